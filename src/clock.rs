@@ -1,0 +1,130 @@
+//! Time as an argument: nothing outside this file asks the system what time it is.
+//!
+//! Wall-clock time decides about expiry (tokens, sessions, login attempts) and is handed in as a [`SharedClock`], so that a
+//! test can move it. Timeouts of single I/O operations use tokio's timer instead.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A source of wall-clock time.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// The time now.
+    fn now(&self) -> UnixTime;
+}
+
+/// A clock that every part of the program can hold.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// Milliseconds since 1970-01-01T00:00:00Z. Arithmetic saturates: a hostile `expires_in` can not wrap it around.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct UnixTime(u64);
+
+impl UnixTime {
+    /// The time `millis` milliseconds after the epoch.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// The time `secs` seconds after the epoch.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub const fn secs(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// This time and `span` more, or the end of time.
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(millis(span)))
+    }
+
+    /// This time less `span`, or the epoch.
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(span)))
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl SystemClock {
+    /// The machine's clock, to be handed around.
+    pub fn shared() -> SharedClock {
+        Arc::new(Self)
+    }
+}
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system time")]
+    fn now(&self) -> UnixTime {
+        UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis))
+    }
+}
+
+/// A clock that stands still until it is told to move: for tests.
+#[derive(Debug)]
+pub struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    /// A clock that shows `start`.
+    pub fn starting_at(start: UnixTime) -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(start.0)))
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, span: Duration) {
+        self.0.fetch_add(millis(span), Ordering::SeqCst);
+    }
+
+    /// Sets the clock, forward or back.
+    pub fn set(&self, time: UnixTime) {
+        self.0.store(time.0, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> UnixTime {
+        UnixTime(self.0.load(Ordering::SeqCst))
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates_at_both_ends() {
+        assert_eq!(UnixTime::from_secs(u64::MAX).plus(Duration::MAX).millis(), u64::MAX);
+        assert_eq!(UnixTime::from_secs(1).minus(Duration::from_secs(2)).millis(), 0);
+        assert_eq!(UnixTime::from_secs(1).since(UnixTime::from_secs(2)), Duration::ZERO);
+    }
+
+    #[test]
+    fn manual_clock_moves_only_when_told() {
+        let clock = ManualClock::starting_at(UnixTime::from_secs(100));
+        assert_eq!(clock.now().secs(), 100);
+        clock.advance(Duration::from_millis(1500));
+        assert_eq!(clock.now().millis(), 101_500);
+    }
+}

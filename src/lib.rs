@@ -1,0 +1,4 @@
+//! vestibule: a reverse-proxy authentication gateway.
+
+pub mod clock;
+pub mod secret;

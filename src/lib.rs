@@ -1,4 +1,9 @@
 //! vestibule: a reverse-proxy authentication gateway.
 
+pub mod body;
 pub mod clock;
+pub mod control;
+pub mod identity;
+pub mod request;
 pub mod secret;
+pub mod telemetry;

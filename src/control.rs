@@ -1,0 +1,48 @@
+//! The control runtime: whatever is not forwarding runs there, so that a slow provider can never stall a worker.
+
+use std::future::Future;
+
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+/// A handle to the control runtime. Workers hand work over and wait for its answer; work that was handed over goes on when
+/// the worker (or the browser behind it) stops waiting, so that a token that was renewed is never lost.
+#[derive(Clone, Debug)]
+pub struct Control {
+    runtime: Handle,
+    tasks: TaskTracker,
+}
+
+impl Control {
+    /// The runtime that this is called on.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn current() -> Self {
+        Self { runtime: Handle::current(), tasks: TaskTracker::new() }
+    }
+
+    /// Runs `work` on the control runtime and waits for it. Work that was begun ends even if the caller goes away.
+    ///
+    /// # Errors
+    /// [`Lost`] when the work panicked or the runtime is shutting down.
+    pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, Lost> {
+        self.tasks.spawn_on(work, &self.runtime).await.map_err(|_| Lost)
+    }
+
+    /// Runs `work` on the control runtime; nobody waits for it but [`finish`](Self::finish).
+    pub fn detach(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(work, &self.runtime);
+    }
+
+    /// Waits for everything that was handed over: at the end of the program.
+    pub async fn finish(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Work on the control runtime came to no end: it panicked, or the program is stopping.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the work was broken off on the control runtime")]
+pub struct Lost;

@@ -1,0 +1,542 @@
+//! One pass over the Cookie header: which cookies are ours, and what is left for the application.
+//!
+//! Names are compared byte for byte (AT-CS-14). What is ours only to a lenient reader (blanks around its name) is neither believed
+//! nor passed on. What is not ours reaches the application byte for byte and in order (CK-18).
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
+
+/// The names of our own cookies.
+#[derive(Clone, Debug)]
+pub struct OwnCookies {
+    base: Arc<str>,
+    sessions: Arc<[SessionName]>,
+    rounds: Arc<str>,
+}
+
+#[derive(Clone, Debug)]
+struct SessionName {
+    name: String,
+    provider: Arc<str>,
+}
+
+/// What the Cookie header held.
+#[derive(Clone, Debug)]
+pub struct CookieScan {
+    /// Pieces of session cookies in the order they came; repeated names are all here, because order is not to be trusted (CK-12).
+    pub sessions: Vec<SessionPiece>,
+    /// Login attempts.
+    pub attempts: Vec<AttemptPiece>,
+    /// The marker that counts rounds of a login loop; the first, if there are several.
+    pub rounds: Option<CookieText>,
+    /// What the application gets to see.
+    pub for_upstream: Forward,
+}
+
+/// A session cookie, or a chunk of one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SessionPiece {
+    /// Index of the provider.
+    pub provider: usize,
+    /// Number of the chunk, from 1; `None` for a whole cookie.
+    pub chunk: Option<u8>,
+    /// Its value.
+    pub value: CookieText,
+}
+
+/// The cookie of a login attempt.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AttemptPiece {
+    /// The attempt's identifier: 8 to 16 characters of the base64url alphabet.
+    pub id: CookieText,
+    /// Its value.
+    pub value: CookieText,
+}
+
+/// What becomes of the Cookie header on its way to the application.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Forward {
+    /// It stays as it is: there is none, or a single one without any cookie of ours.
+    Unchanged,
+    /// It is removed: all cookies were ours.
+    Nothing,
+    /// It is replaced by this: the others' cookies, several fields joined into one (PX-45).
+    Value(HeaderValue),
+}
+
+/// A part of a Cookie header, without a copy of it.
+#[derive(Clone)]
+pub struct CookieText {
+    field: HeaderValue,
+    range: Range<usize>,
+}
+
+impl CookieText {
+    /// The bytes, for a look-up.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.field.as_bytes().get(self.range.clone()).unwrap_or_default()
+    }
+
+    /// The text; empty where the bytes are no UTF-8, which no value of ours is.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for CookieText {
+    // The values are credentials.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{} bytes]", self.range.len())
+    }
+}
+
+impl PartialEq for CookieText {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for CookieText {}
+
+impl OwnCookies {
+    /// The names for these providers, in the order of the configuration.
+    pub fn new(base: &str, providers: &[Arc<str>]) -> Self {
+        let alone = providers.len() == 1;
+        let name = |provider: &Arc<str>| if alone { base.to_owned() } else { format!("{base}-{provider}") };
+        let sessions = providers.iter().map(|p| SessionName { name: name(p), provider: Arc::clone(p) }).collect();
+        Self { base: base.into(), sessions, rounds: format!("{base}.rounds").into() }
+    }
+
+    /// The session cookie of a provider; the base name for a provider that there is not.
+    pub fn session_name(&self, provider: usize) -> &str {
+        self.sessions.get(provider).map_or(&self.base, |s| &s.name)
+    }
+
+    /// Chunk `number`, from 1, of the session cookie of a provider.
+    pub fn chunk_name(&self, provider: usize, number: u8) -> String {
+        format!("{}~{number}", self.session_name(provider))
+    }
+
+    /// The cookie of a login attempt.
+    pub fn attempt_name(&self, id: &str) -> String {
+        format!("{}.login.{id}", self.base)
+    }
+
+    /// The cookie that counts rounds of a login loop.
+    pub fn rounds_name(&self) -> &str {
+        &self.rounds
+    }
+
+    /// Whether a cookie of this name is ours: an application can not set it (CK-19), and does not get to see it.
+    pub fn is_ours(&self, name: &str) -> bool {
+        self.recognise(trim(name.as_bytes())).is_some()
+    }
+
+    /// Reads all Cookie fields.
+    pub fn scan(&self, headers: &HeaderMap) -> CookieScan {
+        let mut scan =
+            CookieScan { sessions: Vec::new(), attempts: Vec::new(), rounds: None, for_upstream: Forward::Unchanged };
+        let mut runs = Runs::default();
+        for field in headers.get_all(COOKIE) {
+            self.scan_field(field, &mut scan, &mut runs);
+        }
+        scan.for_upstream = runs.into_forward();
+        scan
+    }
+
+    fn scan_field<'a>(&self, field: &'a HeaderValue, scan: &mut CookieScan, runs: &mut Runs<'a>) {
+        let bytes = field.as_bytes();
+        let mut run_start = Some(0);
+        let mut start = 0;
+        runs.begin_field();
+        while start <= bytes.len() {
+            let end = find(bytes, start, b';').unwrap_or(bytes.len());
+            let ours = self.scan_pair(field, start..end, scan);
+            if !ours {
+                run_start = run_start.or(Some(start));
+            } else {
+                runs.dropped = true;
+                runs.keep(bytes, run_start.take().unwrap_or(start)..start);
+            }
+            start = end + 1;
+        }
+        runs.keep(bytes, run_start.unwrap_or(bytes.len())..bytes.len());
+    }
+
+    // Whether the pair is one of ours; noted down if it is exactly so.
+    fn scan_pair(&self, field: &HeaderValue, pair: Range<usize>, scan: &mut CookieScan) -> bool {
+        let text = field.as_bytes().get(pair.clone()).unwrap_or_default();
+        let lead = text.iter().take_while(|b| is_blank(**b)).count();
+        let base = self.base.as_bytes();
+        // Nearly every cookie of others leaves here.
+        if text.get(lead..).is_none_or(|t| !t.starts_with(base)) {
+            return false;
+        }
+        let equals = find(text, lead, b'=').unwrap_or(text.len());
+        let name = text.get(lead..equals).unwrap_or_default();
+        let Some(own) = self.recognise(trim(name)) else {
+            return false;
+        };
+        let exact = lead <= 1 && text.first() != Some(&b'\t') && trim(name).len() == name.len() && equals < text.len();
+        let value_start = pair.start + equals + 1;
+        let value_end = pair.start + text.len() - text.iter().rev().take_while(|b| is_blank(**b)).count();
+        if exact && value_start <= value_end {
+            let part = |range| CookieText { field: field.clone(), range };
+            let value = part(value_start..value_end);
+            match own {
+                Own::Session(provider, chunk) => {
+                    push_newest(&mut scan.sessions, MOST_PIECES, SessionPiece { provider, chunk, value });
+                }
+                Own::Attempt(length) => {
+                    let name_end = pair.start + equals;
+                    let id = part(name_end - length..name_end);
+                    push_newest(&mut scan.attempts, MOST_ATTEMPTS, AttemptPiece { id, value });
+                }
+                Own::Rounds if scan.rounds.is_none() => scan.rounds = Some(value),
+                _ => {}
+            }
+        }
+        true
+    }
+
+    fn recognise(&self, name: &[u8]) -> Option<Own> {
+        let suffix = name.strip_prefix(self.base.as_bytes())?;
+        if suffix == b".rounds" {
+            return Some(Own::Rounds);
+        }
+        if let Some(id) = suffix.strip_prefix(b".login.") {
+            let is_id = (8..=16).contains(&id.len())
+                && id.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+            return Some(if is_id { Own::Attempt(id.len()) } else { Own::Stale });
+        }
+        let tilde = suffix.iter().rposition(|b| *b == b'~');
+        let (session, number) = match tilde.and_then(|at| suffix.split_at_checked(at)) {
+            Some((session, number)) => (session, Some(chunk_number(number.get(1..)?)?)),
+            None => (suffix, None),
+        };
+        let provider = session.strip_prefix(b"-");
+        let known =
+            self.sessions.iter().position(|s| s.name.as_bytes().strip_prefix(self.base.as_bytes()) == Some(session));
+        match known {
+            Some(index) => Some(Own::Session(index, number)),
+            // As they were named before a provider was added or removed: still credentials, not to be shown to anybody.
+            None if session.is_empty() => Some(Own::Stale),
+            None => self.sessions.iter().any(|s| provider == Some(s.provider.as_bytes())).then_some(Own::Stale),
+        }
+    }
+}
+
+enum Own {
+    Session(usize, Option<u8>),
+    Attempt(usize),
+    Rounds,
+    Stale,
+}
+
+// Canonical numbers only, so that one chunk has one name.
+fn chunk_number(digits: &[u8]) -> Option<u8> {
+    match digits {
+        [b'1'..=b'9'] | [b'1'..=b'9', b'0'..=b'9'] => str::from_utf8(digits).ok()?.parse().ok(),
+        _ => None,
+    }
+}
+
+// What is left for the application: runs of others' cookies, each with the separator that stood behind it.
+#[derive(Default)]
+struct Runs<'a> {
+    runs: Vec<Run<'a>>,
+    fields: usize,
+    dropped: bool,
+}
+
+struct Run<'a> {
+    text: &'a [u8],
+    field: usize,
+}
+
+impl<'a> Runs<'a> {
+    fn begin_field(&mut self) {
+        self.fields += 1;
+    }
+
+    fn keep(&mut self, field: &'a [u8], range: Range<usize>) {
+        let leads = self.runs.last().is_none_or(|run| run.field != self.fields);
+        let behind_ours = leads && range.start > 0;
+        let text = field.get(range).unwrap_or_default();
+        // The blank belonged to a separator that went with our cookie.
+        let text = if behind_ours { text.strip_prefix(b" ").unwrap_or(text) } else { text };
+        if text.iter().any(|b| !is_blank(*b)) {
+            self.runs.push(Run { text, field: self.fields });
+        }
+    }
+
+    fn into_forward(self) -> Forward {
+        if !self.dropped && self.fields <= 1 {
+            return Forward::Unchanged;
+        }
+        let mut bytes = Vec::with_capacity(self.runs.iter().map(|run| run.text.len() + 2).sum());
+        let mut field = None;
+        for run in self.runs {
+            if field.is_some_and(|f| f != run.field) {
+                drop_separator(&mut bytes);
+                bytes.extend_from_slice(b"; ");
+            }
+            field = Some(run.field);
+            bytes.extend_from_slice(run.text);
+        }
+        drop_separator(&mut bytes);
+        if bytes.iter().all(|b| is_blank(*b) || *b == b';') {
+            return Forward::Nothing;
+        }
+        // Parts of valid values, joined by "; ", are a valid value; the other arm can not be reached, and shows nothing.
+        HeaderValue::from_maybe_shared(Bytes::from(bytes)).map_or(Forward::Nothing, Forward::Value)
+    }
+}
+
+// Behind the last cookie there is nothing to separate.
+fn drop_separator(bytes: &mut Vec<u8>) {
+    if bytes.ends_with(b";") {
+        bytes.pop();
+    }
+}
+
+fn find(bytes: &[u8], from: usize, wanted: u8) -> Option<usize> {
+    memchr::memchr(wanted, bytes.get(from..)?).map(|offset| from + offset)
+}
+
+fn trim(text: &[u8]) -> &[u8] {
+    text.trim_ascii()
+}
+
+fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
+// Browsers send what they were given last at the end (RFC 6265 section 5.4): what we set a moment ago is never among the pieces
+// that a bomb of old ones crowds out.
+fn push_newest<T>(pieces: &mut Vec<T>, most: usize, piece: T) {
+    if pieces.len() >= most {
+        pieces.remove(0);
+    }
+    pieces.push(piece);
+}
+
+// AT-CS-15: a cookie bomb is scanned once, and not kept.
+const MOST_PIECES: usize = 32;
+// A browser that opens all of last week's tabs at once starts an attempt in each, and may come back with any of them (AT-LF-19).
+const MOST_ATTEMPTS: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BASE: &str = "__Host-vestibule";
+
+    fn one() -> OwnCookies {
+        OwnCookies::new(BASE, &["corp".into()])
+    }
+
+    fn two() -> OwnCookies {
+        OwnCookies::new(BASE, &["corp".into(), "corp-b".into()])
+    }
+
+    fn headers(fields: &[&str]) -> HeaderMap {
+        fields.iter().map(|field| (COOKIE, HeaderValue::from_bytes(field.as_bytes()).unwrap())).collect()
+    }
+
+    fn pieces(scan: &CookieScan) -> Vec<(usize, Option<u8>, &str)> {
+        scan.sessions.iter().map(|p| (p.provider, p.chunk, p.value.as_str())).collect()
+    }
+
+    fn forwarded(fields: &[&str]) -> Forward {
+        two().scan(&headers(fields)).for_upstream
+    }
+
+    fn value(text: &str) -> Forward {
+        Forward::Value(HeaderValue::from_bytes(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn names_follow_the_number_of_providers() {
+        assert_eq!((one().session_name(0), one().chunk_name(0, 2).as_str()), (BASE, "__Host-vestibule~2"));
+        assert_eq!(
+            (two().session_name(1), two().chunk_name(1, 1).as_str()),
+            ("__Host-vestibule-corp-b", "__Host-vestibule-corp-b~1")
+        );
+        assert_eq!(one().attempt_name("abcdefgh"), "__Host-vestibule.login.abcdefgh");
+        for own in [one(), two()] {
+            for name in [
+                own.session_name(0).to_owned(),
+                own.chunk_name(0, 3),
+                own.attempt_name("abcd-_12"),
+                own.rounds_name().to_owned(),
+            ] {
+                assert!(own.is_ours(&name), "{name}"); // CK-19
+            }
+        }
+    }
+
+    #[test]
+    fn our_cookies_are_found_in_one_pass() {
+        let scan = two().scan(&headers(&[
+            "a=1; __Host-vestibule-corp=AAA; __Host-vestibule-corp-b~1=B1; __Host-vestibule-corp-b~2=B2; \
+             __Host-vestibule.login.abcdefgh=att; __Host-vestibule.rounds=2; z=26",
+        ]));
+        assert_eq!(pieces(&scan), [(0, None, "AAA"), (1, Some(1), "B1"), (1, Some(2), "B2")]);
+        assert_eq!((scan.attempts[0].id.as_str(), scan.attempts[0].value.as_str()), ("abcdefgh", "att"));
+        assert_eq!(scan.rounds.as_ref().unwrap().as_str(), "2");
+        assert_eq!(scan.for_upstream, value("a=1; z=26"));
+    }
+
+    #[test]
+    fn repeated_names_are_all_kept() {
+        // CK-12, AT-CS-12: whoever opens them decides, not their order
+        let scan = one().scan(&headers(&["__Host-vestibule=planted; __Host-vestibule=real", "__Host-vestibule=third"]));
+        assert_eq!(pieces(&scan), [(0, None, "planted"), (0, None, "real"), (0, None, "third")]);
+        assert_eq!(scan.for_upstream, Forward::Nothing);
+    }
+
+    #[test]
+    fn names_are_compared_byte_for_byte() {
+        // AT-CS-14
+        for field in [
+            "__host-vestibule=x",
+            "__HOST-VESTIBULE=x",
+            "%5F_Host-vestibule=x",
+            "__Host-vestibule2=x",
+            "__Host-vestibule-other=x",
+            "x__Host-vestibule=x",
+            "__Host-vestibule%=x",
+        ] {
+            let scan = one().scan(&headers(&[field]));
+            assert!(scan.sessions.is_empty() && scan.for_upstream == Forward::Unchanged, "{field}");
+        }
+        // Ours to a reader that trims: not believed, and not shown to the application either.
+        for field in [
+            "a=1;  __Host-vestibule=x",
+            "a=1;\t__Host-vestibule=x",
+            "a=1; __Host-vestibule =x",
+            "a=1; __Host-vestibule\t=x",
+            "a=1; __Host-vestibule",
+        ] {
+            let scan = one().scan(&headers(&[field]));
+            assert!(scan.sessions.is_empty(), "{field:?}");
+            assert_eq!(scan.for_upstream, value("a=1"), "{field:?}");
+        }
+    }
+
+    #[test]
+    fn stale_and_odd_names_of_ours_are_not_shown_to_the_application() {
+        // AT-CS-20
+        for field in [
+            "__Host-vestibule=x",
+            "__Host-vestibule~1=x",
+            "__Host-vestibule.login.short=x",
+            "__Host-vestibule.login.=x",
+        ] {
+            let scan = two().scan(&headers(&[field]));
+            assert!(
+                scan.sessions.is_empty() && scan.attempts.is_empty() && scan.for_upstream == Forward::Nothing,
+                "{field}"
+            );
+        }
+        assert_eq!(one().scan(&headers(&["__Host-vestibule-corp=x"])).for_upstream, Forward::Nothing);
+        for name in [
+            "__Host-vestibule~0",
+            "__Host-vestibule~01",
+            "__Host-vestibule~100",
+            "__Host-vestibule~",
+            "__Host-vestibule~x",
+        ] {
+            assert!(!one().is_ours(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn cookies_of_others_pass_byte_for_byte_and_in_order() {
+        // CK-18, AT-CS-20
+        for (field, left) in [
+            ("__Host-vestibule-corp=x; b=2", value("b=2")),
+            ("a=1; __Host-vestibule-corp=x", value("a=1")),
+            (
+                "a=1; __Host-vestibule-corp=x; b=2;c=\"q q\" ;  d=\u{e9}==; e",
+                value("a=1; b=2;c=\"q q\" ;  d=\u{e9}==; e"),
+            ),
+            ("a=1;__Host-vestibule-corp=x;b=2", value("a=1;b=2")),
+            ("a=1; __Host-vestibule-corp=x; __Host-vestibule-corp=y; a=1", value("a=1; a=1")),
+            ("a=1; __Host-vestibule-corp=x;", value("a=1")),
+            ("__Host-vestibule-corp=x;", Forward::Nothing),
+            ("__Host-vestibule-corp=x; __Host-vestibule.rounds=1", Forward::Nothing),
+            ("a=1;; b", Forward::Unchanged),
+            ("", Forward::Unchanged),
+        ] {
+            assert_eq!(forwarded(&[field]), left, "{field:?}");
+        }
+        assert_eq!(forwarded(&[]), Forward::Unchanged);
+    }
+
+    #[test]
+    fn crumbs_are_joined() {
+        // PX-45
+        assert_eq!(forwarded(&["a=1", "b=2", "c=3"]), value("a=1; b=2; c=3"));
+        assert_eq!(forwarded(&["a=1;", "__Host-vestibule-corp=x", "b=2"]), value("a=1; b=2"));
+        assert_eq!(forwarded(&["__Host-vestibule-corp=x", "__Host-vestibule-corp~1=y"]), Forward::Nothing);
+    }
+
+    #[test]
+    fn a_cookie_bomb_is_not_kept() {
+        // AT-CS-15
+        let bomb = "__Host-vestibule=x; __Host-vestibule.login.abcdefgh=y; ".repeat(3000);
+        let scan = one().scan(&headers(&[&bomb]));
+        assert_eq!(
+            (scan.sessions.len(), scan.attempts.len(), scan.for_upstream),
+            (MOST_PIECES, MOST_ATTEMPTS, Forward::Nothing)
+        );
+    }
+
+    #[test]
+    fn debug_shows_no_values() {
+        let scan = one().scan(&headers(&["__Host-vestibule=hunter2"]));
+        assert!(!format!("{:?}", scan.sessions).contains("hunter2"));
+    }
+
+    #[test]
+    fn long_values_are_found_whole() {
+        let long = "x".repeat(3000);
+        let scan = one().scan(&headers(&[&format!("a={long}; __Host-vestibule={long}; b={long}")]));
+        assert_eq!(pieces(&scan), [(0, None, long.as_str())]);
+        assert_eq!(scan.for_upstream, value(&format!("a={long}; b={long}")));
+    }
+
+    proptest! {
+        // CK-18: against the plain reading, cookie by cookie.
+        #[test]
+        fn what_is_left_is_what_was_not_ours(cookies in proptest::collection::vec(("(__Host-vestibule|a|__Host-vestibule~1|bc)", "[a-z=\"]{0,4}"), 1..8)) {
+            let pairs: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let scan = one().scan(&headers(&[&pairs.join("; ")]));
+            let kept: Vec<&str> = pairs.iter().map(String::as_str).filter(|p| !p.starts_with(BASE)).collect();
+            let expected = match kept.len() {
+                n if n == pairs.len() => Forward::Unchanged,
+                0 => Forward::Nothing,
+                _ => value(&kept.join("; ")),
+            };
+            prop_assert_eq!(scan.for_upstream, expected);
+            prop_assert_eq!(scan.sessions.len(), pairs.len() - kept.len());
+        }
+
+        #[test]
+        fn any_bytes_are_scanned_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(field) = HeaderValue::from_bytes(&bytes) {
+                let mut headers = HeaderMap::new();
+                headers.append(COOKIE, field);
+                one().scan(&headers);
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The identifier that one request carries through logs, pages and the application.
+
+use std::cell::Cell;
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+
+use http::HeaderValue;
+
+/// A request's identifier: letters, digits, `.`, `_` and `-`, at most 64 of them, so that it is safe in logs, headers and pages.
+#[derive(Clone, Eq, PartialEq)]
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// What a trusted proxy called this request, if that is harmless text (FW-12).
+    pub fn believed(value: &HeaderValue) -> Option<Self> {
+        let bytes = value.as_bytes();
+        let harmless = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        ((1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(harmless)).then(|| Self(value.clone()))
+    }
+
+    /// A new identifier: unlike every other, but no secret.
+    pub fn generate() -> Self {
+        let (high, low) = SEQUENCE.with(Sequence::advance);
+        let mut text = [0; 24];
+        for (place, shift) in text.iter_mut().zip((0..24_u32).rev()) {
+            let digits = (u128::from(high) << 64 | u128::from(low)) >> (shift * 4);
+            *place = hex_digit(digits as u8 & 0xf);
+        }
+        // Hex digits are always a valid value; the other arm can not be reached, and would be only a duller name.
+        Self(HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0")))
+    }
+
+    /// The identifier as text.
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    /// The identifier as a field value, for `X-Request-Id`.
+    pub fn as_header(&self) -> &HeaderValue {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+// Each thread hashes its own counter under its own random key: no lock, no system call, and no count that outsiders could read off.
+struct Sequence {
+    key: RandomState,
+    thread: u32,
+    next: Cell<u64>,
+}
+
+impl Sequence {
+    fn advance(&self) -> (u32, u64) {
+        let count = self.next.get();
+        self.next.set(count.wrapping_add(1));
+        (self.thread, self.key.hash_one(count))
+    }
+}
+
+thread_local! {
+    static SEQUENCE: Sequence = Sequence {
+        key: RandomState::new(),
+        thread: RandomState::new().hash_one(0_u8) as u32,
+        next: const { Cell::new(0) },
+    };
+}
+
+fn hex_digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+}
+
+const LONGEST: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn generated_ids_differ_and_are_safe() {
+        let ids: HashSet<String> = (0..10_000).map(|_| RequestId::generate().as_str().to_owned()).collect();
+        assert_eq!(ids.len(), 10_000);
+        assert!(ids.iter().all(|id| id.len() == 24 && id.bytes().all(|b| b.is_ascii_hexdigit())));
+        let elsewhere = std::thread::spawn(|| RequestId::generate().as_str().to_owned()).join().unwrap();
+        assert!(!ids.contains(&elsewhere));
+    }
+
+    #[test]
+    fn only_harmless_short_text_is_taken_over() {
+        // FW-12
+        for good in ["a", "3f2c-91.x_Y", &"a".repeat(64)] {
+            assert_eq!(RequestId::believed(&HeaderValue::from_str(good).unwrap()).unwrap().as_str(), good);
+        }
+        for bad in ["", "a b", "a\"b", "<b>", "a\tb", "a;b", &"a".repeat(65)] {
+            assert_eq!(RequestId::believed(&HeaderValue::from_str(bad).unwrap()), None, "{bad:?}");
+        }
+        assert_eq!(RequestId::believed(&HeaderValue::from_bytes(b"\xff").unwrap()), None);
+    }
+}

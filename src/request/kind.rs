@@ -1,0 +1,247 @@
+//! What kind of request this is: a person navigating, a script fetching, a handshake, or a plain client.
+//!
+//! Fetch Metadata decides where the browser sent it; `Accept`, `X-Requested-With` and the method only where it did not (CK-25).
+//! Only a navigation may be sent to sign in: a script can not follow such a redirect, and would only start attempts that nobody ends.
+
+use http::header::{ACCEPT, CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+
+/// What kind of request this is.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum RequestKind {
+    /// A person opens a page.
+    Navigation,
+    /// A person submits a form: a redirect would lose what they wrote.
+    FormNavigation,
+    /// A page fetches something: script, image, style sheet.
+    Script,
+    /// A valid WebSocket handshake (RFC 6455 section 4.2.1).
+    WebSocket,
+    /// Something that is no browser and takes anything, as curl does.
+    Plain,
+}
+
+/// In which form an error is best told.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Wants {
+    /// A page for a person.
+    Html,
+    /// `application/problem+json` (RFC 9457).
+    ProblemJson,
+    /// Plain text.
+    Text,
+}
+
+impl RequestKind {
+    /// Recognises the kind of a request.
+    pub fn of(method: &Method, version: Version, headers: &HeaderMap) -> Self {
+        if is_websocket_handshake(method, version, headers) {
+            return Self::WebSocket;
+        }
+        let is_navigation = match fetch_metadata(headers) {
+            Some(navigates) => navigates,
+            None if asked_by_script(headers) => false,
+            None => match accepted(headers) {
+                Accepted::Page => true,
+                Accepted::Anything => return Self::Plain,
+                Accepted::Other => false,
+            },
+        };
+        match (is_navigation, method) {
+            (true, &Method::GET | &Method::HEAD) => Self::Navigation,
+            // Forms know GET and POST only (HTML section 4.10.18.6); any other method is a script's, whatever it says.
+            (true, &Method::POST) => Self::FormNavigation,
+            _ => Self::Script,
+        }
+    }
+
+    /// In which form an error is best told to whoever sent this.
+    pub fn wants(self) -> Wants {
+        match self {
+            Self::Navigation | Self::FormNavigation => Wants::Html,
+            Self::Script | Self::WebSocket => Wants::ProblemJson,
+            Self::Plain => Wants::Text,
+        }
+    }
+}
+
+// `None`: no browser, or an origin that is not trustworthy (plain http), where browsers leave the fields out (Fetch Metadata section 2).
+fn fetch_metadata(headers: &HeaderMap) -> Option<bool> {
+    let mode = single(headers, &SEC_FETCH_MODE);
+    let dest = single(headers, &SEC_FETCH_DEST);
+    if mode.is_none() && dest.is_none() {
+        return None;
+    }
+    let navigates = mode.is_none_or(|mode| mode == "navigate");
+    let into_page = dest.is_none_or(|dest| matches!(dest, "document" | "iframe" | "frame"));
+    Some(navigates && into_page)
+}
+
+// A repeated field is no browser's doing: it then says something that nobody says, and so nothing is assumed.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().unwrap_or_default();
+    Some(if values.next().is_none() { value } else { "" })
+}
+
+// Android's WebView puts the app's package name there for every navigation, so only this value tells a script.
+fn asked_by_script(headers: &HeaderMap) -> bool {
+    headers.get(&X_REQUESTED_WITH).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"XMLHttpRequest"))
+}
+
+enum Accepted {
+    Page,
+    Anything,
+    Other,
+}
+
+fn accepted(headers: &HeaderMap) -> Accepted {
+    let mut anything = true;
+    for range in headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')) {
+        let (media, parameters) = range.split_once(';').unwrap_or((range, ""));
+        let media = media.trim();
+        let wanted = !parameters.split(';').any(is_zero_weight);
+        let page = ["text/html", "application/xhtml+xml"].iter().any(|page| media.eq_ignore_ascii_case(page));
+        if page && wanted {
+            return Accepted::Page;
+        }
+        anything &= media == "*/*" || media.is_empty();
+    }
+    if anything { Accepted::Anything } else { Accepted::Other }
+}
+
+fn is_zero_weight(parameter: &str) -> bool {
+    let weight = parameter.trim().strip_prefix("q=").or_else(|| parameter.trim().strip_prefix("Q="));
+    weight.is_some_and(|w| w.starts_with('0') && w.bytes().all(|b| matches!(b, b'0' | b'.')))
+}
+
+// AT-WS-04: anything less than the whole handshake is not a WebSocket, and its `Upgrade` goes nowhere.
+fn is_websocket_handshake(method: &Method, version: Version, headers: &HeaderMap) -> bool {
+    let Some(upgrade) = headers.get(UPGRADE) else {
+        return false;
+    };
+    *method == Method::GET
+        && version == Version::HTTP_11
+        && has_token(std::iter::once(upgrade), "websocket")
+        && has_token(headers.get_all(CONNECTION).iter(), "upgrade")
+        && headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|v| v == "13")
+        && headers.get(SEC_WEBSOCKET_KEY).is_some_and(|key| is_sixteen_bytes(key.as_bytes()))
+}
+
+fn has_token<'a>(values: impl Iterator<Item = &'a HeaderValue>, token: &str) -> bool {
+    values.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).any(|t| t.trim().eq_ignore_ascii_case(token))
+}
+
+// 16 bytes are 22 base64 digits and two signs of padding.
+fn is_sixteen_bytes(key: &[u8]) -> bool {
+    key.len() == 24
+        && key
+            .strip_suffix(b"==")
+            .is_some_and(|k| k.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')))
+}
+
+static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+static X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(method: &Method, fields: &[(&'static str, &'static str)]) -> RequestKind {
+        RequestKind::of(method, Version::HTTP_11, &map(fields))
+    }
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let field = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields.iter().map(field) {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    const BROWSER: (&str, &str) = ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
+
+    #[test]
+    fn fetch_metadata_decides_where_present() {
+        // CK-25
+        let get = |mode, dest| kind(&Method::GET, &[("sec-fetch-mode", mode), ("sec-fetch-dest", dest), BROWSER]);
+        assert_eq!(get("navigate", "document"), RequestKind::Navigation);
+        assert_eq!(get("navigate", "iframe"), RequestKind::Navigation);
+        for (mode, dest) in [
+            ("cors", "empty"),
+            ("no-cors", "image"),
+            ("same-origin", "empty"),
+            ("navigate", "object"),
+            ("x", "document"),
+        ] {
+            assert_eq!(get(mode, dest), RequestKind::Script, "{mode} {dest}");
+        }
+        assert_eq!(kind(&Method::GET, &[("sec-fetch-mode", "navigate")]), RequestKind::Navigation);
+        let repeated = [("sec-fetch-mode", "navigate"), ("sec-fetch-mode", "cors"), BROWSER];
+        assert_eq!(kind(&Method::GET, &repeated), RequestKind::Script);
+        // What a browser says of itself beats what a script can write.
+        let webview = [("sec-fetch-mode", "navigate"), ("x-requested-with", "XMLHttpRequest")];
+        assert_eq!(kind(&Method::GET, &webview), RequestKind::Navigation);
+    }
+
+    #[test]
+    fn accept_decides_where_fetch_metadata_is_absent() {
+        // CK-25
+        assert_eq!(kind(&Method::GET, &[BROWSER]), RequestKind::Navigation);
+        assert_eq!(kind(&Method::HEAD, &[BROWSER]), RequestKind::Navigation);
+        assert_eq!(kind(&Method::GET, &[("accept", "application/json, */*")]), RequestKind::Script);
+        assert_eq!(kind(&Method::GET, &[("accept", "text/html;q=0, application/json")]), RequestKind::Script);
+        assert_eq!(kind(&Method::GET, &[("accept", "*/*")]), RequestKind::Plain);
+        assert_eq!(kind(&Method::POST, &[]), RequestKind::Plain);
+        assert_eq!(kind(&Method::GET, &[BROWSER, ("x-requested-with", "xmlhttprequest")]), RequestKind::Script);
+        assert_eq!(kind(&Method::GET, &[BROWSER, ("x-requested-with", "com.example.app")]), RequestKind::Navigation);
+    }
+
+    #[test]
+    fn forms_are_posts_and_other_methods_are_scripts() {
+        let navigate = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        assert_eq!(kind(&Method::POST, &navigate), RequestKind::FormNavigation);
+        assert_eq!(kind(&Method::POST, &[BROWSER]), RequestKind::FormNavigation);
+        for method in [Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
+            assert_eq!(kind(&method, &navigate), RequestKind::Script, "{method}");
+        }
+    }
+
+    const HANDSHAKE: [(&str, &str); 4] = [
+        ("upgrade", "WebSocket"),
+        ("connection", "keep-alive, Upgrade"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+
+    #[test]
+    fn only_a_whole_handshake_is_a_websocket() {
+        // AT-WS-04
+        assert_eq!(kind(&Method::GET, &HANDSHAKE), RequestKind::WebSocket);
+        assert_ne!(kind(&Method::POST, &HANDSHAKE), RequestKind::WebSocket);
+        assert_ne!(RequestKind::of(&Method::GET, Version::HTTP_2, &map(&HANDSHAKE)), RequestKind::WebSocket);
+        for (missing, (name, _)) in HANDSHAKE.iter().enumerate() {
+            let mut fields = HANDSHAKE.to_vec();
+            fields.remove(missing);
+            assert_ne!(kind(&Method::GET, &fields), RequestKind::WebSocket, "without {name}");
+        }
+        for (place, value) in
+            [(0, "h2c"), (0, "TLS/1.0, foo"), (1, "close"), (2, "8"), (3, "short=="), (3, "dGhlIHNhbXBsZSBub25jZQ=!")]
+        {
+            let mut fields = HANDSHAKE;
+            fields[place].1 = value;
+            assert_ne!(kind(&Method::GET, &fields), RequestKind::WebSocket, "{value}");
+        }
+    }
+
+    #[test]
+    fn errors_come_in_the_form_that_the_sender_reads() {
+        assert_eq!(RequestKind::FormNavigation.wants(), Wants::Html);
+        assert_eq!(RequestKind::Script.wants(), Wants::ProblemJson);
+        assert_eq!(RequestKind::Plain.wants(), Wants::Text);
+    }
+}

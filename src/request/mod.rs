@@ -1,0 +1,332 @@
+//! One request as the gateway judges it: made once, canonical, and the only reader of what other proxies say about it.
+
+use std::cell::RefCell;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use http::header::{HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
+use ipnet::IpNet;
+
+use self::forwarded::{ForwardedError, ForwardedOut, Hop, Said, Trust};
+use self::host::Host;
+use self::id::RequestId;
+use self::kind::RequestKind;
+use self::path::{CanonicalPath, PathError};
+
+pub mod cookies;
+pub mod forwarded;
+pub mod host;
+pub mod id;
+pub mod kind;
+pub mod path;
+mod reading;
+pub mod return_to;
+
+/// A connection that a client opened to us: what is known before its first byte is read. It belongs to one worker.
+#[derive(Clone, Debug)]
+pub struct Downstream {
+    /// Who is at the other end of the socket.
+    pub peer: Peer,
+    /// The port that it connected to; none for unix sockets.
+    pub local_port: Option<u16>,
+    /// What the TLS handshake said, if we ended TLS.
+    pub tls: Option<TlsFacts>,
+    // What the last request on this connection came to; the next one nearly always comes to the same.
+    last: RefCell<Option<Remembered>>,
+}
+
+impl Downstream {
+    /// A connection from `peer`.
+    pub fn new(peer: Peer, local_port: Option<u16>, tls: Option<TlsFacts>) -> Self {
+        Self { peer, local_port, tls, last: RefCell::new(None) }
+    }
+}
+
+/// The other end of a socket.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Peer {
+    /// A TCP peer.
+    Ip(SocketAddr),
+    /// A process on this machine, by a unix socket.
+    Unix,
+}
+
+impl Peer {
+    /// Its address; loopback for a process on this machine.
+    pub fn address(self) -> IpAddr {
+        match self {
+            Self::Ip(socket) => socket.ip().to_canonical(),
+            Self::Unix => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
+    }
+}
+
+/// What a TLS handshake settled.
+#[derive(Clone, Debug, Default)]
+pub struct TlsFacts {
+    /// The name that the client asked for (SNI), lower-case.
+    pub server_name: Option<Arc<str>>,
+}
+
+/// One request, canonical: rules, redirects and logs look at this and never at the request itself.
+#[derive(Clone, Debug)]
+pub struct RequestMeta {
+    /// The method; never one that a field or a parameter overrides (AT-HS-16).
+    pub method: Method,
+    /// Whether the browser speaks https, wherever TLS ends.
+    pub https: bool,
+    /// The host that the browser asked for.
+    pub host: Host,
+    /// Path and query.
+    pub path: CanonicalPath,
+    /// The first hop from the right that is not a trusted proxy (FW-06).
+    pub client: IpAddr,
+    /// Whether the peer is a trusted proxy.
+    pub peer_trusted: bool,
+    /// What kind of request this is.
+    pub kind: RequestKind,
+    /// Its identifier.
+    pub id: RequestId,
+    /// What the application is told about the way here.
+    pub forwarded: Arc<ForwardedOut>,
+}
+
+impl RequestMeta {
+    /// The query byte for byte as it was sent, without the question mark.
+    pub fn query(&self) -> Option<&str> {
+        self.path.query()
+    }
+}
+
+/// Why a request is refused before anybody asks who sent it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BadRequest {
+    /// `TRACE` or `CONNECT`.
+    #[error("this method is not served here")]
+    MethodRefused,
+    /// No `Host` (PX-09).
+    #[error("the request names no host")]
+    HostMissing,
+    /// More than one `Host` (PX-09).
+    #[error("the request names several hosts")]
+    HostRepeated,
+    /// A `Host` that is no host (PX-09).
+    #[error("the request names an invalid host")]
+    HostInvalid,
+    /// HTTP/2 `:authority` and `Host` differ (PX-43).
+    #[error("the request names two different hosts")]
+    HostDisagrees,
+    /// A transfer coding that is not `chunked` alone: the application would get bytes that nobody tells it how to read (PX-24).
+    #[error("the request's transfer coding is not one that we know")]
+    TransferCoding,
+    /// `*`, authority form, or a foreign scheme.
+    #[error("the request target is neither a path nor an http URL")]
+    TargetForm,
+    /// A path that no application should have to read.
+    #[error(transparent)]
+    PathInvalid(#[from] PathError),
+    /// A trusted proxy sent forwarding fields that can not be used.
+    #[error(transparent)]
+    ForwardedInvalid(#[from] ForwardedError),
+}
+
+impl BadRequest {
+    /// A stable reason for logs and pages.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MethodRefused => "method_refused",
+            Self::HostMissing => "host_missing",
+            Self::HostRepeated => "host_repeated",
+            Self::HostInvalid => "host_invalid",
+            Self::HostDisagrees => "host_disagrees",
+            Self::TransferCoding => "transfer_coding_unknown",
+            Self::TargetForm => "target_form",
+            Self::PathInvalid(PathError::NotAbsolute) => "path_not_absolute",
+            Self::PathInvalid(PathError::ControlCharacter) => "path_control_character",
+            Self::PathInvalid(PathError::BrokenEscape) => "path_broken_escape",
+            Self::PathInvalid(PathError::Overlong) => "path_overlong",
+            Self::PathInvalid(PathError::TooLong) => "path_too_long",
+            Self::ForwardedInvalid(ForwardedError::Malformed) => "forwarded_malformed",
+            Self::ForwardedInvalid(ForwardedError::Disagrees) => "forwarded_disagrees",
+        }
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+            // RFC 9112 section 6.1.
+            Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::PathInvalid(PathError::TooLong) => StatusCode::URI_TOO_LONG,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// Makes [`RequestMeta`] of requests; built once for each configuration.
+#[derive(Clone, Debug)]
+pub struct RequestReader {
+    trust: Trust,
+    public_https: bool,
+    public_host: Option<Host>,
+}
+
+impl RequestReader {
+    /// A reader that believes peers in the `trusted` networks, and processes on unix sockets if `trust_unix`. Where nothing else tells
+    /// what the browser speaks, it is the scheme of the public URL. `public_authority` only saves work: it is the host of most requests.
+    pub fn new(trusted: Vec<IpNet>, trust_unix: bool, public_https: bool, public_authority: &str) -> Self {
+        let public_host = Host::parse(public_authority, public_https);
+        Self { trust: Trust { networks: trusted, unix: trust_unix }, public_https, public_host }
+    }
+
+    /// Reads one request.
+    ///
+    /// # Errors
+    /// When it must not go any further; [`request_id`](Self::request_id) still names it.
+    pub fn read(&self, parts: &Parts, downstream: &Downstream) -> Result<RequestMeta, BadRequest> {
+        if matches!(parts.method, Method::TRACE | Method::CONNECT) {
+            return Err(BadRequest::MethodRefused);
+        }
+        if !is_coding_known(&parts.headers) {
+            return Err(BadRequest::TransferCoding);
+        }
+        let path = CanonicalPath::new(target(parts)?)?;
+        let stated = self.stated_host(parts)?;
+        let peer_trusted = self.trusts(downstream.peer);
+        let said = if peer_trusted && has_any(&parts.headers) {
+            forwarded::read(&parts.headers, &self.trust)?
+        } else {
+            Said::default()
+        };
+        // Our own TLS settles it; without, TLS may well have ended in front of us, which is what an https public URL says (FW-07).
+        let https = said.https.unwrap_or_else(|| downstream.tls.is_some() || self.public_https);
+        let (host, forwarded) = self.place(stated, https, &said, downstream)?;
+        let client = said.hops.first().map_or_else(|| downstream.peer.address(), |hop| hop.address);
+        let kind = RequestKind::of(&parts.method, parts.version, &parts.headers);
+        let id = self.request_id(&parts.headers, downstream);
+        Ok(RequestMeta { method: parts.method.clone(), https, host, path, client, peer_trusted, kind, id, forwarded })
+    }
+
+    /// Names a request, also one that can not be read.
+    pub fn request_id(&self, headers: &HeaderMap, downstream: &Downstream) -> RequestId {
+        if !self.trusts(downstream.peer) {
+            return RequestId::generate();
+        }
+        let mut values = headers.get_all(&X_REQUEST_ID).iter();
+        let (first, second) = (values.next(), values.next());
+        first.filter(|_| second.is_none()).and_then(RequestId::believed).unwrap_or_else(RequestId::generate)
+    }
+
+    /// Whether what this peer says about a request is believed.
+    pub fn trusts(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Ip(socket) => self.trust.covers(socket.ip().to_canonical()),
+            Peer::Unix => self.trust.unix,
+        }
+    }
+
+    // The host as the request itself names it, not yet canonical, but known to be the only one.
+    fn stated_host<'a>(&self, parts: &'a Parts) -> Result<&'a str, BadRequest> {
+        let mut fields = parts.headers.get_all(HOST).iter();
+        let field = fields.next().map(|v| v.to_str().map_err(|_| BadRequest::HostInvalid)).transpose()?;
+        if fields.next().is_some() {
+            return Err(BadRequest::HostRepeated);
+        }
+        let target = parts.uri.authority().map(http::uri::Authority::as_str);
+        let h2 = parts.version >= Version::HTTP_2;
+        match (target, field) {
+            (None, Some(field)) => Ok(field),
+            (None, None) => Err(BadRequest::HostMissing),
+            (Some(authority), None) if h2 => Ok(authority),
+            (Some(_), None) => Err(BadRequest::HostMissing),
+            (Some(authority), Some(field)) if field == authority => Ok(authority),
+            (Some(authority), Some(field)) => {
+                let (a, b) = (self.parse_host(authority)?, self.parse_host(field)?);
+                // PX-10: the target of HTTP/1 wins over Host (RFC 9112 section 3.2.2). PX-43: in HTTP/2 they must be equal.
+                if h2 && a != b { Err(BadRequest::HostDisagrees) } else { Ok(authority) }
+            }
+        }
+    }
+
+    fn parse_host(&self, text: &str) -> Result<Host, BadRequest> {
+        Host::parse(text, self.public_https).ok_or(BadRequest::HostInvalid)
+    }
+
+    // The canonical host, and what the application is told; both as last time where the request says what the last one said.
+    fn place(
+        &self,
+        stated: &str,
+        https: bool,
+        said: &Said,
+        downstream: &Downstream,
+    ) -> Result<(Host, Arc<ForwardedOut>), BadRequest> {
+        let believes_nothing = said.hops.is_empty() && said.host.is_none() && said.port.is_none();
+        if believes_nothing
+            && let Ok(last) = downstream.last.try_borrow()
+            && let Some(found) = last.as_ref().filter(|r| r.fits(stated, https))
+        {
+            return Ok((found.host.clone(), Arc::clone(&found.forwarded)));
+        }
+        let own = match &self.public_host {
+            Some(public) if public.authority() == stated && https == self.public_https => public.clone(),
+            _ => Host::parse(stated, https).ok_or(BadRequest::HostInvalid)?,
+        };
+        // A name that a trusted proxy passes on is checked like any other; garbage is not believed (AT-HS-14).
+        let host = said.host.as_deref().and_then(|text| Host::parse(text, https)).unwrap_or(own);
+        let mut hops = said.hops.clone();
+        hops.push(Hop { address: downstream.peer.address(), port: None });
+        let forwarded = Arc::new(ForwardedOut::new(&hops, https, &host, said.port));
+        if believes_nothing && let Ok(mut last) = downstream.last.try_borrow_mut() {
+            *last = Some(Remembered {
+                stated: stated.into(),
+                https,
+                host: host.clone(),
+                forwarded: Arc::clone(&forwarded),
+            });
+        }
+        Ok((host, forwarded))
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Remembered {
+    stated: Box<str>,
+    https: bool,
+    host: Host,
+    forwarded: Arc<ForwardedOut>,
+}
+
+impl Remembered {
+    fn fits(&self, stated: &str, https: bool) -> bool {
+        *self.stated == *stated && self.https == https
+    }
+}
+
+fn target(parts: &Parts) -> Result<&http::uri::PathAndQuery, BadRequest> {
+    let web = parts.uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
+    // AT-PM-12: `*`, `own.example`, `ftp://…`, and `http://own.example?x`, which has no path to forward.
+    parts.uri.path_and_query().filter(|target| web && target.as_str().starts_with('/')).ok_or(BadRequest::TargetForm)
+}
+
+/// `chunked` once, or nothing: hyper looks at the last coding only, and takes that one off.
+fn is_coding_known(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let known = codings.next().is_none_or(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"));
+    known && codings.next().is_none()
+}
+
+fn has_any(headers: &HeaderMap) -> bool {
+    use forwarded::{FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO};
+    [&X_FORWARDED_FOR, &X_FORWARDED_PROTO, &X_FORWARDED_HOST, &X_FORWARDED_PORT, &FORWARDED]
+        .into_iter()
+        .any(|name| headers.contains_key(name))
+}
+
+/// `X-Request-Id`.
+pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+#[cfg(test)]
+mod tests;

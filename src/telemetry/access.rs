@@ -1,0 +1,273 @@
+//! The access log: one line a request.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::clock::UnixTime;
+use crate::telemetry::line::{JsonLine, json_string, write_address, write_millis, write_time};
+use crate::telemetry::line_writer::{LineWriter, Lines};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::settings::{LogFormat, LogSettings, LogSink};
+
+/// One answered request. Everything is borrowed: nothing needs to be made for the log's sake.
+///
+/// The caller decides what may be seen: a path of our own endpoints comes without its query (it may hold a code), and no
+/// field ever holds a cookie or a token (AT-CL-08).
+#[derive(Clone, Copy, Debug)]
+pub struct AccessEntry<'a> {
+    /// When the request came.
+    pub time: UnixTime,
+    /// The request's id.
+    pub request_id: &'a str,
+    /// Who the client is, believed proxies taken into account.
+    pub client: IpAddr,
+    /// The other end of the socket; `None` for a unix socket.
+    pub peer: Option<IpAddr>,
+    /// The method.
+    pub method: &'a str,
+    /// The host that was asked for.
+    pub host: &'a str,
+    /// Path, and query where it may be seen.
+    pub path: &'a str,
+    /// `HTTP/1.1`, `HTTP/2.0`.
+    pub protocol: &'static str,
+    /// The status that was answered.
+    pub status: u16,
+    /// Body bytes received, if known.
+    pub bytes_in: Option<u64>,
+    /// Body bytes sent, if known.
+    pub bytes_out: Option<u64>,
+    /// From the request's head to the end of the answer, or to the answer's head where that is all that is known.
+    pub took: Duration,
+    /// Of which deciding.
+    pub auth_took: Option<Duration>,
+    /// Of which waiting for the application's head.
+    pub upstream_took: Option<Duration>,
+    /// The route's name.
+    pub route: Option<&'a str>,
+    /// What was decided: `allow`, `login`, ...
+    pub decision: Option<&'a str>,
+    /// Why: a stable code.
+    pub reason: Option<&'a str>,
+    /// The person.
+    pub user: Option<&'a str>,
+    /// The session, as a hash.
+    pub session: Option<&'a str>,
+    /// The address of the application.
+    pub upstream: Option<&'a str>,
+    /// `User-Agent`.
+    pub user_agent: Option<&'a str>,
+}
+
+/// The access log. Dropping it writes out what is left.
+#[derive(Debug)]
+pub struct AccessLog {
+    writer: Option<LineWriter>,
+    lines: Option<Lines>,
+    human: bool,
+}
+
+impl AccessLog {
+    /// Opens the sink of `settings.access`. The form `auto` is JSON here: files and pipes are read by programs.
+    ///
+    /// # Errors
+    /// When the file can not be opened for appending, or no thread can be started.
+    pub fn open(settings: &LogSettings, metrics: &Metrics) -> io::Result<Self> {
+        Self::with(&settings.access, settings.format, metrics)
+    }
+
+    fn with(sink: &LogSink, format: LogFormat, metrics: &Metrics) -> io::Result<Self> {
+        let writer = LineWriter::start("access", sink, metrics.log_lines_lost("access"))?;
+        let lines = writer.as_ref().map(LineWriter::lines);
+        Ok(Self { writer, lines, human: format == LogFormat::Human })
+    }
+
+    /// Whether there is any point in making an entry.
+    pub fn is_on(&self) -> bool {
+        self.lines.is_some()
+    }
+
+    /// Writes one line. Never waits; a line that does not fit is dropped and counted.
+    pub fn write(&self, entry: &AccessEntry<'_>) {
+        if let Some(lines) = &self.lines {
+            lines.push(|out| if self.human { entry.write_human(out) } else { entry.write_json(out) });
+        }
+    }
+
+    /// Opens the file again (SIGHUP).
+    pub fn reopen(&self) {
+        if let Some(lines) = &self.lines {
+            lines.reopen();
+        }
+    }
+
+    /// Waits until everything is written. Blocks: not for workers.
+    pub fn flush(&self) {
+        if let Some(writer) = &self.writer {
+            writer.lines().flush();
+        }
+    }
+}
+
+impl AccessEntry<'_> {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        let mut line = JsonLine::begin(out);
+        line.time("ts", self.time).text("request_id", self.request_id).address("client", self.client);
+        if let Some(peer) = self.peer {
+            line.address("peer", peer);
+        }
+        line.text("method", self.method)
+            .text("host", self.host)
+            .text("path", self.path)
+            .text("protocol", self.protocol);
+        line.number("status", u64::from(self.status));
+        for (key, bytes) in [("bytes_in", self.bytes_in), ("bytes_out", self.bytes_out)] {
+            if let Some(bytes) = bytes {
+                line.number(key, bytes);
+            }
+        }
+        line.millis("duration_ms", self.took);
+        for (key, span) in [("auth_ms", self.auth_took), ("upstream_ms", self.upstream_took)] {
+            if let Some(span) = span {
+                line.millis(key, span);
+            }
+        }
+        line.maybe("route", self.route).maybe("decision", self.decision).maybe("reason", self.reason);
+        line.maybe("user", self.user).maybe("session", self.session).maybe("upstream", self.upstream);
+        line.maybe("user_agent", self.user_agent).end();
+    }
+
+    /// `client user [time] "METHOD host path PROTOCOL" status bytes ms route decision "agent" id`, `-` for what is not known.
+    fn write_human(&self, out: &mut Vec<u8>) {
+        use std::io::Write as _;
+        write_address(out, self.client);
+        out.push(b' ');
+        word(out, self.user);
+        out.extend_from_slice(b" [");
+        write_time(out, self.time);
+        out.extend_from_slice(b"] ");
+        for part in [self.method, self.host, self.path] {
+            word(out, Some(part));
+            out.push(b' ');
+        }
+        _ = write!(out, "{} {} ", self.protocol, self.status);
+        match self.bytes_out {
+            Some(bytes) => _ = write!(out, "{bytes} "),
+            None => out.extend_from_slice(b"- "),
+        }
+        write_millis(out, self.took);
+        out.extend_from_slice(b"ms ");
+        for part in [self.route, self.decision] {
+            word(out, part);
+            out.push(b' ');
+        }
+        json_string(out, self.user_agent.unwrap_or("-"));
+        out.push(b' ');
+        word(out, Some(self.request_id));
+    }
+}
+
+/// A value without quotes where it can do without: printable ASCII that holds no space and could not be taken for another.
+fn word(out: &mut Vec<u8>, value: Option<&str>) {
+    let value = value.unwrap_or("-");
+    let plain =
+        !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'['));
+    if plain { out.extend_from_slice(value.as_bytes()) } else { json_string(out, value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn entry<'a>() -> AccessEntry<'a> {
+        AccessEntry {
+            time: UnixTime::from_millis(1_763_832_000_123),
+            request_id: "r-1",
+            client: Ipv4Addr::new(192, 0, 2, 7).into(),
+            peer: Some(Ipv4Addr::LOCALHOST.into()),
+            method: "GET",
+            host: "wiki.example",
+            path: "/a?b=c",
+            protocol: "HTTP/1.1",
+            status: 200,
+            bytes_in: None,
+            bytes_out: Some(512),
+            took: Duration::from_micros(12_345),
+            auth_took: None,
+            upstream_took: Some(Duration::from_millis(12)),
+            route: Some("wiki"),
+            decision: Some("allow"),
+            reason: None,
+            user: Some("ann"),
+            session: Some("5f3c"),
+            upstream: Some("10.0.0.1:80"),
+            user_agent: Some("curl/8"),
+        }
+    }
+
+    fn json(entry: &AccessEntry<'_>) -> String {
+        let mut out = Vec::new();
+        entry.write_json(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn human(entry: &AccessEntry<'_>) -> String {
+        let mut out = Vec::new();
+        entry.write_human(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_json_line_is_flat_and_whole() {
+        let wanted = concat!(
+            r#"{"ts":"2025-11-22T17:20:00.123Z","request_id":"r-1","client":"192.0.2.7","peer":"127.0.0.1","method":"GET","#,
+            r#""host":"wiki.example","path":"/a?b=c","protocol":"HTTP/1.1","status":200,"bytes_out":512,"#,
+            r#""duration_ms":12.345,"upstream_ms":12.000,"route":"wiki","decision":"allow","user":"ann","#,
+            r#""session":"5f3c","upstream":"10.0.0.1:80","user_agent":"curl/8"}"#
+        );
+        assert_eq!(json(&entry()), wanted);
+    }
+
+    #[test]
+    fn the_line_for_people_reads_in_one_go() {
+        let wanted = r#"192.0.2.7 ann [2025-11-22T17:20:00.123Z] GET wiki.example /a?b=c HTTP/1.1 200 512 12.345ms wiki allow "curl/8" r-1"#;
+        assert_eq!(human(&entry()), wanted);
+    }
+
+    #[test]
+    fn nobody_can_write_a_second_line_or_another_field() {
+        // AT-SM-20, AT-CL-08: what strangers send is data
+        let evil = "x\" 200\r\n{\"user\":\"admin\"}\u{2028}\u{1b}[2J";
+        let entry = AccessEntry { user_agent: Some(evil), path: evil, user: Some(evil), host: evil, ..entry() };
+        let line = json(&entry);
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["user_agent"], evil);
+        for line in [line, human(&entry)] {
+            assert!(!line.chars().any(|c| c.is_control() || c == '\u{2028}'), "{line}");
+        }
+        assert!(!human(&AccessEntry { user: Some("ann [2025"), ..entry }).contains("ann [2025-"));
+    }
+
+    #[test]
+    fn lines_reach_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access");
+        let metrics = Metrics::new(UnixTime::default());
+        let log = AccessLog::with(&LogSink::File(path.clone()), LogFormat::Auto, &metrics).unwrap();
+        assert!(log.is_on());
+        log.write(&entry());
+        log.flush();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), json(&entry()) + "\n");
+    }
+
+    #[test]
+    fn a_log_that_is_off_costs_nothing_and_says_so() {
+        let log = AccessLog::with(&LogSink::Off, LogFormat::Auto, &Metrics::new(UnixTime::default())).unwrap();
+        assert!(!log.is_on());
+        log.write(&entry());
+        log.flush();
+    }
+}

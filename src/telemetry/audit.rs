@@ -1,0 +1,215 @@
+//! Audit events: who signed in, who was refused, what was changed. JSON lines with stable names; never sampled, no secrets.
+
+use std::io;
+use std::net::IpAddr;
+
+use crate::clock::UnixTime;
+use crate::telemetry::line::JsonLine;
+use crate::telemetry::line_writer::{LineWriter, Lines};
+use crate::telemetry::metrics::{Metrics, Outcome};
+use crate::telemetry::settings::LogSettings;
+
+/// What happened. The list is closed: people write alerts against these names.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum AuditEvent {
+    /// A person was refused.
+    AccessDenied,
+    /// A configuration was taken into use.
+    ConfigReloaded,
+    /// A configuration was refused.
+    ConfigRejected,
+    /// A client sent a header that only we may set.
+    HeaderSpoofAttempt,
+    /// A browser was sent to sign in.
+    LoginStarted,
+    /// A person signed in.
+    LoginSucceeded,
+    /// A sign-in failed.
+    LoginFailed,
+    /// A person signed out.
+    LogoutUser,
+    /// Tokens were renewed.
+    SessionRefreshed,
+    /// Tokens could not be renewed.
+    SessionRefreshFailed,
+    /// A session came to its end.
+    SessionExpired,
+    /// A callback came a second time.
+    StateReplay,
+}
+
+impl AuditEvent {
+    /// The stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "access.denied",
+            Self::ConfigReloaded => "config.reloaded",
+            Self::ConfigRejected => "config.rejected",
+            Self::HeaderSpoofAttempt => "header.spoof_attempt",
+            Self::LoginStarted => "login.started",
+            Self::LoginSucceeded => "login.succeeded",
+            Self::LoginFailed => "login.failed",
+            Self::LogoutUser => "logout.user",
+            Self::SessionRefreshed => "session.refreshed",
+            Self::SessionRefreshFailed => "session.refresh_failed",
+            Self::SessionExpired => "session.expired",
+            Self::StateReplay => "state.replay",
+        }
+    }
+
+    /// Whether this is good news.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::ConfigReloaded
+            | Self::LoginStarted
+            | Self::LoginSucceeded
+            | Self::LogoutUser
+            | Self::SessionRefreshed => Outcome::Success,
+            Self::AccessDenied
+            | Self::ConfigRejected
+            | Self::HeaderSpoofAttempt
+            | Self::LoginFailed
+            | Self::SessionRefreshFailed
+            | Self::SessionExpired
+            | Self::StateReplay => Outcome::Failure,
+        }
+    }
+}
+
+/// What is known about an event; take [`AuditFields::default`] and fill in what there is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AuditFields<'a> {
+    /// The stable code of the error or criterion.
+    pub reason: Option<&'a str>,
+    /// For people: what exactly.
+    pub detail: Option<&'a str>,
+    /// The request's id.
+    pub request_id: Option<&'a str>,
+    /// The client, believed proxies taken into account.
+    pub client: Option<IpAddr>,
+    /// The other end of the socket.
+    pub peer: Option<IpAddr>,
+    /// `User-Agent`.
+    pub user_agent: Option<&'a str>,
+    /// The host that was asked for.
+    pub host: Option<&'a str>,
+    /// The path, without its query.
+    pub path: Option<&'a str>,
+    /// The route's name.
+    pub route: Option<&'a str>,
+    /// The provider's name.
+    pub provider: Option<&'a str>,
+    /// The issuer, which makes `subject` unique.
+    pub issuer: Option<&'a str>,
+    /// The `sub` claim.
+    pub subject: Option<&'a str>,
+    /// The person's name.
+    pub user: Option<&'a str>,
+    /// The person's e-mail address.
+    pub email: Option<&'a str>,
+    /// The session, as a hash.
+    pub session: Option<&'a str>,
+    /// The provider's own session id, so that its log can be joined.
+    pub sid: Option<&'a str>,
+    /// The class of authentication.
+    pub acr: Option<&'a str>,
+    /// The methods of authentication, separated by spaces.
+    pub amr: Option<&'a str>,
+    /// How many events this line stands for, where they are gathered.
+    pub count: Option<u64>,
+}
+
+/// The audit log. Dropping it writes out what is left.
+#[derive(Debug)]
+pub struct AuditLog {
+    writer: Option<LineWriter>,
+    lines: Option<Lines>,
+}
+
+impl AuditLog {
+    /// Opens the sink of `settings.audit`.
+    ///
+    /// # Errors
+    /// When the file can not be opened for appending, or no thread can be started.
+    pub fn open(settings: &LogSettings, metrics: &Metrics) -> io::Result<Self> {
+        let writer = LineWriter::start("audit", &settings.audit, metrics.log_lines_lost("audit"))?;
+        let lines = writer.as_ref().map(LineWriter::lines);
+        Ok(Self { writer, lines })
+    }
+
+    /// Writes one event. Never waits; should the sink be stuck so long that a line is lost, the process log says so.
+    pub fn record(&self, now: UnixTime, event: AuditEvent, fields: &AuditFields<'_>) {
+        let Some(lines) = &self.lines else { return };
+        if !lines.push(|out| write(out, now, event, fields)) {
+            tracing::error!(code = "audit_event_lost", event = event.as_str(), "the audit log is stuck");
+        }
+    }
+
+    /// Opens the file again (SIGHUP).
+    pub fn reopen(&self) {
+        if let Some(lines) = &self.lines {
+            lines.reopen();
+        }
+    }
+
+    /// Waits until everything is written. Blocks: not for workers.
+    pub fn flush(&self) {
+        if let Some(writer) = &self.writer {
+            writer.lines().flush();
+        }
+    }
+}
+
+fn write(out: &mut Vec<u8>, now: UnixTime, event: AuditEvent, fields: &AuditFields<'_>) {
+    let mut line = JsonLine::begin(out);
+    line.time("ts", now).text("log", "audit").text("event", event.as_str()).text("outcome", event.outcome().as_str());
+    line.maybe("reason", fields.reason).maybe("detail", fields.detail).maybe("request_id", fields.request_id);
+    for (key, address) in [("client", fields.client), ("peer", fields.peer)] {
+        if let Some(address) = address {
+            line.address(key, address);
+        }
+    }
+    line.maybe("user_agent", fields.user_agent).maybe("host", fields.host).maybe("path", fields.path);
+    line.maybe("route", fields.route).maybe("provider", fields.provider).maybe("issuer", fields.issuer);
+    line.maybe("subject", fields.subject).maybe("user", fields.user).maybe("email", fields.email);
+    line.maybe("session", fields.session).maybe("sid", fields.sid).maybe("acr", fields.acr).maybe("amr", fields.amr);
+    if let Some(count) = fields.count {
+        line.number("count", count);
+    }
+    line.end();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::settings::{LogFormat, LogSink};
+
+    #[test]
+    fn an_event_is_one_line_with_a_stable_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit");
+        let settings = LogSettings {
+            format: LogFormat::Human,
+            level: "info".to_owned(),
+            access: LogSink::Off,
+            audit: LogSink::File(path.clone()),
+        };
+        let log = AuditLog::open(&settings, &Metrics::new(UnixTime::default())).unwrap();
+        let fields = AuditFields {
+            reason: Some("state_missing"),
+            user_agent: Some("evil\n{\"event\":\"login.succeeded\"}"),
+            count: Some(2),
+            ..AuditFields::default()
+        };
+        log.record(UnixTime::from_secs(0), AuditEvent::LoginFailed, &fields);
+        drop(log);
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            concat!(
+                r#"{"ts":"1970-01-01T00:00:00.000Z","log":"audit","event":"login.failed","outcome":"failure","#,
+                r#""reason":"state_missing","user_agent":"evil\n{\"event\":\"login.succeeded\"}","count":2}"#,
+                "\n"
+            )
+        );
+    }
+}

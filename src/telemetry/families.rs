@@ -1,0 +1,143 @@
+//! The names of all metrics, and what each is for.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+
+use crate::telemetry::shards::{Count, Durations, Level};
+
+/// Requests, in and out, and what was decided about them.
+#[derive(Debug)]
+pub(super) struct Requests {
+    pub(super) served: Family<Labels<4>, Durations>,
+    pub(super) called: Family<Labels<4>, Durations>,
+    pub(super) active: Level,
+    pub(super) decisions: Family<Labels<3>, Count>,
+}
+
+impl Requests {
+    pub(super) fn register(into: &mut Registering) -> Self {
+        Self {
+            served: into.add("http_server_request_duration_seconds", "Requests answered"),
+            called: into.add("http_client_request_duration_seconds", "Requests sent"),
+            active: into.add("http_server_active_requests", "Requests being answered"),
+            decisions: into.add("vestibule_auth_decisions", "What was decided about requests, and why"),
+        }
+    }
+}
+
+/// The login funnel: started less completed are people who are stuck.
+#[derive(Debug)]
+pub(super) struct SignIn {
+    pub(super) started: Family<Labels<1>, Counter>,
+    pub(super) completed: Family<Labels<3>, Counter>,
+    pub(super) seconds: Histogram,
+    pub(super) callback_errors: Family<Labels<1>, Counter>,
+}
+
+impl SignIn {
+    pub(super) fn register(into: &mut Registering) -> Self {
+        let seconds = Histogram::new([1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0]);
+        Self {
+            started: into.add("vestibule_logins_started", "Sign-ins sent to a provider"),
+            completed: into.add("vestibule_logins_completed", "Sign-ins that came back"),
+            seconds: into.put("vestibule_login_duration_seconds", "From a sign-in's start to its callback", seconds),
+            callback_errors: into.add("vestibule_callback_errors", "Callbacks that failed, and why"),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Sessions {
+    pub(super) refreshes: Family<Labels<3>, Counter>,
+    pub(super) refresh_seconds: Family<Labels<1>, Durations>,
+    pub(super) unopened: Family<Labels<1>, Counter>,
+    pub(super) cookie_bytes: Histogram,
+}
+
+impl Sessions {
+    pub(super) fn register(into: &mut Registering) -> Self {
+        let sizes = [512.0, 1024.0, 1536.0, 2048.0, 2560.0, 3072.0, 3500.0, 4096.0, 8192.0, 12_288.0];
+        Self {
+            refreshes: into.add("vestibule_refresh", "Renewals of tokens"),
+            refresh_seconds: into.add("vestibule_refresh_duration_seconds", "Renewals of tokens"),
+            unopened: into.add(
+                "vestibule_sessions_decrypt_failures",
+                "Session cookies that did not open: after a deployment, keys that differ between replicas",
+            ),
+            cookie_bytes: into.put(
+                "vestibule_session_cookie_bytes",
+                "Size of session cookies when set, all pieces; browsers take 4096 a cookie",
+                Histogram::new(sizes),
+            ),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Providers {
+    pub(super) discovered: Family<Labels<1>, Seconds>,
+    pub(super) keys_fetched: Family<Labels<1>, Seconds>,
+    pub(super) unknown_keys: Family<Labels<1>, Counter>,
+    pub(super) clock_offset: Family<Labels<1>, Seconds>,
+}
+
+impl Providers {
+    pub(super) fn register(into: &mut Registering) -> Self {
+        Self {
+            discovered: into.add(
+                "vestibule_idp_discovery_last_success_timestamp_seconds",
+                "When a provider's metadata was last read",
+            ),
+            keys_fetched: into
+                .add("vestibule_jwks_last_refresh_timestamp_seconds", "When a provider's keys were last read"),
+            unknown_keys: into.add("vestibule_jwks_unknown_kid", "Tokens signed with a key not known yet"),
+            clock_offset: into.add("vestibule_idp_clock_offset_seconds", "The provider's clock less ours"),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    pub(super) reload_succeeded: Gauge,
+    pub(super) reload_time: Seconds,
+    pub(super) certificate_ends: Family<Labels<1>, Seconds>,
+    pub(super) log_lines_lost: Family<Labels<1>, Counter>,
+}
+
+impl Upkeep {
+    pub(super) fn register(into: &mut Registering) -> Self {
+        Self {
+            reload_succeeded: into
+                .add("vestibule_config_last_reload_successful", "Whether the newest configuration is the one in use"),
+            reload_time: into.add(
+                "vestibule_config_last_reload_success_timestamp_seconds",
+                "When the configuration in use was loaded",
+            ),
+            certificate_ends: into
+                .add("vestibule_tls_cert_not_after_timestamp_seconds", "When our own certificates end"),
+            log_lines_lost: into.add("vestibule_log_lines_lost", "Log lines dropped by a slow sink"),
+        }
+    }
+}
+
+/// Registers as it goes, so that each metric stands in one place.
+pub(super) struct Registering(pub(super) Registry);
+
+impl Registering {
+    fn add<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        self.put(name, help, M::default())
+    }
+
+    fn put<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+}
+
+pub(super) type Labels<const N: usize> = [(&'static str, String); N];
+pub(super) type Seconds = Gauge<f64, AtomicU64>;

@@ -1,0 +1,238 @@
+//! One request or event, one line, whatever strangers put into it: JSON and plain text without room for injection.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::clock::UnixTime;
+
+/// Writes one flat JSON object into a buffer. Absent values leave no key.
+pub(super) struct JsonLine<'a> {
+    out: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl<'a> JsonLine<'a> {
+    pub(super) fn begin(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, first: true }
+    }
+
+    #[inline]
+    pub(super) fn text(&mut self, key: &str, value: &str) -> &mut Self {
+        self.key(key);
+        json_string(self.out, value);
+        self
+    }
+
+    #[inline]
+    pub(super) fn maybe(&mut self, key: &str, value: Option<&str>) -> &mut Self {
+        if let Some(value) = value {
+            self.text(key, value);
+        }
+        self
+    }
+
+    #[inline]
+    pub(super) fn number(&mut self, key: &str, value: u64) -> &mut Self {
+        self.key(key);
+        digits(self.out, value, 1);
+        self
+    }
+
+    pub(super) fn address(&mut self, key: &str, value: IpAddr) -> &mut Self {
+        self.key(key);
+        self.out.push(b'"');
+        write_address(self.out, value);
+        self.out.push(b'"');
+        self
+    }
+
+    /// Milliseconds with three decimals.
+    pub(super) fn millis(&mut self, key: &str, value: Duration) -> &mut Self {
+        self.key(key);
+        write_millis(self.out, value);
+        self
+    }
+
+    pub(super) fn time(&mut self, key: &str, value: UnixTime) -> &mut Self {
+        self.key(key);
+        self.out.push(b'"');
+        write_time(self.out, value);
+        self.out.push(b'"');
+        self
+    }
+
+    pub(super) fn end(&mut self) {
+        self.out.push(b'}');
+    }
+
+    #[inline]
+    fn key(&mut self, key: &str) {
+        // Keys are words of ours, in which nothing needs an escape. Inlined, they become a few stores.
+        self.out.extend_from_slice(if std::mem::take(&mut self.first) { b"\"" } else { b",\"" });
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds.
+pub(super) fn write_time(out: &mut Vec<u8>, time: UnixTime) {
+    let (days, millis) = (time.millis() / DAY, time.millis() % DAY);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (millis / 3_600_000, millis / 60_000 % 60, millis / 1000 % 60);
+    let parts = [
+        (b"-", month, 2),
+        (b"-", day, 2),
+        (b"T", hour, 2),
+        (b":", minute, 2),
+        (b":", second, 2),
+        (b".", millis % 1000, 3),
+    ];
+    digits(out, year, 4);
+    for (separator, value, width) in parts {
+        out.extend_from_slice(separator);
+        digits(out, value, width);
+    }
+    out.push(b'Z');
+}
+
+pub(super) fn write_millis(out: &mut Vec<u8>, span: Duration) {
+    let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    digits(out, micros / 1000, 1);
+    out.push(b'.');
+    digits(out, micros % 1000, 3);
+}
+
+/// An address as its `Display` writes it.
+pub(super) fn write_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            digits(out, first.into(), 1);
+            for octet in rest {
+                out.push(b'.');
+                digits(out, octet.into(), 1);
+            }
+        }
+        IpAddr::V6(address) => _ = write!(out, "{address}"),
+    }
+}
+
+/// A number with at least so many digits. The formatting of the standard library takes several times as long, and a line of
+/// the access log has a dozen numbers.
+fn digits(out: &mut Vec<u8>, mut value: u64, width: usize) {
+    let mut text = [b'0'; 20];
+    let mut used = 0;
+    for place in text.iter_mut().rev() {
+        *place = b'0' + (value % 10) as u8;
+        value /= 10;
+        used += 1;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(text.get(text.len() - used.max(width)..).unwrap_or_default());
+}
+
+/// A value in quotes for people's lines: escaped as in JSON, which every log reader knows.
+pub(super) fn json_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut rest = text;
+    // Nearly every value is plain, which many bytes at a time can tell.
+    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+        out.extend_from_slice(text.as_bytes());
+        rest = "";
+    }
+    while let Some(at) = rest.find(needs_escape) {
+        let (plain, from) = rest.split_at(at);
+        out.extend_from_slice(plain.as_bytes());
+        let mut chars = from.chars();
+        match chars.next() {
+            Some('"') => out.extend_from_slice(b"\\\""),
+            Some('\\') => out.extend_from_slice(b"\\\\"),
+            Some('\n') => out.extend_from_slice(b"\\n"),
+            Some('\r') => out.extend_from_slice(b"\\r"),
+            Some('\t') => out.extend_from_slice(b"\\t"),
+            Some(other) => {
+                // All that need it lie in the first plane, so that one unit does.
+                _ = write!(out, "\\u{:04x}", u32::from(other));
+            }
+            None => {}
+        }
+        rest = chars.as_str();
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out.push(b'"');
+}
+
+fn is_plain(byte: u8) -> bool {
+    (b' '..0x7f).contains(&byte) & (byte != b'"') & (byte != b'\\')
+}
+
+/// Beyond what JSON demands: C1 controls (terminals obey them), the line separators of Unicode, and marks that turn the
+/// reading direction around and so make a line look like another.
+fn needs_escape(c: char) -> bool {
+    matches!(c, '"' | '\\' | '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Year, month and day of a day number, by Howard Hinnant's `civil_from_days`.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let slot = (5 * of_year + 2) / 153;
+    let month = if slot < 10 { slot + 3 } else { slot - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, of_year - (153 * slot + 2) / 5 + 1)
+}
+
+const DAY: u64 = 86_400_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        let mut out = Vec::new();
+        json_string(&mut out, text);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn times_are_those_of_the_time_crate() {
+        let format = time::macros_free();
+        for millis in [0, 951_782_399_999, 951_868_800_000, 1_763_832_000_123, 4_107_542_400_001] {
+            let mut out = Vec::new();
+            write_time(&mut out, UnixTime::from_millis(millis));
+            let nanos = i128::from(millis) * 1_000_000;
+            let moment = ::time::OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), moment.format(&format).unwrap());
+        }
+    }
+
+    mod time {
+        pub(super) fn macros_free() -> Vec<::time::format_description::BorrowedFormatItem<'static>> {
+            let text = "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z";
+            ::time::format_description::parse_borrowed::<2>(text).unwrap()
+        }
+    }
+
+    #[test]
+    fn any_text_stays_one_line_and_reads_back() {
+        for text in ["plain", "a\"b\\c", "a\r\nb\tc\0\x1b[31m\x7f", "\u{85}\u{2028}\u{2029}\u{202e}x\u{feff}", "äß😀"]
+        {
+            let json = shown(text);
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+            assert!(!json.chars().any(|c| c.is_control() || c == '\u{2028}' || c == '\u{202e}'), "{json}");
+        }
+    }
+
+    #[test]
+    fn absent_values_leave_no_key() {
+        let mut out = Vec::new();
+        JsonLine::begin(&mut out).maybe("a", None).text("b", "1").number("c", 2).end();
+        assert_eq!(out, br#"{"b":"1","c":2}"#);
+    }
+}

@@ -1,0 +1,423 @@
+//! Metrics, and nothing in their labels that a client could choose: no user, path or session, only names of the
+//! configuration and closed lists.
+//!
+//! The hot path bumps counters that were looked up when the configuration was loaded ([`RouteMetrics`], [`PeerMetrics`]);
+//! everything that happens once per sign-in or less looks its labels up.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::clock::UnixTime;
+use crate::telemetry::families::{Labels, Providers, Registering, Requests, Sessions, SignIn, Upkeep};
+use crate::telemetry::outcomes::Outcomes;
+use crate::telemetry::own::OwnUse;
+use crate::telemetry::shards::{Count, Durations, Level};
+
+/// Every metric of the program; one in a process, shared.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Requests,
+    sign_in: SignIn,
+    sessions: Sessions,
+    providers: Providers,
+    upkeep: Upkeep,
+}
+
+impl Metrics {
+    /// Metrics of a process that started at `started`.
+    pub fn new(started: UnixTime) -> Arc<Self> {
+        let mut registry = Registry::default();
+        registry.register("vestibule_build", "What this is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register_collector(Box::new(OwnUse::since(started)));
+        let mut into = Registering(registry);
+        let requests = Requests::register(&mut into);
+        let sign_in = SignIn::register(&mut into);
+        let sessions = Sessions::register(&mut into);
+        let providers = Providers::register(&mut into);
+        let upkeep = Upkeep::register(&mut into);
+        Arc::new(Self { registry: into.0, requests, sign_in, sessions, providers, upkeep })
+    }
+
+    /// Everything in the OpenMetrics text format.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        if let Err(cause) = encode(&mut text, &self.registry) {
+            tracing::error!(code = "metrics_not_rendered", %cause, "metrics could not be written");
+        }
+        text
+    }
+
+    /// The counters of a route, to be kept with it. `name` is the name in the configuration.
+    pub fn route(&self, name: &str) -> RouteMetrics {
+        let labels = |decision: &str, reason: &str| route_labels(name, decision, reason);
+        RouteMetrics(Arc::new(Route {
+            name: name.to_owned(),
+            plain: Outcomes::default(),
+            https: Outcomes::default(),
+            served: self.requests.served.clone(),
+            active: self.requests.active.clone(),
+            allowed: self.requests.decisions.get_or_create_owned(&labels("allow", "session")),
+            bypassed: self.requests.decisions.get_or_create_owned(&labels("bypass", "public")),
+            decisions: self.requests.decisions.clone(),
+        }))
+    }
+
+    /// The counters of what we call: `peer` is `upstream` or `idp`, `address` its name in the configuration or its host.
+    pub fn peer(&self, peer: &'static str, address: &str) -> PeerMetrics {
+        PeerMetrics(Arc::new(Called {
+            peer,
+            address: address.to_owned(),
+            outcomes: Outcomes::default(),
+            called: self.requests.called.clone(),
+        }))
+    }
+
+    /// A browser was sent to a provider.
+    pub fn login_started(&self, provider: &str) {
+        self.sign_in.started.get_or_create(&one("provider", provider)).inc();
+    }
+
+    /// A sign-in ended `after` its start, if that is known; `reason` is a stable code, `ok` for success.
+    pub fn login_completed(&self, provider: &str, outcome: Outcome, reason: &'static str, after: Option<Duration>) {
+        self.sign_in.completed.get_or_create(&outcome_labels(provider, outcome, reason)).inc();
+        if let Some(after) = after {
+            self.sign_in.seconds.observe(after.as_secs_f64());
+        }
+    }
+
+    /// A callback failed; `reason` is the stable code of the error.
+    pub fn callback_failed(&self, reason: &'static str) {
+        self.sign_in.callback_errors.get_or_create(&one("reason", reason)).inc();
+    }
+
+    /// Tokens were renewed, or not.
+    pub fn refreshed(&self, provider: &str, outcome: Outcome, reason: &'static str, took: Duration) {
+        self.sessions.refreshes.get_or_create(&outcome_labels(provider, outcome, reason)).inc();
+        self.sessions.refresh_seconds.get_or_create(&one("provider", provider)).observe(took);
+    }
+
+    /// A session cookie could not be opened.
+    pub fn session_unopened(&self, reason: &'static str) {
+        self.sessions.unopened.get_or_create(&one("reason", reason)).inc();
+    }
+
+    /// A session was written into cookies of so many bytes.
+    #[expect(clippy::cast_precision_loss, reason = "cookies are not that large")]
+    pub fn session_written(&self, bytes: usize) {
+        self.sessions.cookie_bytes.observe(bytes as f64);
+    }
+
+    /// A provider's metadata was read.
+    pub fn discovered(&self, provider: &str, now: UnixTime) {
+        self.providers.discovered.get_or_create(&one("provider", provider)).set(seconds(now));
+    }
+
+    /// A provider's keys were read.
+    pub fn keys_fetched(&self, provider: &str, now: UnixTime) {
+        self.providers.keys_fetched.get_or_create(&one("provider", provider)).set(seconds(now));
+    }
+
+    /// A token named a key that was not known.
+    pub fn key_unknown(&self, provider: &str) {
+        self.providers.unknown_keys.get_or_create(&one("provider", provider)).inc();
+    }
+
+    /// How far a provider's clock is ahead of ours.
+    pub fn clock_offset(&self, provider: &str, ahead: f64) {
+        self.providers.clock_offset.get_or_create(&one("provider", provider)).set(ahead);
+    }
+
+    /// A configuration was taken into use, or refused.
+    pub fn config_loaded(&self, accepted: bool, now: UnixTime) {
+        self.upkeep.reload_succeeded.set(i64::from(accepted));
+        if accepted {
+            self.upkeep.reload_time.set(seconds(now));
+        }
+    }
+
+    /// When one of our certificates ends; `file` is its path in the configuration.
+    pub fn certificate_ends(&self, file: &str, end: UnixTime) {
+        self.upkeep.certificate_ends.get_or_create(&one("file", file)).set(seconds(end));
+    }
+
+    /// The counter of lines that a log could not take; `log` is `access` or `audit`.
+    pub fn log_lines_lost(&self, log: &'static str) -> Counter {
+        self.upkeep.log_lines_lost.get_or_create_owned(&one("log", log))
+    }
+}
+
+/// How something ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// As wished.
+    Success,
+    /// Not.
+    Failure,
+}
+
+impl Outcome {
+    /// The word for labels and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+/// What was decided about a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Decision {
+    /// Forwarded for a known person.
+    Allow,
+    /// Forwarded for anybody.
+    Bypass,
+    /// Refused for a known person.
+    Deny,
+    /// Sent to sign in, or told to (401).
+    Login,
+}
+
+impl Decision {
+    /// The word for labels and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Bypass => "bypass",
+            Self::Deny => "deny",
+            Self::Login => "login",
+        }
+    }
+}
+
+/// The counters of one route; cheap to clone, and to bump.
+#[derive(Clone)]
+pub struct RouteMetrics(Arc<Route>);
+
+impl RouteMetrics {
+    /// A request is being answered until what this returns is dropped.
+    pub fn enter(&self) -> ActiveRequest<'_> {
+        self.0.active.add(1);
+        ActiveRequest(&self.0.active)
+    }
+
+    /// A request was answered.
+    pub fn served(&self, method: &Method, status: StatusCode, https: bool, took: Duration) {
+        let (outcomes, scheme) = if https { (&self.0.https, "https") } else { (&self.0.plain, "http") };
+        outcomes.observe(method, Some(status), took, |method, status| {
+            let labels = [
+                ("http_request_method", method.to_owned()),
+                ("http_response_status_code", status),
+                ("http_route", self.0.name.clone()),
+                ("url_scheme", scheme.to_owned()),
+            ];
+            self.0.served.get_or_create_owned(&labels)
+        });
+    }
+
+    /// [`Decision::Allow`] for a session: the warm path, without a look-up.
+    pub fn allowed(&self) {
+        self.0.allowed.add(1);
+    }
+
+    /// [`Decision::Bypass`] of a public route, without a look-up.
+    pub fn bypassed(&self) {
+        self.0.bypassed.add(1);
+    }
+
+    /// Any other decision; `reason` is a stable code.
+    pub fn decided(&self, decision: Decision, reason: &'static str) {
+        self.0.decisions.get_or_create(&route_labels(&self.0.name, decision.as_str(), reason)).add(1);
+    }
+}
+
+impl fmt::Debug for RouteMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RouteMetrics").field(&self.0.name).finish()
+    }
+}
+
+/// A request that counts as active.
+#[derive(Debug)]
+pub struct ActiveRequest<'a>(&'a Level);
+
+impl Drop for ActiveRequest<'_> {
+    fn drop(&mut self) {
+        self.0.add(-1);
+    }
+}
+
+/// The counters of one upstream or provider; cheap to clone, and to bump.
+#[derive(Clone)]
+pub struct PeerMetrics(Arc<Called>);
+
+impl PeerMetrics {
+    /// A call got an answer, or `None` of an error.
+    pub fn called(&self, method: &Method, status: Option<StatusCode>, took: Duration) {
+        self.0.outcomes.observe(method, status, took, |method, status| {
+            let labels = [
+                ("vestibule_peer", self.0.peer.to_owned()),
+                ("server_address", self.0.address.clone()),
+                ("http_request_method", method.to_owned()),
+                ("http_response_status_code", status),
+            ];
+            self.0.called.get_or_create_owned(&labels)
+        });
+    }
+}
+
+impl fmt::Debug for PeerMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PeerMetrics").field(&self.0.address).finish()
+    }
+}
+
+struct Route {
+    name: String,
+    plain: Outcomes,
+    https: Outcomes,
+    served: Family<Labels<4>, Durations>,
+    active: Level,
+    allowed: Count,
+    bypassed: Count,
+    decisions: Family<Labels<3>, Count>,
+}
+
+struct Called {
+    peer: &'static str,
+    address: String,
+    outcomes: Outcomes,
+    called: Family<Labels<4>, Durations>,
+}
+
+fn one(name: &'static str, value: &str) -> Labels<1> {
+    [(name, value.to_owned())]
+}
+
+fn outcome_labels(provider: &str, outcome: Outcome, reason: &str) -> Labels<3> {
+    [("provider", provider.to_owned()), ("outcome", outcome.as_str().to_owned()), ("reason", reason.to_owned())]
+}
+
+fn route_labels(route: &str, decision: &str, reason: &str) -> Labels<3> {
+    [("route", route.to_owned()), ("decision", decision.to_owned()), ("reason", reason.to_owned())]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds stay exact until long after all of us")]
+fn seconds(time: UnixTime) -> f64 {
+    time.millis() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics() -> Arc<Metrics> {
+        Metrics::new(UnixTime::from_secs(1))
+    }
+
+    #[track_caller]
+    fn assert_line(metrics: &Metrics, line: &str) {
+        let text = metrics.render();
+        assert!(text.lines().any(|found| found == line), "{line}\nis not in\n{text}");
+    }
+
+    #[test]
+    fn requests_are_counted_by_route_method_and_status() {
+        let metrics = metrics();
+        let route = metrics.route("wiki");
+        route.served(&Method::GET, StatusCode::OK, true, Duration::from_millis(7));
+        route.served(&Method::GET, StatusCode::OK, true, Duration::from_secs(11));
+        let labels =
+            r#"http_request_method="GET",http_response_status_code="200",http_route="wiki",url_scheme="https""#;
+        assert_line(&metrics, &format!("http_server_request_duration_seconds_count{{{labels}}} 2"));
+        assert_line(&metrics, &format!(r#"http_server_request_duration_seconds_bucket{{le="0.005",{labels}}} 0"#));
+        assert_line(&metrics, &format!(r#"http_server_request_duration_seconds_bucket{{le="0.01",{labels}}} 1"#));
+        assert_line(&metrics, &format!(r#"http_server_request_duration_seconds_bucket{{le="10.0",{labels}}} 1"#));
+        assert_line(&metrics, &format!(r#"http_server_request_duration_seconds_bucket{{le="+Inf",{labels}}} 2"#));
+    }
+
+    #[test]
+    fn neither_methods_nor_statuses_can_be_made_up() {
+        let metrics = metrics();
+        let route = metrics.route("wiki");
+        for number in 0..100u16 {
+            let method = Method::from_bytes(format!("X{number}").as_bytes()).unwrap();
+            route.served(&method, StatusCode::from_u16(450 + number % 49).unwrap(), false, Duration::ZERO);
+        }
+        let rows = metrics
+            .render()
+            .lines()
+            .filter(|line| line.starts_with("http_server_request_duration_seconds_count"))
+            .count();
+        assert_eq!(rows, 1);
+        let labels =
+            r#"http_request_method="_OTHER",http_response_status_code="4xx",http_route="wiki",url_scheme="http""#;
+        assert_line(&metrics, &format!("http_server_request_duration_seconds_count{{{labels}}} 100"));
+    }
+
+    #[test]
+    fn counters_of_one_route_are_shared_by_threads_and_by_reloads() {
+        let metrics = metrics();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| metrics.route("wiki").allowed());
+            }
+        });
+        assert_line(&metrics, r#"vestibule_auth_decisions_total{route="wiki",decision="allow",reason="session"} 4"#);
+    }
+
+    #[test]
+    fn active_requests_go_up_and_down() {
+        let metrics = metrics();
+        let route = metrics.route("wiki");
+        let (one, two) = (route.enter(), route.enter());
+        assert_line(&metrics, "http_server_active_requests 2");
+        std::thread::scope(|scope| {
+            scope.spawn(move || drop(one));
+        });
+        drop(two);
+        assert_line(&metrics, "http_server_active_requests 0");
+    }
+
+    #[test]
+    fn the_login_funnel_is_countable() {
+        let metrics = metrics();
+        metrics.login_started("corp");
+        metrics.login_completed("corp", Outcome::Failure, "state_missing", None);
+        metrics.callback_failed("state_missing");
+        metrics.refreshed("corp", Outcome::Success, "ok", Duration::from_millis(3));
+        assert_line(&metrics, r#"vestibule_logins_started_total{provider="corp"} 1"#);
+        assert_line(
+            &metrics,
+            r#"vestibule_logins_completed_total{provider="corp",outcome="failure",reason="state_missing"} 1"#,
+        );
+        assert_line(&metrics, r#"vestibule_callback_errors_total{reason="state_missing"} 1"#);
+        assert_line(&metrics, r#"vestibule_refresh_total{provider="corp",outcome="success",reason="ok"} 1"#);
+    }
+
+    #[test]
+    fn a_refused_configuration_keeps_the_time_of_the_last_good_one() {
+        let metrics = metrics();
+        metrics.config_loaded(true, UnixTime::from_secs(100));
+        metrics.config_loaded(false, UnixTime::from_secs(200));
+        assert_line(&metrics, "vestibule_config_last_reload_successful 0");
+        assert_line(&metrics, "vestibule_config_last_reload_success_timestamp_seconds 100.0");
+    }
+
+    #[test]
+    fn the_process_and_the_build_are_described() {
+        let text = metrics().render();
+        assert!(text.contains("vestibule_build_info{version="), "{text}");
+        assert!(text.contains("process_start_time_seconds 1"), "{text}");
+        assert!(text.contains("process_resident_memory_bytes "), "{text}");
+    }
+}

@@ -1,0 +1,57 @@
+//! What the program tells of itself: metrics, the access log, audit events, and the process log.
+
+pub mod access;
+pub mod audit;
+mod families;
+mod line;
+mod line_writer;
+pub mod metrics;
+mod outcomes;
+mod own;
+pub mod process;
+pub mod settings;
+mod shards;
+
+use std::io;
+use std::sync::Arc;
+
+use crate::clock::SharedClock;
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::audit::AuditLog;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::settings::LogSettings;
+
+/// Everything that is told of requests and people; one in a process, shared by all workers.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// Counters and durations.
+    pub metrics: Arc<Metrics>,
+    /// A line for each request.
+    pub access: AccessLog,
+    /// Who signed in, and who was refused.
+    pub audit: AuditLog,
+}
+
+impl Telemetry {
+    /// Opens the logs.
+    ///
+    /// # Errors
+    /// When a log's file can not be opened for appending.
+    pub fn new(settings: &LogSettings, clock: &SharedClock) -> io::Result<Arc<Self>> {
+        let metrics = Metrics::new(clock.now());
+        let (access, audit) = (AccessLog::open(settings, &metrics)?, AuditLog::open(settings, &metrics)?);
+        Ok(Arc::new(Self { metrics, access, audit }))
+    }
+
+    /// Opens the files of the logs again, after somebody has moved them away.
+    pub fn reopen(&self) {
+        self.access.reopen();
+        self.audit.reopen();
+    }
+
+    /// Waits until every line is written. Blocks: for the end of the program.
+    pub fn flush(&self) {
+        self.access.flush();
+        self.audit.flush();
+    }
+}

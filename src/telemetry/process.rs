@@ -1,0 +1,130 @@
+//! The process log: what the program has to say to its operator, on standard error.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _};
+use std::panic::PanicHookInfo;
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::format::{Format, Full, JsonFields, Writer};
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+use crate::clock::SharedClock;
+use crate::telemetry::line::write_time;
+use crate::telemetry::settings::{LogFormat, LogSettings};
+
+/// Starts the process log, once in a process.
+///
+/// Lines for people go to a terminal, or with `journald` (standard error is the journal's stream) with a priority in front
+/// and without a time, which the journal has itself; everything else gets JSON.
+///
+/// # Errors
+/// When the level can not be understood, or a log was started before.
+pub fn init_process_log(settings: &LogSettings, clock: SharedClock, journald: bool) -> Result<(), LogError> {
+    let filter = EnvFilter::builder()
+        .parse(&settings.level)
+        .map_err(|cause| LogError::Level { level: settings.level.clone(), cause: cause.to_string() })?;
+    let human = match settings.format {
+        LogFormat::Auto => journald || io::stderr().is_terminal(),
+        LogFormat::Human => true,
+        LogFormat::Json => false,
+    };
+    let base =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let time = ClockTime(clock);
+    let started = match (human, journald) {
+        (true, true) => {
+            base.event_format(ForJournal(Format::default().without_time().with_level(false))).finish().try_init()
+        }
+        (true, false) => base.with_timer(time).finish().try_init(),
+        (false, _) => {
+            let format = Format::default().with_timer(time).json().flatten_event(true).with_current_span(false);
+            base.fmt_fields(JsonFields::new()).event_format(format).finish().try_init()
+        }
+    }
+    .map_err(LogError::Twice);
+    if started.is_ok() {
+        std::panic::set_hook(Box::new(log_panic));
+    }
+    started
+}
+
+/// One line for a panic, like any other: where it was. What it said is left out, for it may quote what was being worked on.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    tracing::error!(
+        code = "panic",
+        place,
+        thread = thread.name().unwrap_or_default(),
+        "a fault of ours: please report it"
+    );
+}
+
+/// Why there is no process log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// `log.level` is no level and no list of directives.
+    #[error("the log level {level:?} can not be understood: {cause}")]
+    Level {
+        /// As configured.
+        level: String,
+        /// Why.
+        cause: String,
+    },
+    /// There is one already.
+    #[error("the process log was started twice")]
+    Twice(#[source] TryInitError),
+}
+
+struct ClockTime(SharedClock);
+
+impl FormatTime for ClockTime {
+    fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(24);
+        write_time(&mut text, self.0.now());
+        w.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// Lines with the priority that the journal reads off their beginning (sd-daemon(3)).
+struct ForJournal(Format<Full, ()>);
+
+impl<S, N> FormatEvent<S, N> for ForJournal
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
+        };
+        write!(writer, "<{priority}>")?;
+        self.0.format_event(ctx, writer, event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::telemetry::settings::LogSink;
+
+    #[test]
+    fn a_level_that_is_none_is_refused_with_its_text() {
+        let settings = LogSettings {
+            format: LogFormat::Json,
+            level: "vestibule=loud".to_owned(),
+            access: LogSink::Off,
+            audit: LogSink::Off,
+        };
+        let error = init_process_log(&settings, SystemClock::shared(), false).unwrap_err();
+        assert!(error.to_string().contains("vestibule=loud"), "{error}");
+    }
+}

@@ -5,5 +5,6 @@ pub mod clock;
 pub mod control;
 pub mod identity;
 pub mod request;
+pub mod seal;
 pub mod secret;
 pub mod telemetry;

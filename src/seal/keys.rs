@@ -1,0 +1,243 @@
+//! The key ring: which keys this deployment has, how they are read, and the ciphers derived from them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aes_gcm::{Aes256Gcm, KeyInit as _};
+use arc_swap::ArcSwap;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::Zeroize as _;
+
+use super::{Purpose, Sealer, VERSION, random};
+use crate::secret::Secret;
+
+/// The keys of this deployment: the first seals, all open. Shared by every thread.
+pub struct KeyRing {
+    keys: Vec<RingKey>,
+    /// Sorted by [`Slot`]; read on every cold request, replaced once a day and purpose.
+    ciphers: ArcSwap<Vec<(Slot, Arc<Aes256Gcm>)>>,
+}
+
+impl KeyRing {
+    /// A ring of `keys`, of which the first seals.
+    ///
+    /// # Errors
+    /// There is no key, or one of them is there twice.
+    pub fn new(keys: Vec<Secret<[u8; 32]>>) -> Result<Self, KeyRingError> {
+        if keys.is_empty() {
+            return Err(KeyRingError::Empty);
+        }
+        let mut ring: Vec<RingKey> = Vec::with_capacity(keys.len());
+        for (at, secret) in keys.into_iter().enumerate() {
+            let key = RingKey::new(secret);
+            if let Some(first) = ring.iter().position(|other| other.id == key.id) {
+                return Err(KeyRingError::Duplicate { first: first + 1, second: at + 1 });
+            }
+            ring.push(key);
+        }
+        Ok(Self { keys: ring, ciphers: ArcSwap::default() })
+    }
+
+    /// Seals and opens values of one purpose and name (a cookie's name, for cookies).
+    pub fn sealer(self: &Arc<Self>, purpose: Purpose, name: &str) -> Sealer {
+        Sealer::new(Arc::clone(self), purpose, name)
+    }
+
+    /// The id of the key that seals, and its cipher for this purpose and day.
+    pub(super) fn sealing(&self, purpose: Purpose, day: u16) -> Option<([u8; KEY_ID_LEN], Arc<Aes256Gcm>)> {
+        let id = self.keys.first()?.id;
+        let derived = self.opening(id, purpose, day)?;
+        self.keep(&derived);
+        Some((id, derived.cipher))
+    }
+
+    /// The cipher of the key with this id, if the ring has it. Whoever finds that it was the right one has it [kept](Self::keep).
+    pub(super) fn opening(&self, id: [u8; KEY_ID_LEN], purpose: Purpose, day: u16) -> Option<Derived> {
+        let (at, key) = self.keys.iter().enumerate().find(|(_, key)| key.id == id)?;
+        let slot = Slot { day, key: at, purpose };
+        let ciphers = self.ciphers.load();
+        let cached = ciphers.binary_search_by_key(&slot, |(slot, _)| *slot).ok().and_then(|at| ciphers.get(at));
+        Some(match cached {
+            Some((_, cipher)) => Derived { cipher: Arc::clone(cipher), missing_at: None },
+            None => Derived { cipher: Arc::new(key.derive(purpose, day)), missing_at: Some(slot) },
+        })
+    }
+
+    /// Keeps a cipher for the next time. Two threads may both derive a missing one; they get the same, and one of them stays.
+    pub(super) fn keep(&self, derived: &Derived) {
+        let Some(slot) = derived.missing_at else { return };
+        self.ciphers.rcu(|ciphers| {
+            let mut next = Vec::clone(ciphers);
+            if let Err(at) = next.binary_search_by_key(&slot, |(slot, _)| *slot) {
+                next.insert(at, (slot, Arc::clone(&derived.cipher)));
+            }
+            if next.len() > CIPHERS_KEPT {
+                // Slots are sorted by day first: the oldest goes.
+                next.remove(0);
+            }
+            next
+        });
+    }
+
+    #[cfg(test)]
+    pub(super) fn ciphers_kept(&self) -> usize {
+        self.ciphers.load().len()
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRing").field("keys", &self.keys.len()).finish_non_exhaustive()
+    }
+}
+
+/// A ring can not be made of these keys.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum KeyRingError {
+    /// No key at all.
+    #[error("there is no session key; `vestibule keys new` prints one")]
+    Empty,
+    /// One key twice; they are counted from 1, in the order given.
+    #[error("session keys {first} and {second} are the same")]
+    Duplicate {
+        /// The place of the key.
+        first: usize,
+        /// Where it stands again.
+        second: usize,
+    },
+}
+
+/// Reads a key as `vestibule keys new` writes it: 32 bytes as base64 (either alphabet, padding optional) or hex, with
+/// white space around it.
+///
+/// # Errors
+/// It is not 32 bytes, is neither notation, or is no key at all (one byte repeated).
+pub fn parse_key(text: &str) -> Result<Secret<[u8; 32]>, KeyError> {
+    let text = text.trim();
+    let mut bytes = if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        from_hex(text)
+    } else {
+        let plain = text.trim_end_matches('=').replace('-', "+").replace('_', "/");
+        STANDARD_NO_PAD.decode(plain).map_err(|_| KeyError::Alphabet)?
+    };
+    let key = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| KeyError::Length { got: bytes.len() });
+    bytes.zeroize();
+    let key = key?;
+    let [first, rest @ ..] = &key;
+    if rest.iter().all(|byte| byte == first) {
+        return Err(KeyError::Constant);
+    }
+    Ok(Secret::new(key))
+}
+
+/// A new random key, as text for a key file.
+pub fn new_key_text() -> Secret<String> {
+    Secret::new(STANDARD.encode(random::<32>()))
+}
+
+/// A text is no key.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum KeyError {
+    /// Neither base64 nor hex.
+    #[error("the key is neither base64 nor hex")]
+    Alphabet,
+    /// Not 32 bytes.
+    #[error("the key has {got} bytes; 32 are needed, or other replicas could not read the sessions")]
+    Length {
+        /// How many bytes it has.
+        got: usize,
+    },
+    /// One byte, repeated: a placeholder (AT-CL-14).
+    #[error("the key is one byte repeated, which anybody can guess")]
+    Constant,
+}
+
+/// A cipher, and where it is missing among those kept.
+pub(super) struct Derived {
+    pub(super) cipher: Arc<Aes256Gcm>,
+    missing_at: Option<Slot>,
+}
+
+struct RingKey {
+    id: [u8; KEY_ID_LEN],
+    secret: Secret<[u8; 32]>,
+}
+
+impl RingKey {
+    fn new(secret: Secret<[u8; 32]>) -> Self {
+        let mut id = [0; KEY_ID_LEN];
+        expand(&secret, &[b"vestibule key id"], &mut id);
+        Self { id, secret }
+    }
+
+    fn derive(&self, purpose: Purpose, day: u16) -> Aes256Gcm {
+        let mut key = [0; 32];
+        expand(&self.secret, &[b"vestibule seal", &[VERSION, purpose.number()], &day.to_be_bytes()], &mut key);
+        let cipher = Aes256Gcm::new(&key.into());
+        key.zeroize();
+        cipher
+    }
+}
+
+/// HKDF-SHA256 (RFC 5869). It fails for more than 255 blocks of output only; both callers want at most one.
+fn expand(secret: &Secret<[u8; 32]>, context: &[&[u8]], out: &mut [u8]) {
+    if Hkdf::<Sha256>::new(None, secret.expose()).expand_multi_info(context, out).is_err() {
+        std::process::abort();
+    }
+}
+
+/// Which derived cipher; the day first, so that the oldest is the first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Slot {
+    day: u16,
+    key: usize,
+    purpose: Purpose,
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let nibble = |c: &u8| char::from(*c).to_digit(16).and_then(|n| u8::try_from(n).ok()).unwrap_or(0);
+    text.as_bytes().chunks(2).map(|pair| pair.iter().fold(0, |byte, c| (byte << 4) | nibble(c))).collect()
+}
+
+pub(super) const KEY_ID_LEN: usize = 4;
+/// Four purposes and two keys over a month.
+pub(super) const CIPHERS_KEPT: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    fn key(byte: u8) -> Secret<[u8; 32]> {
+        Secret::new(std::array::from_fn(|i| byte.wrapping_add(i as u8)))
+    }
+
+    #[test]
+    fn keys_are_read_in_every_notation() {
+        let expected = key(200);
+        let bytes = *expected.expose();
+        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        let standard = STANDARD.encode(bytes);
+        let url = URL_SAFE_NO_PAD.encode(bytes);
+        for text in [&hex, &hex.to_uppercase(), &standard, &url, &format!("  {standard}\r\n"), &format!("{url}=")] {
+            assert_eq!(parse_key(text).unwrap(), expected, "{text:?}");
+        }
+        assert!(parse_key(new_key_text().expose()).is_ok());
+    }
+
+    // AT-CL-14
+    #[test]
+    fn short_odd_and_placeholder_keys_are_refused() {
+        assert_eq!(parse_key("").unwrap_err(), KeyError::Length { got: 0 });
+        assert_eq!(parse_key(&STANDARD.encode([1; 24])).unwrap_err(), KeyError::Length { got: 24 });
+        assert_eq!(parse_key("change me!").unwrap_err(), KeyError::Alphabet);
+        assert_eq!(parse_key(&"0".repeat(64)).unwrap_err(), KeyError::Constant);
+        assert_eq!(KeyRing::new(vec![]).unwrap_err(), KeyRingError::Empty);
+        let twice = KeyRing::new(vec![key(1), key(2), key(1)]).unwrap_err();
+        assert_eq!(twice, KeyRingError::Duplicate { first: 1, second: 3 });
+    }
+}

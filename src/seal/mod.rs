@@ -1,0 +1,250 @@
+//! Sealing: authenticated encryption of everything we hand to a browser and want back unread and unchanged.
+//!
+//! One sealed value is, before base64url: version (1), key id (4), day (2), expiry (4), nonce (12), ciphertext, tag (16).
+//! 1. The first key of the ring seals; every key of it opens; a key that left it opens nothing (CK-15).
+//! 2. The cipher's key is derived per purpose, format version and day, so that random nonces stay far below 2^32 for one
+//!    key (NIST SP 800-38D section 8.3) without an operator who rotates, and so that no purpose can open another's values.
+//! 3. Purpose, name, version, key id, day and expiry are associated data: what is sealed as one thing opens as nothing else.
+//! 4. Nothing read from a value is believed before its tag verified, and no cipher is kept for a value that did not verify.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aes_gcm::AeadInOut as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroize as _;
+
+use self::keys::KEY_ID_LEN;
+pub use self::keys::{KeyError, KeyRing, KeyRingError, new_key_text, parse_key};
+use crate::clock::UnixTime;
+
+mod keys;
+
+/// Random bytes from the operating system: the only randomness of this program.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads random bytes")]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    if getrandom::fill(&mut bytes).is_err() {
+        // A state, nonce or key that could be guessed is worse than no gateway.
+        std::process::abort();
+    }
+    bytes
+}
+
+/// 32 random bytes as base64url: 43 characters, fit for a PKCE verifier (RFC 7636 section 4.1).
+pub fn random_token() -> String {
+    URL_SAFE_NO_PAD.encode(random::<32>())
+}
+
+/// What a sealed value is for. A value sealed for one purpose never opens for another (AT-CS-08).
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Purpose {
+    /// A session cookie.
+    Session,
+    /// The cookie of one login attempt.
+    LoginAttempt,
+    /// The `state` parameter of an authorization request.
+    State,
+    /// A token in one of our own forms.
+    Form,
+}
+
+/// Seals and opens the values of one purpose and name. Cheap to make and to clone.
+#[derive(Clone, Debug)]
+pub struct Sealer {
+    ring: Arc<KeyRing>,
+    purpose: Purpose,
+    name: Arc<str>,
+}
+
+impl Sealer {
+    fn new(ring: Arc<KeyRing>, purpose: Purpose, name: &str) -> Self {
+        Self { ring, purpose, name: name.into() }
+    }
+
+    /// Seals `plaintext` until `expires` (whole seconds, rounded down): base64url without padding, so cookie-octets only
+    /// (CK-13).
+    pub fn seal(&self, plaintext: &[u8], expires: UnixTime, now: UnixTime) -> String {
+        self.seal_with_nonce(plaintext, expires, now, random())
+    }
+
+    /// Opens what [`seal`](Self::seal) made.
+    ///
+    /// # Errors
+    /// It is not a value that this ring sealed for this purpose and name, or it is over. The other side must not be able to
+    /// tell which (AT-CS-11).
+    pub fn open(&self, sealed: &str, now: UnixTime) -> Result<Opened, OpenError> {
+        let opened = self.open_at_any_age(sealed)?;
+        if opened.expires <= now { Err(OpenError::Expired) } else { Ok(opened) }
+    }
+
+    /// Opens a genuine value however old it is: only to say politely what became of it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), without [`OpenError::Expired`].
+    pub fn open_at_any_age(&self, sealed: &str) -> Result<Opened, OpenError> {
+        if sealed.len() > SEALED_MAX {
+            return Err(OpenError::Malformed);
+        }
+        // Strict: no padding, no other alphabet, no stray trailing bits, so that one value has one spelling (AT-CS-02).
+        let mut bytes = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| OpenError::Malformed)?;
+        let header = Header::read(&bytes).ok_or(OpenError::Malformed)?;
+        let body = bytes.get_mut(HEADER_LEN..).ok_or(OpenError::Malformed)?;
+        let (nonce, body) = body.split_first_chunk_mut::<NONCE_LEN>().ok_or(OpenError::Malformed)?;
+        let (text, tag) = body.split_last_chunk_mut::<TAG_LEN>().ok_or(OpenError::Malformed)?;
+        let derived = self.ring.opening(header.key, self.purpose, header.day).ok_or(OpenError::UnknownKey)?;
+        let aad = self.associated_data(&header);
+        derived
+            .cipher
+            .decrypt_inout_detached(&(*nonce).into(), &aad, text.into(), &(*tag).into())
+            .map_err(|_| OpenError::Tampered)?;
+        self.ring.keep(&derived);
+        let plaintext = text.to_vec();
+        bytes.zeroize();
+        Ok(Opened { plaintext, expires: UnixTime::from_secs(header.expires.into()) })
+    }
+
+    /// When `sealed` says that it expires. Anybody can write such a value: only to choose which login attempt to forget.
+    pub fn peek_expiry(sealed: &str) -> Option<UnixTime> {
+        Header::peek(sealed).map(|header| UnixTime::from_secs(header.expires.into()))
+    }
+
+    fn seal_with_nonce(&self, plaintext: &[u8], expires: UnixTime, now: UnixTime, nonce: [u8; NONCE_LEN]) -> String {
+        let day = u16::try_from(now.secs() / DAY_SECS).unwrap_or(u16::MAX);
+        let expires = u32::try_from(expires.secs()).unwrap_or(u32::MAX);
+        let Some((key, cipher)) = self.ring.sealing(self.purpose, day) else { return String::new() };
+        let header = Header { key, day, expires };
+        let mut bytes = Vec::with_capacity(HEADER_LEN + NONCE_LEN + plaintext.len() + TAG_LEN);
+        bytes.extend_from_slice(&header.bytes());
+        bytes.extend_from_slice(&nonce);
+        bytes.extend_from_slice(plaintext);
+        let aad = self.associated_data(&header);
+        let Some(text) = bytes.get_mut(HEADER_LEN + NONCE_LEN..) else { return String::new() };
+        // Fails for more than 64 GiB only; then nothing leaves, least of all the plaintext.
+        let Ok(tag) = cipher.encrypt_inout_detached(&nonce.into(), &aad, text.into()) else { return String::new() };
+        bytes.extend_from_slice(&tag);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The header has a fixed length and the purpose one byte, so no two pairs of purpose and name give the same bytes.
+    fn associated_data(&self, header: &Header) -> Vec<u8> {
+        let mut aad = Vec::with_capacity(HEADER_LEN + 1 + self.name.len());
+        aad.extend_from_slice(&header.bytes());
+        aad.push(self.purpose.number());
+        aad.extend_from_slice(self.name.as_bytes());
+        aad
+    }
+
+    /// [`seal`](Self::seal) with a nonce that is known beforehand, for golden values.
+    #[cfg(test)]
+    pub(crate) fn seal_golden(&self, plaintext: &[u8], expires: UnixTime, now: UnixTime) -> String {
+        self.seal_with_nonce(plaintext, expires, now, *b"golden nonce")
+    }
+}
+
+/// What was inside, and until when it is good. Wiped when dropped.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Opened {
+    /// What was sealed.
+    pub plaintext: Vec<u8>,
+    /// Its expiry, in whole seconds.
+    pub expires: UnixTime,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.plaintext.zeroize();
+    }
+}
+
+/// Why a value does not open: for our log and metrics, never for the other side.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum OpenError {
+    /// Not base64url, too short, too long, or another version.
+    #[error("the value is not in the form of a sealed one")]
+    Malformed,
+    /// Sealed by a key that is not in the ring: retired, or another deployment's (AT-CS-09).
+    #[error("the value was sealed by a key that is not in the ring")]
+    UnknownKey,
+    /// Genuine, and over.
+    #[error("the sealed value has expired")]
+    Expired,
+    /// The tag does not verify: changed, cut, or sealed for another purpose or name.
+    #[error("the value was changed, or was sealed for something else")]
+    Tampered,
+}
+
+impl OpenError {
+    /// A stable reason for logs and metrics.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "sealed_malformed",
+            Self::UnknownKey => "sealed_unknown_key",
+            Self::Expired => "sealed_expired",
+            Self::Tampered => "sealed_tampered",
+        }
+    }
+}
+
+impl Purpose {
+    /// Part of the format: never give a number to anything else.
+    const fn number(self) -> u8 {
+        match self {
+            Self::Session => 1,
+            Self::LoginAttempt => 2,
+            Self::State => 3,
+            Self::Form => 4,
+        }
+    }
+}
+
+/// What stands unencrypted before the nonce.
+struct Header {
+    key: [u8; KEY_ID_LEN],
+    /// Days since the epoch when it was sealed; good until 2149.
+    day: u16,
+    /// Seconds since the epoch; good until 2106.
+    expires: u32,
+}
+
+impl Header {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (&[version], rest) = bytes.split_first_chunk()?;
+        let (&key, rest) = rest.split_first_chunk()?;
+        let (&day, rest) = rest.split_first_chunk()?;
+        let (&expires, _) = rest.split_first_chunk()?;
+        // The version names the algorithm: 1 is AES-256-GCM.
+        (version == VERSION).then(|| Self { key, day: u16::from_be_bytes(day), expires: u32::from_be_bytes(expires) })
+    }
+
+    fn peek(sealed: &str) -> Option<Self> {
+        // 16 characters are 12 bytes, one more than the header.
+        Self::read(&URL_SAFE_NO_PAD.decode(sealed.get(..16)?).ok()?)
+    }
+
+    fn bytes(&self) -> [u8; HEADER_LEN] {
+        let mut bytes = [VERSION; HEADER_LEN];
+        let fields = self.key.into_iter().chain(self.day.to_be_bytes()).chain(self.expires.to_be_bytes());
+        for (byte, field) in bytes.iter_mut().skip(1).zip(fields) {
+            *byte = field;
+        }
+        bytes
+    }
+}
+
+const VERSION: u8 = 1;
+const HEADER_LEN: usize = 1 + KEY_ID_LEN + 2 + 4;
+const NONCE_LEN: usize = 12;
+const TAG_LEN: usize = 16;
+const DAY_SECS: u64 = 24 * 60 * 60;
+/// More than the largest set of chunks; the header limits of the server are the real bound.
+const SEALED_MAX: usize = 64 * 1024;
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ pub mod body;
 pub mod clock;
 pub mod control;
 pub mod identity;
+pub mod policy;
 pub mod request;
 pub mod seal;
 pub mod secret;

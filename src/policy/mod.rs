@@ -1,0 +1,352 @@
+//! Decisions: may this person do this? Pure functions of an identity and an address.
+//!
+//! `allow` is compiled once into a list of checks. Deciding and telling people why not go through the same checks, so that they
+//! can not disagree.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use self::settings::AllowSettings;
+use crate::identity::{ClaimPath, Identity};
+
+pub mod settings;
+
+/// `allow`, compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    checks: Vec<Check>,
+}
+
+/// The outcome.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Decision {
+    /// They may pass.
+    Allow,
+    /// They may not.
+    Deny(DenyReason),
+}
+
+/// Why not, in words for the person who is refused: every criterion that missed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DenyReason {
+    missed: Vec<Missed>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Missed {
+    code: &'static str,
+    need: String,
+}
+
+impl Policy {
+    /// Compiles `allow`.
+    pub fn new(allow: AllowSettings) -> Self {
+        let AllowSettings { groups, emails, domains, users, claims, networks } = allow;
+        // Networks first: they cost least, and whoever is elsewhere needs no better reason.
+        let checks = [
+            networks.map(Check::Networks),
+            users.map(|users| Check::Users(users.into_iter().collect())),
+            emails.map(|emails| Check::Emails(lower_case(emails))),
+            domains.map(|domains| Check::Domains(lower_case(domains))),
+            groups.map(|groups| Check::Groups(groups.into_iter().collect())),
+        ];
+        let claims = claims.into_iter().map(|(path, values)| Check::Claim(path, values));
+        Self { checks: checks.into_iter().flatten().chain(claims).collect() }
+    }
+
+    /// Whether anything is asked besides having signed in.
+    pub fn is_open(&self) -> bool {
+        self.checks.is_empty()
+    }
+
+    /// Whether this person, at this address, may pass.
+    pub fn decide(&self, identity: &Identity, client: IpAddr) -> Decision {
+        self.decide_by(|check| check.hit(identity, client))
+    }
+
+    /// Whether this address may pass where nobody is asked who they are: of `allow`, only the networks count.
+    pub fn networks_only(&self, client: IpAddr) -> Decision {
+        self.decide_by(|check| match check {
+            Check::Networks(networks) => contains(networks, client),
+            _ => true,
+        })
+    }
+
+    fn decide_by(&self, hit: impl Fn(&Check) -> bool) -> Decision {
+        if self.checks.iter().all(&hit) {
+            return Decision::Allow;
+        }
+        let missed = self.checks.iter().filter(|check| !hit(check));
+        Decision::Deny(DenyReason {
+            missed: missed.map(|check| Missed { code: check.code(), need: check.need() }).collect(),
+        })
+    }
+}
+
+impl DenyReason {
+    /// A stable reason for logs and pages: that of the first criterion that missed.
+    pub fn code(&self) -> &'static str {
+        self.missed.first().map_or("access_denied", |missed| missed.code)
+    }
+
+    /// What is needed and missing, one sentence part for each criterion.
+    pub fn needs(&self) -> impl Iterator<Item = &str> {
+        self.missed.iter().map(|missed| missed.need.as_str())
+    }
+}
+
+impl fmt::Display for DenyReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, need) in self.needs().enumerate() {
+            f.write_str(if at == 0 { "" } else { "; " })?;
+            f.write_str(need)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Check {
+    Networks(Vec<IpNet>),
+    Users(HashSet<String>),
+    Emails(HashSet<String>),
+    Domains(HashSet<String>),
+    Groups(HashSet<String>),
+    Claim(ClaimPath, Vec<Value>),
+}
+
+impl Check {
+    fn hit(&self, identity: &Identity, client: IpAddr) -> bool {
+        match self {
+            Self::Networks(networks) => contains(networks, client),
+            Self::Users(users) => {
+                let subject = Some(identity.subject.as_str()).filter(|subject| !subject.is_empty());
+                [identity.user.as_deref(), subject].into_iter().flatten().any(|name| users.contains(name))
+            }
+            Self::Emails(emails) => identity.email.as_deref().is_some_and(|email| has_folded(emails, email)),
+            Self::Domains(domains) => identity.email_domain().is_some_and(|domain| has_folded(domains, domain)),
+            Self::Groups(groups) => identity.groups.iter().any(|group| groups.contains(group)),
+            Self::Claim(path, values) => match path.find(&identity.claims) {
+                Some(Value::Array(list)) => {
+                    list.iter().any(|item| values.contains(item)) || values.iter().any(|v| is_list(v, list))
+                }
+                Some(value) => values.contains(value),
+                None => false,
+            },
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Networks(_) => "network_not_allowed",
+            Self::Users(_) => "user_not_allowed",
+            Self::Emails(_) => "email_not_allowed",
+            Self::Domains(_) => "email_domain_not_allowed",
+            Self::Groups(_) => "group_missing",
+            Self::Claim(..) => "claim_not_allowed",
+        }
+    }
+
+    // Groups and domains say what to ask for. Lists of people, addresses and claims' values are nobody else's business.
+    fn need(&self) -> String {
+        match self {
+            Self::Networks(_) => "needs a network that is allowed in".to_owned(),
+            Self::Users(_) => "needs to be one of the people who are allowed in".to_owned(),
+            Self::Emails(_) => "needs an e-mail address that is allowed in".to_owned(),
+            Self::Domains(_) => format!("needs an e-mail address in {}", listed(&self.wanted(), "", "one of ")),
+            Self::Groups(_) => format!("needs {}", listed(&self.wanted(), "the group ", "one of the groups ")),
+            Self::Claim(path, _) => format!("needs another value of {path}"),
+        }
+    }
+
+    fn wanted(&self) -> Vec<String> {
+        match self {
+            Self::Networks(networks) => networks.iter().map(ToString::to_string).collect(),
+            Self::Users(set) | Self::Emails(set) | Self::Domains(set) | Self::Groups(set) => {
+                let mut wanted: Vec<String> = set.iter().cloned().collect();
+                wanted.sort_unstable();
+                wanted
+            }
+            Self::Claim(_, values) => {
+                values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect()
+            }
+        }
+    }
+}
+
+fn contains(networks: &[IpNet], client: IpAddr) -> bool {
+    let client = client.to_canonical();
+    networks.iter().any(|network| network.contains(&client))
+}
+
+fn lower_case(names: Vec<String>) -> HashSet<String> {
+    names.into_iter().map(|name| name.to_ascii_lowercase()).collect()
+}
+
+fn has_folded(set: &HashSet<String>, name: &str) -> bool {
+    set.contains(name) || set.contains(&name.to_ascii_lowercase())
+}
+
+fn is_list(value: &Value, list: &[Value]) -> bool {
+    value.as_array().is_some_and(|wanted| wanted == list)
+}
+
+fn listed(names: &[String], one: &str, several: &str) -> String {
+    match names {
+        [name] => format!("{one}{name}"),
+        _ => {
+            let shown: Vec<&str> = names.iter().take(MOST_SHOWN).map(String::as_str).collect();
+            let more = if names.len() > MOST_SHOWN { ", …" } else { "" };
+            format!("{several}{}{more}", shown.join(", "))
+        }
+    }
+}
+
+const MOST_SHOWN: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::identity::{ClaimMapping, Claims};
+
+    fn ada() -> Identity {
+        let claims: Claims = serde_json::from_value(json!({
+            "sub": "u1", "email": "Ada@Corp.example", "groups": ["eng", "ops"], "level": 3, "roles": ["r1", "r2"], "dept": "x",
+        }))
+        .unwrap();
+        Identity::from_claims("corp".into(), "https://idp.example".into(), claims, &ClaimMapping::default()).unwrap()
+    }
+
+    fn here() -> IpAddr {
+        "203.0.113.7".parse().unwrap()
+    }
+
+    fn decide(allow: AllowSettings) -> Decision {
+        Policy::new(allow).decide(&ada(), here())
+    }
+
+    fn code(allow: AllowSettings) -> &'static str {
+        match decide(allow) {
+            Decision::Allow => "allow",
+            Decision::Deny(reason) => reason.code(),
+        }
+    }
+
+    fn some(names: &[&str]) -> Option<Vec<String>> {
+        Some(names.iter().map(|n| (*n).to_owned()).collect())
+    }
+
+    fn claim(path: &str, values: &[Value]) -> AllowSettings {
+        AllowSettings { claims: vec![(ClaimPath::parse(path).unwrap(), values.to_vec())], ..AllowSettings::default() }
+    }
+
+    #[test]
+    fn nothing_asked_allows_whoever_signed_in() {
+        assert_eq!(decide(AllowSettings::default()), Decision::Allow);
+        let nobody = Identity::nobody("p".into(), "i".into());
+        assert_eq!(Policy::default().decide(&nobody, here()), Decision::Allow);
+    }
+
+    #[test]
+    fn a_list_is_any_of() {
+        let groups = |names| code(AllowSettings { groups: some(names), ..AllowSettings::default() });
+        assert_eq!(groups(&["none", "ops"]), "allow");
+        assert_eq!(groups(&["OPS"]), "group_missing");
+        let users = |names| code(AllowSettings { users: some(names), ..AllowSettings::default() });
+        assert_eq!((users(&["u1"]), users(&["u"])), ("allow", "user_not_allowed"));
+        let networks =
+            |net: &str| code(AllowSettings { networks: Some(vec![net.parse().unwrap()]), ..AllowSettings::default() });
+        assert_eq!((networks("203.0.113.0/24"), networks("10.0.0.0/8")), ("allow", "network_not_allowed"));
+    }
+
+    #[test]
+    fn emails_and_domains_match_exactly_but_for_case() {
+        // AT-TP-18
+        let emails = |names| code(AllowSettings { emails: some(names), ..AllowSettings::default() });
+        assert_eq!((emails(&["ADA@corp.example"]), emails(&["da@corp.example"])), ("allow", "email_not_allowed"));
+        let domains = |name: &str| code(AllowSettings { domains: some(&[name]), ..AllowSettings::default() });
+        assert_eq!(domains("corp.EXAMPLE"), "allow");
+        for other in ["example", "sub.corp.example", "orp.example", "@corp.example", ""] {
+            assert_eq!(domains(other), "email_domain_not_allowed", "{other}");
+        }
+    }
+
+    #[test]
+    fn an_unverified_email_matches_nothing() {
+        // UI-06, AT-TP-18
+        let claims: Claims =
+            serde_json::from_value(json!({"sub": "u2", "email": "ada@corp.example", "email_verified": false})).unwrap();
+        let mallory = Identity::from_claims("p".into(), "i".into(), claims, &ClaimMapping::default()).unwrap();
+        for allow in [
+            AllowSettings { emails: some(&["ada@corp.example"]), ..AllowSettings::default() },
+            AllowSettings { domains: some(&["corp.example"]), ..AllowSettings::default() },
+        ] {
+            assert_ne!(Policy::new(allow).decide(&mallory, here()), Decision::Allow);
+        }
+    }
+
+    #[test]
+    fn claims_equal_a_value_or_hold_it() {
+        assert_eq!(code(claim("level", &[json!(2), json!(3)])), "allow");
+        assert_eq!(code(claim("/roles", &[json!("r2")])), "allow");
+        assert_eq!(code(claim("roles", &[json!(["r1", "r2"])])), "allow");
+        for (path, value) in [("level", json!("3")), ("roles", json!("r")), ("none", json!(null)), ("dept", json!("X"))]
+        {
+            assert_eq!(code(claim(path, &[value])), "claim_not_allowed", "{path}");
+        }
+    }
+
+    #[test]
+    fn several_keys_are_all_of_and_every_miss_is_told() {
+        let allow = AllowSettings {
+            groups: some(&["b", "a"]),
+            domains: some(&["other.example"]),
+            users: some(&["u1"]),
+            ..AllowSettings::default()
+        };
+        let policy = Policy::new(allow);
+        let Decision::Deny(reason) = policy.decide(&ada(), here()) else { panic!() };
+        assert_eq!(reason.to_string(), "needs an e-mail address in other.example; needs one of the groups a, b");
+        assert_eq!(reason.code(), "email_domain_not_allowed");
+    }
+
+    #[test]
+    fn refusals_name_no_other_people() {
+        let Decision::Deny(reason) = decide(AllowSettings {
+            emails: some(&["boss@corp.example"]),
+            users: some(&["boss"]),
+            ..AllowSettings::default()
+        }) else {
+            panic!()
+        };
+        assert!(!reason.to_string().contains("boss"));
+    }
+
+    #[test]
+    fn only_networks_count_where_nobody_is_asked() {
+        let allow = AllowSettings {
+            groups: some(&["a"]),
+            networks: Some(vec!["10.0.0.0/8".parse().unwrap()]),
+            ..AllowSettings::default()
+        };
+        let policy = Policy::new(allow);
+        assert_eq!(policy.networks_only("10.1.2.3".parse().unwrap()), Decision::Allow);
+        assert_eq!(policy.networks_only("::ffff:10.1.2.3".parse().unwrap()), Decision::Allow);
+        let Decision::Deny(reason) = policy.networks_only(here()) else { panic!() };
+        assert_eq!(reason.code(), "network_not_allowed"); // AT-HS-13
+        assert_eq!(reason.needs().count(), 1);
+    }
+
+    #[test]
+    fn nobody_in_particular_has_no_name() {
+        let nobody = Identity::nobody("p".into(), "i".into());
+        let policy = Policy::new(AllowSettings { users: some(&[""]), ..AllowSettings::default() });
+        assert_ne!(policy.decide(&nobody, here()), Decision::Allow);
+    }
+}

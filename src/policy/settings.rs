@@ -1,0 +1,39 @@
+//! What decisions need to know of the configuration, already proven: `access` and `allow` of `[route.NAME]`.
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use crate::identity::ClaimPath;
+
+/// Who may pass: a list is any-of, several keys are all-of, an absent key (`None`, or empty `claims`) asks nothing. Lists are never empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AllowSettings {
+    /// One of these groups.
+    pub groups: Option<Vec<String>>,
+    /// One of these e-mail addresses; ASCII case does not matter.
+    pub emails: Option<Vec<String>>,
+    /// An e-mail address in one of these domains, exactly; ASCII case does not matter.
+    pub domains: Option<Vec<String>>,
+    /// One of these users (the user claim, or the subject).
+    pub users: Option<Vec<String>>,
+    /// Each claim equals, or as a list holds, one of the values.
+    pub claims: Vec<(ClaimPath, Vec<Value>)>,
+    /// The client's address is in one of these networks.
+    pub networks: Option<Vec<IpNet>>,
+}
+
+/// What a route asks of a request.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Access {
+    /// Sign in, then `allow`: the default.
+    #[default]
+    Login,
+    /// The same, but never a redirect: 401 with `WWW-Authenticate`.
+    Api,
+    /// An identity if there is a session.
+    Optional,
+    /// No session is looked at.
+    Public,
+    /// Nobody.
+    Deny,
+}

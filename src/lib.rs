@@ -5,6 +5,7 @@ pub mod clock;
 pub mod control;
 pub mod identity;
 pub mod policy;
+pub mod provider;
 pub mod request;
 pub mod seal;
 pub mod secret;

@@ -1,0 +1,189 @@
+//! The authorization request: the URL that a browser is sent to, and the check of whose answer came back (RFC 9207).
+
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use url::Url;
+
+use crate::provider::Provider;
+use crate::provider::error::ProviderError;
+use crate::provider::metadata::Metadata;
+use crate::provider::settings::ProviderKind;
+use crate::secret::{Secret, constant_time_eq};
+
+/// What is new in each sign-in.
+#[derive(Debug)]
+pub struct AuthorizationRequest<'a> {
+    /// Our callback, absolute and without a fragment; the same must be given to [`Provider::redeem`].
+    pub redirect_uri: &'a str,
+    /// Unguessable, bound to the browser.
+    pub state: &'a str,
+    /// Unguessable, bound to the attempt; only sent to OpenID providers.
+    pub nonce: &'a str,
+    /// The PKCE verifier: 43 to 128 unreserved characters (RFC 7636 section 4.1).
+    pub verifier: &'a Secret<String>,
+    /// A stricter `max_age` than the provider's own, as a route may ask for; to be given to [`Provider::redeem`] again.
+    pub max_age: Option<Duration>,
+    /// More parameters (`prompt`, `login_hint`, …). They replace configured ones of the same name, never those of the protocol.
+    pub extra: &'a [(&'a str, &'a str)],
+}
+
+impl Provider {
+    /// Where to send the browser (RFC 6749 section 4.1.1, RFC 7636 section 4.3, OpenID Connect Core section 3.1.2.1).
+    ///
+    /// # Errors
+    /// When the discovery document is needed and can not be had.
+    pub async fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Result<String, ProviderError> {
+        if request.redirect_uri.contains('#') {
+            return Err(ProviderError::RedirectUri);
+        }
+        let metadata = self.metadata.get(&self.transport).await?;
+        if self.settings.pkce && metadata.challenge_methods.as_ref().is_some_and(|m| !m.iter().any(|m| m == "S256")) {
+            // PK-05, PK-06: sent all the same; a provider that does not know it ignores it.
+            tracing::debug!(provider = %self.settings.name, code = "pkce_not_advertised", "S256 is not among code_challenge_methods_supported");
+        }
+        Ok(self.build_url(&metadata.authorization_endpoint, request))
+    }
+
+    fn build_url(&self, endpoint: &Url, request: &AuthorizationRequest<'_>) -> String {
+        let mut parameters = self.protocol_parameters(request);
+        let mut others: Vec<(&str, String)> = Vec::new();
+        // Later ones replace earlier ones: no parameter may be sent twice (RFC 6749 section 3.1).
+        let configured = self.settings.authorization_params.iter().map(|(k, v)| (k.as_str(), v.clone()));
+        let own = [
+            ("prompt", self.settings.prompt.clone()),
+            ("acr_values", (!self.settings.acr_values.is_empty()).then(|| self.settings.acr_values.join(" "))),
+        ];
+        let own = own.into_iter().filter_map(|(k, v)| Some((k, v?)));
+        let extra = request.extra.iter().map(|(k, v)| (*k, (*v).to_owned()));
+        for (name, value) in configured.chain(own).chain(extra) {
+            if RESERVED_PARAMETERS.contains(&name) {
+                continue; // UI-11: settings may add, but not break the protocol
+            }
+            others.retain(|(known, _)| *known != name);
+            others.push((name, value));
+        }
+        parameters.retain(|(name, _)| *name == "resource" || !others.iter().any(|(other, _)| other == name));
+        parameters.extend(others);
+        let mut url = endpoint.clone();
+        // OA-01: parameters that the endpoint's URL already has stay, unless they are ours.
+        let kept: Vec<(String, String)> = endpoint
+            .query_pairs()
+            .into_owned()
+            .filter(|(name, _)| !parameters.iter().any(|(ours, _)| ours == name))
+            .collect();
+        url.query_pairs_mut().clear().extend_pairs(kept).extend_pairs(parameters);
+        url.into()
+    }
+
+    fn protocol_parameters(&self, request: &AuthorizationRequest<'_>) -> Vec<(&'static str, String)> {
+        let openid = matches!(self.settings.kind, ProviderKind::Oidc { .. });
+        let mut list = vec![
+            ("response_type", "code".to_owned()),
+            ("client_id", self.settings.client_id.clone()),
+            ("redirect_uri", request.redirect_uri.to_owned()),
+        ];
+        let scope = self.requested_scope();
+        if !scope.is_empty() {
+            list.push(("scope", scope));
+        }
+        list.push(("state", request.state.to_owned()));
+        if openid {
+            list.push(("nonce", request.nonce.to_owned()));
+        }
+        if self.settings.pkce {
+            list.push(("code_challenge", challenge(request.verifier)));
+            list.push(("code_challenge_method", "S256".to_owned()));
+        }
+        if let Some(max_age) = self.max_age(request.max_age) {
+            list.push(("max_age", max_age.as_secs().to_string()));
+        }
+        // IS-05
+        list.extend(self.settings.resource.iter().map(|r| ("resource", r.to_string())));
+        list
+    }
+
+    /// The scope that is asked for; with `openid` in it for OpenID Connect (UI-11).
+    pub(super) fn requested_scope(&self) -> String {
+        let mut scopes: Vec<&str> = self.settings.scopes.iter().map(String::as_str).collect();
+        if matches!(self.settings.kind, ProviderKind::Oidc { .. }) && !scopes.contains(&"openid") {
+            scopes.insert(0, "openid");
+        }
+        scopes.join(" ")
+    }
+
+    /// Whether it is configured to ask nobody anything (`prompt=none`): an answer that somebody has to be asked is then no
+    /// refusal (UI-12).
+    pub fn asks_silently(&self) -> bool {
+        let written = self.settings.authorization_params.get("prompt");
+        self.settings.prompt.as_ref().or(written).is_some_and(|prompt| prompt == "none")
+    }
+
+    /// The stricter of the provider's `max_age` and the request's.
+    pub(super) fn max_age(&self, asked: Option<Duration>) -> Option<Duration> {
+        self.settings.max_age.into_iter().chain(asked).min()
+    }
+
+    /// Whether a callback, also one with `error`, is this provider's answer (RFC 9207 section 2.4). `own_redirect` says that no
+    /// other provider has the same redirect URI. To be asked before the code is used; [`Provider::redeem`] asks again.
+    ///
+    /// # Errors
+    /// [`ProviderError::IssuerMismatch`], [`ProviderError::IssuerMissing`], or the discovery document can not be had.
+    pub async fn check_iss(&self, iss: Option<&str>, own_redirect: bool) -> Result<(), ProviderError> {
+        let metadata = self.metadata.get(&self.transport).await?;
+        match iss {
+            Some(iss) if accepts_iss(&metadata, iss, own_redirect) => Ok(()),
+            Some(_) => Err(ProviderError::IssuerMismatch),
+            // IS-01, IS-03
+            None if metadata.sends_iss || !own_redirect => Err(ProviderError::IssuerMissing),
+            None => Ok(()),
+        }
+    }
+}
+
+/// IS-02: simple string comparison. A plain OAuth 2.0 server's issuer was never configured; where the redirect URI alone does
+/// not say whose answer it is, the issuer must at least be of the origin that the browser was sent to.
+fn accepts_iss(metadata: &Metadata, iss: &str, own_redirect: bool) -> bool {
+    if metadata.issuer_is_known {
+        return constant_time_eq(iss.as_bytes(), metadata.issuer.as_bytes());
+    }
+    own_redirect || Url::parse(iss).is_ok_and(|iss| iss.origin() == metadata.authorization_endpoint.origin())
+}
+
+/// S256, the only method that is ever sent (RFC 7636 section 4.2).
+fn challenge(verifier: &Secret<String>) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.expose().as_bytes()))
+}
+
+/// Parameters that `authorization_params` can not set: they have settings of their own or belong to the protocol; `request` and
+/// its kin would replace all others.
+pub const RESERVED_PARAMETERS: [&str; 14] = [
+    "response_type",
+    "response_mode",
+    "client_id",
+    "client_secret",
+    "redirect_uri",
+    "scope",
+    "state",
+    "nonce",
+    "code_challenge",
+    "code_challenge_method",
+    "resource",
+    "request",
+    "request_uri",
+    "max_age",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_challenge_is_that_of_the_specification() {
+        // PK-03: RFC 7636 appendix B
+        let verifier = Secret::from("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+        assert_eq!(challenge(&verifier), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+    }
+}

@@ -1,0 +1,352 @@
+//! What can go wrong with a provider, named for what the provider did; each with a stable code for logs and pages.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::provider::id_token::IdTokenError;
+use crate::provider::transport::TransportError;
+
+/// A call to a provider that did not give what was asked for. Nothing in it is secret, and nothing in it is text that the
+/// provider chose freely (OA-21): it may be logged as it is.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// No complete answer came.
+    #[error("{endpoint} of the provider: {cause}")]
+    Unreachable {
+        /// Which endpoint was asked.
+        endpoint: Endpoint,
+        /// Why there was no answer.
+        cause: TransportError,
+    },
+    /// 5xx or 429: the provider is there but can not answer now.
+    #[error("{endpoint} of the provider answered {status}")]
+    ServerError {
+        /// Which endpoint was asked.
+        endpoint: Endpoint,
+        /// What it answered.
+        status: StatusCode,
+        /// What its `Retry-After` said.
+        retry_after: Option<Duration>,
+    },
+    /// It failed a moment ago and is not asked again yet.
+    #[error("not asked again for {} s after: {last}", retry_after.as_secs())]
+    Waiting {
+        /// When it may be asked again.
+        retry_after: Duration,
+        /// How it failed.
+        last: Arc<Self>,
+    },
+    /// `invalid_grant`: the code or refresh token is used up, expired, revoked, or not ours.
+    #[error("the provider refused the code or refresh token (invalid_grant)")]
+    InvalidGrant,
+    /// `invalid_client`: the client's own credentials are wrong (OA-22). A configuration fault; trying again does not help.
+    #[error(
+        "the provider refused the client's credentials (invalid_client): check client_id, client_secret and client_auth"
+    )]
+    InvalidClient,
+    /// Another OAuth error, by its registered code; anything else is "unrecognised".
+    #[error("{endpoint} of the provider answered with the error {error}")]
+    ErrorResponse {
+        /// Which endpoint was asked.
+        endpoint: Endpoint,
+        /// The code, from the list that we know.
+        error: &'static str,
+    },
+    /// An answer that is not what RFC 6749 section 5.1 (or the endpoint's own specification) asks for.
+    #[error("{endpoint} of the provider: {fault}")]
+    BadAnswer {
+        /// Which endpoint was asked.
+        endpoint: Endpoint,
+        /// What is wrong with it.
+        fault: AnswerFault,
+    },
+    /// The ID token does not prove who signed in.
+    #[error("the ID token: {0}")]
+    IdToken(#[from] IdTokenError),
+    /// The discovery document can not be used.
+    #[error("the discovery document: {0}")]
+    Discovery(DiscoveryFault),
+    /// The key set holds no key that can be used.
+    #[error("the key set holds no usable signature key")]
+    NoKeys,
+    /// The callback's `iss` names somebody else (RFC 9207): the answer of another provider, or a mix-up attack.
+    #[error("the callback's iss is not this provider's issuer")]
+    IssuerMismatch,
+    /// The callback has no `iss` where there has to be one (RFC 9207 section 2.4).
+    #[error(
+        "the callback has no iss parameter, and this provider (or the lack of a redirect URI of its own) requires one"
+    )]
+    IssuerMissing,
+    /// The token is not active (RFC 7662), or says that it was made for somebody else.
+    #[error("introspection: {0}")]
+    Inactive(InactiveReason),
+    /// A refreshed identity names somebody else than the session's (RF-08, AT-TP-17).
+    #[error("the provider now names another subject than at sign-in")]
+    SubjectChanged,
+    /// The provider takes none of the algorithms that the client's key can sign with (CA-04).
+    #[error("the provider takes no client assertion that client_key can sign")]
+    AssertionRefused,
+    /// The client assertion could not be signed.
+    #[error("the client assertion could not be signed")]
+    AssertionFailed,
+    /// No endpoint is known for what was asked.
+    #[error("the provider has no {0}")]
+    NoEndpoint(Endpoint),
+    /// The call was broken off on our side: a fault of ours, so it counts as an outage.
+    #[error("the call to the provider was broken off here")]
+    Lost,
+    /// Our redirect URI has a fragment (RFC 6749 section 3.1.2).
+    #[error("the redirect URI has a fragment")]
+    RedirectUri,
+}
+
+impl ProviderError {
+    /// A stable reason for logs, metrics and pages.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable { cause, .. } => cause.code(),
+            Self::ServerError { .. } => "provider_server_error",
+            Self::Waiting { .. } => "provider_waiting",
+            Self::InvalidGrant => "invalid_grant",
+            Self::InvalidClient => "invalid_client",
+            Self::ErrorResponse { .. } => "provider_error_response",
+            Self::BadAnswer { fault, .. } => fault.code(),
+            Self::IdToken(error) => error.code(),
+            Self::Discovery(fault) => fault.code(),
+            Self::NoKeys => "jwks_no_usable_key",
+            Self::IssuerMismatch => "iss_mismatch",
+            Self::IssuerMissing => "iss_missing",
+            Self::Inactive(reason) => reason.code(),
+            Self::SubjectChanged => "subject_changed",
+            Self::AssertionRefused => "client_assertion_alg",
+            Self::AssertionFailed => "client_assertion_failed",
+            Self::NoEndpoint(_) => "provider_endpoint_unknown",
+            Self::Lost => "call_lost",
+            Self::RedirectUri => "redirect_uri_fragment",
+        }
+    }
+
+    /// Whether the provider is merely away (network, timeout, 5xx, 429), as against having refused: existing sessions go on,
+    /// and the same may succeed later.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unreachable { cause, .. } => cause.is_outage(),
+            Self::ServerError { .. } | Self::Lost => true,
+            Self::Waiting { last, .. } => last.is_outage(),
+            _ => false,
+        }
+    }
+
+    /// Whether the provider was reached but did not answer in time.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::Unreachable { cause, .. } => matches!(cause, TransportError::Timeout),
+            Self::Waiting { last, .. } => last.is_timeout(),
+            _ => false,
+        }
+    }
+
+    /// Whether a refresh that failed so means that the session is over: the grant is gone, or the answer was about somebody
+    /// else (RF-03, RF-08). Everything else leaves the session as it is until its access token ends.
+    pub fn ends_session(&self) -> bool {
+        match self {
+            // Nothing is proven about it: as if it had not come (RF-11).
+            Self::IdToken(IdTokenError::KeyUnknownYet) => false,
+            Self::InvalidGrant | Self::IdToken(_) | Self::SubjectChanged | Self::Inactive(_) => true,
+            _ => false,
+        }
+    }
+
+    /// How long to wait before asking again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::ServerError { retry_after, .. } => *retry_after,
+            Self::Waiting { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+}
+
+/// The endpoints that are called.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(missing_docs, reason = "the names are those of the specifications")]
+pub enum Endpoint {
+    Discovery,
+    KeySet,
+    Token,
+    Userinfo,
+    Introspection,
+    Revocation,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Discovery => "the discovery document",
+            Self::KeySet => "the key set",
+            Self::Token => "the token endpoint",
+            Self::Userinfo => "the userinfo endpoint",
+            Self::Introspection => "the introspection endpoint",
+            Self::Revocation => "the revocation endpoint",
+        })
+    }
+}
+
+/// Why an answer can not be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum AnswerFault {
+    #[error("it answered with status {0}")]
+    Status(u16),
+    #[error("the answer is not JSON by its Content-Type")]
+    ContentType,
+    #[error("the answer is not a JSON object, or has a member twice")]
+    Json,
+    #[error("the answer has no access_token, or one that is not printable ASCII")]
+    AccessToken,
+    #[error("the answer has no token_type, or one other than Bearer")]
+    TokenType,
+    #[error("expires_in is not a non-negative number")]
+    ExpiresIn,
+    #[error("refresh_token is not a string")]
+    RefreshToken,
+    #[error("id_token is not a string")]
+    IdToken,
+    #[error("sub is missing, or not that of the ID token")]
+    Subject,
+    #[error("it refused the access token")]
+    Unauthorized,
+    #[error("the signed answer has a wrong issuer or audience, or has expired")]
+    SignedClaims,
+}
+
+impl AnswerFault {
+    /// A stable reason for logs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Status(_) => "answer_status",
+            Self::ContentType => "answer_content_type",
+            Self::Json => "answer_json",
+            Self::AccessToken => "answer_access_token",
+            Self::TokenType => "answer_token_type",
+            Self::ExpiresIn => "answer_expires_in",
+            Self::RefreshToken => "answer_refresh_token",
+            Self::IdToken => "answer_id_token",
+            Self::Subject => "userinfo_subject",
+            Self::Unauthorized => "userinfo_unauthorized",
+            Self::SignedClaims => "userinfo_signed_claims",
+        }
+    }
+}
+
+/// Why a discovery document can not be used.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum DiscoveryFault {
+    #[error("the issuer is not a URL that a document can be looked up under")]
+    IssuerUrl,
+    #[error("it answered with status {0}")]
+    Status(u16),
+    #[error("it is not JSON")]
+    NotJson,
+    #[error(
+        "it names the issuer \"{named}\", but \"{configured}\" is configured: they must be the same, byte for byte"
+    )]
+    IssuerMismatch { configured: String, named: String },
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    #[error("{member}: {fault}")]
+    EndpointRefused { member: &'static str, fault: EndpointFault },
+}
+
+impl DiscoveryFault {
+    /// A stable reason for logs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::IssuerUrl => "discovery_issuer_url",
+            Self::Status(_) => "discovery_status",
+            Self::NotJson => "discovery_not_json",
+            Self::IssuerMismatch { .. } => "discovery_issuer_mismatch",
+            Self::Missing(_) => "discovery_member_missing",
+            Self::EndpointRefused { .. } => "discovery_endpoint_refused",
+        }
+    }
+}
+
+/// Why an endpoint's URL is refused (AT-TP-20).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum EndpointFault {
+    #[error("it is not a URL")]
+    NotAUrl,
+    #[error("it is not https (http is taken for loopback addresses, or with insecure_http = true)")]
+    NotHttps,
+    #[error("it has a user name or password in it")]
+    Credentials,
+    #[error("it has a fragment")]
+    Fragment,
+    #[error("it points to a loopback or link-local address, which the issuer itself does not")]
+    PointsInside,
+}
+
+/// Why an introspected token is not taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum InactiveReason {
+    #[error("the token is not active")]
+    NotActive,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the token is not valid yet")]
+    NotYet,
+    #[error("a time in the answer is not a number")]
+    Time,
+    #[error("the token is for another audience")]
+    Audience,
+    #[error("the token is another client's")]
+    Client,
+    #[error("the token is another issuer's")]
+    Issuer,
+}
+
+impl InactiveReason {
+    /// A stable reason for logs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NotActive => "token_inactive",
+            Self::Expired => "token_expired",
+            Self::NotYet => "token_not_yet_valid",
+            Self::Time => "token_time_invalid",
+            Self::Audience => "token_audience",
+            Self::Client => "token_client",
+            Self::Issuer => "token_issuer",
+        }
+    }
+}
+
+/// Why a provider can not be set up from its settings.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum ProviderSetupError {
+    #[error("ca: not a PEM file of certificates: {0}")]
+    Ca(String),
+    #[error("TLS can not be set up: {0}")]
+    Tls(String),
+    #[error("client_key: {0}")]
+    ClientKey(&'static str),
+    #[error("client_id or client_secret can not be sent in a header")]
+    ClientSecret,
+    #[error("id_token_algorithms: \"{0}\" is not a signature algorithm that is implemented")]
+    Algorithm(String),
+    #[error("id_token_algorithms: {0} needs a client_secret of at least {1} bytes (OpenID Connect Core 16.19)")]
+    HmacSecret(&'static str, usize),
+    #[error("issuer \"{0}\": {1}")]
+    Issuer(String, EndpointFault),
+    #[error("{0}: {1}")]
+    Endpoint(&'static str, EndpointFault),
+    #[error("{0} is missing")]
+    EndpointMissing(&'static str),
+}

@@ -1,0 +1,350 @@
+//! The ID token: who signed in, proven (OpenID Connect Core 1.0 sections 3.1.3.7 and 12.2).
+//!
+//! The signature is always verified, also when the token came straight from the token endpoint (ID-06). Checks of the claims are
+//! plain functions over values, so that each can be shown by itself.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use crate::clock::UnixTime;
+use crate::identity::Claims;
+use crate::provider::Provider;
+use crate::provider::error::{Endpoint, ProviderError};
+use crate::provider::jwt::{Algorithm, Jws, JwtError};
+use crate::provider::metadata::Metadata;
+use crate::secret::constant_time_eq;
+
+impl Provider {
+    /// The claims of a token that this provider signed for us with an allowed algorithm; nothing else about it is proven.
+    pub(super) async fn signed_claims(&self, metadata: &Metadata, token: &str) -> Result<Signed, ProviderError> {
+        let jws = Jws::parse(token).map_err(IdTokenError::Jwt)?;
+        if !self.allowed_algorithms(metadata).contains(&jws.algorithm) {
+            return Err(IdTokenError::AlgorithmRefused.into());
+        }
+        // The types of other profiles' tokens (ID-28, AT-TP-30); others than these do occur in ID tokens.
+        if jws.typ.as_deref().is_some_and(|typ| FOREIGN_TYPES.iter().any(|f| typ.to_ascii_lowercase().ends_with(f))) {
+            return Err(IdTokenError::Type.into());
+        }
+        match (jws.algorithm.secret_length(), &self.hmac_key) {
+            (Some(_), Some(key)) if jws.is_signed_by(key) => {}
+            (Some(_), _) => return Err(IdTokenError::Signature.into()),
+            (None, _) => {
+                let url = metadata.jwks_uri.as_ref().ok_or(ProviderError::NoEndpoint(Endpoint::KeySet))?;
+                self.keys.verify(&self.transport, url, &jws).await?;
+            }
+        }
+        Ok(Signed { claims: jws.claims().map_err(IdTokenError::Jwt)?, algorithm: jws.algorithm })
+    }
+
+    /// Configured algorithms, or else those that discovery lists; HS* only when configured (ID-07, ID-08).
+    fn allowed_algorithms(&self, metadata: &Metadata) -> Vec<Algorithm> {
+        if self.algorithms.is_empty() { metadata.id_token_algorithms.clone() } else { self.algorithms.clone() }
+    }
+}
+
+/// Claims whose signature was verified.
+#[derive(Debug)]
+pub(super) struct Signed {
+    pub(super) claims: Claims,
+    pub(super) algorithm: Algorithm,
+}
+
+/// What an ID token has to say to be ours.
+#[derive(Debug)]
+pub(super) struct Expected<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) client_id: &'a str,
+    pub(super) audiences: &'a [String],
+    pub(super) access_token: &'a str,
+    pub(super) now: UnixTime,
+    pub(super) leeway: Duration,
+}
+
+/// What the ID token of a sign-in has to say besides.
+#[derive(Debug)]
+pub(super) struct AtSignIn<'a> {
+    pub(super) nonce: &'a str,
+    pub(super) max_age: Option<Duration>,
+    pub(super) acr_values: &'a [String],
+}
+
+/// What the ID token of a refresh has to agree with.
+#[derive(Debug)]
+pub(super) struct Before<'a> {
+    pub(super) claims: &'a Claims,
+    pub(super) nonce: Option<&'a str>,
+    pub(super) auth_time: Option<UnixTime>,
+}
+
+impl Expected<'_> {
+    /// Checks the token of a sign-in and gives its `auth_time`.
+    pub(super) fn check_sign_in(
+        &self,
+        token: &Signed,
+        sign_in: &AtSignIn<'_>,
+    ) -> Result<Option<UnixTime>, IdTokenError> {
+        self.check(token)?;
+        let claims = &token.claims;
+        // ID-14: a code that was injected carries the nonce of another attempt.
+        let nonce = claims.get("nonce").ok_or(IdTokenError::NonceMissing)?.as_str().unwrap_or_default();
+        if !constant_time_eq(nonce.as_bytes(), sign_in.nonce.as_bytes()) {
+            return Err(IdTokenError::Nonce);
+        }
+        // ID-15
+        if !sign_in.acr_values.is_empty() {
+            let acr = claims.get("acr").and_then(Value::as_str);
+            if !acr.is_some_and(|acr| sign_in.acr_values.iter().any(|v| v == acr)) {
+                return Err(IdTokenError::Acr);
+            }
+        }
+        // ID-16
+        let auth_time = time(claims, "auth_time")?;
+        if let Some(max_age) = sign_in.max_age {
+            let at = auth_time.ok_or(IdTokenError::AuthTimeMissing)?;
+            if self.now.since(at) > max_age.saturating_add(self.leeway) {
+                return Err(IdTokenError::AuthTimeOld);
+            }
+        }
+        Ok(auth_time)
+    }
+
+    /// Checks the token of a refresh against the session's (section 12.2).
+    pub(super) fn check_refreshed(&self, token: &Signed, before: &Before<'_>) -> Result<(), IdTokenError> {
+        self.check(token)?;
+        let claims = &token.claims;
+        // RF-08, AT-TP-17
+        if claims.get("sub") != before.claims.get("sub") {
+            return Err(IdTokenError::SubjectChanged);
+        }
+        if claims.get("azp") != before.claims.get("azp") {
+            return Err(IdTokenError::AzpChanged);
+        }
+        // RF-10
+        if let Some(nonce) = claims.get("nonce") {
+            let same =
+                nonce.as_str().zip(before.nonce).is_some_and(|(a, b)| constant_time_eq(a.as_bytes(), b.as_bytes()));
+            if !same {
+                return Err(IdTokenError::Nonce);
+            }
+        }
+        // RF-09
+        if let (Some(new), Some(old)) = (time(claims, "auth_time")?, before.auth_time)
+            && new.secs() != old.secs()
+        {
+            return Err(IdTokenError::AuthTimeChanged);
+        }
+        Ok(())
+    }
+
+    fn check(&self, token: &Signed) -> Result<(), IdTokenError> {
+        let claims = &token.claims;
+        // ID-02: byte for byte.
+        if claims.get("iss").ok_or(IdTokenError::IssuerMissing)?.as_str() != Some(self.issuer) {
+            return Err(IdTokenError::Issuer);
+        }
+        self.check_audience(claims)?;
+        self.check_times(claims)?;
+        // A logout token is not an ID token (AT-TP-30).
+        if claims.get("events").is_some_and(|e| e.get("http://schemas.openid.net/event/backchannel-logout").is_some()) {
+            return Err(IdTokenError::Type);
+        }
+        // ID-18
+        let subject = claims.get("sub").ok_or(IdTokenError::SubjectMissing)?.as_str().ok_or(IdTokenError::Subject)?;
+        if subject.is_empty() || subject.len() > 255 || !subject.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+            return Err(IdTokenError::Subject);
+        }
+        // ID-17, RF-12
+        if let Some(hash) = claims.get("at_hash") {
+            let wanted = at_hash(token.algorithm, self.access_token);
+            if !hash.as_str().is_some_and(|h| constant_time_eq(h.as_bytes(), wanted.as_bytes())) {
+                return Err(IdTokenError::AtHash);
+            }
+        }
+        Ok(())
+    }
+
+    /// ID-03, ID-04, ID-05.
+    fn check_audience(&self, claims: &Claims) -> Result<(), IdTokenError> {
+        let audiences = audiences(claims).ok_or(IdTokenError::AudienceMissing)?;
+        if !audiences.contains(&self.client_id) {
+            return Err(IdTokenError::Audience);
+        }
+        if !audiences.iter().all(|a| *a == self.client_id || self.audiences.iter().any(|known| known == a)) {
+            return Err(IdTokenError::AudienceStranger);
+        }
+        match claims.get("azp") {
+            Some(azp) if azp.as_str() != Some(self.client_id) => Err(IdTokenError::Azp),
+            None if audiences.len() > 1 => Err(IdTokenError::Azp),
+            _ => Ok(()),
+        }
+    }
+
+    /// ID-11, ID-12, ID-13.
+    fn check_times(&self, claims: &Claims) -> Result<(), IdTokenError> {
+        let latest = self.now.plus(self.leeway);
+        if time(claims, "exp")?.ok_or(IdTokenError::ExpiryMissing)?.plus(self.leeway) <= self.now {
+            return Err(IdTokenError::Expired);
+        }
+        let issued = time(claims, "iat")?.ok_or(IdTokenError::IssuedMissing)?;
+        if issued > latest {
+            return Err(IdTokenError::IssuedInFuture);
+        }
+        if self.now.since(issued) > MAX_AGE.saturating_add(self.leeway) {
+            return Err(IdTokenError::IssuedLongAgo);
+        }
+        if time(claims, "nbf")?.is_some_and(|nbf| nbf > latest) {
+            return Err(IdTokenError::NotYetValid);
+        }
+        Ok(())
+    }
+}
+
+/// The audiences: a string, or an array of strings with at least one; `None` for anything else.
+pub(super) fn audiences(claims: &Claims) -> Option<Vec<&str>> {
+    match claims.get("aud")? {
+        Value::String(one) => Some(vec![one]),
+        Value::Array(list) if !list.is_empty() => list.iter().map(Value::as_str).collect(),
+        _ => None,
+    }
+}
+
+/// A NumericDate: a whole or fractional, finite, non-negative number (ID-19); absent is `None`.
+pub(super) fn time(claims: &Claims, name: &'static str) -> Result<Option<UnixTime>, IdTokenError> {
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    if let Some(whole) = value.as_u64() {
+        return Ok(Some(UnixTime::from_secs(whole)));
+    }
+    match value.as_f64() {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the cast saturates, and it is not negative"
+        )]
+        Some(seconds) if seconds.is_finite() && seconds >= 0.0 => {
+            Ok(Some(UnixTime::from_millis((seconds * 1000.0) as u64)))
+        }
+        _ => Err(IdTokenError::Time(name)),
+    }
+}
+
+/// The left half of the hash of the access token (section 3.1.3.6).
+fn at_hash(algorithm: Algorithm, access_token: &str) -> String {
+    let hash = digest::digest(algorithm.hash(), access_token.as_bytes());
+    let bytes = hash.as_ref();
+    URL_SAFE_NO_PAD.encode(bytes.get(..bytes.len() / 2).unwrap_or_default())
+}
+
+/// Why an ID token proves nothing; one variant for each check, so that the log says which.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum IdTokenError {
+    #[error("there is none, although the scope openid was asked for")]
+    Missing,
+    #[error("{0}")]
+    Jwt(JwtError),
+    #[error("its signature algorithm is not among the allowed ones")]
+    AlgorithmRefused,
+    #[error("it is a token of another type")]
+    Type,
+    #[error("its key is not in the provider's key set")]
+    KeyUnknown,
+    #[error("no key of the cached key set verifies it, and the set is not due to be read again (jwks_min_interval)")]
+    KeyUnknownYet,
+    #[error("its signature is wrong")]
+    Signature,
+    #[error("iss is missing")]
+    IssuerMissing,
+    #[error("iss is not the configured issuer")]
+    Issuer,
+    #[error("aud is missing or not a list of strings")]
+    AudienceMissing,
+    #[error("aud does not name this client")]
+    Audience,
+    #[error("aud names an audience that is not in the provider's `audiences`")]
+    AudienceStranger,
+    #[error("azp is not this client")]
+    Azp,
+    #[error("{0} is not a non-negative number")]
+    Time(&'static str),
+    #[error("exp is missing")]
+    ExpiryMissing,
+    #[error("it has expired")]
+    Expired,
+    #[error("iat is missing")]
+    IssuedMissing,
+    #[error("iat is in the future: compare the clocks")]
+    IssuedInFuture,
+    #[error("iat is too long ago")]
+    IssuedLongAgo,
+    #[error("nbf is in the future: compare the clocks")]
+    NotYetValid,
+    #[error("nonce is missing")]
+    NonceMissing,
+    #[error("nonce is not that of this sign-in")]
+    Nonce,
+    #[error("acr is none of the wanted acr_values")]
+    Acr,
+    #[error("auth_time is missing, although max_age was asked for")]
+    AuthTimeMissing,
+    #[error("auth_time is longer ago than max_age")]
+    AuthTimeOld,
+    #[error("auth_time is not that of the sign-in")]
+    AuthTimeChanged,
+    #[error("sub is missing")]
+    SubjectMissing,
+    #[error("sub is not a string of 1 to 255 printable ASCII characters")]
+    Subject,
+    #[error("sub is not that of the sign-in")]
+    SubjectChanged,
+    #[error("azp is not that of the sign-in")]
+    AzpChanged,
+    #[error("at_hash does not fit the access token")]
+    AtHash,
+}
+
+impl IdTokenError {
+    /// A stable reason for logs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "id_token_missing",
+            Self::Jwt(error) => error.code(),
+            Self::AlgorithmRefused => "id_token_alg",
+            Self::Type => "id_token_typ",
+            Self::KeyUnknown => "id_token_key_unknown",
+            Self::KeyUnknownYet => "id_token_key_unknown_yet",
+            Self::Signature => "id_token_signature",
+            Self::IssuerMissing => "id_token_iss_missing",
+            Self::Issuer => "id_token_iss",
+            Self::AudienceMissing => "id_token_aud_missing",
+            Self::Audience => "id_token_aud",
+            Self::AudienceStranger => "id_token_aud_stranger",
+            Self::Azp => "id_token_azp",
+            Self::Time(_) => "id_token_time",
+            Self::ExpiryMissing => "id_token_exp_missing",
+            Self::Expired => "id_token_expired",
+            Self::IssuedMissing => "id_token_iat_missing",
+            Self::IssuedInFuture => "id_token_iat_future",
+            Self::IssuedLongAgo => "id_token_iat_old",
+            Self::NotYetValid => "id_token_nbf",
+            Self::NonceMissing => "id_token_nonce_missing",
+            Self::Nonce => "id_token_nonce",
+            Self::Acr => "id_token_acr",
+            Self::AuthTimeMissing => "id_token_auth_time_missing",
+            Self::AuthTimeOld => "id_token_auth_time_old",
+            Self::AuthTimeChanged => "id_token_auth_time_changed",
+            Self::SubjectMissing => "id_token_sub_missing",
+            Self::Subject => "id_token_sub",
+            Self::SubjectChanged => "id_token_sub_changed",
+            Self::AzpChanged => "id_token_azp_changed",
+            Self::AtHash => "id_token_at_hash",
+        }
+    }
+}
+
+/// An ID token is made when it is handed out, so it is never older than this when we get it.
+const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+const FOREIGN_TYPES: [&str; 4] = ["at+jwt", "logout+jwt", "dpop+jwt", "secevent+jwt"];

@@ -1,0 +1,232 @@
+//! A provider's key set: read leniently key by key, used strictly, cached.
+//!
+//! The set is read again when it is old; when a token names a `kid` that is not in it; and, for tokens or keys without one, when nothing verifies.
+//! The latter two happen at most once per `jwks_min_interval`, by one call at a time (ID-31). While the provider is away, the
+//! old keys stay good for [`MAX_STALE`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use http::StatusCode;
+use serde_json::Value;
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::clock::{SharedClock, UnixTime};
+use crate::identity::Claims;
+use crate::provider::backoff::Backoff;
+use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
+use crate::provider::id_token::IdTokenError;
+use crate::provider::jwt::{Algorithm, Curve, Jws, Material, VerificationKey, base64url};
+use crate::provider::transport::{Reply, Transport};
+
+/// The cached key set of one provider.
+#[derive(Debug)]
+pub(super) struct KeyCache {
+    current: ArcSwapOption<KeySet>,
+    /// Held while the set is fetched: one flight at a time.
+    flight: Mutex<Flight>,
+    min_interval: Duration,
+    clock: SharedClock,
+}
+
+#[derive(Debug, Default)]
+struct Flight {
+    last: Option<UnixTime>,
+    failures: Backoff,
+}
+
+/// The usable keys of one answer.
+#[derive(Debug)]
+pub(super) struct KeySet {
+    pub(super) keys: Vec<VerificationKey>,
+    url: Url,
+    fetched: UnixTime,
+    good_for: Duration,
+}
+
+impl KeyCache {
+    pub(super) fn new(min_interval: Duration, clock: SharedClock) -> Self {
+        Self { current: ArcSwapOption::empty(), flight: Mutex::default(), min_interval, clock }
+    }
+
+    /// Whether a key of the set at `url` signed the token; fetches the set where the rules above say so.
+    pub(super) async fn verify(&self, transport: &Transport, url: &Url, jws: &Jws<'_>) -> Result<(), ProviderError> {
+        let set = self.current(transport, url).await?;
+        let first = match set.verify(jws) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if first == IdTokenError::Signature && jws.kid.is_some() {
+            return Err(first.into()); // the very key is here, so a newer set would not help
+        }
+        transport.tally.key_unknown();
+        match self.newer(transport, url, &set).await? {
+            Some(newer) => Ok(newer.verify(jws)?),
+            None => Err(IdTokenError::KeyUnknownYet.into()),
+        }
+    }
+
+    /// The set, fetched if there is none or if it is old.
+    pub(super) async fn current(&self, transport: &Transport, url: &Url) -> Result<Arc<KeySet>, ProviderError> {
+        let cached = self.current.load_full().filter(|set| set.url == *url);
+        if let Some(set) = cached.as_ref().filter(|set| set.is_fresh(self.clock.now())) {
+            return Ok(Arc::clone(set));
+        }
+        let mut flight = self.flight.lock().await;
+        let now = self.clock.now();
+        // Somebody else may have fetched it while we waited.
+        let cached = self.current.load_full().filter(|set| set.url == *url);
+        if let Some(set) = cached.as_ref().filter(|set| set.is_fresh(now)) {
+            return Ok(Arc::clone(set));
+        }
+        let fetched = match flight.failures.may_try(now) {
+            Ok(()) => self.fetch(transport, url, &mut flight).await,
+            Err(waiting) => Err(waiting),
+        };
+        match (fetched, cached) {
+            (Ok(set), _) => Ok(set),
+            (Err(_), Some(old)) if now.since(old.fetched) < MAX_STALE => Ok(old),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// A set newer than `than`, or `None` while another fetch is not due yet.
+    async fn newer(
+        &self,
+        transport: &Transport,
+        url: &Url,
+        than: &Arc<KeySet>,
+    ) -> Result<Option<Arc<KeySet>>, ProviderError> {
+        let mut flight = self.flight.lock().await;
+        if let Some(set) = self.current.load_full().filter(|set| set.url == *url && !Arc::ptr_eq(set, than)) {
+            return Ok(Some(set));
+        }
+        let now = self.clock.now();
+        if flight.last.is_some_and(|last| now.since(last) < self.min_interval) {
+            // After a fetch that failed, the key may well exist: that is an outage, not a forgery.
+            return flight.failures.last().map_or(Ok(None), Err);
+        }
+        self.fetch(transport, url, &mut flight).await.map(Some)
+    }
+
+    async fn fetch(&self, transport: &Transport, url: &Url, flight: &mut Flight) -> Result<Arc<KeySet>, ProviderError> {
+        flight.last = Some(self.clock.now());
+        let fetched =
+            match transport.get(Endpoint::KeySet, url, "application/jwk-set+json, application/json", None).await {
+                Ok(reply) => KeySet::from_reply(&reply, url, self.clock.now()),
+                Err(error) => Err(error),
+            };
+        match fetched {
+            Ok(set) => {
+                let set = Arc::new(set);
+                self.current.store(Some(Arc::clone(&set)));
+                flight.failures.clear();
+                transport.tally.keys_fetched(self.clock.now());
+                Ok(set)
+            }
+            Err(error) => {
+                tracing::warn!(code = error.code(), %error, "the provider's key set could not be read");
+                flight.failures.failed(self.clock.now(), &error);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl KeySet {
+    fn from_reply(reply: &Reply, url: &Url, now: UnixTime) -> Result<Self, ProviderError> {
+        let bad = |fault| ProviderError::BadAnswer { endpoint: Endpoint::KeySet, fault };
+        if reply.status != StatusCode::OK {
+            return Err(bad(AnswerFault::Status(reply.status.as_u16())));
+        }
+        let keys = usable_keys(&reply.json().map_err(bad)?).ok_or_else(|| bad(AnswerFault::Json))?;
+        if keys.is_empty() {
+            return Err(ProviderError::NoKeys);
+        }
+        // HTTP caching within bounds (ID-32).
+        let good_for = reply.max_age().unwrap_or(DEFAULT_AGE).clamp(MIN_AGE, MAX_AGE);
+        Ok(Self { keys, url: url.clone(), fetched: now, good_for })
+    }
+
+    fn is_fresh(&self, now: UnixTime) -> bool {
+        now.since(self.fetched) < self.good_for
+    }
+
+    /// Tries the keys that the token may mean: those of its `kid`; without one, each suitable one, within a cap (ID-29).
+    fn verify(&self, jws: &Jws<'_>) -> Result<(), IdTokenError> {
+        let named = |key: &&VerificationKey| match (&jws.kid, &key.kid) {
+            (Some(wanted), Some(kid)) => wanted == kid,
+            _ => true,
+        };
+        let mut candidates = self.keys.iter().filter(|key| key.fits(jws.algorithm)).filter(named).take(MAX_TRIES);
+        if candidates.any(|key| jws.is_signed_by(key)) {
+            return Ok(());
+        }
+        let known = self.keys.iter().any(|key| jws.kid.is_none() || key.kid == jws.kid);
+        Err(if known { IdTokenError::Signature } else { IdTokenError::KeyUnknown })
+    }
+}
+
+/// The keys that can verify signatures; whatever else is in the set is skipped (ID-33).
+fn usable_keys(set: &Claims) -> Option<Vec<VerificationKey>> {
+    Some(set.get("keys")?.as_array()?.iter().filter_map(key).take(MAX_KEYS).collect())
+}
+
+fn key(jwk: &Value) -> Option<VerificationKey> {
+    let text = |name| jwk.get(name).and_then(Value::as_str);
+    // ID-30
+    if jwk.get("use").is_some_and(|u| u.as_str() != Some("sig")) {
+        return None;
+    }
+    if let Some(operations) = jwk.get("key_ops")
+        && !operations.as_array()?.iter().any(|o| o.as_str() == Some("verify"))
+    {
+        return None;
+    }
+    // A private key that was published proves nothing any more.
+    if jwk.get("d").is_some() {
+        tracing::warn!(code = "jwks_private_key", "the provider's key set contains a private key; it is not used");
+        return None;
+    }
+    let bytes = |name| text(name).and_then(|s| base64url(s).ok());
+    // `oct` is not here: a shared secret never comes from a key set (AT-TP-08).
+    let material = match text("kty")? {
+        "RSA" => rsa(&bytes("n")?, &bytes("e")?)?,
+        "EC" => ec(Curve::parse(text("crv")?)?, &bytes("x")?, &bytes("y")?)?,
+        "OKP" if text("crv") == Some("Ed25519") => Material::Ed25519(bytes("x").filter(|x| x.len() == 32)?),
+        _ => return None,
+    };
+    let kid = match jwk.get("kid") {
+        None => None,
+        Some(kid) => Some(kid.as_str()?.to_owned()),
+    };
+    let only = match jwk.get("alg") {
+        None => None,
+        Some(alg) => Some(Algorithm::parse(alg.as_str()?)?),
+    };
+    let key = VerificationKey { kid, only, material };
+    only.is_none_or(|alg| key.fits(alg)).then_some(key)
+}
+
+fn rsa(n: &[u8], e: &[u8]) -> Option<Material> {
+    let trim = |bytes: &[u8]| bytes.iter().copied().skip_while(|b| *b == 0).collect::<Vec<u8>>();
+    let (n, e) = (trim(n), trim(e));
+    let bits = n.len().saturating_mul(8).saturating_sub(n.first()?.leading_zeros() as usize);
+    // ID-26
+    (bits >= 2048 && !e.is_empty()).then_some(Material::Rsa { n, e })
+}
+
+fn ec(curve: Curve, x: &[u8], y: &[u8]) -> Option<Material> {
+    let wanted = curve.coordinate();
+    (x.len() == wanted && y.len() == wanted).then(|| Material::Ec { curve, point: [&[4], x, y].concat() })
+}
+
+const MIN_AGE: Duration = Duration::from_secs(60);
+const DEFAULT_AGE: Duration = Duration::from_secs(15 * 60);
+const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+/// How long keys are good for while the provider can not be asked.
+const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_KEYS: usize = 100;
+const MAX_TRIES: usize = 16;

@@ -1,0 +1,316 @@
+//! What is known of a provider: its endpoints and abilities, configured or discovered.
+//!
+//! Discovery is lazy, cached, read again at an interval and by one call at a time; after a failure it waits longer each time.
+//! A provider that was read once stays known while it is away (DI-07, DI-08).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use http::StatusCode;
+use serde_json::Value;
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::clock::{SharedClock, UnixTime};
+use crate::identity::Claims;
+use crate::provider::backoff::Backoff;
+use crate::provider::error::{DiscoveryFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError};
+use crate::provider::jwt::Algorithm;
+use crate::provider::settings::{Endpoints, ProviderKind, ProviderSettings};
+use crate::provider::transport::{Reply, Transport, check_discovered, check_endpoint};
+
+/// A provider's endpoints and abilities.
+#[derive(Clone, Debug)]
+pub(super) struct Metadata {
+    pub(super) issuer: Arc<str>,
+    /// Whether the issuer is what the provider calls itself; for plain OAuth 2.0 it is only our name for it.
+    pub(super) issuer_is_known: bool,
+    pub(super) authorization_endpoint: Url,
+    pub(super) token_endpoint: Url,
+    pub(super) userinfo_endpoint: Option<Url>,
+    pub(super) introspection_endpoint: Option<Url>,
+    pub(super) revocation_endpoint: Option<Url>,
+    pub(super) end_session_endpoint: Option<Url>,
+    pub(super) jwks_uri: Option<Url>,
+    /// RFC 9207: every callback has `iss`.
+    pub(super) sends_iss: bool,
+    /// Asymmetric ones that are implemented.
+    pub(super) id_token_algorithms: Vec<Algorithm>,
+    /// `None` where the document does not say.
+    pub(super) token_auth_methods: Option<Vec<String>>,
+    pub(super) assertion_algorithms: Option<Vec<String>>,
+    pub(super) challenge_methods: Option<Vec<String>>,
+    pub(super) scopes: Option<Vec<String>>,
+    pub(super) claims: Option<Vec<String>>,
+}
+
+/// Where metadata comes from.
+#[derive(Debug)]
+pub(super) enum MetadataSource {
+    /// Written by the operator.
+    Fixed(Arc<Metadata>),
+    /// Read from the issuer.
+    Discovered(Box<Discovery>),
+}
+
+impl MetadataSource {
+    /// Proves what can be proven without asking anybody.
+    pub(super) fn new(settings: &ProviderSettings, clock: SharedClock) -> Result<Self, ProviderSetupError> {
+        match &settings.kind {
+            ProviderKind::OAuth2 { endpoints, .. } => {
+                check_written(endpoints, settings.insecure_http)?;
+                Metadata::fixed(endpoints).map(|m| Self::Fixed(Arc::new(m)))
+            }
+            ProviderKind::Oidc { issuer, overrides } => {
+                check_written(overrides, settings.insecure_http)?;
+                let refused = |fault| ProviderSetupError::Issuer(issuer.clone(), fault);
+                let url = Url::parse(issuer).map_err(|_| refused(EndpointFault::NotAUrl))?;
+                check_endpoint(&url, settings.insecure_http).map_err(refused)?;
+                Ok(Self::Discovered(Box::new(Discovery {
+                    issuer: Arc::from(issuer.as_str()),
+                    issuer_url: url,
+                    overrides: overrides.clone(),
+                    insecure_http: settings.insecure_http,
+                    clock,
+                    current: ArcSwapOption::empty(),
+                    flight: Mutex::default(),
+                })))
+            }
+        }
+    }
+
+    /// The metadata; reads the discovery document when it is not there or old.
+    pub(super) async fn get(&self, transport: &Transport) -> Result<Arc<Metadata>, ProviderError> {
+        match self {
+            Self::Fixed(metadata) => Ok(Arc::clone(metadata)),
+            Self::Discovered(discovery) => discovery.get(transport).await,
+        }
+    }
+
+    /// Why the discovery document could not be read when it was last asked for.
+    pub(super) fn trouble(&self) -> Option<ProviderError> {
+        match self {
+            Self::Fixed(_) => None,
+            // While it is being read there is nothing to tell yet.
+            Self::Discovered(discovery) => discovery.flight.try_lock().ok()?.last(),
+        }
+    }
+
+    /// The issuer that identities of this provider carry.
+    pub(super) fn issuer(&self) -> &Arc<str> {
+        match self {
+            Self::Fixed(metadata) => &metadata.issuer,
+            Self::Discovered(discovery) => &discovery.issuer,
+        }
+    }
+}
+
+/// The discovery document of one issuer.
+#[derive(Debug)]
+pub(super) struct Discovery {
+    issuer: Arc<str>,
+    issuer_url: Url,
+    overrides: Endpoints,
+    insecure_http: bool,
+    clock: SharedClock,
+    current: ArcSwapOption<Read>,
+    flight: Mutex<Backoff>,
+}
+
+#[derive(Debug)]
+struct Read {
+    metadata: Arc<Metadata>,
+    at: UnixTime,
+}
+
+impl Discovery {
+    async fn get(&self, transport: &Transport) -> Result<Arc<Metadata>, ProviderError> {
+        let cached = self.current.load_full();
+        if let Some(read) = cached.as_ref().filter(|read| self.is_fresh(read)) {
+            return Ok(Arc::clone(&read.metadata));
+        }
+        let mut failures = match (&cached, self.flight.try_lock()) {
+            (_, Ok(failures)) => failures,
+            // Somebody is reading it again; the old one serves meanwhile.
+            (Some(old), Err(_)) => return Ok(Arc::clone(&old.metadata)),
+            (None, Err(_)) => self.flight.lock().await,
+        };
+        // It may have been read while we waited.
+        let cached = self.current.load_full();
+        if let Some(read) = cached.as_ref().filter(|read| self.is_fresh(read)) {
+            return Ok(Arc::clone(&read.metadata));
+        }
+        let read = match failures.may_try(self.clock.now()) {
+            Ok(()) => self.read(transport, &mut failures).await,
+            Err(waiting) => Err(waiting),
+        };
+        match (read, cached) {
+            (Ok(metadata), _) => Ok(metadata),
+            (Err(_), Some(old)) => Ok(Arc::clone(&old.metadata)),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    async fn read(&self, transport: &Transport, failures: &mut Backoff) -> Result<Arc<Metadata>, ProviderError> {
+        match self.fetch(transport).await {
+            Ok((metadata, _)) => {
+                let metadata = Arc::new(metadata);
+                self.current.store(Some(Arc::new(Read { metadata: Arc::clone(&metadata), at: self.clock.now() })));
+                failures.clear();
+                transport.tally.discovered(self.clock.now());
+                Ok(metadata)
+            }
+            Err(error) => {
+                tracing::warn!(code = error.code(), issuer = %self.issuer, %error, "discovery failed");
+                failures.failed(self.clock.now(), &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads the document now, whatever is cached.
+    pub(super) async fn fetch(&self, transport: &Transport) -> Result<(Metadata, Reply), ProviderError> {
+        let fault = ProviderError::Discovery;
+        let url = well_known(&self.issuer, false).ok_or_else(|| fault(DiscoveryFault::IssuerUrl))?;
+        let mut reply = transport.get(Endpoint::Discovery, &url, "application/json", None).await?;
+        if reply.status == StatusCode::NOT_FOUND {
+            // Authorization servers without the OpenID document (RFC 8414 section 3.1).
+            let url = well_known(&self.issuer, true).ok_or_else(|| fault(DiscoveryFault::IssuerUrl))?;
+            reply = transport.get(Endpoint::Discovery, &url, "application/json", None).await?;
+        }
+        if reply.status != StatusCode::OK {
+            return Err(fault(DiscoveryFault::Status(reply.status.as_u16())));
+        }
+        let document = reply.json().map_err(|_| fault(DiscoveryFault::NotJson))?;
+        let metadata = self.metadata(&document).map_err(fault)?;
+        Ok((metadata, reply))
+    }
+
+    fn metadata(&self, document: &Claims) -> Result<Metadata, DiscoveryFault> {
+        // DI-02: simple string comparison; a trailing slash matters.
+        let named = document.get("issuer").and_then(Value::as_str).unwrap_or_default();
+        if named != &*self.issuer {
+            let named = named.chars().take(LONGEST_NAMED).flat_map(char::escape_default).collect();
+            return Err(DiscoveryFault::IssuerMismatch { configured: self.issuer.to_string(), named });
+        }
+        let endpoint = |member: &'static str, written: &Option<Url>| self.endpoint(document, member, written);
+        let needed = |member, written| endpoint(member, written)?.ok_or(DiscoveryFault::Missing(member));
+        let own = &self.overrides;
+        Ok(Metadata {
+            issuer: Arc::clone(&self.issuer),
+            issuer_is_known: true,
+            // DI-06
+            authorization_endpoint: needed("authorization_endpoint", &own.authorization_endpoint)?,
+            token_endpoint: needed("token_endpoint", &own.token_endpoint)?,
+            jwks_uri: Some(needed("jwks_uri", &own.jwks_uri)?),
+            userinfo_endpoint: endpoint("userinfo_endpoint", &own.userinfo_endpoint)?,
+            introspection_endpoint: endpoint("introspection_endpoint", &own.introspection_endpoint)?,
+            revocation_endpoint: endpoint("revocation_endpoint", &own.revocation_endpoint)?,
+            end_session_endpoint: endpoint("end_session_endpoint", &own.end_session_endpoint)?,
+            sends_iss: document.get("authorization_response_iss_parameter_supported") == Some(&Value::Bool(true)),
+            id_token_algorithms: algorithms(document),
+            token_auth_methods: strings(document, "token_endpoint_auth_methods_supported"),
+            assertion_algorithms: strings(document, "token_endpoint_auth_signing_alg_values_supported"),
+            challenge_methods: strings(document, "code_challenge_methods_supported"),
+            scopes: strings(document, "scopes_supported"),
+            claims: strings(document, "claims_supported"),
+        })
+    }
+
+    /// What the operator wrote wins (SB-05: said in the log); what the document says is believed within limits.
+    fn endpoint(
+        &self,
+        document: &Claims,
+        member: &'static str,
+        written: &Option<Url>,
+    ) -> Result<Option<Url>, DiscoveryFault> {
+        let said = document.get(member).filter(|value| !value.is_null());
+        if let Some(url) = written {
+            if said.is_some_and(|said| said.as_str() != Some(url.as_str())) {
+                tracing::info!(member, configured = %url, "the configured endpoint is used instead of the discovered one");
+            }
+            return Ok(Some(url.clone()));
+        }
+        let Some(said) = said else { return Ok(None) };
+        let refused = |fault| DiscoveryFault::EndpointRefused { member, fault };
+        let url = said.as_str().and_then(|s| Url::parse(s).ok()).ok_or_else(|| refused(EndpointFault::NotAUrl))?;
+        check_discovered(&url, &self.issuer_url, self.insecure_http).map_err(refused)?;
+        Ok(Some(url))
+    }
+
+    fn is_fresh(&self, read: &Read) -> bool {
+        self.clock.now().since(read.at) < READ_AGAIN
+    }
+}
+
+impl Metadata {
+    fn fixed(endpoints: &Endpoints) -> Result<Self, ProviderSetupError> {
+        let needed = |url: &Option<Url>, name| url.clone().ok_or(ProviderSetupError::EndpointMissing(name));
+        let authorization_endpoint = needed(&endpoints.authorization_endpoint, "authorization_endpoint")?;
+        Ok(Self {
+            issuer: Arc::from(authorization_endpoint.origin().ascii_serialization()),
+            issuer_is_known: false,
+            token_endpoint: needed(&endpoints.token_endpoint, "token_endpoint")?,
+            authorization_endpoint,
+            userinfo_endpoint: endpoints.userinfo_endpoint.clone(),
+            introspection_endpoint: endpoints.introspection_endpoint.clone(),
+            revocation_endpoint: endpoints.revocation_endpoint.clone(),
+            end_session_endpoint: endpoints.end_session_endpoint.clone(),
+            jwks_uri: endpoints.jwks_uri.clone(),
+            sends_iss: false,
+            id_token_algorithms: vec![Algorithm::RS256],
+            token_auth_methods: None,
+            assertion_algorithms: None,
+            challenge_methods: None,
+            scopes: None,
+            claims: None,
+        })
+    }
+}
+
+/// Where the document is: after the issuer (OpenID Connect Discovery section 4), or for OAuth between its host and its path
+/// (RFC 8414 section 3.1). Worked on the text, because the issuer is compared as text.
+fn well_known(issuer: &str, oauth: bool) -> Option<Url> {
+    let trimmed = issuer.strip_suffix('/').unwrap_or(issuer);
+    if !oauth {
+        return Url::parse(&format!("{trimmed}/.well-known/openid-configuration")).ok();
+    }
+    let mut url = Url::parse(trimmed).ok()?;
+    let path = format!("/.well-known/oauth-authorization-server{}", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    Some(url)
+}
+
+fn check_written(endpoints: &Endpoints, insecure_http: bool) -> Result<(), ProviderSetupError> {
+    let all = [
+        ("authorization_endpoint", &endpoints.authorization_endpoint),
+        ("token_endpoint", &endpoints.token_endpoint),
+        ("userinfo_endpoint", &endpoints.userinfo_endpoint),
+        ("introspection_endpoint", &endpoints.introspection_endpoint),
+        ("revocation_endpoint", &endpoints.revocation_endpoint),
+        ("end_session_endpoint", &endpoints.end_session_endpoint),
+        ("jwks_uri", &endpoints.jwks_uri),
+    ];
+    for (name, url) in all {
+        if let Some(url) = url {
+            check_endpoint(url, insecure_http).map_err(|fault| ProviderSetupError::Endpoint(name, fault))?;
+        }
+    }
+    Ok(())
+}
+
+/// Never `none`, never HS* (ID-08, ID-09); RS256 where the document does not say.
+fn algorithms(document: &Claims) -> Vec<Algorithm> {
+    let Some(names) = strings(document, "id_token_signing_alg_values_supported") else { return vec![Algorithm::RS256] };
+    names.iter().filter_map(|name| Algorithm::parse(name)).filter(|a| a.secret_length().is_none()).collect()
+}
+
+fn strings(document: &Claims, member: &str) -> Option<Vec<String>> {
+    let list = document.get(member)?.as_array()?;
+    Some(list.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect())
+}
+
+const READ_AGAIN: Duration = Duration::from_secs(60 * 60);
+/// Characters of the issuer that a document names, as they may stand in a message.
+const LONGEST_NAMED: usize = 200;

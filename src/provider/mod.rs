@@ -1,0 +1,150 @@
+//! A provider: the authorization server or OpenID provider that people sign in at, and everything that is said to it.
+//!
+//! OpenID Connect and plain OAuth 2.0 go through the same steps; they differ in where endpoints come from (`metadata`) and in
+//! how a token set becomes claims (`exchange`). Rules that hold everywhere:
+//!
+//! 1. One call is one request: no redirect is followed, nothing is sent a second time by itself.
+//! 2. An outage ([`ProviderError::is_outage`]) and a refusal are told apart, because sessions survive the one and not the other.
+//! 3. What the provider chose as text never reaches a log or an error: only codes that we know.
+
+pub mod settings;
+
+mod authorize;
+mod backoff;
+mod client_auth;
+mod error;
+mod exchange;
+mod id_token;
+mod introspect;
+mod json;
+mod jwks;
+mod jwt;
+mod logout;
+mod metadata;
+mod probe;
+mod tally;
+mod token;
+mod transport;
+mod userinfo;
+
+use std::sync::Arc;
+
+pub use self::authorize::{AuthorizationRequest, RESERVED_PARAMETERS};
+pub use self::error::{
+    AnswerFault, DiscoveryFault, Endpoint, EndpointFault, InactiveReason, ProviderError, ProviderSetupError,
+};
+pub use self::exchange::{CodeExchange, RefreshRequest, Refreshed, SignIn};
+pub use self::id_token::IdTokenError;
+pub use self::jwt::JwtError;
+pub use self::probe::{ProbeFinding, Verdict};
+pub use self::token::TokenSet;
+pub use self::transport::TransportError;
+
+use crate::clock::SharedClock;
+use crate::provider::client_auth::ClientProof;
+use crate::provider::jwks::KeyCache;
+use crate::provider::jwt::{Algorithm, Material, VerificationKey};
+use crate::provider::metadata::MetadataSource;
+use crate::provider::settings::{ClientAuth, ProviderSettings};
+use crate::provider::tally::Tally;
+use crate::provider::transport::Transport;
+use crate::secret::Secret;
+use crate::telemetry::metrics::Metrics;
+
+/// One configured provider. Made once per configuration and shared; it reads metadata and keys when they are first needed.
+///
+/// All its async methods belong on one multi-thread runtime (the control runtime): kept connections live where they were opened.
+#[derive(Debug)]
+pub struct Provider {
+    settings: ProviderSettings,
+    clock: SharedClock,
+    transport: Transport,
+    metadata: MetadataSource,
+    keys: KeyCache,
+    proof: ClientProof,
+    /// Configured; empty: as discovered.
+    algorithms: Vec<Algorithm>,
+    /// The client's secret as a key, when HS* is configured.
+    hmac_key: Option<VerificationKey>,
+}
+
+impl Provider {
+    /// Sets a provider up. Asks nobody yet, so that the gateway starts while the provider is away (DI-07).
+    ///
+    /// # Errors
+    /// Keys, certificates, URLs or algorithms in the settings that can not be used.
+    pub fn new(settings: ProviderSettings, clock: SharedClock) -> Result<Self, ProviderSetupError> {
+        let algorithms = settings
+            .id_token_algorithms
+            .iter()
+            .map(|name| Algorithm::parse(name).ok_or_else(|| ProviderSetupError::Algorithm(name.clone())))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            transport: Transport::new(&settings, Arc::clone(&clock))?,
+            metadata: MetadataSource::new(&settings, Arc::clone(&clock))?,
+            keys: KeyCache::new(settings.jwks_min_interval, Arc::clone(&clock)),
+            proof: ClientProof::new(&settings.client_id, &settings.client_auth)?,
+            hmac_key: hmac_key(&algorithms, &settings.client_auth)?,
+            algorithms,
+            clock,
+            settings,
+        })
+    }
+
+    /// The same, counting its calls and what they find out.
+    #[must_use]
+    pub fn counted_by(mut self, metrics: &Arc<Metrics>) -> Self {
+        self.transport.tally = Tally::on(metrics, &self.settings.name);
+        self
+    }
+
+    /// The name of its table in the configuration.
+    pub fn name(&self) -> &Arc<str> {
+        &self.settings.name
+    }
+
+    /// What people call it.
+    pub fn title(&self) -> &str {
+        &self.settings.title
+    }
+
+    /// As configured.
+    pub fn settings(&self) -> &ProviderSettings {
+        &self.settings
+    }
+
+    /// What is wrong with it as far as is known, as a stable code: nobody can sign in there then, and sessions work on.
+    pub fn trouble(&self) -> Option<&'static str> {
+        self.metadata.trouble().map(|error| error.code())
+    }
+
+    /// The issuer of its identities; for plain OAuth 2.0, the origin of its authorization endpoint.
+    pub fn issuer(&self) -> &Arc<str> {
+        self.metadata.issuer()
+    }
+}
+
+/// HS* only when configured, with a secret as long as the hash (ID-08).
+fn hmac_key(algorithms: &[Algorithm], auth: &ClientAuth) -> Result<Option<VerificationKey>, ProviderSetupError> {
+    let secret = match auth {
+        ClientAuth::Basic(secret) | ClientAuth::Post(secret) => Some(secret),
+        ClientAuth::PrivateKeyJwt { .. } | ClientAuth::Public => None,
+    };
+    let mut needed = None;
+    for algorithm in algorithms {
+        if let Some(length) = algorithm.secret_length() {
+            if secret.is_none_or(|s| s.expose().len() < length) {
+                return Err(ProviderSetupError::HmacSecret(algorithm.name(), length));
+            }
+            needed = secret;
+        }
+    }
+    Ok(needed.map(|secret| VerificationKey {
+        kid: None,
+        only: None,
+        material: Material::Hmac(Secret::new(secret.expose().clone().into_bytes())),
+    }))
+}
+
+#[cfg(test)]
+mod tests;

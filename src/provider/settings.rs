@@ -1,0 +1,153 @@
+//! What a provider needs to know of the configuration, already proven: the table `[provider.NAME]`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::identity::ClaimMapping;
+use crate::secret::Secret;
+
+/// One identity provider, as configured.
+#[derive(Clone, Debug)]
+pub struct ProviderSettings {
+    /// The name of its table; letters, digits, `-` and `_`.
+    pub name: Arc<str>,
+    /// What people call it, on the chooser page; default its name.
+    pub title: String,
+    /// OpenID Connect or plain OAuth 2.0.
+    pub kind: ProviderKind,
+    /// The client identifier registered there.
+    pub client_id: String,
+    /// How the client proves itself at the token endpoint and its siblings.
+    pub client_auth: ClientAuth,
+    /// Requested scopes; for OpenID Connect, `openid` is among them.
+    pub scopes: Vec<String>,
+    /// Whether to send PKCE (S256, RFC 7636); only switched off for a provider that refuses it.
+    pub pkce: bool,
+    /// Extra parameters of the authorization request, by name (also `prompt`, `acr_values`, `ui_locales`, `login_hint`, …).
+    pub authorization_params: BTreeMap<String, String>,
+    /// `prompt`, if always to be sent.
+    pub prompt: Option<String>,
+    /// `max_age` of the authentication at the provider; checked against `auth_time` (OpenID Connect Core 3.1.2.1).
+    pub max_age: Option<Duration>,
+    /// `acr_values`; the ID token's `acr` must then be one of them.
+    pub acr_values: Vec<String>,
+    /// `resource` parameters (RFC 8707), sent at authorization, token and refresh requests.
+    pub resource: Vec<Url>,
+    /// Extra roots of trust for this provider's TLS, PEM.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Time for one call to the provider.
+    pub timeout: Duration,
+    /// Audiences besides `client_id` that an ID token may name (ID-04).
+    pub audiences: Vec<String>,
+    /// Signature algorithms taken for ID tokens; empty: those that discovery lists, without `none` and HS*.
+    pub id_token_algorithms: Vec<String>,
+    /// The shortest time between two fetches of the key set.
+    pub jwks_min_interval: Duration,
+    /// Life of an access token that came without `expires_in`.
+    pub default_expires_in: Duration,
+    /// When userinfo is asked.
+    pub userinfo: UserinfoUse,
+    /// How signing out reaches the provider.
+    pub logout: LogoutStyle,
+    /// Tolerated difference between the clocks; default 60 s.
+    pub clock_leeway: Duration,
+    /// Where the parts of an identity come from.
+    pub claims: ClaimMapping,
+    /// Names of claims that routes use (headers, `allow.claims`): userinfo `auto` asks when one of them is missing.
+    pub needed_claims: Vec<crate::identity::ClaimPath>,
+    /// Plain-text endpoints away from loopback are taken.
+    pub insecure_http: bool,
+}
+
+impl ProviderSettings {
+    /// Whether anything here tells who somebody is. Where nothing does, whoever signed in is nobody in particular.
+    pub fn names_people(&self) -> bool {
+        !matches!(self.kind, ProviderKind::OAuth2 { identity: OAuth2Identity::Nobody, .. })
+    }
+}
+
+/// The two kinds of provider.
+#[derive(Clone, Debug)]
+pub enum ProviderKind {
+    /// OpenID Connect by discovery; endpoints written beside the issuer override the discovered ones.
+    Oidc {
+        /// The issuer identifier, byte for byte as the provider writes it.
+        issuer: String,
+        /// Endpoints that the operator wrote; they win over discovery.
+        overrides: Endpoints,
+    },
+    /// Plain OAuth 2.0 by explicit endpoints: no discovery, no ID token.
+    OAuth2 {
+        /// `authorization_endpoint` and `token_endpoint` are always there.
+        endpoints: Endpoints,
+        /// Where the identity comes from.
+        identity: OAuth2Identity,
+    },
+}
+
+/// Endpoint URLs written by the operator.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the names are those of RFC 8414 section 2")]
+pub struct Endpoints {
+    pub authorization_endpoint: Option<Url>,
+    pub token_endpoint: Option<Url>,
+    pub userinfo_endpoint: Option<Url>,
+    pub introspection_endpoint: Option<Url>,
+    pub revocation_endpoint: Option<Url>,
+    pub end_session_endpoint: Option<Url>,
+    pub jwks_uri: Option<Url>,
+}
+
+/// Where a plain OAuth 2.0 provider tells who somebody is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OAuth2Identity {
+    /// GET `userinfo_endpoint` with the access token.
+    Userinfo,
+    /// POST `introspection_endpoint` (RFC 7662).
+    Introspection,
+    /// Nowhere: signed in, but nobody in particular.
+    Nobody,
+}
+
+/// Client authentication (RFC 6749 section 2.3, OpenID Connect Core section 9).
+#[derive(Clone, Debug)]
+pub enum ClientAuth {
+    /// `client_secret_basic`: the default.
+    Basic(Secret<String>),
+    /// `client_secret_post`.
+    Post(Secret<String>),
+    /// `private_key_jwt` (RFC 7523): the key as PEM, and its `kid`; the algorithm follows from the key.
+    PrivateKeyJwt {
+        /// PKCS#8, SEC1 or PKCS#1 PEM: RSA, P-256, P-384 or Ed25519.
+        key_pem: Secret<Vec<u8>>,
+        /// `kid` of the assertion's header.
+        key_id: Option<String>,
+    },
+    /// `none`: a public client.
+    Public,
+}
+
+/// When the userinfo endpoint is asked after a sign-in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UserinfoUse {
+    /// When a configured claim is missing from the ID token.
+    Auto,
+    /// At every sign-in.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How signing out reaches the provider.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogoutStyle {
+    /// RP-initiated logout where it is advertised, and revocation where it can be.
+    Auto,
+    /// Revocation only.
+    RevokeOnly,
+    /// Local only.
+    None,
+}

@@ -1,0 +1,149 @@
+//! The code exchange: the request that leaves, and what of the answer is taken.
+
+use super::*;
+
+#[tokio::test]
+async fn a_sign_in_gives_tokens_and_claims() {
+    // OA-11, OA-12, OA-13, OA-19, PK-04, ID-06, RF-05
+    let key = TestKey::rsa("RS256", "k1");
+    let double = Double::openid(&key).await;
+    double.issues(&key, &double.claims());
+    let fixture = Fixture::openid(&double);
+    let sign_in = fixture.redeem().await.unwrap();
+    assert_eq!(sign_in.claims["sub"], "alice");
+    assert_eq!(&*sign_in.issuer, double.origin);
+    assert_eq!(sign_in.tokens.access_token.unwrap().expose(), "access-1");
+    assert_eq!(sign_in.tokens.refresh_token.unwrap().expose(), "refresh-1");
+    assert_eq!(sign_in.tokens.expires_in, Duration::from_secs(300));
+    assert_eq!(sign_in.tokens.scope.as_deref(), Some("openid email")); // OA-20: silent means as asked
+    let request = &double.seen("/token")[0];
+    assert_eq!(request.method, Method::POST);
+    assert_eq!(request.query, None);
+    assert_eq!(request.headers["content-type"], "application/x-www-form-urlencoded");
+    let mut names: Vec<String> = request.form().into_iter().map(|(n, _)| n).collect();
+    names.sort();
+    assert_eq!(names, ["code", "code_verifier", "grant_type", "redirect_uri"]);
+    assert_eq!(request.field("redirect_uri").unwrap(), REDIRECT); // OA-02
+    assert_eq!(request.field("code_verifier").unwrap(), "verifier-1");
+    assert_eq!(request.authorization(), Some("Basic Y2xpZW50OmNsaWVudC1zZWNyZXQtb2YtYXQtbGVhc3QtMzItYnl0ZXM="));
+}
+
+#[tokio::test]
+async fn a_code_is_sent_once_whatever_happens() {
+    // OA-10, OA-21, OA-22, AT-TP-21
+    let key = TestKey::es256("k1");
+    let cases = [
+        (Answer::status(400, &json!({ "error": "invalid_grant", "error_description": "<b>" })), "invalid_grant", false),
+        (Answer::status(401, &json!({ "error": "invalid_client" })), "invalid_client", false),
+        (Answer::typed(401, "text/html", "no"), "invalid_client", false),
+        (Answer::status(400, &json!({ "error": "<script>" })), "provider_error_response", false),
+        (Answer::status(400, &json!({ "error": "invalid_target" })), "provider_error_response", false), // IS-06
+        (Answer::typed(400, "text/html", "<html>"), "answer_status", false),
+        (Answer::status(302, &json!({})).with("location", "/elsewhere"), "answer_status", false),
+        (Answer::status(201, &token_answer(&json!({}))), "answer_status", false),
+        (Answer::status(500, &json!({ "error": "invalid_grant" })), "provider_server_error", true),
+        (Answer::status(503, &json!({})), "provider_server_error", true),
+        (Answer::status(429, &json!({})), "provider_server_error", true),
+        (Answer::Never, "provider_timeout", true),
+        (Answer::typed(200, "application/json", vec![b' '; 2 * 1024 * 1024]), "provider_answer_too_large", false),
+    ];
+    for (answer, code, outage) in cases {
+        let double = Double::openid(&key).await;
+        double.on("/token", [answer]);
+        let fixture = Fixture::openid_with(&double, |s| s.timeout = Duration::from_millis(300));
+        let error = fixture.redeem().await.map(|s| s.claims).unwrap_err();
+        assert_eq!(error.code(), code);
+        assert_eq!(error.is_outage(), outage, "{code}");
+        assert!(!error.to_string().contains("script"));
+        assert_eq!(double.count("/token"), 1);
+        assert_eq!(double.count("/elsewhere"), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_token_answer_is_read_strictly() {
+    // OA-16, OA-17, OA-18, OA-19
+    let key = TestKey::es256("k1");
+    let double = Double::openid(&key).await;
+    let fixture = Fixture::openid(&double);
+    let id_token = key.sign(&double.claims());
+    let with = |name: &str, value: Value| {
+        let mut answer = token_answer(&json!({ "id_token": id_token, "unknown": [1] }));
+        answer[name] = value;
+        Answer::json(&answer)
+    };
+    for (answer, code) in [
+        (with("access_token", Value::Null), "answer_access_token"),
+        (with("access_token", json!("")), "answer_access_token"),
+        (with("access_token", json!(7)), "answer_access_token"),
+        (with("access_token", json!("a\r\nb")), "answer_access_token"),
+        (with("token_type", Value::Null), "answer_token_type"),
+        (with("token_type", json!("DPoP")), "answer_token_type"),
+        (with("token_type", json!("mac")), "answer_token_type"),
+        (with("expires_in", json!(-1)), "answer_expires_in"),
+        (with("expires_in", json!("soon")), "answer_expires_in"),
+        (with("expires_in", json!("-5")), "answer_expires_in"),
+        (with("expires_in", json!([])), "answer_expires_in"),
+        (with("refresh_token", json!({})), "answer_refresh_token"),
+        (with("id_token", json!(1)), "answer_id_token"),
+        (with("error", json!("invalid_grant")), "invalid_grant"),
+        (Answer::typed(200, "text/html", "<html>"), "answer_content_type"),
+        (Answer::typed(200, "application/json", "{\"access_token\":\"a\",\"access_token\":\"b\"}"), "answer_json"),
+        (Answer::typed(200, "application/json", "[]"), "answer_json"),
+    ] {
+        double.on("/token", [answer]);
+        assert_eq!(fixture.refusal().await, code);
+    }
+    for (name, value, seconds) in [
+        ("token_type", json!("bEARER"), 300),
+        ("expires_in", Value::Null, 600),
+        ("expires_in", json!(0), 0),
+        ("expires_in", json!("3600"), 3600),
+        ("expires_in", json!(12.7), 12),
+        ("expires_in", json!(1e300), u64::MAX),
+        ("expires_in", json!("99999999999999999999999"), u64::MAX),
+    ] {
+        double.on("/token", [with(name, value)]);
+        let tokens = fixture.redeem().await.unwrap().tokens;
+        assert_eq!(tokens.expires_in, Duration::from_secs(seconds));
+        assert!(fixture.clock.starting().plus(tokens.expires_in) >= fixture.clock.starting());
+    }
+    double.on("/token", [with("scope", json!("openid"))]);
+    assert_eq!(fixture.redeem().await.unwrap().tokens.scope.as_deref(), Some("openid")); // OA-20
+}
+
+trait Starting {
+    fn starting(&self) -> UnixTime;
+}
+
+impl Starting for ManualClock {
+    fn starting(&self) -> UnixTime {
+        use crate::clock::Clock as _;
+        self.now()
+    }
+}
+
+#[tokio::test]
+async fn codes_and_tokens_are_opaque_and_of_any_length() {
+    // OA-23, OA-11
+    let key = TestKey::es256("k1");
+    let double = Double::openid(&key).await;
+    let long = "~+/=&% .".repeat(8000);
+    let answer = json!({ "access_token": long, "refresh_token": long, "id_token": key.sign(&double.claims()) });
+    double.on("/token", [Answer::json(&token_answer(&answer))]);
+    let fixture = Fixture::openid(&double);
+    let (code, verifier) = (Secret::new(long.clone()), Secret::from("verifier-1"));
+    let exchange = CodeExchange {
+        code: &code,
+        iss: None,
+        own_redirect: true,
+        redirect_uri: REDIRECT,
+        verifier: &verifier,
+        nonce: NONCE,
+        max_age: None,
+    };
+    let tokens = fixture.provider.redeem(&exchange).await.unwrap().tokens;
+    assert_eq!(tokens.access_token.unwrap().expose(), &long);
+    assert_eq!(tokens.refresh_token.unwrap().expose(), &long);
+    assert_eq!(double.seen("/token")[0].field("code").unwrap(), long);
+}

@@ -1,0 +1,173 @@
+//! The token endpoint: one form out, one token set or one error in (RFC 6749 sections 3.2, 5.1, 5.2).
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::Value;
+use url::form_urlencoded;
+
+use crate::identity::Claims;
+use crate::provider::Provider;
+use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
+use crate::provider::metadata::Metadata;
+use crate::provider::transport::Reply;
+use crate::secret::Secret;
+
+/// The tokens of one answer. All are opaque, of any length (OA-23).
+#[derive(Clone, Debug)]
+pub struct TokenSet {
+    /// Always there in what the provider room gives out; an `Option` because a session may keep none.
+    pub access_token: Option<Secret<String>>,
+    /// After a refresh: the new one, or the old one where none came (RF-02).
+    pub refresh_token: Option<Secret<String>>,
+    /// After a refresh: the new one, or `None`: keep the old one (RF-11).
+    pub id_token: Option<Secret<String>>,
+    /// How long the access token is good for; the configured default where the provider did not say.
+    pub expires_in: Duration,
+    /// What was granted: as the answer says, or else as asked for (OA-20).
+    pub scope: Option<String>,
+}
+
+impl Provider {
+    /// One token request. Never sent twice: a code is used once (OA-10), and a rotated refresh token too.
+    pub(super) async fn request_tokens(
+        &self,
+        metadata: &Metadata,
+        form: Vec<(&'static str, Cow<'_, str>)>,
+        scope_if_silent: Option<&str>,
+    ) -> Result<TokenSet, ProviderError> {
+        let reply = self.post_as_client(Endpoint::Token, &metadata.token_endpoint, metadata, form).await?;
+        let mut tokens = parse(&reply, self.settings.default_expires_in)?;
+        tokens.scope = tokens.scope.or_else(|| scope_if_silent.map(str::to_owned));
+        Ok(tokens)
+    }
+
+    /// A POST with the client's proof: to the token endpoint and its siblings.
+    pub(super) async fn post_as_client(
+        &self,
+        endpoint: Endpoint,
+        url: &url::Url,
+        metadata: &Metadata,
+        mut form: Vec<(&'static str, Cow<'_, str>)>,
+    ) -> Result<Reply, ProviderError> {
+        let proof = self.proof.prove(metadata, self.clock.now())?;
+        form.extend(proof.form.iter().map(|(name, value)| (*name, Cow::Borrowed(value.as_ref()))));
+        let pairs: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+        self.transport.post_form(endpoint, url, &pairs, proof.header).await
+    }
+}
+
+/// Reads a successful answer; anything else becomes an error that says who is to blame.
+fn parse(reply: &Reply, default_expires_in: Duration) -> Result<TokenSet, ProviderError> {
+    if reply.status != StatusCode::OK {
+        return Err(refusal(Endpoint::Token, reply));
+    }
+    let bad = |fault| ProviderError::BadAnswer { endpoint: Endpoint::Token, fault };
+    let answer = match reply.json() {
+        Ok(answer) => answer,
+        // Plain OAuth 2.0 servers exist that answer with a form, errors among them (GitHub without Accept).
+        Err(fault) => {
+            return Err(form_error(reply).map_or_else(|| bad(fault), |code| known_error(Endpoint::Token, &code)));
+        }
+    };
+    // Some report errors with status 200.
+    if let Some(error) = answer.get("error").filter(|e| !e.is_null()) {
+        return Err(known_error(Endpoint::Token, error.as_str().unwrap_or_default()));
+    }
+    token_set(&answer, default_expires_in).map_err(bad)
+}
+
+/// OA-16 to OA-20.
+fn token_set(answer: &Claims, default_expires_in: Duration) -> Result<TokenSet, AnswerFault> {
+    let text = |name| answer.get(name).and_then(Value::as_str);
+    let access = text("access_token").filter(|t| is_token(t)).ok_or(AnswerFault::AccessToken)?;
+    if !text("token_type").is_some_and(|t| t.eq_ignore_ascii_case("bearer")) {
+        return Err(AnswerFault::TokenType);
+    }
+    let optional = |name, fault| match answer.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(Value::String(text)) if is_token(text) => Ok(Some(Secret::new(text.clone()))),
+        Some(_) => Err(fault),
+    };
+    Ok(TokenSet {
+        access_token: Some(Secret::from(access)),
+        refresh_token: optional("refresh_token", AnswerFault::RefreshToken)?,
+        id_token: optional("id_token", AnswerFault::IdToken)?,
+        expires_in: expires_in(answer.get("expires_in"))?.unwrap_or(default_expires_in),
+        scope: text("scope").map(str::to_owned),
+    })
+}
+
+/// A non-negative number; also as a decimal string, which plain OAuth 2.0 servers send. Huge values saturate (OA-18).
+fn expires_in(value: Option<&Value>) -> Result<Option<Duration>, AnswerFault> {
+    let seconds = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Number(number)) => match number.as_u64() {
+            Some(whole) => whole,
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "the cast saturates, and it is not negative"
+            )]
+            None => number.as_f64().filter(|n| *n >= 0.0).ok_or(AnswerFault::ExpiresIn)? as u64,
+        },
+        Some(Value::String(text)) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
+            text.parse().unwrap_or(u64::MAX)
+        }
+        Some(_) => return Err(AnswerFault::ExpiresIn),
+    };
+    Ok(Some(Duration::from_secs(seconds)))
+}
+
+/// What an answer other than 200 means (RFC 6749 section 5.2).
+pub(super) fn refusal(endpoint: Endpoint, reply: &Reply) -> ProviderError {
+    let answer = reply.json().ok();
+    let code = answer.as_ref().and_then(|a| a.get("error")).and_then(Value::as_str);
+    match (code, reply.status) {
+        (Some(code), status) if status.is_client_error() => known_error(endpoint, code),
+        (_, StatusCode::UNAUTHORIZED) => ProviderError::InvalidClient,
+        (_, status) => ProviderError::BadAnswer { endpoint, fault: AnswerFault::Status(status.as_u16()) },
+    }
+}
+
+/// Only codes that are known here go on (OA-21); the provider's text does not.
+fn known_error(endpoint: Endpoint, code: &str) -> ProviderError {
+    match code {
+        "invalid_grant" => ProviderError::InvalidGrant,
+        // GitHub's and Slack's names for it.
+        "bad_verification_code" | "bad_refresh_token" | "invalid_code" | "code_already_used" => {
+            ProviderError::InvalidGrant
+        }
+        "invalid_client" | "incorrect_client_credentials" | "bad_client_secret" => ProviderError::InvalidClient,
+        _ => {
+            let known = KNOWN_ERRORS.iter().copied().find(|known| *known == code);
+            ProviderError::ErrorResponse { endpoint, error: known.unwrap_or("unrecognised") }
+        }
+    }
+}
+
+fn form_error(reply: &Reply) -> Option<String> {
+    let is_form = reply.media_type().is_some_and(|m| m == "application/x-www-form-urlencoded" || m == "text/plain");
+    let mut pairs = form_urlencoded::parse(&reply.body);
+    is_form.then(|| pairs.find(|(name, _)| name == "error").map(|(_, code)| code.into_owned()))?
+}
+
+/// Printable ASCII (RFC 6749 appendix A.12), so that it can go into a header; nothing else is assumed about it.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| (0x20..0x7f).contains(&b))
+}
+
+const KNOWN_ERRORS: [&str; 10] = [
+    "invalid_request",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+    "invalid_target",
+    "unsupported_token_type",
+    "access_denied",
+    "redirect_uri_mismatch",
+    "temporarily_unavailable",
+    "server_error",
+];

@@ -1,0 +1,362 @@
+//! Calls to a provider, bounded in every direction: time, size, scheme, and no redirect is ever followed.
+//!
+//! One call is one request on the wire. Nothing is tried again here: a code or a rotated refresh token that may have been
+//! received must not be sent twice (OA-10, RFC 9700 section 4.14.2).
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+use url::{Host, Url};
+
+use crate::clock::{SharedClock, UnixTime};
+use crate::identity::Claims;
+use crate::provider::error::{AnswerFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError};
+use crate::provider::json;
+use crate::provider::settings::ProviderSettings;
+use crate::provider::tally::Tally;
+use crate::secret::Secret;
+
+/// The HTTP client of one provider.
+#[derive(Debug)]
+pub(super) struct Transport {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    timeout: Duration,
+    clock: SharedClock,
+    pub(super) tally: Tally,
+}
+
+impl Transport {
+    /// A client that trusts the machine's roots and the provider's own. Starts no I/O.
+    pub(super) fn new(settings: &ProviderSettings, clock: SharedClock) -> Result<Self, ProviderSetupError> {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(settings.timeout));
+        // HTTP/1.1 only: calls are few, and a half-dead shared connection would cost a sign-in its whole timeout.
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls_config(settings.ca_pem.as_deref())?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            // Shorter than servers' own (5 s is common), so that a POST is not lost to a connection that is just closing.
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(4)
+            .build(connector);
+        Ok(Self { client, timeout: settings.timeout, clock, tally: Tally::default() })
+    }
+
+    /// GET, with the access token as bearer (RFC 6750 section 2.1) where there is one.
+    pub(super) async fn get(
+        &self,
+        endpoint: Endpoint,
+        url: &Url,
+        accept: &'static str,
+        bearer: Option<&Secret<String>>,
+    ) -> Result<Reply, ProviderError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        if let Some(token) = bearer {
+            let value = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
+            let mut value = value.map_err(|_| bad(endpoint, AnswerFault::AccessToken))?;
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        self.call(endpoint, Method::GET, url, headers, Bytes::new()).await
+    }
+
+    /// POST of a form: everything in the body, nothing in the URL (OA-11).
+    pub(super) async fn post_form(
+        &self,
+        endpoint: Endpoint,
+        url: &Url,
+        form: &[(&str, &str)],
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Reply, ProviderError> {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        if let Some(value) = authorization {
+            headers.insert(header::AUTHORIZATION, value.clone());
+        }
+        self.call(endpoint, Method::POST, url, headers, body.into()).await
+    }
+
+    async fn call(
+        &self,
+        endpoint: Endpoint,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Reply, ProviderError> {
+        let unreachable = |cause| ProviderError::Unreachable { endpoint, cause };
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = url.as_str().parse().map_err(|_| unreachable(TransportError::Url))?;
+        *request.headers_mut() = headers;
+        request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        let asked = Instant::now();
+        let reply = tokio::time::timeout(self.timeout, self.exchange(request)).await;
+        let reply = reply.unwrap_or(Err(TransportError::Timeout));
+        self.tally.called(&method, reply.as_ref().ok().map(|reply| reply.status), asked.elapsed());
+        let reply = reply.map_err(unreachable)?;
+        if let Some(theirs) = reply.date() {
+            self.tally.clock_shown(theirs, self.clock.now());
+        }
+        // The same for every endpoint: away for now, not a refusal (RF-04).
+        if reply.status.is_server_error() || reply.status == StatusCode::TOO_MANY_REQUESTS {
+            let retry_after = reply.retry_after(self.clock.now());
+            return Err(ProviderError::ServerError { endpoint, status: reply.status, retry_after });
+        }
+        Ok(reply)
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Reply, TransportError> {
+        let response = self.client.request(request).await.map_err(|e| TransportError::from_client(&e))?;
+        let (parts, body) = response.into_parts();
+        let body =
+            Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| match e.downcast::<LengthLimitError>() {
+                Ok(_) => TransportError::TooLarge,
+                Err(e) => TransportError::Broken(chain(e.as_ref())),
+            })?;
+        Ok(Reply { status: parts.status, headers: parts.headers, body: body.to_bytes() })
+    }
+}
+
+/// A whole answer; its status is not 5xx or 429.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Reply {
+    /// The media type without parameters, in lower case.
+    pub(super) fn media_type(&self) -> Option<String> {
+        let value = self.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    }
+
+    /// The body as a JSON object. An answer that names no media type is read as what was asked for; one that names another
+    /// is refused.
+    pub(super) fn json(&self) -> Result<Claims, AnswerFault> {
+        let is_json =
+            self.media_type().is_none_or(|m| m == "application/json" || m == "text/json" || m.ends_with("+json"));
+        if !is_json {
+            return Err(AnswerFault::ContentType);
+        }
+        json::object(&self.body).map_err(|_| AnswerFault::Json)
+    }
+
+    /// The provider's own clock, where it shows it.
+    pub(super) fn date(&self) -> Option<UnixTime> {
+        http_date(self.headers.get(header::DATE)?)
+    }
+
+    /// `max-age` of `Cache-Control`.
+    pub(super) fn max_age(&self) -> Option<Duration> {
+        let value = self.headers.get(header::CACHE_CONTROL)?.to_str().ok()?;
+        value.split(',').find_map(|part| {
+            let seconds = part.trim().to_ascii_lowercase().strip_prefix("max-age=")?.parse().ok()?;
+            Some(Duration::from_secs(seconds))
+        })
+    }
+
+    fn retry_after(&self, now: UnixTime) -> Option<Duration> {
+        let value = self.headers.get(header::RETRY_AFTER)?;
+        let seconds = value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs);
+        seconds.or_else(|| http_date(value).map(|at| at.since(now))).map(|d| d.min(MAX_RETRY_AFTER))
+    }
+}
+
+/// Why no complete answer came.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TransportError {
+    /// No connection.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// No trusted TLS session.
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    /// The time for one call is over.
+    #[error("no complete answer within the timeout")]
+    Timeout,
+    /// The connection ended or broke HTTP in the middle.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// The answer is larger than any honest one.
+    #[error("the answer is larger than 1 MiB")]
+    TooLarge,
+    /// The URL can not be requested.
+    #[error("the URL can not be requested")]
+    Url,
+}
+
+impl TransportError {
+    /// A stable reason for logs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "provider_connect_failed",
+            Self::Tls(_) => "provider_tls_failed",
+            Self::Timeout => "provider_timeout",
+            Self::Broken(_) => "provider_connection_broken",
+            Self::TooLarge => "provider_answer_too_large",
+            Self::Url => "provider_url",
+        }
+    }
+
+    /// Whether this may pass by itself.
+    pub(super) fn is_outage(&self) -> bool {
+        !matches!(self, Self::TooLarge | Self::Url)
+    }
+
+    fn from_client(error: &hyper_util::client::legacy::Error) -> Self {
+        let text = chain(error);
+        match (error.is_connect(), has_tls_cause(error)) {
+            (true, true) => Self::Tls(text),
+            (true, false) => Self::Connect(text),
+            (false, _) => Self::Broken(text),
+        }
+    }
+}
+
+/// Whether an endpoint may be called or sent to at all: https, or http on loopback; no credentials, no fragment.
+pub(super) fn check_endpoint(url: &Url, insecure_http: bool) -> Result<(), EndpointFault> {
+    match url.scheme() {
+        "https" => {}
+        "http" if insecure_http || is_loopback(url) => {}
+        _ => return Err(EndpointFault::NotHttps),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(EndpointFault::Credentials);
+    }
+    if url.fragment().is_some() {
+        return Err(EndpointFault::Fragment);
+    }
+    Ok(())
+}
+
+/// The same for an endpoint that a discovery document names: a document from elsewhere can not send us inside (AT-TP-20).
+pub(super) fn check_discovered(url: &Url, issuer: &Url, insecure_http: bool) -> Result<(), EndpointFault> {
+    check_endpoint(url, insecure_http)?;
+    if is_inside(url) && !is_inside(issuer) {
+        return Err(EndpointFault::PointsInside);
+    }
+    Ok(())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback()),
+        None => false,
+    }
+}
+
+fn is_inside(url: &Url) -> bool {
+    let v4_inside = |ip: std::net::Ipv4Addr| ip.is_loopback() || ip.is_link_local() || ip.is_unspecified();
+    match url.host() {
+        Some(Host::Ipv4(ip)) => v4_inside(ip),
+        Some(Host::Ipv6(ip)) => {
+            ip.is_loopback()
+                || ip.is_unspecified()
+                || ip.is_unicast_link_local()
+                || ip.to_ipv4_mapped().is_some_and(v4_inside)
+        }
+        Some(Host::Domain(_)) | None => is_loopback(url),
+    }
+}
+
+fn tls_config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, ProviderSetupError> {
+    let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&crypto))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| ProviderSetupError::Tls(e.to_string()))?;
+    let extra: Vec<CertificateDer<'static>> = match ca_pem {
+        Some(pem) => CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<_, _>>()
+            .map_err(|e| ProviderSetupError::Ca(e.to_string()))?,
+        None => Vec::new(),
+    };
+    if ca_pem.is_some() && extra.is_empty() {
+        return Err(ProviderSetupError::Ca("no certificate in it".to_owned()));
+    }
+    let without_extra = extra.is_empty();
+    match rustls_platform_verifier::Verifier::new_with_extra_roots(extra, crypto) {
+        Ok(verifier) => {
+            Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+        }
+        // A machine without any root certificates can still talk to a provider on loopback; https will be refused, as it must.
+        Err(error) if without_extra => {
+            tracing::warn!(code = "no_system_roots", %error, "no https provider can be trusted");
+            Ok(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
+        }
+        Err(error) => Err(ProviderSetupError::Ca(error.to_string())),
+    }
+}
+
+fn bad(endpoint: Endpoint, fault: AnswerFault) -> ProviderError {
+    ProviderError::BadAnswer { endpoint, fault }
+}
+
+fn http_date(value: &HeaderValue) -> Option<UnixTime> {
+    let at = OffsetDateTime::parse(value.to_str().ok()?, &Rfc2822).ok()?;
+    u64::try_from(at.unix_timestamp()).ok().map(UnixTime::from_secs)
+}
+
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+fn has_tls_cause(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if cause.is::<rustls::Error>() {
+            return true;
+        }
+        // `io::Error` skips what it wraps when it is asked for its source.
+        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if wrapped.is_some_and(|w| w.is::<rustls::Error>()) {
+            return true;
+        }
+        next = wrapped.map(|w| w as &(dyn StdError + 'static)).or_else(|| cause.source());
+    }
+    false
+}
+
+const MAX_ANSWER: usize = 1024 * 1024;
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+const IDLE: Duration = Duration::from_secs(3);
+/// Some providers refuse requests without one.
+const USER_AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));

@@ -6,6 +6,7 @@ pub mod control;
 pub mod identity;
 pub mod policy;
 pub mod provider;
+pub mod proxy;
 pub mod request;
 pub mod seal;
 pub mod secret;

@@ -1,0 +1,157 @@
+//! New connections to applications: TCP, unix sockets, and TLS over either.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
+
+use crate::proxy::balance::Upstream;
+use crate::proxy::error::UpstreamError;
+use crate::proxy::settings::{UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTransport};
+
+/// A connection to an application, and what is spoken on it.
+pub(super) struct Connected {
+    pub(super) stream: Stream,
+    pub(super) http2: bool,
+}
+
+/// The bytes of a connection.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<TlsStream<Self>>),
+}
+
+/// Connects to one address within the configured time; HTTP/1.1 is insisted on where an upgrade is wanted.
+pub(super) async fn connect(
+    upstream: &Upstream,
+    address: &UpstreamAddress,
+    http1_only: bool,
+) -> Result<Connected, UpstreamError> {
+    let after = upstream.settings().connect_timeout;
+    tokio::time::timeout(after, connect_untimed(upstream, address, http1_only))
+        .await
+        .unwrap_or_else(|_| Err(UpstreamError::ConnectTimeout { authority: Arc::clone(&address.authority), after }))
+}
+
+/// Tries every address once, for `check`: what can not be reached is named.
+///
+/// # Errors
+/// The first address that fails, in words.
+pub async fn probe(settings: &UpstreamSettings) -> Result<(), String> {
+    let upstream = Upstream::new(settings.clone()).map_err(|error| in_words(&error))?;
+    for address in &settings.addresses {
+        connect(&upstream, address, false).await.map_err(|error| in_words(&error))?;
+    }
+    Ok(())
+}
+
+async fn connect_untimed(
+    upstream: &Upstream,
+    address: &UpstreamAddress,
+    http1_only: bool,
+) -> Result<Connected, UpstreamError> {
+    let refused = |source| UpstreamError::Connect { authority: Arc::clone(&address.authority), source };
+    let stream = open(&address.transport).await.map_err(refused)?;
+    match (address.protocol, upstream.tls()) {
+        (UpstreamProtocol::Http1, _) => Ok(Connected { stream, http2: false }),
+        (UpstreamProtocol::H2c, _) if http1_only => {
+            Err(UpstreamError::UpgradeImpossible { authority: Arc::clone(&address.authority) })
+        }
+        (UpstreamProtocol::H2c, _) => Ok(Connected { stream, http2: true }),
+        (UpstreamProtocol::Tls, tls) => {
+            let failed = |source| UpstreamError::Tls { authority: Arc::clone(&address.authority), source };
+            let tls = tls.ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
+            let name = tls.name_for(&address.authority).map_err(|error| failed(io::Error::other(error)))?;
+            let stream = tls.connector(http1_only).connect(name, stream).await.map_err(failed)?;
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            Ok(Connected { stream: Stream::Tls(Box::new(stream)), http2 })
+        }
+    }
+}
+
+async fn open(transport: &UpstreamTransport) -> io::Result<Stream> {
+    match transport {
+        UpstreamTransport::Tcp(host, port) => {
+            let stream = TcpStream::connect((&**host, *port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(Stream::Tcp(stream))
+        }
+        UpstreamTransport::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+    }
+}
+
+fn in_words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // Most requests are a head alone, and the plain system call is cheaper.
+        if let [head] = bufs {
+            return self.poll_write(cx, head);
+        }
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! What the application is told, and what the browser is told back: one pass over the names of a request takes out what
+//! belongs to this hop and every spelling of what only the gateway may say; then the gateway says it.
+//!
+//! Order matters: [`RequestMeta`] is read first, because what trusted proxies say is taken out here; then
+//! [`HeaderRules::request`]; then everything that is set (PX-02): [`set_authorization_aside`], [`inject`], [`set_way_here`],
+//! [`set_cookie`].
+
+use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, TE, VIA};
+use http::{Method, Request, Response, StatusCode, Version};
+
+use crate::proxy::headers::spellings::{Class, Spellings};
+use crate::proxy::settings::Authorization;
+use crate::proxy::upgrade;
+use crate::request::RequestMeta;
+use crate::request::cookies::Forward;
+
+pub mod hop_by_hop;
+pub mod spellings;
+pub mod trace;
+pub mod trailers;
+
+/// The rules for every request and response that passes; made once for a configuration.
+pub struct HeaderRules {
+    names: Spellings,
+    via: [HeaderValue; 3],
+    via_in_responses: bool,
+    pseudonym: Box<str>,
+    random: fn() -> [u8; 24],
+}
+
+/// What [`HeaderRules`] is made of.
+pub struct HeaderRuleSettings<'a> {
+    /// Our name in `Via`, by which a loop is known. Must differ between instances that may stand behind one another: a
+    /// token, like `vestibule-3f9a`.
+    pub pseudonym: &'a str,
+    /// Names of every identity header that some route is configured to send; the well-known ones need not be given.
+    pub identity_names: &'a [HeaderName],
+    /// Whether responses get a `Via`.
+    pub via_in_responses: bool,
+    /// The source of trace and span ids.
+    pub random: fn() -> [u8; 24],
+}
+
+/// A request that is not forwarded because of its headers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum HeaderRefusal {
+    /// It has been here before (PX-05).
+    #[error("the request comes back to this gateway: an upstream leads here")]
+    Loop,
+    /// `Max-Forwards` is used up: the gateway itself is asked (RFC 9110 section 7.6.2, PX-06).
+    #[error("the request is not to be forwarded any further")]
+    LastHop,
+    /// An expectation that nobody knows (RFC 9110 section 10.1.1, PX-13).
+    #[error("the request has an unknown expectation")]
+    Expectation,
+}
+
+impl HeaderRefusal {
+    /// A stable name for logs and pages.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Loop => "loop_detected",
+            Self::LastHop => "max_forwards_reached",
+            Self::Expectation => "expectation_unknown",
+        }
+    }
+
+    /// The status of the answer; [`LastHop`](Self::LastHop) is no fault.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::LastHop => StatusCode::OK,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+        }
+    }
+}
+
+impl HeaderRules {
+    /// Compiles the rules.
+    pub fn new(settings: &HeaderRuleSettings<'_>) -> Self {
+        let name: String =
+            settings.pseudonym.chars().filter(|c| c.is_ascii_alphanumeric() || "-._".contains(*c)).collect();
+        let via = ["1.1", "1.0", "2"].map(|version| {
+            // Made of visible ASCII only, so that it can not fail.
+            HeaderValue::from_str(&format!("{version} {name}")).unwrap_or(HeaderValue::from_static("1.1 vestibule"))
+        });
+        Self {
+            names: Spellings::new(settings.identity_names),
+            via,
+            via_in_responses: settings.via_in_responses,
+            pseudonym: name.into(),
+            random: settings.random,
+        }
+    }
+
+    /// Makes a request fit for the next hop: takes out hop-by-hop fields, everything that only the gateway may say in
+    /// every spelling, and other people's credentials for proxies; adds `Via`. With `upgrade` the two fields that ask for a
+    /// WebSocket are put back.
+    ///
+    /// Tells the first of the fields taken out that names a person: nobody but a gateway has reason to send one.
+    ///
+    /// # Errors
+    /// The request must not be forwarded; the caller answers.
+    pub fn request<B>(&self, request: &mut Request<B>, upgrade: bool) -> Result<Option<HeaderName>, HeaderRefusal> {
+        let version = request.version();
+        let is_probe = matches!(*request.method(), Method::OPTIONS | Method::TRACE);
+        let headers = request.headers_mut();
+        let mut found = Found::default();
+        for name in headers.keys() {
+            match self.names.class(name.as_str()) {
+                Class::EndToEnd => {}
+                Class::Ours => found.ours.push(name.clone()),
+                Class::Connection => found.connection = true,
+                Class::Hop => found.hop = true,
+                Class::Te => found.te = true,
+                Class::Via => found.via = true,
+                Class::MaxForwards => found.max_forwards = true,
+                Class::Expect => found.expect = true,
+                Class::Trailer => found.trailer = true,
+                Class::Trace => found.trace = true,
+            }
+        }
+        if found.via && hop_by_hop::passed(headers, &self.pseudonym) {
+            return Err(HeaderRefusal::Loop);
+        }
+        if found.max_forwards && is_probe {
+            hop_by_hop::count_forward(headers)?;
+        }
+        if found.expect && !hop_by_hop::expectation_is_known(headers) {
+            return Err(HeaderRefusal::Expectation);
+        }
+        self.take_out(headers, &found);
+        if upgrade {
+            upgrade::announce(headers);
+        }
+        headers.append(VIA, self.via_for(version));
+        Ok(found.ours.into_iter().find(|name| !spellings::is_of_the_way(name.as_str())))
+    }
+
+    /// Makes an answer fit for the browser: takes out hop-by-hop fields (RFC 9110 section 7.6.1), challenges for proxies,
+    /// and cookies with names of ours (CK-19); adds `Via`. A `101` keeps the two fields that say what it switches to.
+    pub fn response<B>(&self, response: &mut Response<B>, is_our_cookie: impl Fn(&str) -> bool) {
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let version = response.version();
+        let headers = response.headers_mut();
+        let mut found = Found::default();
+        let mut sets_cookies = false;
+        for name in headers.keys() {
+            match self.names.class(name.as_str()) {
+                Class::Connection => found.connection = true,
+                Class::Hop => found.hop = true,
+                Class::Te => found.te = true,
+                Class::Trailer => found.trailer = true,
+                Class::Ours if PROXY_CHALLENGES.contains(&name.as_str()) => found.ours.push(name.clone()),
+                _ => sets_cookies |= *name == SET_COOKIE,
+            }
+        }
+        if found.connection {
+            hop_by_hop::remove_nominated(headers);
+        }
+        if found.hop || found.te {
+            hop_by_hop::remove_known(headers);
+            headers.remove(TE);
+        }
+        if found.trailer {
+            trailers::clean_list(headers, |_| false);
+        }
+        for name in &found.ours {
+            headers.remove(name);
+        }
+        if sets_cookies {
+            drop_cookies(headers, is_our_cookie);
+        }
+        if switches {
+            upgrade::announce(headers);
+        }
+        if self.via_in_responses {
+            headers.append(VIA, self.via_for(version));
+        }
+    }
+
+    fn take_out(&self, headers: &mut HeaderMap, found: &Found) {
+        let trailers_wanted = found.te && upgrade::has_token(headers, &TE, "trailers");
+        if found.connection {
+            hop_by_hop::remove_nominated(headers);
+        }
+        if found.hop {
+            hop_by_hop::remove_known(headers);
+        }
+        if found.te {
+            headers.remove(TE);
+        }
+        if trailers_wanted {
+            // Forwarded because trailers are (PX-18); it is hop-by-hop itself, so it must be nominated.
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+            headers.insert(CONNECTION, HeaderValue::from_static("TE"));
+        }
+        for name in &found.ours {
+            headers.remove(name);
+        }
+        if found.trailer {
+            trailers::clean_list(headers, |name| self.names.class(name) == Class::Ours);
+        }
+        if found.trace {
+            trace::renew(headers, self.random);
+        }
+    }
+
+    fn via_for(&self, version: Version) -> HeaderValue {
+        let [http11, http10, http2] = &self.via;
+        match version {
+            Version::HTTP_2 => http2.clone(),
+            Version::HTTP_10 => http10.clone(),
+            _ => http11.clone(),
+        }
+    }
+}
+
+/// Sets headers that the gateway vouches for; a name given twice in a row becomes two fields.
+pub fn inject(headers: &mut HeaderMap, fields: &[(HeaderName, HeaderValue)]) {
+    let mut last = None;
+    for (name, value) in fields {
+        if last.replace(name) == Some(name) {
+            headers.append(name, value.clone());
+        } else {
+            headers.insert(name, value.clone());
+        }
+    }
+}
+
+/// Tells the application about the way here: `X-Forwarded-*`, `Forwarded` and `X-Request-Id`, in place of whatever the
+/// request held (FW-04, FW-05).
+pub fn set_way_here(headers: &mut HeaderMap, meta: &RequestMeta) {
+    for (name, value) in meta.forwarded.fields() {
+        headers.insert(name, value.clone());
+    }
+    headers.insert(X_REQUEST_ID, meta.id.as_header().clone());
+}
+
+/// Leaves the application its own cookies, byte for byte, and none of ours (CK-18).
+pub fn set_cookie(headers: &mut HeaderMap, forward: &Forward) {
+    match forward {
+        Forward::Unchanged => {}
+        Forward::Nothing => {
+            headers.remove(COOKIE);
+        }
+        Forward::Value(value) => {
+            headers.insert(COOKIE, value.clone());
+        }
+    }
+}
+
+/// Takes out the client's own `Authorization` where the route does not keep it, also when there is no token to put in its
+/// place: another person's credentials never stand in for the session's.
+pub fn set_authorization_aside(headers: &mut HeaderMap, authorization: Authorization) {
+    if authorization != Authorization::Keep {
+        headers.remove(AUTHORIZATION);
+    }
+}
+
+/// Drops `Set-Cookie` fields by name; the others keep their order (PX-19).
+fn drop_cookies(headers: &mut HeaderMap, is_ours: impl Fn(&str) -> bool) {
+    let ours = |value: &HeaderValue| cookie_name(value).is_some_and(&is_ours);
+    if !headers.get_all(SET_COOKIE).iter().any(ours) {
+        return;
+    }
+    let kept: Vec<_> = headers.get_all(SET_COOKIE).iter().filter(|value| !ours(value)).cloned().collect();
+    headers.remove(SET_COOKIE);
+    for value in kept {
+        headers.append(SET_COOKIE, value);
+    }
+}
+
+/// The name as a browser reads it (RFC 6265bis section 5.6: up to the first `=` before the first `;`, trimmed). Bytes that
+/// are not UTF-8 are in no name of ours.
+fn cookie_name(value: &HeaderValue) -> Option<&str> {
+    let pair = value.as_bytes().split(|byte| *byte == b';').next()?;
+    let name = pair.split(|byte| *byte == b'=').next()?;
+    std::str::from_utf8(name).ok().map(str::trim)
+}
+
+/// What one pass over the names has seen.
+#[derive(Default)]
+struct Found {
+    ours: Vec<HeaderName>,
+    connection: bool,
+    hop: bool,
+    te: bool,
+    via: bool,
+    max_forwards: bool,
+    expect: bool,
+    trailer: bool,
+    trace: bool,
+}
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const PROXY_CHALLENGES: [&str; 3] = ["proxy-authenticate", "proxy-authentication-info", "proxy-authorization"];
+
+#[cfg(test)]
+mod tests;

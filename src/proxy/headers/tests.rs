@@ -1,0 +1,328 @@
+//! Each rule for headers, by itself.
+
+use http::header::{COOKIE, HOST};
+
+use super::*;
+use crate::request::cookies::OwnCookies;
+use crate::request::{Downstream, Peer, RequestReader};
+
+fn rules() -> HeaderRules {
+    HeaderRules::new(&HeaderRuleSettings {
+        pseudonym: "here",
+        identity_names: &[HeaderName::from_static("x-team"), HeaderName::from_static("sm_user")],
+        via_in_responses: false,
+        random: || [0xab; 24],
+    })
+}
+
+fn request(method: &str, fields: &[(&str, &str)]) -> Request<()> {
+    let builder = Request::builder().method(method).uri("/");
+    fields.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value)).body(()).unwrap()
+}
+
+/// The fields that are left, without `Via`.
+fn left(method: &str, fields: &[(&str, &str)]) -> Result<Vec<String>, HeaderRefusal> {
+    let mut request = request(method, fields);
+    rules().request(&mut request, false)?;
+    let fields = request.headers().iter().filter(|(name, _)| **name != VIA);
+    Ok(fields.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect())
+}
+
+#[test]
+fn every_spelling_of_every_identity_header_is_removed() {
+    // FW-01, FW-02, AT-HS-01, AT-HS-02, AT-HS-04, AT-HS-19, AT-HS-20
+    for name in [
+        "x-forwarded-user",
+        "X-FORWARDED-USER",
+        "x_forwarded_user",
+        "X-Forwarded_User",
+        "x.forwarded.user",
+        "x!forwarded-user",
+        "x-forwarded-email",
+        "x-forwarded-groups",
+        "x-forwarded-preferred-username",
+        "x-forwarded-access-token",
+        "x-forwarded-for",
+        "x_forwarded_for",
+        "x-forwarded-proto",
+        "x-forwarded-prefix",
+        "forwarded",
+        "x-real-ip",
+        "x-request-id",
+        "remote-user",
+        "remote_user",
+        "Remote-Groups",
+        "x-remote-user",
+        "x-auth-request-email",
+        "X-WEBAUTH-USER",
+        "x_webauth_role",
+        "x-authentik-username",
+        "x-pomerium-jwt-assertion",
+        "cf-access-jwt-assertion",
+        "x-goog-iap-jwt-assertion",
+        "x-goog-authenticated-user-email",
+        "x-amzn-oidc-data",
+        "tailscale-user-login",
+        "client-cert",
+        "x-ssl-client-cert",
+        "ssl_client_verify",
+        "x-ms-client-principal-name",
+        "gap-auth",
+        "sm_user",
+        "sm-user",
+        "x-team",
+        "x_team",
+        "x-vestibule-assertion",
+        "x-original-url",
+        // PX-38
+        "proxy",
+        "proxy-authorization",
+        "proxy-connection",
+    ] {
+        assert_eq!(
+            left("GET", &[(name, ""), ("accept", "a"), (name, "admin"), (name, "")]).unwrap(),
+            ["accept: a"],
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn ordinary_names_are_left_alone() {
+    let fields = [
+        "accept",
+        "accept-encoding",
+        "authorization",
+        "cookie",
+        "host",
+        "origin",
+        "referer",
+        "sec-fetch-mode",
+        "user-agent",
+        "x-csrf-token",
+        "x-requested-with",
+        "x-http-method-override",
+        "x-teams",
+        "x-tea",
+        "remote",
+        "proxies",
+        "upgrade-insecure-requests",
+        "if-match",
+        "priority",
+        "x-api-key",
+        "t-e",
+        "v-ia",
+        "",
+        "z",
+    ];
+    for name in fields.into_iter().filter(|name| !name.is_empty()) {
+        assert_eq!(left("GET", &[(name, "1")]).unwrap(), [format!("{name}: 1")]);
+    }
+}
+
+#[test]
+fn connection_fields_stay_on_this_hop() {
+    // PX-01
+    let hop = [
+        ("connection", "close, X-Hop"),
+        ("connection", "x-other"),
+        ("x-hop", "1"),
+        ("x-other", "1"),
+        ("keep-alive", "timeout=5"),
+        ("te", "gzip"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "h2c"),
+        ("proxy-connection", "keep-alive"),
+        ("http2-settings", "AAMAAABk"),
+        ("accept", "a"),
+    ];
+    assert_eq!(left("GET", &hop).unwrap(), ["accept: a"]);
+}
+
+#[test]
+fn nothing_that_matters_to_everybody_can_be_nominated_away() {
+    // PX-03
+    let fields = [
+        ("connection", "authorization, cookie, host, content-length, cache-control, origin, content-type"),
+        ("authorization", "a"),
+        ("cookie", "b"),
+        ("host", "c"),
+        ("content-length", "1"),
+        ("cache-control", "no-store"),
+        ("origin", "d"),
+        ("content-type", "e"),
+    ];
+    assert_eq!(left("POST", &fields).unwrap().len(), 7);
+}
+
+#[test]
+fn what_the_gateway_sets_can_not_be_nominated_away() {
+    // PX-02, AT-HS-05
+    let mut request = request("GET", &[("connection", "X-Forwarded-User, X-Team"), ("x-forwarded-user", "admin")]);
+    rules().request(&mut request, false).unwrap();
+    let user = HeaderName::from_static("x-forwarded-user");
+    inject(request.headers_mut(), &[(user.clone(), HeaderValue::from_static("ada"))]);
+    assert_eq!(request.headers().get_all(user).iter().collect::<Vec<_>>(), ["ada"]);
+    assert!(!request.headers().contains_key(CONNECTION));
+}
+
+#[test]
+fn an_injected_name_replaces_and_may_have_several_values() {
+    let mut headers = HeaderMap::new();
+    let [group, host] = ["x-group", "host"].map(HeaderName::from_static);
+    headers.insert(&group, HeaderValue::from_static("admin"));
+    let value = HeaderValue::from_static;
+    inject(&mut headers, &[(group.clone(), value("a")), (group.clone(), value("b")), (host, value("h"))]);
+    assert_eq!(headers.get_all(group).iter().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(headers.get(HOST).unwrap(), "h");
+}
+
+#[test]
+fn te_passes_only_with_trailers() {
+    // PX-18
+    assert_eq!(left("GET", &[("te", "gzip, Trailers;q=1"), ("connection", "te")]).unwrap(), Vec::<String>::new());
+    assert_eq!(
+        left("GET", &[("te", "gzip, trailers"), ("connection", "te")]).unwrap(),
+        ["te: trailers", "connection: TE"]
+    );
+}
+
+#[test]
+fn via_is_added_behind_the_others_and_a_loop_is_noticed() {
+    // PX-04
+    let mut first = request("GET", &[("via", "1.0 fred, 1.1 heretic")]);
+    rules().request(&mut first, false).unwrap();
+    assert_eq!(first.headers().get_all(VIA).iter().collect::<Vec<_>>(), ["1.0 fred, 1.1 heretic", "1.1 here"]);
+    // PX-05
+    assert_eq!(rules().request(&mut first, false), Err(HeaderRefusal::Loop));
+    let mut second = request("GET", &[("via", "1.0 fred,2  HERE (comment)")]);
+    assert_eq!(rules().request(&mut second, false), Err(HeaderRefusal::Loop));
+    assert_eq!(HeaderRefusal::Loop.status(), StatusCode::LOOP_DETECTED);
+}
+
+#[test]
+fn max_forwards_is_counted_for_options_only() {
+    // PX-06
+    assert_eq!(left("OPTIONS", &[("max-forwards", "5")]).unwrap(), ["max-forwards: 4"]);
+    assert_eq!(left("OPTIONS", &[("max-forwards", "0")]), Err(HeaderRefusal::LastHop));
+    assert_eq!(left("GET", &[("max-forwards", "0")]).unwrap(), ["max-forwards: 0"]);
+    assert_eq!(left("OPTIONS", &[("max-forwards", "-1")]).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn expectations_other_than_100_continue_are_refused() {
+    // PX-13
+    assert_eq!(left("PUT", &[("expect", "100-Continue")]).unwrap(), ["expect: 100-Continue"]);
+    assert_eq!(left("PUT", &[("expect", "100-continue, x")]), Err(HeaderRefusal::Expectation));
+}
+
+#[test]
+fn a_valid_trace_goes_on_under_a_new_parent() {
+    // FW-09
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let valid = format!("00-{trace}-00f067aa0ba902b7-01");
+    let fresh = format!("00-{}-{}-00", "ab".repeat(16), "ab".repeat(8));
+    let kept = left("GET", &[("traceparent", &valid), ("tracestate", "a=1")]).unwrap();
+    assert_eq!(kept, [format!("traceparent: 00-{trace}-{}-01", "ab".repeat(8)), "tracestate: a=1".to_owned()]);
+    let later = format!("cc-{trace}-00f067aa0ba902b7-01-what");
+    assert_eq!(left("GET", &[("traceparent", &later)]).unwrap().len(), 1);
+    for invalid in [
+        "",
+        "00",
+        &valid.to_uppercase(),
+        &format!("ff-{trace}-00f067aa0ba902b7-01"),
+        &format!("{valid}-more"),
+        &format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+        &format!("00-{trace}-{}-01", "0".repeat(16)),
+    ] {
+        let left = left("GET", &[("traceparent", invalid), ("tracestate", "a=1")]).unwrap();
+        assert_eq!(left, [format!("traceparent: {fresh}")], "{invalid}");
+    }
+    let twice = left("GET", &[("traceparent", &valid), ("traceparent", &valid)]).unwrap();
+    assert_eq!(twice, [format!("traceparent: {fresh}")]);
+    assert_eq!(left("GET", &[("tracestate", "a=1")]).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn the_client_s_own_authorization_never_stands_in_for_a_token() {
+    for (authorization, stays) in
+        [(Authorization::Keep, true), (Authorization::Remove, false), (Authorization::AccessToken, false)]
+    {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic eA=="));
+        set_authorization_aside(&mut headers, authorization);
+        assert_eq!(headers.contains_key(AUTHORIZATION), stays);
+    }
+}
+
+#[test]
+fn cookies_of_ours_are_dropped_by_name_whatever_their_spelling() {
+    // CK-19
+    let builder =
+        Response::builder().header(COOKIE, "x").header(SET_COOKIE, "ours=1").header(SET_COOKIE, "theirs=ours");
+    let mut response = builder.header(SET_COOKIE, " ours ; Path=/").header(SET_COOKIE, "b=\u{e9}").body(()).unwrap();
+    rules().response(&mut response, |name| name == "ours");
+    let kept: Vec<_> = response.headers().get_all(SET_COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    assert_eq!(kept, [b"theirs=ours".as_slice(), "b=\u{e9}".as_bytes()]);
+    assert!(!response.headers().contains_key(VIA), "switched off");
+}
+
+#[test]
+fn the_way_here_is_told_by_the_gateway_alone() {
+    // FW-04, FW-05, AT-HS-13, AT-HS-17
+    let spoofed = [
+        ("host", "app.example"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("X_Forwarded_For", "127.0.0.1"),
+        ("x-forwarded-proto", "http"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-port", "1"),
+        ("x-forwarded-prefix", "/evil"),
+        ("forwarded", "for=127.0.0.1;host=evil.example"),
+        ("x-request-id", "evil"),
+    ];
+    let (mut parts, ()) = request("GET", &spoofed).into_parts();
+    let peer = Downstream::new(Peer::Ip("203.0.113.9:4711".parse().unwrap()), Some(443), None);
+    let reader = RequestReader::new(Vec::new(), false, true, "app.example");
+    let meta = reader.read(&parts, &peer).unwrap();
+    let mut request = Request::from_parts(parts.clone(), ());
+    rules().request(&mut request, false).unwrap();
+    set_way_here(request.headers_mut(), &meta);
+    parts = request.into_parts().0;
+    let mut fields: Vec<_> =
+        parts.headers.iter().filter(|(name, _)| !["via", "x-request-id"].contains(&name.as_str())).collect();
+    fields.sort_by_key(|(name, _)| name.as_str());
+    let fields: Vec<_> =
+        fields.into_iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+    assert_eq!(
+        fields,
+        [
+            "forwarded: for=203.0.113.9;host=app.example;proto=https",
+            "host: app.example",
+            "x-forwarded-for: 203.0.113.9",
+            "x-forwarded-host: app.example",
+            "x-forwarded-port: 443",
+            "x-forwarded-proto: https",
+        ]
+    );
+    assert_ne!(parts.headers.get("x-request-id").unwrap(), "evil");
+}
+
+#[test]
+fn the_application_gets_its_own_cookies_only() {
+    // CK-18, PX-45
+    let own = OwnCookies::new("__Host-vestibule", &["corp".into()]);
+    for (fields, wanted) in [
+        (&["a=1; b=\"2\""][..], Some("a=1; b=\"2\"")),
+        (&["a=1; __Host-vestibule=x; b=2"], Some("a=1; b=2")),
+        (&["__Host-vestibule=x"], None),
+        (&["a=1", "__Host-vestibule=x", "b=2"], Some("a=1; b=2")),
+    ] {
+        let fields: Vec<_> = fields.iter().map(|value| ("cookie", *value)).collect();
+        let mut request = request("GET", &fields);
+        let scan = own.scan(request.headers());
+        set_cookie(request.headers_mut(), &scan.for_upstream);
+        let left: Vec<_> = request.headers().get_all(COOKIE).iter().map(|value| value.to_str().unwrap()).collect();
+        assert_eq!(left, wanted.into_iter().collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,373 @@
+//! Who is there, as headers: rendered once for a session, then only cloned.
+//!
+//! What a provider says about people is text that strangers may have written (AT-HS-11): a value that could break a header,
+//! or be read as another value, is left out, loudly; nothing is ever shortened. A claim that is absent is an absent header,
+//! never an empty one (UI-07).
+
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use serde_json::Value;
+
+use crate::identity::Identity;
+use crate::proxy::settings::{Authorization, IdentityHeaderSettings, IdentityValue};
+
+/// The identity headers of a person. Every name is there at most once.
+pub fn render_identity(
+    settings: &IdentityHeaderSettings,
+    identity: &Identity,
+    access: Option<&str>,
+    id_token: Option<&str>,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let rendered = settings.headers.iter().filter_map(|(name, source)| {
+        let text = value_of(source, identity, access, id_token, &settings.separator)?;
+        Some((name.clone(), field(name, &text)?))
+    });
+    let bearer = match settings.authorization {
+        Authorization::Keep | Authorization::Remove => None,
+        Authorization::AccessToken => access,
+        Authorization::IdToken => id_token,
+    };
+    let bearer =
+        bearer.and_then(|token| Some((AUTHORIZATION, secret(field(&AUTHORIZATION, &format!("Bearer {token}"))?))));
+    rendered.chain(bearer).collect()
+}
+
+impl IdentityHeaderSettings {
+    /// A named set: what `identity = "grafana"` stands for. None for a name that is not known.
+    pub fn named(name: &str) -> Option<Self> {
+        let fields = NAMED.iter().find(|(known, ..)| *known == name)?;
+        let (_, separator, fields) = fields;
+        let headers = fields.iter().map(|(name, value)| (HeaderName::from_static(name), value.clone())).collect();
+        Some(Self { headers, separator: (*separator).to_owned(), authorization: Authorization::Keep })
+    }
+
+    /// The names that [`named`](Self::named) knows, for messages.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        NAMED.iter().map(|(name, ..)| *name)
+    }
+}
+
+fn value_of(
+    source: &IdentityValue,
+    identity: &Identity,
+    access: Option<&str>,
+    id_token: Option<&str>,
+    separator: &str,
+) -> Option<String> {
+    let text = match source {
+        IdentityValue::User => identity.user.clone().unwrap_or_else(|| identity.subject.clone()),
+        IdentityValue::Subject => identity.subject.clone(),
+        IdentityValue::Email => identity.email.clone()?,
+        IdentityValue::Name => identity.name.clone()?,
+        IdentityValue::PreferredUsername => identity.preferred_username.clone()?,
+        IdentityValue::Groups => joined(identity.groups.iter().map(String::as_str), separator)?,
+        IdentityValue::Claim(path) => claim(path.find(&identity.claims)?, separator)?,
+        IdentityValue::AccessToken => access?.to_owned(),
+        IdentityValue::IdToken => id_token?.to_owned(),
+        IdentityValue::Provider => identity.provider.to_string(),
+        IdentityValue::Literal(text) => text.clone(),
+    };
+    (!text.is_empty()).then_some(text)
+}
+
+/// Lists are joined, numbers and booleans written out; objects are no header.
+fn claim(value: &Value, separator: &str) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Array(items) => {
+            let texts: Vec<String> = items.iter().filter_map(scalar).collect();
+            joined(texts.iter().map(String::as_str), separator)
+        }
+        Value::Null | Value::Object(_) => None,
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Joins a list. An item that holds the separator would be read as two, one of them perhaps `admins`: it is written with the
+/// separator percent-encoded. An item that can not be in a header is left out.
+fn joined<'a>(items: impl Iterator<Item = &'a str>, separator: &str) -> Option<String> {
+    let separator = if separator.is_empty() { "," } else { separator };
+    let encoded: String = separator.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let mut text = String::new();
+    for item in items.filter(|item| !item.is_empty()) {
+        if !is_plain(item) {
+            tracing::warn!(code = "identity_item_left_out", "a group or list item can not stand in a header");
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(separator);
+        }
+        text.push_str(&item.replace(separator, &encoded));
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+fn field(name: &HeaderName, text: &str) -> Option<HeaderValue> {
+    let fault = if text.len() > LONGEST {
+        "identity_header_too_long"
+    } else if !is_plain(text) {
+        "identity_header_unprintable"
+    } else if let Ok(value) = HeaderValue::from_str(text).or_else(|_| HeaderValue::from_bytes(text.as_bytes())) {
+        return Some(value);
+    } else {
+        "identity_header_unprintable"
+    };
+    tracing::warn!(code = fault, header = name.as_str(), bytes = text.len(), "identity header left out");
+    None
+}
+
+fn secret(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
+}
+
+/// No control characters, and no white space at the ends: HTTP strips it, and ` admin` would arrive as `admin`. Other text
+/// goes as UTF-8.
+fn is_plain(text: &str) -> bool {
+    let trimmed = text.trim_matches(char::is_whitespace).len() == text.len();
+    trimmed && !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+}
+
+/// The longest identity header: more breaks the header limits of common application servers, so a longer one is left out as
+/// a whole. Half a list would be another list.
+const LONGEST: usize = 8 * 1024;
+
+type NamedSet = (&'static str, &'static str, &'static [(&'static str, IdentityValue)]);
+
+const NAMED: [NamedSet; 11] = [
+    (
+        "default",
+        ",",
+        &[
+            ("x-forwarded-user", IdentityValue::User),
+            ("x-forwarded-email", IdentityValue::Email),
+            ("x-forwarded-preferred-username", IdentityValue::PreferredUsername),
+            ("x-forwarded-groups", IdentityValue::Groups),
+        ],
+    ),
+    ("none", ",", &[]),
+    (
+        "remote-user",
+        ",",
+        &[
+            ("remote-user", IdentityValue::PreferredUsername),
+            ("remote-email", IdentityValue::Email),
+            ("remote-name", IdentityValue::Name),
+            ("remote-groups", IdentityValue::Groups),
+        ],
+    ),
+    (
+        "auth-request",
+        ",",
+        &[
+            ("x-auth-request-user", IdentityValue::User),
+            ("x-auth-request-email", IdentityValue::Email),
+            ("x-auth-request-preferred-username", IdentityValue::PreferredUsername),
+            ("x-auth-request-groups", IdentityValue::Groups),
+        ],
+    ),
+    (
+        "authentik",
+        "|",
+        &[
+            ("x-authentik-username", IdentityValue::PreferredUsername),
+            ("x-authentik-email", IdentityValue::Email),
+            ("x-authentik-name", IdentityValue::Name),
+            ("x-authentik-uid", IdentityValue::Subject),
+            ("x-authentik-groups", IdentityValue::Groups),
+        ],
+    ),
+    (
+        "grafana",
+        ",",
+        &[
+            ("x-webauth-user", IdentityValue::PreferredUsername),
+            ("x-webauth-email", IdentityValue::Email),
+            ("x-webauth-name", IdentityValue::Name),
+            ("x-webauth-groups", IdentityValue::Groups),
+        ],
+    ),
+    (
+        "gitea",
+        ",",
+        &[
+            ("x-webauth-user", IdentityValue::PreferredUsername),
+            ("x-webauth-email", IdentityValue::Email),
+            ("x-webauth-fullname", IdentityValue::Name),
+        ],
+    ),
+    (
+        "jenkins",
+        "|",
+        &[
+            ("x-forwarded-user", IdentityValue::PreferredUsername),
+            ("x-forwarded-mail", IdentityValue::Email),
+            ("x-forwarded-displayname", IdentityValue::Name),
+            ("x-forwarded-groups", IdentityValue::Groups),
+        ],
+    ),
+    (
+        "sonarqube",
+        ",",
+        &[
+            ("x-forwarded-login", IdentityValue::PreferredUsername),
+            ("x-forwarded-email", IdentityValue::Email),
+            ("x-forwarded-name", IdentityValue::Name),
+            ("x-forwarded-groups", IdentityValue::Groups),
+        ],
+    ),
+    (
+        "opensearch",
+        ",",
+        &[("x-proxy-user", IdentityValue::PreferredUsername), ("x-proxy-roles", IdentityValue::Groups)],
+    ),
+    ("tomcat", ",", &[("sm_user", IdentityValue::PreferredUsername)]),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::identity::ClaimPath;
+
+    fn ada() -> Identity {
+        Identity {
+            provider: Arc::from("corp"),
+            issuer: Arc::from("https://login.example"),
+            subject: "248289761001".to_owned(),
+            user: Some("ada".to_owned()),
+            preferred_username: Some("ada".to_owned()),
+            email: Some("ada@example.com".to_owned()),
+            name: Some("Ada Lövelace".to_owned()),
+            groups: vec!["admins".to_owned(), "a,b".to_owned()],
+            claims: json!({ "n": 7, "yes": true, "list": ["x", 1, null], "object": { "a": 1 }, "none": null, "deep": { "er": "z" } })
+                .as_object()
+                .unwrap()
+                .clone(),
+        }
+    }
+
+    fn rendered(settings: &IdentityHeaderSettings, identity: &Identity) -> Vec<String> {
+        let fields = render_identity(settings, identity, Some("at"), Some("it"));
+        fields.iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))).collect()
+    }
+
+    fn one(value: IdentityValue) -> IdentityHeaderSettings {
+        let headers = vec![(HeaderName::from_static("x-one"), value)];
+        IdentityHeaderSettings { headers, separator: ",".to_owned(), authorization: Authorization::Keep }
+    }
+
+    #[test]
+    fn the_default_set_says_who_is_there() {
+        let default = IdentityHeaderSettings::named("default").unwrap();
+        assert_eq!(
+            rendered(&default, &ada()),
+            [
+                "x-forwarded-user: ada",
+                "x-forwarded-email: ada@example.com",
+                "x-forwarded-preferred-username: ada",
+                // An item that holds the separator stays one item.
+                "x-forwarded-groups: admins,a%2Cb",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_absent_claim_is_an_absent_header() {
+        // UI-07, AT-HS-10
+        let nobody =
+            Identity { user: None, preferred_username: None, email: None, name: None, groups: Vec::new(), ..ada() };
+        let default = IdentityHeaderSettings::named("default").unwrap();
+        assert_eq!(rendered(&default, &nobody), ["x-forwarded-user: 248289761001"]);
+        let empty = Identity { subject: String::new(), ..nobody };
+        assert!(rendered(&default, &empty).is_empty());
+    }
+
+    #[test]
+    fn a_value_that_could_break_or_change_a_header_is_left_out() {
+        // UI-08, AT-HS-11
+        for name in [
+            "a\r\nSet-Cookie: x=y",
+            "a\0b",
+            "a\u{85}b",
+            "\u{7f}",
+            " admin",
+            "admin\u{a0}",
+            "a\u{2028}b",
+            &"x".repeat(64 << 10),
+        ] {
+            let identity = Identity { name: Some(name.to_owned()), ..ada() };
+            assert!(rendered(&one(IdentityValue::Name), &identity).is_empty(), "{name:?}");
+        }
+        assert_eq!(rendered(&one(IdentityValue::Name), &ada()), ["x-one: Ada Lövelace"]);
+    }
+
+    #[test]
+    fn too_many_groups_are_none_and_never_some() {
+        let groups: Vec<String> = (0..2000).map(|n| format!("group{n}")).collect();
+        assert!(rendered(&one(IdentityValue::Groups), &Identity { groups, ..ada() }).is_empty());
+    }
+
+    #[test]
+    fn a_group_that_can_not_be_in_a_header_does_not_hide_the_others() {
+        let groups = ["a", "b\nc", "", " admins", "d"].map(str::to_owned).to_vec();
+        assert_eq!(rendered(&one(IdentityValue::Groups), &Identity { groups, ..ada() }), ["x-one: a,d"]);
+    }
+
+    #[test]
+    fn any_claim_goes_to_any_header() {
+        let claim = |path: &str| rendered(&one(IdentityValue::Claim(ClaimPath::parse(path).unwrap())), &ada()).join("");
+        assert_eq!(claim("n"), "x-one: 7");
+        assert_eq!(claim("yes"), "x-one: true");
+        assert_eq!(claim("list"), "x-one: x,1");
+        assert_eq!(claim("/deep/er"), "x-one: z");
+        assert_eq!(claim("object") + &claim("none") + &claim("missing"), "");
+        let fixed = |value| rendered(&one(value), &ada()).join("");
+        assert_eq!(fixed(IdentityValue::Subject), "x-one: 248289761001");
+        assert_eq!(fixed(IdentityValue::Provider), "x-one: corp");
+        assert_eq!(fixed(IdentityValue::Literal("yes".to_owned())), "x-one: yes");
+        assert_eq!(fixed(IdentityValue::AccessToken), "x-one: at");
+        assert_eq!(fixed(IdentityValue::IdToken), "x-one: it");
+    }
+
+    #[test]
+    fn authorization_is_a_bearer_token_where_it_is_replaced() {
+        let none = IdentityHeaderSettings::named("none").unwrap();
+        let with = |authorization| IdentityHeaderSettings { authorization, ..none.clone() };
+        assert_eq!(rendered(&with(Authorization::AccessToken), &ada()), ["authorization: Bearer at"]);
+        assert_eq!(rendered(&with(Authorization::IdToken), &ada()), ["authorization: Bearer it"]);
+        assert!(rendered(&with(Authorization::Keep), &ada()).is_empty());
+        let [(_, value)] = &render_identity(&with(Authorization::IdToken), &ada(), None, Some("it"))[..] else {
+            panic!()
+        };
+        assert!(value.is_sensitive());
+    }
+
+    #[test]
+    fn every_named_header_of_every_set_is_taken_from_clients() {
+        // FW-01
+        let names = crate::proxy::headers::spellings::Spellings::new(&[]);
+        for set in IdentityHeaderSettings::names() {
+            for (name, _) in IdentityHeaderSettings::named(set).unwrap().headers {
+                assert_eq!(
+                    names.class(name.as_str()),
+                    crate::proxy::headers::spellings::Class::Ours,
+                    "{name} of {set}"
+                );
+            }
+        }
+        assert!(IdentityHeaderSettings::named("nothing").is_none());
+    }
+}

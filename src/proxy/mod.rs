@@ -1,0 +1,262 @@
+//! Forwarding: a request to an application and its answer back, streamed, with headers made right for the next hop.
+//!
+//! 1. [`headers::HeaderRules`] takes out what must not reach the application, then puts in what it is told: [`identity_headers`].
+//! 2. [`Forwarder::forward`] picks an address ([`balance`]), lends a connection of this worker's own pool, sends, and
+//!    hands the answer back with its body still streaming.
+//! 3. A WebSocket's bytes are carried by [`upgrade`].
+//!
+//! Nothing is buffered; nothing is sent twice: a request that a connection gave back unsent goes out once more, on a new
+//! connection, and another address is tried only where connecting failed.
+//!
+//! Of informational answers, `100` invites the client to send its body (`request_body`) and `101` starts a tunnel; the others
+//! end here, because hyper's server can not send them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+
+use crate::body::Body;
+use crate::proxy::error::UpstreamError;
+use crate::proxy::patience::Patience;
+use crate::proxy::pool::{Lease, Pool};
+use crate::proxy::request_body::{RequestBody, Upload};
+use crate::proxy::settings::UpstreamAddress;
+
+pub mod balance;
+pub mod connect;
+pub mod error;
+pub mod headers;
+pub mod identity_headers;
+mod patience;
+mod pool;
+mod request_body;
+mod response;
+pub mod response_body;
+pub mod settings;
+mod target;
+pub mod tls;
+pub mod upgrade;
+
+use balance::Upstream;
+use target::Target;
+use upgrade::UpgradeTicket;
+
+/// A worker's forwarding half: its connections to every application. Must be used inside the worker's `LocalSet`.
+pub struct Forwarder {
+    pools: RefCell<BTreeMap<u64, Rc<Pools>>>,
+    patience: Rc<Patience>,
+    worker: usize,
+}
+
+/// The worker's connections to one application, one pool for each address.
+struct Pools {
+    upstream: Weak<Upstream>,
+    by_address: Box<[Rc<Pool>]>,
+    turn: Cell<usize>,
+}
+
+impl Forwarder {
+    /// The forwarder of the worker with this number.
+    pub fn new(worker: usize) -> Rc<Self> {
+        Rc::new(Self { pools: RefCell::default(), patience: Rc::default(), worker })
+    }
+
+    /// Sends a request to an application and returns its answer, whose body is still coming. The headers are sent as they
+    /// are, except `Host` and what frames the body: [`headers::HeaderRules`] must have been applied before.
+    ///
+    /// With a ticket the request asks for a WebSocket; a `101` then starts the tunnel, every other answer is an answer.
+    ///
+    /// # Errors
+    /// Before the response head only; later faults are errors of the body. The request is gone in either case.
+    pub async fn forward(
+        self: &Rc<Self>,
+        upstream: &Arc<Upstream>,
+        request: Request<Body>,
+        upgrade: Option<UpgradeTicket>,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let pools = self.pools(upstream);
+        let (mut request, upload) = RequestBody::watch(request);
+        let mut target = Target::of(&mut request);
+        let mut unreachable = None;
+        for (index, address) in upstream.candidates(pools.next_turn()) {
+            let Some(pool) = pools.by_address.get(index) else { continue };
+            let exchange = Exchange {
+                forwarder: self,
+                upstream,
+                address,
+                pool,
+                upload: upload.as_deref(),
+                ticket: upgrade.is_some(),
+                whole: Cell::new(false),
+            };
+            match exchange.run(&mut request, &mut target).await {
+                Ok(response) => {
+                    upstream.succeeded(index);
+                    return Ok(exchange.finish(response, upgrade));
+                }
+                Err(Failure::Unreachable(error)) => {
+                    if !error.is_upstream_fault() {
+                        return Err(error);
+                    }
+                    upstream.failed(index);
+                    unreachable = Some(error);
+                }
+                Err(Failure::Final(error)) => {
+                    if error.is_upstream_fault() {
+                        upstream.failed(index);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Err(unreachable.unwrap_or_else(|| UpstreamError::Connect {
+            authority: Arc::from(""),
+            source: std::io::ErrorKind::AddrNotAvailable.into(),
+        }))
+    }
+
+    fn pools(&self, upstream: &Arc<Upstream>) -> Rc<Pools> {
+        if let Some(pools) = self.pools.borrow().get(&upstream.id()) {
+            return Rc::clone(pools);
+        }
+        let mut all = self.pools.borrow_mut();
+        // A reload has made new applications: the connections to the old ones are let go.
+        all.retain(|_, pools| pools.upstream.strong_count() > 0);
+        let settings = upstream.settings();
+        let pool = |address: &UpstreamAddress| Pool::new(settings.pool_idle, address.protocol);
+        let pools = Rc::new(Pools {
+            upstream: Arc::downgrade(upstream),
+            by_address: settings.addresses.iter().map(pool).collect(),
+            turn: Cell::new(self.worker),
+        });
+        all.insert(upstream.id(), Rc::clone(&pools));
+        pools
+    }
+}
+
+impl Pools {
+    /// Round robin, each worker for itself and each beginning elsewhere: nothing shared is written for it.
+    fn next_turn(&self) -> usize {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        turn
+    }
+}
+
+/// One request at one address.
+struct Exchange<'a> {
+    forwarder: &'a Rc<Forwarder>,
+    upstream: &'a Arc<Upstream>,
+    address: &'a UpstreamAddress,
+    pool: &'a Rc<Pool>,
+    upload: Option<&'a Upload>,
+    ticket: bool,
+    /// Whether the answer's body has come with its head, all of it.
+    whole: Cell<bool>,
+}
+
+enum Failure {
+    /// No connection: the request is whole and may go to another address.
+    Unreachable(UpstreamError),
+    /// The request may have been seen.
+    Final(UpstreamError),
+}
+
+impl Exchange<'_> {
+    /// Sends on a pooled connection, else on a new one. A request that a dying pooled connection hands back was never sent
+    /// and goes out once more (RFC 9112 section 9.3.1; PX-33).
+    ///
+    /// The request is lent, and taken out where it is sent: each of these futures would have room for it otherwise.
+    async fn run(
+        &self,
+        request: &mut Request<RequestBody>,
+        target: &mut Target,
+    ) -> Result<Response<Incoming>, Failure> {
+        if let Some(lease) = self.pool.take(self.ticket) {
+            target.aim(request, self, lease.is_http2());
+            match self.send(lease, request).await {
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if unsent.body().is_untouched() => *request = unsent,
+                    _ => return Err(Failure::Final(self.exchange_error(error))),
+                },
+                Ok(outcome) => return outcome.map_err(Failure::Final),
+            }
+        }
+        // Boxed, because every request's future would have room for a handshake otherwise.
+        let lease = match Box::pin(self.pool.connect(self.upstream, self.address, self.ticket)).await {
+            Ok(lease) => lease,
+            Err(error) => return Err(Failure::Unreachable(error)),
+        };
+        target.aim(request, self, lease.is_http2());
+        match self.send(lease, request).await {
+            Ok(outcome) => outcome.map_err(Failure::Final),
+            Err(error) => Err(Failure::Final(self.exchange_error(error))),
+        }
+    }
+
+    async fn send(&self, lease: Lease, request: &mut Request<RequestBody>) -> Sent {
+        let request = std::mem::take(request);
+        let (answer, sender) = match lease {
+            Lease::Http1(mut sender) => (self.await_head(sender.try_send_request(request)).await?, Some(sender)),
+            Lease::Http2(mut sender) => (self.await_head(sender.try_send_request(request)).await?, None),
+        };
+        let response = match answer {
+            Ok(response) => response,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Some(fault) = response::fault(&response, self.ticket) {
+            // The connection goes with it: nobody can tell where this answer ends and the next begins.
+            return Ok(Err(UpstreamError::bad_response(&self.address.authority, fault)));
+        }
+        if let Some(sender) = sender.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
+            self.whole.set(self.pool.give_back(sender));
+        }
+        Ok(Ok(response))
+    }
+
+    async fn await_head(
+        &self,
+        answer: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
+    ) -> Sent {
+        let settings = self.upstream.settings();
+        let (idle, first_byte) = (settings.idle_timeout, settings.first_byte_timeout);
+        let limit = if self.upload.is_some() { idle.min(first_byte) } else { first_byte };
+        let more = || self.upload.and_then(|upload| upload.time_left(idle, first_byte));
+        match self.forwarder.patience.within(limit, answer, more).await {
+            Ok(answer) => answer.map(Ok),
+            Err(_) => Ok(Err(self.too_late(idle, first_byte))),
+        }
+    }
+
+    fn too_late(&self, idle: Duration, first_byte: Duration) -> UpstreamError {
+        if self.upload.is_some_and(Upload::waits_for_client) {
+            UpstreamError::RequestBodyTimeout { after: idle }
+        } else {
+            UpstreamError::FirstByteTimeout { authority: Arc::clone(&self.address.authority), after: first_byte }
+        }
+    }
+
+    fn exchange_error(&self, error: TrySendError<Request<RequestBody>>) -> UpstreamError {
+        UpstreamError::from_exchange(&self.address.authority, error.into_error())
+    }
+
+    fn finish(&self, response: Response<Incoming>, upgrade: Option<UpgradeTicket>) -> Response<Body> {
+        if let Some(upload) = self.upload {
+            upload.answered();
+        }
+        let idle = (!self.whole.get()).then_some(self.upstream.settings().idle_timeout);
+        response::finish(idle, response, upgrade)
+    }
+}
+
+/// The answer's head; or an error of ours; or an error of hyper's that may hold the request.
+type Sent = Result<Result<Response<Incoming>, UpstreamError>, TrySendError<Request<RequestBody>>>;
+
+#[cfg(test)]
+mod tests;

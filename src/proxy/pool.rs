@@ -1,0 +1,212 @@
+//! A worker's own connections to one address: no lock, no other thread, no timer per connection.
+//!
+//! An HTTP/1.1 connection is lent to one request and comes back when its answer has been read to the end; the one used last
+//! is lent first, so that a quiet pool shrinks. An HTTP/2 connection is shared by all requests of the worker.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::client::conn::{http1, http2};
+use hyper::rt::Executor;
+use hyper_util::rt::TokioIo;
+use tokio::sync::Mutex;
+
+use crate::proxy::balance::Upstream;
+use crate::proxy::connect::{Connected, connect};
+use crate::proxy::error::UpstreamError;
+use crate::proxy::request_body::RequestBody;
+use crate::proxy::settings::{UpstreamAddress, UpstreamProtocol};
+
+/// Connections of one worker to one address.
+pub(super) struct Pool {
+    idle: RefCell<VecDeque<Idle>>,
+    shared: RefCell<Option<(Http2, u32)>>,
+    /// Held while the shared connection is made, so that a burst makes one.
+    connecting: Mutex<()>,
+    /// What this address spoke last, where ALPN decides.
+    speaks_http2: Cell<bool>,
+    age: Cell<u32>,
+    reaping: Cell<bool>,
+    keep: Duration,
+}
+
+/// A connection for one request.
+pub(super) enum Lease {
+    Http1(Http1),
+    Http2(Http2),
+}
+
+pub(super) type Http1 = http1::SendRequest<RequestBody>;
+pub(super) type Http2 = http2::SendRequest<RequestBody>;
+
+struct Idle {
+    sender: Http1,
+    since: u32,
+}
+
+impl Lease {
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+}
+
+impl Pool {
+    pub(super) fn new(keep: Duration, protocol: UpstreamProtocol) -> Rc<Self> {
+        Rc::new(Self {
+            idle: RefCell::default(),
+            shared: RefCell::default(),
+            connecting: Mutex::default(),
+            speaks_http2: Cell::new(protocol == UpstreamProtocol::H2c),
+            age: Cell::new(0),
+            reaping: Cell::new(false),
+            keep,
+        })
+    }
+
+    /// A connection that is open and free right now.
+    pub(super) fn take(&self, http1_only: bool) -> Option<Lease> {
+        if !http1_only && let Some(sender) = self.take_shared() {
+            return Some(Lease::Http2(sender));
+        }
+        let mut idle = self.idle.borrow_mut();
+        while let Some(Idle { sender, .. }) = idle.pop_back() {
+            if sender.is_ready() {
+                return Some(Lease::Http1(sender));
+            }
+        }
+        None
+    }
+
+    /// A new connection, or the shared one that another request has just made.
+    pub(super) async fn connect(
+        self: &Rc<Self>,
+        upstream: &Upstream,
+        address: &UpstreamAddress,
+        http1_only: bool,
+    ) -> Result<Lease, UpstreamError> {
+        let _turn = if self.speaks_http2.get() && !http1_only {
+            // Whoever waits for another's attempt gives up when it has taken as long as one's own may.
+            let after = upstream.settings().connect_timeout;
+            let turn = tokio::time::timeout(after, self.connecting.lock()).await;
+            let turn =
+                turn.map_err(|_| UpstreamError::ConnectTimeout { authority: Arc::clone(&address.authority), after })?;
+            if let Some(sender) = self.take_shared() {
+                return Ok(Lease::Http2(sender));
+            }
+            Some(turn)
+        } else {
+            None
+        };
+        let Connected { stream, http2 } = connect(upstream, address, http1_only).await?;
+        if !http1_only {
+            self.speaks_http2.set(http2);
+        }
+        let closed = |error| UpstreamError::from_exchange(&address.authority, error);
+        let io = TokioIo::new(stream);
+        if http2 {
+            let (sender, connection) = http2::Builder::new(Local).handshake(io).await.map_err(closed)?;
+            tokio::task::spawn_local(connection);
+            *self.shared.borrow_mut() = Some((sender.clone(), self.age.get()));
+            self.reap();
+            Ok(Lease::Http2(sender))
+        } else {
+            let (sender, connection) = http1::Builder::new().handshake(io).await.map_err(closed)?;
+            tokio::task::spawn_local(connection.with_upgrades());
+            Ok(Lease::Http1(sender))
+        }
+    }
+
+    /// Takes a connection back: at once when its answer has been read, which is so for every answer that came in one piece,
+    /// else when it has been. True when it has.
+    pub(super) fn give_back(self: &Rc<Self>, mut sender: Http1) -> bool {
+        if sender.is_ready() {
+            self.keep(sender);
+            return true;
+        }
+        if !sender.is_closed() {
+            let pool = Rc::downgrade(self);
+            tokio::task::spawn_local(async move {
+                if sender.ready().await.is_ok()
+                    && let Some(pool) = pool.upgrade()
+                {
+                    pool.keep(sender);
+                }
+            });
+        }
+        false
+    }
+
+    /// How many connections lie idle.
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        self.idle.borrow().len()
+    }
+
+    fn take_shared(&self) -> Option<Http2> {
+        let mut shared = self.shared.borrow_mut();
+        let (sender, used) = shared.as_mut()?;
+        if sender.is_closed() {
+            *shared = None;
+            return None;
+        }
+        *used = self.age.get();
+        Some(sender.clone())
+    }
+
+    fn keep(self: &Rc<Self>, sender: Http1) {
+        self.idle.borrow_mut().push_back(Idle { sender, since: self.age.get() });
+        self.reap();
+    }
+
+    /// Starts the task that closes what lies unused, unless it runs.
+    fn reap(self: &Rc<Self>) {
+        if !self.reaping.replace(true) {
+            tokio::task::spawn_local(reap(Rc::downgrade(self), self.keep / AGES));
+        }
+    }
+
+    /// One step of ageing; whether anything is left to watch.
+    fn grow_older(&self) -> bool {
+        let age = self.age.get().wrapping_add(1);
+        self.age.set(age);
+        let mut idle = self.idle.borrow_mut();
+        while idle.front().is_some_and(|idle| age.wrapping_sub(idle.since) >= AGES || idle.sender.is_closed()) {
+            idle.pop_front();
+        }
+        let mut shared = self.shared.borrow_mut();
+        shared.take_if(|(sender, used)| age.wrapping_sub(*used) >= AGES || sender.is_closed());
+        !idle.is_empty() || shared.is_some()
+    }
+}
+
+async fn reap(pool: Weak<Pool>, step: Duration) {
+    loop {
+        tokio::time::sleep(step.max(Duration::from_millis(1))).await;
+        let Some(pool) = pool.upgrade() else { return };
+        if !pool.grow_older() {
+            pool.reaping.set(false);
+            return;
+        }
+    }
+}
+
+/// Runs hyper's own tasks on the worker's thread.
+#[derive(Clone, Copy)]
+struct Local;
+
+impl<F> Executor<F> for Local
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}
+
+/// Steps in the life of an unused connection: it is closed between three and four quarters of the configured time, so that
+/// it is never older than that.
+const AGES: u32 = 4;

@@ -1,0 +1,142 @@
+//! What forwarding needs to know of the configuration, already proven: the upstream side of `[route.NAME]`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use crate::identity::ClaimPath;
+use crate::secret::Secret;
+
+/// An application behind the gateway: one or several equal addresses, and how to speak to them.
+#[derive(Clone, Debug)]
+pub struct UpstreamSettings {
+    /// At least one; all of one kind of protocol.
+    pub addresses: Vec<UpstreamAddress>,
+    /// Time for a connection, TLS included. Default 5 s.
+    pub connect_timeout: Duration,
+    /// Time from the request's end to the response's head. Default 60 s.
+    pub first_byte_timeout: Duration,
+    /// A body without any byte for this long is broken off. Default 300 s.
+    pub idle_timeout: Duration,
+    /// How long an unused connection is kept. Default 30 s.
+    pub pool_idle: Duration,
+    /// TLS towards `https` upstreams.
+    pub tls: UpstreamTls,
+    /// Which `Host` the application sees.
+    pub host: HostHeader,
+    /// Failures in a row that put an address aside, and for how long. Default 3, 10 s.
+    pub eject_after: u32,
+    /// See [`eject_after`](Self::eject_after).
+    pub eject_for: Duration,
+}
+
+/// One address of an application.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct UpstreamAddress {
+    /// How to reach it.
+    pub transport: UpstreamTransport,
+    /// What is spoken there.
+    pub protocol: UpstreamProtocol,
+    /// `host[:port]` as it stands in the URL: for `Host` where it is rewritten, for SNI, and for logs.
+    pub authority: Arc<str>,
+    /// Prefix of the upstream URL's path, without the last slash; empty for most. It is put before the request's path.
+    pub base_path: Arc<str>,
+}
+
+/// How bytes get there.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum UpstreamTransport {
+    /// Host name or address, and port.
+    Tcp(Arc<str>, u16),
+    /// A socket file.
+    Unix(PathBuf),
+}
+
+/// What is spoken.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1 in clear text (`http://`, `unix:`).
+    Http1,
+    /// HTTP/2 with prior knowledge in clear text (`h2c://`).
+    H2c,
+    /// TLS, HTTP/1.1 or HTTP/2 by ALPN (`https://`).
+    Tls,
+}
+
+/// TLS towards an application.
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamTls {
+    /// Roots of trust, PEM; instead of the system's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Client certificate chain and key, PEM.
+    pub client: Option<(Vec<u8>, Secret<Vec<u8>>)>,
+    /// Name to ask for and to verify, where it is not the URL's host.
+    pub server_name: Option<String>,
+    /// Takes any certificate.
+    pub insecure_skip_verify: bool,
+}
+
+/// Which `Host` the application sees.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum HostHeader {
+    /// The one that the browser used: the default.
+    Preserve,
+    /// The upstream URL's.
+    Upstream,
+    /// A fixed one.
+    Fixed(String),
+}
+
+/// The headers that tell the application who is there: `identity` of a route.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct IdentityHeaderSettings {
+    /// Header and where its value comes from, in order.
+    pub headers: Vec<(HeaderName, IdentityValue)>,
+    /// What joins groups and other lists; default `,`.
+    pub separator: String,
+    /// What becomes of the client's own `Authorization` header.
+    pub authorization: Authorization,
+}
+
+/// Where the value of an identity header comes from.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum IdentityValue {
+    /// The user claim, else the subject.
+    User,
+    /// The subject.
+    Subject,
+    /// The e-mail address.
+    Email,
+    /// The display name.
+    Name,
+    /// `preferred_username`.
+    PreferredUsername,
+    /// The groups, joined.
+    Groups,
+    /// Any claim; lists are joined, numbers and booleans written out, objects left out.
+    Claim(ClaimPath),
+    /// The access token.
+    AccessToken,
+    /// The ID token.
+    IdToken,
+    /// The provider's configured name.
+    Provider,
+    /// A fixed text.
+    Literal(String),
+}
+
+/// What becomes of the client's own `Authorization` header.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Authorization {
+    /// It reaches the application unchanged: the default.
+    #[default]
+    Keep,
+    /// It is removed.
+    Remove,
+    /// It is replaced by `Bearer` and the session's access token.
+    AccessToken,
+    /// It is replaced by `Bearer` and the session's ID token.
+    IdToken,
+}

@@ -1,0 +1,90 @@
+//! The request line and `Host` as one address wants them; the path and query stay byte for byte.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::{HeaderValue, Request, Version};
+use http_body::Body as _;
+
+use crate::proxy::Exchange;
+use crate::proxy::request_body::RequestBody;
+use crate::proxy::settings::{HostHeader, UpstreamProtocol};
+
+/// What the browser asked for, kept where an address changes it, so that the next address starts from it again.
+pub(super) struct Target {
+    original: Option<(PathAndQuery, Option<HeaderValue>)>,
+}
+
+impl Target {
+    /// Reads the target. An absolute-form target's authority (and HTTP/2's) takes the place of `Host` (RFC 9112 section
+    /// 3.2.2; PX-10).
+    pub(super) fn of(request: &mut Request<RequestBody>) -> Self {
+        if let Some(authority) = request.uri().authority()
+            && let Some(host) = authority.as_str().rsplit('@').next()
+            && let Ok(host) = HeaderValue::from_str(host)
+        {
+            request.headers_mut().insert(HOST, host);
+        }
+        Self { original: None }
+    }
+
+    /// Points the request at an address. Costs nothing where the address is a plain HTTP/1.1 origin.
+    pub(super) fn aim(&mut self, request: &mut Request<RequestBody>, exchange: &Exchange<'_>, http2: bool) {
+        let address = exchange.address;
+        let rewrites_host = exchange.upstream.settings().host != HostHeader::Preserve;
+        let plain = !http2 && !rewrites_host && address.base_path.is_empty() && request.uri().authority().is_none();
+        if !plain || self.original.is_some() {
+            let (path, host) = self.original.get_or_insert_with(|| {
+                let path = request.uri().path_and_query().cloned();
+                (path.unwrap_or_else(|| PathAndQuery::from_static("/")), request.headers().get(HOST).cloned())
+            });
+            let host = match &exchange.upstream.settings().host {
+                HostHeader::Preserve => host.clone(),
+                HostHeader::Upstream => HeaderValue::from_str(&address.authority).ok(),
+                HostHeader::Fixed(name) => HeaderValue::from_str(name).ok(),
+            };
+            let path = with_base(&address.base_path, path);
+            let tls = address.protocol == UpstreamProtocol::Tls;
+            rewrite(request, path, host, http2.then_some(if tls { Scheme::HTTPS } else { Scheme::HTTP }));
+        }
+        *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+        frame(request, http2);
+    }
+}
+
+/// A body of unknown length is chunked whatever the method is: hyper would drop the body of a `GET` (AT-SM-05).
+fn frame(request: &mut Request<RequestBody>, http2: bool) {
+    let unknown_length = !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH);
+    if http2 {
+        // HTTP/2 has neither (RFC 9113 section 8.2.2); hyper would take `TE: trailers` away with the field that nominates it.
+        request.headers_mut().remove(TRANSFER_ENCODING);
+        request.headers_mut().remove(CONNECTION);
+        // hyper tells of no informational answer on HTTP/2.
+        request.body().release();
+    } else if unknown_length {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+fn rewrite(request: &mut Request<RequestBody>, path: PathAndQuery, host: Option<HeaderValue>, http2: Option<Scheme>) {
+    let authority = host.as_ref().and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut parts = http::uri::Parts::default();
+    parts.path_and_query = Some(path);
+    if let (Some(scheme), Some(authority)) = (http2, authority) {
+        // HTTP/2 carries the host as `:authority` (RFC 9113 section 8.3.1).
+        parts.scheme = Some(scheme);
+        parts.authority = Some(authority);
+        request.headers_mut().remove(HOST);
+    } else if let Some(host) = host {
+        request.headers_mut().insert(HOST, host);
+    }
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+}
+
+fn with_base(base: &str, path: &PathAndQuery) -> PathAndQuery {
+    if base.is_empty() || !path.as_str().starts_with('/') {
+        return path.clone();
+    }
+    PathAndQuery::try_from(format!("{base}{path}")).unwrap_or_else(|_| path.clone())
+}

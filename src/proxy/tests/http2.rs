@@ -1,0 +1,250 @@
+//! HTTP/2 towards the application: with prior knowledge, and by ALPN over TLS; and what TLS must prove.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper_util::rt::TokioExecutor;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls_pki_types::PrivateKeyDer;
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+use crate::body::BodyError;
+use crate::secret::Secret;
+
+/// Answers with what it was asked for, and with a trailer.
+async fn mirror(request: Request<Incoming>) -> Result<Response<Body>, BodyError> {
+    let head = format!(
+        "{} {} {:?} host={:?} te={:?} connection={:?}",
+        request.method(),
+        request.uri(),
+        request.version(),
+        request.headers().get("host"),
+        request.headers().get("te"),
+        request.headers().get("connection"),
+    );
+    let body = request.into_body().collect().await?.to_bytes();
+    let frames = [
+        Ok(http_body::Frame::data(Bytes::from(head))),
+        Ok(http_body::Frame::data(body)),
+        Ok(http_body::Frame::trailers([(HeaderName::from_static("grpc-status"), "0".parse()?)].into_iter().collect())),
+    ];
+    Ok(Response::new(Body::stream(StreamBody::new(futures_util::stream::iter(frames)))))
+}
+
+async fn serve_http2(stream: impl AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static) {
+    let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    let _ = server.serve_connection(TokioIo::new(stream), service_fn(mirror)).await;
+}
+
+#[test]
+fn prior_knowledge_shares_one_connection() {
+    run(async {
+        let connections = Count::default();
+        let count = connections.clone();
+        let port = application(async move |_, stream: TcpStream| {
+            count.add();
+            serve_http2(stream).await;
+        })
+        .await;
+        let address = UpstreamAddress { protocol: UpstreamProtocol::H2c, ..tcp(port) };
+        let front = Front::of(settings(vec![address])).await;
+        let post = "POST /a?b HTTP/1.1\r\nHost: app.example\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc";
+        let answers = futures_util::future::join_all((0..20).map(|_| front.exchange(post))).await;
+        for answer in answers {
+            assert!(
+                answer.contains("POST http://app.example/a?b HTTP/2.0 host=None te=None connection=None"),
+                "{answer}"
+            );
+            assert!(answer.contains("abc"), "{answer}");
+        }
+        assert_eq!(connections.get(), 1);
+    });
+}
+
+#[test]
+fn te_trailers_reaches_http2() {
+    run(async {
+        let port = application(async |_, stream: TcpStream| serve_http2(stream).await).await;
+        let address = UpstreamAddress { protocol: UpstreamProtocol::H2c, ..tcp(port) };
+        let front = Front::of(settings(vec![address])).await;
+        let request = "GET / HTTP/1.1\r\nHost: app\r\nTE: trailers\r\nConnection: close, TE\r\n\r\n";
+        // PX-18
+        let answer = front.exchange(request).await;
+        assert!(answer.contains("te=Some(\"trailers\") connection=None"), "{answer}");
+    });
+}
+
+#[test]
+fn an_http2_application_that_goes_away_is_connected_to_again() {
+    run(async {
+        let (leave, left) = (Rc::new(tokio::sync::Notify::new()), Rc::new(tokio::sync::Notify::new()));
+        let (leaves, leaving) = (Rc::clone(&leave), Rc::clone(&left));
+        let port = application(async move |nth, stream: TcpStream| {
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service_fn(mirror)));
+            if nth == 0 {
+                tokio::select! {
+                    _ = connection.as_mut() => {}
+                    () = leaves.notified() => connection.as_mut().graceful_shutdown(),
+                }
+            }
+            let _ = connection.await;
+            leaving.notify_one();
+        })
+        .await;
+        let address = UpstreamAddress { protocol: UpstreamProtocol::H2c, ..tcp(port) };
+        let front = Front::of(settings(vec![address])).await;
+        assert!(front.get().await.starts_with("HTTP/1.1 200 "));
+        leave.notify_one();
+        left.notified().await;
+        assert!(front.get().await.starts_with("HTTP/1.1 200 "));
+    });
+}
+
+#[test]
+fn http2_has_no_upgrades() {
+    run(async {
+        let port = application(async |_, stream: TcpStream| serve_http2(stream).await).await;
+        let address = UpstreamAddress { protocol: UpstreamProtocol::H2c, ..tcp(port) };
+        let mut client = Front::of(settings(vec![address])).await.connect().await;
+        let handshake = b"GET / HTTP/1.1\r\nHost: app\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        client.write_all(handshake).await.unwrap();
+        assert!(head(&mut client).await.contains("x-code: upstream_upgrade_impossible"));
+    });
+}
+
+/// An authority, and a TLS server with a certificate of it for `app.internal`.
+struct Tls {
+    ca: CertifiedIssuer<'static, KeyPair>,
+    server: ServerConfig,
+}
+
+impl Tls {
+    fn new(alpn: &[&[u8]], asks_for_client: bool) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate =
+            CertificateParams::new(vec!["app.internal".to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder =
+            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+        let builder = if asks_for_client {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(ca.der().clone()).unwrap();
+            let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        } else {
+            builder.with_no_client_auth()
+        };
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let mut server = builder.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+        server.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        Self { ca, server }
+    }
+
+    /// A client certificate and key of the same authority.
+    fn client(&self) -> (Vec<u8>, Secret<Vec<u8>>) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["vestibule".to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &self.ca).unwrap();
+        (certificate.pem().into_bytes(), Secret::new(key.serialize_pem().into_bytes()))
+    }
+
+    fn trusting(&self) -> UpstreamTls {
+        UpstreamTls {
+            ca_pem: Some(self.ca.pem().into_bytes()),
+            server_name: Some("app.internal".to_owned()),
+            ..UpstreamTls::default()
+        }
+    }
+
+    /// The application; answers by `answer` over HTTP/1.1, by [`mirror`] over HTTP/2.
+    async fn serve(&self, answer: &'static str) -> u16 {
+        let acceptor = TlsAcceptor::from(Arc::new(self.server.clone()));
+        application(async move |_, stream: TcpStream| {
+            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                serve_http2(stream).await;
+            } else {
+                head(&mut stream).await;
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.flush().await.unwrap();
+                // Dropped without close_notify.
+            }
+        })
+        .await
+    }
+}
+
+async fn over_tls(port: u16, tls: UpstreamTls) -> Front {
+    let address = UpstreamAddress { protocol: UpstreamProtocol::Tls, ..tcp(port) };
+    Front::of(UpstreamSettings { tls, ..settings(vec![address]) }).await
+}
+
+#[test]
+fn alpn_decides_and_the_configured_authority_and_name_are_trusted() {
+    run(async {
+        let tls = Tls::new(&[b"h2", b"http/1.1"], false);
+        // TL-02
+        let front = over_tls(tls.serve(OK).await, tls.trusting()).await;
+        let answer = front.get().await;
+        assert!(answer.contains("GET https://app/ HTTP/2.0"), "{answer}");
+        let tls = Tls::new(&[b"http/1.1"], false);
+        assert!(over_tls(tls.serve(OK).await, tls.trusting()).await.get().await.ends_with("\r\n\r\nok"));
+    });
+}
+
+#[test]
+fn strangers_are_not_trusted_unless_anybody_is() {
+    run(async {
+        let tls = Tls::new(&[b"http/1.1"], false);
+        let port = tls.serve(OK).await;
+        let other = Tls::new(&[], false);
+        // TL-02: another authority, another name.
+        for wrong in [other.trusting(), UpstreamTls { server_name: None, ..tls.trusting() }] {
+            let answer = over_tls(port, wrong).await.get().await;
+            assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("x-code: upstream_tls\r\n"), "{answer}");
+        }
+        let anybody = UpstreamTls { insecure_skip_verify: true, ..UpstreamTls::default() };
+        assert!(over_tls(port, anybody).await.get().await.ends_with("ok"));
+    });
+}
+
+#[test]
+fn the_client_certificate_is_shown() {
+    run(async {
+        let tls = Tls::new(&[b"h2"], true);
+        let port = tls.serve(OK).await;
+        let known = UpstreamTls { client: Some(tls.client()), ..tls.trusting() };
+        assert!(over_tls(port, known).await.get().await.starts_with("HTTP/1.1 200 "));
+        assert!(over_tls(port, tls.trusting()).await.get().await.starts_with("HTTP/1.1 502 "));
+    });
+}
+
+#[test]
+fn an_answer_that_ends_without_close_notify_is_cut() {
+    run(async {
+        let tls = Tls::new(&[b"http/1.1"], false);
+        let port = tls.serve("HTTP/1.1 200 OK\r\n\r\npart").await;
+        // TL-09, PX-31: delimited by the connection's end, which anybody on the way can fake.
+        let answer = over_tls(port, tls.trusting()).await.get().await;
+        assert!(answer.ends_with("4\r\npart\r\n"), "the last chunk must not come: {answer}");
+    });
+}
+
+#[test]
+fn a_probe_names_what_it_can_not_reach() {
+    run(async {
+        let tls = Tls::new(&[b"http/1.1"], false);
+        let address = UpstreamAddress { protocol: UpstreamProtocol::Tls, ..tcp(tls.serve(OK).await) };
+        let good = UpstreamSettings { tls: tls.trusting(), ..settings(vec![address.clone()]) };
+        assert_eq!(connect::probe(&good).await, Ok(()));
+        let other = UpstreamSettings { tls: Tls::new(&[], false).trusting(), ..settings(vec![address.clone()]) };
+        let reason = connect::probe(&other).await.unwrap_err();
+        assert!(reason.contains(&*address.authority) && reason.contains("certificate"), "{reason}");
+    });
+}

@@ -1,0 +1,204 @@
+//! TLS towards applications: whom we trust, who we are, and which protocol was agreed (ALPN).
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_platform_verifier::Verifier;
+use tokio_rustls::TlsConnector;
+
+use crate::proxy::settings::UpstreamTls;
+
+/// TLS towards one application, made once.
+pub(super) struct TlsClient {
+    either: TlsConnector,
+    http1: TlsConnector,
+    name: Option<ServerName<'static>>,
+}
+
+/// Why an application can not be served at all: a fault of the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamSetupError {
+    /// It has no address.
+    #[error("the application has no address")]
+    NoAddress,
+    /// The roots of trust can not be read.
+    #[error("the certificate authorities for the application can not be read: {0}")]
+    Ca(String),
+    /// The system has no roots of trust that can be used.
+    #[error("the system's certificate authorities can not be used")]
+    SystemRoots(#[source] rustls::Error),
+    /// The client certificate or its key can not be used.
+    #[error("the client certificate for the application can not be used: {0}")]
+    ClientCertificate(String),
+    /// The name to ask for and verify is no host name and no address.
+    #[error("{0:?} is no server name")]
+    ServerName(String),
+    /// rustls refuses the whole.
+    #[error("TLS towards the application can not be set up")]
+    Tls(#[source] rustls::Error),
+}
+
+impl UpstreamSetupError {
+    /// A stable name for logs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoAddress => "upstream_without_address",
+            Self::Ca(_) => "upstream_ca_unusable",
+            Self::SystemRoots(_) => "upstream_system_roots_unusable",
+            Self::ClientCertificate(_) => "upstream_client_certificate_unusable",
+            Self::ServerName(_) => "upstream_server_name_invalid",
+            Self::Tls(_) => "upstream_tls_unusable",
+        }
+    }
+}
+
+impl TlsClient {
+    pub(super) fn new(settings: &UpstreamTls) -> Result<Self, UpstreamSetupError> {
+        let name = settings.server_name.as_deref().map(server_name).transpose()?;
+        let config = client_config(settings)?;
+        Ok(Self { either: speaking(&config, &[b"h2", b"http/1.1"]), http1: speaking(&config, &[b"http/1.1"]), name })
+    }
+
+    /// HTTP/2 or HTTP/1.1; or HTTP/1.1 only, for upgrades.
+    pub(super) fn connector(&self, http1_only: bool) -> &TlsConnector {
+        if http1_only { &self.http1 } else { &self.either }
+    }
+
+    /// The name that the application must prove: the configured one, else its URL's host (RFC 9525 section 6, TL-02).
+    pub(super) fn name_for(&self, authority: &str) -> Result<ServerName<'static>, UpstreamSetupError> {
+        match &self.name {
+            Some(name) => Ok(name.clone()),
+            None => server_name(host_of(authority)),
+        }
+    }
+}
+
+impl std::fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsClient").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, UpstreamSetupError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(UpstreamSetupError::Tls)?;
+    let builder = if settings.insecure_skip_verify {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+    } else if let Some(pem) = &settings.ca_pem {
+        builder.with_root_certificates(roots(pem)?)
+    } else {
+        let verifier = Verifier::new(provider).map_err(UpstreamSetupError::SystemRoots)?;
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+    };
+    let Some((chain, key)) = &settings.client else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let refused = |reason: String| UpstreamSetupError::ClientCertificate(reason);
+    let chain = certificates(chain).map_err(refused)?;
+    let key = PrivateKeyDer::from_pem_slice(key.expose()).map_err(|error| refused(error.to_string()))?;
+    builder.with_client_auth_cert(chain, key).map_err(|error| refused(error.to_string()))
+}
+
+fn speaking(config: &ClientConfig, protocols: &[&[u8]]) -> TlsConnector {
+    let mut config = config.clone();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    TlsConnector::from(Arc::new(config))
+}
+
+fn roots(pem: &[u8]) -> Result<RootCertStore, UpstreamSetupError> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates(pem).map_err(UpstreamSetupError::Ca)? {
+        store.add(certificate).map_err(|error| UpstreamSetupError::Ca(error.to_string()))?;
+    }
+    Ok(store)
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(certificates) if certificates.is_empty() => Err("there is no certificate in it".to_owned()),
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn server_name(host: &str) -> Result<ServerName<'static>, UpstreamSetupError> {
+    ServerName::try_from(host.to_owned()).map_err(|_| UpstreamSetupError::ServerName(host.to_owned()))
+}
+
+/// `host[:port]` without the port, and an IPv6 address without its brackets.
+fn host_of(authority: &str) -> &str {
+    if let Some(rest) = authority.strip_prefix('[') {
+        return rest.split_once(']').map_or(rest, |(address, _)| address);
+    }
+    authority.rsplit_once(':').map_or(authority, |(host, _)| host)
+}
+
+/// `insecure_skip_verify`: any certificate will do, but the handshake must still be signed with its key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    #[test]
+    fn the_host_of_an_authority_has_no_port_and_no_brackets() {
+        assert_eq!(host_of("app.internal:8443"), "app.internal");
+        assert_eq!(host_of("app.internal"), "app.internal");
+        assert_eq!(host_of("[::1]:8443"), "::1");
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused_with_its_own_code() {
+        let ca = UpstreamTls { ca_pem: Some(b"nothing".to_vec()), ..UpstreamTls::default() };
+        assert_eq!(TlsClient::new(&ca).unwrap_err().code(), "upstream_ca_unusable");
+        let client = (b"nothing".to_vec(), Secret::new(b"nothing".to_vec()));
+        let client = UpstreamTls { client: Some(client), insecure_skip_verify: true, ..UpstreamTls::default() };
+        assert_eq!(TlsClient::new(&client).unwrap_err().code(), "upstream_client_certificate_unusable");
+        let name = UpstreamTls { server_name: Some("no name".to_owned()), ..UpstreamTls::default() };
+        assert_eq!(TlsClient::new(&name).unwrap_err().code(), "upstream_server_name_invalid");
+    }
+}

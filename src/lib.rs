@@ -10,4 +10,5 @@ pub mod proxy;
 pub mod request;
 pub mod seal;
 pub mod secret;
+pub mod server;
 pub mod telemetry;

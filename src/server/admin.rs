@@ -1,0 +1,249 @@
+//! The admin listener: is the process alive, is it ready, and its metrics. Never on the traffic port (AT-CL-11).
+
+use std::convert::Infallible;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinSet;
+use tower::ServiceBuilder;
+use tower::service_fn;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::server::listener::{AcceptedStream, OpenListener};
+use crate::telemetry::metrics::Metrics;
+
+/// What the admin listener tells of.
+#[derive(Clone)]
+pub struct AdminState {
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+    notes: Arc<Notes>,
+}
+
+/// What is only reported: the name of a part, and the code of its trouble. A provider that is away does not make us unready,
+/// because sessions work on.
+type Notes = dyn Fn() -> Vec<(String, Option<&'static str>)> + Send + Sync;
+
+impl AdminState {
+    /// Metrics for `/metrics`, and for `/readyz?verbose` what else there is to tell.
+    pub fn new(
+        metrics: Arc<Metrics>,
+        notes: impl Fn() -> Vec<(String, Option<&'static str>)> + Send + Sync + 'static,
+    ) -> Self {
+        Self { readiness: Readiness::default(), metrics, notes: Arc::new(notes) }
+    }
+
+    /// What `/readyz` answers from.
+    pub(super) fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    fn answer(&self, method: &Method, path: &str, query: Option<&str>) -> Response<Full<Bytes>> {
+        if *method != Method::GET && *method != Method::HEAD {
+            return plain(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n");
+        }
+        match path {
+            // The process answers, so it lives. Nothing else may matter here: a dead provider must not restart every gateway.
+            "/livez" | "/healthz" => plain(StatusCode::OK, "ok\n"),
+            "/readyz" => self.ready(query.is_some_and(is_verbose)),
+            "/metrics" => self.exposition(),
+            _ => plain(StatusCode::NOT_FOUND, "/livez /readyz /metrics\n"),
+        }
+    }
+
+    /// One line a check, as Kubernetes' own servers write them.
+    fn ready(&self, verbose: bool) -> Response<Full<Bytes>> {
+        let (listening, draining) = (self.readiness.is_listening(), self.readiness.is_draining());
+        let ready = self.readiness.is_ready();
+        if ready && !verbose {
+            return plain(StatusCode::OK, "ok\n");
+        }
+        let mut text = String::new();
+        text.push_str(if listening { "[+]listeners ok\n" } else { "[-]listeners failed: not open yet\n" });
+        text.push_str(if draining { "[-]drain failed: stopping\n" } else { "[+]drain ok\n" });
+        for (name, trouble) in (self.notes)() {
+            _ = match trouble {
+                None => writeln!(text, "[+]{name} ok"),
+                Some(code) => writeln!(text, "[!]{name} degraded: {code}"),
+            };
+        }
+        text.push_str(if ready { "readyz check passed\n" } else { "readyz check failed\n" });
+        plain(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
+    }
+
+    fn exposition(&self) -> Response<Full<Bytes>> {
+        let mut answer = plain(StatusCode::OK, self.metrics.render());
+        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));
+        answer
+    }
+}
+
+impl fmt::Debug for AdminState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminState").field("readiness", &self.readiness).finish_non_exhaustive()
+    }
+}
+
+/// Whether traffic should be sent here: the listeners are open, and no drain has begun. Clones share one state.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Readiness(Arc<State>);
+
+impl Readiness {
+    pub(super) fn listening(&self) {
+        self.0.listening.store(true, Ordering::Release);
+    }
+
+    pub(super) fn draining(&self) {
+        self.0.draining.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_listening() && !self.is_draining()
+    }
+
+    fn is_listening(&self) -> bool {
+        self.0.listening.load(Ordering::Acquire)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Acquire)
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    listening: AtomicBool,
+    draining: AtomicBool,
+}
+
+/// Serves one admin listener until the task is dropped.
+pub(super) async fn serve(listener: OpenListener, state: AdminState) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+                Ok((AcceptedStream::Tcp(stream), ..)) => {
+                    if let Ok(stream) = TcpStream::from_std(stream) {
+                        connections.spawn(speak(stream, state.clone()));
+                    }
+                }
+                Ok((AcceptedStream::Unix(stream), ..)) => {
+                    if let Ok(stream) = UnixStream::from_std(stream) {
+                        connections.spawn(speak(stream, state.clone()));
+                    }
+                }
+                Err(cause) => {
+                    tracing::warn!(code = "admin_accept_failed", %cause, "can not accept admin connections");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+}
+
+async fn speak<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: T, state: AdminState) {
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let answer = state.answer(request.method(), request.uri().path(), request.uri().query());
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let service = ServiceBuilder::new()
+        .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
+        .layer(CatchPanicLayer::new())
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE))
+        .service(answer);
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    if let Err(cause) = connection.await {
+        tracing::debug!(code = "admin_connection_broken", %cause, "an admin connection ended early");
+    }
+}
+
+/// `?verbose` and `?verbose=1` alike.
+fn is_verbose(query: &str) -> bool {
+    query.split('&').any(|part| part.split('=').next() == Some("verbose"))
+}
+
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(text.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer
+}
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const CONNECTIONS: usize = 64;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_secs(30);
+const HEAD_BYTES: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    fn state() -> AdminState {
+        AdminState::new(Metrics::new(crate::clock::UnixTime::default()), || {
+            vec![("provider corp".to_owned(), Some("provider_timeout")), ("provider other".to_owned(), None)]
+        })
+    }
+
+    fn status(state: &AdminState, path: &str) -> u16 {
+        state.answer(&Method::GET, path, None).status().as_u16()
+    }
+
+    #[test]
+    fn ready_means_listening_and_no_drain_whatever_the_providers_do() {
+        let state = state();
+        assert_eq!(status(&state, "/readyz"), 503);
+        state.readiness().listening();
+        assert_eq!(status(&state, "/readyz"), 200);
+        state.readiness().draining();
+        assert_eq!(status(&state, "/readyz"), 503);
+        assert_eq!(status(&state, "/livez"), 200);
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_is_away_is_reported_and_nothing_more() {
+        let state = state();
+        state.readiness().listening();
+        let answer = state.answer(&Method::GET, "/readyz", Some("verbose"));
+        assert_eq!(answer.status(), 200);
+        let text = answer.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8_lossy(&text);
+        assert!(text.contains("[!]provider corp degraded: provider_timeout\n[+]provider other ok\n"), "{text}");
+    }
+
+    #[test]
+    fn only_the_known_paths_and_methods_are_answered() {
+        // AT-CL-11
+        let state = state();
+        assert_eq!(status(&state, "/"), 404);
+        assert_eq!(status(&state, "/debug/pprof"), 404);
+        assert_eq!(status(&state, "/healthz"), 200);
+        assert_eq!(status(&state, "/metrics"), 200);
+        assert_eq!(state.answer(&Method::POST, "/livez", None).status(), 405);
+        assert!(is_verbose("a=b&verbose") && is_verbose("verbose=1") && !is_verbose("verbosely"));
+    }
+}

@@ -1,0 +1,368 @@
+//! Sockets: bind what the configuration names, accept, and hand each connection to the worker that has the fewest.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::request::Peer;
+use crate::server::settings::ListenAddress;
+use crate::server::systemd::Inherited;
+
+/// An address could not be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The operating system refused.
+    #[error("can not listen on {address}: {cause}")]
+    Refused {
+        /// The address as configured.
+        address: String,
+        /// What it said.
+        cause: io::Error,
+    },
+    /// Another process answers on this unix socket.
+    #[error("can not listen on {address}: another program is listening there")]
+    InUse {
+        /// The address as configured.
+        address: String,
+    },
+    /// There is a file of this name that is no socket; it is left alone.
+    #[error("can not listen on {address}: a file of that name exists and is not a socket")]
+    NotASocket {
+        /// The address as configured.
+        address: String,
+    },
+    /// The service manager handed no stream socket of this name in.
+    #[error("can not listen on {address}: the service manager handed in no such socket (it handed in: {known})")]
+    NotInherited {
+        /// The address as configured.
+        address: String,
+        /// The names that there are.
+        known: String,
+    },
+}
+
+impl BindError {
+    /// The stable reason.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "bind_refused",
+            Self::InUse { .. } => "bind_in_use",
+            Self::NotASocket { .. } => "bind_not_a_socket",
+            Self::NotInherited { .. } => "bind_not_inherited",
+        }
+    }
+}
+
+/// A socket that is bound and listening, and accepts nothing yet.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, Option<SocketFile>),
+}
+
+impl Listener {
+    pub(super) fn bind(address: &ListenAddress, inherited: &mut Inherited) -> Result<Self, BindError> {
+        let refused = |cause| BindError::Refused { address: shown(address), cause };
+        let listener = match address {
+            ListenAddress::Tcp(at) => Self::Tcp(TcpListener::bind(at).map_err(refused)?),
+            ListenAddress::Unix(path) => {
+                make_way(path, address)?;
+                let listener = UnixListener::bind(path).map_err(refused)?;
+                Self::Unix(listener, SocketFile::at(path))
+            }
+            ListenAddress::Systemd(name) => inherited
+                .take(name)
+                .map_err(refused)?
+                .ok_or_else(|| BindError::NotInherited { address: shown(address), known: inherited.names() })?,
+        };
+        match &listener {
+            Self::Tcp(socket) => socket.set_nonblocking(true),
+            Self::Unix(socket, _) => socket.set_nonblocking(true),
+        }
+        .map_err(refused)?;
+        Ok(listener)
+    }
+
+    /// Where a TCP socket listens: the port, too, when it was left to the system.
+    pub(super) fn tcp_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().ok(),
+            Self::Unix(..) => None,
+        }
+    }
+
+    /// Registers the socket with the runtime that this is called on.
+    pub(super) fn open(self) -> io::Result<OpenListener> {
+        Ok(match self {
+            Self::Tcp(socket) => {
+                let port = socket.local_addr()?.port();
+                OpenListener::Tcp(tokio::net::TcpListener::from_std(socket)?, port)
+            }
+            Self::Unix(socket, file) => OpenListener::Unix(tokio::net::UnixListener::from_std(socket)?, file),
+        })
+    }
+}
+
+/// A socket that accepts.
+#[derive(Debug)]
+pub(super) enum OpenListener {
+    Tcp(tokio::net::TcpListener, u16),
+    Unix(tokio::net::UnixListener, #[expect(dead_code, reason = "removes the file when dropped")] Option<SocketFile>),
+}
+
+impl OpenListener {
+    pub(super) async fn accept(&self) -> io::Result<(AcceptedStream, Peer, Option<u16>)> {
+        match self {
+            Self::Tcp(socket, port) => {
+                let (stream, peer) = socket.accept().await?;
+                // An answer is never held back to be sent together with the next one.
+                stream.set_nodelay(true)?;
+                Ok((AcceptedStream::Tcp(stream.into_std()?), Peer::Ip(peer), Some(*port)))
+            }
+            Self::Unix(socket, _) => {
+                let (stream, _) = socket.accept().await?;
+                Ok((AcceptedStream::Unix(stream.into_std()?), Peer::Unix, None))
+            }
+        }
+    }
+}
+
+/// A connection on its way to a worker.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) stream: AcceptedStream,
+    pub(super) peer: Peer,
+    pub(super) local_port: Option<u16>,
+    pub(super) place: Place,
+}
+
+/// A stream that belongs to no runtime.
+#[derive(Debug)]
+pub(super) enum AcceptedStream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Hands connections to workers.
+#[derive(Clone, Debug)]
+pub(super) struct Dispatcher {
+    workers: Arc<[Inbox]>,
+    places: Arc<Semaphore>,
+}
+
+impl Dispatcher {
+    pub(super) fn new(workers: Vec<Inbox>, connections: usize) -> Self {
+        let places = Semaphore::new(connections.clamp(1, Semaphore::MAX_PERMITS));
+        Self { workers: workers.into(), places: Arc::new(places) }
+    }
+
+    /// Accepts until the task is dropped. While all places are taken nothing more is accepted: the rest waits in the
+    /// kernel's queue (AT-SM-25).
+    pub(super) async fn accept_all(self, listener: OpenListener) {
+        loop {
+            let (stream, peer, local_port) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(cause) if is_about_one_connection(&cause) => continue,
+                Err(cause) => {
+                    // Out of descriptors or memory: going on at once would only spin.
+                    tracing::error!(code = "accept_failed", %cause, "can not accept connections");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Ok(permit) = Arc::clone(&self.places).acquire_owned().await else { return };
+            let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.open()) else { return };
+            let accepted = Accepted { stream, peer, local_port, place: worker.load.place(permit) };
+            if worker.connections.send(accepted).is_err() {
+                tracing::error!(code = "worker_gone", "a worker takes no connections any more");
+            }
+        }
+    }
+}
+
+/// Where a worker's connections arrive.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pub(super) connections: mpsc::UnboundedSender<Accepted>,
+    pub(super) load: Arc<Load>,
+}
+
+/// How many connections a worker has, upgraded ones included.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    open: AtomicUsize,
+    emptied: Notify,
+}
+
+impl Load {
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Ends when there is no connection.
+    pub(super) async fn emptied(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.open() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    fn place(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
+        self.open.fetch_add(1, Ordering::AcqRel);
+        Place { load: Arc::clone(self), _permit: permit }
+    }
+}
+
+/// The place of one connection among all that may be open; it goes with the stream.
+#[derive(Debug)]
+pub(super) struct Place {
+    load: Arc<Load>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.load.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.load.emptied.notify_waiters();
+        }
+    }
+}
+
+/// The file of a unix socket that we made: removed at the end, unless it is not ours any more.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> Option<Self> {
+        let inode = path.symlink_metadata().ok()?.ino();
+        Some(Self { path: path.to_owned(), inode })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.path.symlink_metadata().is_ok_and(|file| file.ino() == self.inode)
+            && let Err(cause) = std::fs::remove_file(&self.path)
+        {
+            tracing::warn!(code = "socket_file_left", path = %self.path.display(), %cause, "could not remove a socket file");
+        }
+    }
+}
+
+/// Removes a socket file that nobody listens on any more.
+fn make_way(path: &Path, address: &ListenAddress) -> Result<(), BindError> {
+    let Ok(file) = path.symlink_metadata() else { return Ok(()) };
+    if !file.file_type().is_socket() {
+        return Err(BindError::NotASocket { address: shown(address) });
+    }
+    match UnixStream::connect(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(|cause| BindError::Refused { address: shown(address), cause })
+        }
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(cause) => Err(BindError::Refused { address: shown(address), cause }),
+        Ok(_) => Err(BindError::InUse { address: shown(address) }),
+    }
+}
+
+fn shown(address: &ListenAddress) -> String {
+    match address {
+        ListenAddress::Tcp(at) => at.clone(),
+        ListenAddress::Unix(path) => format!("unix:{}", path.display()),
+        ListenAddress::Systemd(name) => format!("systemd:{name}"),
+    }
+}
+
+/// accept(2) also reports what went wrong with the connection that it would have returned.
+fn is_about_one_connection(cause: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, InvalidInput, NotConnected,
+    };
+    matches!(
+        cause.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | InvalidInput | NotConnected
+    )
+}
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(address: &ListenAddress) -> Result<Listener, BindError> {
+        Listener::bind(address, &mut Inherited::none())
+    }
+
+    #[test]
+    fn a_bind_error_names_the_address_and_the_reason() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let error = bind(&ListenAddress::Tcp(address.clone())).unwrap_err();
+        assert_eq!(error.code(), "bind_refused");
+        let text = error.to_string();
+        assert!(text.contains(&address) && text.to_lowercase().contains("in use"), "{text}");
+    }
+
+    #[test]
+    fn a_stale_socket_file_is_replaced_and_removed_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "the standard library leaves the file");
+        let listener = bind(&ListenAddress::Unix(path.clone())).unwrap();
+        UnixStream::connect(&path).unwrap();
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_that_somebody_listens_on_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let _other = UnixListener::bind(&path).unwrap();
+        assert_eq!(bind(&ListenAddress::Unix(path.clone())).unwrap_err().code(), "bind_in_use");
+        UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.txt");
+        std::fs::write(&path, "precious").unwrap();
+        assert_eq!(bind(&ListenAddress::Unix(path.clone())).unwrap_err().code(), "bind_not_a_socket");
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_socket_file_that_another_program_took_over_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = bind(&ListenAddress::Unix(path.clone())).unwrap();
+        // Bound first under another name, so that it can not get the same inode.
+        let other = folder.path().join("t");
+        let _other = UnixListener::bind(&other).unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        drop(listener);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_missing_inherited_socket_is_named() {
+        let error = bind(&ListenAddress::Systemd("http".to_owned())).unwrap_err();
+        assert!(error.to_string().contains("systemd:http"), "{error}");
+    }
+}

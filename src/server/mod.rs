@@ -1,0 +1,207 @@
+//! The listening side: accept, TLS, limits, workers, draining, and the admin listener.
+//!
+//! [`Server::bind`] takes the sockets, [`Bound::serve`] runs until it is asked to stop. Each worker is one thread with one
+//! current-thread runtime and shares nothing with the others; the accepting side hands every new connection to the worker
+//! that has the fewest, so that TCP, unix and inherited sockets are one path and a few long-lived connections still spread.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{join_all, select_all};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep};
+
+use crate::body::Body;
+use crate::request::Downstream;
+
+mod admin;
+mod connection;
+mod drain;
+mod listener;
+mod pulse;
+mod request_body;
+pub mod settings;
+pub mod systemd;
+mod tls;
+mod worker;
+mod x509;
+
+pub use admin::AdminState;
+pub use drain::{Shutdown, ShutdownSignal};
+pub use listener::BindError;
+pub use request_body::request_body;
+pub use tls::{Certificates, TlsError};
+
+use listener::{Dispatcher, Listener};
+use pulse::Order;
+use settings::{ListenAddress, ServerSettings};
+use systemd::Inherited;
+use worker::Worker;
+
+/// The server before it has sockets.
+#[derive(Debug)]
+pub struct Server;
+
+impl Server {
+    /// Reads the certificates and takes every socket, or none.
+    ///
+    /// # Errors
+    /// [`StartError::Bind`] names the address, [`StartError::Tls`] the file. The program ends with code 73 or 78.
+    pub fn bind(settings: &ServerSettings) -> Result<Bound, StartError> {
+        let tls = settings.tls.as_ref().map(Certificates::load).transpose()?;
+        let mut inherited = Inherited::from_env();
+        let mut bind_all = |addresses: &[ListenAddress]| {
+            addresses.iter().map(|address| Listener::bind(address, &mut inherited)).collect::<Result<Vec<_>, _>>()
+        };
+        let traffic = bind_all(&settings.listen)?;
+        let admin = bind_all(&settings.admin_listen)?;
+        Ok(Bound { traffic, admin, tls, settings: settings.clone() })
+    }
+}
+
+/// A server that has its sockets and has not accepted anything yet.
+#[derive(Debug)]
+pub struct Bound {
+    traffic: Vec<Listener>,
+    admin: Vec<Listener>,
+    tls: Option<Arc<Certificates>>,
+    settings: ServerSettings,
+}
+
+impl Bound {
+    /// Where traffic is accepted over TCP, in the order of the configuration.
+    pub fn traffic_addresses(&self) -> Vec<SocketAddr> {
+        self.traffic.iter().filter_map(Listener::tcp_address).collect()
+    }
+
+    /// Where the admin listener is, over TCP.
+    pub fn admin_addresses(&self) -> Vec<SocketAddr> {
+        self.admin.iter().filter_map(Listener::tcp_address).collect()
+    }
+
+    /// The certificates, to have them read again ([`Certificates::reload`]); none for plain text.
+    pub fn tls(&self) -> Option<Arc<Certificates>> {
+        self.tls.clone()
+    }
+
+    /// Serves until `shutdown` asks to stop and the drain is over. To be awaited on the control runtime.
+    ///
+    /// `make` is called once on each worker's thread, within its runtime, with the worker's number; what it returns
+    /// answers every request of that worker's connections.
+    ///
+    /// # Errors
+    /// When a thread or a socket could not be set up, or a worker ended by itself.
+    pub async fn serve<M, S, F>(
+        self,
+        make: M,
+        admin: AdminState,
+        mut shutdown: ShutdownSignal,
+    ) -> Result<(), ServeError>
+    where
+        M: Fn(usize) -> S + Send + Clone + 'static,
+        S: Fn(Request<Incoming>, Rc<Downstream>) -> F + Clone + 'static,
+        F: Future<Output = Response<Body>> + 'static,
+    {
+        let readiness = admin.readiness().clone();
+        let mut background = JoinSet::new();
+        for listener in self.admin {
+            background.spawn(admin::serve(listener.open()?, admin.clone()));
+        }
+        background.spawn(systemd::watchdog());
+        if let Some(tls) = self.tls.clone() {
+            background.spawn(look_for_new_certificates(tls, admin.clone()));
+        }
+
+        let (orders, ordered) = watch::channel(Order::Serve);
+        let mut workers = Vec::new();
+        let mut inboxes = Vec::new();
+        for number in 0..self.settings.workers.max(1) {
+            let (tls, limits) = (self.tls.clone(), self.settings.limits.clone());
+            let (worker, inbox) = Worker::start(number, make.clone(), tls, limits, ordered.clone())?;
+            workers.push(worker);
+            inboxes.push(inbox);
+        }
+        let dispatcher = Dispatcher::new(inboxes, self.settings.limits.connections);
+        let mut accepting = JoinSet::new();
+        for listener in self.traffic {
+            accepting.spawn(dispatcher.clone().accept_all(listener.open()?));
+        }
+        drop(dispatcher);
+
+        readiness.listening();
+        tokio::select! {
+            () = shutdown.asked() => {}
+            _ = select_all(workers.iter_mut().map(|worker| Box::pin(worker.ended()))) => {
+                return Err(ServeError::WorkerEnded);
+            }
+        }
+        readiness.draining();
+        let drain = &self.settings.drain;
+        systemd::stopping(drain.delay.saturating_add(drain.grace));
+        tokio::select! {
+            () = sleep(drain.delay) => {}
+            () = shutdown.asked_at_once() => {}
+        }
+        // Dropping the listeners makes new connections fail at once instead of waiting for nobody.
+        accepting.shutdown().await;
+        orders.send_replace(Order::Finish);
+        tokio::select! {
+            _ = join_all(workers.iter_mut().map(Worker::ended)) => {}
+            () = sleep(drain.grace) => tracing::warn!(code = "drain_grace_over", "ending what is still open"),
+            () = shutdown.asked_at_once() => {}
+        }
+        orders.send_replace(Order::Drop);
+        join_all(workers.iter_mut().map(Worker::ended)).await;
+        background.shutdown().await;
+        let whole = workers.into_iter().map(Worker::join).fold(true, |all, one| all & one);
+        if whole { Ok(()) } else { Err(ServeError::WorkerEnded) }
+    }
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address could not be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A certificate could not be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Why the server stopped without having been asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The operating system gave no thread, or did not take a socket.
+    #[error("the server could not be set up: {0}")]
+    System(#[from] io::Error),
+    /// A worker's thread is gone: a bug.
+    #[error("a worker ended by itself")]
+    WorkerEnded,
+}
+
+async fn look_for_new_certificates(tls: Arc<Certificates>, admin: AdminState) {
+    let mut tick = interval(CERTIFICATE_CHECK);
+    tick.tick().await;
+    loop {
+        for (file, end) in tls.not_after() {
+            admin.metrics().certificate_ends(&file.to_string_lossy(), end);
+        }
+        tick.tick().await;
+        let tls = Arc::clone(&tls);
+        // Files may be on a slow disk.
+        _ = tokio::task::spawn_blocking(move || tls.reload_if_changed()).await;
+    }
+}
+
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

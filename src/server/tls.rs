@@ -1,0 +1,385 @@
+//! Our own certificates: chosen by SNI, read again when their files change, and never replaced by something worse.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::client::verify_server_name;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoClientAuth, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::TlsAcceptor;
+
+use crate::clock::{Clock as _, SystemClock, UnixTime};
+use crate::server::settings::{CertificateFiles, ClientCertificates, TlsSettings};
+use crate::server::x509;
+
+/// The certificates that the server shows. New handshakes use what was read last; running connections are not touched.
+#[derive(Debug)]
+pub struct Certificates {
+    settings: TlsSettings,
+    current: ArcSwap<Loaded>,
+    /// What the files looked like when they were last read, successfully or not.
+    seen: Mutex<Vec<FileState>>,
+}
+
+impl Certificates {
+    /// Reads everything; each key must belong to its certificate.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file.
+    pub fn load(settings: &TlsSettings) -> Result<Arc<Self>, TlsError> {
+        let seen = states(settings);
+        let loaded = Loaded::read(settings)?;
+        loaded.warn_of_expiry();
+        Ok(Arc::new(Self {
+            settings: settings.clone(),
+            current: ArcSwap::from_pointee(loaded),
+            seen: Mutex::new(seen),
+        }))
+    }
+
+    /// Reads everything again. When something is wrong, what was there stays, and that is logged.
+    ///
+    /// # Errors
+    /// What was wrong.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let now = states(&self.settings);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        match Loaded::read(&self.settings) {
+            Ok(loaded) => {
+                loaded.warn_of_expiry();
+                self.current.store(Arc::new(loaded));
+                tracing::info!(code = "certificates_loaded", "certificates read again");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(code = error.code(), %error, "new certificates are unusable; the old ones stay");
+                Err(error)
+            }
+        }
+    }
+
+    /// [`Certificates::reload`] if any file looks different from last time; true if new ones are in use.
+    pub fn reload_if_changed(&self) -> bool {
+        let changed = *self.seen.lock().unwrap_or_else(PoisonError::into_inner) != states(&self.settings);
+        changed && self.reload().is_ok()
+    }
+
+    /// When each certificate ends, by its file, as far as that can be read.
+    pub fn not_after(&self) -> Vec<(PathBuf, UnixTime)> {
+        self.current.load().not_after.clone()
+    }
+
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.current.load().config))
+    }
+}
+
+/// A certificate, key or root can not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The file can not be read.
+    #[error("can not read {path}: {cause}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The file holds no PEM of the right kind, or broken PEM.
+    #[error("{path} holds no usable {wanted}: {cause}")]
+    BadPem {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        wanted: &'static str,
+        /// Why.
+        cause: rustls_pki_types::pem::Error,
+    },
+    /// Key and certificate do not belong together, or their kind is not supported.
+    #[error("{cert} and {key} can not be used together: {cause}")]
+    BadPair {
+        /// The certificate's file.
+        cert: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// Why.
+        cause: rustls::Error,
+    },
+    /// The roots for client certificates can not be used.
+    #[error("{path} holds no usable roots for client certificates: {cause}")]
+    BadClientRoots {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Client certificates are asked for, but there are no roots to check them with.
+    #[error("client certificates are asked for without client_ca")]
+    NoClientRoots,
+    /// The TLS library refuses our own set-up.
+    #[error("TLS can not be set up: {0}")]
+    Unsupported(rustls::Error),
+}
+
+impl TlsError {
+    /// The stable reason.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "tls_file_unreadable",
+            Self::BadPem { .. } => "tls_file_bad",
+            Self::BadPair { .. } => "tls_pair_bad",
+            Self::BadClientRoots { .. } | Self::NoClientRoots => "tls_client_ca_bad",
+            Self::Unsupported(_) => "tls_unsupported",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Loaded {
+    config: Arc<ServerConfig>,
+    not_after: Vec<(PathBuf, UnixTime)>,
+}
+
+impl Loaded {
+    fn read(settings: &TlsSettings) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut keys = Vec::new();
+        let mut not_after = Vec::new();
+        for files in &settings.certificates {
+            let key = pair(files, &provider)?;
+            if let Some(end) = key.cert.first().and_then(|leaf| x509::not_after(leaf)) {
+                not_after.push((files.cert.clone(), end));
+            }
+            keys.push(Arc::new(key));
+        }
+        let clients = client_verifier(settings, &provider)?;
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Unsupported)?
+            .with_client_cert_verifier(clients)
+            .with_cert_resolver(Arc::new(ByName(keys)));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { config: Arc::new(config), not_after })
+    }
+
+    fn warn_of_expiry(&self) {
+        let now = SystemClock.now();
+        for (path, end) in &self.not_after {
+            let path = path.display();
+            if *end <= now {
+                tracing::error!(code = "certificate_expired", %path, "our own certificate has expired");
+            } else if end.since(now) < EXPIRES_SOON {
+                let days = end.since(now).as_secs() / 86_400;
+                tracing::warn!(code = "certificate_expires_soon", %path, days, "our own certificate ends soon");
+            }
+        }
+    }
+}
+
+/// Chooses the first certificate that covers the name asked for and that the client can verify; else the first of all, so
+/// that a client without SNI (an IP address, an old probe) gets an answer.
+#[derive(Debug)]
+struct ByName(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let (first, others) = self.0.split_first()?;
+        let name = hello.server_name().filter(|_| !others.is_empty()).and_then(|name| ServerName::try_from(name).ok());
+        let fits = |key: &&Arc<CertifiedKey>| {
+            name.as_ref().is_some_and(|name| covers(key, name))
+                && key.key.choose_scheme(hello.signature_schemes()).is_some()
+        };
+        Some(Arc::clone(self.0.iter().find(fits).unwrap_or(first)))
+    }
+}
+
+fn covers(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
+    key.end_entity_cert()
+        .and_then(ParsedCertificate::try_from)
+        .and_then(|certificate| verify_server_name(&certificate, name))
+        .is_ok()
+}
+
+fn pair(files: &CertificateFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    let chain = certificates(&files.cert)?;
+    let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?).map_err(|cause| TlsError::BadPem {
+        path: files.key.clone(),
+        wanted: "private key",
+        cause,
+    })?;
+    CertifiedKey::from_der(chain, key, provider).map_err(|cause| TlsError::BadPair {
+        cert: files.cert.clone(),
+        key: files.key.clone(),
+        cause,
+    })
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let bad = |cause| TlsError::BadPem { path: path.to_owned(), wanted: "certificate", cause };
+    let found = CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>().map_err(bad)?;
+    if found.is_empty() { Err(bad(rustls_pki_types::pem::Error::NoItemsFound)) } else { Ok(found) }
+}
+
+fn client_verifier(
+    settings: &TlsSettings,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    if settings.client_auth == ClientCertificates::No {
+        return Ok(Arc::new(NoClientAuth));
+    }
+    let path = settings.client_ca.as_ref().ok_or(TlsError::NoClientRoots)?;
+    let bad = |cause: Box<dyn std::error::Error + Send + Sync>| TlsError::BadClientRoots { path: path.clone(), cause };
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|cause| bad(cause.into()))?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let builder = match settings.client_auth {
+        ClientCertificates::Optional => builder.allow_unauthenticated(),
+        ClientCertificates::No | ClientCertificates::Required => builder,
+    };
+    let verifier = builder.build().map_err(|cause| bad(cause.into()))?;
+    Ok(verifier)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|cause| TlsError::Unreadable { path: path.to_owned(), cause })
+}
+
+/// What a file looks like from outside; links are followed, so that a swapped directory link (Kubernetes) shows, too.
+#[derive(Debug, Eq, PartialEq)]
+struct FileState(Option<(SystemTime, u64, u64)>);
+
+fn states(settings: &TlsSettings) -> Vec<FileState> {
+    use std::os::unix::fs::MetadataExt as _;
+    let files = settings.certificates.iter().flat_map(|files| [&files.cert, &files.key]);
+    files
+        .chain(&settings.client_ca)
+        .map(|path| {
+            FileState(fs::metadata(path).ok().and_then(|file| Some((file.modified().ok()?, file.len(), file.ino()))))
+        })
+        .collect()
+}
+
+const EXPIRES_SOON: std::time::Duration = std::time::Duration::from_secs(14 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    struct Folder(TempDir);
+
+    impl Folder {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn write(&self, name: &str, host: &str) -> CertificateFiles {
+            let made = rcgen::generate_simple_self_signed([host.to_owned()]).unwrap();
+            let files =
+                CertificateFiles { cert: self.0.path().join(name), key: self.0.path().join(format!("{name}.key")) };
+            fs::write(&files.cert, made.cert.pem()).unwrap();
+            fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+            files
+        }
+    }
+
+    fn settings(certificates: Vec<CertificateFiles>) -> TlsSettings {
+        TlsSettings { certificates, client_ca: None, client_auth: ClientCertificates::No }
+    }
+
+    /// The certificate that a client with this SNI is shown.
+    fn shown(certificates: &Certificates, name: &str) -> Vec<u8> {
+        let roots = rustls::RootCertStore::empty();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut hello = Vec::new();
+        client.write_tls(&mut hello).unwrap();
+        let mut acceptor = rustls::server::Acceptor::default();
+        acceptor.read_tls(&mut hello.as_slice()).unwrap();
+        let accepted = acceptor.accept().unwrap().unwrap();
+        let loaded = certificates.current.load();
+        let key = loaded.config.cert_resolver.resolve(accepted.client_hello()).unwrap();
+        key.cert[0].to_vec()
+    }
+
+    fn der(files: &CertificateFiles) -> Vec<u8> {
+        certificates(&files.cert).unwrap()[0].to_vec()
+    }
+
+    #[test]
+    fn the_certificate_is_chosen_by_name_and_the_first_is_the_default() {
+        let folder = Folder::new();
+        let (a, b) = (folder.write("a", "a.example"), folder.write("b", "*.b.example"));
+        let certificates = Certificates::load(&settings(vec![a.clone(), b.clone()])).unwrap();
+        assert_eq!(shown(&certificates, "a.example"), der(&a));
+        assert_eq!(shown(&certificates, "x.b.example"), der(&b));
+        assert_eq!(shown(&certificates, "other.example"), der(&a));
+    }
+
+    #[test]
+    fn a_changed_file_is_read_and_an_unchanged_one_is_not() {
+        let folder = Folder::new();
+        let old = folder.write("a", "a.example");
+        let certificates = Certificates::load(&settings(vec![old])).unwrap();
+        assert!(!certificates.reload_if_changed());
+        let new = folder.write("a", "much-longer-name-of-a.example");
+        assert!(certificates.reload_if_changed());
+        assert_eq!(shown(&certificates, "a.example"), der(&new));
+        assert!(!certificates.reload_if_changed());
+    }
+
+    #[test]
+    fn a_bad_new_file_keeps_the_old_certificate() {
+        // AT-CL-12
+        let folder = Folder::new();
+        let files = folder.write("a", "a.example");
+        let certificates = Certificates::load(&settings(vec![files.clone()])).unwrap();
+        let before = der(&files);
+        fs::write(&files.cert, "half a certifi").unwrap();
+        assert_eq!(certificates.reload().unwrap_err().code(), "tls_file_bad");
+        assert_eq!(shown(&certificates, "a.example"), before);
+        fs::remove_file(&files.cert).unwrap();
+        assert_eq!(certificates.reload().unwrap_err().code(), "tls_file_unreadable");
+        assert_eq!(shown(&certificates, "a.example"), before);
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        let folder = Folder::new();
+        let (a, b) = (folder.write("a", "a.example"), folder.write("b", "b.example"));
+        let mixed = CertificateFiles { cert: a.cert, key: b.key };
+        let error = Certificates::load(&settings(vec![mixed])).unwrap_err();
+        assert_eq!(error.code(), "tls_pair_bad");
+        assert!(error.to_string().contains("b.key"), "{error}");
+    }
+
+    #[test]
+    fn client_certificates_need_roots() {
+        let folder = Folder::new();
+        let files = folder.write("a", "a.example");
+        let mut settings = settings(vec![files.clone()]);
+        settings.client_auth = ClientCertificates::Required;
+        assert_eq!(Certificates::load(&settings).unwrap_err().code(), "tls_client_ca_bad");
+        settings.client_ca = Some(files.cert);
+        Certificates::load(&settings).unwrap();
+    }
+}

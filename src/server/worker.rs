@@ -1,0 +1,115 @@
+//! One worker: one thread, one current-thread runtime, the connections that were handed to it, and nothing shared.
+
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_local;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::body::Body;
+use crate::request::Downstream;
+use crate::server::connection::{Site, serve};
+use crate::server::listener::{Accepted, Inbox, Load};
+use crate::server::pulse::{Order, Patience, Roster};
+use crate::server::settings::Limits;
+use crate::server::tls::Certificates;
+
+/// A running worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    thread: thread::JoinHandle<()>,
+    /// Gone once it has been seen.
+    ended: Option<oneshot::Receiver<()>>,
+}
+
+impl Worker {
+    /// Starts worker `number`. `make` is called on the worker's own thread, within its runtime.
+    pub(super) fn start<M, S, F>(
+        number: usize,
+        make: M,
+        tls: Option<Arc<Certificates>>,
+        limits: Limits,
+        orders: watch::Receiver<Order>,
+    ) -> io::Result<(Self, Inbox)>
+    where
+        M: FnOnce(usize) -> S + Send + 'static,
+        S: Fn(Request<Incoming>, Rc<Downstream>) -> F + 'static,
+        F: Future<Output = Response<Body>> + 'static,
+    {
+        let (connections, inbox) = mpsc::unbounded_channel();
+        let (end, ended) = oneshot::channel::<()>();
+        let load = Arc::<Load>::default();
+        let own_load = Arc::clone(&load);
+        let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            let _end = end;
+            let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                Ok(runtime) => runtime,
+                Err(cause) => return tracing::error!(code = "worker_failed", %cause, "a worker has no runtime"),
+            };
+            runtime.block_on(async move {
+                let roster = Roster::new(Patience::of(&limits));
+                let site = Rc::new(Site::new(make(number), tls, limits.clone()));
+                work(&site, &roster, Patience::of(&limits), inbox, orders, &own_load).await;
+            });
+            // What is still running (upgraded connections, mostly) ends with its runtime.
+        })?;
+        Ok((Self { thread, ended: Some(ended) }, Inbox { connections, load }))
+    }
+
+    /// Ends when the worker has ended.
+    pub(super) async fn ended(&mut self) {
+        if let Some(ended) = &mut self.ended {
+            // The sender is only ever dropped, by the thread's end.
+            _ = ended.await;
+            self.ended = None;
+        }
+    }
+
+    /// Waits for the thread; true if it ended without a panic.
+    pub(super) fn join(self) -> bool {
+        self.thread.join().is_ok()
+    }
+}
+
+async fn work<S, F>(
+    site: &Rc<Site<S>>,
+    roster: &Rc<Roster>,
+    patience: Patience,
+    mut inbox: mpsc::UnboundedReceiver<Accepted>,
+    mut orders: watch::Receiver<Order>,
+    load: &Load,
+) where
+    S: Fn(Request<Incoming>, Rc<Downstream>) -> F + 'static,
+    F: Future<Output = Response<Body>> + 'static,
+{
+    let mut tick = interval(patience.tick());
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut finishing = false;
+    loop {
+        tokio::select! {
+            biased;
+            changed = orders.changed() => match *orders.borrow_and_update() {
+                _ if changed.is_err() => return,
+                Order::Serve => {}
+                Order::Finish => {
+                    finishing = true;
+                    roster.finish_all();
+                }
+                Order::Drop => return,
+            },
+            Some(accepted) = inbox.recv() => {
+                drop(spawn_local(serve(Rc::clone(site), accepted, roster.enrol())));
+            }
+            _ = tick.tick(), if !roster.is_empty() => roster.sweep(Instant::now()),
+            () = load.emptied(), if finishing => return,
+            else => return,
+        }
+    }
+}

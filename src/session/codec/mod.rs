@@ -1,0 +1,302 @@
+//! The compact binary form of a session, which is what a sealed cookie holds: format, dictionary, fixed fields in postcard
+//! (with signatures and opaque parts), deflated text, zeros up to a multiple of 64 bytes.
+//!
+//! 1. What compresses (claims, names) is one deflated text with a preset dictionary; what is secret or random (signatures,
+//!    opaque tokens, ids, the nonce) stands beside it, so that the cookie's length tells nothing about a secret. Nothing that
+//!    an outsider chooses for somebody else (a return-to, a state) is part of it.
+//! 2. Claims that stand in the kept ID token are not stored twice.
+//! 3. A change of any of this is a new format number; the golden cookies of the tests say so.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+
+use flate2::{Compress, Compression, Decompress, DecompressError, FlushCompress, FlushDecompress, Status};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::clock::UnixTime;
+use crate::identity::Claims;
+use crate::secret::Secret;
+use crate::session::{Session, SessionId, Tokens};
+
+use self::tokens::Part;
+
+mod dictionary;
+mod tokens;
+
+/// The session as bytes, to be sealed: a multiple of 64 of them.
+pub fn encode(session: &Session) -> Vec<u8> {
+    let mut text = String::with_capacity(TEXT_USUAL);
+    let Tokens { id_token, access, refresh } = &session.tokens;
+    let tokens = [split(id_token, &mut text), split(access, &mut text), split(refresh, &mut text)];
+    let base = claims_of(id_token.as_ref());
+    let (extra, removed) = difference(&base, &session.claims);
+    let nonce_is_claim = session.nonce.is_some() && session.nonce.as_deref() == nonce_claim(&session.claims);
+    let mut push = |part: &str| {
+        text.push_str(part);
+        u32::try_from(part.len()).unwrap_or(u32::MAX)
+    };
+    let lengths = Lengths {
+        provider: push(&session.provider),
+        issuer: push(&session.issuer),
+        scope: session.scope.as_deref().map(&mut push),
+        extra: push(&extra),
+        removed: push(&removed),
+    };
+    let wire = Wire {
+        id: *session.id.bytes(),
+        created: session.created.millis(),
+        active: after(session.active, session.created),
+        auth_time: session.auth_time.map(|time| after(time, session.created)),
+        access_issued: after(session.access_issued, session.created),
+        access_expires: session.access_expires.map(|time| after(time, session.access_issued)),
+        generation: session.generation,
+        nonce_is_claim,
+        nonce: session.nonce.as_deref().filter(|_| !nonce_is_claim).map(tokens::pack),
+        tokens,
+        lengths,
+        text_len: u32::try_from(text.len()).unwrap_or(u32::MAX),
+        packed: deflate(text.as_bytes()),
+    };
+    // Only writing to a buffer that is full can fail, and this one grows.
+    let mut bytes = postcard::to_extend(&wire, vec![FORMAT, dictionary::CURRENT]).unwrap_or_default();
+    bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+    bytes
+}
+
+/// The session that [`encode`] made these bytes of. They have been authenticated; even so nothing in them can make this
+/// panic, or use more memory than a fixed cap (AT-CS-17).
+///
+/// # Errors
+/// The bytes are not those of a session, or are in a format that this version does not read.
+pub fn decode(bytes: &[u8]) -> Result<Session, DecodeError> {
+    let (&[format, dictionary], body) = bytes.split_first_chunk().ok_or(DecodeError::Malformed)?;
+    if format != FORMAT {
+        return Err(DecodeError::Format(format));
+    }
+    let dictionary = dictionary::numbered(dictionary).ok_or(DecodeError::Dictionary(dictionary))?;
+    let (wire, padding) = postcard::take_from_bytes::<Wire<'_>>(body).map_err(|_| DecodeError::Malformed)?;
+    if !bytes.len().is_multiple_of(BLOCK) || padding.len() >= BLOCK || padding.iter().any(|byte| *byte != 0) {
+        return Err(DecodeError::Malformed);
+    }
+    let text = inflate(&wire.packed, wire.text_len, dictionary)?;
+    restore(&wire, &text)
+}
+
+/// Why bytes are no session.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum DecodeError {
+    /// Written by another version of this program.
+    #[error("the session is in format {0}, which this version does not read")]
+    Format(u8),
+    /// Written with a dictionary that this version does not have.
+    #[error("the session was compressed with dictionary {0}, which this version does not have")]
+    Dictionary(u8),
+    /// The fields do not make a session.
+    #[error("the session's fields are malformed")]
+    Malformed,
+    /// The text is larger than a session can be.
+    #[error("the session's text would be larger than {INFLATED_MAX} bytes")]
+    TooLarge,
+    /// The compressed text is broken.
+    #[error("the session's text does not inflate to what it should")]
+    Deflate,
+}
+
+impl DecodeError {
+    /// A stable reason for logs and metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Format(_) => "session_format",
+            Self::Dictionary(_) => "session_dictionary",
+            Self::Malformed => "session_malformed",
+            Self::TooLarge => "session_text_too_large",
+            Self::Deflate => "session_deflate",
+        }
+    }
+}
+
+/// The fields as postcard writes them, in this order. Times are milliseconds, most of them counted from another one.
+#[derive(Deserialize, Serialize)]
+struct Wire<'a> {
+    id: [u8; 16],
+    created: u64,
+    active: i64,
+    auth_time: Option<i64>,
+    access_issued: i64,
+    access_expires: Option<i64>,
+    generation: u32,
+    nonce_is_claim: bool,
+    #[serde(borrow)]
+    nonce: Option<Part<'a>>,
+    #[serde(borrow)]
+    tokens: [Option<Vec<Part<'a>>>; 3],
+    lengths: Lengths,
+    text_len: u32,
+    /// As long as the text: the text itself.
+    #[serde(borrow)]
+    packed: Cow<'a, [u8]>,
+}
+
+/// How much of the text each part takes, behind the JSON parts of the tokens.
+#[derive(Deserialize, Serialize)]
+struct Lengths {
+    provider: u32,
+    issuer: u32,
+    scope: Option<u32>,
+    /// A JSON object of the claims that are not those of the ID token; empty for none.
+    extra: u32,
+    /// A JSON list of names that the ID token has and the session has not; empty for none.
+    removed: u32,
+}
+
+fn restore(wire: &Wire<'_>, mut text: &str) -> Result<Session, DecodeError> {
+    let text = &mut text;
+    let mut join = |parts: &Option<Vec<Part<'_>>>| match parts {
+        Some(parts) => tokens::join(parts, text).map(|token| Some(Secret::new(token))).ok_or(DecodeError::Malformed),
+        None => Ok(None),
+    };
+    let [id_token, access, refresh] = &wire.tokens;
+    let tokens = Tokens { id_token: join(id_token)?, access: join(access)?, refresh: join(refresh)? };
+    let mut take = |len: u32| tokens::take(text, len).ok_or(DecodeError::Malformed);
+    let (provider, issuer) = (take(wire.lengths.provider)?.into(), take(wire.lengths.issuer)?.into());
+    let scope = wire.lengths.scope.map(&mut take).transpose()?.map(str::to_owned);
+    let (extra, removed) = (take(wire.lengths.extra)?, take(wire.lengths.removed)?);
+    let base = claims_of(tokens.id_token.as_ref());
+    let claims = merged(base, extra, removed).ok_or(DecodeError::Malformed)?;
+    let nonce = match &wire.nonce {
+        Some(part) => tokens::join(std::slice::from_ref(part), &mut ""),
+        None if wire.nonce_is_claim => nonce_claim(&claims).map(str::to_owned),
+        None => None,
+    };
+    let created = UnixTime::from_millis(wire.created);
+    let access_issued = at(created, wire.access_issued);
+    Ok(Session {
+        id: SessionId::from_bytes(wire.id),
+        provider,
+        issuer,
+        created,
+        active: at(created, wire.active),
+        auth_time: wire.auth_time.map(|millis| at(created, millis)),
+        tokens,
+        access_issued,
+        access_expires: wire.access_expires.map(|millis| at(access_issued, millis)),
+        generation: wire.generation,
+        claims,
+        nonce,
+        scope,
+    })
+}
+
+fn split<'a>(token: &'a Option<Secret<String>>, text: &mut String) -> Option<Vec<Part<'a>>> {
+    token.as_ref().map(|token| tokens::split(token.expose(), text))
+}
+
+/// The claims in the payload of a token that is a JWS; none when it is anything else.
+fn claims_of(token: Option<&Secret<String>>) -> Claims {
+    let payload = || {
+        let mut text = String::new();
+        let parts = tokens::split(token?.expose(), &mut text);
+        let [Part::Json(header), Part::Json(_), _] = parts.as_slice() else { return None };
+        let mut rest = text.as_str();
+        tokens::take(&mut rest, *header)?;
+        serde_json::from_str(rest).ok()
+    };
+    payload().unwrap_or_default()
+}
+
+fn nonce_claim(claims: &Claims) -> Option<&str> {
+    claims.get("nonce").and_then(Value::as_str)
+}
+
+/// What makes `claims` of `base`: the claims to set, and the names to remove, as JSON.
+fn difference(base: &Claims, claims: &Claims) -> (String, String) {
+    let extra: serde_json::Map<_, _> = claims
+        .iter()
+        .filter(|(name, value)| base.get(*name) != Some(value))
+        .map(|(n, v)| (n.clone(), v.clone()))
+        .collect();
+    let removed: Vec<&String> = base.keys().filter(|name| !claims.contains_key(*name)).collect();
+    let extra = if extra.is_empty() { String::new() } else { Value::Object(extra).to_string() };
+    let removed =
+        if removed.is_empty() { String::new() } else { Value::from_iter(removed.into_iter().cloned()).to_string() };
+    (extra, removed)
+}
+
+/// The other way round.
+fn merged(mut base: Claims, extra: &str, removed: &str) -> Option<Claims> {
+    if !removed.is_empty() {
+        for name in serde_json::from_str::<Vec<String>>(removed).ok()? {
+            base.remove(&name);
+        }
+    }
+    if !extra.is_empty() {
+        base.extend(serde_json::from_str::<Claims>(extra).ok()?);
+    }
+    Some(base)
+}
+
+/// The text compressed, or as it is where that is no longer. A text beyond the cap of [`inflate`] stays as it is too: such a
+/// session is then too large for cookies, instead of one that never opens.
+fn deflate(text: &[u8]) -> Cow<'_, [u8]> {
+    if text.len() > INFLATED_MAX {
+        return text.into();
+    }
+    let mut packed = Vec::with_capacity(text.len());
+    let mut compress = Compress::new(Compression::new(LEVEL), false);
+    let status = dictionary::numbered(dictionary::CURRENT)
+        .and_then(|dictionary| compress.set_dictionary(dictionary).ok())
+        .and_then(|_| compress.compress_vec(text, &mut packed, FlushCompress::Finish).ok());
+    // With as much room as the text has, the end is not reached where compressing would not help.
+    if status == Some(Status::StreamEnd) && packed.len() < text.len() { packed.into() } else { text.into() }
+}
+
+fn inflate<'a>(packed: &'a [u8], len: u32, dictionary: &[u8]) -> Result<Cow<'a, str>, DecodeError> {
+    let len = usize::try_from(len).map_err(|_| DecodeError::TooLarge)?;
+    if packed.len() == len {
+        return std::str::from_utf8(packed).map(Cow::Borrowed).map_err(|_| DecodeError::Deflate);
+    }
+    if len > INFLATED_MAX {
+        return Err(DecodeError::TooLarge);
+    }
+    let mut text = Vec::with_capacity(len);
+    let (status, read) = DECOMPRESS
+        .with_borrow_mut(|decompress| {
+            decompress.reset(false);
+            decompress.set_dictionary(dictionary)?;
+            // It writes no further than the capacity, and must end exactly where the authenticated length says.
+            let status = decompress.decompress_vec(packed, &mut text, FlushDecompress::Finish)?;
+            Ok((status, decompress.total_in()))
+        })
+        .map_err(|_: DecompressError| DecodeError::Deflate)?;
+    let all_read = usize::try_from(read) == Ok(packed.len());
+    if status != Status::StreamEnd || text.len() != len || !all_read {
+        return Err(DecodeError::Deflate);
+    }
+    String::from_utf8(text).map(Cow::Owned).map_err(|_| DecodeError::Deflate)
+}
+
+thread_local! {
+    /// A window of 32 KiB, which takes longer to make than most sessions to inflate.
+    static DECOMPRESS: RefCell<Decompress> = RefCell::new(Decompress::new(false));
+}
+
+fn after(time: UnixTime, start: UnixTime) -> i64 {
+    time.millis().wrapping_sub(start.millis()).cast_signed()
+}
+
+fn at(start: UnixTime, millis: i64) -> UnixTime {
+    UnixTime::from_millis(start.millis().wrapping_add(millis.cast_unsigned()))
+}
+
+const FORMAT: u8 = 1;
+/// The length of a cookie tells the length of a session no better than this.
+const BLOCK: usize = 64;
+/// Level 9 saves two bytes more and costs a tenth more time.
+const LEVEL: u32 = 6;
+/// A session of which a cookie could hold the rest has a few KiB of text.
+const INFLATED_MAX: usize = 64 * 1024;
+const TEXT_USUAL: usize = 4096;
+
+#[cfg(test)]
+mod tests;

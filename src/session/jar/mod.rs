@@ -1,0 +1,241 @@
+//! Our session cookies: one where it fits, else a set of numbered chunks that opens as a whole or not at all.
+//!
+//! The value of chunk `NAME~I` is six characters of the sealed value's nonce (the tag), one digit (of how many), and its part.
+//!
+//! 1. The tag tells the chunks of two sets apart, so that a left-over of an older set spoils nothing (CK-08); that no mixture
+//!    opens is not its work but the seal's, which covers the whole value (AT-CS-03).
+//! 2. The order of several cookies of one name means nothing (CK-12): what does not open by our key is passed over, and where
+//!    several open, they must be one person's, or none of them is believed (AT-CS-12).
+//! 3. Every answer that sets a session also deletes what an older, longer one left.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use zeroize::Zeroize as _;
+
+use super::Session;
+use super::codec::{self, DecodeError};
+use super::set_cookie::SetCookie;
+use super::settings::CookieSettings;
+use crate::clock::UnixTime;
+use crate::request::cookies::{CookieScan, OwnCookies};
+use crate::seal::{KeyRing, OpenError, Purpose, Sealer};
+
+/// Reads and writes the session cookies of all providers, counted as in [`OwnCookies`].
+#[derive(Clone, Debug)]
+pub struct Jar {
+    names: OwnCookies,
+    lines: SetCookie,
+    ring: Arc<KeyRing>,
+}
+
+impl Jar {
+    /// A jar for cookies of these names.
+    pub fn new(settings: &CookieSettings, names: OwnCookies, ring: Arc<KeyRing>) -> Self {
+        Self { names, lines: SetCookie::session(settings), ring }
+    }
+
+    /// The sealed session that the request carries for this provider: what [`open`](Self::open) takes, and the key of the live
+    /// session. No cryptography unless the request carries several; then those that `is_ended` knows do not count.
+    pub fn assemble<'s>(
+        &self,
+        scan: &'s CookieScan,
+        provider: usize,
+        is_ended: impl Fn(&Session) -> bool,
+    ) -> Option<Cow<'s, str>> {
+        let mut pieces = scan.sessions.iter().filter(|piece| piece.provider == provider);
+        let first = pieces.next()?;
+        if first.chunk.is_none() && pieces.next().is_none() {
+            return Some(Cow::Borrowed(first.value.as_str()));
+        }
+        let mut candidates = candidates(scan, provider);
+        if candidates.len() > 1 { self.choose(provider, candidates, is_ended) } else { candidates.pop() }
+    }
+
+    /// Opens a sealed session.
+    ///
+    /// # Errors
+    /// It is none of ours, not for this provider's cookie, or over.
+    pub fn open(&self, provider: usize, sealed: &str, now: UnixTime) -> Result<Session, SessionCookieError> {
+        let opened = self.sealer(provider).open(sealed, now)?;
+        Ok(codec::decode(&opened.plaintext)?)
+    }
+
+    /// Opens a genuine sealed session even after its end: only to say whose it was.
+    pub fn open_at_any_age(&self, provider: usize, sealed: &str) -> Option<Session> {
+        let opened = self.sealer(provider).open_at_any_age(sealed).ok()?;
+        codec::decode(&opened.plaintext).ok()
+    }
+
+    /// Every genuine session that the request carries for this provider, however many were planted beside each other.
+    pub fn carried(&self, scan: &CookieScan, provider: usize) -> Vec<Session> {
+        candidates(scan, provider).iter().filter_map(|sealed| self.open_at_any_age(provider, sealed)).collect()
+    }
+
+    /// Seals a session until `expires`, which [`Session::ends`] tells.
+    pub fn seal(&self, provider: usize, session: &Session, expires: UnixTime, now: UnixTime) -> String {
+        let mut bytes = codec::encode(session);
+        let sealed = self.sealer(provider).seal(&bytes, expires, now);
+        bytes.zeroize();
+        sealed
+    }
+
+    /// The Set-Cookie lines that put `sealed` into the browser, and delete what `scan` found and is stale then. They carry no
+    /// lifetime: the cookie ends with the browser's session, or by what is sealed in it.
+    ///
+    /// # Errors
+    /// The session takes more than four cookies or 12 KiB, which headers on the way would not carry (CK-07).
+    pub fn set_cookies(&self, provider: usize, sealed: &str, scan: &CookieScan) -> Result<Vec<HeaderValue>, TooLarge> {
+        let whole = self.lines.set(self.names.session_name(provider), sealed, None);
+        let mut lines = if whole.len() <= LINE_MAX { vec![whole] } else { self.chunks(provider, sealed)? };
+        let chunks = if lines.len() > 1 { lines.len() } else { 0 };
+        lines.extend(self.stale(provider, scan, chunks));
+        Ok(lines)
+    }
+
+    /// The Set-Cookie lines that delete the session of this provider: the cookie, and every chunk that `scan` found.
+    pub fn clear(&self, provider: usize, scan: &CookieScan) -> Vec<HeaderValue> {
+        let mut lines = vec![self.lines.delete(self.names.session_name(provider))];
+        lines.extend(self.stale(provider, scan, 0));
+        lines
+    }
+
+    fn sealer(&self, provider: usize) -> Sealer {
+        self.ring.sealer(Purpose::Session, self.names.session_name(provider))
+    }
+
+    /// One line a chunk, each as full as a browser takes it.
+    fn chunks(&self, provider: usize, sealed: &str) -> Result<Vec<HeaderValue>, TooLarge> {
+        let name = self.names.chunk_name(provider, CHUNKS_MAX);
+        let room = LINE_MAX.saturating_sub(self.lines.set(&name, "", None).len() + PREFIX_LEN).max(1);
+        let count = sealed.len().div_ceil(room);
+        let too_large = TooLarge { bytes: sealed.len() + count * (name.len() + 1 + PREFIX_LEN), limit: TOTAL_MAX };
+        let Some(count) = u8::try_from(count).ok().filter(|n| *n <= CHUNKS_MAX && too_large.bytes <= TOTAL_MAX) else {
+            return Err(too_large);
+        };
+        let tag = sealed.get(TAG).ok_or(too_large)?;
+        let parts = sealed.as_bytes().chunks(room).map(|part| str::from_utf8(part).unwrap_or_default());
+        let line = |(number, part)| {
+            self.lines.set(&self.names.chunk_name(provider, number), &format!("{tag}{count}{part}"), None)
+        };
+        Ok((1..).zip(parts).map(line).collect())
+    }
+
+    /// Deletes what `scan` found of this provider, except the cookies just written: `chunks` of them, or a whole one if 0.
+    fn stale(&self, provider: usize, scan: &CookieScan, chunks: usize) -> Vec<HeaderValue> {
+        let mut found: Vec<Option<u8>> =
+            scan.sessions.iter().filter(|p| p.provider == provider).map(|p| p.chunk).collect();
+        found.sort_unstable();
+        found.dedup();
+        let is_stale = |chunk: &Option<u8>| chunk.map_or(chunks > 0, |number| usize::from(number) > chunks);
+        let name = |chunk: Option<u8>| match chunk {
+            Some(number) => Cow::Owned(self.names.chunk_name(provider, number)),
+            None => Cow::Borrowed(self.names.session_name(provider)),
+        };
+        found.into_iter().filter(is_stale).map(|chunk| self.lines.delete(&name(chunk))).collect()
+    }
+
+    /// The one of several that is genuine; the newest, where all genuine ones are of one person. Where they are of several,
+    /// somebody planted one of them, and which is not for us to guess.
+    fn choose<'s>(
+        &self,
+        provider: usize,
+        candidates: Vec<Cow<'s, str>>,
+        is_ended: impl Fn(&Session) -> bool,
+    ) -> Option<Cow<'s, str>> {
+        let mut best: Option<(Session, Cow<'s, str>)> = None;
+        let mut passed_over = None;
+        for candidate in candidates {
+            let session = self.open_at_any_age(provider, &candidate).filter(|session| !is_ended(session));
+            match (session, &best) {
+                (None, _) => passed_over = Some(candidate),
+                (Some(session), Some((other, _))) if !session.same_person(other) => return None,
+                (Some(session), Some((other, _))) if session.age_order() <= other.age_order() => {}
+                (Some(session), _) => best = Some((session, candidate)),
+            }
+        }
+        // None of them opens, or all have ended: the caller finds out why by opening one.
+        best.map(|(_, candidate)| candidate).or(passed_over)
+    }
+}
+
+/// A session does not fit into cookies: fewer claims, or fewer kept tokens (`session.keep`), make it smaller.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the session would take {bytes} bytes of cookies, more than the limit of {limit}")]
+pub struct TooLarge {
+    /// What it would take.
+    pub bytes: usize,
+    /// What may be.
+    pub limit: usize,
+}
+
+/// Why a cookie is no session.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum SessionCookieError {
+    /// It does not open.
+    #[error("the session cookie does not open")]
+    Seal(#[from] OpenError),
+    /// It opens, and holds what this version can not read.
+    #[error("the session cookie holds no session that this version reads")]
+    Decode(#[from] DecodeError),
+}
+
+impl SessionCookieError {
+    /// A stable reason for logs and metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Seal(error) => error.code(),
+            Self::Decode(error) => error.code(),
+        }
+    }
+}
+
+/// Every sealed value that can be put together from what was sent, each once.
+fn candidates(scan: &CookieScan, provider: usize) -> Vec<Cow<'_, str>> {
+    let mut found: Vec<Cow<'_, str>> = Vec::new();
+    let pieces = || scan.sessions.iter().filter(|piece| piece.provider == provider);
+    for piece in pieces() {
+        let candidate = match piece.chunk {
+            None => Some(Cow::Borrowed(piece.value.as_str())),
+            Some(1) => joined(piece.value.as_str(), |number| {
+                pieces().filter(move |piece| piece.chunk == Some(number)).map(|piece| piece.value.as_str())
+            }),
+            Some(_) => None,
+        };
+        if let Some(candidate) = candidate
+            && found.len() < CANDIDATES_MAX
+            && !found.contains(&candidate)
+        {
+            found.push(candidate);
+        }
+    }
+    found
+}
+
+/// The set that begins with `first`; none if any chunk of its tag and count is missing (CK-08).
+fn joined<'s, I: Iterator<Item = &'s str>>(first: &str, numbered: impl Fn(u8) -> I) -> Option<Cow<'s, str>> {
+    let (prefix, part) = first.split_at_checked(PREFIX_LEN)?;
+    let count = prefix.bytes().last()?.checked_sub(b'0').filter(|count| (2..=CHUNKS_MAX).contains(count))?;
+    let mut sealed = String::with_capacity(first.len() * usize::from(count));
+    sealed.push_str(part);
+    for number in 2..=count {
+        sealed.push_str(numbered(number).find_map(|value| value.strip_prefix(prefix))?);
+    }
+    (sealed.get(TAG) == prefix.get(..TAG.len())).then_some(Cow::Owned(sealed))
+}
+
+/// The whole Set-Cookie line: browsers count name and value only (RFC 6265bis section 5.6), others more.
+const LINE_MAX: usize = 4096;
+const CHUNKS_MAX: u8 = 4;
+/// Names and values of a set (CK-07).
+const TOTAL_MAX: usize = 12 * 1024;
+/// The tag and the count.
+const PREFIX_LEN: usize = TAG.end - TAG.start + 1;
+/// Characters of the sealed value that encode nothing but bytes of its nonce (see seal.rs), so that they differ for each set.
+const TAG: std::ops::Range<usize> = 16..22;
+/// Opening is what a request with several cookies of one name can make us do; that many times.
+const CANDIDATES_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,325 @@
+//! What the jar promises: sets open whole or not at all, planted cookies are not believed, left-overs go.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use super::*;
+use crate::secret::Secret;
+use crate::session::samples::{self, NOW};
+use crate::session::settings::SameSite;
+use crate::session::{SessionId, Tokens};
+
+fn settings() -> CookieSettings {
+    CookieSettings {
+        name: "__Host-vestibule".into(),
+        domain: None,
+        secure: true,
+        same_site: SameSite::Lax,
+        partitioned: false,
+    }
+}
+
+fn ring(byte: u8) -> Arc<KeyRing> {
+    let key = std::array::from_fn(|at| byte.wrapping_add(at as u8));
+    Arc::new(KeyRing::new(vec![Secret::new(key)]).unwrap())
+}
+
+fn jar_for(providers: &[&str]) -> Jar {
+    let providers: Vec<Arc<str>> = providers.iter().map(|name| Arc::from(*name)).collect();
+    let settings = settings();
+    let names = OwnCookies::new(&settings.name, &providers);
+    Jar::new(&settings, names, ring(1))
+}
+
+fn jar() -> Jar {
+    jar_for(&["corp"])
+}
+
+fn later() -> UnixTime {
+    NOW.plus(Duration::from_secs(3600))
+}
+
+/// A session of somebody; with a refresh token of this length, so that it takes as many cookies as a test needs.
+fn session(subject: &str, refresh_len: usize) -> Session {
+    let mut claims = crate::identity::Claims::new();
+    claims.insert("sub".into(), subject.into());
+    Session {
+        id: SessionId::from_bytes(*b"golden sessionid"),
+        provider: "corp".into(),
+        issuer: "https://login.example.com".into(),
+        created: NOW,
+        active: NOW,
+        auth_time: Some(NOW),
+        tokens: Tokens {
+            access: Some(Secret::from("eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2lnbmF0dXJl")),
+            refresh: Some(Secret::new("refresh.".repeat(refresh_len.div_ceil(8))[..refresh_len].into())),
+            id_token: None,
+        },
+        access_issued: NOW,
+        access_expires: Some(later()),
+        generation: 3,
+        claims,
+        nonce: Some("bm9uY2U".into()),
+        scope: Some("openid email".into()),
+    }
+}
+
+/// The cookies as a browser would send them after these Set-Cookie lines.
+fn pairs(lines: &[HeaderValue]) -> Vec<String> {
+    lines.iter().map(|line| line.to_str().unwrap().split(';').next().unwrap().to_owned()).collect()
+}
+
+fn scan(jar: &Jar, pairs: &[String]) -> CookieScan {
+    let mut headers = HeaderMap::new();
+    if !pairs.is_empty() {
+        headers.insert(http::header::COOKIE, pairs.join("; ").parse().unwrap());
+    }
+    jar.names.scan(&headers)
+}
+
+fn set(jar: &Jar, session: &Session) -> Vec<String> {
+    let sealed = jar.seal(0, session, later(), NOW);
+    pairs(&jar.set_cookies(0, &sealed, &scan(jar, &[])).unwrap())
+}
+
+fn read(jar: &Jar, pairs: &[String]) -> Option<Session> {
+    let scan = scan(jar, pairs);
+    jar.open(0, &jar.assemble(&scan, 0, |_| false)?, NOW).ok()
+}
+
+#[test]
+fn a_session_that_fits_is_one_cookie() {
+    let jar = jar();
+    let session = session("anna", 20);
+    let sealed = jar.seal(0, &session, later(), NOW);
+    let lines = jar.set_cookies(0, &sealed, &scan(&jar, &[])).unwrap();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0], format!("__Host-vestibule={sealed}; HttpOnly; SameSite=Lax; Secure; Path=/"));
+    assert_eq!(read(&jar, &pairs(&lines)), Some(session));
+}
+
+// The issue's own bound, name and attributes included.
+#[test]
+fn three_rs256_tokens_fit_one_cookie_under_4096_bytes() {
+    let jar = jar();
+    let sealed = jar.seal(0, &samples::padded().session(), later(), NOW);
+    let lines = jar.set_cookies(0, &sealed, &scan(&jar, &[])).unwrap();
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].len() < 2400, "{}", lines[0].len());
+}
+
+// CK-06, CK-07
+#[test]
+fn larger_sessions_are_chunks_that_browsers_take_up_to_the_cap() {
+    let jar = jar();
+    let mut counts = Vec::new();
+    for len in (1000..=10_000).step_by(60) {
+        let session = session("anna", len);
+        let sealed = jar.seal(0, &session, later(), NOW);
+        match jar.set_cookies(0, &sealed, &scan(&jar, &[])) {
+            Ok(lines) => {
+                assert!(lines.iter().all(|line| line.len() <= 4096));
+                assert_eq!(read(&jar, &pairs(&lines)), Some(session));
+                counts.push(lines.len());
+            }
+            Err(error) => {
+                assert!(sealed.len() > 12_000 && error.bytes > error.limit, "{error}");
+                counts.push(0);
+            }
+        }
+    }
+    counts.dedup();
+    assert_eq!(counts, [1, 2, 3, 4, 0]);
+}
+
+// AT-CS-03: every mixture of two sets, however often and in whatever order chunks are repeated.
+#[test]
+fn a_mixture_of_two_sets_never_opens() {
+    let jar = jar();
+    let (a, b) = (set(&jar, &session("anna", 6000)), set(&jar, &session("bert", 6000)));
+    assert!(a.len() >= 2 && a.len() == b.len());
+    for mask in 1..(1 << a.len()) - 1 {
+        let mixed: Vec<String> =
+            (0..a.len()).map(|at| if mask & (1 << at) == 0 { &a } else { &b }[at].clone()).collect();
+        assert_eq!(read(&jar, &mixed), None, "mask {mask:b}");
+        // Not even when the tag is forged so that the pieces seem to belong together.
+        let forged: Vec<String> = mixed.iter().zip(&a).map(|(mixed, of_a)| retagged(mixed, of_a)).collect();
+        assert_eq!(read(&jar, &forged), None, "mask {mask:b}, with one tag");
+    }
+}
+
+fn retagged(pair: &str, like: &str) -> String {
+    let (value, tag) = (pair.find('=').unwrap() + 1, like.find('=').unwrap() + 1);
+    format!("{}{}{}", &pair[..value], &like[tag..tag + PREFIX_LEN], &pair[value + PREFIX_LEN..])
+}
+
+// CK-08: a half-written set is no session; chunks of an older one beside a whole set do no harm, in any order.
+#[test]
+fn sets_are_taken_whole_whatever_lies_beside_them() {
+    let jar = jar();
+    let (old, new) = (set(&jar, &session("anna", 7000)), set(&jar, &session("anna", 4000)));
+    assert!(old.len() > new.len());
+    for (missing, filler) in old.iter().enumerate().take(new.len()) {
+        let mut half = new.clone();
+        half.remove(missing);
+        assert_eq!(read(&jar, &half), None);
+        // The same with the gap filled from the old set.
+        half.push(filler.clone());
+        assert_eq!(read(&jar, &half), None);
+    }
+    let left_over = &old[1..];
+    for pairs in [[new.as_slice(), left_over].concat(), [left_over, new.as_slice()].concat()] {
+        assert_eq!(read(&jar, &pairs), Some(session("anna", 4000)));
+    }
+    let mut shuffled = new;
+    shuffled.reverse();
+    assert_eq!(read(&jar, &shuffled), Some(session("anna", 4000)));
+}
+
+// CK-08, CK-10
+#[test]
+fn what_an_older_session_left_is_deleted() {
+    let jar = jar();
+    let long = set(&jar, &session("anna", 7000));
+    let short = jar.seal(0, &session("anna", 20), later(), NOW);
+    let lines = pairs(&jar.set_cookies(0, &short, &scan(&jar, &long)).unwrap());
+    let deleted: Vec<&str> = lines.iter().skip(1).map(String::as_str).collect();
+    assert_eq!(deleted, ["__Host-vestibule~1=", "__Host-vestibule~2=", "__Host-vestibule~3="]);
+    // From a whole one to a set, and from three to two.
+    let middle = jar.seal(0, &session("anna", 4000), later(), NOW);
+    let before = [set(&jar, &session("anna", 20)), long.clone()].concat();
+    let lines = pairs(&jar.set_cookies(0, &middle, &scan(&jar, &before)).unwrap());
+    assert_eq!(lines.len(), 4);
+    assert_eq!(lines[2..], ["__Host-vestibule=", "__Host-vestibule~3="]);
+    let cleared = jar.clear(0, &scan(&jar, &long));
+    assert_eq!(pairs(&cleared).len(), 4);
+    assert!(cleared.iter().all(|line| line.to_str().unwrap().contains("; Max-Age=0")));
+}
+
+// AT-CS-12, CK-12
+#[test]
+fn planted_cookies_are_passed_over_and_never_taken_for_ours() {
+    let jar = jar();
+    let ours = set(&jar, &session("anna", 20)).remove(0);
+    let junk = "__Host-vestibule=AAAA".to_owned();
+    for pairs in [[ours.clone(), junk.clone()], [junk, ours.clone()]] {
+        assert_eq!(read(&jar, &pairs), Some(session("anna", 20)));
+    }
+    // The attacker's own genuine session, before and after: sign in anew.
+    let attackers = set(&jar, &session("mallory", 20)).remove(0);
+    for pairs in [[ours.clone(), attackers.clone()], [attackers.clone(), ours.clone()]] {
+        assert_eq!(read(&jar, &pairs), None);
+    }
+    // Unless that session was ended, by a sign-in in the browser that it was planted in.
+    let mut both = [ours.clone(), attackers];
+    for _ in 0..2 {
+        let scan = scan(&jar, &both);
+        let is_mallory = |session: &Session| session.claims.get("sub") == Some(&"mallory".into());
+        let chosen = jar.assemble(&scan, 0, is_mallory).and_then(|sealed| jar.open(0, &sealed, NOW).ok());
+        assert_eq!(chosen, Some(session("anna", 20)));
+        both.reverse();
+    }
+    // Two of one person, as after a change of the cookie's domain: the newer one.
+    let mut newer = session("anna", 20);
+    newer.created = NOW.plus(Duration::from_secs(1));
+    let newer_pair = set(&jar, &newer).remove(0);
+    for pairs in [[ours.clone(), newer_pair.clone()], [newer_pair, ours]] {
+        assert_eq!(read(&jar, &pairs).as_ref(), Some(&newer));
+    }
+}
+
+// AT-CS-02, through the cookie: whole and chunked.
+#[test]
+fn cut_and_extended_cookies_are_no_session() {
+    let jar = jar();
+    for pairs in [set(&jar, &session("anna", 20)), set(&jar, &session("anna", 4000))] {
+        let last = pairs.len() - 1;
+        let value = pairs[last].find('=').unwrap() + 1;
+        for cut in (value..pairs[last].len()).step_by(if last == 0 { 1 } else { 37 }) {
+            let mut changed = pairs.clone();
+            changed[last].truncate(cut);
+            assert_eq!(read(&jar, &changed), None, "cut to {cut}");
+        }
+        for tail in ["A", "AAAA", "=", "==", "+", "/", "%41"] {
+            let mut changed = pairs.clone();
+            changed[last].push_str(tail);
+            assert_eq!(read(&jar, &changed), None, "with {tail}");
+        }
+    }
+}
+
+// AT-CS-08: each name opens its own cookies only.
+#[test]
+fn a_session_of_one_provider_opens_under_no_other_name() {
+    let jar = jar_for(&["corp", "partner"]);
+    let sealed = jar.seal(0, &session("anna", 20), later(), NOW);
+    assert!(jar.open(0, &sealed, NOW).is_ok());
+    assert_eq!(jar.open(1, &sealed, NOW), Err(SessionCookieError::Seal(OpenError::Tampered)));
+    let other = jar.ring.sealer(Purpose::LoginAttempt, jar.names.session_name(0));
+    let attempt = other.seal(&codec::encode(&session("anna", 20)), later(), NOW);
+    assert_eq!(jar.open(0, &attempt, NOW), Err(SessionCookieError::Seal(OpenError::Tampered)));
+}
+
+// AT-CS-09
+#[test]
+fn another_deployments_session_is_refused() {
+    let jar = jar();
+    let theirs = Jar::new(&settings(), jar.names.clone(), ring(2));
+    let sealed = theirs.seal(0, &session("anna", 20), later(), NOW);
+    assert_eq!(jar.open(0, &sealed, NOW), Err(SessionCookieError::Seal(OpenError::UnknownKey)));
+}
+
+// AT-CS-21, CK-11, CK-17
+#[test]
+fn idle_and_absolute_end_are_inside_the_sealed_value() {
+    let jar = jar();
+    let lifetimes = crate::session::settings::SessionSettings {
+        lifetime: Duration::from_secs(1000),
+        idle_timeout: Duration::from_secs(100),
+        refresh_before: None,
+        keep: crate::session::settings::KeptTokens { access: true, refresh: true, id_token: true },
+        cookie: settings(),
+        cache_bytes: 0,
+        grace: Duration::ZERO,
+        attempt_life: Duration::ZERO,
+    };
+    let after = |secs| NOW.plus(Duration::from_secs(secs));
+    let mut session = session("anna", 20);
+    let ends = |session: &Session, now| {
+        let sealed = jar.seal(0, session, session.ends(&lifetimes), now);
+        let last = (0..2000).find(|secs| jar.open(0, &sealed, after(*secs)).is_err()).unwrap();
+        assert_eq!(jar.open(0, &sealed, after(last)), Err(SessionCookieError::Seal(OpenError::Expired)));
+        last
+    };
+    assert_eq!(ends(&session, NOW), 100);
+    session.active = after(90);
+    assert_eq!(ends(&session, after(90)), 190);
+    // Constant activity does not move the absolute end.
+    session.active = after(990);
+    assert_eq!(ends(&session, after(990)), 1000);
+}
+
+/// A session in one cookie, and one in a set of two: a line each.
+const GOLDEN: &str = include_str!("golden.txt");
+
+// The format itself. Whoever changes it adds a version and keeps these opening; nobody edits them.
+#[test]
+fn golden_cookies_still_open() {
+    let jar = jar();
+    let golden: Vec<String> = GOLDEN.lines().map(str::to_owned).collect();
+    assert_eq!(golden.len(), 3);
+    assert_eq!(read(&jar, &golden[..1]), Some(session("anna", 20)));
+    assert_eq!(read(&jar, &golden[1..]), Some(session("anna", 3000)));
+}
+
+#[test]
+fn golden_cookies_are_still_what_is_written() {
+    let jar = jar();
+    let written = |session: &Session| {
+        let sealed = jar.sealer(0).seal_golden(&codec::encode(session), later(), NOW);
+        pairs(&jar.set_cookies(0, &sealed, &scan(&jar, &[])).unwrap())
+    };
+    let all = [written(&session("anna", 20)), written(&session("anna", 3000))].concat();
+    assert_eq!(all.join("\n"), GOLDEN.trim_end());
+}

@@ -1,0 +1,213 @@
+//! A session in memory, with everything that a request on the warm path needs ready to be taken.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+
+use crate::clock::UnixTime;
+use crate::identity::Identity;
+use crate::proxy::identity_headers::render_identity;
+use crate::proxy::settings::IdentityHeaderSettings;
+use crate::session::Session;
+use crate::session::registry::SessionCell;
+use crate::session::settings::SessionSettings;
+
+/// An opened session: immutable but for what its [`SessionCell`] says. Requests share it by reference count.
+#[derive(Debug)]
+pub struct LiveSession {
+    /// What the cookie holds.
+    pub session: Session,
+    /// Who that is.
+    pub identity: Identity,
+    /// The session's name in logs: a hash, so that nothing can be opened with it.
+    pub name: Box<str>,
+    /// The sealed value that this was opened from, or sealed to.
+    pub sealed: Arc<str>,
+    /// The provider's place in the configuration.
+    pub provider: usize,
+    /// What is known of the session beyond this cookie: later generations, sign-out.
+    pub cell: Arc<SessionCell>,
+    times: Times,
+    headers: Box<[RenderedSet]>,
+    decisions: Decisions,
+}
+
+impl LiveSession {
+    /// Makes a session of this person ready: their headers for each of the configured `sets`, its moments.
+    pub fn new(
+        session: Session,
+        identity: Identity,
+        sealed: Arc<str>,
+        provider: usize,
+        cell: Arc<SessionCell>,
+        sets: &[IdentityHeaderSettings],
+        settings: &SessionSettings,
+    ) -> Self {
+        let access = session.tokens.access.as_ref().map(|t| t.expose().as_str());
+        let id_token = session.tokens.id_token.as_ref().map(|t| t.expose().as_str());
+        let headers =
+            sets.iter().map(|set| render_identity(set, &identity, access, id_token).into_boxed_slice()).collect();
+        let times = Times::of(&session, settings);
+        let name = session.id.short().into();
+        Self { session, identity, name, sealed, provider, cell, times, headers, decisions: Decisions::default() }
+    }
+
+    /// The identity headers of a set, ready to be sent.
+    pub fn headers(&self, set: usize) -> &[(HeaderName, HeaderValue)] {
+        self.headers.get(set).map_or(&[], |headers| headers)
+    }
+
+    /// Whether the session is over: by its times ([`Session::ends`]), or because somebody ended it.
+    pub fn is_over(&self, now: UnixTime) -> bool {
+        now >= self.times.ends || self.is_ended()
+    }
+
+    /// Whether somebody ended it: the person, the provider, or a new sign-in in its place.
+    pub fn is_ended(&self) -> bool {
+        self.cell.is_ended(self.session.generation)
+    }
+
+    /// Whether the person proved who they are within this time. A sign-in whose age the provider does not tell is not known to be
+    /// so young: a new session may stand on a sign-in of last week, for most providers tell `auth_time` only when `max_age` was
+    /// asked for (ID-16).
+    pub fn is_signed_in_within(&self, most: Duration, now: UnixTime) -> bool {
+        self.session.auth_time.is_some_and(|at| now.since(at) <= most)
+    }
+
+    /// Whether the access token is past its expiry.
+    pub fn access_expired(&self, now: UnixTime) -> bool {
+        self.session.access_expires.is_some_and(|expires| now >= expires)
+    }
+
+    /// Whether the access token should be renewed now.
+    pub fn refresh_due(&self, now: UnixTime) -> bool {
+        now >= self.times.refresh
+    }
+
+    /// Whether the session should be sealed anew, to keep it from falling idle.
+    pub fn touch_due(&self, now: UnixTime) -> bool {
+        now >= self.times.touch
+    }
+
+    /// Whether this request is the one that seals the session anew: one request in each step, however many come at once.
+    pub fn take_touch(&self, now: UnixTime) -> bool {
+        self.touch_due(now) && self.cell.take_touch(now, self.times.touch_step)
+    }
+
+    /// The moment from which the cookie opens nothing any more.
+    pub fn ends(&self) -> UnixTime {
+        self.times.ends
+    }
+
+    /// The moment that no activity moves: the absolute end.
+    pub fn absolute_end(&self) -> UnixTime {
+        self.times.absolute
+    }
+
+    /// The decision kept for a rule, if it was made on this session before.
+    pub fn decision(&self, rule: usize) -> Option<bool> {
+        self.decisions.get(rule)
+    }
+
+    /// Keeps a decision that depends on nothing but the identity.
+    pub fn keep_decision(&self, rule: usize, allowed: bool) {
+        self.decisions.set(rule, allowed);
+    }
+}
+
+/// One configured set of identity headers, ready to be sent.
+type RenderedSet = Box<[(HeaderName, HeaderValue)]>;
+
+/// The moments that decide about a session, computed once.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    ends: UnixTime,
+    absolute: UnixTime,
+    refresh: UnixTime,
+    touch: UnixTime,
+    touch_step: Duration,
+}
+
+impl Times {
+    fn of(session: &Session, settings: &SessionSettings) -> Self {
+        let touch_step = touch_step(settings);
+        Self {
+            ends: session.ends(settings),
+            absolute: session.absolute_end(settings),
+            refresh: refresh_due(session, settings),
+            touch: session.active.plus(touch_step),
+            touch_step,
+        }
+    }
+}
+
+/// When a refresh is due; never without a refresh token.
+fn refresh_due(session: &Session, settings: &SessionSettings) -> UnixTime {
+    let (Some(expires), Some(_)) = (session.access_expires, &session.tokens.refresh) else {
+        return NEVER;
+    };
+    expires.minus(refresh_before(expires.since(session.access_issued), settings.refresh_before))
+}
+
+/// How long ahead of its expiry a token is renewed: as configured, else a tenth of its life, from 5 s to 5 minutes.
+fn refresh_before(life: Duration, configured: Option<Duration>) -> Duration {
+    configured.unwrap_or_else(|| (life / 10).clamp(REFRESH_BEFORE_MIN, REFRESH_BEFORE_MAX))
+}
+
+fn touch_step(settings: &SessionSettings) -> Duration {
+    settings.idle_timeout / 10
+}
+
+/// Decisions by rule: two bits each (known, allowed), for the first rules of a configuration; the rest are made each time.
+#[derive(Debug, Default)]
+struct Decisions([AtomicU64; 4]);
+
+impl Decisions {
+    fn get(&self, rule: usize) -> Option<bool> {
+        let bits = self.0.get(rule / RULES_A_WORD)?.load(Ordering::Relaxed) >> (2 * (rule % RULES_A_WORD));
+        (bits & 1 == 1).then_some(bits & 2 == 2)
+    }
+
+    fn set(&self, rule: usize, allowed: bool) {
+        if let Some(word) = self.0.get(rule / RULES_A_WORD) {
+            let bits = 1 | (u64::from(allowed) << 1);
+            word.fetch_or(bits << (2 * (rule % RULES_A_WORD)), Ordering::Relaxed);
+        }
+    }
+}
+
+const RULES_A_WORD: usize = 32;
+const NEVER: UnixTime = UnixTime::from_millis(u64::MAX);
+const REFRESH_BEFORE_MIN: Duration = Duration::from_secs(5);
+const REFRESH_BEFORE_MAX: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_renewed_a_tenth_of_its_life_early_unless_told_otherwise() {
+        let seconds = |life, configured: Option<u64>| {
+            refresh_before(Duration::from_secs(life), configured.map(Duration::from_secs)).as_secs()
+        };
+        for (life, before) in [(10, 5), (49, 5), (60, 6), (1800, 180), (3000, 300), (86_400, 300)] {
+            assert_eq!(seconds(life, None), before, "a life of {life} s");
+        }
+        assert_eq!(seconds(60, Some(0)), 0);
+        assert_eq!(seconds(60, Some(3600)), 3600, "longer than the life: at every request");
+    }
+
+    #[test]
+    fn decisions_are_kept_by_rule_and_unknown_beyond_the_table() {
+        let decisions = Decisions::default();
+        decisions.set(0, true);
+        decisions.set(33, false);
+        decisions.set(5000, true);
+        assert_eq!(decisions.get(0), Some(true));
+        assert_eq!(decisions.get(33), Some(false));
+        assert_eq!(decisions.get(1), None);
+        assert_eq!(decisions.get(5000), None);
+    }
+}

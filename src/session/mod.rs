@@ -1,0 +1,195 @@
+//! Sessions: what is known of somebody who signed in, kept in sealed cookies.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::clock::UnixTime;
+use crate::identity::Claims;
+use crate::seal;
+use crate::secret::Secret;
+
+use self::settings::{KeptTokens, SessionSettings};
+
+pub mod attempt;
+pub mod codec;
+pub mod jar;
+pub mod live;
+mod near;
+mod record;
+pub mod refresh;
+pub mod registry;
+pub mod sessions;
+pub mod set_cookie;
+pub mod settings;
+
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod sizes;
+
+/// One sign-in at one provider. It stands whole in the sealed cookie; nothing of it is kept on our side.
+#[derive(Clone, PartialEq)]
+pub struct Session {
+    /// New at each sign-in (CK-16), the same through all refreshes.
+    pub id: SessionId,
+    /// The configured name of the provider.
+    pub provider: Arc<str>,
+    /// The issuer, as in [`Identity::issuer`](crate::identity::Identity::issuer).
+    pub issuer: Arc<str>,
+    /// When the person signed in: the absolute lifetime counts from here.
+    pub created: UnixTime,
+    /// When the session was last renewed: the idle timeout counts from here.
+    pub active: UnixTime,
+    /// When the person last proved who they are to the provider (`auth_time`), if it said.
+    pub auth_time: Option<UnixTime>,
+    /// The tokens, as far as the settings keep them.
+    pub tokens: Tokens,
+    /// When we received the access token.
+    pub access_issued: UnixTime,
+    /// When the access token expires; none when it never does.
+    pub access_expires: Option<UnixTime>,
+    /// How often the tokens were refreshed.
+    pub generation: u32,
+    /// The claims of the ID token and of userinfo, merged.
+    pub claims: Claims,
+    /// The nonce of the sign-in, which a refreshed ID token may repeat.
+    pub nonce: Option<String>,
+    /// The scope that was granted.
+    pub scope: Option<String>,
+}
+
+impl Session {
+    /// When this session is over unless it is renewed: the first of its absolute end, its idle end, and the end of an access
+    /// token that nothing can renew. This goes into the sealed value, so that no cookie date and no constant activity can
+    /// stretch it (CK-11, AT-CS-21).
+    pub fn ends(&self, settings: &SessionSettings) -> UnixTime {
+        self.absolute_end(settings).min(self.active.plus(settings.idle_timeout))
+    }
+
+    /// The end that no activity moves.
+    pub fn absolute_end(&self, settings: &SessionSettings) -> UnixTime {
+        let ends = self.created.plus(settings.lifetime);
+        match (self.access_expires, &self.tokens.refresh) {
+            // Nothing vouches for the person any longer.
+            (Some(expires), None) => ends.min(expires),
+            _ => ends,
+        }
+    }
+
+    /// Which of two sessions of one person is the newer: compare.
+    fn age_order(&self) -> (UnixTime, UnixTime, u32) {
+        (self.created, self.active, self.generation)
+    }
+
+    /// Whether both belong to one person: issuer and subject are equal, and there is a subject.
+    pub fn same_person(&self, other: &Self) -> bool {
+        let subject = self.claims.get("sub");
+        subject.is_some() && subject == other.claims.get("sub") && self.issuer == other.issuer
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id)
+            .field("provider", &self.provider)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The tokens of a session.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tokens {
+    /// The access token.
+    pub access: Option<Secret<String>>,
+    /// The refresh token.
+    pub refresh: Option<Secret<String>>,
+    /// The ID token, byte for byte as the provider sent it.
+    pub id_token: Option<Secret<String>>,
+}
+
+impl Tokens {
+    /// These tokens without those that the settings do not keep.
+    pub fn keep(self, kept: KeptTokens) -> Self {
+        Self {
+            access: self.access.filter(|_| kept.access),
+            refresh: self.refresh.filter(|_| kept.refresh),
+            id_token: self.id_token.filter(|_| kept.id_token),
+        }
+    }
+}
+
+/// Names one sign-in. Prints as its hash, so that a log line can not be turned back into it.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+pub struct SessionId([u8; 16]);
+
+impl SessionId {
+    /// A new one.
+    pub fn random() -> Self {
+        Self(seal::random())
+    }
+
+    /// The one with these bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// 16 hex digits of its hash: the session's name in logs and pages.
+    pub fn short(&self) -> String {
+        let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'));
+        Sha256::digest(self.0).iter().take(8).flat_map(digits).collect()
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.short())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // CK-16: what a log shows of a session can not be used as one.
+    #[test]
+    fn nothing_secret_is_printed() {
+        let sample = samples::padded();
+        let session = sample.session();
+        let shown = format!("{session:?} {:?} {:?}", session.tokens, session.id);
+        assert!(shown.contains(&session.id.short()));
+        let raw: String = session.id.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        for secret in [&raw, &sample.access, &sample.refresh, &sample.id_token, session.nonce.as_ref().unwrap()] {
+            assert!(!shown.contains(secret.as_str()), "{shown}");
+        }
+        assert_ne!(SessionId::random(), SessionId::random());
+    }
+
+    #[test]
+    fn only_the_tokens_that_are_kept_are_kept() {
+        let tokens = samples::padded().session().tokens;
+        let kept = tokens.clone().keep(KeptTokens { access: false, refresh: true, id_token: false });
+        assert_eq!(kept, Tokens { refresh: tokens.refresh, ..Tokens::default() });
+    }
+
+    // AT-TP-18: a subject means nothing without its issuer, and nobody is the same as nobody.
+    #[test]
+    fn a_person_is_issuer_and_subject() {
+        let session = samples::padded().session();
+        let mut other = session.clone();
+        assert!(session.same_person(&other));
+        other.issuer = "https://elsewhere.example".into();
+        assert!(!session.same_person(&other));
+        let mut nobody = session.clone();
+        nobody.claims.remove("sub");
+        assert!(!nobody.same_person(&nobody.clone()) && !nobody.same_person(&session));
+    }
+}

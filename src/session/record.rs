@@ -1,0 +1,52 @@
+//! What is told of sessions: renewals, ends, cookies that do not open. Nothing here is on the warm path.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::session::Session;
+use crate::session::jar::SessionCookieError;
+use crate::session::sessions::Sessions;
+use crate::telemetry::audit::{AuditEvent, AuditFields};
+use crate::telemetry::metrics::Outcome;
+
+impl Sessions {
+    /// The tokens were renewed.
+    pub(super) fn record_refreshed(&self, session: &Session, took: Duration) {
+        self.telemetry.metrics.refreshed(&session.provider, Outcome::Success, "ok", took);
+        self.audit(AuditEvent::SessionRefreshed, session, None);
+    }
+
+    /// The tokens could not be renewed.
+    pub(super) fn record_refresh_failed(&self, session: &Session, reason: &'static str, took: Duration) {
+        self.telemetry.metrics.refreshed(&session.provider, Outcome::Failure, reason, took);
+        self.audit(AuditEvent::SessionRefreshFailed, session, Some(reason));
+    }
+
+    /// A session is past its end: said once, however often its cookie still comes.
+    pub(super) fn record_expired(&self, session: &Session) {
+        if self.registry.expires_now(&session.id) {
+            self.audit(AuditEvent::SessionExpired, session, None);
+        }
+    }
+
+    /// A session cookie that does not open. Anybody can send one, so it is counted, and shown in the access log alone.
+    pub(super) fn record_unopened(&self, error: &SessionCookieError) {
+        self.telemetry.metrics.session_unopened(error.code());
+    }
+
+    fn audit(&self, event: AuditEvent, session: &Session, reason: Option<&'static str>) {
+        let short = session.id.short();
+        let claim = |name: &str| session.claims.get(name).and_then(Value::as_str);
+        let fields = AuditFields {
+            reason,
+            provider: Some(&session.provider),
+            issuer: Some(&session.issuer),
+            subject: claim("sub"),
+            session: Some(&short),
+            sid: claim("sid"),
+            ..AuditFields::default()
+        };
+        self.telemetry.audit.record(self.clock.now(), event, &fields);
+    }
+}

@@ -1,0 +1,235 @@
+//! Renewing a session: one token request however many requests are in flight, on the control runtime, for all that wait.
+//!
+//! 1. The first request that finds its session due starts a *flight*; those that come meanwhile wait for its landing.
+//! 2. The flight goes on when every browser has hung up: a rotated refresh token that nobody stored would be lost.
+//! 3. Those that still send the old cookie afterwards get the new session for [`grace`](super::settings::SessionSettings::grace).
+//! 4. A refresh token that was exchanged for another is never sent again (RFC 9700 section 4.14.2).
+//! 5. An outage ends nothing while the access token lives; the next try waits longer each time.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::clock::UnixTime;
+use crate::provider::{ProviderError, RefreshRequest, Refreshed};
+use crate::session::Session;
+use crate::session::live::LiveSession;
+use crate::session::sessions::Sessions;
+
+/// How a flight ended, for everybody who waited.
+#[derive(Clone, Debug)]
+pub enum Landing {
+    /// Here is the new session.
+    Renewed(Arc<LiveSession>),
+    /// The provider says that the session is over; the reason code.
+    Ended(&'static str),
+    /// The provider could not be asked.
+    Outage(Arc<ProviderError>),
+}
+
+/// Where the renewal of one session stands.
+#[derive(Debug, Default)]
+pub enum Flight {
+    /// Nothing is under way.
+    #[default]
+    Grounded,
+    /// One is under way; its landing will be told here.
+    Flying(watch::Receiver<Option<Landing>>),
+    /// The last ones failed: none starts before `until`.
+    Waiting {
+        /// When the next may start.
+        until: UnixTime,
+        /// Failures in a row.
+        failures: u32,
+        /// What the last one failed with.
+        error: Arc<ProviderError>,
+    },
+}
+
+impl Sessions {
+    /// Renews a session that is due, or joins whoever is renewing it. While the access token lives this waits a short time
+    /// only, so that a slow provider does not hold up an application that could be served.
+    pub(super) async fn renew(self: &Arc<Self>, live: &Arc<LiveSession>, now: UnixTime) -> Landing {
+        let mut flight = match self.board(live, now) {
+            Ok(flight) => flight,
+            Err(landing) => return landing,
+        };
+        let landed = async {
+            let landing = flight.wait_for(Option::is_some).await.ok().and_then(|landing| landing.clone());
+            // The flight's end was dropped untold: it panicked. That is our fault, so nobody is signed out for it.
+            landing.unwrap_or_else(|| Landing::Outage(Arc::new(ProviderError::Lost)))
+        };
+        if live.access_expired(now) {
+            return landed.await;
+        }
+        match tokio::time::timeout(PATIENCE, landed).await {
+            Ok(landing) => landing,
+            Err(_) => Landing::Renewed(Arc::clone(live)),
+        }
+    }
+
+    /// Joins the flight of this session, or starts it; or says at once how it would end.
+    fn board(
+        self: &Arc<Self>,
+        live: &Arc<LiveSession>,
+        now: UnixTime,
+    ) -> Result<watch::Receiver<Option<Landing>>, Landing> {
+        let mut flight = live.cell.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        // Looked at again under the lock: a flight may have landed since this request found its session due.
+        if let Some(newer) = self.successor(live, now) {
+            return Err(Landing::Renewed(newer));
+        }
+        match &*flight {
+            Flight::Flying(landing) if landing.has_changed().is_ok() => return Ok(landing.clone()),
+            Flight::Waiting { until, error, .. } if now < *until => return Err(Landing::Outage(Arc::clone(error))),
+            _ => {}
+        }
+        let failures = if let Flight::Waiting { failures, .. } = &*flight { *failures } else { 0 };
+        let Some(refresh_token) = &live.session.tokens.refresh else { return Err(Landing::Ended("no_refresh_token")) };
+        if self.registry.is_spent(refresh_token) {
+            return Err(Landing::Ended("refresh_token_spent"));
+        }
+        let (tell, landing) = watch::channel(None);
+        *flight = Flight::Flying(landing.clone());
+        let (sessions, live) = (Arc::clone(self), Arc::clone(live));
+        self.control.detach(async move {
+            let landed = sessions.fly(&live).await;
+            let mut flight = live.cell.flight.lock().unwrap_or_else(PoisonError::into_inner);
+            *flight = match &landed {
+                Landing::Outage(error) => Flight::Waiting {
+                    until: sessions.clock.now().plus(back_off(failures, error.retry_after())),
+                    failures: failures.saturating_add(1),
+                    error: Arc::clone(error),
+                },
+                _ => Flight::Grounded,
+            };
+            // Nobody listens any more when all browsers hung up: the session is in the cell all the same.
+            let _ = tell.send(Some(landed));
+        });
+        Ok(landing)
+    }
+
+    async fn fly(self: &Arc<Self>, live: &Arc<LiveSession>) -> Landing {
+        let session = &live.session;
+        let (Some(provider), Some(refresh_token)) = (self.provider(live.provider), &session.tokens.refresh) else {
+            return Landing::Ended("no_refresh_token");
+        };
+        let request = RefreshRequest {
+            refresh_token,
+            claims: &session.claims,
+            nonce: session.nonce.as_deref(),
+            auth_time: session.auth_time,
+            scope: session.scope.as_deref(),
+        };
+        let asked = Instant::now();
+        let answer = provider.refresh(&request).await;
+        let took = asked.elapsed();
+        match answer {
+            Ok(refreshed) => {
+                self.record_refreshed(session, took);
+                self.land(live, refreshed)
+            }
+            Err(error) if error.ends_session() => {
+                tracing::info!(code = error.code(), session = %session.id.short(), provider = %session.provider, "the provider ended a session");
+                self.record_refresh_failed(session, error.code(), took);
+                self.registry.end_up_to(&session.id, session.generation, self.settings.lifetime);
+                Landing::Ended(error.code())
+            }
+            Err(error) => {
+                self.record_refresh_failed(session, error.code(), took);
+                tracing::warn!(code = error.code(), session = %session.id.short(), provider = %session.provider, %error, "a session could not be renewed; it stays until its access token ends");
+                Landing::Outage(Arc::new(error))
+            }
+        }
+    }
+
+    fn land(self: &Arc<Self>, live: &Arc<LiveSession>, refreshed: Refreshed) -> Landing {
+        let now = self.clock.now();
+        let old = &live.session;
+        let rotated =
+            refreshed.tokens.refresh_token.as_ref().is_some_and(|new| old.tokens.refresh.as_ref() != Some(new));
+        if rotated && let Some(spent) = &old.tokens.refresh {
+            self.registry.spend(spent, self.settings.lifetime);
+        }
+        let session = old.renewed(refreshed, live.cell.generation().max(old.generation) + 1, now, &self.settings.keep);
+        match self.enliven(session, live.provider, now) {
+            Ok(renewed) => {
+                live.cell.publish(renewed.session.generation, Arc::clone(&renewed.sealed), now);
+                // Looked at after publishing: a sign-out that came before did not know of these tokens (AT-LG-12), and one that
+                // comes later does.
+                if renewed.is_ended() {
+                    self.forget_tokens(live.provider, &renewed.session);
+                    return Landing::Ended("signed_out");
+                }
+                Landing::Renewed(renewed)
+            }
+            Err(error) => {
+                tracing::warn!(code = "identity_lost", %error, "a refreshed session names nobody");
+                self.registry.end(&live.session.id, self.settings.lifetime);
+                Landing::Ended("identity_lost")
+            }
+        }
+    }
+}
+
+impl Session {
+    /// This session with a new token set: what the provider did not send again stays (RFC 6749 section 6, RF-02, RF-11).
+    fn renewed(
+        &self,
+        refreshed: Refreshed,
+        generation: u32,
+        now: UnixTime,
+        keep: &super::settings::KeptTokens,
+    ) -> Self {
+        let tokens = refreshed.tokens;
+        let mut session = self.clone();
+        session.generation = generation;
+        session.active = now;
+        session.access_issued = now;
+        session.access_expires = Some(now.plus(tokens.expires_in));
+        session.tokens.access = if keep.access { tokens.access_token } else { None };
+        if let Some(refresh) = tokens.refresh_token {
+            session.tokens.refresh = Some(refresh);
+        }
+        if keep.id_token
+            && let Some(id_token) = tokens.id_token
+        {
+            session.tokens.id_token = Some(id_token);
+        }
+        if let Some(scope) = tokens.scope {
+            session.scope = Some(scope);
+        }
+        if let Some(claims) = refreshed.claims {
+            // What is not said again is not so any more: many providers leave a claim out that became empty, groups above all.
+            // Only the name of the sign-in at the provider can not change.
+            let sid = session.claims.remove("sid");
+            session.claims = claims;
+            if let Some(sid) = sid {
+                session.claims.entry("sid").or_insert(sid);
+            }
+        }
+        session
+    }
+}
+
+/// The wait doubles, and is as long as the provider asks for, within bounds (RF-04).
+fn back_off(failures: u32, retry_after: Option<Duration>) -> Duration {
+    Duration::from_secs(1 << failures.min(6)).max(retry_after.unwrap_or_default()).min(BACK_OFF_MAX)
+}
+
+const PATIENCE: Duration = Duration::from_secs(3);
+const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_up_to_a_minute() {
+        let waits: Vec<u64> = (0..8).map(|failures| back_off(failures, None).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(back_off(0, Some(Duration::from_secs(20))).as_secs(), 20);
+        assert_eq!(back_off(0, Some(Duration::MAX)).as_secs(), 60);
+    }
+}

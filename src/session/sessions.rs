@@ -1,0 +1,369 @@
+//! All sessions: found by cookie, begun, renewed, ended. The warm path is one look-up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::HeaderValue;
+use moka::sync::Cache;
+
+use crate::clock::{SharedClock, UnixTime};
+use crate::control::Control;
+use crate::identity::{ClaimMapping, Identity, IdentityError};
+use crate::provider::settings::ProviderKind;
+use crate::provider::{Provider, ProviderError, SignIn};
+use crate::proxy::settings::IdentityHeaderSettings;
+use crate::request::cookies::CookieScan;
+use crate::seal::OpenError;
+use crate::session::jar::{Jar, SessionCookieError, TooLarge};
+use crate::session::live::LiveSession;
+use crate::session::near;
+use crate::session::refresh::Landing;
+use crate::session::registry::Registry;
+use crate::session::settings::SessionSettings;
+use crate::session::{Session, SessionId, Tokens};
+use crate::telemetry::Telemetry;
+
+/// The sessions of one configuration.
+#[derive(Debug)]
+pub struct Sessions {
+    pub(super) settings: SessionSettings,
+    pub(super) registry: Arc<Registry>,
+    pub(super) clock: SharedClock,
+    pub(super) control: Control,
+    pub(super) telemetry: Arc<Telemetry>,
+    jar: Jar,
+    live: Cache<Arc<str>, Arc<LiveSession>>,
+    /// Never given twice in one run of the program: what threads remember of another configuration's sessions is not ours.
+    number: u64,
+    providers: Vec<Arc<Provider>>,
+    header_sets: Vec<IdentityHeaderSettings>,
+}
+
+/// What sessions are built from.
+#[derive(Debug)]
+pub struct SessionParts {
+    /// The configuration.
+    pub settings: SessionSettings,
+    /// Our cookies.
+    pub jar: Jar,
+    /// The memory that outlives a reload.
+    pub registry: Arc<Registry>,
+    /// The providers, in the order of the configuration.
+    pub providers: Vec<Arc<Provider>>,
+    /// The sets of identity headers that rules use.
+    pub header_sets: Vec<IdentityHeaderSettings>,
+    /// Time.
+    pub clock: SharedClock,
+    /// Where providers are called.
+    pub control: Control,
+    /// Metrics and audit events.
+    pub telemetry: Arc<Telemetry>,
+}
+
+/// A session that is fit to be used for this request.
+#[derive(Clone, Debug)]
+pub struct Current {
+    /// The session.
+    pub live: Arc<LiveSession>,
+    /// It is not what the browser sent: the answer must carry it.
+    pub changed: bool,
+}
+
+/// Why there is no session to be used.
+#[derive(Clone, Debug)]
+pub enum NoSession {
+    /// No cookie of ours.
+    Absent,
+    /// A cookie that opens nothing, or a session that is over; the reason code.
+    Over(&'static str),
+    /// It would have to be renewed, and the provider can not be asked.
+    Outage(Arc<ProviderError>),
+}
+
+impl Sessions {
+    /// Puts the parts together.
+    pub fn new(parts: SessionParts) -> Arc<Self> {
+        let live = Cache::builder()
+            .max_capacity(parts.settings.cache_bytes)
+            .weigher(|sealed: &Arc<str>, _| u32::try_from(sealed.len().saturating_mul(WEIGHT)).unwrap_or(u32::MAX))
+            .time_to_idle(parts.settings.idle_timeout)
+            .build();
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        let SessionParts { settings, jar, registry, providers, header_sets, clock, control, telemetry } = parts;
+        Arc::new(Self { settings, registry, clock, control, telemetry, jar, live, number, providers, header_sets })
+    }
+
+    /// The session that a request's cookies hold for a provider, as it stands: it may be due for renewal.
+    ///
+    /// # Errors
+    /// [`NoSession`]; an outage is not among them here.
+    pub fn find(&self, scan: &CookieScan, provider: usize, now: UnixTime) -> Result<Arc<LiveSession>, NoSession> {
+        let is_ended = |session: &Session| self.registry.cell(&session.id).is_ended(session.generation);
+        let Some(sealed) = self.jar.assemble(scan, provider, is_ended) else {
+            return Err(if self.end_rivals(scan, provider) {
+                NoSession::Over("sessions_of_several")
+            } else {
+                NoSession::Absent
+            });
+        };
+        let live = self.by_sealed(&sealed, provider, now).map_err(NoSession::Over)?;
+        if live.is_ended() {
+            return Err(NoSession::Over("session_ended"));
+        }
+        if live.is_over(now) {
+            self.record_expired(&live.session);
+            return Err(NoSession::Over("session_expired"));
+        }
+        Ok(live)
+    }
+
+    /// Brings a session up to date: takes the successor of an old cookie, renews the tokens when due, keeps it from falling idle.
+    ///
+    /// # Errors
+    /// [`NoSession`], when the session ended or can not be vouched for any more.
+    pub async fn bring_up_to_date(
+        self: &Arc<Self>,
+        live: Arc<LiveSession>,
+        now: UnixTime,
+    ) -> Result<Current, NoSession> {
+        match self.successor(&live, now) {
+            // As long as it lives, even where it would be renewed at each request: all of these requests came at once.
+            Some(newer) if !newer.access_expired(now) => return Ok(Current { live: newer, changed: true }),
+            Some(newer) => return self.renewed(newer, now).await.map(|current| Current { changed: true, ..current }),
+            None => {}
+        }
+        if live.refresh_due(now) {
+            return self.renewed(live, now).await;
+        }
+        if live.take_touch(now) {
+            return Ok(self.touched(live, now));
+        }
+        Ok(Current { live, changed: false })
+    }
+
+    /// Whether [`bring_up_to_date`](Self::bring_up_to_date) could do anything: asked on the warm path, without a wait.
+    pub fn is_settled(live: &LiveSession, now: UnixTime) -> bool {
+        live.cell.generation() <= live.session.generation && !live.refresh_due(now) && !live.touch_due(now)
+    }
+
+    /// Begins a session after a sign-in, with a new identifier (CK-16).
+    ///
+    /// # Errors
+    /// When the claims name nobody.
+    pub fn begin(
+        &self,
+        provider: usize,
+        sign_in: SignIn,
+        nonce: Option<String>,
+    ) -> Result<Arc<LiveSession>, IdentityError> {
+        let now = self.clock.now();
+        let tokens = sign_in.tokens;
+        // Without an ID token nobody ever says when the person proved who they are: the sign-in itself is all that is known.
+        let is_silent = |p: &Arc<Provider>| matches!(p.settings().kind, ProviderKind::OAuth2 { .. });
+        let signed_in = self.provider(provider).filter(|p| is_silent(p)).map(|_| now);
+        let session = Session {
+            id: SessionId::random(),
+            provider: self.provider(provider).map_or_else(|| Arc::from(""), |p| Arc::clone(&p.settings().name)),
+            issuer: sign_in.issuer,
+            created: now,
+            active: now,
+            auth_time: sign_in.auth_time.or(signed_in),
+            access_issued: now,
+            access_expires: Some(now.plus(tokens.expires_in)),
+            generation: 0,
+            tokens: Tokens { access: tokens.access_token, refresh: tokens.refresh_token, id_token: tokens.id_token }
+                .keep(self.settings.keep),
+            claims: sign_in.claims,
+            nonce,
+            scope: tokens.scope,
+        };
+        self.enliven(session, provider, now)
+    }
+
+    /// The `Set-Cookie` lines that hand a session to the browser, and take away what is stale of it.
+    ///
+    /// # Errors
+    /// [`TooLarge`], when no set of cookies can hold it.
+    pub fn set_cookies(&self, live: &LiveSession, scan: &CookieScan) -> Result<Vec<HeaderValue>, TooLarge> {
+        let cookies = self.jar.set_cookies(live.provider, &live.sealed, scan)?;
+        self.telemetry.metrics.session_written(live.sealed.len());
+        Ok(cookies)
+    }
+
+    /// What an answer that was begun with `live` has to carry when it leaves, which may be long after: the newest of its
+    /// successors, so that a slow answer takes nothing back (AT-CS-23); nothing when the session has ended meanwhile, so that it
+    /// does not overwrite the next one either (AT-LG-12).
+    pub fn newest(&self, live: &Arc<LiveSession>) -> Option<Arc<LiveSession>> {
+        let now = self.clock.now();
+        let is_newest = live.cell.generation() <= live.session.generation;
+        let latest = if is_newest { None } else { live.cell.latest() };
+        let newest = latest.and_then(|latest| self.by_sealed(&latest.sealed, live.provider, now).ok());
+        Some(newest.unwrap_or_else(|| Arc::clone(live))).filter(|newest| !newest.is_over(now))
+    }
+
+    /// Ends every other session that a browser carries when it gets this one: what stood there before the sign-in, whoever put
+    /// it there, opens nothing afterwards (CK-16, AT-LF-07). Their tokens are only forgotten: at some providers, revoking them
+    /// would take the new ones along.
+    pub fn replace_carried(&self, live: &LiveSession, scan: &CookieScan) {
+        for old in self.jar.carried(scan, live.provider) {
+            if old.id != live.session.id {
+                self.registry.end(&old.id, self.settings.lifetime);
+            }
+        }
+    }
+
+    /// The `Set-Cookie` lines that take a provider's session away.
+    pub fn clear_cookies(&self, provider: usize, scan: &CookieScan) -> Vec<HeaderValue> {
+        self.jar.clear(provider, scan)
+    }
+
+    /// Ends a session here, at once, for every copy of its cookies; and asks the provider to revoke its tokens (RF-13, TK-05).
+    pub fn end(self: &Arc<Self>, live: &LiveSession) {
+        self.registry.end(&live.session.id, self.settings.lifetime);
+        self.live.invalidate(&live.sealed);
+        // A cookie from before the last renewal may be the one that signs out: the newest token is the one to be revoked.
+        let latest = live.cell.latest();
+        let newest = latest.and_then(|latest| self.by_sealed(&latest.sealed, live.provider, self.clock.now()).ok());
+        self.forget_tokens(live.provider, newest.as_ref().map_or(&live.session, |newest| &newest.session));
+    }
+
+    /// Ends the sessions of several people that came in one request, if that is what came: one of them was planted, and nobody
+    /// knows which. Merely passing them over would leave the planted one beside each new session, and the person signing in
+    /// without end (AT-CS-12).
+    fn end_rivals(&self, scan: &CookieScan, provider: usize) -> bool {
+        let rivals = self.jar.carried(scan, provider);
+        if rivals.len() < 2 {
+            return false;
+        }
+        tracing::warn!(
+            code = "sessions_of_several",
+            "a browser sent sessions of several people: all of them are ended"
+        );
+        for rival in &rivals {
+            self.registry.end(&rival.id, self.settings.lifetime);
+        }
+        true
+    }
+
+    /// Whether a refresh made another cookie of this session the newest, and it still may be handed out.
+    pub(super) fn successor(&self, live: &LiveSession, now: UnixTime) -> Option<Arc<LiveSession>> {
+        if live.cell.generation() <= live.session.generation {
+            return None;
+        }
+        let latest = live.cell.latest()?;
+        if now.since(latest.since) > self.settings.grace {
+            return None;
+        }
+        self.by_sealed(&latest.sealed, live.provider, now).ok().filter(|newer| !newer.is_over(now))
+    }
+
+    /// Seals a session and makes it live.
+    pub(super) fn enliven(
+        &self,
+        session: Session,
+        provider: usize,
+        now: UnixTime,
+    ) -> Result<Arc<LiveSession>, IdentityError> {
+        let expires = session.ends(&self.settings);
+        let sealed: Arc<str> = self.jar.seal(provider, &session, expires, now).into();
+        self.insert(session, sealed, provider)
+    }
+
+    pub(super) fn provider(&self, provider: usize) -> Option<&Arc<Provider>> {
+        self.providers.get(provider)
+    }
+
+    pub(super) fn forget_tokens(&self, provider: usize, session: &Session) {
+        let Some(provider) = self.provider(provider).map(Arc::clone) else { return };
+        let tokens = session.tokens.clone();
+        self.control.detach(async move {
+            if let Err(error) = provider.sign_out(tokens.refresh.as_ref(), tokens.access.as_ref()).await {
+                tracing::warn!(code = error.code(), %error, "a session's tokens could not be revoked at the provider");
+            }
+        });
+    }
+
+    async fn renewed(self: &Arc<Self>, live: Arc<LiveSession>, now: UnixTime) -> Result<Current, NoSession> {
+        match self.renew(&live, now).await {
+            // Signed out while it waited.
+            Landing::Renewed(newer) if newer.is_over(now) => Err(NoSession::Over("session_ended")),
+            Landing::Renewed(newer) if Arc::ptr_eq(&newer, &live) => Ok(Current { live, changed: false }),
+            // A reload may have overtaken the flight: what was rendered and decided by the rules of before has other numbers
+            // in ours, so only the cookie is taken over.
+            Landing::Renewed(newer) => self
+                .by_sealed(&newer.sealed, live.provider, now)
+                .map(|live| Current { live, changed: true })
+                .map_err(NoSession::Over),
+            Landing::Ended(_) if !live.is_ended() && !live.access_expired(now) => Ok(Current { live, changed: false }),
+            Landing::Ended(code) => Err(NoSession::Over(code)),
+            Landing::Outage(_) if !live.access_expired(now) => Ok(Current { live, changed: false }),
+            Landing::Outage(error) => Err(NoSession::Outage(error)),
+        }
+    }
+
+    /// The same session with its idle time begun anew.
+    fn touched(&self, live: Arc<LiveSession>, now: UnixTime) -> Current {
+        let session = Session { active: now, ..live.session.clone() };
+        match self.enliven(session, live.provider, now) {
+            Ok(touched) => Current { live: touched, changed: true },
+            Err(_) => Current { live, changed: false },
+        }
+    }
+
+    /// Warm: this thread's memory, or the cache. Cold: open, decode, and keep. What is cached counts only under the name that it was
+    /// sealed for, as the seal itself would have it: one provider's session is not another's (AT-CS-08).
+    fn by_sealed(&self, sealed: &str, provider: usize, now: UnixTime) -> Result<Arc<LiveSession>, &'static str> {
+        if let Some(live) = near::find(self.number, sealed, provider) {
+            return Ok(live);
+        }
+        if let Some(live) = self.live.get(sealed) {
+            if live.provider != provider {
+                return Err("session_of_another_provider");
+            }
+            near::keep(self.number, &live);
+            return Ok(live);
+        }
+        let session = self.jar.open(provider, sealed, now).map_err(|error| self.unopened(provider, sealed, &error))?;
+        // A name that stands for another issuer since a reload is another provider: it must not get these refresh tokens (RF-05),
+        // and a subject means nothing there.
+        let is_of = |p: &Arc<Provider>| p.settings().name == session.provider && *p.issuer() == session.issuer;
+        if !self.provider(provider).is_some_and(is_of) {
+            return Err("session_of_another_provider");
+        }
+        self.insert(session, sealed.into(), provider).map_err(|_| "session_names_nobody")
+    }
+
+    fn unopened(&self, provider: usize, sealed: &str, error: &SessionCookieError) -> &'static str {
+        if *error != SessionCookieError::Seal(OpenError::Expired) {
+            self.record_unopened(error);
+        } else if let Some(session) = self.jar.open_at_any_age(provider, sealed) {
+            self.record_expired(&session);
+        }
+        error.code()
+    }
+
+    fn insert(&self, session: Session, sealed: Arc<str>, provider: usize) -> Result<Arc<LiveSession>, IdentityError> {
+        let identity = self.identity(&session, provider)?;
+        let cell = self.registry.cell(&session.id);
+        let live = LiveSession::new(session, identity, sealed, provider, cell, &self.header_sets, &self.settings);
+        let live = Arc::new(live);
+        self.live.insert(Arc::clone(&live.sealed), Arc::clone(&live));
+        near::keep(self.number, &live);
+        Ok(live)
+    }
+
+    /// Who the claims say that somebody is; nobody in particular where the provider tells nothing about people.
+    fn identity(&self, session: &Session, provider: usize) -> Result<Identity, IdentityError> {
+        let (name, issuer) = (Arc::clone(&session.provider), Arc::clone(&session.issuer));
+        match self.provider(provider).map(|provider| provider.settings()) {
+            Some(settings) if !settings.names_people() => Ok(Identity::nobody(name, issuer)),
+            Some(settings) => Identity::from_claims(name, issuer, session.claims.clone(), &settings.claims),
+            None => Identity::from_claims(name, issuer, session.claims.clone(), &ClaimMapping::default()),
+        }
+    }
+}
+
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// A live session takes several times its cookie's bytes: tokens and claims unpacked, headers rendered.
+const WEIGHT: usize = 6;

@@ -3,6 +3,7 @@
 pub mod body;
 pub mod clock;
 pub mod control;
+pub mod gateway;
 pub mod identity;
 pub mod policy;
 pub mod provider;

@@ -1,0 +1,216 @@
+//! A [`Gateway`] made of its settings: providers, sessions, compiled routes.
+
+use std::sync::Arc;
+
+use crate::clock::SharedClock;
+use crate::control::Control;
+use crate::gateway::Gateway;
+use crate::gateway::callback::Redemptions;
+use crate::gateway::pages::Pages;
+use crate::gateway::routes::{Route, Routes, Rule, Target};
+use crate::gateway::settings::{self, GatewaySettings, RouteSettings, RuleSettings};
+use crate::policy::Policy;
+use crate::provider::settings::ProviderSettings;
+use crate::provider::{Provider, ProviderSetupError};
+use crate::proxy::balance::Upstream;
+use crate::proxy::headers::{HeaderRuleSettings, HeaderRules};
+use crate::proxy::settings::IdentityHeaderSettings;
+use crate::proxy::tls::UpstreamSetupError;
+use crate::request::RequestReader;
+use crate::request::cookies::OwnCookies;
+use crate::seal::{self, KeyRing, KeyRingError, Purpose};
+use crate::server::settings::Limits;
+use crate::session::attempt::Attempts;
+use crate::session::jar::Jar;
+use crate::session::registry::Registry;
+use crate::session::sessions::{SessionParts, Sessions};
+use crate::session::settings::{SameSite, SessionSettings};
+use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::Metrics;
+
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct GatewayParts {
+    /// The pipeline's settings.
+    pub settings: GatewaySettings,
+    /// The sessions' settings.
+    pub session: SessionSettings,
+    /// The session keys.
+    pub keys: KeyRing,
+    /// The providers' settings.
+    pub providers: Vec<ProviderSettings>,
+    /// What is remembered of sessions across reloads.
+    pub registry: Arc<Registry>,
+    /// Time.
+    pub clock: SharedClock,
+    /// Where providers are called.
+    pub control: Control,
+    /// Logs and metrics.
+    pub telemetry: Arc<Telemetry>,
+}
+
+/// A part that can not be made, though its settings were proven: a certificate that no library takes, for example.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The session keys.
+    #[error("session.keys: {0}")]
+    Keys(KeyRingError),
+    /// A provider.
+    #[error("provider.{0}: {1}")]
+    Provider(String, ProviderSetupError),
+    /// A route's upstream.
+    #[error("route.{0}: {1}")]
+    Upstream(String, UpstreamSetupError),
+}
+
+impl Gateway {
+    /// Makes a gateway. Asks nobody anything.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn build(parts: GatewayParts) -> Result<Arc<Self>, BuildError> {
+        let GatewayParts { settings, session, keys, providers, registry, clock, control, telemetry } = parts;
+        let providers = make_providers(providers, &clock, &telemetry.metrics)?;
+        let names: Vec<Arc<str>> = providers.iter().map(|provider| Arc::clone(&provider.settings().name)).collect();
+        let own_cookies = OwnCookies::new(&session.cookie.name, &names);
+        let mut compiler =
+            Compiler { names: &names, telemetry: &telemetry, settings: &settings, sets: Sets::default(), rules: 0 };
+        let routes = compiler.routes()?;
+        let sets = compiler.sets.0;
+        let keys = Arc::new(keys);
+        Ok(Arc::new(Self {
+            reader: RequestReader::new(
+                settings.trusted_proxies.clone(),
+                settings.trust_unix,
+                settings.public_url.https,
+                &settings.public_url.authority,
+            ),
+            header_rules: header_rules(&sets),
+            authorization_rules: sets.iter().map(|set| set.authorization).collect(),
+            forms: keys.sealer(Purpose::Form, "logout"),
+            attempts: Attempts::new(&session, own_cookies.clone(), Arc::clone(&keys)),
+            redemptions: Redemptions::new(session.attempt_life),
+            pages: Pages::new(settings.title.clone(), settings.contact.clone()),
+            cookie_domain: session.cookie.domain.clone(),
+            strict_cookies: session.cookie.same_site == SameSite::Strict,
+            sessions: Sessions::new(SessionParts {
+                jar: Jar::new(&session.cookie, own_cookies.clone(), keys),
+                settings: session,
+                registry,
+                providers: providers.clone(),
+                header_sets: sets,
+                clock: Arc::clone(&clock),
+                control: control.clone(),
+                telemetry: Arc::clone(&telemetry),
+            }),
+            settings,
+            own_cookies,
+            routes,
+            providers,
+            clock,
+            control,
+            telemetry,
+        }))
+    }
+}
+
+/// The names that must never come from a client are those of every route, whichever route the request takes (FW-01, FW-02).
+fn header_rules(sets: &[IdentityHeaderSettings]) -> HeaderRules {
+    let names: Vec<_> = sets.iter().flat_map(|set| &set.headers).map(|(name, _)| name.clone()).collect();
+    let random = u32::from_be_bytes(seal::random());
+    HeaderRules::new(&HeaderRuleSettings {
+        pseudonym: &format!("vestibule-{random:08x}"),
+        identity_names: &names,
+        via_in_responses: true,
+        random: seal::random::<24>,
+    })
+}
+
+fn make_providers(
+    settings: Vec<ProviderSettings>,
+    clock: &SharedClock,
+    metrics: &Arc<Metrics>,
+) -> Result<Vec<Arc<Provider>>, BuildError> {
+    let make = |settings: ProviderSettings| {
+        let name = settings.name.to_string();
+        match Provider::new(settings, Arc::clone(clock)) {
+            Ok(provider) => Ok(Arc::new(provider.counted_by(metrics))),
+            Err(error) => Err(BuildError::Provider(name, error)),
+        }
+    };
+    settings.into_iter().map(make).collect()
+}
+
+/// Turns route settings into the table that requests are matched on.
+struct Compiler<'a> {
+    names: &'a [Arc<str>],
+    telemetry: &'a Telemetry,
+    settings: &'a GatewaySettings,
+    sets: Sets,
+    rules: usize,
+}
+
+impl Compiler<'_> {
+    fn routes(&mut self) -> Result<Routes, BuildError> {
+        let mut routes = Routes::default();
+        for settings in &self.settings.routes {
+            let route = Arc::new(self.route(settings)?);
+            let paths = settings.paths.iter().map(|(path, rule)| (path.as_str(), rule));
+            for (path, rule) in std::iter::once((settings.path.as_str(), &settings.rule)).chain(paths) {
+                let rule = Arc::new(self.rule(path, rule));
+                routes.add(&settings.hosts, settings.methods.as_deref(), settings.case_sensitive, &route, &rule);
+            }
+        }
+        Ok(routes)
+    }
+
+    fn route(&self, settings: &RouteSettings) -> Result<Route, BuildError> {
+        let target = match &settings.target {
+            settings::Target::Static(status) => Target::Static(*status),
+            settings::Target::Upstream(upstream) => Target::Upstream(
+                Upstream::new((**upstream).clone())
+                    .map_err(|error| BuildError::Upstream(settings.name.to_string(), error))?,
+            ),
+        };
+        Ok(Route {
+            name: Arc::clone(&settings.name),
+            target,
+            websocket_origins: settings.websocket_origins.clone(),
+            body_limits: Limits {
+                body_bytes: settings.body_bytes.or(self.settings.body_bytes),
+                idle_time: self.settings.body_idle,
+                ..Limits::default()
+            },
+            metrics: self.telemetry.metrics.route(&settings.name),
+            upstream_metrics: self.telemetry.metrics.peer("upstream", &settings.name),
+        })
+    }
+
+    fn rule(&mut self, path: &str, settings: &RuleSettings) -> Rule {
+        self.rules += 1;
+        let place = |name: &Arc<str>| self.names.iter().position(|known| known == name);
+        Rule {
+            id: self.rules - 1,
+            path: path.to_owned(),
+            access: settings.access,
+            policy: Policy::new(settings.allow.clone()),
+            by_address: settings.allow.networks.is_some(),
+            providers: settings.providers.iter().filter_map(place).collect(),
+            max_age: settings.max_age,
+            header_set: self.sets.place(&settings.identity),
+        }
+    }
+}
+
+/// Each distinct set of identity headers once: a session renders them all when it is opened.
+#[derive(Default)]
+struct Sets(Vec<IdentityHeaderSettings>);
+
+impl Sets {
+    fn place(&mut self, set: &IdentityHeaderSettings) -> usize {
+        self.0.iter().position(|known| known == set).unwrap_or_else(|| {
+            self.0.push(set.clone());
+            self.0.len() - 1
+        })
+    }
+}

@@ -1,0 +1,325 @@
+//! `callback`: how a sign-in ends. State first, then the code, then the session; each code is redeemed once.
+//!
+//! 1. The attempt is found by its state, in this browser's cookies. Without it nothing is said to the provider (OA-03).
+//! 2. If a session stands already that is younger than the attempt (another tab was faster), the browser is just sent on.
+//! 3. An answer from another issuer than the one that was asked ends here (RFC 9207, SB-03).
+//! 4. The code is redeemed on the control runtime, once for an attempt: whoever reloads the callback meanwhile waits for the
+//!    same end (OA-10).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFRESH, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method, Response, StatusCode};
+use moka::sync::Cache;
+use tokio::sync::watch;
+
+use crate::body::Body;
+use crate::gateway::codes::Code;
+use crate::gateway::endpoints::Query;
+use crate::gateway::error::GatewayError;
+use crate::gateway::login::{Beginning, redirect, rounds};
+use crate::gateway::record::Notes;
+use crate::gateway::{Gateway, Visit};
+use crate::identity::IdentityError;
+use crate::provider::{CodeExchange, ProviderError};
+use crate::request::return_to::ReturnTo;
+use crate::secret::Secret;
+use crate::session::attempt::{Attempt, AttemptError};
+use crate::session::live::LiveSession;
+
+/// The redemptions under way and just done, by attempt. An attempt stands here for as long as its cookie could open, so that a
+/// code is never sent twice.
+#[derive(Debug)]
+pub(super) struct Redemptions(Cache<String, watch::Receiver<Option<Redeemed>>>);
+
+/// How a redemption ended.
+#[derive(Clone, Debug)]
+enum Redeemed {
+    Begun(Arc<LiveSession>),
+    Refused(Arc<ProviderError>),
+    Nobody(IdentityError),
+    /// The attempt ended without a redemption.
+    Over,
+}
+
+/// What a callback brought, once its attempt was found.
+struct Arrived {
+    code: Secret<String>,
+    iss: Option<String>,
+    own_redirect: bool,
+    redirect_uri: String,
+}
+
+impl Redemptions {
+    /// None yet; each is remembered for `life`, the life of an attempt.
+    pub(super) fn new(life: Duration) -> Self {
+        Self(Cache::builder().max_capacity(REMEMBERED).time_to_live(life).build())
+    }
+
+    /// Ends an attempt that was not redeemed: its cookie may still be somewhere.
+    fn close(&self, attempt: &str) {
+        self.0.entry_by_ref(attempt).or_insert_with(|| watch::channel(Some(Redeemed::Over)).1);
+    }
+
+    /// Whether an attempt of this name has ended.
+    fn has_ended(&self, attempt: &str) -> bool {
+        self.0.contains_key(attempt)
+    }
+}
+
+impl Gateway {
+    /// The redirect URI. `own` is the provider's name where the URI is that provider's own.
+    pub(super) async fn callback(
+        self: &Arc<Self>,
+        visit: Visit<'_>,
+        own: Option<&str>,
+        notes: &mut Notes<'_>,
+    ) -> Result<Response<Body>, GatewayError> {
+        // HEAD and its like must not burn the code (AT-LF-17).
+        if visit.meta.method != Method::GET {
+            return Err(GatewayError::EndpointMethod("GET"));
+        }
+        let query = Query::of(visit.meta);
+        if ["code", "state", "error", "iss"].iter().any(|name| query.is_doubtful(name)) {
+            return self.without_attempt(visit, None, None, Code::CallbackMalformed);
+        }
+        let found = self.attempts.find(visit.scan, query.get("state"), visit.now);
+        let attempt = match found {
+            Ok(attempt) => attempt,
+            Err(error) => return self.lost_attempt(visit, &error),
+        };
+        if own.is_some_and(|name| name != &*attempt.provider) {
+            return self.without_attempt(visit, Some(attempt.return_to), None, Code::IssuerMismatch);
+        }
+        let Some(provider) = self.provider_named(&attempt.provider) else {
+            return self.without_attempt(visit, Some(attempt.return_to), None, Code::ProviderUnknown);
+        };
+        if let Ok(live) = self.sessions.find(visit.scan, provider, visit.now)
+            && live.session.created >= attempt.started
+            // A session that does not have the age that was asked for would only be sent back here.
+            && attempt.max_age.is_none_or(|most| live.is_signed_in_within(most, visit.now))
+        {
+            return Ok(self.sent_on(&attempt.return_to, Some(&attempt.id)));
+        }
+        let ended = match self.finish(visit, provider, &attempt, &query, own.is_some()).await {
+            Ok(live) => self.signed_in(visit, &attempt, &live),
+            Err(error) => match self.asking_anew(provider, &attempt, &error) {
+                Some(beginning) => self.begin(visit, beginning, StatusCode::FOUND).await,
+                None => Err(error),
+            },
+        };
+        let mut response = ended.unwrap_or_else(|error| {
+            self.record_login_failed(visit, &attempt.provider, error.reason());
+            notes.failed(&error);
+            self.answer_error(visit.meta, error)
+        });
+        // Whatever came of it, the attempt is over (OA-06).
+        self.redemptions.close(&attempt.id);
+        response.headers_mut().append(SET_COOKIE, self.attempts.finish(&attempt.id));
+        Ok(response)
+    }
+
+    async fn finish(
+        self: &Arc<Self>,
+        visit: Visit<'_>,
+        provider: usize,
+        attempt: &Attempt,
+        query: &Query<'_>,
+        own_redirect: bool,
+    ) -> Result<Arc<LiveSession>, GatewayError> {
+        let again = || Some(self.login_url(&attempt.return_to, Some(&attempt.provider)));
+        let name = || Some(Arc::clone(&attempt.provider));
+        let failed = |error: Arc<ProviderError>| GatewayError::Provider { name: name(), error, again: again() };
+        let Some(asked) = self.providers.get(provider).map(Arc::clone) else {
+            return Err(GatewayError::Internal("provider_index"));
+        };
+        let iss = query.get("iss").map(str::to_owned);
+        // With one provider there is nobody to be taken for.
+        let own_redirect = own_redirect || self.providers.len() == 1;
+        let for_code = iss.clone();
+        let checked = self.control.run(async move { asked.check_iss(iss.as_deref(), own_redirect).await }).await;
+        checked.map_err(|_| GatewayError::Internal("control_lost"))?.map_err(|error| failed(Arc::new(error)))?;
+        // An error wins over a code that came with it (AT-LF-13).
+        if let Some(error) = query.get("error") {
+            let said = (error.to_owned(), query.get("error_description").map(str::to_owned));
+            return Err(GatewayError::SignIn {
+                code: Code::of_provider_error(error),
+                again: again(),
+                provider_said: Some(said),
+            });
+        }
+        let Some(code) = query.get("code").filter(|code| !code.is_empty()) else {
+            return Err(GatewayError::sign_in(Code::CallbackMalformed, again()));
+        };
+        let arrived = Arrived {
+            code: Secret::from(code),
+            iss: for_code,
+            own_redirect,
+            redirect_uri: self.redirect_uri(visit.meta, provider),
+        };
+        match self.redeem(provider, attempt, arrived).await {
+            Some(Redeemed::Begun(live)) if !live.is_over(visit.now) => Ok(live),
+            Some(Redeemed::Begun(_) | Redeemed::Over) => Err(GatewayError::sign_in(Code::AttemptUsed, again())),
+            Some(Redeemed::Refused(error)) => Err(failed(error)),
+            Some(Redeemed::Nobody(error)) => Err(GatewayError::NoIdentity(error)),
+            None => Err(GatewayError::Internal("redemption_lost")),
+        }
+    }
+
+    /// A provider that was asked to show nothing (`prompt=none`), and could not: the person is asked, once (UI-12).
+    fn asking_anew(&self, provider: usize, attempt: &Attempt, error: &GatewayError) -> Option<Beginning> {
+        let prompt = match error.code() {
+            Code::LoginRequired | Code::InteractionRequired => "login",
+            Code::ConsentRequired => "consent",
+            _ => return None,
+        };
+        let silent = self.providers.get(provider)?.asks_silently() && attempt.round == 0;
+        let (return_to, max_age) = (attempt.return_to.clone(), attempt.max_age);
+        silent.then_some(Beginning { provider, return_to, max_age, prompt: Some(prompt), round: 1 })
+    }
+
+    /// Redeems a code, or joins whoever is redeeming it.
+    async fn redeem(self: &Arc<Self>, provider: usize, attempt: &Attempt, arrived: Arrived) -> Option<Redeemed> {
+        let (tell, ours) = watch::channel(None);
+        let entry = self.redemptions.0.entry(attempt.id.clone()).or_insert(ours);
+        if entry.is_fresh() {
+            let gateway = Arc::clone(self);
+            let attempt = attempt.clone();
+            self.control.detach(async move {
+                // Nobody listens any more when the browser hung up; the end stands in the cell for its next try.
+                let _ = tell.send(Some(gateway.exchange(provider, &attempt, &arrived).await));
+            });
+        }
+        let mut landing = entry.into_value();
+        let redeemed = landing.wait_for(Option::is_some).await.ok()?;
+        redeemed.clone()
+    }
+
+    async fn exchange(&self, provider: usize, attempt: &Attempt, arrived: &Arrived) -> Redeemed {
+        let Some(asked) = self.providers.get(provider) else {
+            return Redeemed::Refused(Arc::new(ProviderError::Lost));
+        };
+        let exchange = CodeExchange {
+            code: &arrived.code,
+            iss: arrived.iss.as_deref(),
+            own_redirect: arrived.own_redirect,
+            redirect_uri: &arrived.redirect_uri,
+            verifier: &attempt.verifier,
+            nonce: &attempt.nonce,
+            max_age: attempt.max_age,
+        };
+        match asked.redeem(&exchange).await {
+            Err(error) => Redeemed::Refused(Arc::new(error)),
+            Ok(sign_in) => match self.sessions.begin(provider, sign_in, Some(attempt.nonce.clone())) {
+                Ok(live) => Redeemed::Begun(live),
+                Err(error) => Redeemed::Nobody(error),
+            },
+        }
+    }
+
+    /// The session stands: its cookies, and on to the page that was asked for, with the method of a plain visit (SB-10).
+    fn signed_in(
+        &self,
+        visit: Visit<'_>,
+        attempt: &Attempt,
+        live: &LiveSession,
+    ) -> Result<Response<Body>, GatewayError> {
+        let cookies = self.sessions.set_cookies(live, visit.scan).map_err(GatewayError::SessionTooLarge)?;
+        self.sessions.replace_carried(live, visit.scan);
+        self.record_login_succeeded(visit, live, visit.now.since(attempt.started));
+        let mut response = self.onward(&attempt.return_to);
+        let headers = response.headers_mut();
+        for cookie in cookies {
+            headers.append(SET_COOKIE, cookie);
+        }
+        // Counts how often this browser came back from a sign-in within half a minute: see `Gateway::begin`.
+        headers.append(SET_COOKIE, self.rounds_cookie(rounds(visit).saturating_add(1)));
+        Ok(response)
+    }
+
+    /// The state does not lead to an attempt of this browser.
+    fn lost_attempt(&self, visit: Visit<'_>, error: &AttemptError) -> Result<Response<Body>, GatewayError> {
+        tracing::info!(
+            request_id = visit.meta.id.as_str(),
+            code = error.code(),
+            "a callback without its login attempt"
+        );
+        let code = match error {
+            AttemptError::StateMissing => Code::StateMissing,
+            AttemptError::StateForged => Code::StateUnknown,
+            AttemptError::StateExpired(_) => Code::StateExpired,
+            AttemptError::CookieMissing(lost) if self.redemptions.has_ended(&lost.id) => Code::AttemptUsed,
+            AttemptError::CookieMissing(_) => Code::OtherBrowser,
+            AttemptError::CookieForged(_) => Code::StateUnknown,
+        };
+        let lost = error.lost();
+        let return_to = lost.and_then(|lost| lost.return_to.clone());
+        self.without_attempt(visit, return_to, lost.map(|lost| lost.id.as_str()), code)
+    }
+
+    /// A callback that can not be taken: whoever is signed in is just sent on, and everybody else is told, with a way to begin
+    /// again. Nothing is begun by itself, so there is no loop, and no sign-in that somebody else started (AT-LF-01).
+    fn without_attempt(
+        &self,
+        visit: Visit<'_>,
+        return_to: Option<ReturnTo>,
+        lost: Option<&str>,
+        code: Code,
+    ) -> Result<Response<Body>, GatewayError> {
+        let return_to =
+            return_to.filter(|to| self.return_to(visit.meta, &to.to_url(self.settings.public_url.https)).is_some());
+        let return_to = return_to.unwrap_or_else(|| ReturnTo::root(visit.meta.host.clone()));
+        let signed_in =
+            (0..self.providers.len()).any(|provider| self.sessions.find(visit.scan, provider, visit.now).is_ok());
+        if signed_in {
+            // The browser may hold more attempts than are looked at: this one's cookie goes too (AT-LF-19).
+            return Ok(self.sent_on(&return_to, lost));
+        }
+        self.record_callback_failed(visit, code.reason());
+        Err(GatewayError::sign_in(code, Some(self.login_url(&return_to, None))))
+    }
+
+    fn sent_on(&self, return_to: &ReturnTo, attempt: Option<&str>) -> Response<Body> {
+        let mut response = self.onward(return_to);
+        if let Some(attempt) = attempt {
+            response.headers_mut().append(SET_COOKIE, self.attempts.finish(attempt));
+        }
+        response
+    }
+
+    /// On to a page of ours. A redirect is still part of the visit that the provider began, so that `Strict` cookies would stay
+    /// behind and the sign-in start over; a page that goes on by itself begins a visit of our own.
+    fn onward(&self, return_to: &ReturnTo) -> Response<Body> {
+        let url = return_to.to_url(self.settings.public_url.https);
+        if !self.strict_cookies {
+            return redirect(StatusCode::SEE_OTHER, &url);
+        }
+        let link = url.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+        let page = format!(
+            "<!doctype html><html lang=en><title>Signed in</title><h1>Signed in</h1><a href=\"{link}\">Continue</a>"
+        );
+        let mut response = redirect(StatusCode::OK, "");
+        *response.body_mut() = Body::full(page);
+        let headers = response.headers_mut();
+        headers.remove(LOCATION);
+        if let Ok(refresh) = HeaderValue::try_from(format!("0; url={url}")) {
+            headers.insert(REFRESH, refresh);
+        }
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        headers.insert(
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
+        );
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+
+    /// The marker of sign-ins that ended a moment ago; not sealed, for whoever forges it only stops their own sign-in.
+    pub(super) fn rounds_cookie(&self, rounds: u32) -> HeaderValue {
+        self.attempts.note(self.own_cookies.rounds_name(), &rounds.to_string(), (rounds > 0).then_some(ROUNDS_LIFE))
+    }
+}
+
+const REMEMBERED: u64 = 100_000;
+const ROUNDS_LIFE: Duration = Duration::from_secs(30);

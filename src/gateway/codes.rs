@@ -1,0 +1,341 @@
+//! The codes that people see on our pages: one for each thing that can go wrong, stable for ever, explained offline.
+//!
+//! 1. `VB-1xxx` a sign-in, `VB-2xxx` the provider, `VB-3xxx` the application, `VB-4xxx` the request, `VB-5xxx` the gateway itself.
+//! 2. A code is never given a second meaning; one that is no longer used stays in `codes.md`.
+//! 3. `title` and `message` are for the person in front of the page: they accuse nobody and name no part of the machinery.
+//!    The long text in `codes.md` is for whoever runs the gateway: cause first, then what to do.
+
+use std::fmt;
+
+use http::StatusCode;
+
+macro_rules! codes {
+    ($($name:ident $number:literal $reason:literal $status:ident $title:literal $message:literal;)+) => {
+        /// What went wrong, as a closed list.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub enum Code {
+            $(#[doc = $title] $name,)+
+        }
+
+        impl Code {
+            /// Every code there is, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            fn entry(self) -> &'static Entry {
+                match self {
+                    $(Self::$name => &Entry {
+                        number: $number,
+                        reason: $reason,
+                        status: StatusCode::$status,
+                        title: $title,
+                        message: $message,
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    StateMissing "VB-1001" "state_missing" BAD_REQUEST
+        "This sign-in could not be matched"
+        "The address that brought you here is not complete. This happens when it was typed, shortened or kept as a bookmark. Start again from the page that you want to see.";
+    StateExpired "VB-1002" "state_expired" BAD_REQUEST
+        "This sign-in took too long"
+        "The sign-in page was open for longer than a sign-in may take. Nothing is lost: start again, and it should take only a moment.";
+    StateUnknown "VB-1003" "state_unknown" BAD_REQUEST
+        "This sign-in is not known here"
+        "This sign-in was not started here, or it was started before this site changed its keys. Start again from the page that you want to see.";
+    AttemptUsed "VB-1004" "attempt_used" BAD_REQUEST
+        "This sign-in is already finished"
+        "Each sign-in works once. You probably came back to it with the back button, a reload or a bookmark.";
+    OtherBrowser "VB-1005" "attempt_cookie_missing" BAD_REQUEST
+        "This sign-in began in another browser"
+        "A sign-in has to end in the browser and the window in which it began. Start again here.";
+    CookiesBlocked "VB-1006" "cookies_blocked" BAD_REQUEST
+        "Your browser did not keep our cookie"
+        "Signing in needs one cookie from this site, and it did not come back. Allow cookies for this site, or open it in a tab of its own if it is shown inside another page.";
+    CallbackMalformed "VB-1008" "callback_malformed" BAD_REQUEST
+        "The answer to this sign-in makes no sense"
+        "What came back from the sign-in page is not complete or contradicts itself. Start again from the page that you want to see.";
+    IssuerMismatch "VB-1009" "issuer_mismatch" BAD_REQUEST
+        "This answer came from somewhere else"
+        "The sign-in was answered by another provider than the one that was asked. You have not been signed in. Start again.";
+    IdTokenRefused "VB-1010" "id_token_refused" BAD_GATEWAY
+        "Your sign-in could not be verified"
+        "The sign-in page let you in, but what it told us about you could not be verified. This is a fault in the set-up, not in what you did.";
+    ClockSkew "VB-1011" "clock_skew" BAD_GATEWAY
+        "Two clocks disagree"
+        "The sign-in page's clock and ours are too far apart for a sign-in to be verified. Somebody has to set one of them.";
+    AccessDenied "VB-1012" "access_denied" FORBIDDEN
+        "The sign-in was declined"
+        "You, or the sign-in page, said no. If that was a mistake, start again.";
+    LoginRequired "VB-1013" "login_required" BAD_REQUEST
+        "You need to sign in yourself"
+        "You could not be signed in without being asked. Start again, and follow the sign-in page.";
+    ConsentRequired "VB-1014" "consent_required" BAD_REQUEST
+        "Your consent is needed"
+        "The sign-in page has to ask you whether this site may know who you are. Start again, and answer its question.";
+    InteractionRequired "VB-1015" "interaction_required" BAD_REQUEST
+        "The sign-in page needs something from you"
+        "It could not sign you in without asking you something. Start again, and follow its steps.";
+    ProviderError "VB-1016" "provider_error" BAD_REQUEST
+        "The sign-in page refused"
+        "It did not say yes to this sign-in. If starting again does not help, pass on the lines below.";
+    IdentityMissing "VB-1017" "identity_missing" BAD_GATEWAY
+        "We were not told who you are"
+        "The sign-in worked, but nothing came back that says who you are. This is a fault in the set-up, not in what you did.";
+    SignInNeeded "VB-1020" "sign_in_needed" UNAUTHORIZED
+        "Please sign in"
+        "This page is only for people who are signed in.";
+    SessionEnded "VB-1021" "session_ended" UNAUTHORIZED
+        "Your session has ended"
+        "You were signed in for a long time, or away for a while. Sign in again to go on.";
+    FormNotSubmitted "VB-1022" "form_not_submitted" UNAUTHORIZED
+        "Your form was not submitted"
+        "Your session ended before you sent the form, so nothing was saved or changed. Sign in again, go back to the form, and send it once more.";
+    ProviderUnknown "VB-1024" "provider_unknown" BAD_REQUEST
+        "There is no such way to sign in"
+        "The way to sign in that this address asks for does not exist here. Start again and choose another.";
+
+    ProviderUnreachable "VB-2001" "provider_unreachable" SERVICE_UNAVAILABLE
+        "The sign-in page is not available"
+        "New sign-ins have to wait until it is back. Whoever is signed in already stays signed in.";
+    ProviderSlow "VB-2002" "provider_slow" GATEWAY_TIMEOUT
+        "The sign-in page takes too long"
+        "It did not answer in time, so we stopped waiting. Try again in a moment.";
+    TokenExchangeRefused "VB-2003" "token_exchange_refused" BAD_GATEWAY
+        "The sign-in could not be completed"
+        "You did everything right. The sign-in page refused to complete what it had begun. The people who run this site have been told.";
+    ClientRefused "VB-2004" "client_refused" BAD_GATEWAY
+        "This site is not set up correctly"
+        "The sign-in page does not accept this site's own credentials. Only the people who run this site can put that right; it has been logged for them.";
+    TokenResponseBad "VB-2005" "token_response_bad" BAD_GATEWAY
+        "The sign-in page gave a broken answer"
+        "We could not understand what it sent when your sign-in was to be completed. It has been logged for the people who run this site.";
+    DiscoveryBad "VB-2006" "discovery_bad" BAD_GATEWAY
+        "The sign-in page describes itself wrongly"
+        "What it says about itself does not fit how this site is set up. It has been logged for the people who run this site.";
+    KeysBad "VB-2007" "keys_bad" BAD_GATEWAY
+        "The sign-in page's keys are not available"
+        "Without them, nobody's sign-in can be verified. Try again in a moment.";
+    UserinfoBad "VB-2008" "userinfo_bad" BAD_GATEWAY
+        "We could not find out who you are"
+        "The sign-in worked, but the question who you are was not answered properly. Try again; if it stays like this, pass on the lines below.";
+    IntrospectionBad "VB-2009" "introspection_bad" BAD_GATEWAY
+        "Your sign-in could not be looked up"
+        "The sign-in worked, but its result could not be looked up. Try again; if it stays like this, pass on the lines below.";
+    ProviderBusy "VB-2010" "temporarily_unavailable" SERVICE_UNAVAILABLE
+        "The sign-in page is busy"
+        "It asks for a little patience. Try again in a moment.";
+    ProviderFault "VB-2011" "server_error" BAD_GATEWAY
+        "The sign-in page has a fault"
+        "Something went wrong there, not with you. Try again in a moment.";
+
+    UpstreamConnect "VB-3001" "upstream_connect" BAD_GATEWAY
+        "The application is not reachable"
+        "Your sign-in is fine. The application behind it does not take connections at the moment; it may be restarting.";
+    UpstreamTimeout "VB-3002" "upstream_timeout" GATEWAY_TIMEOUT
+        "The application takes too long"
+        "Your sign-in is fine. The application did not answer in time.";
+    UpstreamBroke "VB-3003" "upstream_broke_off" BAD_GATEWAY
+        "The application broke off"
+        "Your sign-in is fine. The application closed the connection before it had answered.";
+    UpstreamTls "VB-3004" "upstream_tls" BAD_GATEWAY
+        "The application could not be verified"
+        "Your sign-in is fine. No secure connection to the application could be made.";
+    UpstreamBadResponse "VB-3005" "upstream_bad_response" BAD_GATEWAY
+        "The application gave a broken answer"
+        "Your sign-in is fine. What the application answered could not be understood.";
+
+    BadRequest "VB-4001" "bad_request" BAD_REQUEST
+        "This request could not be understood"
+        "What your browser or program sent is not a request that we can take.";
+    BadHost "VB-4002" "bad_host" BAD_REQUEST
+        "This request names no proper host"
+        "The name of the site in the request is missing, doubled or not a name.";
+    BadPath "VB-4003" "bad_path" BAD_REQUEST
+        "This address is written in an unusual way"
+        "It could be read in more than one way, so we do not guess. Check the address, or go to the start page.";
+    BadHeader "VB-4004" "bad_header" BAD_REQUEST
+        "This request has a broken header"
+        "One of the header fields that came with the request can not be taken.";
+    BodyTooLarge "VB-4005" "body_too_large" PAYLOAD_TOO_LARGE
+        "That was too large"
+        "What you sent is larger than this site takes. Nothing was saved. Try it with less, or with a smaller file.";
+    BadForm "VB-4007" "bad_form" BAD_REQUEST
+        "This form could not be read"
+        "What was sent is not the form that we gave out. Go back and send it again.";
+    NotAllowed "VB-4010" "not_allowed" FORBIDDEN
+        "You do not have access"
+        "You are signed in, but this page is not open to you.";
+    NetworkNotAllowed "VB-4013" "network_not_allowed" FORBIDDEN
+        "Not from this network"
+        "This page can only be opened from certain networks. Connect to the right one, for example by VPN, and try again.";
+    RouteClosed "VB-4014" "route_closed" FORBIDDEN
+        "This page is closed"
+        "Nobody may open this page.";
+    UnknownHost "VB-4020" "unknown_host" MISDIRECTED_REQUEST
+        "This site is not served here"
+        "The request reached us under a name for which there is nothing here. Check the address.";
+    NotFound "VB-4021" "not_found" NOT_FOUND
+        "There is nothing here"
+        "This address does not exist. Check it, or go to the start page.";
+    MethodNotAllowed "VB-4022" "method_not_allowed" METHOD_NOT_ALLOWED
+        "That does not work here"
+        "This address can not be used in this way.";
+    WebSocketOrigin "VB-4023" "websocket_origin" FORBIDDEN
+        "Another site tried to connect"
+        "A page from another site wanted to open a connection to this one. That is not allowed.";
+    CrossSiteLogout "VB-4024" "cross_site_logout" FORBIDDEN
+        "Another site tried to sign you out"
+        "Signing out has to begin on this site. You are still signed in.";
+    UpgradeRefused "VB-4025" "upgrade_refused" BAD_REQUEST
+        "This kind of connection is not offered"
+        "The request asked for a kind of connection that is not passed on.";
+
+    SessionTooLarge "VB-5001" "session_too_large" INTERNAL_SERVER_ERROR
+        "Your account says too much about you"
+        "The sign-in worked, but what has to be kept about you (often a long list of groups) does not fit into your browser's cookies. Only the people who run this site can change that.";
+    Internal "VB-5004" "internal" INTERNAL_SERVER_ERROR
+        "Something went wrong on our side"
+        "It was not your doing, and it has been logged. Try again; if it stays like this, pass on the lines below.";
+}
+
+impl Code {
+    /// The number on the page, `VB-1002`.
+    pub fn number(self) -> &'static str {
+        self.entry().number
+    }
+
+    /// The same in words for logs, metrics and scripts, `state_expired`.
+    pub fn reason(self) -> &'static str {
+        self.entry().reason
+    }
+
+    /// The status that goes with it.
+    pub fn status(self) -> StatusCode {
+        self.entry().status
+    }
+
+    /// The heading of the page.
+    pub fn title(self) -> &'static str {
+        self.entry().title
+    }
+
+    /// What the person is told.
+    pub fn message(self) -> &'static str {
+        self.entry().message
+    }
+
+    /// Whether the person need not do anything but try again later.
+    pub fn is_passing(self) -> bool {
+        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+            || matches!(self, Self::UpstreamConnect | Self::UpstreamBroke | Self::ProviderFault | Self::KeysBad)
+    }
+
+    /// The code for the `error` of an authorization response (RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6).
+    pub fn of_provider_error(error: &str) -> Self {
+        match error {
+            "access_denied" => Self::AccessDenied,
+            "login_required" => Self::LoginRequired,
+            "consent_required" => Self::ConsentRequired,
+            "interaction_required" | "account_selection_required" => Self::InteractionRequired,
+            "temporarily_unavailable" => Self::ProviderBusy,
+            "server_error" => Self::ProviderFault,
+            _ => Self::ProviderError,
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.number())
+    }
+}
+
+/// The long text of a code for `vestibule explain CODE`: what caused it, and what whoever runs the gateway does about it.
+/// Takes `VB-1002`, `vb-1002`, `VB1002`, and the reason `state_expired`.
+pub fn explain(code: &str) -> Option<&'static str> {
+    let wanted = code.trim().to_ascii_lowercase();
+    let digits = wanted.strip_prefix("vb").map(|rest| rest.trim_start_matches('-'));
+    let found = Code::ALL.iter().find(|code| {
+        code.reason() == wanted || digits.is_some_and(|digits| code.number().strip_prefix("VB-") == Some(digits))
+    })?;
+    section(found.number())
+}
+
+/// The part of `codes.md` below `## NUMBER`, with that line, up to the next such heading.
+fn section(number: &str) -> Option<&'static str> {
+    LONG_TEXTS.split("\n## ").skip(1).find(|part| part.split_whitespace().next() == Some(number)).map(str::trim_end)
+}
+
+struct Entry {
+    number: &'static str,
+    reason: &'static str,
+    status: StatusCode,
+    title: &'static str,
+    message: &'static str,
+}
+
+const LONG_TEXTS: &str = include_str!("codes.md");
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_is_numbered_once_and_in_order() {
+        let numbers: Vec<_> = Code::ALL.iter().map(|code| code.number()).collect();
+        assert!(numbers.is_sorted(), "{numbers:?}");
+        assert_eq!(numbers.iter().collect::<HashSet<_>>().len(), numbers.len());
+        assert_eq!(Code::ALL.iter().map(|code| code.reason()).collect::<HashSet<_>>().len(), numbers.len());
+        assert!(numbers.iter().all(|n| n.len() == 7 && n.starts_with("VB-")));
+    }
+
+    #[test]
+    fn every_code_has_a_long_text_of_its_own() {
+        for code in Code::ALL {
+            let text = explain(code.number()).unwrap_or_default();
+            assert!(text.starts_with(&format!("{} {}\n", code.number(), code.reason())), "{code}: {text:?}");
+            assert!(text.contains("\nCause: ") && text.contains("\nWhat to do: "), "{code} lacks cause or remedy");
+            assert!(!text.contains("\n## "), "{code} runs into the next");
+        }
+        assert_eq!(LONG_TEXTS.matches("\n## VB-").count(), Code::ALL.len());
+    }
+
+    #[test]
+    fn a_code_is_found_however_it_is_written() {
+        let long = explain("VB-1002").unwrap();
+        for spelling in ["vb-1002", "VB1002", " VB-1002\n", "state_expired"] {
+            assert_eq!(explain(spelling), Some(long), "{spelling}");
+        }
+        for unknown in ["", "VB-", "VB-9999", "1002", "## VB-1002", "VB-100"] {
+            assert_eq!(explain(unknown), None, "{unknown}");
+        }
+    }
+
+    // OA-07
+    #[test]
+    fn errors_of_the_provider_have_distinct_outcomes() {
+        let status = |error| Code::of_provider_error(error).status().as_u16();
+        assert_eq!(status("access_denied"), 403);
+        assert_eq!(status("temporarily_unavailable"), 503);
+        assert_eq!(status("server_error"), 502);
+        assert_eq!(status("login_required"), 400);
+        assert_eq!(status("<script>"), 400);
+    }
+
+    // pages.md section 8.1, moment 5: the person is never accused.
+    #[test]
+    fn nobody_is_accused() {
+        for code in Code::ALL {
+            let said = format!("{} {}", code.title(), code.message()).to_lowercase();
+            for word in ["attack", "csrf", "forged", "malicious", "illegal", "invalid", "hacker"] {
+                assert!(!said.contains(word), "{code} says {word}");
+            }
+        }
+    }
+}

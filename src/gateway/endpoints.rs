@@ -1,0 +1,113 @@
+//! Our own endpoints: which one a path means, and the small inputs that they take.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Response};
+use http_body_util::LengthLimitError;
+use hyper::body::Incoming;
+
+use crate::body::Body;
+use crate::gateway::error::GatewayError;
+use crate::gateway::record::Notes;
+use crate::gateway::{Gateway, Visit};
+use crate::request::RequestMeta;
+use crate::server::request_body;
+use crate::server::settings::Limits;
+
+impl Gateway {
+    /// Answers one of our own paths; `endpoint` is what stands behind the prefix.
+    pub(super) async fn endpoint(
+        self: &Arc<Self>,
+        endpoint: &str,
+        visit: Visit<'_>,
+        body: Incoming,
+        notes: &mut Notes<'_>,
+    ) -> Result<Response<Body>, GatewayError> {
+        match endpoint.split_once('/').unwrap_or((endpoint, "")) {
+            ("login", "") => self.login(visit).await,
+            ("callback", "") => self.callback(visit, None, notes).await,
+            ("callback", provider) if self.provider_named(provider).is_some() => {
+                self.callback(visit, Some(provider), notes).await
+            }
+            ("logout", "") => self.logout(visit, self.own_body(body)).await,
+            ("signed-out", "") => self.signed_out(visit),
+            ("session", "") => self.session_page(visit),
+            _ => Err(GatewayError::NotFound),
+        }
+    }
+
+    /// The body of a request to ourselves: one that stops coming is not waited for (AT-SM-22).
+    fn own_body(&self, body: Incoming) -> Body {
+        request_body(body, &Limits { idle_time: self.settings.body_idle, ..Limits::default() })
+    }
+
+    /// One of our own paths, as it stands in a URL on the same host.
+    pub(super) fn own_path(&self, endpoint: &str) -> String {
+        format!("{}/{endpoint}", self.settings.prefix)
+    }
+}
+
+/// The query of one of our endpoints. Values are form-decoded; a value too long to be meant is as good as none.
+#[derive(Debug)]
+pub(super) struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Query<'a> {
+    pub(super) fn of(meta: &'a RequestMeta) -> Self {
+        let query = meta.query().unwrap_or_default();
+        Self(url::form_urlencoded::parse(query.as_bytes()).take(MOST_PARAMETERS).collect())
+    }
+
+    /// The first value of a parameter.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| &**value)
+            .filter(|value| value.len() <= LONGEST_VALUE)
+    }
+
+    /// Whether a parameter that may stand once stands twice (RFC 6749 section 3.1, OA-05), is too long to be looked at, or could
+    /// stand where nobody looked: an `error` must not be hidden from us by bulk (AT-LF-13).
+    pub(super) fn is_doubtful(&self, name: &str) -> bool {
+        let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
+        let too_long = values.next().is_some_and(|value| value.len() > LONGEST_VALUE);
+        too_long || values.next().is_some() || self.0.len() == MOST_PARAMETERS
+    }
+}
+
+/// A form posted to one of our endpoints.
+#[derive(Debug, Default)]
+pub(super) struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Reads a small form; a POST without a body is an empty form.
+    pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Self, GatewayError> {
+        let bytes = body.collect_capped(LARGEST_FORM).await.map_err(|error| {
+            if error.is::<LengthLimitError>() { GatewayError::BodyTooLarge } else { GatewayError::BadForm }
+        })?;
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        let is_form = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+            value
+                .split(';')
+                .next()
+                .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+        });
+        if !is_form {
+            return Err(GatewayError::BadForm);
+        }
+        Ok(Self(url::form_urlencoded::parse(&bytes).into_owned().take(MOST_PARAMETERS).collect()))
+    }
+
+    /// The first value of a field.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+const MOST_PARAMETERS: usize = 100;
+const LONGEST_VALUE: usize = 8 * 1024;
+const LARGEST_FORM: usize = 16 * 1024;

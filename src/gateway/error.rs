@@ -1,0 +1,359 @@
+//! The one place where an error becomes a response. Variants are named for who is to blame, and the match is exhaustive: a new
+//! error does not compile until somebody says what people are told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ALLOW, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::body::Body;
+use crate::gateway::codes::Code;
+use crate::gateway::decide::Denial;
+use crate::gateway::notice::{Action, Notice, Person};
+use crate::gateway::pages::{Denied, Page, PageContext};
+use crate::gateway::{Gateway, Visit};
+use crate::identity::IdentityError;
+use crate::provider::{Endpoint, IdTokenError, ProviderError};
+use crate::proxy::error::UpstreamError;
+use crate::proxy::headers::HeaderRefusal;
+use crate::request::kind::Wants;
+use crate::request::{BadRequest, RequestMeta};
+use crate::session::jar::TooLarge;
+use crate::session::live::LiveSession;
+
+/// Why a request got an answer of ours.
+#[derive(Debug)]
+pub enum GatewayError {
+    /// The client: a path that the application could read in another way.
+    AmbiguousPath,
+    /// The client: a host that no route names.
+    UnknownHost,
+    /// The client: nothing stands at the path.
+    NotFound,
+    /// The client: not with this method.
+    MethodNotAllowed {
+        /// With these.
+        allow: String,
+    },
+    /// The client: one of our own endpoints, with another method than these.
+    EndpointMethod(&'static str),
+    /// The client: a body over the limit.
+    BodyTooLarge,
+    /// The client: a form of ours that can not be read.
+    BadForm,
+    /// The client: a handshake begun by another site.
+    WebSocketOrigin,
+    /// The client: a sign-out begun by another site.
+    CrossSiteLogout,
+    /// The person: has to sign in, and this request can not be sent there.
+    SignInNeeded {
+        /// Where to sign in.
+        login_url: String,
+        /// `access = "api"`: with `WWW-Authenticate` (RFC 6750 section 3).
+        api: bool,
+        /// The session that came was over.
+        ended: bool,
+    },
+    /// The person: a form was sent without a session; it is not sent again for them.
+    FormNotSubmitted {
+        /// Where to sign in.
+        login_url: String,
+    },
+    /// The person: signed in, and not allowed.
+    Denied {
+        /// Why.
+        denial: Denial,
+        /// Who, if a session was looked at.
+        live: Option<Arc<LiveSession>>,
+    },
+    /// The sign-in: this went wrong with it; where to begin again, and what to add.
+    SignIn {
+        /// What went wrong.
+        code: Code,
+        /// Where to begin again.
+        again: Option<String>,
+        /// `error` and `error_description` of the provider's answer.
+        provider_said: Option<(String, Option<String>)>,
+    },
+    /// The provider.
+    Provider {
+        /// Its name, where it is sure which one.
+        name: Option<Arc<str>>,
+        /// What it did.
+        error: Arc<ProviderError>,
+        /// Where to begin again.
+        again: Option<String>,
+    },
+    /// The provider: its claims name nobody.
+    NoIdentity(IdentityError),
+    /// The session does not fit into cookies.
+    SessionTooLarge(TooLarge),
+    /// The client: headers with which a request is not forwarded.
+    Header(HeaderRefusal),
+    /// The application.
+    Upstream(UpstreamError),
+    /// We.
+    Internal(&'static str),
+}
+
+impl GatewayError {
+    /// A request that goes no further, with whoever sent it.
+    pub(super) fn denied(denial: Denial, live: Option<&Arc<LiveSession>>) -> Self {
+        Self::Denied { denial, live: live.cloned() }
+    }
+
+    /// A sign-in that can be begun again at `again`.
+    pub(super) fn sign_in(code: Code, again: Option<String>) -> Self {
+        Self::SignIn { code, again, provider_said: None }
+    }
+
+    /// What the page says.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::AmbiguousPath => Code::BadPath,
+            Self::UnknownHost => Code::UnknownHost,
+            Self::NotFound => Code::NotFound,
+            Self::MethodNotAllowed { .. } | Self::EndpointMethod(_) => Code::MethodNotAllowed,
+            Self::BodyTooLarge => Code::BodyTooLarge,
+            Self::BadForm => Code::BadForm,
+            Self::WebSocketOrigin => Code::WebSocketOrigin,
+            Self::CrossSiteLogout => Code::CrossSiteLogout,
+            Self::SignInNeeded { ended: false, .. } => Code::SignInNeeded,
+            Self::SignInNeeded { ended: true, .. } => Code::SessionEnded,
+            Self::FormNotSubmitted { .. } => Code::FormNotSubmitted,
+            Self::Denied { denial: Denial::Closed, .. } => Code::RouteClosed,
+            Self::Denied { denial: Denial::Policy(reason), .. } if reason.code() == NETWORK => Code::NetworkNotAllowed,
+            Self::Denied { .. } => Code::NotAllowed,
+            Self::SignIn { code, .. } => *code,
+            Self::Provider { error, .. } => provider_code(error),
+            Self::NoIdentity(_) => Code::IdentityMissing,
+            Self::SessionTooLarge(_) => Code::SessionTooLarge,
+            Self::Header(_) => Code::BadHeader,
+            Self::Upstream(error) => upstream_code(error),
+            Self::Internal(_) => Code::Internal,
+        }
+    }
+
+    /// The stable reason for logs: finer than the page's code where there is more to say.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Denied { denial: Denial::Policy(reason), .. } => reason.code(),
+            Self::Provider { error, .. } => error.code(),
+            Self::NoIdentity(error) => error.code(),
+            Self::Header(refusal) => refusal.code(),
+            Self::Upstream(error) => error.code(),
+            Self::Internal(reason) => reason,
+            _ => self.code().reason(),
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Header(refusal) => refusal.status(),
+            Self::Upstream(error) => error.status(),
+            _ => self.code().status(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Provider { error, .. } => Some(error.retry_after().unwrap_or(RETRY_AFTER)),
+            Self::SignIn { .. } => Some(RETRY_AFTER),
+            _ => None,
+        }
+        .filter(|_| self.status() == StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    /// The headers that the status asks for.
+    fn headers(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::EndpointMethod(methods) => Some((ALLOW, HeaderValue::from_static(methods))),
+            Self::MethodNotAllowed { allow } => Some((ALLOW, HeaderValue::from_str(allow).ok()?)),
+            // Without `error`: no token was sent (RFC 6750 section 3.1, BE-02).
+            Self::SignInNeeded { api: true, .. } => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            _ => None,
+        }
+    }
+}
+
+impl Gateway {
+    /// Renders an error for whoever asked: page, problem document or a line of text.
+    pub(super) fn answer_error(&self, meta: &RequestMeta, error: GatewayError) -> Response<Body> {
+        log(meta, &error);
+        let login_url = match &error {
+            GatewayError::SignInNeeded { login_url, .. } | GatewayError::FormNotSubmitted { login_url } => {
+                // Whole, because who reads it may not know any more what it asked.
+                Some(format!("{}{login_url}", self.own_origin(meta)))
+            }
+            _ => None,
+        };
+        let headers = error.headers();
+        let page = self.page_of(meta, error);
+        let mut response = self.render(meta, &page, login_url.as_deref());
+        if let Some((name, value)) = headers {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+
+    /// Renders one of our pages, in the form that the client can read.
+    pub(super) fn render(&self, meta: &RequestMeta, page: &Page, login_url: Option<&str>) -> Response<Body> {
+        self.render_as(meta, page, login_url, meta.kind.wants())
+    }
+
+    /// The same in a given form.
+    pub(super) fn render_as(
+        &self,
+        meta: &RequestMeta,
+        page: &Page,
+        login_url: Option<&str>,
+        wants: Wants,
+    ) -> Response<Body> {
+        // A host that is not ours is whatever somebody wrote there: it is not repeated (AT-PM-17).
+        let host = if self.serves(meta.host.name()) { meta.host.authority() } else { "" };
+        let context = PageContext { request_id: meta.id.as_str(), host, now: self.clock.now(), wants, login_url };
+        self.pages.render(page, &context)
+    }
+
+    fn page_of(&self, meta: &RequestMeta, error: GatewayError) -> Page {
+        let mut notice = Notice::new(error.code()).status(error.status());
+        notice.retry_after = error.retry_after();
+        Page::Problem(match error {
+            GatewayError::SignInNeeded { login_url, .. } => notice.action(Action::link("Sign in", login_url)),
+            GatewayError::FormNotSubmitted { login_url } => return Page::FormNotSubmitted { sign_in_href: login_url },
+            GatewayError::Denied { denial, live: None } => notice.detail(denial_text(&denial)),
+            GatewayError::Denied { denial, live: Some(live) } => {
+                let mut switch_account = self.logout_form(Some(&live));
+                switch_account.fields.push(("switch".to_owned(), "1".to_owned()));
+                switch_account.fields.push(("rd".to_owned(), self.address_of(meta)));
+                return Page::Denied(Denied {
+                    code: notice.code,
+                    person: Some(Person::of(&live.identity)),
+                    reason: denial_text(&denial),
+                    switch_account,
+                });
+            }
+            GatewayError::SignIn { again, provider_said: Some((error, description)), .. } => {
+                let mut said = Notice::provider_error(&error, description.as_deref());
+                said.retry_after = notice.retry_after;
+                match again {
+                    Some(again) => said.start_again(again),
+                    None => said,
+                }
+            }
+            GatewayError::SignIn { again: Some(again), .. } => notice.start_again(again),
+            GatewayError::Provider { again, error, .. } => {
+                let notice = notice.detail(error.code());
+                match again {
+                    Some(again) => notice.action(Action::link("Try again", again)),
+                    None => notice,
+                }
+            }
+            GatewayError::NoIdentity(error) => notice.detail(error.code()),
+            GatewayError::SessionTooLarge(error) => {
+                notice.detail(format!("{} bytes, and {} fit", error.bytes, error.limit))
+            }
+            _ => notice,
+        })
+    }
+}
+
+impl Visit<'_> {
+    /// The host as it stands in URLs.
+    pub(super) fn authority(&self) -> &str {
+        self.meta.host.authority()
+    }
+}
+
+fn denial_text(denial: &Denial) -> String {
+    match denial {
+        Denial::Closed => "Nobody may open this page.".to_owned(),
+        Denial::Policy(reason) => sentence(&reason.to_string()),
+    }
+}
+
+/// A reason as it stands on a page.
+fn sentence(reason: &str) -> String {
+    let mut letters = reason.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).chain(Some('.')).collect()
+}
+
+pub(super) fn bad_request_code(error: &BadRequest) -> Code {
+    match error.code() {
+        code if code.starts_with("host") => Code::BadHost,
+        code if code.starts_with("path") || code.starts_with("target") => Code::BadPath,
+        "method_refused" => Code::MethodNotAllowed,
+        _ => Code::BadRequest,
+    }
+}
+
+fn provider_code(error: &ProviderError) -> Code {
+    match error {
+        ProviderError::Waiting { last, .. } => provider_code(last),
+        error if error.is_timeout() => Code::ProviderSlow,
+        error if error.is_outage() => Code::ProviderUnreachable,
+        ProviderError::InvalidGrant | ProviderError::ErrorResponse { .. } => Code::TokenExchangeRefused,
+        ProviderError::InvalidClient | ProviderError::AssertionRefused | ProviderError::AssertionFailed => {
+            Code::ClientRefused
+        }
+        ProviderError::IdToken(IdTokenError::IssuedInFuture | IdTokenError::NotYetValid | IdTokenError::Expired) => {
+            Code::ClockSkew
+        }
+        ProviderError::IdToken(_) | ProviderError::SubjectChanged => Code::IdTokenRefused,
+        ProviderError::IssuerMismatch | ProviderError::IssuerMissing => Code::IssuerMismatch,
+        ProviderError::Lost => Code::Internal,
+        ProviderError::Discovery(_) | ProviderError::NoEndpoint(_) | ProviderError::RedirectUri => Code::DiscoveryBad,
+        ProviderError::NoKeys => Code::KeysBad,
+        ProviderError::Inactive(_) => Code::IntrospectionBad,
+        ProviderError::BadAnswer { endpoint, .. } => match endpoint {
+            Endpoint::Userinfo => Code::UserinfoBad,
+            Endpoint::Introspection => Code::IntrospectionBad,
+            Endpoint::KeySet => Code::KeysBad,
+            Endpoint::Discovery => Code::DiscoveryBad,
+            _ => Code::TokenResponseBad,
+        },
+        ProviderError::Unreachable { .. } | ProviderError::ServerError { .. } => Code::ProviderUnreachable,
+    }
+}
+
+fn upstream_code(error: &UpstreamError) -> Code {
+    match error {
+        UpstreamError::Connect { .. } => Code::UpstreamConnect,
+        UpstreamError::ConnectTimeout { .. } | UpstreamError::FirstByteTimeout { .. } => Code::UpstreamTimeout,
+        UpstreamError::Tls { .. } => Code::UpstreamTls,
+        UpstreamError::Closed { .. } => Code::UpstreamBroke,
+        UpstreamError::BadResponse { .. } => Code::UpstreamBadResponse,
+        UpstreamError::UpgradeImpossible { .. } => Code::UpgradeRefused,
+        UpstreamError::RequestBody { .. } | UpstreamError::RequestBodyTimeout { .. } => Code::BadRequest,
+        UpstreamError::RequestTooLarge => Code::BodyTooLarge,
+    }
+}
+
+fn log(meta: &RequestMeta, error: &GatewayError) {
+    let (id, code, reason) = (meta.id.as_str(), error.code().number(), error.reason());
+    match error {
+        GatewayError::Provider { name, error: cause, .. } => {
+            let provider = name.as_deref();
+            tracing::error!(request_id = id, code, reason, provider, error = %cause, "a provider failed a sign-in");
+        }
+        GatewayError::Upstream(cause) => {
+            tracing::warn!(request_id = id, code, reason, error = %cause, "an application failed");
+        }
+        GatewayError::SessionTooLarge(cause) => tracing::error!(
+            request_id = id,
+            code,
+            reason,
+            bytes = cause.bytes,
+            limit = cause.limit,
+            "a session does not fit into cookies: keep fewer tokens ([session] keep), or ask the provider for fewer claims"
+        ),
+        GatewayError::Internal(_) => tracing::error!(request_id = id, code, reason, "a fault of ours"),
+        _ => tracing::debug!(request_id = id, code, reason, "refused"),
+    }
+}
+
+/// The policy's reason for an address outside `allow.networks`.
+const NETWORK: &str = "network_not_allowed";
+const RETRY_AFTER: Duration = Duration::from_secs(5);

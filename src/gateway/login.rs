@@ -1,0 +1,295 @@
+//! How a sign-in begins: a challenge on the way to a page, or the `login` endpoint.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CACHE_CONTROL, LOCATION, REFERER, REFERRER_POLICY, SET_COOKIE};
+use http::{HeaderValue, Method, Response, StatusCode};
+
+use crate::body::Body;
+use crate::gateway::codes::Code;
+use crate::gateway::decide::Challenge;
+use crate::gateway::endpoints::Query;
+use crate::gateway::error::GatewayError;
+use crate::gateway::forward::RuleSession;
+use crate::gateway::pages::{Choice, Chooser, Page};
+use crate::gateway::routes::Rule;
+use crate::gateway::{Gateway, Visit};
+use crate::policy::settings::Access;
+use crate::provider::AuthorizationRequest;
+use crate::request::RequestMeta;
+use crate::request::kind::RequestKind;
+use crate::request::return_to::ReturnTo;
+use crate::session::sessions::NoSession;
+
+/// What a sign-in is begun with.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    /// At which provider, by its place in the configuration.
+    pub provider: usize,
+    /// Where to go afterwards.
+    pub return_to: ReturnTo,
+    /// How old the sign-in at the provider may be.
+    pub max_age: Option<Duration>,
+    /// `prompt` in place of the configured one: to choose another account, or to be asked at all.
+    pub prompt: Option<&'static str>,
+    /// How many attempts went before it without anybody having been asked.
+    pub round: u8,
+}
+
+impl Gateway {
+    /// Somebody has to sign in. Only a navigation is sent there; nothing else starts a sign-in or gets a cookie (CK-25).
+    pub(super) async fn challenge(
+        self: &Arc<Self>,
+        rule: &Rule,
+        visit: Visit<'_>,
+        challenge: Challenge,
+        session: RuleSession,
+    ) -> Result<Response<Body>, GatewayError> {
+        if let RuleSession::Missing(NoSession::Outage(error)) = session {
+            return Err(GatewayError::Provider { name: None, error, again: Some(self.address_of(visit.meta)) });
+        }
+        let ended = matches!(session, RuleSession::Missing(NoSession::Over(_)));
+        let api = rule.access == Access::Api;
+        match visit.meta.kind {
+            RequestKind::Navigation if !api && !self.signs_in_at(visit.meta) => {
+                return Ok(self.to_public_url(visit.meta));
+            }
+            RequestKind::Navigation if !api => {}
+            RequestKind::FormNavigation if !api => {
+                let login_url = self.login_url(&self.form_page(visit), self.provider_names(rule).as_deref());
+                return Err(GatewayError::FormNotSubmitted { login_url });
+            }
+            _ => {
+                let login_url = self.login_url(&ReturnTo::here(visit.meta), self.provider_names(rule).as_deref());
+                return Err(GatewayError::SignInNeeded { login_url, api, ended });
+            }
+        }
+        let return_to = ReturnTo::here(visit.meta);
+        let provider = match (rule.providers.as_slice(), challenge, session.current()) {
+            ([only], ..) => *only,
+            // They chose already, and the choice would lose the age that is asked for.
+            (_, Challenge::TooOld(_), Some(live)) => live.provider,
+            _ => {
+                let login_url = self.login_url(&return_to, self.provider_names(rule).as_deref());
+                return Ok(redirect(StatusCode::FOUND, &login_url));
+            }
+        };
+        // Also for the first sign-in: one that the provider grants without asking anybody would be as old as it likes.
+        let beginning = Beginning { provider, return_to, max_age: rule.max_age, prompt: None, round: 0 };
+        self.begin(visit, beginning, StatusCode::FOUND).await
+    }
+
+    /// `login`: starts a sign-in, or asks at which provider. `rd`: where to go afterwards; `provider`: where to sign in;
+    /// `iss` and `target_link_uri`: a sign-in that a provider began (OpenID Connect Core section 4, UI-13). Everything else in
+    /// the query is ignored, so that nobody can slip parameters into the authorization request (AT-LF-22).
+    pub(super) async fn login(self: &Arc<Self>, visit: Visit<'_>) -> Result<Response<Body>, GatewayError> {
+        if visit.meta.method != Method::GET && visit.meta.method != Method::HEAD {
+            return Err(GatewayError::EndpointMethod("GET, HEAD"));
+        }
+        if visit.meta.kind == RequestKind::Navigation && !self.signs_in_at(visit.meta) {
+            return Ok(self.to_public_url(visit.meta));
+        }
+        let query = Query::of(visit.meta);
+        let target = query.get("rd").or_else(|| query.get("target_link_uri"));
+        let return_to = target
+            .and_then(|target| self.return_to(visit.meta, target))
+            .unwrap_or_else(|| ReturnTo::root(visit.meta.host.clone()));
+        if visit.meta.kind != RequestKind::Navigation {
+            let login_url = self.login_url(&return_to, None);
+            return Err(GatewayError::SignInNeeded { login_url, api: false, ended: false });
+        }
+        let provider = match (query.get("provider"), query.get("iss")) {
+            (Some(name), _) => self.provider_named(name),
+            (None, Some(issuer)) => self.providers.iter().position(|provider| &**provider.issuer() == issuer),
+            (None, None) if self.providers.len() == 1 => Some(0),
+            (None, None) => return Ok(self.chooser(visit.meta, &return_to, query.get("of"))),
+        };
+        let Some(provider) = provider else {
+            return Err(GatewayError::sign_in(Code::ProviderUnknown, Some(self.login_url(&return_to, None))));
+        };
+        let beginning = Beginning { provider, return_to, max_age: None, prompt: None, round: 0 };
+        self.begin(visit, beginning, StatusCode::FOUND).await
+    }
+
+    /// Begins one attempt: its cookie, and the redirect to the provider.
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        visit: Visit<'_>,
+        beginning: Beginning,
+        status: StatusCode,
+    ) -> Result<Response<Body>, GatewayError> {
+        let Some(provider) = self.providers.get(beginning.provider).map(Arc::clone) else {
+            return Err(GatewayError::Internal("provider_index"));
+        };
+        let again = self.login_url(&beginning.return_to, Some(provider.name()));
+        if rounds(visit) >= MOST_ROUNDS {
+            // The session cookie of the last sign-ins never came back: another round would be the same (AT-LF-20).
+            self.record_login_failed(visit, provider.name(), Code::CookiesBlocked.reason());
+            return Err(GatewayError::sign_in(Code::CookiesBlocked, Some(again)));
+        }
+        let mut started =
+            self.attempts.start(Arc::clone(provider.name()), beginning.return_to, beginning.round, visit.now);
+        started.max_age = beginning.max_age;
+        let state = started.state.clone();
+        let redirect_uri = self.redirect_uri(visit.meta, beginning.provider);
+        let (max_age, prompt) = (beginning.max_age, beginning.prompt);
+        let (nonce, verifier) = (started.nonce.clone(), started.verifier.clone());
+        let asked = Arc::clone(&provider);
+        let url = self.control.run(async move {
+            let extra = prompt.map(|prompt| ("prompt", prompt));
+            let request = AuthorizationRequest {
+                redirect_uri: &redirect_uri,
+                state: state.expose(),
+                nonce: &nonce,
+                verifier: &verifier,
+                max_age,
+                extra: extra.as_slice(),
+            };
+            asked.authorization_url(&request).await
+        });
+        let url = match url.await {
+            Ok(Ok(url)) => url,
+            Ok(Err(error)) => {
+                let name = Some(Arc::clone(provider.name()));
+                return Err(GatewayError::Provider { name, error: Arc::new(error), again: Some(again) });
+            }
+            Err(_) => return Err(GatewayError::Internal("control_lost")),
+        };
+        self.record_login_started(visit, provider.name());
+        let mut response = redirect(status, &url);
+        for cookie in self.attempts.begin(&started, visit.scan, visit.now) {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
+        Ok(response)
+    }
+
+    fn chooser(&self, meta: &RequestMeta, return_to: &ReturnTo, of: Option<&str>) -> Response<Body> {
+        let wanted: Option<Vec<&str>> = of.map(|names| names.split(',').collect());
+        let choices = self
+            .providers
+            .iter()
+            .filter(|provider| wanted.as_ref().is_none_or(|names| names.contains(&&**provider.name())));
+        let providers = choices
+            .map(|provider| Choice {
+                title: provider.title().to_owned(),
+                href: format!("{}&provider={}", self.login_url(return_to, None), provider.name()),
+            })
+            .collect();
+        self.render(meta, &Page::Chooser(Chooser { providers, in_place: false }), None)
+    }
+
+    /// The `login` endpoint with a target, as a path on the same host. A single name in `of` is a provider to go to at once.
+    pub(super) fn login_url(&self, return_to: &ReturnTo, of: Option<&str>) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("rd", &return_to.to_url(self.settings.public_url.https));
+        match of {
+            Some(names) if names.contains(',') => query.append_pair("of", names),
+            Some(name) => query.append_pair("provider", name),
+            None => &mut query,
+        };
+        format!("{}?{}", self.own_path("login"), query.finish())
+    }
+
+    /// A target that somebody asked for, if it lies on a host of ours within the cookie's reach (SB-01, AT-OR-01 to 11).
+    pub(super) fn return_to(&self, meta: &RequestMeta, target: &str) -> Option<ReturnTo> {
+        ReturnTo::parse(target, &meta.host, self.settings.public_url.https, &|host| {
+            host == meta.host.name() || (self.within_reach(host) && self.serves(host))
+        })
+    }
+
+    /// The redirect URI of a sign-in. With several providers each has one of its own, so that an answer can not be taken for
+    /// another's (IS-03, RFC 9700 section 4.4.2).
+    pub(super) fn redirect_uri(&self, meta: &RequestMeta, provider: usize) -> String {
+        let base = format!("{}{}", self.origin(meta), self.own_path("callback"));
+        match self.providers.get(provider) {
+            Some(named) if self.providers.len() > 1 => format!("{base}/{}", named.name()),
+            _ => base,
+        }
+    }
+
+    /// Whether people sign in at the host of a request: it is the public URL's, or a route names it, or the cookie's domain covers
+    /// it. A route for any host lets any name in that somebody writes; no sign-in is begun there (FW-07, AT-OR-10).
+    fn signs_in_at(&self, meta: &RequestMeta) -> bool {
+        let host = meta.host.name();
+        meta.host.authority() == self.settings.public_url.authority
+            || self.routes.names(host)
+            || self.within_reach(host)
+    }
+
+    /// The same page under the name that the operator gave us.
+    fn to_public_url(&self, meta: &RequestMeta) -> Response<Body> {
+        let public = &self.settings.public_url;
+        let scheme = if public.https { "https" } else { "http" };
+        redirect(StatusCode::FOUND, &format!("{scheme}://{}{}", public.authority, meta.path.path_and_query()))
+    }
+
+    /// The origin that a sign-in comes back to: the request's own host, or the public URL when cookies reach the whole domain.
+    /// The scheme is configured, not taken from the request (FW-07).
+    pub(super) fn origin(&self, meta: &RequestMeta) -> String {
+        if self.cookie_domain.is_none() {
+            return self.own_origin(meta);
+        }
+        let public = &self.settings.public_url;
+        format!("{}://{}", if public.https { "https" } else { "http" }, public.authority)
+    }
+
+    /// The origin that was asked, as browsers write it.
+    pub(super) fn own_origin(&self, meta: &RequestMeta) -> String {
+        let scheme = if self.settings.public_url.https { "https" } else { "http" };
+        format!("{scheme}://{}", meta.host.authority())
+    }
+
+    /// Whether a cookie of ours reaches this host besides the one that it was set by.
+    fn within_reach(&self, host: &str) -> bool {
+        let is_below = |domain: &String| {
+            host.strip_suffix(domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        self.cookie_domain.as_ref().is_some_and(is_below)
+    }
+
+    /// The address that was asked for, to be asked for again.
+    pub(super) fn address_of(&self, meta: &RequestMeta) -> String {
+        ReturnTo::here(meta).to_url(self.settings.public_url.https)
+    }
+
+    pub(super) fn provider_named(&self, name: &str) -> Option<usize> {
+        self.providers.iter().position(|provider| &**provider.name() == name)
+    }
+
+    /// The providers that a rule takes, where there is a choice among several.
+    fn provider_names(&self, rule: &Rule) -> Option<String> {
+        if self.providers.len() == 1 {
+            return None;
+        }
+        let names: Vec<&str> =
+            rule.providers.iter().filter_map(|at| self.providers.get(*at)).map(|p| &**p.name()).collect();
+        Some(names.join(","))
+    }
+
+    /// Where the form stood that was sent without a session: the page that sent it, if that is ours.
+    fn form_page(&self, visit: Visit<'_>) -> ReturnTo {
+        let referer = visit.headers.get(REFERER).and_then(|value| value.to_str().ok());
+        referer.and_then(|referer| self.return_to(visit.meta, referer)).unwrap_or_else(|| ReturnTo::here(visit.meta))
+    }
+}
+
+/// A redirect that nothing keeps and that tells the next site nothing of this one (CH-01, SB-09).
+pub(super) fn redirect(status: StatusCode, to: &str) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if let Ok(location) = HeaderValue::from_str(to) {
+        headers.insert(LOCATION, location);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// How many sign-ins ended in this browser a moment ago without a session coming back.
+pub(super) fn rounds(visit: Visit<'_>) -> u32 {
+    visit.scan.rounds.as_ref().and_then(|rounds| rounds.as_str().parse().ok()).unwrap_or(0)
+}
+
+pub(super) const MOST_ROUNDS: u32 = 3;

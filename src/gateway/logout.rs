@@ -1,0 +1,205 @@
+//! `logout`: signs out here, at once and for every copy of the cookie, then at the provider where it can.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, ORIGIN, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+
+use crate::body::Body;
+use crate::gateway::endpoints::{Form, Query};
+use crate::gateway::error::GatewayError;
+use crate::gateway::login::{Beginning, redirect};
+use crate::gateway::notice::{self, Person};
+use crate::gateway::pages::Page;
+use crate::gateway::{Gateway, Visit};
+use crate::request::kind::RequestKind;
+use crate::request::return_to::ReturnTo;
+use crate::seal;
+use crate::secret::constant_time_eq;
+use crate::session::live::LiveSession;
+
+impl Gateway {
+    /// POST signs out; GET asks first, so that no link or picture of another site signs anybody out (LO-05, AT-LG-01).
+    pub(super) async fn logout(self: &Arc<Self>, visit: Visit<'_>, body: Body) -> Result<Response<Body>, GatewayError> {
+        match visit.meta.method {
+            Method::GET | Method::HEAD => Ok(self.confirm_logout(visit)),
+            Method::POST => {
+                let form = Form::read(visit.headers, body).await?;
+                if !self.is_from_here(visit, &form) {
+                    return Err(GatewayError::CrossSiteLogout);
+                }
+                self.sign_out(visit, &form).await
+            }
+            _ => Err(GatewayError::EndpointMethod("GET, HEAD, POST")),
+        }
+    }
+
+    /// Where the provider sends the browser after signing out there, and where a local sign-out ends. Never signs in again by
+    /// itself. A state that is missing or unknown changes nothing but the words (LO-03, AT-LG-03).
+    pub(super) fn signed_out(&self, visit: Visit<'_>) -> Result<Response<Body>, GatewayError> {
+        if visit.meta.method != Method::GET && visit.meta.method != Method::HEAD {
+            return Err(GatewayError::EndpointMethod("GET, HEAD"));
+        }
+        let query = Query::of(visit.meta);
+        let expected = visit
+            .scan
+            .attempts
+            .iter()
+            .find(|attempt| attempt.id.as_str() == SIGNED_OUT_ID)
+            .map(|attempt| &attempt.value);
+        let everywhere = match (query.get("state"), expected) {
+            (Some(state), Some(expected)) => constant_time_eq(state.as_bytes(), expected.as_bytes()),
+            _ => false,
+        };
+        if !everywhere && !self.live_sessions(visit).is_empty() {
+            // Whoever is signed in is not told otherwise.
+            return Ok(redirect(StatusCode::SEE_OTHER, &self.own_path("session")));
+        }
+        let sign_in_href = self.login_url(&ReturnTo::root(visit.meta.host.clone()), None);
+        let mut response = self.render(visit.meta, &Page::SignedOut { sign_in_href, everywhere }, None);
+        if expected.is_some() {
+            response.headers_mut().append(SET_COOKIE, self.attempts.finish(SIGNED_OUT_ID));
+        }
+        Ok(response)
+    }
+
+    fn confirm_logout(&self, visit: Visit<'_>) -> Response<Body> {
+        let live = self.live_sessions(visit).into_iter().next();
+        let person = live.as_ref().map(|live| Person::of(&live.identity));
+        self.render(visit.meta, &Page::LogoutConfirm { form: self.logout_form(live.as_deref()), person }, None)
+    }
+
+    /// The form that signs out: it may lead to the provider's own sign-out page.
+    pub(super) fn logout_form(&self, live: Option<&LiveSession>) -> notice::Form {
+        let seal = |live: &LiveSession| {
+            let now = self.clock.now();
+            self.forms.seal(live.session.id.bytes(), now.plus(FORM_LIFE), now)
+        };
+        let fields = live.map(|live| (FORM_TOKEN.to_owned(), seal(live))).into_iter().collect();
+        notice::Form { action: self.own_path("logout"), fields }
+    }
+
+    async fn sign_out(self: &Arc<Self>, visit: Visit<'_>, form: &Form) -> Result<Response<Body>, GatewayError> {
+        let lives = self.live_sessions(visit);
+        // First here (LO-01), then at the provider: an outage there must not keep anybody signed in (AT-LG-13).
+        for live in &lives {
+            self.sessions.end(live);
+            self.record_logout(visit, live);
+        }
+        // Whatever comes next, the cookies go: also when no new sign-in can be begun.
+        let next = self.after_sign_out(visit, form, lives.first().map(|live| &**live)).await;
+        let mut response = next.unwrap_or_else(|error| self.answer_error(visit.meta, error));
+        let headers = response.headers_mut();
+        for provider in 0..self.providers.len() {
+            for cookie in self.sessions.clear_cookies(provider, visit.scan) {
+                headers.append(SET_COOKIE, cookie);
+            }
+        }
+        headers.append(SET_COOKIE, self.rounds_cookie(0));
+        Ok(response)
+    }
+
+    async fn after_sign_out(
+        self: &Arc<Self>,
+        visit: Visit<'_>,
+        form: &Form,
+        live: Option<&LiveSession>,
+    ) -> Result<Response<Body>, GatewayError> {
+        if form.get("switch").is_some() {
+            return self.switch_account(visit, form, live).await;
+        }
+        let here = self.own_path("signed-out");
+        let Some(live) = live else { return Ok(sent_to(visit, &here)) };
+        let state = seal::random_token();
+        let Some(url) = self.end_session_url(visit, live, &state).await else { return Ok(sent_to(visit, &here)) };
+        let mut response = sent_to(visit, &url);
+        let name = self.own_cookies.attempt_name(SIGNED_OUT_ID);
+        response.headers_mut().append(SET_COOKIE, self.attempts.note(&name, &state, Some(SIGNED_OUT_LIFE)));
+        Ok(response)
+    }
+
+    /// Signs in as somebody else: the person chooses at the provider.
+    async fn switch_account(
+        self: &Arc<Self>,
+        visit: Visit<'_>,
+        form: &Form,
+        live: Option<&LiveSession>,
+    ) -> Result<Response<Body>, GatewayError> {
+        let target = form.get("rd").and_then(|target| self.return_to(visit.meta, target));
+        let return_to = target.unwrap_or_else(|| ReturnTo::root(visit.meta.host.clone()));
+        match live.map(|live| live.provider).or_else(|| (self.providers.len() == 1).then_some(0)) {
+            Some(provider) => {
+                let beginning =
+                    Beginning { provider, return_to, max_age: None, prompt: Some("select_account"), round: 0 };
+                self.begin(visit, beginning, StatusCode::SEE_OTHER).await
+            }
+            None => Ok(redirect(StatusCode::SEE_OTHER, &self.login_url(&return_to, None))),
+        }
+    }
+
+    async fn end_session_url(&self, visit: Visit<'_>, live: &LiveSession, state: &str) -> Option<String> {
+        let provider = Arc::clone(self.providers.get(live.provider)?);
+        let back = format!("{}{}", self.origin(visit.meta), self.own_path("signed-out"));
+        let (hint, state) = (live.session.tokens.id_token.clone(), state.to_owned());
+        let asked = self.control.run(async move { provider.end_session_url(hint.as_ref(), &back, &state).await });
+        // The provider may be away: signing out does not wait for it longer than a person would.
+        tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()?
+    }
+
+    /// The sessions that this request carries, those among them that would have to be renewed too.
+    pub(super) fn live_sessions(&self, visit: Visit<'_>) -> Vec<Arc<LiveSession>> {
+        (0..self.providers.len())
+            .filter_map(|provider| self.sessions.find(visit.scan, provider, visit.now).ok())
+            .collect()
+    }
+
+    /// Whether a POST was begun by a page of this very origin (CK-22): Fetch Metadata where the browser sends it, else `Origin`,
+    /// else the seal in our own form, because a browser says `null` for pages that tell no referrer. A client that sends
+    /// none of them is no browser of today, and `SameSite` keeps our cookie out of an older one's hands.
+    fn is_from_here(&self, visit: Visit<'_>, form: &Form) -> bool {
+        if let Some(site) = visit.headers.get(SEC_FETCH_SITE) {
+            return site == "same-origin" || (site == "none" && !visit.headers.contains_key(ORIGIN));
+        }
+        self.origin_is_ours(visit.headers, visit.authority()).unwrap_or(true) || self.is_our_form(visit, form)
+    }
+
+    /// Whether the form carries the seal that we put into it for one of the sessions that came with it.
+    fn is_our_form(&self, visit: Visit<'_>, form: &Form) -> bool {
+        let opened = form.get(FORM_TOKEN).and_then(|token| self.forms.open(token, visit.now).ok());
+        opened.is_some_and(|opened| {
+            let ours = |live: &Arc<LiveSession>| constant_time_eq(live.session.id.bytes(), &opened.plaintext);
+            self.live_sessions(visit).iter().any(ours)
+        })
+    }
+
+    /// Whether `Origin` is the one that browsers know this host by; `None` when it was not sent.
+    pub(super) fn origin_is_ours(&self, headers: &HeaderMap, authority: &str) -> Option<bool> {
+        let mut origins = headers.get_all(ORIGIN).iter();
+        let origin = origins.next()?;
+        let scheme = if self.settings.public_url.https { "https" } else { "http" };
+        let ours = origin.to_str().ok().and_then(|origin| origin.strip_prefix(scheme)?.strip_prefix("://"));
+        Some(origins.next().is_none() && ours.is_some_and(|ours| ours.eq_ignore_ascii_case(authority)))
+    }
+}
+
+/// Where a sign-out goes on: a person is sent there; a script, which could not follow to another origin, is told.
+fn sent_to(visit: Visit<'_>, url: &str) -> Response<Body> {
+    if visit.meta.kind != RequestKind::Script {
+        return redirect(StatusCode::SEE_OTHER, url);
+    }
+    let mut response = Response::new(Body::full(serde_json::json!({ "signed_out": true, "go_to": url }).to_string()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The field of our own forms that holds the seal.
+const FORM_TOKEN: &str = "form";
+const FORM_LIFE: Duration = Duration::from_secs(12 * 3600);
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// The place of the sign-out's state among the attempt cookies.
+const SIGNED_OUT_ID: &str = "signed-out";
+const SIGNED_OUT_LIFE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(3);

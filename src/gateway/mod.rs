@@ -1,0 +1,200 @@
+//! The pipeline that every request takes, and our own endpoints.
+//!
+//! [`Gateway::handle`] lists the stages; each stage is a file of its own. There is one decision ([`decide`]), and never a second
+//! implementation of it.
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::CONNECTION;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
+use hyper::body::Incoming;
+
+use crate::body::Body;
+use crate::clock::{SharedClock, UnixTime};
+use crate::control::Control;
+use crate::gateway::callback::Redemptions;
+use crate::gateway::codes::Code;
+use crate::gateway::decide::Verdict;
+use crate::gateway::error::GatewayError;
+use crate::gateway::notice::Notice;
+use crate::gateway::pages::{Page, PageContext, Pages};
+use crate::gateway::place::Place;
+use crate::gateway::routes::Routes;
+use crate::gateway::settings::GatewaySettings;
+use crate::gateway::unwind::{Panicked, caught, caught_now};
+use crate::provider::Provider;
+use crate::proxy::Forwarder;
+use crate::proxy::headers::HeaderRules;
+use crate::proxy::settings::Authorization;
+use crate::request::cookies::{CookieScan, OwnCookies};
+use crate::request::kind::RequestKind;
+use crate::request::{Downstream, RequestMeta, RequestReader};
+use crate::seal::Sealer;
+use crate::session::attempt::Attempts;
+use crate::session::sessions::Sessions;
+use crate::telemetry::Telemetry;
+
+pub mod build;
+mod callback;
+pub mod codes;
+pub mod decide;
+mod endpoints;
+pub mod error;
+mod forward;
+mod login;
+mod logout;
+pub mod notice;
+pub mod pages;
+mod place;
+mod plain;
+mod record;
+pub mod routes;
+mod session_page;
+pub mod settings;
+mod unwind;
+
+/// Everything that answers requests under one configuration. Shared by all workers; replaced as a whole by a reload.
+pub struct Gateway {
+    settings: GatewaySettings,
+    reader: RequestReader,
+    own_cookies: OwnCookies,
+    routes: Routes,
+    sessions: Arc<Sessions>,
+    attempts: Attempts,
+    forms: Sealer,
+    redemptions: Redemptions,
+    providers: Vec<Arc<Provider>>,
+    header_rules: HeaderRules,
+    authorization_rules: Vec<Authorization>,
+    cookie_domain: Option<String>,
+    strict_cookies: bool,
+    pages: Pages,
+    clock: SharedClock,
+    control: Control,
+    telemetry: Arc<Telemetry>,
+}
+
+/// One request on its way through the stages: what every one of them may look at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Visit<'a> {
+    meta: &'a RequestMeta,
+    headers: &'a HeaderMap,
+    scan: &'a CookieScan,
+    now: UnixTime,
+}
+
+impl Gateway {
+    /// Answers one request. Never fails: whatever goes wrong becomes a page, a problem document or a line of text.
+    pub async fn handle(
+        self: &Arc<Self>,
+        forwarder: &Rc<Forwarder>,
+        request: Request<Incoming>,
+        downstream: &Downstream,
+    ) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let outline = record::Outline::of(&parts, downstream);
+        let meta = match caught_now(|| self.reader.read(&parts, downstream)) {
+            Ok(Ok(meta)) => meta,
+            Ok(Err(error)) => {
+                let notice = Notice::new(error::bad_request_code(&error)).status(error.status());
+                return self.refuse_unread(&parts, downstream, &outline, notice, error.code());
+            }
+            Err(Panicked) => {
+                return self.refuse_unread(&parts, downstream, &outline, Notice::new(Code::Internal), PANICKED);
+            }
+        };
+        let scan = self.own_cookies.scan(&parts.headers);
+        let mut notes = record::Notes::default();
+        let answer = caught(self.stages(forwarder, parts, body, &meta, &scan, &mut notes)).await;
+        let mut answer = answer.unwrap_or(Err(GatewayError::Internal(PANICKED))).unwrap_or_else(|error| {
+            notes.failed(&error);
+            self.answer_error(&meta, error)
+        });
+        // Whatever became of the request: a renewed session that the browser is not told of would be lost (AT-CS-23).
+        if let Some(renewed) = notes.renewed.take() {
+            self.hand_over(&renewed, &scan, &mut answer);
+        }
+        self.record(&outline, &meta, &notes, &answer);
+        answer
+    }
+
+    /// The providers that people sign in at.
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        &self.providers
+    }
+
+    /// Answers a request that is not one that we could judge.
+    fn refuse_unread(
+        &self,
+        parts: &Parts,
+        downstream: &Downstream,
+        outline: &record::Outline,
+        notice: Notice,
+        reason: &'static str,
+    ) -> Response<Body> {
+        let id = self.reader.request_id(&parts.headers, downstream);
+        if reason == PANICKED {
+            tracing::error!(request_id = id.as_str(), reason, "a fault of ours");
+        } else {
+            tracing::debug!(request_id = id.as_str(), reason, "refused unread");
+        }
+        let wants = RequestKind::of(&parts.method, parts.version, &parts.headers).wants();
+        // The host is not known, or not to be believed: it is not repeated (AT-PM-17).
+        let context = PageContext { request_id: id.as_str(), host: "", now: self.clock.now(), wants, login_url: None };
+        let mut answer = self.pages.render(&Page::Problem(notice), &context);
+        if parts.version < Version::HTTP_2 {
+            // Who sends such a thing may mean something else by what follows it (RFC 9112 section 9.6).
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.record_unread(outline, parts, id.as_str(), reason, &answer);
+        answer
+    }
+
+    async fn stages<'a>(
+        self: &'a Arc<Self>,
+        forwarder: &Rc<Forwarder>,
+        parts: Parts,
+        body: Incoming,
+        meta: &'a RequestMeta,
+        scan: &CookieScan,
+        notes: &mut record::Notes<'a>,
+    ) -> Result<Response<Body>, GatewayError> {
+        let visit = Visit { meta, headers: &parts.headers, scan, now: self.clock.now() };
+        // What is rare is boxed: the future of every request is moved about, and has room for all that it may become.
+        // 1. Routes and 2. our own endpoints: by the canonical path, refused where another reader could see another path.
+        let entry = match self.place(meta)? {
+            Place::Own(endpoint) => {
+                notes.own_endpoint = true;
+                return Box::pin(self.endpoint(endpoint, visit, body, notes)).await;
+            }
+            Place::Route(entry) => entry,
+        };
+        notes.enter(entry);
+        self.check_websocket_origin(&entry.route, visit)?;
+        // 3. The session and 4. its renewal: only where the rule looks at one.
+        let session = self.session(&entry.rule, visit).await;
+        notes.looked_for(&session);
+        // 5. The decision.
+        let verdict = decide::decide(&entry.rule, meta, session.current().map(|live| &**live), visit.now);
+        notes.decided(entry, &verdict, session.current());
+        match verdict {
+            Verdict::Challenge(reason) => return Box::pin(self.challenge(&entry.rule, visit, reason, session)).await,
+            Verdict::Deny(denial) => return Err(GatewayError::denied(denial, session.current())),
+            Verdict::Allow => {}
+        }
+        // 6. Headers, 7. the application, 8. its answer.
+        self.forward(forwarder, entry, parts, body, meta, scan, session.current(), notes).await
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("public_url", &self.settings.public_url).finish_non_exhaustive()
+    }
+}
+
+/// The reason of an answer that a panic took the place of.
+const PANICKED: &str = "panicked";

@@ -1,0 +1,94 @@
+//! Where a request belongs: an endpoint of ours or a rule of a route; refused where two readers could disagree about it.
+
+use http::Method;
+
+use crate::gateway::Gateway;
+use crate::gateway::error::GatewayError;
+use crate::gateway::routes::{Entry, NoRoute};
+use crate::request::RequestMeta;
+use crate::request::path::folded;
+
+/// Where a request belongs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place<'a> {
+    /// What stands behind our prefix, without it: `login`, `callback/corp`, empty for the prefix itself.
+    Own(&'a str),
+    /// A rule of a route.
+    Route(&'a Entry),
+}
+
+impl Gateway {
+    /// Finds the place of a request.
+    ///
+    /// A path that an application could read in another way than we do (encoded or doubled slashes, dot segments, backslashes,
+    /// path parameters, capitals) passes only when every reading has the same place: otherwise a lax rule here could open what
+    /// a strict one protects there (PX-41, AT-PM-02 to AT-PM-09).
+    pub(super) fn place<'a>(&'a self, meta: &'a RequestMeta) -> Result<Place<'a>, GatewayError> {
+        let host = meta.host.name();
+        if !self.serves(host) {
+            return Err(GatewayError::UnknownHost);
+        }
+        let path = meta.path.as_str();
+        let place = self.place_of(host, path, &meta.method);
+        let folds = self.routes.minds_case(host);
+        if meta.path.is_ambiguous() {
+            let ours = identity(&place);
+            let leads_elsewhere = |reading: String| {
+                identity(&self.place_of(host, &reading, &meta.method)) != ours
+                    || (folds && self.folds_elsewhere(meta, &reading, &place))
+            };
+            if meta.path.readings().any(leads_elsewhere) {
+                return Err(GatewayError::AmbiguousPath);
+            }
+        }
+        if folds && self.folds_elsewhere(meta, path, &place) {
+            return Err(GatewayError::AmbiguousPath);
+        }
+        // What is above the root is nothing to rules, but may well be another application to an upstream that has a base path.
+        if matches!(&place, Ok(Place::Route(entry)) if entry.route.is_below_a_base()) && meta.path.leads_upwards() {
+            return Err(GatewayError::AmbiguousPath);
+        }
+        place.map_err(|reason| match reason {
+            NoRoute::Host => GatewayError::UnknownHost,
+            NoRoute::Path => GatewayError::NotFound,
+            NoRoute::Method => GatewayError::MethodNotAllowed { allow: self.routes.methods(host, path) },
+        })
+    }
+
+    /// Whether we answer for a host at all: some route names it, or it is the public URL's.
+    pub(super) fn serves(&self, host: &str) -> bool {
+        self.routes.covers(host) || self.public_host() == host
+    }
+
+    /// The public URL's host without its port.
+    pub(super) fn public_host(&self) -> &str {
+        let authority = self.settings.public_url.authority.as_str();
+        match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+            _ => authority,
+        }
+    }
+
+    fn place_of<'a>(&'a self, host: &str, path: &'a str, method: &Method) -> Result<Place<'a>, NoRoute> {
+        match path.strip_prefix(self.settings.prefix.as_str()) {
+            Some("") => Ok(Place::Own("")),
+            Some(rest) if rest.starts_with('/') => Ok(Place::Own(rest.trim_start_matches('/'))),
+            _ => self.routes.find(host, path, method).map(Place::Route),
+        }
+    }
+
+    /// Whether a reader of this path who does not know capitals would come to another rule (AT-PM-06).
+    fn folds_elsewhere(&self, meta: &RequestMeta, path: &str, place: &Result<Place<'_>, NoRoute>) -> bool {
+        let Ok(Place::Route(entry)) = place else { return false };
+        !entry.case_sensitive && !self.routes.folds_to(meta.host.name(), &folded(path), entry)
+    }
+}
+
+/// What makes two places the same.
+fn identity<'a>(place: &Result<Place<'a>, NoRoute>) -> Result<Result<usize, &'a str>, NoRoute> {
+    match place {
+        Ok(Place::Route(entry)) => Ok(Ok(entry.rule.id)),
+        Ok(Place::Own(endpoint)) => Ok(Err(endpoint)),
+        Err(reason) => Err(*reason),
+    }
+}

@@ -1,0 +1,260 @@
+//! Which route a request takes: the most specific host, then the most specific path. Compiled when the configuration is loaded.
+//!
+//! 1. Hosts: exact ones, then `*.suffix` by length, then routes for any host. A level that has no path for the request leaves it
+//!    to the next.
+//! 2. Paths: the longest prefix by whole segments. `[route.NAME.paths]` entries stand among the routes' own prefixes.
+//! 3. Methods: chosen among what stands at that prefix; if nothing there takes the method, the answer is 405. A shorter prefix is
+//!    never asked, so that leaving a method out of a strict rule can not open a laxer one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::Method;
+
+use crate::gateway::settings::HostPattern;
+use crate::policy::Policy;
+use crate::policy::settings::Access;
+use crate::proxy::balance::Upstream;
+use crate::server::settings::Limits;
+use crate::telemetry::metrics::{PeerMetrics, RouteMetrics};
+
+/// All routes.
+#[derive(Debug, Default)]
+pub struct Routes {
+    exact: HashMap<String, Level>,
+    suffixes: Vec<(String, Level)>,
+    any: Level,
+}
+
+/// A route, ready to be used.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where allowed requests go.
+    pub target: Target,
+    /// Origins whose WebSocket handshakes are taken besides our own.
+    pub websocket_origins: Vec<String>,
+    /// The limits of a request body.
+    pub body_limits: Limits,
+    /// Its counters.
+    pub metrics: RouteMetrics,
+    /// The counters of its application.
+    pub upstream_metrics: PeerMetrics,
+}
+
+/// Where allowed requests go.
+#[derive(Debug)]
+pub enum Target {
+    /// To an application.
+    Upstream(Arc<Upstream>),
+    /// An empty answer.
+    Static(http::StatusCode),
+}
+
+/// What is asked of the requests below one prefix of a route.
+#[derive(Debug)]
+pub struct Rule {
+    /// Unique in a configuration: the key of kept decisions.
+    pub id: usize,
+    /// The prefix.
+    pub path: String,
+    /// Whether and how one has to be signed in.
+    pub access: Access,
+    /// Who may pass.
+    pub policy: Policy,
+    /// Whether that depends on the address too, so that no decision can be kept.
+    pub by_address: bool,
+    /// Which set of identity headers the application gets.
+    pub header_set: usize,
+    /// Providers whose sessions count, by their place in the configuration.
+    pub providers: Vec<usize>,
+    /// How old the sign-in may be.
+    pub max_age: Option<std::time::Duration>,
+}
+
+/// A rule at its place.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The route.
+    pub route: Arc<Route>,
+    /// The rule.
+    pub rule: Arc<Rule>,
+    /// Whether the application tells `/ADMIN` from `/admin`.
+    pub case_sensitive: bool,
+    methods: Option<Arc<[Method]>>,
+}
+
+/// Why a request takes no route.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NoRoute {
+    /// No route names the host.
+    Host,
+    /// No route of the host has the path.
+    Path,
+    /// What stands at the path does not take the method.
+    Method,
+}
+
+impl Routes {
+    /// Adds a rule at a prefix, for each of the hosts (none: any).
+    pub fn add(
+        &mut self,
+        hosts: &[HostPattern],
+        methods: Option<&[Method]>,
+        case_sensitive: bool,
+        route: &Arc<Route>,
+        rule: &Arc<Rule>,
+    ) {
+        let methods = methods.map(Into::into);
+        let entry = Entry { route: Arc::clone(route), rule: Arc::clone(rule), case_sensitive, methods };
+        if hosts.is_empty() {
+            self.any.add(&entry);
+            return;
+        }
+        for host in hosts {
+            self.level(host).add(&entry);
+        }
+    }
+
+    /// The rule for a request. `path` is canonical: decoded, starting with a slash.
+    ///
+    /// # Errors
+    /// [`NoRoute`].
+    pub fn find(&self, host: &str, path: &str, method: &Method) -> Result<&Entry, NoRoute> {
+        let mut covered = false;
+        for level in self.levels(host) {
+            covered = true;
+            if let Some(entries) = level.at(path) {
+                return entries.iter().find(|entry| entry.takes(method)).ok_or(NoRoute::Method);
+            }
+        }
+        Err(if covered { NoRoute::Path } else { NoRoute::Host })
+    }
+
+    /// Whether a reader who does not know capitals comes to this entry as well; `folded` is the path in lower case. Of two
+    /// prefixes that differ by capitals only, somebody means the difference: each stands for itself.
+    pub fn folds_to(&self, host: &str, folded: &str, entry: &Entry) -> bool {
+        let entries = self.levels(host).find_map(|level| level.at_folded(folded)).unwrap_or_default();
+        entries.iter().any(|other| other.rule.id == entry.rule.id)
+    }
+
+    /// The methods that are taken at a path, as they stand in `Allow` (RFC 9110 section 15.5.6).
+    pub fn methods(&self, host: &str, path: &str) -> String {
+        let entries = self.levels(host).find_map(|level| level.at(path)).unwrap_or_default();
+        let mut names: Vec<&str> = Vec::new();
+        for method in entries.iter().filter_map(|entry| entry.methods.as_deref()).flatten() {
+            let also_head = (*method == Method::GET).then_some("HEAD");
+            for name in std::iter::once(method.as_str()).chain(also_head) {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        names.join(", ")
+    }
+
+    /// Whether a route names this host: exactly, or by a suffix; not merely by taking any.
+    pub fn names(&self, host: &str) -> bool {
+        self.exact.contains_key(host) || self.suffixes.iter().any(|(suffix, _)| is_below(host, suffix))
+    }
+
+    /// Whether any route covers this host, those for any host among them.
+    pub fn covers(&self, host: &str) -> bool {
+        self.levels(host).next().is_some()
+    }
+
+    /// Whether this host has more than one rule, so that capitals could make a difference.
+    pub fn minds_case(&self, host: &str) -> bool {
+        self.levels(host).map(|level| level.prefixes.len()).sum::<usize>() > 1
+    }
+
+    fn levels<'a>(&'a self, host: &str) -> impl Iterator<Item = &'a Level> {
+        let exact = if self.exact.is_empty() { None } else { self.exact.get(host) };
+        let suffixes = self.suffixes.iter().filter(move |(suffix, _)| is_below(host, suffix)).map(|(_, level)| level);
+        let any = Some(&self.any).filter(|level| !level.prefixes.is_empty());
+        exact.into_iter().chain(suffixes).chain(any)
+    }
+
+    fn level(&mut self, host: &HostPattern) -> &mut Level {
+        match host {
+            HostPattern::Exact(host) => self.exact.entry(host.clone()).or_default(),
+            HostPattern::Suffix(suffix) => {
+                let at = self.suffixes.iter().position(|(known, _)| known == suffix).unwrap_or_else(|| {
+                    let at = self.suffixes.partition_point(|(known, _)| known.len() > suffix.len());
+                    self.suffixes.insert(at, (suffix.clone(), Level::default()));
+                    at
+                });
+                #[expect(clippy::indexing_slicing, reason = "the position was found or made just above")]
+                &mut self.suffixes[at].1
+            }
+        }
+    }
+}
+
+impl Route {
+    /// Whether something is put before the paths of requests on their way to the application.
+    pub fn is_below_a_base(&self) -> bool {
+        match &self.target {
+            Target::Upstream(upstream) => upstream.settings().addresses.iter().any(|it| !it.base_path.is_empty()),
+            Target::Static(_) => false,
+        }
+    }
+}
+
+impl Entry {
+    fn takes(&self, method: &Method) -> bool {
+        self.methods.as_ref().is_none_or(|methods| {
+            methods.contains(method) || (*method == Method::HEAD && methods.contains(&Method::GET))
+        })
+    }
+}
+
+/// The rules of one host.
+#[derive(Debug, Default)]
+struct Level {
+    prefixes: HashMap<String, Vec<Entry>>,
+    folded: HashMap<String, Vec<Entry>>,
+    depth: usize,
+}
+
+impl Level {
+    fn add(&mut self, entry: &Entry) {
+        let prefix = entry.rule.path.trim_end_matches('/').to_owned();
+        let folded = prefix.to_ascii_lowercase();
+        self.depth = self.depth.max(prefix.matches('/').count());
+        for (map, key) in [(&mut self.prefixes, prefix), (&mut self.folded, folded)] {
+            let entries = map.entry(key).or_default();
+            // Entries that name methods are asked before one that takes all.
+            let at = if entry.methods.is_some() { 0 } else { entries.len() };
+            entries.insert(at, entry.clone());
+        }
+    }
+
+    fn at(&self, path: &str) -> Option<&[Entry]> {
+        longest(&self.prefixes, self.depth, path)
+    }
+
+    fn at_folded(&self, path: &str) -> Option<&[Entry]> {
+        longest(&self.folded, self.depth, path)
+    }
+}
+
+/// The entries at the longest prefix of `path` that has any; prefixes end where a segment ends. The root's prefix is empty.
+fn longest<'a>(prefixes: &'a HashMap<String, Vec<Entry>>, depth: usize, path: &str) -> Option<&'a [Entry]> {
+    let path = path.trim_end_matches('/');
+    // No prefix is deeper than `depth` segments, so a path of many segments costs no more than a short one.
+    let mut end = path.match_indices('/').nth(depth).map_or(path.len(), |(at, _)| at);
+    loop {
+        let prefix = path.get(..end)?;
+        if let Some(entries) = prefixes.get(prefix) {
+            return Some(entries);
+        }
+        end = prefix.rfind('/')?;
+    }
+}
+
+/// Whether `host` is below `suffix`, label by label.
+fn is_below(host: &str, suffix: &str) -> bool {
+    host.strip_suffix(suffix).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+}

@@ -1,0 +1,101 @@
+//! `session`: who am I, as a page or as JSON. Never a token.
+
+use http::{Method, Response};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::body::Body;
+use crate::clock::UnixTime;
+use crate::gateway::error::GatewayError;
+use crate::gateway::notice::Person;
+use crate::gateway::pages::{Page, SessionInfo};
+use crate::gateway::plain::utc;
+use crate::gateway::{Gateway, Visit};
+use crate::request::kind::Wants;
+use crate::request::return_to::ReturnTo;
+use crate::session::live::LiveSession;
+
+impl Gateway {
+    /// Answers with what is known of whoever asks.
+    pub(super) fn session_page(&self, visit: Visit<'_>) -> Result<Response<Body>, GatewayError> {
+        if visit.meta.method != Method::GET && visit.meta.method != Method::HEAD {
+            return Err(GatewayError::EndpointMethod("GET, HEAD"));
+        }
+        let lives = self.live_sessions(visit);
+        let Some(live) = lives.first() else {
+            let here = ReturnTo::here(visit.meta);
+            return Err(GatewayError::SignInNeeded {
+                login_url: self.login_url(&here, None),
+                api: false,
+                ended: false,
+            });
+        };
+        let page = Page::SessionInfo(SessionInfo {
+            person: Person::of(&live.identity),
+            rows: rows(live, self.providers.get(live.provider).map_or("", |provider| provider.title())),
+            document: document(live),
+            logout: self.logout_form(Some(live)),
+        });
+        // A program that can read anything gets what programs read.
+        let wants = if visit.meta.kind.wants() == Wants::Html { Wants::Html } else { Wants::ProblemJson };
+        Ok(self.render_as(visit.meta, &page, None, wants))
+    }
+}
+
+/// What the person box above them does not say already.
+fn rows(live: &LiveSession, provider: &str) -> Vec<(String, String)> {
+    let (identity, session) = (&live.identity, &live.session);
+    let at = |time: UnixTime| utc(time).0;
+    let idle = (live.ends() < live.absolute_end()).then(|| at(live.ends()));
+    let texts = [
+        ("Groups", (!identity.groups.is_empty()).then(|| identity.groups.join(", "))),
+        ("Signed in with", Some(provider.to_owned())),
+        ("Signed in", Some(at(session.created))),
+        ("Ends if not used", idle),
+        ("Ends in any case", Some(at(live.absolute_end()))),
+        ("Access token ends", session.access_expires.map(at)),
+        ("Renewed", session.tokens.refresh.is_some().then(|| times(session.generation))),
+        ("Scope", session.scope.clone()),
+        ("Cookie", Some(format!("{} bytes", live.sealed.len()))),
+        ("Session", Some(session.id.short())),
+    ];
+    texts.into_iter().filter_map(|(name, text)| text.map(|text| (name.to_owned(), text))).collect()
+}
+
+fn times(count: u32) -> String {
+    match count {
+        0 => "not yet".to_owned(),
+        1 => "once".to_owned(),
+        more => format!("{more} times"),
+    }
+}
+
+fn document(live: &LiveSession) -> Value {
+    let (identity, session) = (&live.identity, &live.session);
+    json!({
+        "provider": &*session.provider,
+        "issuer": &*session.issuer,
+        "subject": identity.subject,
+        "user": identity.user,
+        "email": identity.email,
+        "name": identity.name,
+        "groups": identity.groups,
+        "signed_in_at": rfc3339(session.created),
+        "ends_at": rfc3339(live.ends()),
+        "ends_in_any_case_at": rfc3339(live.absolute_end()),
+        "access_expires_at": session.access_expires.map(rfc3339),
+        "refreshes": session.generation,
+        "scope": session.scope,
+        "cookie_bytes": live.sealed.len(),
+        "session": session.id.short(),
+    })
+}
+
+fn rfc3339(time: UnixTime) -> String {
+    let secs = i64::try_from(time.secs()).unwrap_or(i64::MAX);
+    OffsetDateTime::from_unix_timestamp(secs)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| secs.to_string())
+}

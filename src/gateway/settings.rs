@@ -1,0 +1,102 @@
+//! What the pipeline needs to know of the configuration, already proven: public URL, prefix, routes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use ipnet::IpNet;
+
+use crate::policy::settings::{Access, AllowSettings};
+use crate::proxy::settings::{IdentityHeaderSettings, UpstreamSettings};
+
+/// The pipeline.
+#[derive(Clone, Debug)]
+pub struct GatewaySettings {
+    /// The origin that browsers use.
+    pub public_url: PublicUrl,
+    /// Our own endpoints' prefix, `/_vestibule` by default; starts with a slash, does not end with one.
+    pub prefix: String,
+    /// Peers whose forwarding headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Peers on unix sockets are believed too (`"unix"` in `trusted_proxies`).
+    pub trust_unix: bool,
+    /// The routes; at least one.
+    pub routes: Vec<RouteSettings>,
+    /// Bytes of a request body, unless a route says otherwise.
+    pub body_bytes: Option<u64>,
+    /// A request body without any byte for this long is broken off.
+    pub body_idle: Duration,
+    /// The longest life of an upgraded connection.
+    pub upgrade_life: Duration,
+    /// Contact shown on pages: text or `mailto:`/`https:` link.
+    pub contact: Option<String>,
+    /// Title shown on pages; default the host.
+    pub title: Option<String>,
+}
+
+/// An origin: scheme, host and port, nothing else.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PublicUrl {
+    /// `https`.
+    pub https: bool,
+    /// Lower-case host with a port where it is not the scheme's: as in a `Host` header.
+    pub authority: String,
+}
+
+/// A route.
+#[derive(Clone, Debug)]
+pub struct RouteSettings {
+    /// The name of its table.
+    pub name: Arc<str>,
+    /// Which hosts; empty for any.
+    pub hosts: Vec<HostPattern>,
+    /// Prefix by whole segments, starts with a slash, without the last one except for `/` itself.
+    pub path: String,
+    /// Which methods; `None` for any.
+    pub methods: Option<Vec<Method>>,
+    /// Where allowed requests go.
+    pub target: Target,
+    /// What is asked of every path that no `paths` entry covers.
+    pub rule: RuleSettings,
+    /// `[route.NAME.paths]`: prefix below the route's host, absolute, with what differs there already merged over the route's own rule.
+    pub paths: Vec<(String, RuleSettings)>,
+    /// Origins whose WebSocket handshakes are taken besides our own (lower-case `scheme://host[:port]`).
+    pub websocket_origins: Vec<String>,
+    /// Whether `/ADMIN` may be judged otherwise than `/admin`. Default false: such a request is refused.
+    pub case_sensitive: bool,
+    /// Bytes of a request body; `None`: the server's.
+    pub body_bytes: Option<u64>,
+}
+
+/// Where allowed requests go.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// To an application.
+    Upstream(Box<UpstreamSettings>),
+    /// `static:CODE`: an empty answer with this status.
+    Static(http::StatusCode),
+}
+
+/// What is asked of a request, and what the application is told.
+#[derive(Clone, Debug)]
+pub struct RuleSettings {
+    /// `access`.
+    pub access: Access,
+    /// `allow`.
+    pub allow: AllowSettings,
+    /// `identity`.
+    pub identity: IdentityHeaderSettings,
+    /// Names of the providers whose sessions count, in the order of the chooser; never empty where a session is looked at.
+    pub providers: Vec<Arc<str>>,
+    /// How old the sign-in may be.
+    pub max_age: Option<Duration>,
+}
+
+/// One host of a route.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum HostPattern {
+    /// Exactly this host, lower-case, without a port.
+    Exact(String),
+    /// `*.suffix`: any host below the suffix (kept here without `*.`), not the suffix itself.
+    Suffix(String),
+}

@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod clock;
+pub mod config;
 pub mod control;
 pub mod gateway;
 pub mod identity;

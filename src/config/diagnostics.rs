@@ -1,0 +1,329 @@
+//! What is wrong with a configuration, told so that it can be put right: place, excerpt, reason and help.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use serde_json::{Value, json};
+
+pub use super::codes::Code;
+
+/// One finding about a configuration. It carries all that is needed to show it; secrets in the excerpt are masked.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    /// Whether the configuration can be used nevertheless.
+    pub severity: Severity,
+    /// The stable code, for `vestibule explain`.
+    pub code: Code,
+    /// What was found, in one line.
+    pub message: String,
+    /// Where.
+    pub place: Place,
+    /// What stands under the caret; may be empty.
+    pub label: String,
+    /// A second place that belongs to it.
+    pub also: Option<(Place, String)>,
+    /// Why it matters: the consequence, not only the rule.
+    pub reason: Option<String>,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// A finding that makes the configuration unusable.
+    pub fn error(code: Code, place: &Place, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            place: place.clone(),
+            label: String::new(),
+            also: None,
+            reason: None,
+            help: None,
+        }
+    }
+
+    /// A finding that the operator should know of.
+    pub fn warning(code: Code, place: &Place, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, place, message) }
+    }
+
+    /// Says what stands under the caret.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// Says why it matters.
+    #[must_use]
+    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// Says what to write instead.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Names a second place.
+    #[must_use]
+    pub fn also(mut self, place: &Place, label: impl Into<String>) -> Self {
+        self.also = Some((place.clone(), label.into()));
+        self
+    }
+
+    /// The stable code, as in `VB0002`.
+    pub fn code(&self) -> &'static str {
+        self.code.as_str()
+    }
+
+    /// What was found, in one line, without the place.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The finding with its excerpt, for people; several lines, without a newline at the end.
+    pub fn render(&self, color: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(&self.message).id(self.code.as_str());
+        let mut group =
+            self.place.annotated(Group::with_title(title), AnnotationKind::Primary, &self.label, self.also.as_ref());
+        if let Some(reason) = &self.reason {
+            group = group.element(Level::NOTE.message(reason));
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help));
+        }
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        renderer.term_width(TERM_WIDTH).render(&[group])
+    }
+
+    /// The finding for programs.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "severity": self.severity.as_str(),
+            "code": self.code.as_str(),
+            "message": self.message,
+            "place": self.place.to_json(),
+            "also": self.also.as_ref().map(|(place, label)| json!({ "place": place.to_json(), "message": label })),
+            "reason": self.reason,
+            "help": self.help,
+        })
+    }
+}
+
+/// One line, for logs.
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]: {} ({})", self.severity.as_str(), self.code.as_str(), self.message, self.place)
+    }
+}
+
+/// Whether a configuration can be used nevertheless.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Severity {
+    /// It can not.
+    Error,
+    /// It can, but somebody should look.
+    Warning,
+}
+
+impl Severity {
+    /// `error` or `warning`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// Where a value was written.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In the file, at these bytes.
+    File {
+        /// The file.
+        source: Arc<SourceText>,
+        /// The bytes.
+        span: Range<usize>,
+    },
+    /// The file as a whole: something is missing that has no place yet.
+    Whole(Arc<SourceText>),
+    /// In this environment variable.
+    Variable(String),
+    /// In this command-line flag.
+    Flag(String),
+    /// Nowhere: there is no file.
+    Nowhere,
+}
+
+impl Place {
+    /// Line and column, from 1, of a place in the file.
+    pub fn line_and_column(&self) -> Option<(usize, usize)> {
+        let Self::File { source, span } = self else { return None };
+        let before = source.text.get(..span.start)?;
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let column = before.get(line_start..)?.chars().count() + 1;
+        Some((before.matches('\n').count() + 1, column))
+    }
+
+    fn annotated<'a>(
+        &'a self,
+        group: Group<'a>,
+        kind: AnnotationKind,
+        label: &'a str,
+        also: Option<&'a (Self, String)>,
+    ) -> Group<'a> {
+        let Self::File { source, span } = self else {
+            let group = group.element(Origin::path(self.to_string()));
+            return also.map_or_else(
+                || group.clone(),
+                |(place, text)| place.annotated(group.clone(), AnnotationKind::Context, text, None),
+            );
+        };
+        let mut mark = kind.span(source.visible(span));
+        if !label.is_empty() {
+            mark = mark.label(label);
+        }
+        let mut snippet = Snippet::source(source.text.as_str()).path(source.name.as_str()).annotation(mark);
+        match also {
+            Some((Self::File { span, .. }, text)) => {
+                snippet = snippet.annotation(AnnotationKind::Context.span(source.visible(span)).label(text.as_str()));
+                group.element(snippet)
+            }
+            Some((place, _)) => group.element(snippet).element(Origin::path(place.to_string())),
+            None => group.element(snippet),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        match self {
+            Self::File { source, .. } => {
+                let (line, column) = self.line_and_column().unwrap_or((1, 1));
+                json!({ "file": source.name, "line": line, "column": column })
+            }
+            Self::Whole(source) => json!({ "file": source.name }),
+            Self::Variable(name) => json!({ "variable": name }),
+            Self::Flag(name) => json!({ "flag": name }),
+            Self::Nowhere => Value::Null,
+        }
+    }
+
+    /// In the order of the file, then variables and flags by name.
+    fn order(&self) -> (u8, usize, &str) {
+        match self {
+            Self::File { span, .. } => (0, span.start, ""),
+            Self::Whole(_) => (1, 0, ""),
+            Self::Variable(name) => (2, 0, name),
+            Self::Flag(name) => (3, 0, name),
+            Self::Nowhere => (4, 0, ""),
+        }
+    }
+}
+
+/// `file:line:column`, or the name of the variable or flag.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { source, .. } => {
+                let (line, column) = self.line_and_column().unwrap_or((1, 1));
+                write!(f, "{}:{line}:{column}", source.name)
+            }
+            Self::Whole(source) => f.write_str(&source.name),
+            Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+            Self::Nowhere => f.write_str("no configuration file"),
+        }
+    }
+}
+
+/// A file as it may be shown: what looks like a secret is masked, byte for byte.
+#[derive(Debug)]
+pub struct SourceText {
+    /// The name that it is shown by.
+    pub name: String,
+    /// The masked text.
+    pub text: String,
+}
+
+impl SourceText {
+    /// The part of a span that stands on its first line, at least one byte wide where there is one: carets over many lines help nobody.
+    fn visible(&self, span: &Range<usize>) -> Range<usize> {
+        let start = span.start.min(self.text.len());
+        let line = self.text.get(start..).and_then(|rest| rest.find('\n')).map_or(self.text.len(), |at| start + at);
+        let mut end = span.end.clamp(start, line.max(start));
+        if end == start && start < line {
+            end = self.text.get(start..).and_then(|rest| rest.chars().next()).map_or(start, |c| start + c.len_utf8());
+        }
+        start..end
+    }
+}
+
+/// All that is wrong with a configuration, in the order of the file; warnings included.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The findings.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Report {
+    /// Puts findings in the order in which somebody would mend them: from the top of the file to its end.
+    pub fn new(mut diagnostics: Vec<Diagnostic>) -> Self {
+        diagnostics.sort_by(|a, b| match a.place.order().cmp(&b.place.order()) {
+            Ordering::Equal => a.code.as_str().cmp(b.code.as_str()),
+            unequal => unequal,
+        });
+        Self { diagnostics }
+    }
+
+    /// How many errors are among them.
+    pub fn errors(&self) -> usize {
+        self.diagnostics.iter().filter(|it| it.severity == Severity::Error).count()
+    }
+
+    /// Everything, for people; ends with a newline.
+    pub fn render(&self, color: bool) -> String {
+        let mut text = String::new();
+        for diagnostic in &self.diagnostics {
+            text.push_str(diagnostic.render(color).trim_end());
+            text.push_str("\n\n");
+        }
+        let (errors, warnings) = (self.errors(), self.diagnostics.len() - self.errors());
+        text.push_str(&format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")));
+        if let Some(first) = self.diagnostics.first() {
+            text.push_str(&format!("; `vestibule explain {}` says more about a code", first.code.as_str()));
+        }
+        text.push('\n');
+        text
+    }
+
+    /// Everything, for programs.
+    pub fn to_json(&self) -> Value {
+        Value::Array(self.diagnostics.iter().map(Diagnostic::to_json).collect())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Report {}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+const TERM_WIDTH: usize = 160;

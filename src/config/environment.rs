@@ -1,0 +1,139 @@
+//! Values from the environment and from flags, laid over the file: `VESTIBULE__PROVIDER__CORP__CLIENT_ID`, `--set server.listen=…`.
+
+use super::diagnostics::{Code, Diagnostic, Place};
+use super::tree::{Entry, Node, Table, Value};
+
+/// Lays the variables that are ours over the tree, in the order of their names, so that a table comes before its keys.
+pub(super) fn overlay_environment(root: &mut Node, env: &[(String, String)], problems: &mut Vec<Diagnostic>) {
+    let mut ours: Vec<&(String, String)> = env.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    ours.sort();
+    for (name, value) in ours {
+        let place = Place::Variable(name.clone());
+        let path: Vec<&str> = name.get(PREFIX.len()..).unwrap_or_default().split("__").collect();
+        if path.iter().any(|segment| segment.is_empty()) {
+            problems.push(
+                Diagnostic::error(Code::UnknownVariable, &place, format!("`{name}` does not name a key"))
+                    .reason("two underscores separate the parts of a key; here a part is empty")
+                    .help("write VESTIBULE__SECTION__KEY, as in VESTIBULE__SERVER__LISTEN"),
+            );
+            continue;
+        }
+        set(root, &path, value, &place);
+    }
+    problems.extend(env.iter().filter_map(|(name, _)| half_written(name)));
+}
+
+/// Lays flags over the tree; a later one wins.
+pub(super) fn overlay_flags(root: &mut Node, flags: &[(String, String)]) {
+    for (key, value) in flags {
+        let path: Vec<&str> = key.split('.').collect();
+        set(root, &path, value, &Place::Flag(format!("--set {key}")));
+    }
+}
+
+/// Sets the value at a path, over whatever stands there.
+fn set(node: &mut Node, path: &[&str], text: &str, place: &Place) {
+    let Some((first, rest)) = path.split_first() else {
+        node.value = Value::Untyped(text.to_owned());
+        node.place = place.clone();
+        return;
+    };
+    if let Some(table) = node.structured() {
+        *node = table;
+    }
+    if !matches!(node.value, Value::Table(_)) {
+        *node = Node::empty(place.clone());
+    }
+    let Value::Table(table) = &mut node.value else { return };
+    set(entry(table, first, place), rest, text, place);
+}
+
+/// The entry that a part of a variable's name means: shells have no dashes and no lower case in names, so both count as the same.
+fn entry<'a>(table: &'a mut Table, segment: &str, place: &Place) -> &'a mut Node {
+    let folded = segment.to_ascii_lowercase().replace('-', "_");
+    let known = table.entries.iter().position(|entry| entry.key.to_ascii_lowercase().replace('-', "_") == folded);
+    let index = known.unwrap_or_else(|| {
+        let key = segment.to_ascii_lowercase();
+        table.entries.push(Entry { key, place: place.clone(), node: Node::empty(place.clone()) });
+        table.entries.len() - 1
+    });
+    #[expect(clippy::indexing_slicing, reason = "the index was found or pushed just above")]
+    &mut table.entries[index].node
+}
+
+/// `VESTIBULE_SERVER_LISTEN` is surely meant for us. What Kubernetes sets for a Service of our name is not.
+fn half_written(name: &str) -> Option<Diagnostic> {
+    let rest = name.strip_prefix("VESTIBULE_").filter(|rest| !rest.starts_with('_'))?;
+    let section = ["SERVER", "ADMIN", "LOG", "PAGES", "SESSION", "PROVIDER", "ROUTE"]
+        .into_iter()
+        .find(|section| rest.strip_prefix(section).is_some_and(|after| after.starts_with('_')))?;
+    if rest.contains("_SERVICE_") || rest.contains("_PORT") {
+        return None;
+    }
+    let meant = format!("{PREFIX}{section}__{}", rest.get(section.len()..)?.trim_start_matches('_'));
+    let place = Place::Variable(name.to_owned());
+    Some(
+        Diagnostic::warning(Code::HalfWrittenVariable, &place, format!("`{name}` is not read"))
+            .reason("the parts of a key are separated by two underscores")
+            .help(format!("did you mean `{meant}`?")),
+    )
+}
+
+const PREFIX: &str = "VESTIBULE__";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overlaid(variables: &[(&str, &str)]) -> (Node, Vec<Diagnostic>) {
+        let mut problems = Vec::new();
+        let (mut root, _) = super::super::tree::parse("a.toml", "[provider.my-corp]\nclient_id = \"a\"\n").unwrap();
+        let env: Vec<_> = variables.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        overlay_environment(&mut root, &env, &mut problems);
+        (root, problems)
+    }
+
+    fn at<'a>(root: &'a Node, path: &str) -> &'a Value {
+        let mut node = root;
+        for key in path.split('/') {
+            let Value::Table(table) = &node.value else { panic!("{key}: no table") };
+            node = &table.get(key).unwrap().node;
+        }
+        &node.value
+    }
+
+    #[test]
+    fn a_variable_overrides_the_file_and_finds_dashed_names() {
+        let (root, problems) = overlaid(&[("VESTIBULE__PROVIDER__MY_CORP__CLIENT_ID", "b"), ("HOME", "/root")]);
+        assert!(matches!(at(&root, "provider/my-corp/client_id"), Value::Untyped(text) if text == "b"));
+        assert!(problems.is_empty());
+    }
+
+    #[test]
+    fn a_table_in_a_variable_takes_keys_of_its_own() {
+        let (root, _) = overlaid(&[
+            ("VESTIBULE__ROUTE__WIKI__ALLOW", "{ groups = ['a'] }"),
+            ("VESTIBULE__ROUTE__WIKI__ALLOW__USERS", "x"),
+        ]);
+        assert!(matches!(at(&root, "route/wiki/allow/groups"), Value::Array(_)));
+        assert!(matches!(at(&root, "route/wiki/allow/users"), Value::Untyped(_)));
+    }
+
+    #[test]
+    fn single_underscores_are_told_but_what_kubernetes_sets_is_not() {
+        let (_, problems) = overlaid(&[
+            ("VESTIBULE_SERVER_LISTEN", "x"),
+            ("VESTIBULE_SERVICE_HOST", "10.0.0.1"),
+            ("VESTIBULE_ADMIN_SERVICE_PORT", "80"),
+            ("VESTIBULE_PORT_4180_TCP", "tcp://10.0.0.1:4180"),
+        ]);
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].help.as_deref(), Some("did you mean `VESTIBULE__SERVER__LISTEN`?"));
+    }
+
+    #[test]
+    fn an_empty_part_is_refused() {
+        let (_, problems) = overlaid(&[("VESTIBULE__SERVER____LISTEN", "x")]);
+        assert_eq!(problems[0].code, Code::UnknownVariable);
+    }
+}

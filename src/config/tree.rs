@@ -1,0 +1,294 @@
+//! The configuration as a tree of values that each know where they were written, whatever they were written in.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostics::{Code, Diagnostic, Place, SourceText};
+
+/// A value and where it was written.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) place: Place,
+    pub(super) value: Value,
+}
+
+/// A value.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    String(String),
+    Integer(i64),
+    Float,
+    /// An integer that no key takes.
+    Huge,
+    Boolean(bool),
+    Datetime,
+    Array(Vec<Node>),
+    Table(Table),
+    /// Text of a variable or flag: what it means depends on the key.
+    Untyped(String),
+}
+
+/// A table: its entries in the order of the file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table {
+    pub(super) entries: Vec<Entry>,
+}
+
+/// A key, where it stands, and its value.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) place: Place,
+    pub(super) node: Node,
+}
+
+impl Table {
+    /// The entry of a key.
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+}
+
+impl Node {
+    /// A table without entries.
+    pub(super) fn empty(place: Place) -> Self {
+        Self { place, value: Value::Table(Table::default()) }
+    }
+
+    /// What kind of value this is, with its article, for messages.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.value {
+            Value::String(_) | Value::Untyped(_) => "a string",
+            Value::Integer(_) => "an integer",
+            Value::Float => "a floating-point number",
+            Value::Huge => "a number as large as this",
+            Value::Boolean(_) => "a boolean",
+            Value::Datetime => "a date",
+            Value::Array(_) => "a list",
+            Value::Table(_) => "a table",
+        }
+    }
+
+    /// The node as a table or list, where it is the text of one in a variable or flag.
+    pub(super) fn structured(&self) -> Option<Self> {
+        let Value::Untyped(text) = &self.value else { return None };
+        if !text.trim_start().starts_with(['{', '[']) {
+            return None;
+        }
+        let value = DeValue::parse(text.trim()).ok()?;
+        Some(from_toml(value.get_ref(), &|_| self.place.clone(), self.place.clone()))
+    }
+}
+
+/// Reads a file. A mistake in the syntax is told alone: what follows it could mean anything.
+pub(super) fn parse(name: &str, text: &str) -> Result<(Node, Arc<SourceText>), Vec<Diagnostic>> {
+    let masked = |mask: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = text.as_bytes().to_vec();
+        mask(&mut bytes);
+        Arc::new(SourceText { name: name.to_owned(), text: String::from_utf8(bytes).unwrap_or_default() })
+    };
+    match DeTable::parse(text) {
+        Ok(root) => {
+            let source = masked(&|bytes| mask_table(root.get_ref(), bytes));
+            let value = DeValue::Table(root.get_ref().clone());
+            let at = |span: Range<usize>| Place::File { source: Arc::clone(&source), span };
+            Ok((from_toml(&value, &at, Place::Whole(Arc::clone(&source))), source))
+        }
+        Err(_) => {
+            let source = masked(&|bytes| mask_lines(text, bytes));
+            let (_, errors) = DeTable::parse_recoverable(text);
+            Err(errors.iter().map(|error| syntax_error(error, &source)).collect())
+        }
+    }
+}
+
+fn syntax_error(error: &toml::de::Error, source: &Arc<SourceText>) -> Diagnostic {
+    let place = error
+        .span()
+        .map_or_else(|| Place::Whole(Arc::clone(source)), |span| Place::File { source: Arc::clone(source), span });
+    // toml's message may go on with what it expected, on lines of its own.
+    let mut lines = error.message().lines();
+    let first = lines.next().unwrap_or("this is not TOML").to_owned();
+    let diagnostic = Diagnostic::error(Code::Syntax, &place, format!("the file is not valid TOML: {first}"))
+        .reason("nothing else was checked: what follows a mistake in the syntax could mean anything");
+    let rest: Vec<&str> = lines.filter(|line| !line.trim().is_empty()).collect();
+    let help = if rest.is_empty() {
+        "strings stand in double quotes, tables begin with [name], lists are written [\"a\", \"b\"]".to_owned()
+    } else {
+        rest.join(", ")
+    };
+    diagnostic.help(help)
+}
+
+fn from_toml(value: &DeValue<'_>, at: &dyn Fn(Range<usize>) -> Place, place: Place) -> Node {
+    let child = |it: &Spanned<DeValue<'_>>| from_toml(it.get_ref(), at, at(it.span()));
+    let value = match value {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).map_or(Value::Huge, Value::Integer)
+        }
+        DeValue::Float(_) => Value::Float,
+        DeValue::Boolean(yes) => Value::Boolean(*yes),
+        DeValue::Datetime(_) => Value::Datetime,
+        DeValue::Array(items) => Value::Array(items.iter().map(child).collect()),
+        DeValue::Table(entries) => {
+            let mut entries: Vec<(usize, Entry)> = entries
+                .iter()
+                .map(|(key, value)| {
+                    let place = at(key.span());
+                    (key.span().start, Entry { key: key.get_ref().to_string(), place, node: child(value) })
+                })
+                .collect();
+            entries.sort_by_key(|(start, _)| *start);
+            Value::Table(Table { entries: entries.into_iter().map(|(_, entry)| entry).collect() })
+        }
+    };
+    Node { place, value }
+}
+
+/// Masks literal secrets, so that no excerpt can show one: values of keys that hold secrets, or that look as if they were meant to.
+fn mask_table(table: &DeTable<'_>, bytes: &mut Vec<u8>) {
+    for (key, value) in table {
+        if holds_secret(key.get_ref()) {
+            mask_value(value, bytes);
+        } else {
+            visit(value, bytes);
+        }
+    }
+}
+
+fn visit(value: &Spanned<DeValue<'_>>, bytes: &mut Vec<u8>) {
+    match value.get_ref() {
+        DeValue::Table(table) => mask_table(table, bytes),
+        DeValue::Array(items) => items.iter().for_each(|item| visit(item, bytes)),
+        DeValue::String(_) => mask_userinfo(value.span(), bytes),
+        _ => {}
+    }
+}
+
+/// `https://user:password@host` keeps its host.
+fn mask_userinfo(span: Range<usize>, bytes: &mut [u8]) {
+    let Some(text) = bytes.get(span.clone()).and_then(|text| std::str::from_utf8(text).ok()) else { return };
+    let Some(start) = text.find("://").map(|at| at + 3) else { return };
+    let authority = text.get(start..).and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    if let Some(end) = authority.rfind('@') {
+        mask_span(bytes, span.start + start..span.start + start + end);
+    }
+}
+
+fn mask_value(value: &Spanned<DeValue<'_>>, bytes: &mut Vec<u8>) {
+    match value.get_ref() {
+        DeValue::Array(items) => items.iter().for_each(|item| mask_value(item, bytes)),
+        DeValue::Table(table) => {
+            for (key, value) in table {
+                // Where a secret is kept is no secret, and helps to mend it.
+                if !SECRET_SOURCES.contains(&key.get_ref().as_ref()) {
+                    mask_value(value, bytes);
+                }
+            }
+        }
+        _ => mask_span(bytes, value.span()),
+    }
+}
+
+/// The quotes stay, so that the excerpt still looks like what somebody wrote.
+fn mask_span(bytes: &mut [u8], span: Range<usize>) {
+    for byte in bytes.get_mut(span).unwrap_or_default() {
+        if !matches!(byte, b'"' | b'\'' | b'\n' | b'\r') {
+            *byte = b'*';
+        }
+    }
+}
+
+/// Without a tree, whole lines are masked after the first `=` of a key that may hold a secret, and every long quoted word.
+fn mask_lines(text: &str, bytes: &mut [u8]) {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let end = start + line.trim_end().len();
+        for (at, _) in line.match_indices('=') {
+            let key =
+                line.get(..at).unwrap_or_default().trim_end().rsplit(['{', ',', ' ', '.']).next().unwrap_or_default();
+            if holds_secret(key.trim_matches(['"', '\''])) {
+                let value = line.get(at + 1..).unwrap_or_default();
+                let space = value.len() - value.trim_start().len();
+                mask_span(bytes, start + at + 1 + space..end);
+            }
+        }
+        let mut offset = start;
+        for word in line.split_inclusive(|c: char| c == '"' || c == '\'' || c.is_whitespace()) {
+            let long =
+                word.len() >= LONG_WORD && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=-_\"'".contains(&b));
+            if long && !word.contains("//") {
+                mask_span(bytes, offset..offset + word.len());
+            }
+            offset += word.len();
+        }
+        start += line.len();
+    }
+}
+
+fn holds_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    match key.as_str() {
+        "client_secret" | "client_key" | "keys" => true,
+        "client_key_id" | "key" | "file" | "env" | "credential" => false,
+        _ => {
+            let telling = ["secret", "passw", "client_key", "session_key"].iter().any(|word| key.contains(word));
+            telling || super::nearest::nearest(&key, ["client_secret", "keys", "client_key"]).is_some()
+        }
+    }
+}
+
+/// How a secret is written when it stands elsewhere.
+pub(super) const SECRET_SOURCES: [&str; 3] = ["file", "env", "credential"];
+
+const LONG_WORD: usize = 36;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        match parse("a.toml", text) {
+            Ok((_, source)) => source.text.clone(),
+            Err(diagnostics) => diagnostics.iter().map(|it| it.render(false)).collect(),
+        }
+    }
+
+    #[test]
+    fn literal_secrets_are_masked_wherever_they_stand() {
+        // AT-CL-08
+        for text in [
+            "[provider.a]\nclient_secret = \"hunter2\"\n",
+            "[provider.a]\nclient_secrte = \"hunter2\"\n",
+            "provider = { a = { client_secret = 'hunter2', isuer = 'x' } }\n",
+            "[session]\nkeys = [\n  \"hunter2\",\n]\n",
+            "[provider.a]\npassword = '''\nhunter2\n'''\n",
+            "[route.a]\nupstream = [\"http://ann:hunter2@host:80/x\"]\n",
+        ] {
+            assert!(!shown(text).contains("hunter2"), "{text}");
+            assert_eq!(shown(text).len(), text.len());
+        }
+    }
+
+    #[test]
+    fn secrets_are_masked_in_files_that_do_not_parse() {
+        // AT-CL-08
+        for text in [
+            "[provider.a]\nclient_secret = \"hunter2\" oops\n",
+            "[provider.a]\nclient_secret = hunter2\n",
+            "[provider.a]\nx = 1 \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAhunter2=\"\n",
+        ] {
+            assert!(!shown(text).contains("hunter2"), "{}", shown(text));
+        }
+    }
+
+    #[test]
+    fn places_of_secrets_stay_readable() {
+        let text = "[provider.a]\nclient_secret = { file = \"/run/secret\" }\ntoken_endpoint = \"https://a/token\"\n";
+        assert_eq!(shown(text), text);
+    }
+}

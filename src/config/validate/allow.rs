@@ -1,0 +1,106 @@
+//! `allow` of a route: who may pass.
+
+use super::super::diagnostics::{Code, Diagnostic};
+use super::super::file::{AllowTable, ClaimValues};
+use super::super::reading::{Field, Found};
+use super::super::units::OneOrMany;
+use super::provider::claim_path;
+use super::{Notes, filled};
+use crate::policy::settings::AllowSettings;
+
+pub(super) fn allow(keys: &AllowTable, key: &str, notes: &mut Notes) -> AllowSettings {
+    let names = |field: &Field<OneOrMany<String>>, name: &str, notes: &mut Notes| {
+        filled(field, &format!("{key}.{name}"), EMPTY_HELP, notes)
+            .map(|items| items.iter().map(|item| item.value.clone()).collect())
+    };
+    AllowSettings {
+        groups: names(&keys.groups, "groups", notes),
+        emails: emails(&keys.emails, key, notes),
+        domains: domains(&keys.domains, key, notes),
+        users: names(&keys.users, "users", notes),
+        claims: claims(&keys.claims, key, notes),
+        networks: filled(&keys.networks, &format!("{key}.networks"), EMPTY_HELP, notes)
+            .map(|items| items.iter().map(|item| item.value).collect()),
+    }
+}
+
+fn emails(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> Option<Vec<String>> {
+    let items = filled(field, &format!("{key}.emails"), EMPTY_HELP, notes)?;
+    for item in items {
+        let parts: Vec<&str> = item.value.split('@').collect();
+        if !matches!(parts.as_slice(), [local, domain] if !local.is_empty() && !domain.is_empty()) {
+            let help = match item.value.strip_prefix('@').or_else(|| item.value.strip_prefix("*@")) {
+                Some(domain) => format!("for everybody of a domain write domains = [\"{}\"]", domain.escape_default()),
+                None => "write a whole address: \"ann@example.com\"".to_owned(),
+            };
+            let message =
+                format!("`{key}.emails` holds \"{}\", which is no e-mail address", item.value.escape_default());
+            notes.error(Code::BadValue, &item.place, message, help);
+        }
+    }
+    Some(items.iter().map(|item| item.value.clone()).collect())
+}
+
+fn domains(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> Option<Vec<String>> {
+    let items = filled(field, &format!("{key}.domains"), EMPTY_HELP, notes)?;
+    for item in items {
+        if item.value.contains(['@', '*', '/', ' ']) || item.value.starts_with('.') {
+            let bare = item.value.trim_start_matches(['@', '*', '.']);
+            let message = format!("`{key}.domains` holds \"{}\", which is no domain", item.value.escape_default());
+            let diagnostic = Diagnostic::error(Code::BadValue, &item.place, message)
+                .reason("domains are compared exactly; their subdomains are not meant");
+            notes.note(diagnostic.help(format!("write \"{}\"", bare.escape_default())));
+        }
+    }
+    Some(items.iter().map(|item| item.value.clone()).collect())
+}
+
+fn claims(
+    field: &Field<ClaimValues>,
+    key: &str,
+    notes: &mut Notes,
+) -> Vec<(crate::identity::ClaimPath, Vec<serde_json::Value>)> {
+    let mut claims = Vec::new();
+    let Some(found) = field.given() else { return claims };
+    if found.value.0.is_empty() {
+        let diagnostic = Diagnostic::error(Code::EmptyList, &found.place, format!("`{key}.claims` is empty"));
+        notes.note(diagnostic.reason("it could mean nobody or everybody").help(EMPTY_HELP));
+    }
+    for (name, values) in &found.value.0 {
+        let path = claim_path(name, &format!("{key}.claims"), notes);
+        let values = &values.value.0;
+        if values.is_empty() {
+            let message = format!("`{key}.claims` has no value for \"{}\"", name.value.escape_default());
+            notes.error(Code::EmptyList, &name.place, message, EMPTY_HELP);
+        }
+        claims.extend(path.map(|path| (path, values.iter().map(|value: &Found<_>| value.value.0.clone()).collect())));
+    }
+    claims
+}
+
+/// What the keys of `over` say replaces what `base` says: key by key, so that a part of a route never asks less by accident.
+pub(super) fn merged(base: &AllowSettings, over: AllowSettings) -> AllowSettings {
+    let mut claims = over.claims;
+    let added: Vec<_> =
+        base.claims.iter().filter(|(path, _)| !claims.iter().any(|(other, _)| other == path)).cloned().collect();
+    claims.extend(added);
+    AllowSettings {
+        groups: over.groups.or_else(|| base.groups.clone()),
+        emails: over.emails.or_else(|| base.emails.clone()),
+        domains: over.domains.or_else(|| base.domains.clone()),
+        users: over.users.or_else(|| base.users.clone()),
+        claims,
+        networks: over.networks.or_else(|| base.networks.clone()),
+    }
+}
+
+/// Whether anything is asked about who somebody is.
+pub(super) fn asks_identity(allow: &AllowSettings) -> bool {
+    allow.groups.is_some()
+        || allow.emails.is_some()
+        || allow.domains.is_some()
+        || allow.users.is_some()
+        || !allow.claims.is_empty()
+}
+
+const EMPTY_HELP: &str = "leave the key out to ask nothing, or write access = \"deny\" to let nobody pass";

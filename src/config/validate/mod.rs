@@ -1,0 +1,204 @@
+//! From the fields as written to the settings as proven: one function for each table, problems noted and never thrown.
+
+use std::time::Duration;
+
+use super::Config;
+use super::Sources;
+use super::diagnostics::{Code, Diagnostic, Place, Severity};
+use super::environment::{overlay_environment, overlay_flags};
+use super::file::{File, RouteTable};
+use super::reading::{Field, Found, Reading};
+use super::tree::{self, Node};
+use super::units::{Named, OneOrMany};
+
+mod allow;
+mod claims_needed;
+mod client;
+mod cookie;
+mod identity;
+mod log;
+mod matching;
+mod provider;
+mod route;
+mod same;
+mod server;
+mod session;
+mod tls;
+mod upstream;
+
+/// Reads everything, and gives a configuration only when nothing is wrong.
+pub(super) fn load(sources: &Sources) -> Result<Config, Vec<Diagnostic>> {
+    let mut reading = Reading::new(sources);
+    let (mut root, whole) = match &sources.file {
+        Some((name, text)) => tree::parse(name, text).map(|(root, source)| (root, Place::Whole(source)))?,
+        None => (Node::empty(Place::Nowhere), Place::Nowhere),
+    };
+    overlay_environment(&mut root, &sources.env, &mut reading.problems);
+    overlay_flags(&mut root, &sources.flags);
+    let file = reading.section::<File>(&root).unwrap_or_default();
+    let mut notes = Notes { problems: reading.problems, whole };
+    let config = assemble(file, &mut notes);
+    match config {
+        Some(config) if notes.errors() == 0 => Ok(Config { warnings: notes.problems, ..config }),
+        _ => Err(notes.problems),
+    }
+}
+
+/// What was noted so far.
+pub(super) struct Notes {
+    problems: Vec<Diagnostic>,
+    /// The place for what is missing altogether.
+    whole: Place,
+}
+
+impl Notes {
+    /// Notes a problem.
+    pub(super) fn note(&mut self, diagnostic: Diagnostic) {
+        self.problems.push(diagnostic);
+    }
+
+    /// Notes an error that needs no reason beyond its message.
+    pub(super) fn error(&mut self, code: Code, place: &Place, message: impl Into<String>, help: impl Into<String>) {
+        self.note(Diagnostic::error(code, place, message).help(help));
+    }
+
+    /// Notes that a key has to be there.
+    pub(super) fn missing(&mut self, place: &Place, key: &str, help: impl Into<String>) {
+        self.error(Code::MissingKey, place, format!("`{key}` is missing"), help);
+    }
+
+    fn errors(&self) -> usize {
+        self.problems.iter().filter(|it| it.severity == Severity::Error).count()
+    }
+}
+
+/// A table's contents and place, or an empty one; `None` when it was no table at all.
+pub(super) fn opened<T: Default>(field: Field<T>, notes: &Notes) -> Option<Found<T>> {
+    match field {
+        Field::Given(found) => Some(found),
+        Field::Absent => Some(Found { value: T::default(), place: notes.whole.clone() }),
+        Field::Wrong => None,
+    }
+}
+
+/// A duration that has to be longer than nothing.
+pub(super) fn positive(field: &Field<Duration>, key: &str, default: Duration, notes: &mut Notes) -> Duration {
+    match field.given() {
+        Some(found) if found.value.is_zero() => {
+            notes.error(
+                Code::BadValue,
+                &found.place,
+                format!("`{key}` can not be zero"),
+                "write a duration such as \"30s\"",
+            );
+            default
+        }
+        Some(found) => found.value,
+        None => default,
+    }
+}
+
+/// The items of a list that may not be empty.
+pub(super) fn filled<'a, T>(
+    field: &'a Field<OneOrMany<T>>,
+    key: &str,
+    help: &str,
+    notes: &mut Notes,
+) -> Option<&'a [Found<T>]> {
+    let found = field.given()?;
+    if found.value.0.is_empty() {
+        let diagnostic = Diagnostic::error(Code::EmptyList, &found.place, format!("`{key}` is an empty list"));
+        notes.note(diagnostic.reason("it could mean nobody or everybody").help(help));
+        return None;
+    }
+    Some(&found.value.0)
+}
+
+/// Whether a table's name may stand in cookies, logs and metrics.
+pub(super) fn checked_name(name: &Found<String>, what: &str, notes: &mut Notes) -> bool {
+    let text = &name.value;
+    let fits =
+        (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if !fits {
+        let message = format!("\"{}\" can not be the name of a {what}", text.escape_default());
+        notes.error(Code::BadName, &name.place, message, "use letters, digits, `-` and `_`, at most 64 of them");
+    }
+    fits
+}
+
+fn assemble(file: File, notes: &mut Notes) -> Option<Config> {
+    let pages = opened(file.pages, notes).map(|found| found.value);
+    let admin = file.admin;
+    let server = opened(file.server, notes).and_then(|table| server::server(&table, admin, notes));
+    let public_url = server.as_ref().map(|server| &server.public_url);
+    let session = opened(file.session, notes);
+    let keys = session.as_ref().and_then(|table| session::keys(table, notes));
+    let session = session.and_then(|table| session::session(&table, public_url, notes));
+    let log = opened(file.log, notes).and_then(|table| log::log(&table.value, notes));
+    let providers = providers(file.provider, notes);
+    let names = providers.iter().flatten().map(|it| it.name.clone()).collect::<Vec<_>>();
+    let routes = routes(file.route, &names, providers.is_some(), notes);
+    if let (Some(server), Some(session), Some(routes)) = (&server, &session, &routes) {
+        route::check_hosts(routes, &server.public_url, session.cookie.domain.as_deref(), notes);
+        route::check_tokens(routes, session.keep, notes);
+        route::check_reach(routes, server, notes);
+    }
+    let (server, session, pages) = (server?, session?, pages?);
+    let routes: Vec<_> = routes?.into_iter().map(|route| route.settings).collect();
+    let providers = claims_needed::with_needed_claims(providers?, &routes);
+    let gateway = server.gateway(routes, pages);
+    Some(Config { server: server.settings, gateway, session, keys: keys?, providers, log: log?, warnings: Vec::new() })
+}
+
+/// `None` when the providers that there are can not be told from the file.
+fn providers(
+    field: Field<Named<super::file::ProviderTable>>,
+    notes: &mut Notes,
+) -> Option<Vec<crate::provider::settings::ProviderSettings>> {
+    let tables = named(field)?;
+    let mut whole = true;
+    let mut providers = Vec::new();
+    for (name, table) in tables {
+        let named = checked_name(&name, "provider", notes);
+        match table.and_then(|table| provider::provider(&name, table, notes)) {
+            Some(settings) if named => providers.push(settings),
+            _ => whole = false,
+        }
+    }
+    whole.then_some(providers)
+}
+
+fn routes(
+    field: Field<Named<RouteTable>>,
+    providers: &[std::sync::Arc<str>],
+    providers_known: bool,
+    notes: &mut Notes,
+) -> Option<Vec<route::Route>> {
+    let tables = named(field)?;
+    if tables.is_empty() {
+        let place = notes.whole.clone();
+        notes.missing(&place, "route", "add a table [route.NAME] with upstream = \"http://127.0.0.1:3000\"");
+        if providers_known && providers.is_empty() {
+            notes.missing(&place, "provider", "add a table [provider.NAME] with issuer, client_id and client_secret");
+        }
+    }
+    let known = providers_known.then_some(providers);
+    let routes: Vec<route::Route> = tables
+        .into_iter()
+        .filter_map(|(name, table)| {
+            let named = checked_name(&name, "route", notes);
+            route::route(&name, &table?, known, notes).filter(|_| named)
+        })
+        .collect();
+    same::check_same(&routes, notes);
+    Some(routes)
+}
+
+/// The tables of a table of names, or none where it is not there; `None` when it was no table at all.
+fn named<T>(field: Field<Named<T>>) -> Option<Vec<(Found<String>, Option<T>)>> {
+    match field {
+        Field::Given(found) => Some(found.value.0),
+        Field::Absent => Some(Vec::new()),
+        Field::Wrong => None,
+    }
+}

@@ -1,0 +1,344 @@
+//! `[provider.NAME]`, but for how the client proves itself (`client`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use super::super::diagnostics::{Code, Diagnostic, Place};
+use super::super::file::{ClaimsTable, EndpointKeys, ProviderTable};
+use super::super::reading::{Field, Found, listed};
+use super::super::units::{OneOrMany, Texts};
+use super::server::is_loopback;
+use super::{Notes, client, opened, positive};
+use crate::identity::{ClaimMapping, ClaimPath};
+use crate::provider::RESERVED_PARAMETERS;
+use crate::provider::settings::{Endpoints, LogoutStyle, OAuth2Identity, ProviderKind, ProviderSettings, UserinfoUse};
+
+pub(super) fn provider(name: &Found<String>, table: ProviderTable, notes: &mut Notes) -> Option<ProviderSettings> {
+    let at = &name.place;
+    let key = |key: &str| format!("provider.{}.{key}", name.value);
+    if table.client_id.is_absent() {
+        notes.missing(at, &key("client_id"), "write the client identifier that is registered at the provider");
+    }
+    check_http(name, &table, notes);
+    let kind = kind(name, &table, notes);
+    let client_auth = client::client_auth(name, &table, notes);
+    let claims = opened(table.claims.clone(), notes).map(|found| mapping(&found.value, &key("claims"), notes));
+    let oidc = !table.issuer.is_absent();
+    let resource = resource(&table.resource, &key("resource"), notes);
+    Some(ProviderSettings {
+        name: Arc::from(name.value.as_str()),
+        title: table.title.value().cloned().unwrap_or_else(|| name.value.clone()),
+        scopes: scopes(&table.scopes, oidc),
+        pkce: table.pkce.value().copied().unwrap_or(true),
+        authorization_params: parameters(&table.authorization_params, &key("authorization_params"), notes),
+        prompt: table.prompt.value().cloned(),
+        max_age: table.max_age.value().copied(),
+        acr_values: texts(&table.acr_values),
+        resource,
+        timeout: positive(&table.timeout, &key("timeout"), TIMEOUT, notes),
+        audiences: texts(&table.audiences),
+        id_token_algorithms: algorithms(&table, &key("id_token_algorithms"), notes),
+        jwks_min_interval: table.jwks_min_interval.value().copied().unwrap_or(JWKS_MIN_INTERVAL),
+        default_expires_in: positive(&table.default_expires_in, &key("default_expires_in"), DEFAULT_EXPIRES_IN, notes),
+        userinfo: table.userinfo.value().map_or(UserinfoUse::Auto, |word| word.0),
+        logout: table.logout.value().map_or(LogoutStyle::Auto, |word| word.0),
+        clock_leeway: leeway(&table.clock_leeway, &key("clock_leeway"), notes),
+        needed_claims: Vec::new(),
+        insecure_http: table.insecure_http.value().copied().unwrap_or(false),
+        ca_pem: table.ca.into_value().map(|pem| pem.0),
+        kind: kind?,
+        client_id: table.client_id.into_value()?,
+        client_auth: client_auth?,
+        claims: claims?,
+    })
+}
+
+/// OpenID Connect by its issuer, or plain OAuth 2.0 by its endpoints.
+fn kind(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) -> Option<ProviderKind> {
+    let endpoints = endpoints(&table.endpoints);
+    if let Field::Given(found) = &table.issuer {
+        let issuer = issuer(found, notes)?;
+        return Some(ProviderKind::Oidc { issuer, overrides: endpoints });
+    }
+    if !table.issuer.is_absent() {
+        return None;
+    }
+    let keys = &table.endpoints;
+    let (authorization, token) = (keys.authorization_endpoint.is_absent(), keys.token_endpoint.is_absent());
+    if authorization && token {
+        let help = "write issuer = \"https://…\" for OpenID Connect, or authorization_endpoint and token_endpoint for plain OAuth 2.0";
+        notes.missing(&name.place, &format!("provider.{}.issuer", name.value), help);
+        return None;
+    }
+    for (absent, key) in [(authorization, "authorization_endpoint"), (token, "token_endpoint")] {
+        if absent {
+            let help = "a provider without issuer is plain OAuth 2.0 and needs both endpoints; with issuer they are discovered";
+            notes.missing(&name.place, &format!("provider.{}.{key}", name.value), help);
+        }
+    }
+    check_plain(name, table, notes);
+    if authorization || token {
+        return None;
+    }
+    Some(ProviderKind::OAuth2 { endpoints, identity: plain_identity(table) })
+}
+
+/// Where a plain OAuth 2.0 provider tells who somebody is: what is configured says it.
+fn plain_identity(table: &ProviderTable) -> OAuth2Identity {
+    let userinfo = !table.endpoints.userinfo_endpoint.is_absent();
+    let never = table.userinfo.value().is_some_and(|word| word.0 == UserinfoUse::Never);
+    match (userinfo && !never, !table.endpoints.introspection_endpoint.is_absent()) {
+        (true, _) => OAuth2Identity::Userinfo,
+        (false, true) => OAuth2Identity::Introspection,
+        (false, false) => OAuth2Identity::Nobody,
+    }
+}
+
+/// What only means something with an ID token.
+fn check_plain(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) {
+    let given = [
+        ("jwks_uri", table.endpoints.jwks_uri.given().map(|it| &it.place)),
+        ("id_token_algorithms", table.id_token_algorithms.given().map(|it| &it.place)),
+        ("audiences", table.audiences.given().map(|it| &it.place)),
+        ("acr_values", table.acr_values.given().map(|it| &it.place)),
+        ("max_age", table.max_age.given().map(|it| &it.place)),
+    ];
+    for (key, place) in given {
+        let Some(place) = place else { continue };
+        let message = format!("`provider.{}.{key}` is set, but the provider has no `issuer`", name.value);
+        let diagnostic = Diagnostic::error(Code::Conflict, place, message)
+            .reason("without an issuer there is no ID token that it could be checked against");
+        notes.note(diagnostic.help("write issuer = \"https://…\", or remove the key"));
+    }
+    if let Some(found) = table.userinfo.given()
+        && found.value.0 == UserinfoUse::Always
+        && table.endpoints.userinfo_endpoint.is_absent()
+    {
+        let message = format!("provider.{}.userinfo_endpoint", name.value);
+        notes.missing(&found.place, &message, "userinfo = \"always\" needs to know where to ask");
+    }
+}
+
+fn endpoints(keys: &EndpointKeys) -> Endpoints {
+    Endpoints {
+        authorization_endpoint: keys.authorization_endpoint.value().cloned(),
+        token_endpoint: keys.token_endpoint.value().cloned(),
+        userinfo_endpoint: keys.userinfo_endpoint.value().cloned(),
+        introspection_endpoint: keys.introspection_endpoint.value().cloned(),
+        revocation_endpoint: keys.revocation_endpoint.value().cloned(),
+        end_session_endpoint: keys.end_session_endpoint.value().cloned(),
+        jwks_uri: keys.jwks_uri.value().cloned(),
+    }
+}
+
+/// The issuer stays byte for byte what was written: it is compared, not called (OpenID Connect Discovery 1.0 section 4.3, DI-02).
+fn issuer(found: &Found<String>, notes: &mut Notes) -> Option<String> {
+    let url =
+        Url::parse(&found.value).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    let flaw = match &url {
+        None => "it is not an http or https URL",
+        Some(url) if url.query().is_some() || url.fragment().is_some() => "issuers have no query and no fragment",
+        Some(url) if !url.username().is_empty() || url.password().is_some() => "it holds a user name or password",
+        Some(url) if url.path().ends_with("/.well-known/openid-configuration") => {
+            "it is the address of the discovery document"
+        }
+        Some(_) => return Some(found.value.clone()),
+    };
+    let help = found.value.strip_suffix("/.well-known/openid-configuration").map_or_else(
+        || {
+            "write the issuer as the provider's discovery document writes it: \"https://login.example.com/realms/corp\""
+                .to_owned()
+        },
+        |issuer| format!("write \"{issuer}\""),
+    );
+    notes.error(Code::BadUrl, &found.place, format!("the issuer can not be used: {flaw}"), help);
+    None
+}
+
+/// Clear text is for loopback, unless the operator says `insecure_http`.
+fn check_http(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) {
+    let keys = &table.endpoints;
+    let issuer = table.issuer.given().and_then(|found| Some((Url::parse(&found.value).ok()?, &found.place)));
+    let mut urls: Vec<(&str, Url, &Place)> = issuer.into_iter().map(|(url, place)| ("issuer", url, place)).collect();
+    for (key, field) in [
+        ("authorization_endpoint", &keys.authorization_endpoint),
+        ("token_endpoint", &keys.token_endpoint),
+        ("userinfo_endpoint", &keys.userinfo_endpoint),
+        ("introspection_endpoint", &keys.introspection_endpoint),
+        ("revocation_endpoint", &keys.revocation_endpoint),
+        ("end_session_endpoint", &keys.end_session_endpoint),
+        ("jwks_uri", &keys.jwks_uri),
+    ] {
+        urls.extend(field.given().map(|found| (key, found.value.clone(), &found.place)));
+    }
+    let allowed = table.insecure_http.value().copied().unwrap_or(false);
+    for (key, url, place) in urls {
+        if !allowed && url.scheme() == "http" && !url.host().is_some_and(|host| is_loopback(&host)) {
+            let message = format!("`provider.{}.{key}` is http, not https", name.value);
+            let diagnostic =
+                Diagnostic::error(Code::InsecureHttp, place, message).label("clear text away from this machine");
+            notes.note(
+                diagnostic
+                    .reason("whoever is on the way could read tokens and sign in as anybody")
+                    .help("write \"https://…\"; in a closed laboratory, set insecure_http = true for this provider"),
+            );
+        }
+    }
+    if let Some(Found { value: true, place }) = table.insecure_http.given() {
+        let message = format!("`provider.{}.insecure_http` takes endpoints in clear text", name.value);
+        let diagnostic = Diagnostic::warning(Code::Weakened, place, message);
+        notes.note(
+            diagnostic
+                .reason("whoever is on the way can read tokens and sign in as anybody")
+                .help("use https, and remove the key"),
+        );
+    }
+}
+
+/// For OpenID Connect, `openid` is always asked for (OpenID Connect Core 1.0 section 3.1.2.1).
+fn scopes(field: &Field<OneOrMany<String>>, oidc: bool) -> Vec<String> {
+    let mut scopes: Vec<String> = match field.value() {
+        // One string may hold several, as in the parameter itself.
+        Some(list) => list.0.iter().flat_map(|item| item.value.split_whitespace().map(str::to_owned)).collect(),
+        None if oidc => ["openid", "profile", "email"].map(str::to_owned).to_vec(),
+        None => Vec::new(),
+    };
+    if oidc && !scopes.iter().any(|scope| scope == "openid") {
+        scopes.insert(0, "openid".to_owned());
+    }
+    scopes
+}
+
+fn parameters(field: &Field<Texts>, key: &str, notes: &mut Notes) -> BTreeMap<String, String> {
+    let mut parameters = BTreeMap::new();
+    for (name, value) in field.value().into_iter().flat_map(|texts| &texts.0) {
+        if RESERVED_PARAMETERS.contains(&name.value.as_str()) {
+            let diagnostic =
+                Diagnostic::error(Code::Conflict, &name.place, format!("`{key}` can not set `{}`", name.value));
+            notes.note(
+                diagnostic
+                    .reason("vestibule makes this parameter itself, and checks the answer against it")
+                    .help("remove it; scopes, prompt, max_age, acr_values and resource have keys of their own"),
+            );
+        } else {
+            parameters.insert(name.value.clone(), value.value.clone());
+        }
+    }
+    parameters
+}
+
+/// RFC 8707 section 2: an absolute URI without a fragment (IS-05).
+fn resource(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> Vec<Url> {
+    let mut resources = Vec::new();
+    for item in field.value().into_iter().flat_map(|list| &list.0) {
+        match Url::parse(&item.value) {
+            Ok(url) if url.fragment().is_none() => resources.push(url),
+            _ => notes.error(
+                Code::BadUrl,
+                &item.place,
+                format!("`{key}` is not an absolute URI without a fragment"),
+                "write \"https://api.example.com/\"",
+            ),
+        }
+    }
+    resources
+}
+
+/// ID-07, ID-08: never `none`; HS* only when written here, and with a secret as long as the hash.
+fn algorithms(table: &ProviderTable, key: &str, notes: &mut Notes) -> Vec<String> {
+    let mut algorithms = Vec::new();
+    for item in table.id_token_algorithms.value().into_iter().flat_map(|list| &list.0) {
+        let name = item.value.as_str();
+        if !ALGORITHMS.contains(&name) {
+            let message = format!("`{key}` can not hold \"{}\"", name.escape_default());
+            notes.error(Code::UnknownWord, &item.place, message, format!("the algorithms are {}", listed(ALGORITHMS)));
+            continue;
+        }
+        let hash_bytes = name.strip_prefix("HS").and_then(|bits| bits.parse::<usize>().ok()).map(|bits| bits / 8);
+        let secret = table.client_secret.value().map_or(0, |secret| secret.0.expose().len());
+        if let Some(needed) =
+            hash_bytes.filter(|needed| secret < *needed && !matches!(table.client_secret, Field::Wrong))
+        {
+            let diagnostic = Diagnostic::error(
+                Code::WeakSecret,
+                &item.place,
+                format!("{name} needs a client secret of at least {needed} bytes"),
+            );
+            notes.note(
+                diagnostic
+                    .reason("a shorter one can be guessed from any ID token")
+                    .help("use RS256 or ES256, or a longer client secret"),
+            );
+        }
+        algorithms.push(name.to_owned());
+    }
+    algorithms
+}
+
+fn leeway(field: &Field<Duration>, key: &str, notes: &mut Notes) -> Duration {
+    let Some(found) = field.given() else { return LEEWAY };
+    if found.value > MAX_LEEWAY {
+        let diagnostic = Diagnostic::warning(
+            Code::Weakened,
+            &found.place,
+            format!("`{key}` takes ID tokens long after they expired"),
+        );
+        notes.note(
+            diagnostic
+                .reason("leeway is for clocks that differ by seconds")
+                .help("set the clocks, and write at most \"5m\""),
+        );
+    }
+    found.value
+}
+
+fn mapping(table: &ClaimsTable, key: &str, notes: &mut Notes) -> ClaimMapping {
+    let defaults = ClaimMapping::default();
+    let mut path = |field: &Field<String>, name: &str, default: ClaimPath| {
+        field.given().and_then(|found| claim_path(found, &format!("{key}.{name}"), notes)).unwrap_or(default)
+    };
+    let subject = path(&table.subject, "subject", defaults.subject);
+    // Where the subject is found elsewhere, the user is, too, unless said otherwise.
+    let user = path(&table.user, "user", if table.subject.is_absent() { defaults.user } else { subject.clone() });
+    ClaimMapping {
+        user,
+        email: path(&table.email, "email", defaults.email),
+        name: path(&table.name, "name", defaults.name),
+        groups: path(&table.groups, "groups", defaults.groups),
+        subject,
+    }
+}
+
+/// A claim's name or JSON pointer.
+pub(super) fn claim_path(found: &Found<String>, key: &str, notes: &mut Notes) -> Option<ClaimPath> {
+    match ClaimPath::parse(&found.value) {
+        Ok(path) => Some(path),
+        Err(error) => {
+            let message = format!("`{key}` does not name a claim: {error}");
+            notes.error(
+                Code::BadClaim,
+                &found.place,
+                message,
+                "write a plain name such as \"groups\", or a JSON pointer such as \"/realm_access/roles\"",
+            );
+            None
+        }
+    }
+}
+
+fn texts(field: &Field<OneOrMany<String>>) -> Vec<String> {
+    field.value().map(|list| list.0.iter().map(|item| item.value.clone()).collect()).unwrap_or_default()
+}
+
+const ALGORITHMS: [&str; 14] = [
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519", "HS256",
+    "HS384", "HS512",
+];
+const TIMEOUT: Duration = Duration::from_secs(10);
+const JWKS_MIN_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_EXPIRES_IN: Duration = Duration::from_secs(3600);
+const LEEWAY: Duration = Duration::from_secs(60);
+const MAX_LEEWAY: Duration = Duration::from_secs(300);

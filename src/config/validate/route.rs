@@ -1,0 +1,330 @@
+//! `[route.NAME]` and its `paths`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::super::diagnostics::{Code, Diagnostic, Place};
+use super::super::file::{RouteTable, RuleKeys};
+use super::super::reading::{Field, Found};
+use super::cookie::{domain_reaches, host_of};
+use super::server::Server;
+use super::{Notes, allow, filled, identity, matching, opened, upstream};
+use crate::gateway::settings::{HostPattern, PublicUrl, RouteSettings, RuleSettings, Target};
+use crate::policy::settings::{Access, AllowSettings};
+use crate::proxy::settings::{Authorization, IdentityHeaderSettings, IdentityValue, UpstreamTransport};
+use crate::server::settings::ListenAddress;
+use crate::session::settings::KeptTokens;
+
+/// A route, and where it was written.
+pub(super) struct Route {
+    pub(super) settings: RouteSettings,
+    pub(super) place: Place,
+    /// Where `upstream` stands.
+    upstream: Place,
+}
+
+/// `providers` are the names of all providers, unless some of them could not be read.
+pub(super) fn route(
+    name: &Found<String>,
+    table: &RouteTable,
+    providers: Option<&[Arc<str>]>,
+    notes: &mut Notes,
+) -> Option<Route> {
+    let key = |key: &str| format!("route.{}.{key}", name.value);
+    let hosts = matching::hosts(&table.host, &key("host"), notes);
+    let path = match &table.path {
+        Field::Given(found) => matching::path(found, &key("path"), notes),
+        Field::Absent => Some("/".to_owned()),
+        Field::Wrong => None,
+    };
+    let methods = matching::methods(&table.methods, &key("methods"), notes);
+    let base = asked(&table.rule, &format!("route.{}", name.value), providers, notes);
+    let rule = settled(&base, providers);
+    check_provider(&rule, &name.place, providers, notes);
+    let paths = paths(name, table, path.as_deref(), &base, providers, notes);
+    let needed = rule.access != Access::Deny || paths.iter().any(|(_, rule)| rule.access != Access::Deny);
+    let target = upstream::target(name, table, needed, notes);
+    let websocket_origins = matching::origins(&table.websocket_origins, &key("websocket_origins"), notes);
+    let settings = RouteSettings {
+        name: Arc::from(name.value.as_str()),
+        hosts,
+        path: path?,
+        methods,
+        // Without one an error was noted: the rest is still compared with other routes, and nobody serves it.
+        target: target.unwrap_or(Target::Static(StatusCode::BAD_GATEWAY)),
+        rule,
+        paths,
+        websocket_origins,
+        case_sensitive: table.case_sensitive.value().copied().unwrap_or(false),
+        body_bytes: table.body_bytes.value().map(|size| size.0),
+    };
+    let upstream = table.upstream.given().map_or(&name.place, |found| &found.place).clone();
+    Some(Route { settings, place: name.place.clone(), upstream })
+}
+
+/// What a table says; what it leaves out is for its base, or the default.
+#[derive(Clone, Default)]
+struct Asked {
+    access: Option<Access>,
+    allow: AllowSettings,
+    identity: Option<IdentityHeaderSettings>,
+    providers: Option<Vec<Arc<str>>>,
+    max_age: Option<Duration>,
+}
+
+fn asked(keys: &RuleKeys, key: &str, providers: Option<&[Arc<str>]>, notes: &mut Notes) -> Asked {
+    let allow_key = format!("{key}.allow");
+    let allow = opened(keys.allow.clone(), notes)
+        .map(|found| allow::allow(&found.value, &allow_key, notes))
+        .unwrap_or_default();
+    let access = keys.access.value().map(|word| word.0);
+    if let (Some(found), Some(access)) = (keys.allow.given(), access) {
+        check_access(access, &allow, &found.place, &allow_key, notes);
+    }
+    if let Some(Found { value: Duration::ZERO, place }) = keys.max_age.given() {
+        let diagnostic = Diagnostic::error(Code::BadValue, place, format!("`{key}.max_age` can not be zero"));
+        notes
+            .note(diagnostic.reason("every sign-in would be too old at once").help("write a duration such as \"15m\""));
+    }
+    Asked {
+        access,
+        allow,
+        identity: identity::identity(&keys.identity, &format!("{key}.identity"), notes),
+        providers: accepted(keys, key, providers, notes),
+        max_age: keys.max_age.value().copied(),
+    }
+}
+
+/// Nobody's identity is looked at where no session is.
+fn check_access(access: Access, allow: &AllowSettings, place: &Place, key: &str, notes: &mut Notes) {
+    let word = match access {
+        Access::Public if allow::asks_identity(allow) => "public",
+        Access::Optional if allow::asks_identity(allow) => "optional",
+        Access::Deny => "deny",
+        _ => return,
+    };
+    let diagnostic = Diagnostic::error(Code::Conflict, place, format!("`{key}` contradicts access = \"{word}\""));
+    let reason = match access {
+        Access::Deny => "nobody passes, whatever `allow` says",
+        Access::Public => {
+            "no session is looked at, so that nobody can be told from anybody else; only `networks` can be asked"
+        }
+        _ => "who is not signed in passes as well; only `networks` can be asked",
+    };
+    notes.note(diagnostic.reason(reason).help("write access = \"login\", or remove the lists"));
+}
+
+fn accepted(keys: &RuleKeys, key: &str, known: Option<&[Arc<str>]>, notes: &mut Notes) -> Option<Vec<Arc<str>>> {
+    let items =
+        filled(&keys.providers, &format!("{key}.providers"), "leave the key out to take every provider", notes)?;
+    let mut accepted: Vec<Arc<str>> = Vec::new();
+    for item in items {
+        let name: Arc<str> = Arc::from(item.value.as_str());
+        if known.is_some_and(|known| !known.contains(&name)) {
+            let names = super::super::reading::listed(known.unwrap_or_default().iter().map(AsRef::as_ref));
+            let meant = super::super::nearest::nearest(&name, known.unwrap_or_default().iter().map(AsRef::as_ref));
+            let help = match meant {
+                Some(meant) => format!("did you mean \"{meant}\"?"),
+                None if names.is_empty() => "add a table [provider.NAME]".to_owned(),
+                None => format!("the providers are {names}"),
+            };
+            let message = format!("`{key}.providers` names \"{}\", which is not configured", name.escape_default());
+            notes.error(Code::UnknownProvider, &item.place, message, help);
+        } else if accepted.contains(&name) {
+            let message = format!("`{key}.providers` names \"{name}\" twice");
+            notes.error(Code::Conflict, &item.place, message, "remove one of them");
+        }
+        accepted.push(name);
+    }
+    Some(accepted)
+}
+
+/// The rule that results, with every default.
+fn settled(asked: &Asked, providers: Option<&[Arc<str>]>) -> RuleSettings {
+    let access = asked.access.unwrap_or_default();
+    let allow = match access {
+        // Inherited lists about people mean nothing where no session counts; networks still do.
+        Access::Public | Access::Optional => {
+            AllowSettings { networks: asked.allow.networks.clone(), ..AllowSettings::default() }
+        }
+        _ => asked.allow.clone(),
+    };
+    RuleSettings {
+        access,
+        allow,
+        identity: asked.identity.clone().unwrap_or_else(identity::default_identity),
+        providers: asked.providers.clone().unwrap_or_else(|| providers.unwrap_or_default().to_vec()),
+        max_age: asked.max_age,
+    }
+}
+
+fn paths(
+    name: &Found<String>,
+    table: &RouteTable,
+    route_path: Option<&str>,
+    base: &Asked,
+    providers: Option<&[Arc<str>]>,
+    notes: &mut Notes,
+) -> Vec<(String, RuleSettings)> {
+    let mut seen: Vec<(String, Place)> = Vec::new();
+    let mut rules = Vec::new();
+    for (path, keys) in table.paths.value().into_iter().flat_map(|named| &named.0) {
+        let key = format!("route.{}.paths.\"{}\"", name.value, path.value.escape_default());
+        let Some(keys) = keys else { continue };
+        let own = asked(keys, &key, providers, notes);
+        let Some(canonical) = matching::path(path, &format!("route.{}.paths", name.value), notes) else { continue };
+        check_below(&canonical, route_path, path, notes);
+        if let Some((_, first)) = seen.iter().find(|(other, _)| *other == canonical) {
+            let diagnostic = Diagnostic::error(
+                Code::SameRoute,
+                &path.place,
+                format!("two entries of `paths` cover \"{canonical}\""),
+            );
+            notes.note(
+                diagnostic.label("the same path").also(first, "here first").help("write the rules into one entry"),
+            );
+        }
+        seen.push((canonical.clone(), path.place.clone()));
+        let merged = Asked {
+            access: own.access.or(base.access),
+            allow: allow::merged(&base.allow, own.allow),
+            identity: own.identity.or_else(|| base.identity.clone()),
+            providers: own.providers.or_else(|| base.providers.clone()),
+            max_age: own.max_age.or(base.max_age),
+        };
+        let rule = settled(&merged, providers);
+        check_provider(&rule, &path.place, providers, notes);
+        rules.push((canonical, rule));
+    }
+    rules
+}
+
+fn check_below(path: &str, route_path: Option<&str>, found: &Found<String>, notes: &mut Notes) {
+    let Some(route_path) = route_path else { return };
+    let below =
+        path.strip_prefix(route_path.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/') && rest.len() > 1);
+    if !below {
+        let diagnostic = Diagnostic::error(
+            Code::BadPath,
+            &found.place,
+            format!("\"{}\" does not lie below the route's path \"{route_path}\"", path.escape_default()),
+        );
+        let help = if path == route_path {
+            "write the rule into the route itself".to_owned()
+        } else {
+            format!("write the whole path, such as \"{}{path}\"", route_path.trim_end_matches('/'))
+        };
+        notes.note(diagnostic.reason("no request of this route could match it").help(help));
+    }
+}
+
+/// Where a session is looked at, there has to be a provider that can make one.
+fn check_provider(rule: &RuleSettings, place: &Place, providers: Option<&[Arc<str>]>, notes: &mut Notes) {
+    let asks = matches!(rule.access, Access::Login | Access::Api | Access::Optional);
+    let told = |it: &Diagnostic| it.code == Code::MissingKey && it.message.starts_with("`provider`");
+    if asks && providers.is_some_and(<[_]>::is_empty) && !notes.problems.iter().any(told) {
+        let help = "add a table [provider.NAME] with issuer, client_id and client_secret, or write access = \"public\"";
+        notes.missing(place, "provider", help);
+    }
+}
+
+/// A session cookie has to reach every host that asks for one.
+pub(super) fn check_hosts(routes: &[Route], public_url: &PublicUrl, domain: Option<&str>, notes: &mut Notes) {
+    let public_host = host_of(&public_url.authority);
+    if let Some(domain) = domain {
+        for route in routes.iter().filter(|route| asks_session(&route.settings)) {
+            for host in &route.settings.hosts {
+                let (HostPattern::Exact(name) | HostPattern::Suffix(name)) = host;
+                if !domain_reaches(domain, name) {
+                    let message = format!(
+                        "route `{}` asks for a sign-in on \"{name}\", which no cookie for \"{domain}\" reaches",
+                        route.settings.name
+                    );
+                    let diagnostic = Diagnostic::error(Code::CookieDomain, &route.place, message);
+                    notes.note(diagnostic.reason("people would sign in without end").help(
+                        "remove session.cookie.domain for one sign-in per host, or run another vestibule for this host",
+                    ));
+                }
+            }
+        }
+    }
+    let serves = |host: &HostPattern| match host {
+        HostPattern::Exact(name) => name == public_host,
+        HostPattern::Suffix(suffix) => public_host != suffix && domain_reaches(suffix, public_host),
+    };
+    let served = routes.iter().any(|route| route.settings.hosts.is_empty() || route.settings.hosts.iter().any(serves));
+    if !served && let Some(first) = routes.first() {
+        let message = format!("no route serves \"{public_host}\", the host of `server.public_url`");
+        let diagnostic = Diagnostic::warning(Code::Unreachable, &first.place, message);
+        notes.note(
+            diagnostic.reason("requests for it get 421").help("add a route for it, or name another host in public_url"),
+        );
+    }
+}
+
+fn asks_session(route: &RouteSettings) -> bool {
+    let asks = |rule: &RuleSettings| matches!(rule.access, Access::Login | Access::Api | Access::Optional);
+    asks(&route.rule) || route.paths.iter().any(|(_, rule)| asks(rule))
+}
+
+/// A token that no session keeps can not be sent on.
+pub(super) fn check_tokens(routes: &[Route], keep: KeptTokens, notes: &mut Notes) {
+    for route in routes {
+        let rules = || std::iter::once(&route.settings.rule).chain(route.settings.paths.iter().map(|(_, rule)| rule));
+        let uses = |value: &IdentityValue, authorization: Authorization| {
+            rules().any(|rule| {
+                rule.identity.authorization == authorization || rule.identity.headers.iter().any(|(_, it)| it == value)
+            })
+        };
+        let wants = [
+            ("access", keep.access, uses(&IdentityValue::AccessToken, Authorization::AccessToken)),
+            ("id", keep.id_token, uses(&IdentityValue::IdToken, Authorization::IdToken)),
+        ];
+        for (token, kept, wanted) in wants {
+            if wanted && !kept {
+                let message = format!(
+                    "route `{}` sends the {token} token on, but `session.keep` leaves it out",
+                    route.settings.name
+                );
+                notes.error(Code::Conflict, &route.place, message, format!("add \"{token}\" to session.keep"));
+            }
+        }
+    }
+}
+
+/// Routes below our own prefix, and upstreams that are ourselves.
+pub(super) fn check_reach(routes: &[Route], server: &Server, notes: &mut Notes) {
+    for route in routes {
+        let below = route
+            .settings
+            .path
+            .strip_prefix(&server.prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if below {
+            let message =
+                format!("route `{}` lies below `server.prefix`, where only vestibule answers", route.settings.name);
+            notes.note(
+                Diagnostic::warning(Code::Unreachable, &route.place, message)
+                    .help("choose another path, or another server.prefix"),
+            );
+        }
+        let Target::Upstream(upstream) = &route.settings.target else { continue };
+        let ourselves = upstream.addresses.iter().any(|address| match &address.transport {
+            UpstreamTransport::Tcp(_, port) => {
+                server.settings.listen.contains(&ListenAddress::Tcp(format!("{}:{port}", host_of(&address.authority))))
+            }
+            UpstreamTransport::Unix(path) => server.settings.listen.contains(&ListenAddress::Unix(path.clone())),
+        });
+        if ourselves {
+            let message = format!("route `{}` forwards to vestibule's own listener", route.settings.name);
+            let diagnostic = Diagnostic::error(Code::BadUpstream, &route.upstream, message);
+            notes.note(
+                diagnostic
+                    .reason("each request would come back in a circle")
+                    .help("name the address where the application listens"),
+            );
+        }
+    }
+}

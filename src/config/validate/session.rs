@@ -1,0 +1,159 @@
+//! `[session]`.
+
+use std::time::Duration;
+
+use super::super::diagnostics::{Code, Diagnostic, Place};
+use super::super::file::SessionTable;
+use super::super::reading::{Field, Found};
+use super::super::words::{KeptToken, Store};
+use super::{Notes, cookie, opened, positive};
+use crate::gateway::settings::PublicUrl;
+use crate::seal;
+use crate::secret::Secret;
+use crate::session::settings::{KeptTokens, SessionSettings};
+
+pub(super) fn session(
+    table: &Found<SessionTable>,
+    public_url: Option<&PublicUrl>,
+    notes: &mut Notes,
+) -> Option<SessionSettings> {
+    let keys = &table.value;
+    check_store(keys, notes);
+    let lifetime = positive(&keys.lifetime, "session.lifetime", LIFETIME, notes);
+    let idle_timeout = positive(&keys.idle_timeout, "session.idle_timeout", IDLE.min(lifetime), notes);
+    if let Field::Given(found) = &keys.idle_timeout
+        && found.value > lifetime
+    {
+        let diagnostic = Diagnostic::warning(
+            Code::Unreachable,
+            &found.place,
+            "`session.idle_timeout` is longer than `session.lifetime`",
+        );
+        notes.note(
+            diagnostic
+                .reason("every session ends before it could be idle for so long")
+                .help("make it shorter, or make the lifetime longer"),
+        );
+    }
+    let attempt_life = positive(&keys.attempt_life, "session.attempt_life", ATTEMPT_LIFE, notes);
+    let cookie = cookie::cookie(&opened(keys.cookie.clone(), notes)?.value, public_url, notes);
+    Some(SessionSettings {
+        lifetime,
+        idle_timeout,
+        refresh_before: keys.refresh_before.value().copied(),
+        keep: kept(keys),
+        cookie: cookie?,
+        cache_bytes: keys.cache_bytes.value().map_or(CACHE_BYTES, |size| size.0),
+        grace: keys.refresh_grace.value().copied().unwrap_or(GRACE),
+        attempt_life,
+    })
+}
+
+fn check_store(keys: &SessionTable, notes: &mut Notes) {
+    let Some(found) = keys.store.given() else { return };
+    if found.value.0 != Store::Cookie {
+        let diagnostic =
+            Diagnostic::error(Code::Unsupported, &found.place, "this session store is not supported by this version");
+        notes.note(
+            diagnostic.reason("sessions live in sealed cookies").help("write store = \"cookie\", or leave the key out"),
+        );
+    }
+}
+
+fn kept(keys: &SessionTable) -> KeptTokens {
+    let Some(list) = keys.keep.value() else { return KeptTokens { access: true, refresh: true, id_token: true } };
+    let has = |token| list.0.iter().any(|item| item.value.0 == token);
+    KeptTokens { access: has(KeptToken::Access), refresh: has(KeptToken::Refresh), id_token: has(KeptToken::Id) }
+}
+
+/// The key ring's keys: at least one, all different, none that could be guessed.
+pub(super) fn keys(table: &Found<SessionTable>, notes: &mut Notes) -> Option<Vec<Secret<[u8; 32]>>> {
+    let field = &table.value.keys;
+    if field.is_absent() {
+        notes.missing(&table.place, "session.keys", MAKE_A_KEY);
+    }
+    let found = field.given()?;
+    if found.value.0.is_empty() {
+        notes.error(Code::EmptyList, &found.place, "`session.keys` is an empty list", MAKE_A_KEY);
+        return None;
+    }
+    let mut keys: Vec<Found<Secret<[u8; 32]>>> = Vec::new();
+    let mut sound = true;
+    for item in &found.value.0 {
+        match checked_key(item.value.0.expose(), &item.place, notes) {
+            Some(key) => match keys.iter().find(|other| other.value == key) {
+                Some(first) => {
+                    sound = false;
+                    let diagnostic = Diagnostic::error(Code::Conflict, &item.place, "a session key is given twice");
+                    notes.note(diagnostic.also(&first.place, "here first").help("remove one of them"));
+                }
+                None => keys.push(Found { value: key, place: item.place.clone() }),
+            },
+            None => sound = false,
+        }
+    }
+    sound.then(|| keys.into_iter().map(|found| found.value).collect())
+}
+
+fn checked_key(text: &str, place: &Place, notes: &mut Notes) -> Option<Secret<[u8; 32]>> {
+    let flaw = match seal::parse_key(text) {
+        Ok(key) => match guessable(key.expose()) {
+            None => return Some(key),
+            Some(flaw) => flaw.to_owned(),
+        },
+        Err(error) => error.to_string(),
+    };
+    let diagnostic = Diagnostic::error(Code::WeakSecret, place, format!("a session key can not be used: {flaw}"));
+    notes.note(diagnostic.reason("whoever knows a session key can make a session for anybody").help(MAKE_A_KEY));
+    None
+}
+
+/// Why 32 bytes are surely not random (AT-CL-14). Each test strikes a random key less than once in 10^12 times.
+fn guessable(key: &[u8; 32]) -> Option<&'static str> {
+    let mut seen = [false; 256];
+    for byte in key {
+        if let Some(slot) = seen.get_mut(usize::from(*byte)) {
+            *slot = true;
+        }
+    }
+    if seen.iter().filter(|seen| **seen).count() < 16 {
+        return Some("it repeats a few bytes");
+    }
+    if key.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
+        return Some("it spells text, and is not random");
+    }
+    let steps = |step: u8| key.iter().zip(key.iter().skip(1)).all(|(a, b)| a.wrapping_add(step) == *b);
+    if steps(1) || steps(255) {
+        return Some("it counts up or down, and is not random");
+    }
+    None
+}
+
+const MAKE_A_KEY: &str =
+    "make one with `vestibule keys new > session_key` and write keys = [{ file = \"session_key\" }]";
+const LIFETIME: Duration = Duration::from_secs(12 * 3600);
+const IDLE: Duration = Duration::from_secs(3600);
+const GRACE: Duration = Duration::from_secs(30);
+const ATTEMPT_LIFE: Duration = Duration::from_secs(600);
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_anybody_could_guess_are_refused() {
+        // AT-CL-14
+        let counting: [u8; 32] = std::array::from_fn(|i| u8::try_from(i).unwrap());
+        assert!(guessable(&counting).is_some());
+        assert!(guessable(&[7; 32]).is_some());
+        assert!(guessable(b"correct horse battery staple now").is_some());
+    }
+
+    #[test]
+    fn random_keys_are_taken() {
+        for _ in 0..1000 {
+            assert_eq!(guessable(&seal::random()), None);
+        }
+    }
+}

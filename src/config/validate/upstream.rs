@@ -1,0 +1,248 @@
+//! `upstream` of a route: addresses of an application, or `static:CODE`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use url::Url;
+
+use super::super::diagnostics::{Code, Diagnostic, Place};
+use super::super::file::{RouteTable, TimeoutsTable};
+use super::super::reading::{Field, Found};
+use super::{Notes, filled, opened, positive, tls};
+use crate::gateway::settings::Target;
+use crate::proxy::settings::{HostHeader, UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTransport};
+
+/// Where allowed requests go. `needed` is false where no request is ever allowed.
+pub(super) fn target(name: &Found<String>, table: &RouteTable, needed: bool, notes: &mut Notes) -> Option<Target> {
+    let key = format!("route.{}.upstream", name.value);
+    if table.upstream.is_absent() {
+        if needed {
+            notes.missing(
+                &name.place,
+                &key,
+                "write upstream = \"http://127.0.0.1:3000\", or \"static:204\" for an empty answer",
+            );
+            return None;
+        }
+        return Some(Target::Static(StatusCode::FORBIDDEN));
+    }
+    let items = filled(&table.upstream, &key, "write upstream = \"http://127.0.0.1:3000\"", notes)?;
+    if let [only] = items
+        && let Some(code) = only.value.strip_prefix("static:")
+    {
+        check_static(table, notes);
+        return static_code(code, &key, &only.place, notes);
+    }
+    let addresses: Vec<Option<UpstreamAddress>> = items.iter().map(|item| checked_address(item, &key, notes)).collect();
+    let addresses: Vec<UpstreamAddress> = addresses.into_iter().collect::<Option<_>>()?;
+    check_one_kind(&addresses, items, &key, notes);
+    let https = addresses.iter().all(|address| address.protocol == UpstreamProtocol::Tls);
+    let timeouts = opened(table.timeouts.clone(), notes)?.value;
+    let settings = settings(addresses, &timeouts, name, notes);
+    Some(Target::Upstream(Box::new(UpstreamSettings {
+        tls: tls::upstream_tls(&table.tls, https, notes),
+        host: host_header(&table.host_header, name, notes),
+        ..settings
+    })))
+}
+
+fn settings(
+    addresses: Vec<UpstreamAddress>,
+    timeouts: &TimeoutsTable,
+    name: &Found<String>,
+    notes: &mut Notes,
+) -> UpstreamSettings {
+    let mut time = |field: &Field<Duration>, key: &str, default: u64| {
+        positive(field, &format!("route.{}.timeouts.{key}", name.value), Duration::from_secs(default), notes)
+    };
+    UpstreamSettings {
+        addresses,
+        connect_timeout: time(&timeouts.connect, "connect", CONNECT_SECS),
+        first_byte_timeout: time(&timeouts.first_byte, "first_byte", FIRST_BYTE_SECS),
+        idle_timeout: time(&timeouts.idle, "idle", IDLE_SECS),
+        pool_idle: POOL_IDLE,
+        tls: crate::proxy::settings::UpstreamTls::default(),
+        host: HostHeader::Preserve,
+        eject_after: EJECT_AFTER,
+        eject_for: EJECT_FOR,
+    }
+}
+
+fn checked_address(item: &Found<String>, key: &str, notes: &mut Notes) -> Option<UpstreamAddress> {
+    match address(&item.value) {
+        Ok(address) => Some(address),
+        Err((flaw, help)) => {
+            // The value is not repeated: a URL may hold a password. The excerpt shows it masked.
+            let message = format!("`{key}` can not be used: {flaw}");
+            notes.error(Code::BadUpstream, &item.place, message, help);
+            None
+        }
+    }
+}
+
+/// One address, or what is wrong with it and what to write.
+fn address(text: &str) -> Result<UpstreamAddress, (&'static str, &'static str)> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        if !path.starts_with('/') || path.starts_with("//") {
+            return Err(("the path of a socket is absolute", "write \"unix:/run/app.sock\""));
+        }
+        return Ok(UpstreamAddress {
+            transport: UpstreamTransport::Unix(PathBuf::from(path)),
+            protocol: UpstreamProtocol::Http1,
+            authority: Arc::from("localhost"),
+            base_path: Arc::from(""),
+        });
+    }
+    if text.starts_with("static:") {
+        return Err(("static:CODE stands alone", "write upstream = \"static:204\""));
+    }
+    let (scheme, rest) = text.split_once("://").ok_or(("it has no scheme", WRITE))?;
+    let (protocol, default_port) = match scheme {
+        "http" => (UpstreamProtocol::Http1, 80),
+        "https" => (UpstreamProtocol::Tls, 443),
+        "h2c" => (UpstreamProtocol::H2c, 80),
+        _ => return Err(("its scheme is none of http, https, h2c", WRITE)),
+    };
+    // `h2c` is read as http, so that its host gets the same treatment.
+    let as_http = format!("{}://{rest}", if scheme == "https" { "https" } else { "http" });
+    let url = Url::parse(&as_http).map_err(|_| ("it is not a URL", WRITE))?;
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or(("it has no host", WRITE))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err((
+            "it holds a user name or password",
+            "remove them; send credentials with a header of the application's own",
+        ));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(("it holds a query or fragment", "an upstream is a scheme, a host, a port and at most a path"));
+    }
+    let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    Ok(UpstreamAddress {
+        transport: UpstreamTransport::Tcp(Arc::from(host.trim_matches(['[', ']'])), url.port().unwrap_or(default_port)),
+        protocol,
+        authority: Arc::from(authority),
+        base_path: Arc::from(url.path().trim_end_matches('/')),
+    })
+}
+
+fn check_one_kind(addresses: &[UpstreamAddress], items: &[Found<String>], key: &str, notes: &mut Notes) {
+    let Some((first, rest)) = addresses.split_first() else { return };
+    let odd = rest.iter().zip(items.iter().skip(1)).find(|(address, _)| address.protocol != first.protocol);
+    if let (Some((_, item)), Some(first_item)) = (odd, items.first()) {
+        let diagnostic = Diagnostic::error(Code::BadUpstream, &item.place, format!("`{key}` mixes protocols"));
+        notes.note(
+            diagnostic
+                .also(&first_item.place, "another protocol than this")
+                .help("write addresses of one kind, or two routes"),
+        );
+    }
+    for (index, (address, item)) in addresses.iter().zip(items).enumerate() {
+        if let Some(first) =
+            addresses.iter().take(index).position(|other| other == address).and_then(|at| items.get(at))
+        {
+            let diagnostic =
+                Diagnostic::error(Code::BadUpstream, &item.place, format!("`{key}` names one address twice"));
+            notes.note(diagnostic.also(&first.place, "here first").help("remove one of them"));
+        }
+    }
+}
+
+fn static_code(code: &str, key: &str, place: &Place, notes: &mut Notes) -> Option<Target> {
+    let status = code
+        .parse::<u16>()
+        .ok()
+        .filter(|code| (200..=599).contains(code))
+        .and_then(|code| StatusCode::from_u16(code).ok());
+    if status.is_none() {
+        let message = format!("`{key}` can not answer with \"{}\"", code.escape_default());
+        notes.error(Code::BadUpstream, place, message, "write a status from 200 to 599, as in \"static:204\"");
+    }
+    status.map(Target::Static)
+}
+
+/// A static answer has no connection that these keys could speak of.
+fn check_static(table: &RouteTable, notes: &mut Notes) {
+    let given = [
+        ("tls", table.tls.given().map(|it| &it.place)),
+        ("timeouts", table.timeouts.given().map(|it| &it.place)),
+        ("host_header", table.host_header.given().map(|it| &it.place)),
+    ];
+    for (key, place) in given {
+        if let Some(place) = place {
+            let message = format!("`{key}` is set for a static answer");
+            notes.error(Code::Conflict, place, message, "remove it, or name an upstream that is a server");
+        }
+    }
+}
+
+fn host_header(field: &Field<String>, name: &Found<String>, notes: &mut Notes) -> HostHeader {
+    let Some(found) = field.given() else { return HostHeader::Preserve };
+    match found.value.as_str() {
+        "preserve" => HostHeader::Preserve,
+        "upstream" => HostHeader::Upstream,
+        host if host.parse::<http::uri::Authority>().is_ok_and(|authority| !authority.as_str().contains('@')) => {
+            HostHeader::Fixed(host.to_owned())
+        }
+        other => {
+            let message = format!("`route.{}.host_header` can not be \"{}\"", name.value, other.escape_default());
+            notes.error(
+                Code::BadHost,
+                &found.place,
+                message,
+                "write \"preserve\", \"upstream\", or a host such as \"app.internal\"",
+            );
+            HostHeader::Preserve
+        }
+    }
+}
+
+const WRITE: &str = "write \"http://host:port\", \"https://host\", \"h2c://host:port\" or \"unix:/path\"";
+const CONNECT_SECS: u64 = 5;
+const FIRST_BYTE_SECS: u64 = 60;
+const IDLE_SECS: u64 = 300;
+const POOL_IDLE: Duration = Duration::from_secs(30);
+const EJECT_AFTER: u32 = 3;
+const EJECT_FOR: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        let it = address("http://127.0.0.1:3000").unwrap();
+        assert_eq!(
+            (it.transport, &*it.authority, &*it.base_path),
+            (UpstreamTransport::Tcp("127.0.0.1".into(), 3000), "127.0.0.1:3000", "")
+        );
+        let it = address("https://App.Internal/base/").unwrap();
+        assert_eq!(
+            (it.transport, &*it.authority, &*it.base_path),
+            (UpstreamTransport::Tcp("app.internal".into(), 443), "app.internal", "/base")
+        );
+        let it = address("h2c://[::1]:50051").unwrap();
+        assert_eq!(
+            (it.transport, it.protocol, &*it.authority),
+            (UpstreamTransport::Tcp("::1".into(), 50051), UpstreamProtocol::H2c, "[::1]:50051")
+        );
+        assert_eq!(address("unix:/run/a.sock").unwrap().transport, UpstreamTransport::Unix("/run/a.sock".into()));
+    }
+
+    #[test]
+    fn addresses_that_can_not_be_called_are_refused() {
+        for bad in [
+            "localhost:3000",
+            "ftp://a",
+            "http://",
+            "http://u:p@a",
+            "http://a/?b",
+            "unix:a.sock",
+            "http://a:99999",
+            "static:204",
+        ] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+}

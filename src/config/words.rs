@@ -1,0 +1,139 @@
+//! Keys that take one of a few words.
+
+use super::diagnostics::{Code, Diagnostic};
+use super::nearest::nearest;
+use super::reading::{FromNode, Reading, listed};
+use super::tree::Node;
+use crate::policy::settings::Access;
+use crate::provider::settings::LogoutStyle;
+use crate::provider::settings::UserinfoUse;
+use crate::proxy::settings::Authorization;
+use crate::server::settings::ClientCertificates;
+use crate::session::settings::SameSite;
+use crate::telemetry::settings::LogFormat;
+
+/// Reads one of the words of a table, or notes which there are.
+fn read_word<T: Copy>(words: &[(&str, T)], node: &Node, reading: &mut Reading<'_>) -> Option<T> {
+    let text = String::from_node(node, reading)?;
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+        return Some(*value);
+    }
+    let names = || words.iter().map(|(word, _)| *word);
+    let help = match nearest(&text, names()) {
+        Some(meant) => format!("did you mean \"{meant}\"? The words are {}", listed(names())),
+        None => format!("the words are {}", listed(names())),
+    };
+    let message = format!("`{}` can not be \"{}\"", reading.key(), text.escape_default());
+    reading.report(Diagnostic::error(Code::UnknownWord, &node.place, message).help(help));
+    None
+}
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident($meaning:ty) { $($word:literal => $value:expr,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub(super) struct $name(pub(super) $meaning);
+
+        impl FromNode for $name {
+            fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
+                read_word(&[$(($word, $value)),*], node, reading).map(Self)
+            }
+        }
+    )*};
+}
+
+words! {
+    /// `access`.
+    AccessWord(Access) {
+        "login" => Access::Login,
+        "api" => Access::Api,
+        "optional" => Access::Optional,
+        "public" => Access::Public,
+        "deny" => Access::Deny,
+    }
+    /// `identity.authorization`.
+    AuthorizationWord(Authorization) {
+        "keep" => Authorization::Keep,
+        "remove" => Authorization::Remove,
+        "access_token" => Authorization::AccessToken,
+        "id_token" => Authorization::IdToken,
+    }
+    /// `provider.NAME.client_auth`.
+    ClientAuthWord(ClientAuthMethod) {
+        "client_secret_basic" => ClientAuthMethod::Basic,
+        "client_secret_post" => ClientAuthMethod::Post,
+        "private_key_jwt" => ClientAuthMethod::PrivateKeyJwt,
+        "tls" => ClientAuthMethod::Tls,
+        "none" => ClientAuthMethod::None,
+    }
+    /// `server.tls.client_auth`.
+    ClientCertificateWord(ClientCertificates) {
+        "none" => ClientCertificates::No,
+        "optional" => ClientCertificates::Optional,
+        "required" => ClientCertificates::Required,
+    }
+    /// An item of `session.keep`.
+    KeepWord(KeptToken) {
+        "access" => KeptToken::Access,
+        "refresh" => KeptToken::Refresh,
+        "id" => KeptToken::Id,
+    }
+    /// `log.format`.
+    LogFormatWord(LogFormat) {
+        "auto" => LogFormat::Auto,
+        "human" => LogFormat::Human,
+        "json" => LogFormat::Json,
+    }
+    /// `provider.NAME.logout`.
+    LogoutWord(LogoutStyle) {
+        "auto" => LogoutStyle::Auto,
+        "revoke" => LogoutStyle::RevokeOnly,
+        "none" => LogoutStyle::None,
+    }
+    /// `session.cookie.same_site`.
+    SameSiteWord(SameSite) {
+        "lax" => SameSite::Lax,
+        "strict" => SameSite::Strict,
+        "none" => SameSite::None,
+    }
+    /// `session.store`.
+    StoreWord(Store) {
+        "cookie" => Store::Cookie,
+        "memory" => Store::Memory,
+        "file" => Store::File,
+        "redis" => Store::Redis,
+    }
+    /// `provider.NAME.userinfo`.
+    UserinfoWord(UserinfoUse) {
+        "auto" => UserinfoUse::Auto,
+        "always" => UserinfoUse::Always,
+        "never" => UserinfoUse::Never,
+    }
+}
+
+/// Client authentication methods, by name only.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum ClientAuthMethod {
+    Basic,
+    Post,
+    PrivateKeyJwt,
+    Tls,
+    None,
+}
+
+/// Tokens that a session may keep.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum KeptToken {
+    Access,
+    Refresh,
+    Id,
+}
+
+/// Where sessions live.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Store {
+    Cookie,
+    Memory,
+    File,
+    Redis,
+}

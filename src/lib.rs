@@ -1,9 +1,46 @@
 //! vestibule: a reverse-proxy authentication gateway.
+//!
+//! It stands in front of applications that know nothing of OAuth, sends people through the authorization code flow, keeps their
+//! tokens in sealed session cookies, renews them, and forwards each request with identity headers.
+//!
+//! # The house
+//!
+//! Rooms import downward only; `tests/layers.rs` holds the same table and fails on an edge that points up or sideways.
+//!
+//! | | rooms | |
+//! |---|---|---|
+//! | 9 | `main` | arguments in, exit code out |
+//! | 8 | [`cli`], [`demo`] | the commands; a provider and an application to try them with |
+//! | 7 | [`app`] | the composition root, and reload |
+//! | 6 | [`config`] | file, environment and flags, turned into every room's settings, with all problems at once |
+//! | 5 | [`gateway`] | the pipeline, our own endpoints, errors turned into responses |
+//! | 4 | [`session`] | lifetimes, cookies, refresh |
+//! | 3 | [`provider`], [`policy`], [`proxy`], [`server`] | said to providers; decided; forwarded; listened to |
+//! | 2 | [`seal`] | what a browser keeps for us, unread and unchanged |
+//! | 1 | [`identity`], [`request`], [`body`], [`control`], [`telemetry`] | who, what, and what is told of it |
+//! | 0 | [`clock`], [`secret`] | time as an argument; values that are never seen |
+//!
+//! # One request
+//!
+//! A worker of [`server`] accepts it and hands it to [`gateway::Gateway::handle`], which lists the stages: the canonical request
+//! ([`request::RequestMeta`], made once), the route, the session ([`session::sessions::Sessions`]; warm: one look-up), its renewal
+//! where due, the decision ([`gateway::decide`]), and the application ([`proxy::Forwarder`]). A request that needs somebody to sign
+//! in becomes a login attempt ([`session::attempt`]) and a redirect to the provider; the callback turns the code into a session.
+//!
+//! Workers forward and share nothing; whatever else has to wait for somebody runs on the [`control`] runtime.
+//!
+//! # Where to start reading
+//!
+//! `gateway/mod.rs`, then the stage that interests you. For the flow: `gateway/login.rs` and `gateway/callback.rs`. For what a
+//! cookie holds: `session/codec`. For why a setting is refused: `config/validate`.
 
+pub mod app;
 pub mod body;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod demo;
 pub mod gateway;
 pub mod identity;
 pub mod policy;

@@ -1,3 +1,7 @@
-//! The `vestibule` program.
+//! The `vestibule` program: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vestibule::cli::main()
+}

@@ -1,0 +1,249 @@
+//! The composition root: builds the parts from a [`Config`], runs them, and replaces them on reload.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::{ArcSwap, Cache};
+use tokio::sync::watch;
+
+use crate::clock::SharedClock;
+use crate::config::Config;
+use crate::control::Control;
+use crate::gateway::Gateway;
+use crate::gateway::build::{BuildError, GatewayParts};
+use crate::proxy::Forwarder;
+use crate::request::Downstream;
+use crate::seal::KeyRing;
+use crate::server::settings::ServerSettings;
+use crate::server::{AdminState, Bound, Certificates, Server, Shutdown, ShutdownSignal, StartError};
+use crate::session::registry::Registry;
+use crate::telemetry::Telemetry;
+use crate::telemetry::audit::{AuditEvent, AuditFields};
+use crate::telemetry::settings::LogSettings;
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct App {
+    gateway: Arc<ArcSwap<Gateway>>,
+    shared: Shared,
+    traffic: Vec<SocketAddr>,
+    admin: Vec<SocketAddr>,
+    certificates: Option<Arc<Certificates>>,
+    started_with: (ServerSettings, LogSettings),
+    shutdown: Shutdown,
+    stopping: AtomicBool,
+    stopped: watch::Receiver<bool>,
+}
+
+/// What outlives a reload.
+#[derive(Clone, Debug)]
+struct Shared {
+    clock: SharedClock,
+    control: Control,
+    registry: Arc<Registry>,
+    telemetry: Arc<Telemetry>,
+}
+
+/// Why the gateway did not start, or did not take a new configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A listener could not be opened, or its certificates not be read.
+    #[error(transparent)]
+    Bind(#[from] StartError),
+    /// A part can not be made from the configuration.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A log file can not be opened.
+    #[error("the log can not be written: {0}")]
+    Log(#[from] std::io::Error),
+}
+
+impl App {
+    /// Binds the listeners and serves. Nothing is asked of any provider before somebody signs in.
+    ///
+    /// # Errors
+    /// [`AppError`]; nothing is left running then.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime: the one that this is called on becomes the control runtime.
+    pub async fn start(config: Config, clock: SharedClock) -> Result<Self, AppError> {
+        let telemetry = Telemetry::new(&config.log, &clock)?;
+        let shared = Shared { clock, control: Control::current(), registry: Registry::new(), telemetry };
+        let bound = Server::bind(&config.server)?;
+        let started_with = (config.server.clone(), config.log.clone());
+        let gateway = Arc::new(ArcSwap::new(shared.gateway(&config)?));
+        let (shutdown, signal) = Shutdown::new();
+        let (traffic, admin) = (bound.traffic_addresses(), bound.admin_addresses());
+        let certificates = bound.tls();
+        let state = AdminState::new(Arc::clone(&shared.telemetry.metrics), degraded(&gateway));
+        let stopped = serve(bound, &gateway, state, signal, &shared.control);
+        shared.telemetry.metrics.config_loaded(true, shared.clock.now());
+        let stopping = AtomicBool::new(false);
+        Ok(Self { gateway, shared, traffic, admin, certificates, started_with, shutdown, stopping, stopped })
+    }
+
+    /// Where traffic is taken, with the ports that were found for port 0. Unix sockets are not among them.
+    pub fn traffic_addresses(&self) -> Vec<SocketAddr> {
+        self.traffic.clone()
+    }
+
+    /// Where the admin endpoints are.
+    pub fn admin_addresses(&self) -> Vec<SocketAddr> {
+        self.admin.clone()
+    }
+
+    /// Takes a new configuration: routes, providers, sessions and pages, and reads certificates and opens log files anew. The
+    /// listening side and where logs go stay as they were at the start; what would change there is warned about.
+    ///
+    /// # Errors
+    /// The old configuration goes on serving then.
+    pub fn reload(&self, config: &Config) -> Result<(), AppError> {
+        let gateway = self.shared.gateway(config).inspect_err(|error| self.reload_refused(&error.to_string()))?;
+        self.gateway.store(gateway);
+        for table in self.needs_restart(config) {
+            tracing::warn!(code = "restart_needed", table, "a change in this table is taken at the next start");
+        }
+        if let Some(certificates) = &self.certificates
+            && let Err(error) = certificates.reload()
+        {
+            tracing::error!(code = error.code(), %error, "new certificates can not be used; the old ones stay");
+        }
+        self.shared.telemetry.reopen();
+        self.shared.tell_of_reload(AuditEvent::ConfigReloaded, None);
+        Ok(())
+    }
+
+    /// The tables that say something else than at the start, and that no reload can change.
+    fn needs_restart(&self, config: &Config) -> impl Iterator<Item = &'static str> + use<> {
+        let (server, log) = &self.started_with;
+        let mut wanted = config.server.clone();
+        // These two are kept by the gateway, which is a new one.
+        wanted.limits.body_bytes = server.limits.body_bytes;
+        wanted.limits.upgrade_life = server.limits.upgrade_life;
+        let changed = [("server", wanted != *server), ("log", config.log != *log)];
+        changed.into_iter().filter(|(_, changed)| *changed).map(|(table, _)| table)
+    }
+
+    /// A new configuration could not even be read: metrics and audit log say so. `why` must hold no secret.
+    pub fn reload_refused(&self, why: &str) {
+        self.shared.tell_of_reload(AuditEvent::ConfigRejected, Some(why));
+    }
+
+    /// Asks for the stop: not ready at once, then the configured delay, then what is in flight ends within the grace. Asked
+    /// again, it stops at once.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.shutdown.ask();
+    }
+
+    /// Whether a stop was asked for.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Waits until the listeners and workers have stopped.
+    pub async fn stopped(&self) {
+        let _ = self.stopped.clone().wait_for(|stopped| *stopped).await;
+    }
+
+    /// Waits for everything: workers, provider calls under way, log lines not yet written.
+    pub async fn finish(&self) {
+        self.stopped().await;
+        self.shared.control.finish().await;
+        self.shared.telemetry.flush();
+    }
+
+    /// Stops and waits for the end.
+    pub async fn shutdown(&self) {
+        self.stop();
+        self.finish().await;
+    }
+}
+
+impl Shared {
+    fn tell_of_reload(&self, event: AuditEvent, detail: Option<&str>) {
+        let now = self.clock.now();
+        self.telemetry.metrics.config_loaded(event == AuditEvent::ConfigReloaded, now);
+        self.telemetry.audit.record(now, event, &AuditFields { detail, ..AuditFields::default() });
+    }
+
+    fn gateway(&self, config: &Config) -> Result<Arc<Gateway>, BuildError> {
+        Gateway::build(GatewayParts {
+            settings: config.gateway.clone(),
+            session: config.session.clone(),
+            keys: KeyRing::new(config.keys.clone()).map_err(BuildError::Keys)?,
+            providers: config.providers.clone(),
+            registry: Arc::clone(&self.registry),
+            clock: Arc::clone(&self.clock),
+            control: self.control.clone(),
+            telemetry: Arc::clone(&self.telemetry),
+        })
+    }
+}
+
+/// What `/readyz?verbose` says of the providers of the moment: one that is away keeps nobody out who is signed in.
+fn degraded(
+    gateway: &Arc<ArcSwap<Gateway>>,
+) -> impl Fn() -> Vec<(String, Option<&'static str>)> + Send + Sync + 'static {
+    let gateway = Arc::clone(gateway);
+    move || {
+        let gateway = gateway.load();
+        gateway.providers().iter().map(|it| (format!("provider {}", it.name()), it.trouble())).collect()
+    }
+}
+
+/// A worker's hold on the gateway of the moment. Requests count their use of it on the worker alone: a count that all workers
+/// share would be the one cache line that they all write to.
+struct Current {
+    latest: RefCell<Cache<Arc<ArcSwap<Gateway>>, Arc<Gateway>>>,
+    held: RefCell<Rc<Held>>,
+}
+
+struct Held(Arc<Gateway>);
+
+impl Current {
+    fn new(gateway: &Arc<ArcSwap<Gateway>>) -> Self {
+        let held = Rc::new(Held(gateway.load_full()));
+        Self { latest: RefCell::new(Cache::new(Arc::clone(gateway))), held: RefCell::new(held) }
+    }
+
+    fn get(&self) -> Rc<Held> {
+        let (mut latest, mut held) = (self.latest.borrow_mut(), self.held.borrow_mut());
+        let latest = latest.load();
+        if !Arc::ptr_eq(latest, &held.0) {
+            *held = Rc::new(Held(Arc::clone(latest)));
+        }
+        Rc::clone(&held)
+    }
+}
+
+/// Serves on the control runtime, and tells when it has stopped. Every worker has its own forwarding half, and asks for the
+/// gateway of the moment at each request.
+fn serve(
+    bound: Bound,
+    gateway: &Arc<ArcSwap<Gateway>>,
+    admin: AdminState,
+    signal: ShutdownSignal,
+    control: &Control,
+) -> watch::Receiver<bool> {
+    let gateway = Arc::clone(gateway);
+    let make = move |worker: usize| {
+        let forwarder = Forwarder::new(worker);
+        let current = Rc::new(Current::new(&gateway));
+        move |request, downstream: Rc<Downstream>| {
+            let (held, forwarder) = (current.get(), Rc::clone(&forwarder));
+            async move { held.0.handle(&forwarder, request, &downstream).await }
+        }
+    };
+    let (tell, stopped) = watch::channel(false);
+    control.detach(async move {
+        if let Err(error) = bound.serve(make, admin, signal).await {
+            tracing::error!(%error, "the server ended");
+        }
+        tell.send_replace(true);
+    });
+    stopped
+}

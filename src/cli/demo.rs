@@ -1,0 +1,165 @@
+//! `vestibule demo`: a provider, an application and the gateway between them, in one process on loopback.
+
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, AppError};
+use crate::cli::exit::Exit;
+use crate::cli::run::control_runtime;
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::{Config, Report, Sources};
+use crate::demo::idp::{Client, IdpSettings};
+use crate::demo::upstream::SampleSettings;
+use crate::demo::{BANNER, DemoError, start_idp, start_upstream};
+use crate::seal;
+use crate::telemetry::process::init_process_log;
+use crate::telemetry::settings::{LogFormat, LogSettings, LogSink};
+
+/// Runs the command; `port` 0 takes a free one, and so does one that is taken.
+pub(super) fn demo(port: u16) -> Exit {
+    let log = LogSettings {
+        format: LogFormat::Human,
+        level: "warn,vestibule=info".to_owned(),
+        access: LogSink::Off,
+        audit: LogSink::Off,
+    };
+    if let Err(error) = init_process_log(&log, SystemClock::shared(), false) {
+        return Exit::internal(error);
+    }
+    let runtime = match control_runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return Exit::internal(format!("the control runtime can not be started: {error}")),
+    };
+    match runtime.block_on(serve(port)) {
+        Ok(()) => Exit::Ok,
+        Err(Failure::Listen(error)) => Exit::cannot_bind(error.to_string()),
+        Err(Failure::App(AppError::Bind(error))) => Exit::cannot_bind(error.to_string()),
+        Err(error) => Exit::internal(error.to_string()),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("no port on loopback could be had: {0}")]
+    Listen(#[from] io::Error),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    #[error("the demo's own configuration: {}", .0.render(false))]
+    Config(Box<Report>),
+    #[error(transparent)]
+    App(#[from] AppError),
+}
+
+async fn serve(port: u16) -> Result<(), Failure> {
+    // Heard from the first line on that a script could read.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let shutdown = CancellationToken::new();
+    let clock = SystemClock::shared();
+    let (provider, application) = (loopback(0).await?, loopback(0).await?);
+    let gateway = free_port(port).await?;
+    let secret = seal::random_token();
+    let settings = IdpSettings { access_life: Some(ACCESS_LIFE), ..IdpSettings::default() };
+    let idp = start_idp(provider, settings, Arc::clone(&clock), shutdown.clone())?;
+    idp.register(client(gateway, &secret));
+    let upstream = application.local_addr()?;
+    start_upstream(application, SampleSettings::default(), shutdown.clone())?;
+    let app = start_gateway(gateway, idp.issuer(), upstream, &secret, clock).await?;
+    // Standard output carries the URL alone on its line: for people, and for scripts that open it.
+    let _ = writeln!(
+        io::stderr(),
+        "{BANNER}\n\n  provider     {}\n  application  http://{upstream}/ (nobody signed in: what it is like without the gateway)\n\n\
+         Be Ada, who is an admin, or Grace, who is not. Access tokens live {} seconds. Ctrl-C ends it.\n",
+        idp.issuer(),
+        ACCESS_LIFE.as_secs(),
+    );
+    let _ = writeln!(io::stdout(), "Open http://{gateway}/");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    app.shutdown().await;
+    shutdown.cancel();
+    Ok(())
+}
+
+async fn start_gateway(
+    gateway: SocketAddr,
+    issuer: &str,
+    upstream: SocketAddr,
+    secret: &str,
+    clock: SharedClock,
+) -> Result<App, Failure> {
+    let text = CONFIG
+        .replace("GATEWAY", &gateway.to_string())
+        .replace("ISSUER", issuer)
+        .replace("UPSTREAM", &upstream.to_string());
+    let env = vec![
+        ("DEMO_CLIENT_SECRET".to_owned(), secret.to_owned()),
+        ("DEMO_SESSION_KEY".to_owned(), seal::new_key_text().expose().clone()),
+    ];
+    let sources = Sources { file: Some(("demo.toml".to_owned(), text)), env, ..Sources::default() };
+    let config = Config::load(&sources).map_err(|report| Failure::Config(Box::new(report)))?;
+    Ok(App::start(config, clock).await?)
+}
+
+fn client(gateway: SocketAddr, secret: &str) -> Client {
+    let mut client = Client::with_secret("demo", secret);
+    client.redirect_uris = vec![format!("http://{gateway}/_vestibule/callback")];
+    client.post_logout_redirect_uris = vec![format!("http://{gateway}/_vestibule/signed-out")];
+    client
+}
+
+async fn loopback(port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
+}
+
+/// The public URL has to be known before the gateway binds, so a free port is found first and bound again at once.
+async fn free_port(wished: u16) -> io::Result<SocketAddr> {
+    match loopback(wished).await {
+        Ok(free) => free.local_addr(),
+        Err(error) if wished != 0 && error.kind() == io::ErrorKind::AddrInUse => loopback(0).await?.local_addr(),
+        Err(error) => Err(error),
+    }
+}
+
+/// So short that a refresh can be watched.
+const ACCESS_LIFE: Duration = Duration::from_secs(60);
+
+const CONFIG: &str = r#"
+[server]
+listen = "GATEWAY"
+public_url = "http://GATEWAY"
+
+[server.drain]
+grace = "1s"
+
+[admin]
+listen = "127.0.0.1:0"
+
+[session]
+keys = [{ env = "DEMO_SESSION_KEY" }]
+
+[provider.demo]
+title = "Demo provider"
+issuer = "ISSUER"
+client_id = "demo"
+client_secret = { env = "DEMO_CLIENT_SECRET" }
+scopes = ["openid", "email", "profile", "groups", "offline_access"]
+
+[route.sample]
+upstream = "http://UPSTREAM"
+
+# What the application greets by, and a token of which one can see that it was renewed.
+[route.sample.identity]
+headers = { X-Forwarded-Name = "name", X-Forwarded-Access-Token = "access_token" }
+
+# One part for admins only, so that the page for somebody who is not allowed can be seen.
+[route.sample.paths]
+"/admins" = { allow.groups = ["admins"] }
+"#;

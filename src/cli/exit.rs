@@ -1,0 +1,65 @@
+//! Exit codes: those of sysexits, in one place.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use super::complain;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Exit {
+    /// It did what it was asked.
+    Ok,
+    /// The command line makes no sense.
+    Usage,
+    /// Something that it needs can not be reached.
+    Unavailable,
+    /// Our own fault.
+    Internal,
+    /// An address can not be bound, or a file not made.
+    CannotCreate,
+    /// The configuration can not be used. A service manager should not start it again.
+    Config,
+}
+
+impl Exit {
+    /// The number that the calling process sees.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Usage => 64,
+            Self::Unavailable => 69,
+            Self::Internal => 70,
+            Self::CannotCreate => 73,
+            Self::Config => 78,
+        }
+    }
+}
+
+impl Exit {
+    /// Says what went wrong on our side.
+    pub fn internal(message: impl Display) -> Self {
+        Self::Internal.because(message)
+    }
+
+    /// Says which address or file could not be had.
+    pub fn cannot_bind(message: impl Display) -> Self {
+        Self::CannotCreate.because(message)
+    }
+
+    /// Says what of the configuration can not be used.
+    pub fn config(message: impl Display) -> Self {
+        Self::Config.because(message)
+    }
+
+    fn because(self, message: impl Display) -> Self {
+        complain(&format!("error: {message}\n"));
+        self
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

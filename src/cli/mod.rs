@@ -1,0 +1,187 @@
+//! The commands: one file each. This one says which there are and what they take.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::gateway::codes;
+
+pub mod check;
+pub mod demo;
+pub mod exit;
+pub mod explain;
+pub mod keys;
+mod probes;
+pub mod run;
+pub mod sources;
+
+pub use self::exit::Exit;
+
+/// Reads the command line, does what it says, and tells how it ended.
+pub fn main() -> ExitCode {
+    let exit = match CommandLine::read(std::env::args_os()) {
+        Err(exit) => exit,
+        Ok(CommandLine { command }) => match command {
+            Command::Run(arguments) => run::run(&arguments.into()),
+            Command::Demo(arguments) => demo::demo(arguments.port),
+            Command::Check(arguments) => check::check(&arguments),
+            Command::Explain(arguments) => explain::explain(&arguments, codes::explain),
+            Command::Keys(command) => keys::keys(command),
+        },
+    };
+    exit.into()
+}
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "vestibule", version, about, subcommand_required = true, arg_required_else_help = true)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve
+    Run(ConfigArguments),
+    /// See the whole thing work: gateway, a toy provider and a sample application on loopback, in one process
+    Demo(DemoArguments),
+    /// Tell everything that is wrong with a configuration, and probe the provider and the upstreams
+    Check(CheckArguments),
+    /// Tell what a code means that a message or a page showed
+    Explain(ExplainArguments),
+    /// Make session keys
+    #[command(subcommand)]
+    Keys(KeysCommand),
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ConfigArguments {
+    /// The configuration file. Default: vestibule.toml in this folder, then /etc/vestibule/vestibule.toml; no file is needed when the environment says enough
+    #[arg(short, long, value_name = "FILE", env = "VESTIBULE_CONFIG")]
+    pub config: Option<std::path::PathBuf>,
+    /// Set one key, over the file and the environment: --set server.listen=0.0.0.0:8080
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = sources::parse_setting)]
+    pub set: Vec<(String, String)>,
+}
+
+/// How the demo is started.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DemoArguments {
+    /// The port of the gateway; when it is taken, or 0, a free one is found
+    #[arg(long, default_value_t = 4180)]
+    pub port: u16,
+}
+
+/// How a configuration is checked.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArguments {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// Touch nothing outside of this machine
+    #[arg(long, visible_alias = "no-probe")]
+    pub offline: bool,
+    /// Count warnings as errors
+    #[arg(long)]
+    pub deny_warnings: bool,
+    /// How findings are written
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+}
+
+/// How findings are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// One JSON object.
+    Json,
+}
+
+/// What is to be explained.
+#[derive(Args, Clone, Debug)]
+pub struct ExplainArguments {
+    /// A code such as VB0002, or one that an error page showed
+    pub code: String,
+}
+
+/// What to do about keys.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Subcommand)]
+pub enum KeysCommand {
+    /// Print a new session key
+    New,
+}
+
+impl CommandLine {
+    /// Reads the command line. Where there is nothing to do but to say so, it says so and gives the exit.
+    ///
+    /// # Errors
+    /// Help and version were asked for and are printed, or the command line makes no sense.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Exit> {
+        Self::try_parse_from(arguments).map_err(|error| {
+            // Nothing can be done about a closed terminal.
+            let _ = error.print();
+            match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
+                _ => Exit::Usage,
+            }
+        })
+    }
+}
+
+/// Writes to standard output; a reader that went away is no reason to fail.
+pub(crate) fn say(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Writes to standard error.
+pub(crate) fn complain(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Whether standard error shows colours: on a terminal, unless `NO_COLOR` is set.
+pub(crate) fn stderr_color() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<CommandLine, Exit> {
+        CommandLine::read(std::iter::once("vestibule").chain(arguments.iter().copied()).map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn nonsense_is_a_usage_error_and_help_is_not() {
+        assert_eq!(read(&["chekc"]).unwrap_err(), Exit::Usage);
+        assert_eq!(read(&["check", "--format", "yaml"]).unwrap_err(), Exit::Usage);
+        assert_eq!(read(&["run", "--set", "nonsense"]).unwrap_err(), Exit::Usage);
+        assert_eq!(read(&[]).unwrap_err(), Exit::Usage);
+        assert_eq!(read(&["--help"]).unwrap_err(), Exit::Ok);
+        assert_eq!(read(&["--version"]).unwrap_err(), Exit::Ok);
+    }
+
+    #[test]
+    fn settings_are_split_at_the_first_equals_sign() {
+        let Ok(CommandLine { command: Command::Run(arguments) }) = read(&["run", "--set", "log.level=vestibule=debug"])
+        else {
+            panic!("not read");
+        };
+        assert_eq!(arguments.set, [("log.level".to_owned(), "vestibule=debug".to_owned())]);
+    }
+}

@@ -1,0 +1,112 @@
+//! The probes of `vestibule check`: provider and upstreams, all at once, each with a deadline.
+
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt as _, join_all};
+use serde_json::{Value, json};
+
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::gateway::settings::{RouteSettings, Target};
+use crate::provider::settings::ProviderSettings;
+use crate::provider::{Provider, Verdict};
+use crate::proxy;
+use crate::proxy::settings::UpstreamSettings;
+
+/// One line of the checklist.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    /// `provider corp`, `route wiki`.
+    pub(super) subject: String,
+    pub(super) mark: Mark,
+    /// A stable code.
+    pub(super) code: &'static str,
+    /// One sentence.
+    pub(super) message: String,
+}
+
+/// How good it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Mark {
+    Good,
+    Warning,
+    Failed,
+}
+
+impl Mark {
+    /// The word at the beginning of a line.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Warning => "warn",
+            Self::Failed => "fail",
+        }
+    }
+}
+
+impl Finding {
+    /// For programs.
+    pub(super) fn to_json(&self) -> Value {
+        json!({ "subject": self.subject, "verdict": self.mark.as_str(), "code": self.code, "message": self.message })
+    }
+}
+
+/// Asks everything that the configuration names.
+///
+/// # Errors
+/// No runtime could be made.
+pub(super) fn probe(config: &Config) -> std::io::Result<Vec<Finding>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let providers = config.providers.iter().cloned().map(|settings| probe_provider(settings).boxed());
+    let routes = config.gateway.routes.iter().filter_map(probe_route);
+    let found = runtime.block_on(join_all(providers.chain(routes)));
+    // A probe that hangs in the resolver must not keep the command from ending.
+    runtime.shutdown_background();
+    Ok(found.into_iter().flatten().collect())
+}
+
+async fn probe_provider(settings: ProviderSettings) -> Vec<Finding> {
+    let subject = format!("provider {}", settings.name);
+    let deadline = settings.timeout.saturating_mul(3).min(LONGEST);
+    let one = |mark, code, message| vec![Finding { subject: subject.clone(), mark, code, message }];
+    let provider = match Provider::new(settings, SystemClock::shared()) {
+        Ok(provider) => provider,
+        Err(error) => return one(Mark::Failed, "provider_setup", error.to_string()),
+    };
+    let Ok(found) = tokio::time::timeout(deadline, provider.probe()).await else {
+        return one(Mark::Failed, "timeout", format!("no answer within {}", humantime::format_duration(deadline)));
+    };
+    found
+        .into_iter()
+        .map(|finding| Finding {
+            subject: subject.clone(),
+            mark: match finding.verdict {
+                Verdict::Good => Mark::Good,
+                Verdict::Warning => Mark::Warning,
+                Verdict::Failed => Mark::Failed,
+            },
+            code: finding.code,
+            message: finding.message,
+        })
+        .collect()
+}
+
+/// Routes that answer by themselves have nothing to probe.
+fn probe_route(route: &RouteSettings) -> Option<BoxFuture<'static, Vec<Finding>>> {
+    let Target::Upstream(settings) = &route.target else { return None };
+    Some(probe_upstream(format!("route {}", route.name), (**settings).clone()).boxed())
+}
+
+async fn probe_upstream(subject: String, settings: UpstreamSettings) -> Vec<Finding> {
+    let addresses: Vec<String> = settings.addresses.iter().map(|address| address.authority.to_string()).collect();
+    let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    let deadline = settings.connect_timeout.saturating_mul(count).min(LONGEST);
+    let (mark, code, message) = match tokio::time::timeout(deadline, proxy::connect::probe(&settings)).await {
+        Ok(Ok(())) => (Mark::Good, "upstream", format!("{} can be reached", addresses.join(", "))),
+        Ok(Err(problem)) => (Mark::Failed, "upstream", problem),
+        Err(_) => (Mark::Failed, "timeout", format!("no answer within {}", humantime::format_duration(deadline))),
+    };
+    vec![Finding { subject, mark, code, message }]
+}
+
+const LONGEST: Duration = Duration::from_secs(60);

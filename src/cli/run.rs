@@ -1,0 +1,166 @@
+//! `vestibule run`: serves until told to stop; SIGHUP reloads.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::app::{App, AppError};
+use crate::cli::exit::Exit;
+use crate::cli::sources::ConfigSource;
+use crate::clock::SystemClock;
+use crate::config::diagnostics::Severity;
+use crate::config::{Config, Diagnostic, Report};
+use crate::server::systemd;
+use crate::telemetry::process::init_process_log;
+
+/// Runs the command.
+pub(super) fn run(source: &ConfigSource) -> Exit {
+    let config = match source.load() {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    if let Err(error) = init_process_log(&config.log, SystemClock::shared(), is_journald()) {
+        return Exit::config(format!("[log]: {error}"));
+    }
+    for warning in &config.warnings {
+        tracing::warn!(code = warning.code(), "{}", warning.message());
+    }
+    let runtime = match control_runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return Exit::internal(format!("the control runtime can not be started: {error}")),
+    };
+    runtime.block_on(serve(source, config))
+}
+
+/// The runtime for everything that is not forwarding: two threads, so that one slow computation holds up nothing.
+pub(super) fn control_runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()
+}
+
+async fn serve(source: &ConfigSource, config: Config) -> Exit {
+    let banner = banner(source, &config);
+    let drain = config.server.drain.clone();
+    // Before anybody is told that we serve: a signal that nobody listens for ends the process without a drain.
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return Exit::internal(format!("signals can not be heard: {error}")),
+    };
+    let app = match App::start(config, SystemClock::shared()).await {
+        Ok(app) => app,
+        Err(error) => return refused(&error),
+    };
+    if io::stderr().is_terminal() {
+        let _ = writeln!(io::stderr(), "{}", banner(&app));
+    }
+    tracing::info!(event = "started", traffic = ?app.traffic_addresses(), admin = ?app.admin_addresses(), "serving");
+    systemd::ready("serving");
+    tokio::select! {
+        () = signals.heed(source, &app, drain.delay + drain.grace) => {}
+        () = app.stopped() => {}
+    }
+    app.finish().await;
+    Exit::Ok
+}
+
+/// The signals that the program answers to.
+struct Signals {
+    hang_up: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on they wait to be heeded instead of ending the process.
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            hang_up: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Reloads at each SIGHUP; returns once a stop has been asked for and a second one listens for impatience.
+    async fn heed(&mut self, source: &ConfigSource, app: &App, longest: Duration) {
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                _ = self.hang_up.recv() => reload(source, app),
+                _ = self.terminate.recv() => app.stop(),
+                _ = self.interrupt.recv() => app.stop(),
+                () = app.stopped(), if asked => return,
+            }
+            if app.is_stopping() && !asked {
+                asked = true;
+                systemd::stopping(longest);
+                tracing::info!(event = "stopping", "draining; ask again to stop at once");
+            }
+        }
+    }
+}
+
+/// Takes the new configuration, or says why not and goes on with the old one.
+fn reload(source: &ConfigSource, app: &App) {
+    systemd::reloading();
+    match source.read() {
+        Err(report) => {
+            app.reload_refused(&codes(&report));
+            tracing::error!(
+                event = "config.rejected",
+                "the new configuration is not taken, the old one goes on:\n{}",
+                report.render(false)
+            );
+        }
+        Ok(config) => match app.reload(&config) {
+            Ok(()) => tracing::info!(event = "config.reloaded", "the new configuration is in force"),
+            Err(error) => {
+                tracing::error!(event = "config.rejected", %error, "the new configuration is not taken, the old one goes on");
+            }
+        },
+    }
+    systemd::ready("serving");
+}
+
+/// Which kinds of errors a report holds, for a line that people alert on; the report itself goes to the process log.
+fn codes(report: &Report) -> String {
+    let errors = report.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+    errors.map(Diagnostic::code).collect::<Vec<_>>().join(" ")
+}
+
+fn refused(error: &AppError) -> Exit {
+    match error {
+        AppError::Bind(error) => Exit::cannot_bind(error.to_string()),
+        AppError::Build(error) => Exit::config(error.to_string()),
+        AppError::Log(_) => Exit::config(error.to_string()),
+    }
+}
+
+/// What a person at a terminal needs to know, in a few lines.
+fn banner(source: &ConfigSource, config: &Config) -> impl Fn(&App) -> String + use<> {
+    let public = &config.gateway.public_url;
+    let origin = format!("{}://{}", if public.https { "https" } else { "http" }, public.authority);
+    let providers: Vec<String> = config.providers.iter().map(|provider| provider.name.to_string()).collect();
+    let callback = format!("{origin}{}/callback", config.gateway.prefix);
+    let callbacks = match providers.as_slice() {
+        [_] | [] => callback,
+        several => several.iter().map(|name| format!("{callback}/{name}")).collect::<Vec<_>>().join(", "),
+    };
+    let (file, routes, warnings) = (source.name(), config.gateway.routes.len(), config.warnings.len());
+    move |app: &App| {
+        format!(
+            "vestibule {}\n  configuration  {file}\n  listening      {:?}\n  admin          {:?}\n  public URL     {origin}\n  \
+             redirect URI   {callbacks}  (register this at the provider)\n  providers      {}\n  routes         {routes}\n  \
+             warnings       {warnings}\n  next           open {origin}/",
+            env!("CARGO_PKG_VERSION"),
+            app.traffic_addresses(),
+            app.admin_addresses(),
+            providers.join(", "),
+        )
+    }
+}
+
+/// Whether standard error is the service manager's journal, which has times and priorities of its own.
+fn is_journald() -> bool {
+    std::env::var_os("JOURNAL_STREAM").is_some() && !io::stderr().is_terminal()
+}

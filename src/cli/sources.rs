@@ -1,0 +1,83 @@
+//! Where a command's configuration comes from: the file, the environment, the flags.
+
+use std::path::{Path, PathBuf};
+
+use super::{ConfigArguments, Exit, complain, stderr_color};
+use crate::config::diagnostics::{Code, Place};
+use crate::config::{Config, Diagnostic, Report, Sources};
+
+/// The file and flags of the command line. Reading it again, for a reload, reads the file and everything it names again.
+#[derive(Clone, Debug)]
+pub(super) struct ConfigSource {
+    path: Option<PathBuf>,
+    flags: Vec<(String, String)>,
+}
+
+impl From<ConfigArguments> for ConfigSource {
+    fn from(arguments: ConfigArguments) -> Self {
+        let found = || DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.is_file());
+        Self { path: arguments.config.or_else(found), flags: arguments.set }
+    }
+}
+
+impl ConfigSource {
+    /// The file's name, or what stands for it.
+    pub(super) fn name(&self) -> String {
+        self.path.as_ref().map_or_else(|| "the environment".to_owned(), |path| path.display().to_string())
+    }
+
+    /// The configuration as it is now.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub(super) fn read(&self) -> Result<Config, Report> {
+        Config::load(&self.gather()?)
+    }
+
+    /// The same for a command that can not go on without: what is wrong has been said.
+    ///
+    /// # Errors
+    /// The exit of a configuration that can not be used.
+    pub(super) fn load(&self) -> Result<Config, Exit> {
+        self.read().map_err(|report| {
+            complain(&report.render(stderr_color()));
+            Exit::Config
+        })
+    }
+
+    fn gather(&self) -> Result<Sources, Report> {
+        let file = self.path.as_ref().map(|path| read_file(path)).transpose()?;
+        // Variables that are not text are nothing that we could be meant by.
+        let env = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let base_dir = self.path.as_deref().and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
+        Ok(Sources { file, env, flags: self.flags.clone(), base_dir })
+    }
+}
+
+fn read_file(path: &Path) -> Result<(String, String), Report> {
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok((name, text)),
+        Err(error) => {
+            let message = format!("the configuration file {name} can not be read: {error}");
+            let diagnostic = Diagnostic::error(Code::FileUnreadable, &Place::Nowhere, message);
+            Err(Report::new(vec![
+                diagnostic.help("name it with --config; it must be readable by the user that runs vestibule"),
+            ]))
+        }
+    }
+}
+
+/// `KEY=VALUE`, for clap.
+pub(super) fn parse_setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() && key.split('.').all(|part| !part.is_empty()) => {
+            Ok((key.to_owned(), value.to_owned()))
+        }
+        _ => Err("write KEY=VALUE, as in server.listen=0.0.0.0:8080".to_owned()),
+    }
+}
+
+const DEFAULT_FILES: [&str; 2] = ["vestibule.toml", "/etc/vestibule/vestibule.toml"];

@@ -1,0 +1,50 @@
+//! What the provider says about itself: the metadata and the key set.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::demo::idp::answer::Answer;
+use crate::demo::idp::{Idp, paths};
+
+impl Idp {
+    /// OpenID Connect Discovery 1.0 section 3.
+    pub(super) fn discovery(&self) -> Answer {
+        let state = self.state();
+        let metadata = json!({
+            "issuer": self.issuer(),
+            "authorization_endpoint": self.url(paths::AUTHORIZE),
+            "token_endpoint": self.url(paths::TOKEN),
+            "userinfo_endpoint": self.url(paths::USERINFO),
+            "jwks_uri": self.url(paths::KEY_SET),
+            "introspection_endpoint": self.url(paths::INTROSPECT),
+            "revocation_endpoint": self.url(paths::REVOKE),
+            "end_session_endpoint": self.url(paths::END_SESSION),
+            "scopes_supported": ["openid", "profile", "email", "groups", "offline_access"],
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "grant_types_supported": ["authorization_code", "refresh_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": state.keys.algorithms(),
+            "token_endpoint_auth_methods_supported":
+                ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
+            "token_endpoint_auth_signing_alg_values_supported": ["ES256", "ES384", "RS256", "PS256", "EdDSA"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": state.settings.iss_in_callback,
+            "claims_supported": ["sub", "iss", "name", "preferred_username", "email", "email_verified", "groups"],
+        });
+        Answer::json(StatusCode::OK, &metadata)
+    }
+
+    pub(super) fn serve_key_set(&self) -> Answer {
+        let state = self.state();
+        let mut key_set = state.keys.key_set();
+        if state.faults.keys_without_kid
+            && let Some(keys) = key_set.get_mut("keys").and_then(Value::as_array_mut)
+        {
+            for key in keys.iter_mut().filter_map(Value::as_object_mut) {
+                key.remove("kid");
+            }
+        }
+        Answer::json(StatusCode::OK, &key_set)
+    }
+}

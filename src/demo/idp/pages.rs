@@ -1,0 +1,111 @@
+//! The provider's pages: self-contained HTML without script, light and dark, with the warning on every one of them.
+
+use http::StatusCode;
+use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+
+use crate::demo::idp::answer::Answer;
+use crate::demo::idp::authorize::AuthorizationRequest;
+use crate::demo::idp::paths;
+use crate::demo::idp::people::Person;
+
+/// Who do you want to be?
+pub(super) fn choose(request: &AuthorizationRequest, people: &[Person], complaint: Option<&str>) -> Answer {
+    let complaint = complaint.map(|text| format!("<p class=\"complaint\" role=\"alert\">{}</p>", escape(text)));
+    let mut body = complaint.unwrap_or_default();
+    body.push_str(&format!(
+        "<h1>Who are you?</h1><p>The application <strong>{}</strong> asks you to sign in.</p>\
+         <form method=\"post\" action=\"{}\"><input type=\"hidden\" name=\"request\" value=\"{}\">",
+        escape(&request.client.id),
+        paths::CHOOSE,
+        escape(&request.query),
+    ));
+    for person in people {
+        body.push_str(&button(person));
+    }
+    body.push_str("<button class=\"cancel\" name=\"person\" value=\"\">Cancel</button></form>");
+    page(StatusCode::OK, "Sign in", &body)
+}
+
+/// Nobody may be sent on; the reason is ours, never what was sent.
+pub(super) fn refused(reason: &str) -> Answer {
+    let body = format!("<h1>This request is refused</h1><p role=\"alert\">{}</p>", escape(reason));
+    page(StatusCode::BAD_REQUEST, "Refused", &body)
+}
+
+/// Do you want to sign out?
+pub(super) fn confirm_sign_out(query: &str) -> Answer {
+    let body = format!(
+        "<h1>Sign out?</h1><p>You will be signed out of this provider.</p>\
+         <form method=\"post\" action=\"{}?{}\"><button>Sign out</button></form>",
+        paths::END_SESSION,
+        escape(query),
+    );
+    page(StatusCode::OK, "Sign out", &body)
+}
+
+/// Signed out, and nowhere to go back to.
+pub(super) fn signed_out() -> Answer {
+    page(StatusCode::OK, "Signed out", "<h1>Signed out</h1><p>You are signed out of this provider.</p>")
+}
+
+/// What somebody sees who comes by accident.
+pub(super) fn front(issuer: &str) -> Answer {
+    let body = format!(
+        "<h1>Demo provider</h1><p>Its issuer is <code>{}</code>. Its metadata is \
+         <a href=\"{}\">where OpenID Connect Discovery puts it</a>.</p>",
+        escape(issuer),
+        paths::DISCOVERY,
+    );
+    page(StatusCode::OK, "Demo provider", &body)
+}
+
+fn button(person: &Person) -> String {
+    let title = person.title();
+    let initial: String = title.chars().take(1).collect();
+    let groups = person.claims.get("groups").and_then(serde_json::Value::as_array);
+    let names: Vec<&str> = groups.into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
+    format!(
+        "<button name=\"person\" value=\"{}\"><span class=\"face\" aria-hidden=\"true\">{}</span>\
+         <span><b>{}</b><small>{}</small></span></button>",
+        escape(&person.sub),
+        escape(&initial),
+        escape(title),
+        escape(&names.join(", ")),
+    )
+}
+
+fn page(status: StatusCode, title: &str, body: &str) -> Answer {
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\">\
+         <title>{} · Demo provider</title><style>{STYLE}</style></head><body>\
+         <p class=\"banner\">Demonstration: anyone may be anyone here. No passwords.</p><main>{body}</main></body></html>",
+        escape(title),
+    );
+    // No `form-action`: browsers apply it to the redirect after the form too, which goes to the client.
+    Answer::html(status, html)
+        .with(
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+        )
+        .with(REFERRER_POLICY, "no-referrer")
+        .with(X_CONTENT_TYPE_OPTIONS, "nosniff")
+}
+
+/// Text as it may stand in HTML, also within a quoted attribute.
+fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+const STYLE: &str = include_str!("style.css");

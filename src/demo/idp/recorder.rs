@@ -1,0 +1,82 @@
+//! The record of every request that the provider saw, as tests read it.
+
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+
+use crate::clock::UnixTime;
+
+/// One request, whole.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// When it had been read.
+    pub at: UnixTime,
+    /// Its method.
+    pub method: String,
+    /// Its path, as sent.
+    pub path: String,
+    /// The query as sent, without the question mark.
+    pub query: String,
+    /// Its header fields.
+    pub headers: HeaderMap,
+    /// The body as sent.
+    pub body: Bytes,
+}
+
+impl Seen {
+    /// The parameters of the body where it is a form, in order, repeats kept.
+    pub fn form(&self) -> Vec<(String, String)> {
+        if self.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
+            pairs(&self.body)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// The parameters of the query, in order, repeats kept.
+    pub fn query_pairs(&self) -> Vec<(String, String)> {
+        pairs(self.query.as_bytes())
+    }
+
+    /// A parameter of the form; `None` also when it is repeated (RFC 6749 section 3.1 forbids that).
+    pub fn field(&self, name: &str) -> Option<String> {
+        only(self.form(), name)
+    }
+
+    /// A parameter of the query; `None` also when it is repeated.
+    pub fn query_field(&self, name: &str) -> Option<String> {
+        only(self.query_pairs(), name)
+    }
+
+    /// A header field's first value, where it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// Reads a request whole; `None` when its body is larger than anything a client has to say.
+pub(super) async fn read(request: Request<Incoming>, now: UnixTime) -> Option<Seen> {
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, BODY_BYTES).collect().await.ok()?.to_bytes();
+    Some(Seen {
+        at: now,
+        method: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts.headers,
+        body,
+    })
+}
+
+fn pairs(encoded: &[u8]) -> Vec<(String, String)> {
+    url::form_urlencoded::parse(encoded).into_owned().collect()
+}
+
+fn only(pairs: Vec<(String, String)>, name: &str) -> Option<String> {
+    let mut values = pairs.into_iter().filter(|(found, _)| found == name).map(|(_, value)| value);
+    let first = values.next()?;
+    values.next().is_none().then_some(first)
+}
+
+const BODY_BYTES: usize = 1024 * 1024;

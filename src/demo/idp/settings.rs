@@ -1,0 +1,127 @@
+//! How the provider is set up: its clients, its people, and how it behaves while it is honest.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::demo::idp::keys::SigningAlgorithm;
+use crate::demo::idp::people::Person;
+
+/// The provider as a whole; every part may be changed while it serves ([`Idp::configure`](super::Idp::configure)).
+#[derive(Clone, Debug)]
+pub struct IdpSettings {
+    /// OpenID Connect or plain OAuth 2.0.
+    pub mode: Mode,
+    /// Who may ask.
+    pub clients: Vec<Client>,
+    /// Who can be chosen on the page.
+    pub people: Vec<Person>,
+    /// Life of an access token; `None`: the token response carries no `expires_in`, and tokens live an hour.
+    pub access_life: Option<Duration>,
+    /// With what ID tokens, signed userinfo and access tokens that are JWTs are signed; takes effect at the next key rotation.
+    pub signing: SigningAlgorithm,
+    /// Whether a refresh gives a new refresh token and spends the old one.
+    pub rotation: bool,
+    /// Whether a refresh gives a new ID token.
+    pub id_token_at_refresh: bool,
+    /// Whether `iss` comes with the callback, and is announced in the metadata (RFC 9207).
+    pub iss_in_callback: bool,
+    /// Whether ID tokens carry no claim about the person but `sub`, so that userinfo must be asked.
+    pub thin_id_tokens: bool,
+    /// Whether userinfo is a signed JWT.
+    pub signed_userinfo: bool,
+    /// Whether access tokens are JWTs (RFC 9068) rather than opaque.
+    pub jwt_access_tokens: bool,
+}
+
+/// What kind of server it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// OpenID Connect: discovery, key set, ID tokens, logout.
+    OpenId,
+    /// None of these: RFC 6749 to the letter.
+    PlainOAuth2,
+}
+
+/// A registered client.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its identifier.
+    pub id: String,
+    /// How it proves itself; any other method is refused.
+    pub proof: ClientProof,
+    /// Where sign-ins may come back to; compared byte for byte.
+    pub redirect_uris: Vec<String>,
+    /// Where sign-outs may come back to; compared byte for byte.
+    pub post_logout_redirect_uris: Vec<String>,
+    /// What it must do about PKCE.
+    pub pkce: Pkce,
+}
+
+/// How a client proves itself.
+#[derive(Clone, Debug)]
+pub enum ClientProof {
+    /// `client_secret_basic`, with both halves form-urlencoded.
+    Basic(String),
+    /// `client_secret_post`.
+    Post(String),
+    /// `private_key_jwt`: its public key as a JWK, with `alg`.
+    PrivateKeyJwt(Value),
+    /// `none`.
+    Public,
+}
+
+/// What a client must do about PKCE (RFC 7636).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Pkce {
+    /// S256 always.
+    Required,
+    /// As it likes; what it sends is verified.
+    Optional,
+    /// A provider that knows nothing of it and refuses the parameter.
+    Refused,
+}
+
+impl Client {
+    /// A client with a secret, by `client_secret_basic`, with PKCE; its addresses come by
+    /// [`Idp::allow_return_to`](super::Idp::allow_return_to).
+    pub fn with_secret(id: &str, secret: &str) -> Self {
+        Self::proving(id, ClientProof::Basic(secret.to_owned()))
+    }
+
+    /// A client that proves itself in another way.
+    pub fn proving(id: &str, proof: ClientProof) -> Self {
+        Self {
+            id: id.to_owned(),
+            proof,
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            pkce: Pkce::Required,
+        }
+    }
+}
+
+impl Default for IdpSettings {
+    fn default() -> Self {
+        Self {
+            mode: Mode::OpenId,
+            clients: Vec::new(),
+            people: Person::two(),
+            access_life: Some(Duration::from_secs(60)),
+            signing: SigningAlgorithm::Es256,
+            rotation: true,
+            id_token_at_refresh: true,
+            iss_in_callback: true,
+            thin_id_tokens: false,
+            signed_userinfo: false,
+            jwt_access_tokens: false,
+        }
+    }
+}
+
+impl IdpSettings {
+    /// A plain OAuth 2.0 server that follows the letter of the code grant: no `iss` in the callback, no ID token, no discovery.
+    pub fn plain_oauth2() -> Self {
+        Self { mode: Mode::PlainOAuth2, iss_in_callback: false, ..Self::default() }
+    }
+}

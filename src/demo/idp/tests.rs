@@ -1,0 +1,379 @@
+//! The provider's own honesty: what it is trusted to refuse in every other test.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use jsonwebtoken::EncodingKey;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use url::Url;
+
+use super::*;
+use crate::clock::ManualClock;
+
+#[test]
+fn an_honest_sign_in_gives_tokens_that_verify() {
+    let idp = provider(IdpSettings::default());
+    let callback = signed_in(&idp, &asked(&[]));
+    assert_eq!(callback["iss"], ISSUER); // IS-01: announced, so it is there
+    let set = exchanged(&idp, &callback["code"], VERIFIER).unwrap();
+    let claims = idp.state().keys.own_claims(set["id_token"].as_str().unwrap()).unwrap();
+    assert_eq!(claims["iss"], ISSUER);
+    assert_eq!(claims["aud"], "app");
+    assert_eq!(claims["nonce"], "n-0");
+    assert_eq!(claims["name"], "Ada Lovelace");
+    let digest = Sha256::digest(set["access_token"].as_str().unwrap());
+    assert_eq!(claims["at_hash"], URL_SAFE_NO_PAD.encode(&digest[..16]));
+    assert_eq!(set["expires_in"], 60);
+}
+
+#[test]
+fn pkce_is_really_checked() {
+    let idp = provider(IdpSettings::default());
+    let code = signed_in(&idp, &asked(&[]))["code"].clone();
+    let wrong = exchanged(&idp, &code, &"x".repeat(43));
+    assert_eq!(wrong.unwrap_err(), "invalid_grant");
+    // The failed attempt did not spend the code: it was never this client's to lose.
+    assert!(exchanged(&idp, &code, VERIFIER).is_ok());
+}
+
+#[test]
+fn pkce_can_neither_be_left_out_nor_weakened() {
+    // PK-05
+    let idp = provider(IdpSettings::default());
+    for (name, value) in [("code_challenge", ""), ("code_challenge_method", "plain"), ("code_challenge_method", "")] {
+        let answer = get(&idp, paths::AUTHORIZE, &asked(&[(name, value)]));
+        assert_eq!(callback_of(&answer)["error"], "invalid_request", "{name}={value}");
+    }
+}
+
+#[test]
+fn a_second_exchange_of_a_code_revokes_the_first() {
+    let idp = provider(IdpSettings::default());
+    let code = signed_in(&idp, &asked(&[]))["code"].clone();
+    let set = exchanged(&idp, &code, VERIFIER).unwrap();
+    assert_eq!(exchanged(&idp, &code, VERIFIER).unwrap_err(), "invalid_grant");
+    assert_eq!(userinfo(&idp, &set).status, StatusCode::UNAUTHORIZED);
+    assert_eq!(refreshed(&idp, &set).unwrap_err(), "invalid_grant");
+}
+
+#[test]
+fn a_code_expires() {
+    let clock = ManualClock::starting_at(UnixTime::from_secs(1_000_000));
+    let idp = Idp::new(ISSUER.to_owned(), with_client(IdpSettings::default()), clock.clone()).unwrap();
+    let code = signed_in(&idp, &asked(&[]))["code"].clone();
+    clock.advance(CODE_LIFE);
+    assert_eq!(exchanged(&idp, &code, VERIFIER).unwrap_err(), "invalid_grant");
+}
+
+#[test]
+fn a_spent_refresh_token_revokes_its_family() {
+    let idp = provider(IdpSettings::default());
+    let code = signed_in(&idp, &asked(&[]))["code"].clone();
+    let first = exchanged(&idp, &code, VERIFIER).unwrap();
+    let second = refreshed(&idp, &first).unwrap();
+    assert_ne!(first["refresh_token"], second["refresh_token"]);
+    assert_eq!(userinfo(&idp, &second).status, StatusCode::OK);
+    assert_eq!(refreshed(&idp, &first).unwrap_err(), "invalid_grant");
+    assert_eq!(idp.refresh_reuses(), 1);
+    assert_eq!(refreshed(&idp, &second).unwrap_err(), "invalid_grant");
+    assert_eq!(userinfo(&idp, &second).status, StatusCode::UNAUTHORIZED);
+}
+
+#[test]
+fn without_rotation_the_refresh_token_stays_and_none_comes_back() {
+    let idp = provider(IdpSettings { rotation: false, ..IdpSettings::default() });
+    let code = signed_in(&idp, &asked(&[]))["code"].clone();
+    let first = exchanged(&idp, &code, VERIFIER).unwrap();
+    assert!(refreshed(&idp, &first).unwrap().get("refresh_token").is_none());
+    assert!(refreshed(&idp, &first).is_ok());
+}
+
+#[test]
+fn an_access_token_ends_when_it_was_said_to() {
+    let clock = ManualClock::starting_at(UnixTime::from_secs(1_000_000));
+    let idp = Idp::new(ISSUER.to_owned(), with_client(IdpSettings::default()), clock.clone()).unwrap();
+    let code = signed_in(&idp, &asked(&[]))["code"].clone();
+    let set = exchanged(&idp, &code, VERIFIER).unwrap();
+    clock.advance(Duration::from_secs(59));
+    assert_eq!(userinfo(&idp, &set).status, StatusCode::OK);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(userinfo(&idp, &set).status, StatusCode::UNAUTHORIZED);
+}
+
+#[test]
+fn a_redirect_uri_that_is_not_registered_is_never_followed() {
+    let idp = provider(IdpSettings::default());
+    for uri in ["https://evil.example/", "https://app.example/callback/", "https://app.example/callback?x"] {
+        let answer = get(&idp, paths::AUTHORIZE, &asked(&[("redirect_uri", uri)]));
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{uri}");
+        assert!(header(&answer, "location").is_none());
+    }
+}
+
+#[test]
+fn a_client_is_believed_by_its_registered_method_only() {
+    let idp = provider(IdpSettings::default());
+    let token = "grant_type=refresh_token&refresh_token=unknown";
+    let error = |authorization: Option<&str>, form: &str| error_of(&post(&idp, paths::TOKEN, authorization, form));
+    // The right secret is believed: what is wrong then is the token.
+    assert_eq!(error(Some(&basic("app", SECRET)), token), "invalid_grant");
+    assert_eq!(error(Some(&basic("app", "wrong")), token), "invalid_client");
+    assert_eq!(error(None, &format!("{token}&client_id=app")), "invalid_client");
+    let posted: String = form(&[("client_id", "app"), ("client_secret", SECRET)]);
+    assert_eq!(error(None, &format!("{token}&{posted}")), "invalid_client");
+    // OA-13: two methods at once.
+    assert_eq!(error(Some(&basic("app", SECRET)), &format!("{token}&{posted}")), "invalid_client");
+    // OA-12: a client that does not form-urlencode its secret is not believed.
+    let raw = format!("Basic {}", STANDARD.encode(format!("app:{SECRET}")));
+    assert_eq!(error(Some(&raw), token), "invalid_client");
+}
+
+#[test]
+fn a_client_assertion_is_verified_and_works_once() {
+    // CA-01, CA-03
+    let pair = aws_lc_rs::signature::Ed25519KeyPair::generate().unwrap();
+    let private = EncodingKey::from_ed_der(pair.to_pkcs8v1().unwrap().as_ref());
+    let public = aws_lc_rs::signature::KeyPair::public_key(&pair).as_ref().to_vec();
+    let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "x": URL_SAFE_NO_PAD.encode(public) });
+    let idp = provider(IdpSettings::default());
+    idp.register(Client::proving("robot", ClientProof::PrivateKeyJwt(jwk)));
+    let assertion = |audience: &str, jti: &str| {
+        let now = idp.now().secs();
+        let claims =
+            json!({ "iss": "robot", "sub": "robot", "aud": audience, "exp": now + 60, "iat": now, "jti": jti });
+        let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA);
+        let jwt = jsonwebtoken::encode(&header, &claims, &private).unwrap();
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        let sent = form(&[("client_assertion", &jwt), ("client_assertion_type", kind)]);
+        error_of(&post(&idp, paths::TOKEN, None, &format!("grant_type=refresh_token&refresh_token=unknown&{sent}")))
+    };
+    assert_eq!(assertion(ISSUER, "1"), "invalid_grant");
+    assert_eq!(assertion(ISSUER, "1"), "invalid_client");
+    assert_eq!(assertion("https://elsewhere.example", "2"), "invalid_client");
+}
+
+#[test]
+fn signing_out_ends_the_browser_session_and_its_tokens() {
+    let idp = provider(IdpSettings::default());
+    let code = signed_in(&idp, &asked(&[]))["code"].clone();
+    let set = exchanged(&idp, &code, VERIFIER).unwrap();
+    let hint = set["id_token"].as_str().unwrap();
+    let query = |to: &str| form(&[("id_token_hint", hint), ("post_logout_redirect_uri", to), ("state", "s-1")]);
+    let refused = get(&idp, paths::END_SESSION, &query("https://evil.example/"));
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    let answer = get(&idp, paths::END_SESSION, &query("https://app.example/bye"));
+    assert_eq!(header(&answer, "location").unwrap(), "https://app.example/bye?state=s-1");
+    assert_eq!(refreshed(&idp, &set).unwrap_err(), "invalid_grant");
+}
+
+#[test]
+fn a_sign_out_without_a_hint_asks_first() {
+    let idp = provider(IdpSettings::default());
+    let answer = get(&idp, paths::END_SESSION, "");
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(String::from_utf8_lossy(&answer.body).contains("Sign out?"));
+}
+
+#[test]
+fn a_plain_oauth_server_has_neither_discovery_nor_id_token() {
+    let idp = provider(IdpSettings::plain_oauth2());
+    assert_eq!(get(&idp, paths::DISCOVERY, "").status, StatusCode::NOT_FOUND);
+    let callback = signed_in(&idp, &asked(&[("scope", "profile")]));
+    assert!(callback.get("iss").is_none());
+    let set = exchanged(&idp, &callback["code"], VERIFIER).unwrap();
+    assert!(set.get("id_token").is_none());
+    assert_eq!(set["token_type"], "Bearer");
+    let who: Value = serde_json::from_slice(&userinfo(&idp, &set).body).unwrap();
+    assert_eq!(who["name"], "Ada Lovelace");
+}
+
+#[test]
+fn a_rotated_key_verifies_until_it_is_withdrawn() {
+    let idp = provider(IdpSettings { signing: SigningAlgorithm::Rs256, ..IdpSettings::default() });
+    let code = signed_in(&idp, &asked(&[]))["code"].clone();
+    let set = exchanged(&idp, &code, VERIFIER).unwrap();
+    let token = set["id_token"].as_str().unwrap();
+    idp.rotate_key().unwrap();
+    assert!(idp.state().keys.own_claims(token).is_some());
+    assert_eq!(idp.key_set()["keys"].as_array().unwrap().len(), 2);
+    idp.withdraw_old_keys();
+    assert!(idp.state().keys.own_claims(token).is_none());
+}
+
+#[test]
+fn what_is_broken_on_purpose_does_not_verify() {
+    let forged = [
+        Signing::Flipped,
+        Signing::Missing,
+        Signing::Unsigned,
+        Signing::HmacOfPublicKey(KeyForm::Pem),
+        Signing::ForeignKey,
+        Signing::EmbeddedKey,
+    ];
+    for signing in forged {
+        let idp = provider(IdpSettings::default());
+        idp.break_with(|faults| faults.id_token.signing = signing.clone());
+        let code = signed_in(&idp, &asked(&[]))["code"].clone();
+        let set = exchanged(&idp, &code, VERIFIER).unwrap();
+        assert!(idp.state().keys.own_claims(set["id_token"].as_str().unwrap()).is_none(), "{signing:?}");
+    }
+}
+
+#[test]
+fn edits_reach_claims_and_callback() {
+    let idp = provider(IdpSettings::default());
+    idp.break_with(|faults| {
+        faults.id_token.claims.set("iss", "https://evil.example").remove("nonce").shift("exp", -3600);
+        faults.callback.params.set("iss", "https://evil.example").remove("state");
+    });
+    let callback = signed_in(&idp, &asked(&[]));
+    assert_eq!(callback["iss"], "https://evil.example");
+    assert!(callback.get("state").is_none());
+    let set = exchanged(&idp, &callback["code"], VERIFIER).unwrap();
+    let claims = idp.state().keys.own_claims(set["id_token"].as_str().unwrap()).unwrap();
+    assert_eq!(claims["iss"], "https://evil.example");
+    assert!(claims.get("nonce").is_none());
+    assert!(claims["exp"].as_u64().unwrap() < idp.now().secs());
+}
+
+#[tokio::test]
+async fn a_counted_breakage_heals() {
+    let mut faults = EndpointFaults::default();
+    faults.break_times(2, Breakage::Status(503));
+    for expected in [503, 503, 200, 200] {
+        let response = faults.for_next().play(|| Answer::text(StatusCode::OK, "fine")).await.unwrap();
+        assert_eq!(response.status().as_u16(), expected);
+    }
+}
+
+#[test]
+fn pages_escape_what_they_were_sent() {
+    let idp = provider(IdpSettings::default());
+    let answer = get(&idp, paths::AUTHORIZE, &asked(&[("state", "\"><script>alert(1)</script>")]));
+    let page = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(page.contains("Ada Lovelace") && page.contains("Grace Hopper"));
+    assert!(!page.contains("<script"));
+}
+
+fn provider(settings: IdpSettings) -> Arc<Idp> {
+    let clock = ManualClock::starting_at(UnixTime::from_secs(1_000_000));
+    Idp::new(ISSUER.to_owned(), with_client(settings), clock).unwrap()
+}
+
+fn with_client(mut settings: IdpSettings) -> IdpSettings {
+    let mut client = Client::with_secret("app", SECRET);
+    client.redirect_uris.push(REDIRECT_URI.to_owned());
+    client.post_logout_redirect_uris.push("https://app.example/bye".to_owned());
+    settings.clients.push(client);
+    settings
+}
+
+/// An authorization request with some parameters in place of the right ones; an empty value leaves the parameter out.
+fn asked(changes: &[(&str, &str)]) -> String {
+    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
+    let right = [
+        ("response_type", "code"),
+        ("client_id", "app"),
+        ("redirect_uri", REDIRECT_URI),
+        ("scope", "openid profile email"),
+        ("state", "s-0"),
+        ("nonce", "n-0"),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+    ];
+    let changed = |name: &str| changes.iter().find(|(changed, _)| *changed == name).map(|(_, value)| *value);
+    let params = right.map(|(name, value)| (name, changed(name).unwrap_or(value)));
+    form(&params.into_iter().filter(|(_, value)| !value.is_empty()).collect::<Vec<_>>())
+}
+
+/// Ada chooses to be Ada; gives what came back to the redirect URI.
+fn signed_in(idp: &Idp, query: &str) -> serde_json::Map<String, Value> {
+    let page = get(idp, paths::AUTHORIZE, query);
+    assert_eq!(page.status, StatusCode::OK, "{}", String::from_utf8_lossy(&page.body));
+    callback_of(&post(idp, paths::CHOOSE, None, &form(&[("request", query), ("person", ADA)])))
+}
+
+fn exchanged(idp: &Idp, code: &Value, verifier: &str) -> Result<Value, String> {
+    let sent = form(&[
+        ("grant_type", "authorization_code"),
+        ("code", code.as_str().unwrap()),
+        ("redirect_uri", REDIRECT_URI),
+        ("code_verifier", verifier),
+    ]);
+    token_set(&post(idp, paths::TOKEN, Some(&basic("app", SECRET)), &sent))
+}
+
+fn refreshed(idp: &Idp, set: &Value) -> Result<Value, String> {
+    let sent = form(&[("grant_type", "refresh_token"), ("refresh_token", set["refresh_token"].as_str().unwrap())]);
+    token_set(&post(idp, paths::TOKEN, Some(&basic("app", SECRET)), &sent))
+}
+
+fn userinfo(idp: &Idp, set: &Value) -> Answer {
+    let bearer = format!("Bearer {}", set["access_token"].as_str().unwrap());
+    idp.honest_answer(&seen("GET", paths::USERINFO, "", Some(&bearer), ""))
+}
+
+fn token_set(answer: &Answer) -> Result<Value, String> {
+    if answer.status == StatusCode::OK {
+        Ok(serde_json::from_slice(&answer.body).unwrap())
+    } else {
+        Err(error_of(answer))
+    }
+}
+
+fn error_of(answer: &Answer) -> String {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    body["error"].as_str().unwrap().to_owned()
+}
+
+fn callback_of(answer: &Answer) -> serde_json::Map<String, Value> {
+    let location = header(answer, "location").unwrap();
+    let pairs = Url::parse(location).unwrap().query_pairs().into_owned().collect::<Vec<_>>();
+    pairs.into_iter().map(|(name, value)| (name, json!(value))).collect()
+}
+
+fn get(idp: &Idp, path: &str, query: &str) -> Answer {
+    idp.honest_answer(&seen("GET", path, query, None, ""))
+}
+
+fn post(idp: &Idp, path: &str, authorization: Option<&str>, body: &str) -> Answer {
+    idp.honest_answer(&seen("POST", path, "", authorization, body))
+}
+
+fn seen(method: &str, path: &str, query: &str, authorization: Option<&str>, body: &str) -> Seen {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
+    if let Some(value) = authorization {
+        headers.insert("authorization", HeaderValue::from_str(value).unwrap());
+    }
+    Seen {
+        at: UnixTime::default(),
+        method: method.to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers,
+        body: body.to_owned().into(),
+    }
+}
+
+fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+    answer.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+fn form(pairs: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+fn basic(id: &str, secret: &str) -> String {
+    let half = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    format!("Basic {}", STANDARD.encode(format!("{}:{}", half(id), half(secret))))
+}
+
+const ISSUER: &str = "http://127.0.0.1:9";
+const REDIRECT_URI: &str = "https://app.example/callback";
+const SECRET: &str = "s:e%c r+é&t";
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const ADA: &str = "248289761001";

@@ -1,0 +1,122 @@
+//! Making the token set: access token, refresh token, ID token.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::demo::idp::answer::Answer;
+use crate::demo::idp::faults::TokenFaults;
+use crate::demo::idp::grants::Grant;
+use crate::demo::idp::keys::KeyError;
+use crate::demo::idp::settings::Mode;
+use crate::demo::idp::{ID_TOKEN_LIFE, Idp, State, unguessable};
+
+/// What tokens are made for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Occasion {
+    /// A code was exchanged.
+    SignIn,
+    /// A refresh token was used, and is spent if tokens rotate.
+    Refresh { rotate: bool },
+}
+
+impl Idp {
+    /// The token response (RFC 6749 section 5.1) for a grant, whose tokens belong to `family`.
+    pub(super) fn token_set(&self, state: &mut State, family: u64, grant: &Grant, occasion: Occasion) -> Answer {
+        match self.make(state, family, grant, occasion) {
+            Ok(members) => Answer::json(StatusCode::OK, &Value::Object(members)),
+            Err(error) => Answer::text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        }
+    }
+
+    fn make(
+        &self,
+        state: &mut State,
+        family: u64,
+        grant: &Grant,
+        occasion: Occasion,
+    ) -> Result<Map<String, Value>, KeyError> {
+        let now = self.now();
+        let life = state.settings.access_life;
+        let expires = now.plus(life.unwrap_or(UNSAID_LIFE));
+        let access = if state.settings.jwt_access_tokens {
+            let claims = self.access_claims(grant, now.secs(), expires.secs());
+            state.keys.sign("at+jwt", claims, &TokenFaults::default())?
+        } else {
+            unguessable("at_")
+        };
+        state.grants.keep_access(access.clone(), family, grant.scope.clone(), expires);
+        let mut members = Map::new();
+        let mut tell = |name: &str, value: Value| members.insert(name.to_owned(), value);
+        tell("access_token", json!(access));
+        tell("token_type", json!("Bearer"));
+        tell("scope", json!(grant.scope));
+        if let Some(life) = life {
+            tell("expires_in", json!(life.as_secs()));
+        }
+        if occasion != (Occasion::Refresh { rotate: false }) {
+            tell("refresh_token", json!(state.grants.give_refresh(family)));
+        }
+        let with_id_token = occasion == Occasion::SignIn || state.settings.id_token_at_refresh;
+        if state.settings.mode == Mode::OpenId && with_id_token {
+            tell("id_token", json!(self.id_token(state, grant, &access, occasion)?));
+        }
+        Ok(members)
+    }
+
+    /// OpenID Connect Core 1.0 sections 2 and 12.2.
+    fn id_token(&self, state: &State, grant: &Grant, access: &str, occasion: Occasion) -> Result<String, KeyError> {
+        let now = self.now();
+        let person = state.settings.people.iter().find(|person| person.sub == grant.sub);
+        let mut claims = match person {
+            Some(person) if !state.settings.thin_id_tokens => person.released(&grant.scope),
+            _ => Map::new(),
+        };
+        let digest = Sha256::digest(access.as_bytes());
+        let (left_half, _) = digest.split_at(digest.len() / 2);
+        let said = [
+            ("iss", json!(self.issuer())),
+            ("sub", json!(grant.sub)),
+            ("aud", json!(grant.client_id)),
+            ("iat", json!(now.secs())),
+            ("exp", json!(now.plus(ID_TOKEN_LIFE).secs())),
+            ("auth_time", json!(grant.auth_time.secs())),
+            ("sid", json!(grant.sid)),
+            ("at_hash", json!(URL_SAFE_NO_PAD.encode(left_half))),
+        ];
+        claims.extend(said.map(|(name, value)| (name.to_owned(), value)));
+        if let (Some(nonce), Occasion::SignIn) = (&grant.nonce, occasion) {
+            claims.insert("nonce".to_owned(), json!(nonce));
+        }
+        let mut faults = match occasion {
+            Occasion::SignIn => state.faults.id_token.clone(),
+            Occasion::Refresh { .. } => state.faults.refreshed_id_token.clone(),
+        };
+        if state.faults.keys_without_kid {
+            faults.header.remove("kid");
+        }
+        state.keys.sign("JWT", claims, &faults)
+    }
+
+    /// RFC 9068 section 2.2.
+    fn access_claims(&self, grant: &Grant, now: u64, expires: u64) -> Map<String, Value> {
+        let said = [
+            ("iss", json!(self.issuer())),
+            ("sub", json!(grant.sub)),
+            ("aud", json!(self.issuer())),
+            ("client_id", json!(grant.client_id)),
+            ("scope", json!(grant.scope)),
+            ("iat", json!(now)),
+            ("exp", json!(expires)),
+            ("jti", json!(unguessable("jti_"))),
+        ];
+        said.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+    }
+}
+
+/// How long an access token lives when nothing is said about it.
+const UNSAID_LIFE: Duration = Duration::from_secs(3600);

@@ -1,0 +1,109 @@
+//! The application's pages. Script is fine here: this is the application, not the gateway.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use hyper::body::Incoming;
+
+use crate::body::Body;
+use crate::demo::upstream::{SampleSettings, typed};
+
+/// The greeting, and what arrived.
+pub(super) fn home(sample: &SampleSettings, request: &Request<Incoming>) -> Response<Body> {
+    let headers = request.headers();
+    let greeting =
+        greeted(headers).map_or_else(|| "Hello, whoever you are".to_owned(), |name| format!("Hello, {name}"));
+    let (about_identity, others): (Vec<_>, Vec<_>) =
+        headers.iter().partition(|(name, _)| is_about_identity(name.as_str()));
+    let rows: String = about_identity.into_iter().chain(others).map(row).collect();
+    let body = format!(
+        "<h1>{}</h1><p>You asked for <code>{} {}</code>. This application has no sign-in of its own: \
+         it believes the header fields that the gateway puts on every request.</p>{TOKEN}\
+         <section><h2>What arrived</h2><table id=\"fields\"><caption>What tells who you are \
+         comes first, in colour; what changes later lights up</caption><tbody>{rows}</tbody></table></section>",
+        escape(&greeting),
+        escape(request.method().as_str()),
+        escape(request.uri().path()),
+    );
+    page(sample, "home", &body)
+}
+
+/// The WebSocket page.
+pub(super) fn socket(sample: &SampleSettings) -> Response<Body> {
+    let body = "<h1>WebSocket</h1><p>What you send comes back.</p>\
+         <form id=\"say\"><label>Say <input name=\"text\" value=\"hello\" autocomplete=\"off\"></label><button>Send</button></form>\
+         <p>State: <output id=\"state\">connecting</output></p><ol id=\"log\" aria-live=\"polite\"></ol>";
+    page(sample, "socket", body)
+}
+
+/// The event-stream page.
+pub(super) fn stream(sample: &SampleSettings) -> Response<Body> {
+    let body = "<h1>Event stream</h1><p>One event a second, as it happens.</p>\
+         <p>State: <output id=\"state\">connecting</output></p><ol id=\"log\" aria-live=\"polite\"></ol>";
+    page(sample, "stream", body)
+}
+
+/// A field's value as people read it; identity headers may carry UTF-8.
+pub(super) fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+fn page(sample: &SampleSettings, kind: &str, body: &str) -> Response<Body> {
+    let title = escape(&sample.title);
+    let prefix = escape(&sample.gateway_prefix);
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <meta name=\"color-scheme\" content=\"light dark\"><title>{title}</title><link rel=\"stylesheet\" href=\"style.css\">\
+         <script src=\"sample.js\" defer></script></head><body data-page=\"{kind}\" data-session=\"{prefix}/session\">\
+         <header><strong>{title}</strong>\
+         <nav><a href=\"./\">Home</a><a href=\"socket\">WebSocket</a><a href=\"stream\">Events</a>\
+         <a href=\"admins\">Admins only</a><a href=\"{prefix}/session\">Your session</a></nav>\
+         <form method=\"post\" action=\"{prefix}/logout\"><button>Sign out</button></form></header><main>{body}</main></body></html>",
+    );
+    typed("text/html; charset=utf-8", html)
+}
+
+fn row((name, value): (&HeaderName, &HeaderValue)) -> String {
+    let class = if is_about_identity(name.as_str()) { " class=\"identity\"" } else { "" };
+    format!("<tr{class}><th scope=\"row\">{}</th><td>{}</td></tr>", escape(name.as_str()), escape(&text(value)))
+}
+
+/// The best name among the identity headers.
+fn greeted(headers: &HeaderMap) -> Option<String> {
+    let names = NAMES.iter().filter_map(|name| headers.get(*name)).map(text);
+    names.map(|name| name.trim().to_owned()).find(|name| !name.is_empty())
+}
+
+fn is_about_identity(name: &str) -> bool {
+    IDENTITY.iter().any(|start| name.starts_with(start))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+}
+
+/// The life of the access token, told by the gateway's session document; without script there is nothing to watch.
+const TOKEN: &str = "<section id=\"token\" hidden><h2>Your access token</h2>\
+     <p><output id=\"left\"></output><progress id=\"life\"></progress></p>\
+     <p>Renewed <output id=\"renewed\" aria-live=\"polite\"></output> since you signed in. Stay on this page and watch: \
+     shortly before the token ends the gateway fetches a new one, and nobody is asked anything.</p></section>";
+
+pub(super) const STYLE: &str = include_str!("style.css");
+pub(super) const SCRIPT: &str = include_str!("sample.js");
+
+const NAMES: [&str; 6] = [
+    "x-forwarded-name",
+    "remote-name",
+    "x-forwarded-preferred-username",
+    "x-forwarded-user",
+    "remote-user",
+    "x-forwarded-email",
+];
+const IDENTITY: [&str; 8] = [
+    "x-forwarded-user",
+    "x-forwarded-email",
+    "x-forwarded-name",
+    "x-forwarded-preferred",
+    "x-forwarded-groups",
+    "x-forwarded-access",
+    "remote-",
+    "authorization",
+];

@@ -1,0 +1,337 @@
+//! Configurations from outside: every file in `valid` loads without a word, every file in `invalid` gets exactly the report that
+//! stands beside it. `VESTIBULE_UPDATE_EXPECTED=1 cargo test --test config` writes the reports anew, to be read before they are kept.
+//!
+//! Lines `# env: NAME=value` and `# flag: key=value` at the top of a file say what else is given.
+
+#![expect(clippy::unwrap_used, reason = "tests say what they expect by failing")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use vestibule::config::diagnostics::Code;
+use vestibule::config::{Config, Report, Sources};
+
+#[test]
+fn valid_files_load_without_a_word() {
+    for path in files("tests/config/valid") {
+        match load(&path) {
+            Ok(config) => assert!(config.warnings.is_empty(), "{}: {:?}", path.display(), config.warnings),
+            Err(report) => panic!("{}:\n{report}", path.display()),
+        }
+    }
+}
+
+#[test]
+fn invalid_files_get_the_report_beside_them() {
+    let update = std::env::var_os("VESTIBULE_UPDATE_EXPECTED").is_some();
+    let files = files("tests/config/invalid");
+    assert!(files.len() >= 30, "only {} invalid files", files.len());
+    let mut wrong = Vec::new();
+    for path in files {
+        let Err(report) = load(&path) else { panic!("{} is taken", path.display()) };
+        let (text, expected) = (report.render(false), path.with_extension("stderr"));
+        if update {
+            fs::write(&expected, &text).unwrap();
+        } else if fs::read_to_string(&expected).unwrap_or_default() != text {
+            wrong.push(format!("{}:\n{text}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} reports differ from what is expected:\n\n{}", wrong.len(), wrong.join("\n\n"));
+}
+
+#[test]
+fn every_error_has_a_place_and_a_help_line() {
+    for path in files("tests/config/invalid") {
+        let Err(report) = load(&path) else { continue };
+        for diagnostic in &report.diagnostics {
+            assert!(diagnostic.help.is_some(), "{}: {diagnostic}", path.display());
+            let json = diagnostic.to_json();
+            let place = &json["place"];
+            assert!(place["file"].is_string() || place["variable"].is_string() || place["flag"].is_string(), "{json}");
+        }
+    }
+}
+
+#[test]
+fn reports_show_no_secret() {
+    // AT-CL-08
+    for path in files("tests/config/invalid") {
+        let Err(report) = load(&path) else { continue };
+        let shown = format!("{report} {:?} {}", report, report.to_json());
+        for secret in ["hunter2", CLIENT_SECRET, SESSION_KEY] {
+            assert!(!shown.contains(secret), "{} shows {secret}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_code_that_a_file_can_cause_is_caused_by_one() {
+    let mut text = String::new();
+    for path in files("tests/config/invalid") {
+        text.push_str(&load(&path).map_or_else(|report| report.render(false), |_| String::new()));
+    }
+    // Warnings do not make a file invalid; they are shown below.
+    let only_warnings = [Code::HalfWrittenVariable, Code::Weakened, Code::Unreachable];
+    let missing: Vec<&str> = Code::all()
+        .filter(|code| !only_warnings.contains(code))
+        .map(Code::as_str)
+        .filter(|code| !text.contains(code))
+        .collect();
+    assert!(missing.is_empty(), "no file in tests/config/invalid causes {missing:?}");
+}
+
+#[test]
+fn what_weakens_security_is_warned_about() {
+    // CK-02
+    for (change, code) in [
+        ("public_url = \"http://wiki.example.com\"", Code::Weakened),
+        ("public_url = \"https://wiki.example.com\"\ntrusted_proxies = [\"0.0.0.0/0\"]", Code::Weakened),
+        (
+            "public_url = \"https://wiki.example.com\"\nprefix = \"/sub\"\n[route.sub]\npath = \"/sub/x\"\nupstream = \"http://127.0.0.1:1\"",
+            Code::Unreachable,
+        ),
+    ] {
+        let text = SMALLEST.replace("public_url = \"https://wiki.example.com\"", change);
+        let config = Config::load(&sources("a.toml", text)).unwrap();
+        assert_eq!(config.warnings.first().map(|it| it.code), Some(code), "{change}");
+    }
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_flags_win_over_both() {
+    let mut sources = sources("a.toml", SMALLEST.to_owned());
+    sources.env.push(("VESTIBULE__SERVER__PREFIX".into(), "/env".into()));
+    assert_eq!(Config::load(&sources).unwrap().gateway.prefix, "/env");
+    sources.flags.push(("server.prefix".into(), "/flag".into()));
+    assert_eq!(Config::load(&sources).unwrap().gateway.prefix, "/flag");
+}
+
+#[test]
+fn a_part_of_a_route_never_asks_less_by_accident() {
+    let text = format!(
+        "{SMALLEST}allow.domains = [\"example.com\"]\npaths = {{ \"/admin/\" = {{ allow.groups = [\"admins\"] }} }}\n"
+    );
+    let config = Config::load(&sources("a.toml", text)).unwrap();
+    let (path, rule) = &config.gateway.routes[0].paths[0];
+    assert_eq!(path, "/admin");
+    assert_eq!(rule.allow.groups.as_deref(), Some(["admins".to_owned()].as_slice()));
+    assert_eq!(rule.allow.domains.as_deref(), Some(["example.com".to_owned()].as_slice()));
+}
+
+#[test]
+fn cookie_names_follow_from_scheme_and_domain() {
+    // CK-01, CK-02
+    let name = |text: String| Config::load(&sources("a.toml", text)).unwrap().session.cookie.name;
+    assert_eq!(name(SMALLEST.to_owned()), "__Host-vestibule");
+    assert_eq!(name(SMALLEST.replace("[session]", "[session]\ncookie.domain = \"example.com\"")), "__Secure-vestibule");
+    assert_eq!(name(SMALLEST.replace("https://wiki.example.com", "http://localhost:4180")), "vestibule");
+}
+
+#[test]
+fn the_example_loads_and_is_the_smallest_file_with_comments() {
+    let text = with_secrets_at_hand(&fs::read_to_string("config.example.toml").unwrap());
+    let example = Config::load(&sources("config.example.toml", text)).unwrap_or_else(|report| panic!("{report}"));
+    let smallest = Config::load(&sources("a.toml", SMALLEST.to_owned())).unwrap();
+    assert!(example.warnings.is_empty());
+    let shown =
+        |config: &Config| format!("{:?}{:?}{:?}{:?}", config.server, config.session, config.providers, config.log);
+    assert_eq!(shown(&example), shown(&smallest));
+}
+
+#[test]
+fn every_key_of_the_example_shows_its_default_or_says_what_it_is() {
+    // What shows another value may need a file that is not here, or a key beside it.
+    let excused = [Code::FileUnreadable, Code::SecretUnreadable, Code::MissingKey, Code::Conflict];
+    let example = with_secrets_at_hand(&fs::read_to_string("config.example.toml").unwrap());
+    let load = |text: &str| Config::load(&sources("config.example.toml", text.to_owned()));
+    let silent = shown(&load(&example).unwrap());
+    let (mut defaults, mut wrong) = (0, Vec::new());
+    for (at, line) in commented_keys(&example) {
+        let says_another = says_another_default(&example, at);
+        match load(&example_with(&example, at)) {
+            Ok(_) if says_another => {}
+            Ok(config) if shown(&config) == silent => defaults += 1,
+            Ok(_) => wrong.push(format!("{line} is not the default")),
+            Err(report) if report.diagnostics.iter().all(|it| excused.contains(&it.code)) => {}
+            Err(report) => wrong.push(format!("{line} is refused:\n{report}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(defaults > 40, "only {defaults} defaults were compared");
+}
+
+#[test]
+fn every_configuration_in_the_readme_loads() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let blocks: Vec<&str> =
+        readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
+    assert!(blocks.len() >= 3, "only {} blocks were found", blocks.len());
+    for block in blocks {
+        // A block that shows one table stands among the others of the smallest file.
+        let others = SMALLEST.split("\n\n").filter(|table| {
+            let name = table.trim_start().split(['.', ']']).next().unwrap_or_default();
+            !block.contains(name)
+        });
+        let text = std::iter::once(with_secrets_at_hand(block)).chain(others.map(str::to_owned)).collect::<Vec<_>>();
+        let config = Config::load(&sources("README.md", text.join("\n"))).unwrap_or_else(|report| panic!("{report}"));
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    }
+}
+
+#[test]
+fn commands_end_with_the_exit_codes_that_they_promise() {
+    let invalid = "tests/config/invalid/empty.toml";
+    for (arguments, exit) in [
+        (&["check", "--offline", "-c", "tests/config/valid/smallest.toml"] as &[&str], 0),
+        (&["check", "--offline", "-c", invalid], 78),
+        (&["check", "--offline", "-c", invalid, "--format", "json"], 78),
+        (&["check", "--offline", "-c", "no-such-file.toml"], 78),
+        (&["run", "-c", invalid], 78),
+        (&["check", "-c", "tests/config/valid/smallest.toml", "--set", "provider.corp.issuer=http://127.0.0.1:9"], 69),
+        (
+            &[
+                "check",
+                "--offline",
+                "-c",
+                "tests/config/valid/smallest.toml",
+                "--set",
+                "server.trusted_proxies=0.0.0.0/0",
+            ],
+            0,
+        ),
+        (
+            &[
+                "check",
+                "--offline",
+                "--deny-warnings",
+                "-c",
+                "tests/config/valid/smallest.toml",
+                "--set",
+                "server.trusted_proxies=0.0.0.0/0",
+            ],
+            78,
+        ),
+        (&["check", "--frobnicate"], 64),
+        (&["explain", "VB0002"], 0),
+        (&["explain", "VB-1002"], 0),
+        (&["explain", "nonsense"], 64),
+        (&["keys", "new"], 0),
+    ] {
+        let output = vestibule(arguments);
+        assert_eq!(output.status.code(), Some(exit), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn keys_new_prints_a_key_that_is_taken() {
+    let key = String::from_utf8(vestibule(&["keys", "new"]).stdout).unwrap();
+    let mut sources = sources("a.toml", SMALLEST.replace("SESSION_KEY", "NEW_KEY"));
+    sources.env.push(("NEW_KEY".into(), key));
+    assert!(Config::load(&sources).is_ok());
+}
+
+#[test]
+fn check_answers_programs_in_json() {
+    let output =
+        vestibule(&["check", "--offline", "--format", "json", "-c", "tests/config/invalid/unknown_key_near.toml"]);
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["ok"], false);
+    assert_eq!(answer["diagnostics"][0]["code"], "VB0002");
+    assert_eq!(answer["diagnostics"][0]["place"]["line"], 2);
+}
+
+/// The secrets of examples are in files that are not here.
+fn with_secrets_at_hand(text: &str) -> String {
+    text.replace("{ file = \"/run/secrets/session_key\" }", "{ env = \"SESSION_KEY\" }")
+        .replace("{ file = \"/run/secrets/client_secret\" }", "{ env = \"CLIENT_SECRET\" }")
+}
+
+/// The numbers of the lines that are a key behind a `#`, and the lines.
+fn commented_keys(text: &str) -> Vec<(usize, &str)> {
+    let is_key = |line: &&str| {
+        let name = line.strip_prefix('#').and_then(|line| line.split_once(" = ")).map(|(name, _)| name);
+        name.is_some_and(|name| {
+            name.starts_with(['"', '_']) || name.bytes().all(|b| b.is_ascii_lowercase() || b"_2".contains(&b))
+        })
+    };
+    text.lines().enumerate().filter(|(_, line)| is_key(line)).collect()
+}
+
+/// Whether the words above a key say what its default is, so that the line itself shows another value.
+fn says_another_default(text: &str, at: usize) -> bool {
+    let above: Vec<&str> = text.lines().take(at).collect();
+    let words = above.iter().rev().skip_while(|line| line.starts_with('#') && !line.starts_with("# "));
+    words.take_while(|line| line.starts_with("# ")).any(|line| line.contains("Default:") || line.contains("No default"))
+}
+
+/// The example with one key as it would be written, and the head of its table where that is commented out.
+fn example_with(text: &str, at: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let head = lines.iter().take(at).rposition(|line| line.starts_with("#[") || line.starts_with('[')).unwrap();
+    let bare = |(number, line): (usize, &&str)| {
+        let wanted = number == at || number == head;
+        line.strip_prefix('#').filter(|_| wanted).unwrap_or(line).to_owned()
+    };
+    lines.iter().enumerate().map(bare).collect::<Vec<_>>().join("\n")
+}
+
+fn shown(config: &Config) -> String {
+    let Config { server, gateway, session, providers, log, .. } = config;
+    format!("{server:#?}{gateway:#?}{session:#?}{providers:#?}{log:#?}")
+}
+
+fn vestibule(arguments: &[&str]) -> std::process::Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command.args(arguments).env("CLIENT_SECRET", CLIENT_SECRET).env("SESSION_KEY", SESSION_KEY).output().unwrap()
+}
+
+fn load(path: &Path) -> Result<Config, Report> {
+    let text = fs::read_to_string(path).unwrap();
+    let given = |what: &str| -> Vec<(String, String)> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(what));
+        lines.map(|line| line.split_once('=').unwrap()).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
+    };
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    let (env, flags) = (given("# env: "), given("# flag: "));
+    let mut sources = sources(&name, text.clone());
+    sources.env.extend(env);
+    sources.flags = flags;
+    Config::load(&sources)
+}
+
+fn sources(name: &str, text: String) -> Sources {
+    let env = [("CLIENT_SECRET", CLIENT_SECRET), ("SESSION_KEY", SESSION_KEY), ("OLD_SESSION_KEY", OLD_SESSION_KEY)];
+    Sources {
+        file: Some((name.to_owned(), text)),
+        env: env.map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec(),
+        flags: Vec::new(),
+        base_dir: PathBuf::from("tests/config/invalid"),
+    }
+}
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    assert!(!files.is_empty(), "{folder} is empty");
+    files
+}
+
+const CLIENT_SECRET: &str = "s3cr3t-of-the-client";
+const SESSION_KEY: &str = "9b1ZpHnK2mXr0qTt7wYc4uEj8sLd5vAg3fNo6iRkQxM=";
+const OLD_SESSION_KEY: &str = "f3a9c1d07be2846519ac3fd82e60b7451d98f0c2a7e34b6d5c8091fe62d7a4b3";
+const SMALLEST: &str = r#"
+[server]
+public_url = "https://wiki.example.com"
+
+[provider.corp]
+issuer = "https://login.example.com/realms/corp"
+client_id = "wiki"
+client_secret = { env = "CLIENT_SECRET" }
+
+[session]
+keys = [{ env = "SESSION_KEY" }]
+
+[route.wiki]
+upstream = "http://127.0.0.1:3000"
+"#;

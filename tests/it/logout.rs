@@ -1,0 +1,249 @@
+//! Signing out: here at once and for every copy of the cookie, then at the provider where it can be.
+
+use std::collections::BTreeSet;
+
+use http::Method;
+use url::Url;
+use vestibule::demo::idp::{Breakage, paths};
+
+use crate::harness::browser::Ask;
+use crate::harness::idp::CLIENT_ID;
+use crate::harness::{Gateway, House, Raw, RecordingUpstream, TestIdp};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_signs_out_here_and_at_the_provider() {
+    // LO-01, LO-02
+    let house = House::signed_in().await;
+    let page = house.signs_out().await;
+    assert_eq!((page.status, page.url.path()), (200, "/_vestibule/signed-out"));
+    assert!(page.text().contains("so has the one at the sign-in page"), "{}", page.text());
+    // The local session ended before the browser was sent anywhere.
+    let first = &page.hops[0];
+    assert_eq!((first.status, first.headers["cache-control"].to_str().unwrap()), (303, "no-store"));
+    assert!(first.headers.get_all("set-cookie").iter().any(|line| line.to_str().unwrap().starts_with("vestibule=;")));
+    let asked = page.hop(paths::END_SESSION);
+    assert_eq!(asked.param("client_id").as_deref(), Some(CLIENT_ID));
+    assert_eq!(asked.param("post_logout_redirect_uri"), Some(house.gateway.own("signed-out")));
+    assert_eq!(asked.param("id_token_hint").unwrap().split('.').count(), 3);
+    assert!(asked.param("state").unwrap().len() >= 22);
+    assert_eq!(page.param("state"), asked.param("state"));
+    // Nobody is signed in again by being there, and the next sign-in asks who it is.
+    assert!(house.idp.seen_at(paths::AUTHORIZE).is_empty() && house.upstream.seen().is_empty());
+    assert!(house.browser.opens(&house.gateway.url("/")).await.is_choosing());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_of_a_sign_out_is_bound_to_the_browser() {
+    // LO-02, LO-03, AT-LG-03
+    let house = House::signed_in().await;
+    let page = house.signs_out().await;
+    let state = page.param("state").unwrap();
+    for (url, told) in
+        [("?state=forged", "may still be"), ("", "may still be"), (&format!("?state={state}"), "may still be")]
+    {
+        let stranger = house.gateway.browser().opens(&house.gateway.own(&format!("signed-out{url}"))).await;
+        assert_eq!(stranger.status, 200);
+        assert!(stranger.text().contains(told), "{}", stranger.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_return_from_a_sign_out_ends_nothing() {
+    // LO-03, AT-LG-03
+    let house = House::signed_in().await;
+    for query in ["", "?state=", "?state=forged", "?state=a&state=b"] {
+        let page = house.browser.opens(&house.gateway.own(&format!("signed-out{query}"))).await;
+        assert_eq!(
+            (page.status, page.url.path()),
+            (200, "/_vestibule/session"),
+            "whoever is signed in is not told otherwise"
+        );
+        assert_eq!(house.asks("/").await.status, 200);
+    }
+    assert!(house.idp.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_end_session_endpoint_the_sign_out_is_a_local_one() {
+    // LO-04
+    let house = House::built(TestIdp::plain_oauth2().await, |builder| builder).await;
+    let page = house.signs_out().await;
+    assert_eq!((page.status, page.url.path(), page.hops.len()), (200, "/_vestibule/signed-out", 1));
+    assert!(page.text().contains("You are signed out"), "{}", page.text());
+    assert_eq!(house.asks("/").await.status, 302);
+    assert!(house.upstream.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_signed_out_by_another_site() {
+    // LO-05, AT-LG-01, CK-22
+    let house = House::signed_in().await;
+    let (evil, logout): (Url, _) = ("https://evil.example/".parse().unwrap(), house.gateway.own("logout"));
+    for ask in [Ask::image(&logout), Ask::frame(&logout), Ask::navigation(&logout)] {
+        assert_ne!(house.browser.does(ask.from(&evil)).await.status, 303);
+    }
+    assert_eq!(house.browser.does(Ask::form(&logout, &[]).from(&evil)).await.status, 403);
+    // The same with the cookie, as from a browser without SameSite; and from a sibling origin, and by other methods.
+    let forged =
+        ["Origin: https://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site"];
+    for field in forged {
+        let request = format!(
+            "POST /_vestibule/logout HTTP/1.1\r\nHost: {}\r\nCookie: vestibule={}\r\n{field}\r\nContent-Length: 0\r\n\r\n",
+            house.gateway.authority(),
+            house.cookie(),
+        );
+        assert_eq!(Raw::once(house.gateway.address, request).await.status, 403, "{field}");
+    }
+    for method in [Method::PUT, Method::DELETE, Method::OPTIONS] {
+        assert_eq!(house.browser.does(Ask::navigation(&logout).by(method)).await.status, 405);
+    }
+    assert!(house.idp.seen().is_empty());
+    assert_eq!(house.asks("/").await.status, 200);
+    assert_eq!(house.posts_logout(&house.browser).await.status, 303);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_copy_of_the_cookie_is_refused_at_once() {
+    // LO-07, AT-CS-05
+    let house = House::signed_in().await;
+    let first = house.browser.copied();
+    house.later(55);
+    house.asks("/").await;
+    let second = house.browser.copied();
+    house.posts_logout(&house.browser).await;
+    house.upstream.forget_seen();
+    for copy in [first, second] {
+        assert_eq!(copy.asks(&house.gateway.url("/")).await.status, 302);
+        assert_eq!(copy.fetches(&house.gateway.url("/"), &house.gateway.url("/")).await.status, 401);
+        assert_eq!(copy.asks(&house.gateway.own("session")).await.status, 401);
+    }
+    assert!(house.upstream.seen().is_empty());
+    assert_eq!(house.refreshes(), 1, "a dead session is not renewed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_with_an_old_cookie_ends_the_new_one_too() {
+    // LO-07, AT-CS-05
+    let house = House::signed_in().await;
+    let old = house.browser.copied();
+    house.later(55);
+    house.asks("/").await;
+    house.upstream.forget_seen();
+    assert_eq!(house.posts_logout(&old).await.status, 303);
+    assert_eq!(house.asks("/").await.status, 302);
+    assert!(house.upstream.seen().is_empty());
+    // The newest refresh token is the one that is revoked.
+    house.idp.wait_for(paths::REVOKE, 2).await;
+    let sent = house.idp.token_requests("refresh_token")[0].field("refresh_token");
+    assert_ne!(house.idp.seen_at(paths::REVOKE)[0].field("token"), sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_refresh_token_is_revoked_first_by_an_authenticated_post() {
+    // TK-05, RF-13
+    let house = House::signed_in().await;
+    house.posts_logout(&house.browser).await;
+    house.idp.wait_for(paths::REVOKE, 2).await;
+    let revoked = house.idp.seen_at(paths::REVOKE);
+    let hints: Vec<_> = revoked.iter().map(|seen| seen.field("token_type_hint").unwrap()).collect();
+    assert_eq!(hints, ["refresh_token", "access_token"]);
+    for seen in &revoked {
+        assert_eq!((seen.method.as_str(), seen.query.as_str()), ("POST", ""));
+        assert!(seen.header("authorization").unwrap().starts_with("Basic "));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_can_not_revoke_keeps_nobody_signed_in() {
+    // TK-06, AT-LG-13
+    for breakage in [Breakage::Hang, Breakage::Status(503), Breakage::Reset] {
+        let house = House::signed_in().await;
+        house.idp.break_with(|faults| {
+            faults.revocation.break_with(breakage);
+            faults.revocation.headers.push(("Retry-After".into(), "120".into()));
+        });
+        let copy = house.browser.copied();
+        // It is not waited for at all: nothing here ever opens what hangs.
+        assert_eq!(house.signs_out().await.status, 200);
+        assert_eq!(house.asks("/").await.status, 302);
+        assert_eq!(copy.asks(&house.gateway.url("/")).await.status, 302);
+        assert!(house.upstream.seen().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_cookie_of_a_large_session_is_taken_away() {
+    // CK-10, LO-06
+    let idp = TestIdp::start().await;
+    idp.configure(|settings| drop(settings.people[0].claims.insert("blob".into(), super::cookies::noise(6000).into())));
+    let house = House::built(idp, |builder| builder).await;
+    let names = |house: &House| -> BTreeSet<String> {
+        let names = house.browser.cookies().into_iter().map(|kept| kept.name);
+        names.filter(|name| name == "vestibule" || name.starts_with("vestibule~")).collect()
+    };
+    assert!(names(&house).contains("vestibule~2"), "{:?}", names(&house));
+    let page = house.signs_out().await;
+    // The hint would make the URL longer than servers take: the provider asks the person instead.
+    assert_eq!((page.status, page.url.path()), (200, paths::END_SESSION));
+    assert!(page.param("id_token_hint").is_none() && page.param("client_id").is_some());
+    assert_eq!(names(&house), BTreeSet::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_switches_to_another_account() {
+    // CK-16
+    let house = House::with("[route.app.paths.\"/closed\"]\nallow.users = ['248289761002']").await;
+    let denied = house.browser.opens(&house.gateway.url("/closed?x=1")).await;
+    assert_eq!(denied.status, 403);
+    let copy = house.browser.copied();
+    let choosing = house.browser.submits(&denied, "/_vestibule/logout", &[]).await;
+    assert_eq!(choosing.param("prompt").as_deref(), Some("select_account"));
+    let page = house.browser.picks(&choosing, "Grace").await;
+    assert_eq!((page.status, page.url.as_str()), (200, house.gateway.url("/closed?x=1").as_str()));
+    assert_eq!(house.upstream.only_request().header("x-forwarded-preferred-username"), Some("grace"));
+    assert_eq!(copy.asks(&house.gateway.url("/")).await.status, 302, "the first account's session is over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_is_closed_by_signing_out() {
+    // WS-07
+    let house = House::signed_in().await;
+    house.upstream.answers(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+    );
+    let mut socket = house.gateway.raw().await;
+    let origin = house.gateway.origin();
+    let handshake = house.navigation("/live", &format!("vestibule={}", house.cookie())).replace(
+        "Accept: text/html\r\n",
+        &format!(
+            "Origin: {origin}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        ),
+    );
+    socket.send(handshake).await;
+    assert_eq!(socket.answer("GET").await.status, 101);
+    socket.send("hello").await;
+    assert_eq!(socket.exactly(5).await.unwrap(), b"hello");
+    house.posts_logout(&house.browser).await;
+    assert!(socket.is_closed().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_provider_s_session_is_ended() {
+    // LO-01
+    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
+    let other = TestIdp::sharing(vestibule::demo::idp::IdpSettings::default(), idp.clock.clone()).await;
+    let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).and_at("other", &other).start().await;
+    let browser = gateway.browser();
+    for provider in ["idp", "other"] {
+        browser.signs_in(&gateway.own(&format!("login?provider={provider}")), "Ada").await;
+    }
+    let copy = browser.copied();
+    upstream.forget_seen();
+    let page = browser.opens(&gateway.own("logout")).await;
+    browser.submits(&page, "/_vestibule/logout", &[]).await;
+    assert_eq!(copy.asks(&gateway.own("session")).await.status, 401);
+    assert_eq!(copy.asks(&gateway.url("/")).await.status, 302);
+    assert!(upstream.seen().is_empty());
+}

@@ -1,0 +1,49 @@
+//! The integration tests: whole gateways over loopback, with a provider and an application that record what they were sent.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests say what they expect by failing"
+)]
+
+mod harness;
+
+mod callback;
+mod client_authentication;
+mod cookies;
+mod discovery;
+mod forwarded;
+mod forwarding;
+mod harness_itself;
+mod http2;
+mod id_token;
+mod identity_headers;
+mod key_set;
+mod lifetimes;
+mod limits;
+mod logout;
+mod malformed;
+mod navigation;
+mod open_redirects;
+mod operation;
+mod outwitted;
+mod pages;
+mod paths;
+mod plain_oauth2;
+mod program;
+mod refresh;
+mod refresh_faults;
+mod scene;
+mod secrets;
+mod session_page;
+mod session_too_large;
+mod several_providers;
+mod sign_in;
+mod smuggling;
+mod sse;
+mod stopping;
+mod ten_tabs;
+mod tls_listener;
+mod token_endpoint;
+mod userinfo;
+mod websocket;

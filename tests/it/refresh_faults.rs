@@ -1,0 +1,209 @@
+//! Refreshes that fail: an outage ends nothing, a refusal ends the session, a swapped identity is never seen upstream.
+
+use serde_json::json;
+use vestibule::demo::idp::{Breakage, Client, ClientProof, Edits, Gate, IdpSettings, paths};
+
+use crate::harness::idp::CLIENT_ID;
+use crate::harness::{House, TestIdp};
+
+const DUE: u64 = 55;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_signs_nobody_out() {
+    // RF-04
+    for breakage in [Breakage::Status(503), Breakage::Status(429), Breakage::Reset] {
+        let house = House::signed_in().await;
+        house.idp.break_with(|faults| faults.refresh.break_with(breakage.clone()));
+        house.later(DUE);
+        // While the access token lives, the application is served, and the provider is spared (1 s, then 2 s).
+        for (after, tries) in [(0, 1), (0, 1), (1, 2), (1, 2), (1, 3)] {
+            house.later(after);
+            let answer = house.asks("/").await;
+            assert_eq!((answer.status, answer.headers.get("set-cookie")), (200, None));
+            assert_eq!(house.refreshes(), tries, "{breakage:?}");
+        }
+        // Then it is asked to come again, with its session as it was.
+        house.later(10);
+        house.upstream.forget_seen();
+        let answer = house.asks("/").await;
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert!(answer.header("retry-after").is_some() && answer.headers.get("set-cookie").is_none());
+        assert_eq!(house.fetches("/").await.status, 503);
+        assert!(house.upstream.seen().is_empty());
+        house.idp.heal();
+        house.later(30);
+        assert_eq!(house.asks("/").await.status, 200);
+        assert!(house.idp.seen_at(paths::AUTHORIZE).is_empty(), "nobody was sent to sign in");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_provider_is_not_asked_again_before_it_wants_to_be() {
+    // RF-04
+    let house = House::signed_in().await;
+    house.idp.break_with(|faults| {
+        faults.refresh.break_with(Breakage::Status(503));
+        faults.refresh.headers.push(("Retry-After".into(), "20".into()));
+    });
+    for (after, tries) in [(DUE, 1), (19, 1), (1, 2)] {
+        house.later(after);
+        house.asks("/").await;
+        assert_eq!(house.refreshes(), tries);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_the_provider_ended_is_over() {
+    // RF-03
+    let house = House::signed_in().await;
+    house.idp.revoke_everything();
+    house.later(DUE);
+    let script = house.fetches("/").await;
+    assert_eq!((script.status, script.header("content-type")), (401, Some("application/problem+json")));
+    assert!(script.json()["login_url"].is_string(), "{}", script.text());
+    let answer = house.asks("/").await;
+    assert_eq!((answer.status, answer.location().path()), (302, paths::AUTHORIZE));
+    assert!(house.upstream.seen().is_empty());
+    assert_eq!(house.refreshes(), 1, "the refused token is not sent again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_token_about_somebody_else_ends_the_session() {
+    // RF-08, RF-09, RF-10, RF-12, AT-TP-17
+    let swaps: [fn(&mut Edits); 7] = [
+        |claims| {
+            claims.set("sub", "248289761002");
+        },
+        |claims| {
+            claims.set("iss", "https://evil.example");
+        },
+        |claims| {
+            claims.set("aud", json!(["another app"]));
+        },
+        |claims| {
+            claims.set("azp", "another app");
+        },
+        |claims| {
+            claims.set("nonce", "another nonce");
+        },
+        |claims| {
+            claims.shift("auth_time", 60);
+        },
+        |claims| {
+            claims.set("at_hash", "AAAAAAAAAAAAAAAAAAAAAA");
+        },
+    ];
+    for (number, swap) in swaps.iter().enumerate() {
+        let house = House::signed_in().await;
+        house.idp.break_with(|faults| swap(&mut faults.refreshed_id_token.claims));
+        house.later(DUE);
+        let answer = house.asks("/").await;
+        assert_eq!((answer.status, answer.location().path()), (302, paths::AUTHORIZE), "swap {number}");
+        assert_eq!(house.fetches("/").await.status, 401);
+        assert!(
+            house.upstream.seen().is_empty(),
+            "the application saw a swapped identity: {:?}",
+            house.upstream.seen()
+        );
+        assert_eq!(house.refreshes(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refreshed_id_token_may_repeat_the_nonce_and_change_the_person() {
+    // RF-10, UI-11
+    let idp = TestIdp::start().await;
+    let upstream = crate::harness::RecordingUpstream::start().await;
+    let gateway = crate::harness::Gateway::in_front_of(&upstream).signing_in_at(&idp).start().await;
+    let browser = gateway.browser();
+    browser.signs_in(&gateway.url("/"), "Ada").await;
+    let nonce = idp.seen_at(paths::AUTHORIZE)[0].query_field("nonce").unwrap();
+    idp.break_with(|faults| {
+        faults.refreshed_id_token.claims.set("nonce", nonce).set("email", "countess@example.com");
+    });
+    gateway.clock.advance(std::time::Duration::from_secs(DUE));
+    assert_eq!(browser.asks(&gateway.url("/")).await.status, 200);
+    assert_eq!(upstream.last_request().header("x-forwarded-email"), Some("countess@example.com"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_new_id_token_the_identity_stays() {
+    // RF-11
+    let house = House::signed_in().await;
+    house.idp.configure(|settings| settings.id_token_at_refresh = false);
+    for _ in 0..2 {
+        house.later(DUE);
+        assert_eq!(house.asks("/").await.status, 200);
+    }
+    assert_eq!(house.refreshes(), 2);
+    let seen = house.upstream.last_request();
+    assert_eq!(seen.header("x-forwarded-preferred-username"), Some("ada"));
+    assert_eq!(seen.header("x-forwarded-groups"), Some("staff,admins"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_is_not_undone_by_a_refresh_under_way() {
+    // AT-LG-12, RF-13
+    let house = House::signed_in().await;
+    let gate = Gate::new();
+    house.idp.break_with(|faults| {
+        faults.refresh.break_with(Breakage::Hold(gate.clone()));
+        // The provider does not hear of the sign-out in time: the refresh succeeds.
+        faults.revocation.break_times(2, Breakage::Status(503));
+    });
+    house.later(61);
+    let (tab, url) = (house.browser.clone(), house.gateway.url("/"));
+    let pending = tokio::spawn(async move { tab.asks(&url).await });
+    house.idp.wait_for(paths::TOKEN, 1).await;
+    let copy = house.browser.copied();
+    assert_eq!(house.posts_logout(&house.browser).await.status, 303);
+    house.idp.wait_for(paths::REVOKE, 2).await;
+    gate.open();
+    let answer = pending.await.unwrap();
+    assert_eq!(answer.status, 302);
+    let session = |line: &http::HeaderValue| line.to_str().unwrap().starts_with("vestibule=");
+    assert!(!answer.headers.get_all("set-cookie").iter().any(session), "{:?}", answer.headers);
+    assert_eq!(copy.asks(&house.gateway.url("/")).await.status, 302);
+    assert!(house.upstream.seen().is_empty());
+    // What the refresh brought is revoked as well: another refresh token than the first.
+    house.idp.wait_for(paths::REVOKE, 4).await;
+    let revoked = house.idp.seen_at(paths::REVOKE);
+    assert_ne!(revoked[0].field("token"), revoked[2].field("token"));
+    assert_eq!(revoked[2].field("token_type_hint").as_deref(), Some("refresh_token"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_client_assertion_is_made_for_one_request() {
+    // AT-TP-32
+    let (pem, jwk) = client_key();
+    let client = Client::proving(CLIENT_ID, ClientProof::PrivateKeyJwt(jwk));
+    let idp = TestIdp::with(IdpSettings { clients: vec![client], ..IdpSettings::default() }).await;
+    let house = House::built(idp, |builder| {
+        builder.without("provider.idp.client_secret").with(&format!(
+            "[provider.idp]\nclient_auth = 'private_key_jwt'\nclient_key_id = 'k1'\nclient_key = '''{pem}'''"
+        ))
+    })
+    .await;
+    house.idp.break_with(|faults| faults.refresh.break_times(1, Breakage::Status(503)));
+    house.later(DUE);
+    house.asks("/").await;
+    house.later(2);
+    assert_eq!(house.asks("/").await.status, 200);
+    let requests = house.idp.token_requests("refresh_token");
+    assert_eq!(requests.len(), 2);
+    assert_ne!(requests[0].field("client_assertion"), requests[1].field("client_assertion"));
+    // The provider takes each `jti` once, and took the second.
+    assert!(house.asks("/").await.headers.get("set-cookie").is_none());
+}
+
+/// A P-256 key as PEM, and its public half as a JWK.
+fn client_key() -> (String, serde_json::Value) {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let point = rcgen::PublicKeyData::der_bytes(&key).to_vec();
+    let (x, y) = point[1..].split_at(32);
+    let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let jwk = json!({ "kty": "EC", "crv": "P-256", "kid": "k1", "alg": "ES256", "x": encoded(x), "y": encoded(y) });
+    (key.serialize_pem(), jwk)
+}

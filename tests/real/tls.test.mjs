@@ -1,0 +1,99 @@
+// TLS that ends at the gateway, with HTTP/2 by ALPN, and Chromium at the certified provider.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import http2 from 'node:http2';
+import path from 'node:path';
+import test from 'node:test';
+
+import { application } from './application.mjs';
+import { browser, person, picture } from './browser.mjs';
+import { folder, gateway, place } from './house.mjs';
+import { provider } from './provider.mjs';
+import { Visitor } from './visitor.mjs';
+
+async function house(t) {
+  const at = await place('https');
+  const app = await application(t);
+  const idp = await provider(t, at.origin);
+  const dir = folder(t);
+  const [cert, key] = [path.join(dir, 'cert.pem'), path.join(dir, 'key.pem')];
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', cert], { stdio: 'ignore' });
+  const server = `[server.tls]\ncert = "${cert}"\nkey = "${key}"\n`;
+  await gateway(t, at, `${idp.table('basic')}${app.routes}`, { server });
+  return { at, app, idp, url: (name) => at.origin + name };
+}
+
+test('over https the session cookie is bound to the host', async (t) => { // AT-CS-18
+  const { idp, url } = await house(t);
+  const visitor = new Visitor();
+
+  const page = await visitor.signIn(url('/deep/page.html'), 'ada');
+
+  assert.equal(page.status, 200);
+  const cookies = page.trail.filter((answer) => answer.url.startsWith(url(''))).flatMap((answer) => answer.headers['set-cookie'] ?? []);
+  assert.ok(cookies.some((cookie) => cookie.startsWith('__Host-vestibule=')), cookies.join('\n'));
+  for (const cookie of cookies) {
+    assert.match(cookie, /^__Host-/);
+    for (const attribute of [/;\s*Secure/i, /;\s*HttpOnly/i, /;\s*SameSite=Lax/i, /;\s*Path=\/(;|$)/i]) assert.match(cookie, attribute);
+    assert.doesNotMatch(cookie, /;\s*Domain/i);
+    assert.ok(Buffer.byteLength(cookie) < 4096);
+  }
+  assert.equal(idp.tokens('authorization_code').length, 1);
+});
+
+test('HTTP/2 is spoken by those who ask for it', async (t) => {
+  const { at, url } = await house(t);
+  const visitor = new Visitor();
+  await visitor.signIn(url('/'), 'ada');
+
+  const session = http2.connect(at.origin, { rejectUnauthorized: false });
+  t.after(() => session.destroy());
+  const answer = await new Promise((done, failed) => {
+    session.on('error', failed);
+    const stream = session.request({ ':path': '/whoami', cookie: visitor.cookieHeader(url('/whoami')), 'x-forwarded-user': 'mallory' });
+    let text = '';
+    let status;
+    stream.on('response', (headers) => { status = headers[':status']; });
+    stream.setEncoding('utf8').on('data', (part) => { text += part; });
+    stream.on('error', failed);
+    stream.on('end', () => done({ status, text, protocol: session.alpnProtocol }));
+    stream.end();
+  });
+
+  assert.equal(answer.protocol, 'h2');
+  assert.equal(answer.status, 200);
+  assert.match(answer.text, /^user=ada$/m);
+});
+
+test('Chromium signs in at the certified provider, talks over a WebSocket, and signs out', async (t) => {
+  const { idp, url } = await house(t);
+  const { context, complaints } = await person(await browser(t), { ignoreHTTPSErrors: true });
+  const page = await context.newPage();
+
+  await page.goto(url('/deep/page.html?x=1'));
+  await page.getByPlaceholder('Enter any login').fill('ada');
+  await page.getByPlaceholder('and password').fill('any');
+  await page.getByRole('button', { name: 'Sign-in' }).click();
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.waitForURL((now) => now.href === url('/deep/page.html?x=1'));
+  assert.equal(await page.textContent('h1'), 'The deep page');
+  await picture(page, 'real-1-application');
+
+  const echoed = await page.evaluate((address) => new Promise((done, failed) => {
+    const socket = new WebSocket(address);
+    socket.onopen = () => socket.send('hello');
+    socket.onmessage = (event) => done(event.data);
+    socket.onerror = () => failed(new Error('the WebSocket failed'));
+  }), url('/socket').replace('https', 'wss'));
+  assert.equal(echoed, 'hello');
+
+  await page.goto(url('/_vestibule/logout'));
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.waitForURL((now) => now.origin === idp.issuer);
+  await page.getByRole('button', { name: 'Yes, sign me out' }).click();
+  await page.waitForURL((now) => now.origin === url(''));
+  assert.equal(await page.textContent('h1'), 'You are signed out');
+  await picture(page, 'real-2-signed-out');
+  assert.deepEqual(complaints.filter((text) => !text.includes(idp.issuer)), []);
+});

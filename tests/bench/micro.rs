@@ -1,0 +1,160 @@
+//! `bench-micro NAME COUNT`: does one thing COUNT times. `tests/bench/micro` counts the instructions of that.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a measurement that can not be made says so by failing"
+)]
+
+mod indoors;
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+
+use indoors::{Indoors, NOW, configuration, cookie, jar, session};
+use vestibule::gateway::routes::{Route, Routes, Rule, Target};
+use vestibule::identity::{ClaimMapping, Identity};
+use vestibule::policy::Policy;
+use vestibule::policy::settings::{Access, AllowSettings};
+use vestibule::proxy::headers::{HeaderRuleSettings, HeaderRules, inject};
+use vestibule::request::cookies::OwnCookies;
+use vestibule::server::settings::Limits;
+use vestibule::telemetry::metrics::Metrics;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let (name, count) = (arguments.next().unwrap_or_default(), arguments.next().and_then(|n| n.parse().ok()));
+    let mut once = case(&name);
+    for _ in 0..count.unwrap_or(1_u32) {
+        once();
+    }
+}
+
+fn case(name: &str) -> Box<dyn FnMut()> {
+    match name.split_once('-').unwrap_or((name, "")) {
+        ("hyper", _) => requests(Indoors::hyper()),
+        ("warm", _) => requests(Indoors::gateway("static:204")),
+        ("open", _) => open(),
+        ("seal", _) => seal(),
+        ("cookies", count) => cookies(number(count)),
+        ("routes", count) => routes(number(count)),
+        ("policy", count) => policy(number(count)),
+        ("headers", count) => headers(number(count), true),
+        ("copy", count) => headers(number(count), false),
+        _ => panic!("no case {name}"),
+    }
+}
+
+fn number(text: &str) -> usize {
+    text.parse().unwrap()
+}
+
+fn requests(indoors: Indoors) -> Box<dyn FnMut()> {
+    let mut indoors = indoors.warm("204");
+    Box::new(move || {
+        black_box(indoors.exchange());
+    })
+}
+
+fn open() -> Box<dyn FnMut()> {
+    let config = configuration("static:204");
+    let (jar, session) = (jar(&config), session(10));
+    let sealed = jar.seal(0, &session, session.ends(&config.session), NOW);
+    Box::new(move || {
+        black_box(jar.open(0, black_box(&sealed), NOW).unwrap());
+    })
+}
+
+fn seal() -> Box<dyn FnMut()> {
+    let config = configuration("static:204");
+    let (jar, session) = (jar(&config), session(10));
+    let expires = session.ends(&config.session);
+    Box::new(move || {
+        black_box(jar.seal(0, black_box(&session), expires, NOW));
+    })
+}
+
+/// So many cookies of the application around the session.
+fn cookies(count: usize) -> Box<dyn FnMut()> {
+    let config = configuration("static:204");
+    let own = OwnCookies::new(&config.session.cookie.name, &["corp".into()]);
+    let others: String = (0..count).map(|n| format!("; cookie-{n}=value-of-{n}")).collect();
+    let value = cookie(&config, &session(10)) + &others;
+    let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&value).unwrap())]);
+    Box::new(move || {
+        black_box(own.scan(black_box(&headers)));
+    })
+}
+
+fn routes(count: usize) -> Box<dyn FnMut()> {
+    let metrics = Metrics::new(NOW);
+    let mut routes = Routes::default();
+    for id in 0..count {
+        let route = Route {
+            name: format!("route-{id}").into(),
+            target: Target::Static(StatusCode::NO_CONTENT),
+            websocket_origins: Vec::new(),
+            body_limits: Limits::default(),
+            metrics: metrics.route("all"),
+            upstream_metrics: metrics.peer("upstream", "all"),
+        };
+        let rule = Rule {
+            id,
+            path: format!("/apps/app-{id}"),
+            access: Access::Login,
+            policy: Policy::default(),
+            by_address: false,
+            header_set: 0,
+            providers: vec![0],
+            max_age: None,
+        };
+        routes.add(&[], None, false, &Arc::new(route), &Arc::new(rule));
+    }
+    let path = format!("/apps/app-{}/some/page", count / 2);
+    Box::new(move || {
+        black_box(routes.find(black_box("wiki.example.com"), black_box(&path), &Method::GET).is_ok());
+    })
+}
+
+/// Somebody in so many groups, of which the last is one of ten that may pass.
+fn policy(groups: usize) -> Box<dyn FnMut()> {
+    let claims = session(groups).claims;
+    let identity = Identity::from_claims("corp".into(), "issuer".into(), claims, &ClaimMapping::default()).unwrap();
+    let wanted = (0..10).map(|n| format!("group-{}", groups - 1 + n)).collect();
+    let policy = Policy::new(AllowSettings { groups: Some(wanted), ..AllowSettings::default() });
+    let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    Box::new(move || {
+        black_box(policy.decide(black_box(&identity), client));
+    })
+}
+
+/// The rewriting of a request with so many fields; `copy` alone, because the request has to be copied for it.
+fn headers(count: usize, rewrite: bool) -> Box<dyn FnMut()> {
+    let rules = HeaderRules::new(&HeaderRuleSettings {
+        pseudonym: "vestibule",
+        identity_names: &[],
+        via_in_responses: true,
+        random: vestibule::seal::random::<24>,
+    });
+    let fields = ["host", "user-agent", "accept", "accept-language", "accept-encoding", "referer", "sec-fetch-mode"];
+    let more = (0..count.saturating_sub(fields.len())).map(|n| format!("x-field-{n}"));
+    let names = fields.into_iter().map(str::to_owned).chain(more).take(count);
+    let value = HeaderValue::from_static("something of a usual length");
+    let headers: HeaderMap =
+        names.map(|name| (HeaderName::from_bytes(name.as_bytes()).unwrap(), value.clone())).collect();
+    let told = ["x-forwarded-user", "x-forwarded-email", "x-forwarded-groups"]
+        .map(|name| (HeaderName::from_static(name), value.clone()));
+    Box::new(move || {
+        let mut request = Request::new(());
+        *request.headers_mut() = headers.clone();
+        if rewrite {
+            let _ = rules.request(&mut request, false);
+            inject(request.headers_mut(), &told);
+        }
+        black_box(request);
+    })
+}

@@ -15,15 +15,26 @@ const root = path.resolve(here, '../..');
 // `run` says where cargo put it; without that, for trying one file by hand, it is looked for where cargo puts it by default.
 const binary = process.env.VESTIBULE ?? path.join(process.env.CARGO_TARGET_DIR ?? path.join(root, 'target'), 'release/vestibule');
 
-/** A port that was free a moment ago. */
+const given = new Set();
+
+/**
+ * A port that is free and stays so until it is used: never given twice, and below the range from which the system itself takes
+ * ports for whoever asks for any.
+ */
 export async function freePort() {
-  const server = net.createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 22_000);
+    if (given.has(port)) continue;
+    given.add(port);
+    const server = net.createServer();
+    const free = await new Promise((answer) => {
+      server.once('error', () => answer(false)).listen(port, '127.0.0.1', () => answer(true));
+    });
+    if (!free) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /** A folder for one test; removed by `t.after`. */

@@ -117,8 +117,9 @@ impl Gateway {
         self.tell(request.headers_mut(), entry, meta, scan, told);
         let asked = Instant::now();
         let answer = forwarder.forward(upstream, request, ticket).await;
-        let took = asked.elapsed();
-        notes.upstream_took = Some(took);
+        let answered = Instant::now();
+        let took = answered.saturating_duration_since(asked);
+        notes.upstream = Some((took, answered));
         entry.route.upstream_metrics.called(&meta.method, answer.as_ref().ok().map(Response::status), took);
         let mut answer = answer.map_err(GatewayError::Upstream)?;
         self.header_rules.response(&mut answer, |name| self.own_cookies.is_ours(name));

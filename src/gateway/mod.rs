@@ -95,7 +95,8 @@ impl Gateway {
         downstream: &Downstream,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        let outline = record::Outline::of(&parts, downstream);
+        let now = self.clock.now();
+        let outline = record::Outline::of(&parts, downstream, now);
         let meta = match caught_now(|| self.reader.read(&parts, downstream)) {
             Ok(Ok(meta)) => meta,
             Ok(Err(error)) => {
@@ -108,7 +109,7 @@ impl Gateway {
         };
         let scan = self.own_cookies.scan(&parts.headers);
         let mut notes = record::Notes::default();
-        let answer = caught(self.stages(forwarder, parts, body, &meta, &scan, &mut notes)).await;
+        let answer = caught(self.stages(forwarder, parts, body, &meta, &scan, now, &mut notes)).await;
         let mut answer = answer.unwrap_or(Err(GatewayError::Internal(PANICKED))).unwrap_or_else(|error| {
             notes.failed(&error);
             self.answer_error(&meta, error)
@@ -153,6 +154,7 @@ impl Gateway {
         answer
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the stages take what every one of them may look at")]
     async fn stages<'a>(
         self: &'a Arc<Self>,
         forwarder: &Rc<Forwarder>,
@@ -160,9 +162,10 @@ impl Gateway {
         body: Incoming,
         meta: &'a RequestMeta,
         scan: &CookieScan,
+        now: UnixTime,
         notes: &mut record::Notes<'a>,
     ) -> Result<Response<Body>, GatewayError> {
-        let visit = Visit { meta, headers: &parts.headers, scan, now: self.clock.now() };
+        let visit = Visit { meta, headers: &parts.headers, scan, now };
         // What is rare is boxed: the future of every request is moved about, and has room for all that it may become.
         // 1. Routes and 2. our own endpoints: by the canonical path, refused where another reader could see another path.
         let entry = match self.place(meta)? {

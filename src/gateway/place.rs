@@ -30,18 +30,18 @@ impl Gateway {
         }
         let path = meta.path.as_str();
         let place = self.place_of(host, path, &meta.method);
-        let folds = self.routes.minds_case(host);
+        let folds_elsewhere =
+            |reading: &str| self.routes.minds_case(host, reading) && self.folds_elsewhere(meta, reading, &place);
         if meta.path.is_ambiguous() {
             let ours = identity(&place);
             let leads_elsewhere = |reading: String| {
-                identity(&self.place_of(host, &reading, &meta.method)) != ours
-                    || (folds && self.folds_elsewhere(meta, &reading, &place))
+                identity(&self.place_of(host, &reading, &meta.method)) != ours || folds_elsewhere(&reading)
             };
             if meta.path.readings().any(leads_elsewhere) {
                 return Err(GatewayError::AmbiguousPath);
             }
         }
-        if folds && self.folds_elsewhere(meta, path, &place) {
+        if folds_elsewhere(path) {
             return Err(GatewayError::AmbiguousPath);
         }
         // What is above the root is nothing to rules, but may well be another application to an upstream that has a base path.

@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, Method, Response, Version};
 use http_body::Body as _;
 
 use crate::body::Body;
+use crate::clock::UnixTime;
 use crate::gateway::decide::{Denial, Verdict};
 use crate::gateway::error::GatewayError;
 use crate::gateway::forward::RuleSession;
@@ -26,6 +27,8 @@ use crate::telemetry::metrics::{ActiveRequest, Decision, Outcome};
 /// What must be kept of a request for its line, since its parts travel on to the application.
 #[derive(Debug)]
 pub(super) struct Outline {
+    /// When the request came.
+    pub(super) time: UnixTime,
     started: Instant,
     method: Method,
     version: Version,
@@ -34,8 +37,9 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    pub(super) fn of(parts: &Parts, downstream: &Downstream) -> Self {
+    pub(super) fn of(parts: &Parts, downstream: &Downstream, time: UnixTime) -> Self {
         Self {
+            time,
             started: Instant::now(),
             method: parts.method.clone(),
             version: parts.version,
@@ -51,8 +55,8 @@ pub(super) struct Notes<'a> {
     pub(super) own_endpoint: bool,
     /// The session that the browser has to be handed.
     pub(super) renewed: Option<Arc<LiveSession>>,
-    /// How long the application took to begin its answer.
-    pub(super) upstream_took: Option<Duration>,
+    /// How long the application took to begin its answer, and when it did.
+    pub(super) upstream: Option<(Duration, Instant)>,
     entry: Option<&'a Entry>,
     active: Option<ActiveRequest<'a>>,
     live: Option<Arc<LiveSession>>,
@@ -119,7 +123,9 @@ impl Denial {
 impl Gateway {
     /// A request was answered, as far as its head.
     pub(super) fn record(&self, outline: &Outline, meta: &RequestMeta, notes: &Notes<'_>, answer: &Response<Body>) {
-        let took = outline.started.elapsed();
+        // Handing an answer on takes microseconds, in which the clock need not be asked again.
+        let answered = notes.upstream.map_or_else(Instant::now, |(_, answered)| answered);
+        let took = answered.saturating_duration_since(outline.started);
         if let Some(entry) = &notes.entry {
             entry.route.metrics.served(&outline.method, answer.status(), meta.https, took);
         }
@@ -144,7 +150,7 @@ impl Gateway {
         let is_ours = notes.own_endpoint || notes.entry.is_none();
         let path = if is_ours { meta.path.raw() } else { meta.path.path_and_query().as_str() };
         self.telemetry.access.write(&AccessEntry {
-            time: self.clock.now(),
+            time: outline.time,
             request_id: meta.id.as_str(),
             client: meta.client,
             peer: outline.peer,
@@ -157,7 +163,7 @@ impl Gateway {
             bytes_out: answer.body().size_hint().exact(),
             took,
             auth_took: None,
-            upstream_took: notes.upstream_took,
+            upstream_took: notes.upstream.map(|(took, _)| took),
             route: notes.entry.as_ref().map(|entry| &*entry.route.name),
             decision: notes.decision.map(Decision::as_str),
             reason: notes.reason,
@@ -181,7 +187,7 @@ impl Gateway {
             return;
         }
         self.telemetry.access.write(&AccessEntry {
-            time: self.clock.now(),
+            time: outline.time,
             request_id,
             client: outline.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             peer: outline.peer,

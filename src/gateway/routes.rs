@@ -24,6 +24,8 @@ pub struct Routes {
     exact: HashMap<String, Level>,
     suffixes: Vec<(String, Level)>,
     any: Level,
+    /// Some prefix has a capital letter.
+    has_capitals: bool,
 }
 
 /// A route, ready to be used.
@@ -106,6 +108,7 @@ impl Routes {
         route: &Arc<Route>,
         rule: &Arc<Rule>,
     ) {
+        self.has_capitals |= has_capitals(&rule.path);
         let methods = methods.map(Into::into);
         let entry = Entry { route: Arc::clone(route), rule: Arc::clone(rule), case_sensitive, methods };
         if hosts.is_empty() {
@@ -164,9 +167,10 @@ impl Routes {
         self.levels(host).next().is_some()
     }
 
-    /// Whether this host has more than one rule, so that capitals could make a difference.
-    pub fn minds_case(&self, host: &str) -> bool {
-        self.levels(host).map(|level| level.prefixes.len()).sum::<usize>() > 1
+    /// Whether capitals could make a difference to this path: some there or in a prefix, and more than one rule of the host.
+    pub fn minds_case(&self, host: &str, path: &str) -> bool {
+        (self.has_capitals || has_capitals(path))
+            && self.levels(host).map(|level| level.prefixes.len()).sum::<usize>() > 1
     }
 
     fn levels<'a>(&'a self, host: &str) -> impl Iterator<Item = &'a Level> {
@@ -252,6 +256,10 @@ fn longest<'a>(prefixes: &'a HashMap<String, Vec<Entry>>, depth: usize, path: &s
         }
         end = prefix.rfind('/')?;
     }
+}
+
+fn has_capitals(path: &str) -> bool {
+    path.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
 /// Whether `host` is below `suffix`, label by label.

@@ -22,9 +22,9 @@ impl RequestId {
     pub fn generate() -> Self {
         let (high, low) = SEQUENCE.with(Sequence::advance);
         let mut text = [0; 24];
-        for (place, shift) in text.iter_mut().zip((0..24_u32).rev()) {
-            let digits = (u128::from(high) << 64 | u128::from(low)) >> (shift * 4);
-            *place = hex_digit(digits as u8 & 0xf);
+        let bytes = high.to_be_bytes().into_iter().chain(low.to_be_bytes());
+        for (pair, byte) in text.as_chunks_mut().0.iter_mut().zip(bytes) {
+            *pair = [hex_digit(byte >> 4), hex_digit(byte & 0xf)];
         }
         // Hex digits are always a valid value; the other arm can not be reached, and would be only a duller name.
         Self(HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0")))

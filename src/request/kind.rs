@@ -96,6 +96,10 @@ enum Accepted {
 }
 
 fn accepted(headers: &HeaderMap) -> Accepted {
+    // What browsers send when they navigate begins so: no need to read on.
+    if headers.get(ACCEPT).is_some_and(|first| first.as_bytes().starts_with(b"text/html,")) {
+        return Accepted::Page;
+    }
     let mut anything = true;
     for range in headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')) {
         let (media, parameters) = range.split_once(';').unwrap_or((range, ""));

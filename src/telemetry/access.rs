@@ -47,7 +47,7 @@ pub struct AccessEntry<'a> {
     /// The route's name.
     pub route: Option<&'a str>,
     /// What was decided: `allow`, `login`, ...
-    pub decision: Option<&'a str>,
+    pub decision: Option<&'static str>,
     /// Why: a stable code.
     pub reason: Option<&'a str>,
     /// The person.
@@ -120,7 +120,7 @@ impl AccessEntry<'_> {
         line.text("method", self.method)
             .text("host", self.host)
             .text("path", self.path)
-            .text("protocol", self.protocol);
+            .token("protocol", self.protocol);
         line.number("status", u64::from(self.status));
         for (key, bytes) in [("bytes_in", self.bytes_in), ("bytes_out", self.bytes_out)] {
             if let Some(bytes) = bytes {
@@ -133,7 +133,11 @@ impl AccessEntry<'_> {
                 line.millis(key, span);
             }
         }
-        line.maybe("route", self.route).maybe("decision", self.decision).maybe("reason", self.reason);
+        line.maybe("route", self.route);
+        if let Some(decision) = self.decision {
+            line.token("decision", decision);
+        }
+        line.maybe("reason", self.reason);
         line.maybe("user", self.user).maybe("session", self.session).maybe("upstream", self.upstream);
         line.maybe("user_agent", self.user_agent).end();
     }

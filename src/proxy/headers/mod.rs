@@ -107,7 +107,7 @@ impl HeaderRules {
         let headers = request.headers_mut();
         let mut found = Found::default();
         for name in headers.keys() {
-            match self.names.class(name.as_str()) {
+            match self.class(name) {
                 Class::EndToEnd => {}
                 Class::Ours => found.ours.push(name.clone()),
                 Class::Connection => found.connection = true,
@@ -146,7 +146,7 @@ impl HeaderRules {
         let mut found = Found::default();
         let mut sets_cookies = false;
         for name in headers.keys() {
-            match self.names.class(name.as_str()) {
+            match self.class(name) {
                 Class::Connection => found.connection = true,
                 Class::Hop => found.hop = true,
                 Class::Te => found.te = true,
@@ -177,6 +177,11 @@ impl HeaderRules {
         if self.via_in_responses {
             headers.append(VIA, self.via_for(version));
         }
+    }
+
+    /// What the field with this name is. The one that nearly every message has is told by a comparison of numbers.
+    fn class(&self, name: &HeaderName) -> Class {
+        if *name == CONNECTION { Class::Connection } else { self.names.class(name.as_str()) }
     }
 
     fn take_out(&self, headers: &mut HeaderMap, found: &Found) {

@@ -65,6 +65,7 @@ impl Spellings {
     }
 
     /// What the field with this name is. The name is lower-case, as `http` keeps it.
+    #[inline]
     pub fn class(&self, name: &str) -> Class {
         let first = name.as_bytes().first().map_or(0, |byte| usize::from(*byte));
         match self.sieves.get(first) {

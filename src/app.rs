@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, Cache};
+use http::Request;
+use hyper::body::Incoming;
 use tokio::sync::watch;
 
+use crate::body::Body;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::control::Control;
@@ -233,9 +236,10 @@ fn serve(
     let make = move |worker: usize| {
         let forwarder = Forwarder::new(worker);
         let current = Rc::new(Current::new(&gateway));
-        move |request, downstream: Rc<Downstream>| {
+        move |request: Request<Incoming>, downstream: Rc<Downstream>| {
             let (held, forwarder) = (current.get(), Rc::clone(&forwarder));
-            async move { held.0.handle(&forwarder, request, &downstream).await }
+            let mut request = request.map(Body::Incoming);
+            async move { held.0.handle(&forwarder, &mut request, &downstream).await }
         }
     };
     let (tell, stopped) = watch::channel(false);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response};
 use http_body_util::LengthLimitError;
-use hyper::body::Incoming;
 
 use crate::body::Body;
 use crate::gateway::error::GatewayError;
@@ -22,7 +21,7 @@ impl Gateway {
         self: &Arc<Self>,
         endpoint: &str,
         visit: Visit<'_>,
-        body: Incoming,
+        body: Body,
         notes: &mut Notes<'_>,
     ) -> Result<Response<Body>, GatewayError> {
         match endpoint.split_once('/').unwrap_or((endpoint, "")) {
@@ -39,7 +38,7 @@ impl Gateway {
     }
 
     /// The body of a request to ourselves: one that stops coming is not waited for (AT-SM-22).
-    fn own_body(&self, body: Incoming) -> Body {
+    fn own_body(&self, body: Body) -> Body {
         request_body(body, &Limits { idle_time: self.settings.body_idle, ..Limits::default() })
     }
 

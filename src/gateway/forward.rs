@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ORIGIN, SET_COOKIE};
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use hyper::body::Incoming;
 
 use crate::body::Body;
 use crate::gateway::error::GatewayError;
@@ -95,8 +93,7 @@ impl Gateway {
         &self,
         forwarder: &Rc<Forwarder>,
         entry: &Entry,
-        parts: Parts,
-        body: Incoming,
+        request: &mut Request<Body>,
         meta: &RequestMeta,
         scan: &CookieScan,
         live: Option<&Arc<LiveSession>>,
@@ -106,11 +103,10 @@ impl Gateway {
             Target::Static(status) => return Ok(back(entry, static_answer(*status))),
             Target::Upstream(upstream) => upstream,
         };
-        let body = limited(&parts, body, &entry.route.body_limits)?;
+        limit_body(request, &entry.route.body_limits)?;
         let told = self.identity_told(entry, meta, live);
-        let mut request = Request::from_parts(parts, body);
-        let ticket = self.ticket(&mut request, meta, told);
-        let spoofed = self.header_rules.request(&mut request, ticket.is_some()).map_err(GatewayError::Header)?;
+        let ticket = self.ticket(request, meta, told);
+        let spoofed = self.header_rules.request(request, ticket.is_some()).map_err(GatewayError::Header)?;
         if let Some(name) = spoofed.filter(|_| !meta.peer_trusted) {
             self.record_spoof(meta, &entry.route.name, &name);
         }
@@ -164,7 +160,7 @@ impl Gateway {
         request: &mut Request<Body>,
         meta: &RequestMeta,
         live: Option<&Arc<LiveSession>>,
-    ) -> Option<UpgradeTicket> {
+    ) -> Option<Box<UpgradeTicket>> {
         // Only what was judged as a handshake, its origin too, may become a tunnel.
         if meta.kind != RequestKind::WebSocket || !asks_for_websocket(request) {
             return None;
@@ -172,7 +168,7 @@ impl Gateway {
         let longest = self.settings.upgrade_life;
         let life = live.map_or(longest, |live| longest.min(live.absolute_end().since(self.clock.now())));
         let cell = live.map(|live| (Arc::clone(&live.cell), live.session.generation));
-        Some(UpgradeTicket {
+        Some(Box::new(UpgradeTicket {
             on_upgrade: hyper::upgrade::on(request),
             life,
             idle: longest,
@@ -182,7 +178,7 @@ impl Gateway {
                     None => std::future::pending().await,
                 }
             }),
-        })
+        }))
     }
 
     /// Gives the browser the session that took the place of its own, or what took the place of that one meanwhile.
@@ -219,13 +215,15 @@ fn back(entry: &Entry, mut answer: Response<Body>) -> Response<Body> {
     answer
 }
 
-/// The request's body under its limits; one that says at once that it is too large is not waited for.
-fn limited(parts: &Parts, body: Incoming, limits: &Limits) -> Result<Body, GatewayError> {
-    let announced = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+/// Puts the request's body under its limits; one that says at once that it is too large is not waited for.
+fn limit_body(request: &mut Request<Body>, limits: &Limits) -> Result<(), GatewayError> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if limits.body_bytes.is_some_and(|most| announced.is_some_and(|announced| announced > most)) {
         return Err(GatewayError::BodyTooLarge);
     }
-    Ok(request_body(body, limits))
+    let body = request.body_mut();
+    *body = request_body(std::mem::take(body), limits);
+    Ok(())
 }
 
 fn static_answer(status: http::StatusCode) -> Response<Body> {

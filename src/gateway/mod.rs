@@ -8,9 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::CONNECTION;
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
-use hyper::body::Incoming;
 
 use crate::body::Body;
 use crate::clock::{SharedClock, UnixTime};
@@ -88,28 +86,28 @@ pub(crate) struct Visit<'a> {
 
 impl Gateway {
     /// Answers one request. Never fails: whatever goes wrong becomes a page, a problem document or a line of text.
+    ///
+    /// The request is lent, and taken where it is sent: every future on the way would have room for it otherwise.
     pub async fn handle(
         self: &Arc<Self>,
         forwarder: &Rc<Forwarder>,
-        request: Request<Incoming>,
+        request: &mut Request<Body>,
         downstream: &Downstream,
     ) -> Response<Body> {
-        let (parts, body) = request.into_parts();
-        let now = self.clock.now();
-        let outline = record::Outline::of(&parts, downstream, now);
-        let meta = match caught_now(|| self.reader.read(&parts, downstream)) {
+        let outline = record::Outline::of(request, downstream);
+        let meta = match caught_now(|| self.reader.read(request, downstream)) {
             Ok(Ok(meta)) => meta,
             Ok(Err(error)) => {
                 let notice = Notice::new(error::bad_request_code(&error)).status(error.status());
-                return self.refuse_unread(&parts, downstream, &outline, notice, error.code());
+                return self.refuse_unread(request, downstream, &outline, notice, error.code());
             }
             Err(Panicked) => {
-                return self.refuse_unread(&parts, downstream, &outline, Notice::new(Code::Internal), PANICKED);
+                return self.refuse_unread(request, downstream, &outline, Notice::new(Code::Internal), PANICKED);
             }
         };
-        let scan = self.own_cookies.scan(&parts.headers);
+        let scan = self.own_cookies.scan(request.headers());
         let mut notes = record::Notes::default();
-        let answer = caught(self.stages(forwarder, parts, body, &meta, &scan, now, &mut notes)).await;
+        let answer = caught(self.stages(forwarder, request, &meta, &scan, &mut notes)).await;
         let mut answer = answer.unwrap_or(Err(GatewayError::Internal(PANICKED))).unwrap_or_else(|error| {
             notes.failed(&error);
             self.answer_error(&meta, error)
@@ -130,52 +128,53 @@ impl Gateway {
     /// Answers a request that is not one that we could judge.
     fn refuse_unread(
         &self,
-        parts: &Parts,
+        request: &Request<Body>,
         downstream: &Downstream,
         outline: &record::Outline,
         notice: Notice,
         reason: &'static str,
     ) -> Response<Body> {
-        let id = self.reader.request_id(&parts.headers, downstream);
+        let id = self.reader.request_id(request.headers(), downstream);
         if reason == PANICKED {
             tracing::error!(request_id = id.as_str(), reason, "a fault of ours");
         } else {
             tracing::debug!(request_id = id.as_str(), reason, "refused unread");
         }
-        let wants = RequestKind::of(&parts.method, parts.version, &parts.headers).wants();
+        let wants = RequestKind::of(request.method(), request.version(), request.headers()).wants();
         // The host is not known, or not to be believed: it is not repeated (AT-PM-17).
         let context = PageContext { request_id: id.as_str(), host: "", now: self.clock.now(), wants, login_url: None };
         let mut answer = self.pages.render(&Page::Problem(notice), &context);
-        if parts.version < Version::HTTP_2 {
+        if request.version() < Version::HTTP_2 {
             // Who sends such a thing may mean something else by what follows it (RFC 9112 section 9.6).
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        self.record_unread(outline, parts, id.as_str(), reason, &answer);
+        self.record_unread(outline, request, id.as_str(), reason, &answer);
         answer
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the stages take what every one of them may look at")]
     async fn stages<'a>(
         self: &'a Arc<Self>,
         forwarder: &Rc<Forwarder>,
-        parts: Parts,
-        body: Incoming,
+        request: &mut Request<Body>,
         meta: &'a RequestMeta,
         scan: &CookieScan,
-        now: UnixTime,
         notes: &mut record::Notes<'a>,
     ) -> Result<Response<Body>, GatewayError> {
-        let visit = Visit { meta, headers: &parts.headers, scan, now };
+        let now = self.clock.now();
+        notes.came = Some(now);
         // What is rare is boxed: the future of every request is moved about, and has room for all that it may become.
         // 1. Routes and 2. our own endpoints: by the canonical path, refused where another reader could see another path.
         let entry = match self.place(meta)? {
             Place::Own(endpoint) => {
                 notes.own_endpoint = true;
+                let body = std::mem::take(request.body_mut());
+                let visit = Visit { meta, headers: request.headers(), scan, now };
                 return Box::pin(self.endpoint(endpoint, visit, body, notes)).await;
             }
             Place::Route(entry) => entry,
         };
         notes.enter(entry);
+        let visit = Visit { meta, headers: request.headers(), scan, now };
         self.check_websocket_origin(&entry.route, visit)?;
         // 3. The session and 4. its renewal: only where the rule looks at one.
         let session = self.session(&entry.rule, visit).await;
@@ -189,7 +188,7 @@ impl Gateway {
             Verdict::Allow => {}
         }
         // 6. Headers, 7. the application, 8. its answer.
-        self.forward(forwarder, entry, parts, body, meta, scan, session.current(), notes).await
+        self.forward(forwarder, entry, request, meta, scan, session.current(), notes).await
     }
 }
 

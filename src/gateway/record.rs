@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::USER_AGENT;
-use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Response, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 
 use crate::body::Body;
@@ -27,8 +26,6 @@ use crate::telemetry::metrics::{ActiveRequest, Decision, Outcome};
 /// What must be kept of a request for its line, since its parts travel on to the application.
 #[derive(Debug)]
 pub(super) struct Outline {
-    /// When the request came.
-    pub(super) time: UnixTime,
     started: Instant,
     method: Method,
     version: Version,
@@ -37,14 +34,13 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    pub(super) fn of(parts: &Parts, downstream: &Downstream, time: UnixTime) -> Self {
+    pub(super) fn of(request: &Request<Body>, downstream: &Downstream) -> Self {
         Self {
-            time,
             started: Instant::now(),
-            method: parts.method.clone(),
-            version: parts.version,
+            method: request.method().clone(),
+            version: request.version(),
             peer: if let Peer::Ip(address) = downstream.peer { Some(address.ip()) } else { None },
-            user_agent: parts.headers.get(USER_AGENT).cloned(),
+            user_agent: request.headers().get(USER_AGENT).cloned(),
         }
     }
 }
@@ -52,6 +48,8 @@ impl Outline {
 /// What the stages found out on the way.
 #[derive(Debug, Default)]
 pub(super) struct Notes<'a> {
+    /// When the request came.
+    pub(super) came: Option<UnixTime>,
     pub(super) own_endpoint: bool,
     /// The session that the browser has to be handed.
     pub(super) renewed: Option<Arc<LiveSession>>,
@@ -150,7 +148,7 @@ impl Gateway {
         let is_ours = notes.own_endpoint || notes.entry.is_none();
         let path = if is_ours { meta.path.raw() } else { meta.path.path_and_query().as_str() };
         self.telemetry.access.write(&AccessEntry {
-            time: outline.time,
+            time: notes.came.unwrap_or_else(|| self.clock.now()),
             request_id: meta.id.as_str(),
             client: meta.client,
             peer: outline.peer,
@@ -178,7 +176,7 @@ impl Gateway {
     pub(super) fn record_unread(
         &self,
         outline: &Outline,
-        parts: &Parts,
+        request: &Request<Body>,
         request_id: &str,
         reason: &'static str,
         answer: &Response<Body>,
@@ -187,13 +185,13 @@ impl Gateway {
             return;
         }
         self.telemetry.access.write(&AccessEntry {
-            time: outline.time,
+            time: self.clock.now(),
             request_id,
             client: outline.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             peer: outline.peer,
             method: outline.method.as_str(),
             host: "",
-            path: parts.uri.path(),
+            path: request.uri().path(),
             protocol: protocol(outline.version),
             status: answer.status().as_u16(),
             bytes_in: None,

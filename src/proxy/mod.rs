@@ -13,6 +13,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -67,8 +68,8 @@ impl Forwarder {
         Rc::new(Self { pools: RefCell::default(), patience: Rc::default(), worker })
     }
 
-    /// Sends a request to an application and returns its answer, whose body is still coming. The headers are sent as they
-    /// are, except `Host` and what frames the body: [`headers::HeaderRules`] must have been applied before.
+    /// Sends a request, which is taken out of its place, to an application and returns its answer, whose body is still
+    /// coming. The headers are sent as they are, except `Host` and what frames the body: [`headers::HeaderRules`] must have been applied before.
     ///
     /// With a ticket the request asks for a WebSocket; a `101` then starts the tunnel, every other answer is an answer.
     ///
@@ -77,11 +78,11 @@ impl Forwarder {
     pub async fn forward(
         self: &Rc<Self>,
         upstream: &Arc<Upstream>,
-        request: Request<Body>,
-        upgrade: Option<UpgradeTicket>,
+        request: &mut Request<Body>,
+        upgrade: Option<Box<UpgradeTicket>>,
     ) -> Result<Response<Body>, UpstreamError> {
         let pools = self.pools(upstream);
-        let (mut request, upload) = RequestBody::watch(request);
+        let (mut request, upload) = RequestBody::watch(std::mem::take(request));
         let mut target = Target::of(&mut request);
         let mut unreachable = None;
         for (index, address) in upstream.candidates(pools.next_turn()) {
@@ -203,8 +204,14 @@ impl Exchange<'_> {
     async fn send(&self, lease: Lease, request: &mut Request<RequestBody>) -> Sent {
         let request = std::mem::take(request);
         let (answer, sender) = match lease {
-            Lease::Http1(mut sender) => (self.await_head(sender.try_send_request(request)).await?, Some(sender)),
-            Lease::Http2(mut sender) => (self.await_head(sender.try_send_request(request)).await?, None),
+            Lease::Http1(mut sender) => {
+                let answer = pin!(sender.try_send_request(request));
+                (self.await_head(answer).await?, Some(sender))
+            }
+            Lease::Http2(mut sender) => {
+                let answer = pin!(sender.try_send_request(request));
+                (self.await_head(answer).await?, None)
+            }
         };
         let response = match answer {
             Ok(response) => response,
@@ -222,7 +229,7 @@ impl Exchange<'_> {
 
     async fn await_head(
         &self,
-        answer: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
+        answer: Pin<&mut impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>>,
     ) -> Sent {
         let settings = self.upstream.settings();
         let (idle, first_byte) = (settings.idle_timeout, settings.first_byte_timeout);
@@ -246,7 +253,7 @@ impl Exchange<'_> {
         UpstreamError::from_exchange(&self.address.authority, error.into_error())
     }
 
-    fn finish(&self, response: Response<Incoming>, upgrade: Option<UpgradeTicket>) -> Response<Body> {
+    fn finish(&self, response: Response<Incoming>, upgrade: Option<Box<UpgradeTicket>>) -> Response<Body> {
         if let Some(upload) = self.upload {
             upload.answered();
         }

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -23,10 +23,9 @@ impl Patience {
     pub(super) async fn within<T>(
         self: &Rc<Self>,
         limit: Duration,
-        future: impl Future<Output = T>,
+        mut future: Pin<&mut impl Future<Output = T>>,
         mut more: impl FnMut() -> Option<Duration>,
     ) -> Result<T, Elapsed> {
-        let mut future = pin!(future);
         let mut seat = Seat { patience: self, key: None };
         poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
@@ -164,6 +163,7 @@ const TICK: Duration = Duration::from_millis(50);
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::pin::pin;
 
     use tokio::task::LocalSet;
 
@@ -174,9 +174,11 @@ mod tests {
         LocalSet::new()
             .run_until(async {
                 let patience = Rc::new(Patience::default());
-                assert!(patience.within(Duration::from_millis(1), pending::<()>(), || None).await.is_err());
+                assert!(patience.within(Duration::from_millis(1), pin!(pending::<()>()), || None).await.is_err());
                 assert_eq!(patience.0.borrow().count, 0);
-                assert!(patience.within(Duration::from_secs(60), async { 7 }, || None).await.is_ok_and(|n| n == 7));
+                assert!(
+                    patience.within(Duration::from_secs(60), pin!(async { 7 }), || None).await.is_ok_and(|n| n == 7)
+                );
                 assert_eq!(patience.0.borrow().slots.len(), 1);
             })
             .await;
@@ -192,7 +194,7 @@ mod tests {
                     grants -= 1;
                     (grants > 0).then_some(Duration::from_millis(1))
                 };
-                assert!(patience.within(Duration::from_millis(1), pending::<()>(), more).await.is_err());
+                assert!(patience.within(Duration::from_millis(1), pin!(pending::<()>()), more).await.is_err());
                 assert_eq!(grants, 0);
             })
             .await;

@@ -31,13 +31,13 @@ pub(super) fn fault(response: &Response<Incoming>, asked: bool) -> Option<&'stat
 pub(super) fn finish(
     idle: Option<Duration>,
     mut response: Response<Incoming>,
-    ticket: Option<UpgradeTicket>,
+    ticket: Option<Box<UpgradeTicket>>,
 ) -> Response<Body> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS
         && let Some(ticket) = ticket
     {
         let application = hyper::upgrade::on(&mut response);
-        tokio::task::spawn_local(upgrade::tunnel(ticket, application));
+        tokio::task::spawn_local(upgrade::tunnel(*ticket, application));
         return response.map(|_| Body::Empty);
     }
     // An application may speak HTTP/1.0; what we say to the browser is our own affair.

@@ -5,9 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use http::header::{HOST, TRANSFER_ENCODING};
-use http::request::Parts;
-use http::uri::Scheme;
-use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
+use http::uri::{PathAndQuery, Scheme, Uri};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
 use ipnet::IpNet;
 
 use self::forwarded::{ForwardedError, ForwardedOut, Hop, Said, Trust};
@@ -186,28 +185,26 @@ impl RequestReader {
     ///
     /// # Errors
     /// When it must not go any further; [`request_id`](Self::request_id) still names it.
-    pub fn read(&self, parts: &Parts, downstream: &Downstream) -> Result<RequestMeta, BadRequest> {
-        if matches!(parts.method, Method::TRACE | Method::CONNECT) {
+    pub fn read<B>(&self, request: &Request<B>, downstream: &Downstream) -> Result<RequestMeta, BadRequest> {
+        let (method, headers) = (request.method(), request.headers());
+        if matches!(*method, Method::TRACE | Method::CONNECT) {
             return Err(BadRequest::MethodRefused);
         }
-        if !is_coding_known(&parts.headers) {
+        if !is_coding_known(headers) {
             return Err(BadRequest::TransferCoding);
         }
-        let path = CanonicalPath::new(target(parts)?)?;
-        let stated = self.stated_host(parts)?;
+        let path = CanonicalPath::new(target(request.uri())?)?;
+        let stated = self.stated_host(request)?;
         let peer_trusted = self.trusts(downstream.peer);
-        let said = if peer_trusted && has_any(&parts.headers) {
-            forwarded::read(&parts.headers, &self.trust)?
-        } else {
-            Said::default()
-        };
+        let said =
+            if peer_trusted && has_any(headers) { forwarded::read(headers, &self.trust)? } else { Said::default() };
         // Our own TLS settles it; without, TLS may well have ended in front of us, which is what an https public URL says (FW-07).
         let https = said.https.unwrap_or_else(|| downstream.tls.is_some() || self.public_https);
         let (host, forwarded) = self.place(stated, https, &said, downstream)?;
         let client = said.hops.first().map_or_else(|| downstream.peer.address(), |hop| hop.address);
-        let kind = RequestKind::of(&parts.method, parts.version, &parts.headers);
-        let id = self.request_id(&parts.headers, downstream);
-        Ok(RequestMeta { method: parts.method.clone(), https, host, path, client, peer_trusted, kind, id, forwarded })
+        let kind = RequestKind::of(method, request.version(), headers);
+        let id = self.request_id(headers, downstream);
+        Ok(RequestMeta { method: method.clone(), https, host, path, client, peer_trusted, kind, id, forwarded })
     }
 
     /// Names a request, also one that can not be read.
@@ -229,14 +226,14 @@ impl RequestReader {
     }
 
     // The host as the request itself names it, not yet canonical, but known to be the only one.
-    fn stated_host<'a>(&self, parts: &'a Parts) -> Result<&'a str, BadRequest> {
-        let mut fields = parts.headers.get_all(HOST).iter();
+    fn stated_host<'a, B>(&self, request: &'a Request<B>) -> Result<&'a str, BadRequest> {
+        let mut fields = request.headers().get_all(HOST).iter();
         let field = fields.next().map(|v| v.to_str().map_err(|_| BadRequest::HostInvalid)).transpose()?;
         if fields.next().is_some() {
             return Err(BadRequest::HostRepeated);
         }
-        let target = parts.uri.authority().map(http::uri::Authority::as_str);
-        let h2 = parts.version >= Version::HTTP_2;
+        let target = request.uri().authority().map(http::uri::Authority::as_str);
+        let h2 = request.version() >= Version::HTTP_2;
         match (target, field) {
             (None, Some(field)) => Ok(field),
             (None, None) => Err(BadRequest::HostMissing),
@@ -305,10 +302,10 @@ impl Remembered {
     }
 }
 
-fn target(parts: &Parts) -> Result<&http::uri::PathAndQuery, BadRequest> {
-    let web = parts.uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
+fn target(uri: &Uri) -> Result<&PathAndQuery, BadRequest> {
+    let web = uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
     // AT-PM-12: `*`, `own.example`, `ftp://…`, and `http://own.example?x`, which has no path to forward.
-    parts.uri.path_and_query().filter(|target| web && target.as_str().starts_with('/')).ok_or(BadRequest::TargetForm)
+    uri.path_and_query().filter(|target| web && target.as_str().starts_with('/')).ok_or(BadRequest::TargetForm)
 }
 
 /// `chunked` once, or nothing: hyper looks at the last coding only, and takes that one off.

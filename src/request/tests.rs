@@ -42,7 +42,7 @@ impl Ask {
 
     fn read(self) -> Result<RequestMeta, BadRequest> {
         let tls = self.tls.then(TlsFacts::default);
-        reader().read(&self.request.into_parts().0, &Downstream::new(self.peer, Some(443), tls))
+        reader().read(&self.request, &Downstream::new(self.peer, Some(443), tls))
     }
 }
 
@@ -185,7 +185,7 @@ fn the_scheme_is_the_browsers() {
     let plain = RequestReader::new(Vec::new(), false, false, "own.example");
     let read = |tls| {
         let downstream = Downstream::new(Peer::Unix, None, tls);
-        plain.read(&Ask::own("/").request.into_parts().0, &downstream).unwrap()
+        plain.read(&Ask::own("/").request, &downstream).unwrap()
     };
     assert!(!read(None).https);
     assert!(read(Some(TlsFacts::default())).https);
@@ -196,14 +196,14 @@ fn the_scheme_is_the_browsers() {
 #[test]
 fn unix_peers_are_believed_where_configured() {
     let downstream = Downstream::new(Peer::Unix, None, None);
-    let parts = Ask::own("/").with("x-forwarded-for", "203.0.113.7").request.into_parts().0;
-    let believed = reader().read(&parts, &downstream).unwrap();
+    let request = Ask::own("/").with("x-forwarded-for", "203.0.113.7").request;
+    let believed = reader().read(&request, &downstream).unwrap();
     assert_eq!(
         (believed.client.to_string().as_str(), believed.forwarded.x_for.to_str().unwrap()),
         ("203.0.113.7", "203.0.113.7, 127.0.0.1")
     );
     let not = RequestReader::new(Vec::new(), false, true, "own.example")
-        .read(&parts, &Downstream::new(Peer::Unix, None, None))
+        .read(&request, &Downstream::new(Peer::Unix, None, None))
         .unwrap();
     assert_eq!((not.client.to_string().as_str(), not.peer_trusted), ("127.0.0.1", false));
 }
@@ -226,10 +226,10 @@ fn what_a_connection_remembers_follows_the_request() {
     let reader = reader();
     let downstream = Downstream::new(Peer::Ip("198.51.100.9:5000".parse().unwrap()), Some(443), None);
     for host in ["own.example", "own.example", "other.example", "own.example"] {
-        let meta = reader.read(&Ask::get("/").with("host", host).request.into_parts().0, &downstream).unwrap();
+        let meta = reader.read(&Ask::get("/").with("host", host).request, &downstream).unwrap();
         assert_eq!((meta.host.name(), meta.forwarded.x_host.to_str().unwrap()), (host, host)); // AT-SM-13
     }
-    let evil = Ask::get("/").with("host", "own.example@evil").request.into_parts().0;
+    let evil = Ask::get("/").with("host", "own.example@evil").request;
     assert_eq!(reader.read(&evil, &downstream).unwrap_err(), BadRequest::HostInvalid);
 }
 
@@ -238,14 +238,14 @@ fn a_proxys_connection_does_not_remember_a_client() {
     let reader = reader();
     let downstream = Downstream::new(Peer::Ip(PROXY.parse().unwrap()), None, None);
     for client in ["203.0.113.7", "203.0.113.8"] {
-        let parts = Ask::own("/").with("x-forwarded-for", client).request.into_parts().0;
-        let meta = reader.read(&parts, &downstream).unwrap();
+        let request = Ask::own("/").with("x-forwarded-for", client).request;
+        let meta = reader.read(&request, &downstream).unwrap();
         assert_eq!(
             (meta.client.to_string().as_str(), meta.forwarded.x_for.to_str().unwrap()),
             (client, format!("{client}, 10.0.0.1").as_str())
         );
     }
-    let meta = reader.read(&Ask::own("/").request.into_parts().0, &downstream).unwrap();
+    let meta = reader.read(&Ask::own("/").request, &downstream).unwrap();
     assert_eq!(meta.forwarded.x_for, "10.0.0.1");
 }
 

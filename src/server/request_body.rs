@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
 use crate::body::{Body, BodyError, Stalled, TooLarge};
@@ -16,7 +15,7 @@ use crate::server::settings::Limits;
 /// The body of a request as the rest of the gateway gets it. It fails with [`TooLarge`] at the first byte beyond
 /// `limits.body_bytes`, and with [`Stalled`] when it is waited for and `limits.idle_time` passes without a byte (AT-SM-22).
 /// A request without a body costs nothing.
-pub fn request_body(incoming: Incoming, limits: &Limits) -> Body {
+pub fn request_body(incoming: Body, limits: &Limits) -> Body {
     if incoming.is_end_stream() {
         return Body::Empty;
     }
@@ -24,7 +23,7 @@ pub fn request_body(incoming: Incoming, limits: &Limits) -> Body {
 }
 
 struct LimitedBody {
-    incoming: Incoming,
+    incoming: Body,
     left: Option<u64>,
     patience: Duration,
     /// Runs only while somebody waits for a byte that is not there: a slow reader is not the client's fault.

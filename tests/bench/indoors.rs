@@ -57,7 +57,8 @@ impl Indoors {
             move |request: Request<Incoming>| {
                 let (gateway, forwarder, downstream) =
                     (Arc::clone(&gateway), Rc::clone(&forwarder), Rc::clone(&downstream));
-                async move { gateway.handle(&forwarder, request, &downstream).await }
+                let mut request = request.map(Body::Incoming);
+                async move { gateway.handle(&forwarder, &mut request, &downstream).await }
             }
         })
     }

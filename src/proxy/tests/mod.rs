@@ -170,14 +170,14 @@ async fn serve(
         Some(left) => Body::stream(Limited::new(inner, left).map_err(|_| TooLarge.into())),
         None => Body::Incoming(inner),
     });
-    let ticket = upgrade::asks_for_websocket(&request).then(|| ticket(hyper::upgrade::on(&mut request)));
+    let ticket = upgrade::asks_for_websocket(&request).then(|| Box::new(ticket(hyper::upgrade::on(&mut request))));
     let refused = |status: StatusCode, code: &str| {
         Response::builder().status(status).header("x-code", code).body(Body::Empty).unwrap()
     };
     if let Err(refusal) = rules.request(&mut request, ticket.is_some()) {
         return refused(refusal.status(), refusal.code());
     }
-    match forwarder.forward(upstream, request, ticket).await {
+    match forwarder.forward(upstream, &mut request, ticket).await {
         Ok(mut response) => {
             rules.response(&mut response, |name| name.starts_with("__Host-vestibule"));
             response

@@ -28,8 +28,8 @@ fn a_small_answer_costs_no_task_no_timer_and_no_box() {
     run(async {
         let upstream = Upstream::new(settings(vec![tcp(answering(OK).await)])).unwrap();
         let forwarder = Forwarder::new(0);
-        let request = Request::get("/").header("host", "app").body(Body::Empty).unwrap();
-        let response = forwarder.forward(&upstream, request, None).await.unwrap();
+        let mut request = Request::get("/").header("host", "app").body(Body::Empty).unwrap();
+        let response = forwarder.forward(&upstream, &mut request, None).await.unwrap();
         // The connection is back before anybody has read the body, and the body is hyper's own.
         assert!(matches!(response.body(), Body::Incoming(_)));
         assert_eq!(forwarder.pools(&upstream).by_address.iter().map(|pool| pool.idle()).sum::<usize>(), 1);

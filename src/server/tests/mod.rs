@@ -141,7 +141,7 @@ impl App {
                 text(200, format!("{peer} {} {name} {:?}", downstream.local_port.is_some(), request.version()))
             }
             "/worker" => text(200, worker.to_string()),
-            "/echo" => match request_body(request.into_body(), &self.limits).collect().await {
+            "/echo" => match request_body(Body::Incoming(request.into_body()), &self.limits).collect().await {
                 Ok(body) => text(200, body.to_bytes()),
                 Err(cause) if cause.is::<TooLarge>() => text(413, "too large"),
                 Err(cause) if cause.is::<Stalled>() => text(408, "stalled"),

@@ -181,8 +181,8 @@ fn digit(value: u64) -> u8 {
 pub(super) fn json_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text;
-    // Nearly every value is plain, which many bytes at a time can tell.
-    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+    // Nearly every value is plain.
+    if is_plain(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
         rest = "";
     }
@@ -208,9 +208,26 @@ pub(super) fn json_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-fn is_plain(byte: u8) -> bool {
-    (b' '..0x7f).contains(&byte) & (byte != b'"') & (byte != b'\\')
+/// Whether all bytes are printable ASCII that JSON takes as it is; eight of them are looked at together.
+fn is_plain(text: &[u8]) -> bool {
+    let (eights, rest) = text.as_chunks();
+    let mut last = [b' '; 8];
+    for (place, byte) in last.iter_mut().zip(rest) {
+        *place = *byte;
+    }
+    let odd = eights.iter().chain([&last]).fold(0, |odd, eight| odd | odd_bytes(u64::from_le_bytes(*eight)));
+    odd == 0
 }
+
+/// The highest bit of each byte that is below the space, a quote, a backslash, or above the tilde. A borrow can only reach a
+/// byte from one that is odd itself, so that nothing is missed and nothing plain is taken for odd before something odd.
+fn odd_bytes(eight: u64) -> u64 {
+    let below = |bytes: u64, bound: u8| bytes.wrapping_sub(EACH * u64::from(bound)) & !bytes;
+    let is = |byte: u8| below(eight ^ (EACH * u64::from(byte)), 1);
+    (below(eight, b' ') | is(b'"') | is(b'\\') | is(0x7f) | eight) & (EACH << 7)
+}
+
+const EACH: u64 = u64::MAX / 0xff;
 
 /// Beyond what JSON demands: C1 controls (terminals obey them), the line separators of Unicode, and marks that turn the
 /// reading direction around and so make a line look like another.
@@ -269,6 +286,20 @@ mod tests {
             let json = shown(text);
             assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
             assert!(!json.chars().any(|c| c.is_control() || c == '\u{2028}' || c == '\u{202e}'), "{json}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_plain_alone_and_among_others() {
+        for byte in 0..=u8::MAX {
+            let wanted = (b' '..=b'~').contains(&byte) && !matches!(byte, b'"' | b'\\');
+            for length in [1, 7, 8, 9, 20] {
+                for at in 0..length {
+                    let mut text = vec![b' '; length];
+                    text[at] = byte;
+                    assert_eq!(is_plain(&text), wanted, "{byte} at {at} of {length}");
+                }
+            }
         }
     }
 

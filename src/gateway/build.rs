@@ -194,7 +194,6 @@ impl Compiler<'_> {
             path: path.to_owned(),
             access: settings.access,
             policy: Policy::new(settings.allow.clone()),
-            by_address: settings.allow.networks.is_some(),
             providers: settings.providers.iter().filter_map(place).collect(),
             max_age: settings.max_age,
             header_set: self.sets.place(&settings.identity),

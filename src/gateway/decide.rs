@@ -62,11 +62,9 @@ pub fn meets(rule: &Rule, meta: &RequestMeta, live: &LiveSession) -> Decision {
     if rule.policy.is_open() {
         return Decision::Allow;
     }
-    if rule.by_address {
-        return rule.policy.decide(&live.identity, meta.client);
-    }
     if live.decision(rule.id) == Some(true) {
-        return Decision::Allow;
+        // The person met the rule before; the address is another matter each time.
+        return rule.policy.networks_only(meta.client);
     }
     let decision = rule.policy.decide(&live.identity, meta.client);
     live.keep_decision(rule.id, matches!(decision, Decision::Allow));

@@ -65,8 +65,6 @@ pub struct Rule {
     pub access: Access,
     /// Who may pass.
     pub policy: Policy,
-    /// Whether that depends on the address too, so that no decision can be kept.
-    pub by_address: bool,
     /// Which set of identity headers the application gets.
     pub header_set: usize,
     /// Providers whose sessions count, by their place in the configuration.

@@ -3,7 +3,7 @@
 //! `allow` is compiled once into a list of checks. Deciding and telling people why not go through the same checks, so that they
 //! can not disagree.
 
-use std::collections::HashSet;
+use std::cmp::Ordering;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -49,10 +49,10 @@ impl Policy {
         // Networks first: they cost least, and whoever is elsewhere needs no better reason.
         let checks = [
             networks.map(Check::Networks),
-            users.map(|users| Check::Users(users.into_iter().collect())),
-            emails.map(|emails| Check::Emails(lower_case(emails))),
-            domains.map(|domains| Check::Domains(lower_case(domains))),
-            groups.map(|groups| Check::Groups(groups.into_iter().collect())),
+            users.map(|users| Check::Users(Names::new(users))),
+            emails.map(|emails| Check::Emails(Names::lower_case(emails))),
+            domains.map(|domains| Check::Domains(Names::lower_case(domains))),
+            groups.map(|groups| Check::Groups(Names::new(groups))),
         ];
         let claims = claims.into_iter().map(|(path, values)| Check::Claim(path, values));
         Self { checks: checks.into_iter().flatten().chain(claims).collect() }
@@ -112,11 +112,46 @@ impl fmt::Display for DenyReason {
 #[derive(Clone, Debug)]
 enum Check {
     Networks(Vec<IpNet>),
-    Users(HashSet<String>),
-    Emails(HashSet<String>),
-    Domains(HashSet<String>),
-    Groups(HashSet<String>),
+    Users(Names),
+    Emails(Names),
+    Domains(Names),
+    Groups(Names),
     Claim(ClaimPath, Vec<Value>),
+}
+
+/// A list of `allow`, by length and then by text: most of a person's hundreds of groups are told from those that are asked
+/// for by their length alone, where a hash would have to read them all.
+#[derive(Clone, Debug)]
+struct Names(Box<[String]>);
+
+impl Names {
+    fn new(mut names: Vec<String>) -> Self {
+        names.sort_unstable_by(|a, b| by_length(a, b));
+        names.dedup();
+        Self(names.into())
+    }
+
+    fn lower_case(names: Vec<String>) -> Self {
+        Self::new(names.into_iter().map(|name| name.to_ascii_lowercase()).collect())
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.0.binary_search_by(|known| by_length(known, name)).is_ok()
+    }
+
+    fn contains_folded(&self, name: &str) -> bool {
+        self.contains(name) || self.contains(&name.to_ascii_lowercase())
+    }
+
+    fn in_order(&self) -> Vec<String> {
+        let mut names = self.0.to_vec();
+        names.sort_unstable();
+        names
+    }
+}
+
+fn by_length(a: &str, b: &str) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
 impl Check {
@@ -127,8 +162,8 @@ impl Check {
                 let subject = Some(identity.subject.as_str()).filter(|subject| !subject.is_empty());
                 [identity.user.as_deref(), subject].into_iter().flatten().any(|name| users.contains(name))
             }
-            Self::Emails(emails) => identity.email.as_deref().is_some_and(|email| has_folded(emails, email)),
-            Self::Domains(domains) => identity.email_domain().is_some_and(|domain| has_folded(domains, domain)),
+            Self::Emails(emails) => identity.email.as_deref().is_some_and(|email| emails.contains_folded(email)),
+            Self::Domains(domains) => identity.email_domain().is_some_and(|domain| domains.contains_folded(domain)),
             Self::Groups(groups) => identity.groups.iter().any(|group| groups.contains(group)),
             Self::Claim(path, values) => match path.find(&identity.claims) {
                 Some(Value::Array(list)) => {
@@ -166,11 +201,7 @@ impl Check {
     fn wanted(&self) -> Vec<String> {
         match self {
             Self::Networks(networks) => networks.iter().map(ToString::to_string).collect(),
-            Self::Users(set) | Self::Emails(set) | Self::Domains(set) | Self::Groups(set) => {
-                let mut wanted: Vec<String> = set.iter().cloned().collect();
-                wanted.sort_unstable();
-                wanted
-            }
+            Self::Users(names) | Self::Emails(names) | Self::Domains(names) | Self::Groups(names) => names.in_order(),
             Self::Claim(_, values) => {
                 values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect()
             }
@@ -181,14 +212,6 @@ impl Check {
 fn contains(networks: &[IpNet], client: IpAddr) -> bool {
     let client = client.to_canonical();
     networks.iter().any(|network| network.contains(&client))
-}
-
-fn lower_case(names: Vec<String>) -> HashSet<String> {
-    names.into_iter().map(|name| name.to_ascii_lowercase()).collect()
-}
-
-fn has_folded(set: &HashSet<String>, name: &str) -> bool {
-    set.contains(name) || set.contains(&name.to_ascii_lowercase())
 }
 
 fn is_list(value: &Value, list: &[Value]) -> bool {

@@ -107,7 +107,6 @@ fn routes(count: usize) -> Box<dyn FnMut()> {
             path: format!("/apps/app-{id}"),
             access: Access::Login,
             policy: Policy::default(),
-            by_address: false,
             header_set: 0,
             providers: vec![0],
             max_age: None,

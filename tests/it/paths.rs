@@ -238,6 +238,21 @@ async fn each_access_answers_in_its_own_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_passed_at_one_address_is_asked_again_at_the_next() {
+    let rule = "[server]\ntrusted_proxies = ['127.0.0.0/8']\n[route.app.allow]\ngroups = ['admins']\nnetworks = ['203.0.113.0/24']";
+    let scene = Scene::with(rule).await;
+    let session = scene.session_of("Ada").await;
+    for (client, status) in [("198.51.100.1", 403), ("203.0.113.1", 200), ("198.51.100.1", 403), ("203.0.113.1", 200)] {
+        scene.upstream.forget_seen();
+        let asked = format!("{session}X-Forwarded-For: {client}\r\nAccept: text/html\r\n");
+        assert_eq!(scene.asks("GET", "/", &asked).await.status, status, "{client}");
+        if status == 403 {
+            scene.assert_nobody_was_asked(client);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lists_are_any_of_and_several_lists_are_all_of() {
     let allow = |lists: &str| format!("[route.app.allow]\n{lists}");
     for (lists, ada, grace) in [

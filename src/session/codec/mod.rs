@@ -29,7 +29,7 @@ pub fn encode(session: &Session) -> Vec<u8> {
     let mut text = String::with_capacity(TEXT_USUAL);
     let Tokens { id_token, access, refresh } = &session.tokens;
     let tokens = [split(id_token, &mut text), split(access, &mut text), split(refresh, &mut text)];
-    let base = claims_of(id_token.as_ref());
+    let base = claims_in(&tokens, &text);
     let (extra, removed) = difference(&base, &session.claims);
     let nonce_is_claim = session.nonce.is_some() && session.nonce.as_deref() == nonce_claim(&session.claims);
     let mut push = |part: &str| {
@@ -130,13 +130,16 @@ struct Wire<'a> {
     #[serde(borrow)]
     nonce: Option<Part<'a>>,
     #[serde(borrow)]
-    tokens: [Option<Vec<Part<'a>>>; 3],
+    tokens: PackedTokens<'a>,
     lengths: Lengths,
     text_len: u32,
     /// As long as the text: the text itself.
-    #[serde(borrow)]
+    #[serde(borrow, serialize_with = "tokens::as_bytes")]
     packed: Cow<'a, [u8]>,
 }
+
+/// ID token, access token, refresh token.
+type PackedTokens<'a> = [Option<Vec<Part<'a>>>; 3];
 
 /// How much of the text each part takes, behind the JSON parts of the tokens.
 #[derive(Deserialize, Serialize)]
@@ -151,6 +154,7 @@ struct Lengths {
 }
 
 fn restore(wire: &Wire<'_>, mut text: &str) -> Result<Session, DecodeError> {
+    let base = claims_in(&wire.tokens, text);
     let text = &mut text;
     let mut join = |parts: &Option<Vec<Part<'_>>>| match parts {
         Some(parts) => tokens::join(parts, text).map(|token| Some(Secret::new(token))).ok_or(DecodeError::Malformed),
@@ -162,7 +166,6 @@ fn restore(wire: &Wire<'_>, mut text: &str) -> Result<Session, DecodeError> {
     let (provider, issuer) = (take(wire.lengths.provider)?.into(), take(wire.lengths.issuer)?.into());
     let scope = wire.lengths.scope.map(&mut take).transpose()?.map(str::to_owned);
     let (extra, removed) = (take(wire.lengths.extra)?, take(wire.lengths.removed)?);
-    let base = claims_of(tokens.id_token.as_ref());
     let claims = merged(base, extra, removed).ok_or(DecodeError::Malformed)?;
     let nonce = match &wire.nonce {
         Some(part) => tokens::join(std::slice::from_ref(part), &mut ""),
@@ -192,15 +195,13 @@ fn split<'a>(token: &'a Option<Secret<String>>, text: &mut String) -> Option<Vec
     token.as_ref().map(|token| tokens::split(token.expose(), text))
 }
 
-/// The claims in the payload of a token that is a JWS; none when it is anything else.
-fn claims_of(token: Option<&Secret<String>>) -> Claims {
-    let payload = || {
-        let mut text = String::new();
-        let parts = tokens::split(token?.expose(), &mut text);
-        let [Part::Json(header), Part::Json(_), _] = parts.as_slice() else { return None };
-        let mut rest = text.as_str();
-        tokens::take(&mut rest, *header)?;
-        serde_json::from_str(rest).ok()
+/// The claims in the payload of an ID token that is a JWS; none when it is anything else. The ID token is the first of the
+/// tokens, so what is its JSON stands at the front of the text, and needs no base64 undone again.
+fn claims_in([id_token, ..]: &PackedTokens<'_>, mut text: &str) -> Claims {
+    let mut payload = || {
+        let [Part::Json(header), Part::Json(payload), _] = id_token.as_deref()? else { return None };
+        tokens::take(&mut text, *header)?;
+        serde_json::from_str(tokens::take(&mut text, *payload)?).ok()
     };
     payload().unwrap_or_default()
 }
@@ -243,10 +244,13 @@ fn deflate(text: &[u8]) -> Cow<'_, [u8]> {
         return text.into();
     }
     let mut packed = Vec::with_capacity(text.len());
-    let mut compress = Compress::new(Compression::new(LEVEL), false);
-    let status = dictionary::numbered(dictionary::CURRENT)
-        .and_then(|dictionary| compress.set_dictionary(dictionary).ok())
-        .and_then(|_| compress.compress_vec(text, &mut packed, FlushCompress::Finish).ok());
+    let status = COMPRESS.with_borrow_mut(|compress| {
+        // Whatever became of the text before: a reset forgets it.
+        compress.reset();
+        dictionary::numbered(dictionary::CURRENT)
+            .and_then(|dictionary| compress.set_dictionary(dictionary).ok())
+            .and_then(|_| compress.compress_vec(text, &mut packed, FlushCompress::Finish).ok())
+    });
     // With as much room as the text has, the end is not reached where compressing would not help.
     if status == Some(Status::StreamEnd) && packed.len() < text.len() { packed.into() } else { text.into() }
 }
@@ -277,6 +281,8 @@ fn inflate<'a>(packed: &'a [u8], len: u32, dictionary: &[u8]) -> Result<Cow<'a, 
 }
 
 thread_local! {
+    /// Tables of 350 KiB, of which a reset clears a third and making them anew all. Only threads that ever seal have them.
+    static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::new(LEVEL), false));
     /// A window of 32 KiB, which takes longer to make than most sessions to inflate.
     static DECOMPRESS: RefCell<Decompress> = RefCell::new(Decompress::new(false));
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// One of the parts between a token's dots. The order of the variants is the format.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -15,11 +15,16 @@ pub(super) enum Part<'a> {
     /// base64url of a JSON object, which stands in the compressed text with this many bytes.
     Json(u32),
     /// base64url of these bytes.
-    Packed(#[serde(borrow)] Cow<'a, [u8]>),
+    Packed(#[serde(borrow, serialize_with = "as_bytes")] Cow<'a, [u8]>),
     /// base64url of these bytes, and up to three characters that are no whole group of it.
-    Tailed(#[serde(borrow)] Cow<'a, [u8]>, &'a str),
+    Tailed(#[serde(borrow, serialize_with = "as_bytes")] Cow<'a, [u8]>, &'a str),
     /// Anything else, as it is.
     Plain(&'a str),
+}
+
+/// Bytes in one piece: serde would write a slice as a list, item by item, to the same bytes.
+pub(super) fn as_bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 /// Takes `token` apart; what compresses goes to the end of `text`.

@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::clock::UnixTime;
 use crate::identity::Claims;
 use crate::secret::Secret;
+use crate::session::shown::{Shown, ShownTokens};
 use crate::session::{Session, SessionId, Tokens};
 
 use self::tokens::Part;
@@ -70,6 +71,27 @@ pub fn encode(session: &Session) -> Vec<u8> {
 /// # Errors
 /// The bytes are not those of a session, or are in a format that this version does not read.
 pub fn decode(bytes: &[u8]) -> Result<Session, DecodeError> {
+    decode_with(bytes, |[id_token, access, refresh], text| {
+        // In the order in which they stand in the text.
+        let (id_token, access) = (joined(id_token, text)?, joined(access, text)?);
+        Some(Tokens { id_token, access, refresh: joined(refresh, text)? })
+    })
+}
+
+/// The same without putting tokens together that applications are not `shown`.
+///
+/// # Errors
+/// As of [`decode`].
+pub fn decode_shown(bytes: &[u8], shown: ShownTokens) -> Result<Session<Shown>, DecodeError> {
+    decode_with(bytes, |[id_token, access, refresh], text| {
+        let id_token = if shown.id_token { joined(id_token, text) } else { passed(id_token, text) }?;
+        let access = if shown.access { joined(access, text) } else { passed(access, text) }?;
+        passed(refresh, text)?;
+        Some(Shown { id_token, access, renewable: refresh.is_some() })
+    })
+}
+
+fn decode_with<T>(bytes: &[u8], tokens_of: impl TokensOf<T>) -> Result<Session<T>, DecodeError> {
     let (&[format, dictionary], body) = bytes.split_first_chunk().ok_or(DecodeError::Malformed)?;
     if format != FORMAT {
         return Err(DecodeError::Format(format));
@@ -80,7 +102,7 @@ pub fn decode(bytes: &[u8]) -> Result<Session, DecodeError> {
         return Err(DecodeError::Malformed);
     }
     let text = inflate(&wire.packed, wire.text_len, dictionary)?;
-    restore(&wire, &text)
+    restore(&wire, &text, tokens_of)
 }
 
 /// Why bytes are no session.
@@ -139,7 +161,12 @@ struct Wire<'a> {
 }
 
 /// ID token, access token, refresh token.
-type PackedTokens<'a> = [Option<Vec<Part<'a>>>; 3];
+type PackedTokens<'a> = [Option<PackedToken<'a>>; 3];
+type PackedToken<'a> = Vec<Part<'a>>;
+
+/// Makes what a session has of its tokens; takes the text that is theirs from the front.
+trait TokensOf<T>: FnOnce(&PackedTokens<'_>, &mut &str) -> Option<T> {}
+impl<T, F: FnOnce(&PackedTokens<'_>, &mut &str) -> Option<T>> TokensOf<T> for F {}
 
 /// How much of the text each part takes, behind the JSON parts of the tokens.
 #[derive(Deserialize, Serialize)]
@@ -153,15 +180,10 @@ struct Lengths {
     removed: u32,
 }
 
-fn restore(wire: &Wire<'_>, mut text: &str) -> Result<Session, DecodeError> {
+fn restore<T>(wire: &Wire<'_>, mut text: &str, tokens_of: impl TokensOf<T>) -> Result<Session<T>, DecodeError> {
     let base = claims_in(&wire.tokens, text);
     let text = &mut text;
-    let mut join = |parts: &Option<Vec<Part<'_>>>| match parts {
-        Some(parts) => tokens::join(parts, text).map(|token| Some(Secret::new(token))).ok_or(DecodeError::Malformed),
-        None => Ok(None),
-    };
-    let [id_token, access, refresh] = &wire.tokens;
-    let tokens = Tokens { id_token: join(id_token)?, access: join(access)?, refresh: join(refresh)? };
+    let tokens = tokens_of(&wire.tokens, text).ok_or(DecodeError::Malformed)?;
     let mut take = |len: u32| tokens::take(text, len).ok_or(DecodeError::Malformed);
     let (provider, issuer) = (take(wire.lengths.provider)?.into(), take(wire.lengths.issuer)?.into());
     let scope = wire.lengths.scope.map(&mut take).transpose()?.map(str::to_owned);
@@ -189,6 +211,18 @@ fn restore(wire: &Wire<'_>, mut text: &str) -> Result<Session, DecodeError> {
         nonce,
         scope,
     })
+}
+
+/// A token put together; `None` where the text is too short.
+fn joined(token: &Option<PackedToken<'_>>, text: &mut &str) -> Option<Option<Secret<String>>> {
+    let Some(parts) = token else { return Some(None) };
+    tokens::join(parts, text).map(|token| Some(Secret::new(token)))
+}
+
+/// A token left out, and its part of the text with it.
+fn passed(token: &Option<PackedToken<'_>>, text: &mut &str) -> Option<Option<Secret<String>>> {
+    let Some(parts) = token else { return Some(None) };
+    tokens::pass(parts, text).map(|()| None)
 }
 
 fn split<'a>(token: &'a Option<Secret<String>>, text: &mut String) -> Option<Vec<Part<'a>>> {

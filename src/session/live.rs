@@ -40,7 +40,7 @@ impl LiveSession {
     /// Makes a session of this person ready: their headers for each of the configured `sets`, its moments.
     pub fn new(
         mut session: Session<Shown>,
-        mut identity: Identity,
+        identity: Identity,
         sealed: Arc<str>,
         provider: usize,
         cell: Arc<SessionCell>,
@@ -54,7 +54,6 @@ impl LiveSession {
         // From here on headers show them, and nothing else does.
         session.tokens.renewable = renewable;
         (session.claims, session.nonce) = (Claims::new(), None);
-        identity.groups.shrink_to_fit();
         let times = Times::of(&session, settings);
         let name = session.id.short().into();
         Self { session, identity, name, sealed, provider, cell, times, headers, decisions: Decisions::default() }

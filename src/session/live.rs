@@ -1,7 +1,7 @@
 //! A session in memory, with everything that a request on the warm path needs ready to be taken.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -34,6 +34,7 @@ pub struct LiveSession {
     times: Times,
     headers: Box<[RenderedSet]>,
     decisions: Decisions,
+    spent: AtomicBool,
 }
 
 impl LiveSession {
@@ -56,7 +57,18 @@ impl LiveSession {
         (session.claims, session.nonce) = (Claims::new(), None);
         let times = Times::of(&session, settings);
         let name = session.id.short().into();
-        Self { session, identity, name, sealed, provider, cell, times, headers, decisions: Decisions::default() }
+        Self {
+            session,
+            identity,
+            name,
+            sealed,
+            provider,
+            cell,
+            times,
+            headers,
+            decisions: Decisions::default(),
+            spent: AtomicBool::new(false),
+        }
     }
 
     /// About how many bytes of memory this takes, the cache's own entry for it and what an allocator adds included.
@@ -114,6 +126,17 @@ impl LiveSession {
     /// The moment that no activity moves: the absolute end.
     pub fn absolute_end(&self) -> UnixTime {
         self.times.absolute
+    }
+
+    /// Whether its refresh token was found to be spent: it stays so, and a program that goes on with an old cookie should not have
+    /// it opened each time.
+    pub(super) fn is_spent(&self) -> bool {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// The refresh token was found to be spent.
+    pub(super) fn found_spent(&self) {
+        self.spent.store(true, Ordering::Relaxed);
     }
 
     /// The decision kept for a rule, if it was made on this session before.

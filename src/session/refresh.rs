@@ -86,18 +86,19 @@ impl Sessions {
             _ => {}
         }
         let failures = if let Flight::Waiting { failures, .. } = &*flight { *failures } else { 0 };
-        let session = self.reopened(live);
-        let Some((session, refresh_token)) =
-            session.as_ref().and_then(|session| Some((session, session.tokens.refresh.as_ref()?)))
-        else {
+        if live.is_spent() {
+            return Err(Landing::Ended("refresh_token_spent"));
+        }
+        let Some(session) = self.reopened(live).filter(|session| session.tokens.refresh.is_some()) else {
             return Err(Landing::Ended("no_refresh_token"));
         };
-        if self.registry.is_spent(refresh_token) {
+        if session.tokens.refresh.as_ref().is_some_and(|token| self.registry.is_spent(token)) {
+            live.found_spent();
             return Err(Landing::Ended("refresh_token_spent"));
         }
         let (tell, landing) = watch::channel(None);
         *flight = Flight::Flying(landing.clone());
-        let (sessions, live, session) = (Arc::clone(self), Arc::clone(live), session.clone());
+        let (sessions, live) = (Arc::clone(self), Arc::clone(live));
         self.control.detach(async move {
             let landed = sessions.fly(&live, &session).await;
             let mut flight = live.cell.flight.lock().unwrap_or_else(PoisonError::into_inner);

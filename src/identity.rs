@@ -76,7 +76,7 @@ impl Identity {
         if subject.chars().count() > LONGEST_SUBJECT {
             return Err(IdentityError::SubjectTooLong);
         }
-        if subject.contains(char::is_control) {
+        if has_control(&subject) {
             return Err(IdentityError::SubjectInvalid);
         }
         let text = |path: &ClaimPath| clean_text(path.find(&claims));
@@ -217,7 +217,7 @@ fn text_of(value: Option<&Value>) -> Option<Cow<'_, str>> {
 
 // AT-HS-11: text that could break a header or a log line is not shortened or repaired, because then it would name somebody else.
 fn clean_text(value: Option<&Value>) -> Option<String> {
-    text_of(value).filter(|text| !text.contains(char::is_control)).map(Cow::into_owned)
+    text_of(value).filter(|text| !has_control(text)).map(Cow::into_owned)
 }
 
 fn email(claims: &Claims, path: &ClaimPath) -> Option<String> {
@@ -255,12 +255,33 @@ fn groups(claim: &Value) -> Vec<String> {
         Value::String(text) => text.split_whitespace().map(Cow::Borrowed).collect(),
         _ => Vec::new(),
     };
+    let mut each_once: Vec<&str> = Vec::with_capacity(names.len());
     let mut seen = HashSet::new();
-    let usable = |name: &str| !name.is_empty() && !name.contains(char::is_control);
-    names.iter().map(Cow::as_ref).filter(|name| usable(name) && seen.insert(*name)).map(str::to_owned).collect()
+    for name in names.iter().map(Cow::as_ref).filter(|name| !name.is_empty() && !has_control(name)) {
+        // A few are compared sooner than hashed; thousands would be compared until tomorrow.
+        let is_new = if each_once.len() < COMPARED {
+            !each_once.contains(&name)
+        } else {
+            if seen.is_empty() {
+                seen.extend(each_once.iter().copied());
+            }
+            seen.insert(name)
+        };
+        if is_new {
+            each_once.push(name);
+        }
+    }
+    each_once.into_iter().map(str::to_owned).collect()
+}
+
+fn has_control(text: &str) -> bool {
+    // Nearly all text is printable ASCII, which is seen without taking characters apart.
+    !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && text.contains(char::is_control)
 }
 
 const LONGEST_SUBJECT: usize = 255;
+/// So many groups at most are compared with each other.
+const COMPARED: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -366,6 +387,15 @@ mod tests {
         assert_eq!(read(json!({"sub": "1", "user": {"mail": "a@b", "email_verified": false}})), None);
         assert_eq!(read(json!({"sub": "1", "email_verified": false, "user": {"mail": "a@b"}})), None);
         assert_eq!(read(json!({"sub": "1", "user": {"mail": "a@b"}})).as_deref(), Some("a@b"));
+    }
+
+    #[test]
+    fn each_group_is_there_once_however_many_there_are() {
+        for count in [COMPARED - 1, COMPARED, COMPARED + 1, 3 * COMPARED] {
+            let names: Vec<String> = (0..count).map(|n| format!("group-{n}")).collect();
+            let twice: Vec<&String> = names.iter().flat_map(|name| [name, &names[0], name]).chain(&names).collect();
+            assert_eq!(identity(json!({"sub": "1", "groups": twice})).unwrap().groups, names);
+        }
     }
 
     #[test]

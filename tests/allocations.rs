@@ -9,7 +9,12 @@
 #[path = "bench/indoors.rs"]
 mod indoors;
 
-use indoors::Indoors;
+use indoors::{Indoors, NOW};
+use vestibule::identity::{ClaimMapping, Identity};
+use vestibule::proxy::settings::IdentityHeaderSettings;
+use vestibule::session::live::LiveSession;
+use vestibule::session::registry::Registry;
+use vestibule::session::shown::ShownTokens;
 
 /// Allocations of one exchange on this thread, hyper's included, on average over many.
 fn allocations(mut gateway: Indoors) -> u64 {
@@ -31,6 +36,37 @@ fn a_warm_request_stays_within_its_budget() {
     assert!(forwarded <= FORWARDING, "{forwarded} allocations to decide about a request and forward it");
 }
 
+/// The cache of sessions is bounded in bytes, so what it counts for one must be what one takes: held against what a crowd leaves
+/// behind, cache and registry included, with the 16 bytes that an allocator adds to each piece.
+#[test]
+fn a_session_weighs_what_it_takes() {
+    let (gateway, people) = Indoors::crowd(PEOPLE);
+    let mut gateway = gateway.warm("204");
+    let counted = allocation_counter::measure(|| {
+        for request in &people {
+            gateway.send(request);
+            gateway.exchange();
+        }
+    });
+    let taken = (counted.bytes_current + 16 * counted.count_current) / i64::try_from(PEOPLE).unwrap();
+    let weight = i64::try_from(weight()).unwrap();
+    println!("a session takes {taken} bytes and weighs {weight}");
+    assert!(weight * 10 >= taken * 9 && weight * 10 <= taken * 13, "it takes {taken} bytes and weighs {weight}");
+}
+
+fn weight() -> usize {
+    let config = indoors::configuration("static:204");
+    let (jar, session) = (indoors::jar(&config), indoors::session(10));
+    let sealed = jar.seal(0, &session, session.ends(&config.session), NOW);
+    let shown = jar.open_shown(0, &sealed, NOW, ShownTokens::default()).unwrap();
+    let (name, issuer) = (shown.provider.clone(), shown.issuer.clone());
+    let identity = Identity::from_claims(name, issuer, shown.claims.clone(), &ClaimMapping::default()).unwrap();
+    let cell = Registry::new().cell(&shown.id);
+    let sets = [IdentityHeaderSettings::named("default").unwrap()];
+    LiveSession::new(shown, identity, sealed.into(), 0, cell, &sets, &config.session).weight()
+}
+
+const PEOPLE: usize = 2000;
 const REQUESTS: u64 = 200;
 /// Raise these only with a reason that is worth it on every request.
 const DECIDING: u64 = 8;

@@ -141,7 +141,7 @@ impl Gateway {
     async fn end_session_url(&self, visit: Visit<'_>, live: &LiveSession, state: &str) -> Option<String> {
         let provider = Arc::clone(self.providers.get(live.provider)?);
         let back = format!("{}{}", self.origin(visit.meta), self.own_path("signed-out"));
-        let (hint, state) = (live.session.tokens.id_token.clone(), state.to_owned());
+        let (hint, state) = (self.sessions.id_token(live), state.to_owned());
         let asked = self.control.run(async move { provider.end_session_url(hint.as_ref(), &back, &state).await });
         // The provider may be away: signing out does not wait for it longer than a person would.
         tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()?

@@ -55,7 +55,7 @@ fn rows(live: &LiveSession, provider: &str) -> Vec<(String, String)> {
         ("Ends if not used", idle),
         ("Ends in any case", Some(at(live.absolute_end()))),
         ("Access token ends", session.access_expires.map(at)),
-        ("Renewed", session.tokens.refresh.is_some().then(|| times(session.generation))),
+        ("Renewed", session.tokens.renewable.then(|| times(session.generation))),
         ("Scope", session.scope.clone()),
         ("Cookie", Some(format!("{} bytes", live.sealed.len()))),
         ("Session", Some(session.id.short())),

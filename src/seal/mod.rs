@@ -100,9 +100,11 @@ impl Sealer {
             .decrypt_inout_detached(&(*nonce).into(), &aad, text.into(), &(*tag).into())
             .map_err(|_| OpenError::Tampered)?;
         self.ring.keep(&derived);
-        let plaintext = text.to_vec();
-        bytes.zeroize();
-        Ok(Opened { plaintext, expires: UnixTime::from_secs(header.expires.into()) })
+        let text_len = text.len();
+        // Moved to the front where they are, rather than copied to a second place that would have to be wiped too.
+        bytes.copy_within(TEXT_AT..TEXT_AT + text_len, 0);
+        bytes.truncate(text_len);
+        Ok(Opened { plaintext: bytes, expires: UnixTime::from_secs(header.expires.into()) })
     }
 
     /// When `sealed` says that it expires. Anybody can write such a value: only to choose which login attempt to forget.
@@ -115,12 +117,12 @@ impl Sealer {
         let expires = u32::try_from(expires.secs()).unwrap_or(u32::MAX);
         let Some((key, cipher)) = self.ring.sealing(self.purpose, day) else { return String::new() };
         let header = Header { key, day, expires };
-        let mut bytes = Vec::with_capacity(HEADER_LEN + NONCE_LEN + plaintext.len() + TAG_LEN);
+        let mut bytes = Vec::with_capacity(TEXT_AT + plaintext.len() + TAG_LEN);
         bytes.extend_from_slice(&header.bytes());
         bytes.extend_from_slice(&nonce);
         bytes.extend_from_slice(plaintext);
         let aad = self.associated_data(&header);
-        let Some(text) = bytes.get_mut(HEADER_LEN + NONCE_LEN..) else { return String::new() };
+        let Some(text) = bytes.get_mut(TEXT_AT..) else { return String::new() };
         // Fails for more than 64 GiB only; then nothing leaves, least of all the plaintext.
         let Ok(tag) = cipher.encrypt_inout_detached(&nonce.into(), &aad, text.into()) else { return String::new() };
         bytes.extend_from_slice(&tag);
@@ -243,6 +245,8 @@ const VERSION: u8 = 1;
 const HEADER_LEN: usize = 1 + KEY_ID_LEN + 2 + 4;
 const NONCE_LEN: usize = 12;
 const TAG_LEN: usize = 16;
+/// Where the text begins.
+const TEXT_AT: usize = HEADER_LEN + NONCE_LEN;
 const DAY_SECS: u64 = 24 * 60 * 60;
 /// More than the largest set of chunks; the header limits of the server are the real bound.
 const SEALED_MAX: usize = 64 * 1024;

@@ -1,24 +1,26 @@
 //! A session in memory, with everything that a request on the warm path needs ready to be taken.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
 use crate::clock::UnixTime;
-use crate::identity::Identity;
+use crate::identity::{Claims, Identity};
 use crate::proxy::identity_headers::render_identity;
 use crate::proxy::settings::IdentityHeaderSettings;
 use crate::session::Session;
 use crate::session::registry::SessionCell;
 use crate::session::settings::SessionSettings;
+use crate::session::shown::Shown;
+use crate::session::weight;
 
 /// An opened session: immutable but for what its [`SessionCell`] says. Requests share it by reference count.
 #[derive(Debug)]
 pub struct LiveSession {
-    /// What the cookie holds.
-    pub session: Session,
+    /// What the cookie holds, as far as requests need it: the claims are the identity's, and the tokens are in the cookie.
+    pub session: Session<Shown>,
     /// Who that is.
     pub identity: Identity,
     /// The session's name in logs: a hash, so that nothing can be opened with it.
@@ -32,12 +34,13 @@ pub struct LiveSession {
     times: Times,
     headers: Box<[RenderedSet]>,
     decisions: Decisions,
+    spent: AtomicBool,
 }
 
 impl LiveSession {
     /// Makes a session of this person ready: their headers for each of the configured `sets`, its moments.
     pub fn new(
-        session: Session,
+        mut session: Session<Shown>,
         identity: Identity,
         sealed: Arc<str>,
         provider: usize,
@@ -45,13 +48,32 @@ impl LiveSession {
         sets: &[IdentityHeaderSettings],
         settings: &SessionSettings,
     ) -> Self {
-        let access = session.tokens.access.as_ref().map(|t| t.expose().as_str());
-        let id_token = session.tokens.id_token.as_ref().map(|t| t.expose().as_str());
+        let Shown { access, id_token, renewable } = std::mem::take(&mut session.tokens);
+        let [access, id_token] = [&access, &id_token].map(|token| token.as_ref().map(|token| token.expose().as_str()));
         let headers =
             sets.iter().map(|set| render_identity(set, &identity, access, id_token).into_boxed_slice()).collect();
+        // From here on headers show them, and nothing else does.
+        session.tokens.renewable = renewable;
+        (session.claims, session.nonce) = (Claims::new(), None);
         let times = Times::of(&session, settings);
         let name = session.id.short().into();
-        Self { session, identity, name, sealed, provider, cell, times, headers, decisions: Decisions::default() }
+        Self {
+            session,
+            identity,
+            name,
+            sealed,
+            provider,
+            cell,
+            times,
+            headers,
+            decisions: Decisions::default(),
+            spent: AtomicBool::new(false),
+        }
+    }
+
+    /// About how many bytes of memory this takes, the cache's own entry for it and what an allocator adds included.
+    pub fn weight(&self) -> usize {
+        weight::of(self, &self.headers)
     }
 
     /// The identity headers of a set, ready to be sent.
@@ -106,6 +128,17 @@ impl LiveSession {
         self.times.absolute
     }
 
+    /// Whether its refresh token was found to be spent: it stays so, and a program that goes on with an old cookie should not have
+    /// it opened each time.
+    pub(super) fn is_spent(&self) -> bool {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// The refresh token was found to be spent.
+    pub(super) fn found_spent(&self) {
+        self.spent.store(true, Ordering::Relaxed);
+    }
+
     /// The decision kept for a rule, if it was made on this session before.
     pub fn decision(&self, rule: usize) -> Option<bool> {
         self.decisions.get(rule)
@@ -118,7 +151,7 @@ impl LiveSession {
 }
 
 /// One configured set of identity headers, ready to be sent.
-type RenderedSet = Box<[(HeaderName, HeaderValue)]>;
+pub(super) type RenderedSet = Box<[(HeaderName, HeaderValue)]>;
 
 /// The moments that decide about a session, computed once.
 #[derive(Clone, Copy, Debug)]
@@ -131,7 +164,7 @@ struct Times {
 }
 
 impl Times {
-    fn of(session: &Session, settings: &SessionSettings) -> Self {
+    fn of(session: &Session<Shown>, settings: &SessionSettings) -> Self {
         let touch_step = touch_step(settings);
         Self {
             ends: session.ends(settings),
@@ -144,8 +177,8 @@ impl Times {
 }
 
 /// When a refresh is due; never without a refresh token.
-fn refresh_due(session: &Session, settings: &SessionSettings) -> UnixTime {
-    let (Some(expires), Some(_)) = (session.access_expires, &session.tokens.refresh) else {
+fn refresh_due(session: &Session<Shown>, settings: &SessionSettings) -> UnixTime {
+    let (Some(expires), true) = (session.access_expires, session.tokens.renewable) else {
         return NEVER;
     };
     expires.minus(refresh_before(expires.since(session.access_issued), settings.refresh_before))

@@ -11,6 +11,7 @@ use crate::seal;
 use crate::secret::Secret;
 
 use self::settings::{KeptTokens, SessionSettings};
+use self::shown::Renewable;
 
 pub mod attempt;
 pub mod codec;
@@ -23,15 +24,20 @@ pub mod registry;
 pub mod sessions;
 pub mod set_cookie;
 pub mod settings;
+pub mod shown;
+
+mod tail;
+mod weight;
 
 #[cfg(test)]
 pub(crate) mod samples;
 #[cfg(test)]
 mod sizes;
 
-/// One sign-in at one provider. It stands whole in the sealed cookie; nothing of it is kept on our side.
+/// One sign-in at one provider. It stands whole in the sealed cookie; nothing of it is kept on our side. In memory it has not
+/// all of its [`Tokens`], see [`shown`].
 #[derive(Clone, PartialEq)]
-pub struct Session {
+pub struct Session<T = Tokens> {
     /// New at each sign-in (CK-16), the same through all refreshes.
     pub id: SessionId,
     /// The configured name of the provider.
@@ -45,7 +51,7 @@ pub struct Session {
     /// When the person last proved who they are to the provider (`auth_time`), if it said.
     pub auth_time: Option<UnixTime>,
     /// The tokens, as far as the settings keep them.
-    pub tokens: Tokens,
+    pub tokens: T,
     /// When we received the access token.
     pub access_issued: UnixTime,
     /// When the access token expires; none when it never does.
@@ -60,7 +66,7 @@ pub struct Session {
     pub scope: Option<String>,
 }
 
-impl Session {
+impl<T: Renewable> Session<T> {
     /// When this session is over unless it is renewed: the first of its absolute end, its idle end, and the end of an access
     /// token that nothing can renew. This goes into the sealed value, so that no cookie date and no constant activity can
     /// stretch it (CK-11, AT-CS-21).
@@ -71,13 +77,15 @@ impl Session {
     /// The end that no activity moves.
     pub fn absolute_end(&self, settings: &SessionSettings) -> UnixTime {
         let ends = self.created.plus(settings.lifetime);
-        match (self.access_expires, &self.tokens.refresh) {
+        match (self.access_expires, self.tokens.is_renewable()) {
             // Nothing vouches for the person any longer.
-            (Some(expires), None) => ends.min(expires),
+            (Some(expires), false) => ends.min(expires),
             _ => ends,
         }
     }
+}
 
+impl Session {
     /// Which of two sessions of one person is the newer: compare.
     fn age_order(&self) -> (UnixTime, UnixTime, u32) {
         (self.created, self.active, self.generation)
@@ -90,7 +98,7 @@ impl Session {
     }
 }
 
-impl fmt::Debug for Session {
+impl<T> fmt::Debug for Session<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("id", &self.id)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::identity::Claims;
 use crate::session::Session;
 use crate::session::jar::SessionCookieError;
 use crate::session::sessions::Sessions;
@@ -14,19 +15,19 @@ impl Sessions {
     /// The tokens were renewed.
     pub(super) fn record_refreshed(&self, session: &Session, took: Duration) {
         self.telemetry.metrics.refreshed(&session.provider, Outcome::Success, "ok", took);
-        self.audit(AuditEvent::SessionRefreshed, session, None);
+        self.audit(AuditEvent::SessionRefreshed, session, &session.claims, None);
     }
 
     /// The tokens could not be renewed.
     pub(super) fn record_refresh_failed(&self, session: &Session, reason: &'static str, took: Duration) {
         self.telemetry.metrics.refreshed(&session.provider, Outcome::Failure, reason, took);
-        self.audit(AuditEvent::SessionRefreshFailed, session, Some(reason));
+        self.audit(AuditEvent::SessionRefreshFailed, session, &session.claims, Some(reason));
     }
 
     /// A session is past its end: said once, however often its cookie still comes.
-    pub(super) fn record_expired(&self, session: &Session) {
+    pub(super) fn record_expired<T>(&self, session: &Session<T>, claims: &Claims) {
         if self.registry.expires_now(&session.id) {
-            self.audit(AuditEvent::SessionExpired, session, None);
+            self.audit(AuditEvent::SessionExpired, session, claims, None);
         }
     }
 
@@ -35,9 +36,9 @@ impl Sessions {
         self.telemetry.metrics.session_unopened(error.code());
     }
 
-    fn audit(&self, event: AuditEvent, session: &Session, reason: Option<&'static str>) {
+    fn audit<T>(&self, event: AuditEvent, session: &Session<T>, claims: &Claims, reason: Option<&'static str>) {
         let short = session.id.short();
-        let claim = |name: &str| session.claims.get(name).and_then(Value::as_str);
+        let claim = |name: &str| claims.get(name).and_then(Value::as_str);
         let fields = AuditFields {
             reason,
             provider: Some(&session.provider),

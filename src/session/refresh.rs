@@ -86,15 +86,21 @@ impl Sessions {
             _ => {}
         }
         let failures = if let Flight::Waiting { failures, .. } = &*flight { *failures } else { 0 };
-        let Some(refresh_token) = &live.session.tokens.refresh else { return Err(Landing::Ended("no_refresh_token")) };
-        if self.registry.is_spent(refresh_token) {
+        if live.is_spent() {
+            return Err(Landing::Ended("refresh_token_spent"));
+        }
+        let Some(session) = self.reopened(live).filter(|session| session.tokens.refresh.is_some()) else {
+            return Err(Landing::Ended("no_refresh_token"));
+        };
+        if session.tokens.refresh.as_ref().is_some_and(|token| self.registry.is_spent(token)) {
+            live.found_spent();
             return Err(Landing::Ended("refresh_token_spent"));
         }
         let (tell, landing) = watch::channel(None);
         *flight = Flight::Flying(landing.clone());
         let (sessions, live) = (Arc::clone(self), Arc::clone(live));
         self.control.detach(async move {
-            let landed = sessions.fly(&live).await;
+            let landed = sessions.fly(&live, &session).await;
             let mut flight = live.cell.flight.lock().unwrap_or_else(PoisonError::into_inner);
             *flight = match &landed {
                 Landing::Outage(error) => Flight::Waiting {
@@ -110,8 +116,7 @@ impl Sessions {
         Ok(landing)
     }
 
-    async fn fly(self: &Arc<Self>, live: &Arc<LiveSession>) -> Landing {
-        let session = &live.session;
+    async fn fly(self: &Arc<Self>, live: &Arc<LiveSession>, session: &Session) -> Landing {
         let (Some(provider), Some(refresh_token)) = (self.provider(live.provider), &session.tokens.refresh) else {
             return Landing::Ended("no_refresh_token");
         };
@@ -128,7 +133,7 @@ impl Sessions {
         match answer {
             Ok(refreshed) => {
                 self.record_refreshed(session, took);
-                self.land(live, refreshed)
+                self.land(live, session, refreshed)
             }
             Err(error) if error.ends_session() => {
                 tracing::info!(code = error.code(), session = %session.id.short(), provider = %session.provider, "the provider ended a session");
@@ -144,9 +149,8 @@ impl Sessions {
         }
     }
 
-    fn land(self: &Arc<Self>, live: &Arc<LiveSession>, refreshed: Refreshed) -> Landing {
+    fn land(self: &Arc<Self>, live: &Arc<LiveSession>, old: &Session, refreshed: Refreshed) -> Landing {
         let now = self.clock.now();
-        let old = &live.session;
         let rotated =
             refreshed.tokens.refresh_token.as_ref().is_some_and(|new| old.tokens.refresh.as_ref() != Some(new));
         if rotated && let Some(spent) = &old.tokens.refresh {
@@ -159,7 +163,7 @@ impl Sessions {
                 // Looked at after publishing: a sign-out that came before did not know of these tokens (AT-LG-12), and one that
                 // comes later does.
                 if renewed.is_ended() {
-                    self.forget_tokens(live.provider, &renewed.session);
+                    self.forget_tokens(&renewed);
                     return Landing::Ended("signed_out");
                 }
                 Landing::Renewed(renewed)

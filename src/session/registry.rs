@@ -22,7 +22,7 @@ use crate::session::refresh::Flight;
 /// The memory of sessions.
 #[derive(Debug)]
 pub struct Registry {
-    cells: Mutex<HashMap<SessionId, Weak<SessionCell>>>,
+    cells: Mutex<Cells>,
     ended: Cache<SessionId, Lasting<Generations>>,
     spent: Cache<TokenDigest, Lasting<()>>,
     expired: Cache<SessionId, ()>,
@@ -42,15 +42,13 @@ impl Registry {
     /// The cell of a session, shared by everybody who holds one of its cookies. Only called when a cookie is opened.
     pub fn cell(&self, id: &SessionId) -> Arc<SessionCell> {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cell) = cells.get(id).and_then(Weak::upgrade) {
+        if let Some(cell) = cells.by_id.get(id).and_then(Weak::upgrade) {
             return cell;
         }
-        if cells.len() >= SWEEP_FROM && cells.len() == cells.capacity() {
-            cells.retain(|_, cell| cell.strong_count() > 0);
-        }
+        cells.sweep();
         let ended = self.ended.get(id).map_or(0, |ended| ended.what.0);
         let cell = Arc::new(SessionCell { ended: AtomicU64::new(ended), ..SessionCell::default() });
-        cells.insert(*id, Arc::downgrade(&cell));
+        cells.by_id.insert(*id, Arc::downgrade(&cell));
         cell
     }
 
@@ -71,7 +69,7 @@ impl Registry {
             Lasting { what, remaining }
         });
         let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cell) = cells.get(id).and_then(Weak::upgrade) {
+        if let Some(cell) = cells.by_id.get(id).and_then(Weak::upgrade) {
             cell.ended.fetch_max(what.0, Ordering::AcqRel);
             cell.ending.notify_waiters();
         }
@@ -90,6 +88,30 @@ impl Registry {
     /// Whether this is the first time that somebody finds the session to be past its end: a forgotten tab comes again and again.
     pub fn expires_now(&self, id: &SessionId) -> bool {
         self.expired.entry(*id).or_insert(()).is_fresh()
+    }
+}
+
+/// The cells of sessions that are in memory, and some of those that were: a dead one keeps its memory until it is swept out.
+#[derive(Debug)]
+struct Cells {
+    by_id: HashMap<SessionId, Weak<SessionCell>>,
+    sweep_at: usize,
+}
+
+impl Cells {
+    /// Sweeps when half as many have come as were alive the last time: each session that comes pays for looking at three, however
+    /// many are alive, and the dead are at most a third.
+    fn sweep(&mut self) {
+        if self.by_id.len() >= self.sweep_at {
+            self.by_id.retain(|_, cell| cell.strong_count() > 0);
+            self.sweep_at = SWEEP_FROM.max(self.by_id.len() + self.by_id.len() / 2);
+        }
+    }
+}
+
+impl Default for Cells {
+    fn default() -> Self {
+        Self { by_id: HashMap::new(), sweep_at: SWEEP_FROM }
     }
 }
 

@@ -14,12 +14,15 @@ use crate::provider::{Provider, ProviderError, SignIn};
 use crate::proxy::settings::IdentityHeaderSettings;
 use crate::request::cookies::CookieScan;
 use crate::seal::OpenError;
+use crate::secret::Secret;
 use crate::session::jar::{Jar, SessionCookieError, TooLarge};
 use crate::session::live::LiveSession;
 use crate::session::near;
 use crate::session::refresh::Landing;
 use crate::session::registry::Registry;
 use crate::session::settings::SessionSettings;
+use crate::session::shown::{Shown, ShownTokens};
+use crate::session::tail::ByTail;
 use crate::session::{Session, SessionId, Tokens};
 use crate::telemetry::Telemetry;
 
@@ -32,11 +35,12 @@ pub struct Sessions {
     pub(super) control: Control,
     pub(super) telemetry: Arc<Telemetry>,
     jar: Jar,
-    live: Cache<Arc<str>, Arc<LiveSession>>,
+    live: Cache<Arc<str>, Arc<LiveSession>, ByTail>,
     /// Never given twice in one run of the program: what threads remember of another configuration's sessions is not ours.
     number: u64,
     providers: Vec<Arc<Provider>>,
     header_sets: Vec<IdentityHeaderSettings>,
+    shown: ShownTokens,
 }
 
 /// What sessions are built from.
@@ -85,12 +89,25 @@ impl Sessions {
     pub fn new(parts: SessionParts) -> Arc<Self> {
         let live = Cache::builder()
             .max_capacity(parts.settings.cache_bytes)
-            .weigher(|sealed: &Arc<str>, _| u32::try_from(sealed.len().saturating_mul(WEIGHT)).unwrap_or(u32::MAX))
+            .weigher(|_, live: &Arc<LiveSession>| u32::try_from(live.weight()).unwrap_or(u32::MAX))
             .time_to_idle(parts.settings.idle_timeout)
-            .build();
+            .build_with_hasher(ByTail::default());
+        let shown = ShownTokens::of(&parts.header_sets);
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
         let SessionParts { settings, jar, registry, providers, header_sets, clock, control, telemetry } = parts;
-        Arc::new(Self { settings, registry, clock, control, telemetry, jar, live, number, providers, header_sets })
+        Arc::new(Self {
+            settings,
+            registry,
+            clock,
+            control,
+            telemetry,
+            jar,
+            live,
+            number,
+            providers,
+            header_sets,
+            shown,
+        })
     }
 
     /// The session that a request's cookies hold for a provider, as it stands: it may be due for renewal.
@@ -111,7 +128,7 @@ impl Sessions {
             return Err(NoSession::Over("session_ended"));
         }
         if live.is_over(now) {
-            self.record_expired(&live.session);
+            self.record_expired(&live.session, &live.identity.claims);
             return Err(NoSession::Over("session_expired"));
         }
         Ok(live)
@@ -224,7 +241,17 @@ impl Sessions {
         // A cookie from before the last renewal may be the one that signs out: the newest token is the one to be revoked.
         let latest = live.cell.latest();
         let newest = latest.and_then(|latest| self.by_sealed(&latest.sealed, live.provider, self.clock.now()).ok());
-        self.forget_tokens(live.provider, newest.as_ref().map_or(&live.session, |newest| &newest.session));
+        self.forget_tokens(newest.as_deref().unwrap_or(live));
+    }
+
+    /// The ID token of a session, as a hint of whom to sign out at the provider.
+    pub fn id_token(&self, live: &LiveSession) -> Option<Secret<String>> {
+        self.reopened(live)?.tokens.id_token
+    }
+
+    /// All of a session, tokens too. A cookie that opened here opens again: neither the keys nor its bytes have changed.
+    pub(super) fn reopened(&self, live: &LiveSession) -> Option<Session> {
+        self.jar.open_at_any_age(live.provider, &live.sealed)
     }
 
     /// Ends the sessions of several people that came in one request, if that is what came: one of them was planted, and nobody
@@ -266,16 +293,16 @@ impl Sessions {
     ) -> Result<Arc<LiveSession>, IdentityError> {
         let expires = session.ends(&self.settings);
         let sealed: Arc<str> = self.jar.seal(provider, &session, expires, now).into();
-        self.insert(session, sealed, provider)
+        self.insert(session.shown(self.shown), sealed, provider)
     }
 
     pub(super) fn provider(&self, provider: usize) -> Option<&Arc<Provider>> {
         self.providers.get(provider)
     }
 
-    pub(super) fn forget_tokens(&self, provider: usize, session: &Session) {
-        let Some(provider) = self.provider(provider).map(Arc::clone) else { return };
-        let tokens = session.tokens.clone();
+    pub(super) fn forget_tokens(&self, live: &LiveSession) {
+        let Some(provider) = self.provider(live.provider).map(Arc::clone) else { return };
+        let Some(Session { tokens, .. }) = self.reopened(live) else { return };
         self.control.detach(async move {
             if let Err(error) = provider.sign_out(tokens.refresh.as_ref(), tokens.access.as_ref()).await {
                 tracing::warn!(code = error.code(), %error, "a session's tokens could not be revoked at the provider");
@@ -303,10 +330,10 @@ impl Sessions {
 
     /// The same session with its idle time begun anew.
     fn touched(&self, live: Arc<LiveSession>, now: UnixTime) -> Current {
-        let session = Session { active: now, ..live.session.clone() };
-        match self.enliven(session, live.provider, now) {
-            Ok(touched) => Current { live: touched, changed: true },
-            Err(_) => Current { live, changed: false },
+        let session = self.reopened(&live).map(|session| Session { active: now, ..session });
+        match session.map(|session| self.enliven(session, live.provider, now)) {
+            Some(Ok(touched)) => Current { live: touched, changed: true },
+            Some(Err(_)) | None => Current { live, changed: false },
         }
     }
 
@@ -323,13 +350,16 @@ impl Sessions {
             near::keep(self.number, &live);
             return Ok(live);
         }
-        let session = self.jar.open(provider, sealed, now).map_err(|error| self.unopened(provider, sealed, &error))?;
+        let session = self.jar.open_shown(provider, sealed, now, self.shown);
+        let mut session = session.map_err(|error| self.unopened(provider, sealed, &error))?;
         // A name that stands for another issuer since a reload is another provider: it must not get these refresh tokens (RF-05),
         // and a subject means nothing there.
         let is_of = |p: &Arc<Provider>| p.settings().name == session.provider && *p.issuer() == session.issuer;
-        if !self.provider(provider).is_some_and(is_of) {
+        let Some(known) = self.provider(provider).filter(|p| is_of(p)) else {
             return Err("session_of_another_provider");
-        }
+        };
+        // The same text, once for all sessions.
+        (session.provider, session.issuer) = (Arc::clone(&known.settings().name), Arc::clone(known.issuer()));
         self.insert(session, sealed.into(), provider).map_err(|_| "session_names_nobody")
     }
 
@@ -337,13 +367,18 @@ impl Sessions {
         if *error != SessionCookieError::Seal(OpenError::Expired) {
             self.record_unopened(error);
         } else if let Some(session) = self.jar.open_at_any_age(provider, sealed) {
-            self.record_expired(&session);
+            self.record_expired(&session, &session.claims);
         }
         error.code()
     }
 
-    fn insert(&self, session: Session, sealed: Arc<str>, provider: usize) -> Result<Arc<LiveSession>, IdentityError> {
-        let identity = self.identity(&session, provider)?;
+    fn insert(
+        &self,
+        mut session: Session<Shown>,
+        sealed: Arc<str>,
+        provider: usize,
+    ) -> Result<Arc<LiveSession>, IdentityError> {
+        let identity = self.identity(&mut session, provider)?;
         let cell = self.registry.cell(&session.id);
         let live = LiveSession::new(session, identity, sealed, provider, cell, &self.header_sets, &self.settings);
         let live = Arc::new(live);
@@ -353,17 +388,15 @@ impl Sessions {
     }
 
     /// Who the claims say that somebody is; nobody in particular where the provider tells nothing about people.
-    fn identity(&self, session: &Session, provider: usize) -> Result<Identity, IdentityError> {
+    fn identity(&self, session: &mut Session<Shown>, provider: usize) -> Result<Identity, IdentityError> {
+        let claims = std::mem::take(&mut session.claims);
         let (name, issuer) = (Arc::clone(&session.provider), Arc::clone(&session.issuer));
         match self.provider(provider).map(|provider| provider.settings()) {
             Some(settings) if !settings.names_people() => Ok(Identity::nobody(name, issuer)),
-            Some(settings) => Identity::from_claims(name, issuer, session.claims.clone(), &settings.claims),
-            None => Identity::from_claims(name, issuer, session.claims.clone(), &ClaimMapping::default()),
+            Some(settings) => Identity::from_claims(name, issuer, claims, &settings.claims),
+            None => Identity::from_claims(name, issuer, claims, &ClaimMapping::default()),
         }
     }
 }
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
-
-/// A live session takes several times its cookie's bytes: tokens and claims unpacked, headers rendered.
-const WEIGHT: usize = 6;

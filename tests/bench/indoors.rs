@@ -63,6 +63,19 @@ impl Indoors {
         })
     }
 
+    /// The same with another person's cookie at each exchange, none of which comes again before so many others.
+    pub(crate) fn crowd(people: usize) -> (Self, Vec<Vec<u8>>) {
+        let config = configuration("static:204");
+        let requests = (0..people).map(|_| request(&cookie(&config, &session(10)))).collect();
+        (Self::gateway("static:204"), requests)
+    }
+
+    /// Sends this from now on.
+    pub(crate) fn send(&mut self, request: &[u8]) {
+        self.request.clear();
+        self.request.extend_from_slice(request);
+    }
+
     /// hyper alone, for the same request: what the gateway's own part is the difference to.
     pub(crate) fn hyper() -> Self {
         let request = request(&cookie(&configuration("static:204"), &session(1)));

@@ -23,6 +23,7 @@ use vestibule::policy::settings::{Access, AllowSettings};
 use vestibule::proxy::headers::{HeaderRuleSettings, HeaderRules, inject};
 use vestibule::request::cookies::OwnCookies;
 use vestibule::server::settings::Limits;
+use vestibule::session::shown::ShownTokens;
 use vestibule::telemetry::metrics::Metrics;
 
 fn main() {
@@ -38,6 +39,7 @@ fn case(name: &str) -> Box<dyn FnMut()> {
     match name.split_once('-').unwrap_or((name, "")) {
         ("hyper", _) => requests(Indoors::hyper()),
         ("warm", _) => requests(Indoors::gateway("static:204")),
+        ("cold", _) => cold(),
         ("open", _) => open(),
         ("seal", _) => seal(),
         ("cookies", count) => cookies(number(count)),
@@ -60,12 +62,23 @@ fn requests(indoors: Indoors) -> Box<dyn FnMut()> {
     })
 }
 
+/// Each request is somebody's first. They are all made beforehand, however few are sent.
+fn cold() -> Box<dyn FnMut()> {
+    let (indoors, people) = Indoors::crowd(1200);
+    let (mut indoors, mut next) = (indoors.warm("204"), 0);
+    Box::new(move || {
+        indoors.send(&people[next]);
+        black_box(indoors.exchange());
+        next += 1;
+    })
+}
+
 fn open() -> Box<dyn FnMut()> {
     let config = configuration("static:204");
     let (jar, session) = (jar(&config), session(10));
     let sealed = jar.seal(0, &session, session.ends(&config.session), NOW);
     Box::new(move || {
-        black_box(jar.open(0, black_box(&sealed), NOW).unwrap());
+        black_box(jar.open_shown(0, black_box(&sealed), NOW, ShownTokens::default()).unwrap());
     })
 }
 

@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::clock::UnixTime;
 use crate::identity::Claims;
 use crate::secret::Secret;
+use crate::session::shown::{Shown, ShownTokens};
 use crate::session::{Session, SessionId, Tokens};
 
 use self::tokens::Part;
@@ -29,7 +30,7 @@ pub fn encode(session: &Session) -> Vec<u8> {
     let mut text = String::with_capacity(TEXT_USUAL);
     let Tokens { id_token, access, refresh } = &session.tokens;
     let tokens = [split(id_token, &mut text), split(access, &mut text), split(refresh, &mut text)];
-    let base = claims_of(id_token.as_ref());
+    let base = claims_in(&tokens, &text);
     let (extra, removed) = difference(&base, &session.claims);
     let nonce_is_claim = session.nonce.is_some() && session.nonce.as_deref() == nonce_claim(&session.claims);
     let mut push = |part: &str| {
@@ -70,6 +71,27 @@ pub fn encode(session: &Session) -> Vec<u8> {
 /// # Errors
 /// The bytes are not those of a session, or are in a format that this version does not read.
 pub fn decode(bytes: &[u8]) -> Result<Session, DecodeError> {
+    decode_with(bytes, |[id_token, access, refresh], text| {
+        // In the order in which they stand in the text.
+        let (id_token, access) = (joined(id_token, text)?, joined(access, text)?);
+        Some(Tokens { id_token, access, refresh: joined(refresh, text)? })
+    })
+}
+
+/// The same without putting tokens together that applications are not `shown`.
+///
+/// # Errors
+/// As of [`decode`].
+pub fn decode_shown(bytes: &[u8], shown: ShownTokens) -> Result<Session<Shown>, DecodeError> {
+    decode_with(bytes, |[id_token, access, refresh], text| {
+        let id_token = if shown.id_token { joined(id_token, text) } else { passed(id_token, text) }?;
+        let access = if shown.access { joined(access, text) } else { passed(access, text) }?;
+        passed(refresh, text)?;
+        Some(Shown { id_token, access, renewable: refresh.is_some() })
+    })
+}
+
+fn decode_with<T>(bytes: &[u8], tokens_of: impl TokensOf<T>) -> Result<Session<T>, DecodeError> {
     let (&[format, dictionary], body) = bytes.split_first_chunk().ok_or(DecodeError::Malformed)?;
     if format != FORMAT {
         return Err(DecodeError::Format(format));
@@ -80,7 +102,7 @@ pub fn decode(bytes: &[u8]) -> Result<Session, DecodeError> {
         return Err(DecodeError::Malformed);
     }
     let text = inflate(&wire.packed, wire.text_len, dictionary)?;
-    restore(&wire, &text)
+    restore(&wire, &text, tokens_of)
 }
 
 /// Why bytes are no session.
@@ -130,13 +152,21 @@ struct Wire<'a> {
     #[serde(borrow)]
     nonce: Option<Part<'a>>,
     #[serde(borrow)]
-    tokens: [Option<Vec<Part<'a>>>; 3],
+    tokens: PackedTokens<'a>,
     lengths: Lengths,
     text_len: u32,
     /// As long as the text: the text itself.
-    #[serde(borrow)]
+    #[serde(borrow, serialize_with = "tokens::as_bytes")]
     packed: Cow<'a, [u8]>,
 }
+
+/// ID token, access token, refresh token.
+type PackedTokens<'a> = [Option<PackedToken<'a>>; 3];
+type PackedToken<'a> = Vec<Part<'a>>;
+
+/// Makes what a session has of its tokens; takes the text that is theirs from the front.
+trait TokensOf<T>: FnOnce(&PackedTokens<'_>, &mut &str) -> Option<T> {}
+impl<T, F: FnOnce(&PackedTokens<'_>, &mut &str) -> Option<T>> TokensOf<T> for F {}
 
 /// How much of the text each part takes, behind the JSON parts of the tokens.
 #[derive(Deserialize, Serialize)]
@@ -150,19 +180,14 @@ struct Lengths {
     removed: u32,
 }
 
-fn restore(wire: &Wire<'_>, mut text: &str) -> Result<Session, DecodeError> {
+fn restore<T>(wire: &Wire<'_>, mut text: &str, tokens_of: impl TokensOf<T>) -> Result<Session<T>, DecodeError> {
+    let base = claims_in(&wire.tokens, text);
     let text = &mut text;
-    let mut join = |parts: &Option<Vec<Part<'_>>>| match parts {
-        Some(parts) => tokens::join(parts, text).map(|token| Some(Secret::new(token))).ok_or(DecodeError::Malformed),
-        None => Ok(None),
-    };
-    let [id_token, access, refresh] = &wire.tokens;
-    let tokens = Tokens { id_token: join(id_token)?, access: join(access)?, refresh: join(refresh)? };
+    let tokens = tokens_of(&wire.tokens, text).ok_or(DecodeError::Malformed)?;
     let mut take = |len: u32| tokens::take(text, len).ok_or(DecodeError::Malformed);
     let (provider, issuer) = (take(wire.lengths.provider)?.into(), take(wire.lengths.issuer)?.into());
     let scope = wire.lengths.scope.map(&mut take).transpose()?.map(str::to_owned);
     let (extra, removed) = (take(wire.lengths.extra)?, take(wire.lengths.removed)?);
-    let base = claims_of(tokens.id_token.as_ref());
     let claims = merged(base, extra, removed).ok_or(DecodeError::Malformed)?;
     let nonce = match &wire.nonce {
         Some(part) => tokens::join(std::slice::from_ref(part), &mut ""),
@@ -188,19 +213,29 @@ fn restore(wire: &Wire<'_>, mut text: &str) -> Result<Session, DecodeError> {
     })
 }
 
+/// A token put together; `None` where the text is too short.
+fn joined(token: &Option<PackedToken<'_>>, text: &mut &str) -> Option<Option<Secret<String>>> {
+    let Some(parts) = token else { return Some(None) };
+    tokens::join(parts, text).map(|token| Some(Secret::new(token)))
+}
+
+/// A token left out, and its part of the text with it.
+fn passed(token: &Option<PackedToken<'_>>, text: &mut &str) -> Option<Option<Secret<String>>> {
+    let Some(parts) = token else { return Some(None) };
+    tokens::pass(parts, text).map(|()| None)
+}
+
 fn split<'a>(token: &'a Option<Secret<String>>, text: &mut String) -> Option<Vec<Part<'a>>> {
     token.as_ref().map(|token| tokens::split(token.expose(), text))
 }
 
-/// The claims in the payload of a token that is a JWS; none when it is anything else.
-fn claims_of(token: Option<&Secret<String>>) -> Claims {
-    let payload = || {
-        let mut text = String::new();
-        let parts = tokens::split(token?.expose(), &mut text);
-        let [Part::Json(header), Part::Json(_), _] = parts.as_slice() else { return None };
-        let mut rest = text.as_str();
-        tokens::take(&mut rest, *header)?;
-        serde_json::from_str(rest).ok()
+/// The claims in the payload of an ID token that is a JWS; none when it is anything else. The ID token is the first of the
+/// tokens, so what is its JSON stands at the front of the text, and needs no base64 undone again.
+fn claims_in([id_token, ..]: &PackedTokens<'_>, mut text: &str) -> Claims {
+    let mut payload = || {
+        let [Part::Json(header), Part::Json(payload), _] = id_token.as_deref()? else { return None };
+        tokens::take(&mut text, *header)?;
+        serde_json::from_str(tokens::take(&mut text, *payload)?).ok()
     };
     payload().unwrap_or_default()
 }
@@ -243,10 +278,13 @@ fn deflate(text: &[u8]) -> Cow<'_, [u8]> {
         return text.into();
     }
     let mut packed = Vec::with_capacity(text.len());
-    let mut compress = Compress::new(Compression::new(LEVEL), false);
-    let status = dictionary::numbered(dictionary::CURRENT)
-        .and_then(|dictionary| compress.set_dictionary(dictionary).ok())
-        .and_then(|_| compress.compress_vec(text, &mut packed, FlushCompress::Finish).ok());
+    let status = COMPRESS.with_borrow_mut(|compress| {
+        // Whatever became of the text before: a reset forgets it.
+        compress.reset();
+        dictionary::numbered(dictionary::CURRENT)
+            .and_then(|dictionary| compress.set_dictionary(dictionary).ok())
+            .and_then(|_| compress.compress_vec(text, &mut packed, FlushCompress::Finish).ok())
+    });
     // With as much room as the text has, the end is not reached where compressing would not help.
     if status == Some(Status::StreamEnd) && packed.len() < text.len() { packed.into() } else { text.into() }
 }
@@ -277,6 +315,8 @@ fn inflate<'a>(packed: &'a [u8], len: u32, dictionary: &[u8]) -> Result<Cow<'a, 
 }
 
 thread_local! {
+    /// Tables of 350 KiB, of which a reset clears a third and making them anew all. Only threads that ever seal have them.
+    static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::new(LEVEL), false));
     /// A window of 32 KiB, which takes longer to make than most sessions to inflate.
     static DECOMPRESS: RefCell<Decompress> = RefCell::new(Decompress::new(false));
 }

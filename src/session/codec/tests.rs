@@ -140,6 +140,18 @@ fn a_text_beyond_the_cap_is_kept_so_that_the_session_is_too_large_rather_than_un
     assert_eq!(decode(&bytes).as_ref(), Ok(&session));
 }
 
+// A compressor is used again and again: nothing of one session may reach another's cookie, not even in how it is packed.
+#[test]
+fn a_text_is_packed_the_same_whatever_was_packed_before() {
+    let fresh = |text: &[u8]| std::thread::scope(|scope| scope.spawn(|| deflate(text).into_owned()).join().unwrap());
+    let (usual, other) = (samples::padded().id_token, samples::all().remove(0).access);
+    let texts =
+        [usual.repeat(3), samples::noise(2000), other, String::new(), "a".repeat(60_000), usual, samples::noise(9)];
+    for text in texts.iter().chain(texts.iter().rev()) {
+        assert_eq!(deflate(text.as_bytes()), fresh(text.as_bytes()));
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn garbage_is_refused_without_panic(bytes in proptest::collection::vec(0u8.., 0..400)) {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// One of the parts between a token's dots. The order of the variants is the format.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -15,11 +15,16 @@ pub(super) enum Part<'a> {
     /// base64url of a JSON object, which stands in the compressed text with this many bytes.
     Json(u32),
     /// base64url of these bytes.
-    Packed(#[serde(borrow)] Cow<'a, [u8]>),
+    Packed(#[serde(borrow, serialize_with = "as_bytes")] Cow<'a, [u8]>),
     /// base64url of these bytes, and up to three characters that are no whole group of it.
-    Tailed(#[serde(borrow)] Cow<'a, [u8]>, &'a str),
+    Tailed(#[serde(borrow, serialize_with = "as_bytes")] Cow<'a, [u8]>, &'a str),
     /// Anything else, as it is.
     Plain(&'a str),
+}
+
+/// Bytes in one piece: serde would write a slice as a list, item by item, to the same bytes.
+pub(super) fn as_bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 /// Takes `token` apart; what compresses goes to the end of `text`.
@@ -32,7 +37,7 @@ pub(super) fn split<'a>(token: &'a str, text: &mut String) -> Vec<Part<'a>> {
 
 /// Puts a token together again; `text` loses what was taken from its front.
 pub(super) fn join(parts: &[Part<'_>], text: &mut &str) -> Option<String> {
-    let mut token = String::with_capacity(TOKEN_USUAL);
+    let mut token = String::with_capacity(length_joined(parts));
     for (at, part) in parts.iter().enumerate() {
         if at > 0 {
             token.push('.');
@@ -48,6 +53,26 @@ pub(super) fn join(parts: &[Part<'_>], text: &mut &str) -> Option<String> {
         }
     }
     Some(token)
+}
+
+/// How long a token becomes, so that it takes no more memory than that: it may be kept for hours.
+fn length_joined(parts: &[Part<'_>]) -> usize {
+    let encoded = |len: usize| base64::encoded_len(len, false).unwrap_or_default();
+    let length = |part: &Part<'_>| match part {
+        Part::Json(len) => encoded(usize::try_from(*len).unwrap_or_default().min(super::INFLATED_MAX)),
+        Part::Packed(bytes) => encoded(bytes.len()),
+        Part::Tailed(bytes, tail) => encoded(bytes.len()) + tail.len(),
+        Part::Plain(part) => part.len(),
+    };
+    parts.iter().map(length).sum::<usize>() + parts.len().saturating_sub(1)
+}
+
+/// Takes from the front of `text` what [`join`] would.
+pub(super) fn pass(parts: &[Part<'_>], text: &mut &str) -> Option<()> {
+    parts.iter().try_for_each(|part| match part {
+        Part::Json(len) => take(text, *len).map(|_| ()),
+        Part::Packed(_) | Part::Tailed(..) | Part::Plain(_) => Some(()),
+    })
 }
 
 /// The next `len` bytes of `text`.
@@ -90,7 +115,6 @@ fn split_part<'a>(part: &'a str, text: &mut String) -> Part<'a> {
 
 /// A JWS has three parts, a JWE five (RFC 7516 section 3.1).
 const PARTS_MAX: usize = 8;
-const TOKEN_USUAL: usize = 1536;
 
 #[cfg(test)]
 mod tests {

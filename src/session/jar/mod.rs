@@ -18,6 +18,7 @@ use super::Session;
 use super::codec::{self, DecodeError};
 use super::set_cookie::SetCookie;
 use super::settings::CookieSettings;
+use super::shown::{Shown, ShownTokens};
 use crate::clock::UnixTime;
 use crate::request::cookies::{CookieScan, OwnCookies};
 use crate::seal::{KeyRing, OpenError, Purpose, Sealer};
@@ -60,6 +61,21 @@ impl Jar {
     pub fn open(&self, provider: usize, sealed: &str, now: UnixTime) -> Result<Session, SessionCookieError> {
         let opened = self.sealer(provider).open(sealed, now)?;
         Ok(codec::decode(&opened.plaintext)?)
+    }
+
+    /// The same without the tokens that applications are not `shown`.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn open_shown(
+        &self,
+        provider: usize,
+        sealed: &str,
+        now: UnixTime,
+        shown: ShownTokens,
+    ) -> Result<Session<Shown>, SessionCookieError> {
+        let opened = self.sealer(provider).open(sealed, now)?;
+        Ok(codec::decode_shown(&opened.plaintext, shown)?)
     }
 
     /// Opens a genuine sealed session even after its end: only to say whose it was.

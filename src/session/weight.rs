@@ -1,0 +1,61 @@
+//! What a session takes in memory, for a cache that is bounded in bytes.
+//!
+//! It is counted, not guessed from the cookie's length: claims unpacked take five times their text, and how much of a cookie is
+//! claims and how much signatures is each provider's own. `tests/allocations.rs` holds it against what is really allocated.
+
+use serde_json::Value;
+
+use crate::identity::{Claims, Identity};
+use crate::session::live::{LiveSession, RenderedSet};
+use crate::session::registry::SessionCell;
+
+/// All of a session, in bytes.
+pub(super) fn of(live: &LiveSession, headers: &[RenderedSet]) -> usize {
+    let session = &live.session;
+    let own = size_of::<LiveSession>() + size_of::<SessionCell>() + live.sealed.len() + live.name.len() + 4 * BLOCK;
+    own + CACHE_ENTRY
+        + block(session.scope.as_ref().map_or(0, String::capacity))
+        + identity(&live.identity)
+        + headers.iter().map(set).sum::<usize>()
+}
+
+fn identity(identity: &Identity) -> usize {
+    let Identity { provider: _, issuer: _, subject, user, preferred_username, email, name, groups, claims: all } =
+        identity;
+    let optional = [user, preferred_username, email, name].into_iter().flatten();
+    let texts = optional.chain(groups).chain([subject]).map(|text| block(text.capacity())).sum::<usize>();
+    texts + block(groups.capacity() * size_of::<String>()) + claims(all)
+}
+
+/// A name and a value stand in each place; a rendered value is shared bytes, which have a head of their own.
+fn set(set: &RenderedSet) -> usize {
+    let field =
+        |(_, value): &(_, http::HeaderValue)| size_of::<(http::HeaderName, http::HeaderValue)>() + block(value.len());
+    set.iter().map(field).sum::<usize>() + BLOCK
+}
+
+fn claims(claims: &Claims) -> usize {
+    let members = |(name, value): (&String, &Value)| block(name.capacity()) + value_of(value);
+    // A tree's nodes have eleven places each, of which at least five are taken.
+    claims.len().div_ceil(MEMBERS_A_NODE) * NODE + claims.iter().map(members).sum::<usize>()
+}
+
+fn value_of(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => block(text.capacity()),
+        Value::Array(items) => block(items.capacity() * size_of::<Value>()) + items.iter().map(value_of).sum::<usize>(),
+        Value::Object(members) => claims(members),
+    }
+}
+
+/// What an allocation of this size takes, with the allocator's own part.
+const fn block(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { bytes + BLOCK }
+}
+
+const BLOCK: usize = 16;
+const NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 2 * BLOCK;
+const MEMBERS_A_NODE: usize = 8;
+/// The cache's table, its two queues, and its notes about the entry.
+const CACHE_ENTRY: usize = 320;

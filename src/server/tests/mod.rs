@@ -2,6 +2,7 @@
 
 mod hostile;
 mod limits;
+mod parking;
 mod serving;
 mod stopping;
 
@@ -65,12 +66,7 @@ impl Running {
             drain: Drain::default(),
         };
         change(&mut settings);
-        let app = App {
-            requests: Arc::default(),
-            hanging: Arc::new(Semaphore::new(0)),
-            release: Arc::default(),
-            limits: settings.limits.clone(),
-        };
+        let app = App::new(settings.limits.clone());
         let bound = Server::bind(&settings).unwrap();
         let unused = SocketAddr::from(([127, 0, 0, 1], 1));
         let address = bound.traffic_addresses().first().copied().unwrap_or(unused);
@@ -129,6 +125,10 @@ impl Running {
 }
 
 impl App {
+    fn new(limits: Limits) -> Self {
+        Self { requests: Arc::default(), hanging: Arc::new(Semaphore::new(0)), release: Arc::default(), limits }
+    }
+
     async fn answer(self, worker: usize, mut request: Request<Incoming>, downstream: Rc<Downstream>) -> Response<Body> {
         self.requests.fetch_add(1, Ordering::SeqCst);
         match request.uri().path() {

@@ -10,6 +10,9 @@ import time
 
 from load import HEADERS
 
+# Seconds without a request after which connections count as idle, for every program alike.
+SETTLED = 2
+
 
 class Streams:
     """`/events`: 200 server-sent events, 10 ms apart, each with the time of its sending. `/socket`: gives every byte back after a 101."""
@@ -124,7 +127,7 @@ def watched(target, run, size):
 
 
 def idle(target, count):
-    """Resident bytes with so many open connections that have each had an answer."""
+    """Resident bytes with so many open connections that have each had an answer, and then nothing for a moment."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     connections = []
@@ -135,6 +138,7 @@ def idle(target, count):
             status = read_head(connection).split(b"\r\n", 1)[0]
             if b" 200 " not in status:
                 raise RuntimeError(f"{target.label}: {status!r}")
+        time.sleep(SETTLED)
         alive = sum(not is_closed(connection) for connection in connections)
         return target.program.memory(), alive
     finally:

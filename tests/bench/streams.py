@@ -1,4 +1,4 @@
-"""What no load generator measures: events, WebSockets, large bodies, idle connections, bursts. A small application for the first two."""
+"""What no load generator measures: events, WebSockets, large bodies, idle connections, bursts. A small application for streams and uploads."""
 
 import concurrent.futures
 import http.client
@@ -15,7 +15,8 @@ SETTLED = 2
 
 
 class Streams:
-    """`/events`: 200 server-sent events, 10 ms apart, each with the time of its sending. `/socket`: gives every byte back after a 101."""
+    """`/events`: 200 server-sent events, 10 ms apart, each with the time of its sending. `/socket`: gives every byte back after a 101.
+    `/upload`: takes the whole body, then answers. (nginx as the application would answer at once, and nginx as the proxy then forwards nothing more.)"""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -35,6 +36,11 @@ class Streams:
                 connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
                 while data := connection.recv(65536):
                     connection.sendall(data)
+            elif b" /upload" in head.split(b"\r\n", 1)[0]:
+                left, buffer = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]), bytearray(1 << 20)
+                while left and (count := connection.recv_into(buffer)):
+                    left -= count
+                connection.sendall(b"HTTP/1.1 %d -\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % (400 if left else 200))
             else:
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
                 for _ in range(200):

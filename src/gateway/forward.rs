@@ -224,7 +224,7 @@ fn limited(parts: &Parts, body: Incoming, limits: &Limits) -> Result<Body, Gatew
     if limits.body_bytes.is_some_and(|most| announced.is_some_and(|announced| announced > most)) {
         return Err(GatewayError::BodyTooLarge);
     }
-    Ok(request_body(body, limits))
+    Ok(request_body(&parts.extensions, body, limits))
 }
 
 fn static_answer(status: http::StatusCode) -> Response<Body> {

@@ -27,7 +27,7 @@ use tokio_rustls::server::TlsStream;
 use crate::body::{Body, BodyError};
 use crate::request::{Downstream, TlsFacts};
 use crate::server::listener::{Accepted, AcceptedStream, Place};
-use crate::server::pulse::{Enrolled, Felt, OpenRequest, Order, Pulse};
+use crate::server::pulse::{BodyWatch, Enrolled, Felt, OpenRequest, Order, Pulse};
 use crate::server::settings::Limits;
 use crate::server::tls::Certificates;
 
@@ -272,8 +272,12 @@ where
     S: Fn(Request<Incoming>, Rc<Downstream>) -> F + 'static,
     F: Future<Output = Response<Body>> + 'static,
 {
-    service_fn(move |request: Request<Incoming>| {
-        let open = pulse.begin_request(request.version(), !request.body().is_end_stream());
+    service_fn(move |mut request: Request<Incoming>| {
+        let has_body = !request.body().is_end_stream();
+        let open = pulse.begin_request(request.version(), has_body);
+        if has_body {
+            request.extensions_mut().insert(BodyWatch::new(pulse));
+        }
         if request.extensions().get::<OnUpgrade>().is_some() {
             pulse.never_park();
         }

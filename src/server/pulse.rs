@@ -60,7 +60,7 @@ pub(super) struct Pulse {
     write_blocked: AtomicBool,
     /// Answers of which a piece was taken and the next not yet asked for: the reader's window is full.
     owed: AtomicU32,
-    /// The last request had a body, of which more may come after its answer.
+    /// The last request has a body, of which more may come, also after its answer.
     body_begun: AtomicBool,
     /// hyper keeps an upgrade ready that was asked for once, and would take its own end for it.
     never_parks: AtomicBool,
@@ -103,7 +103,7 @@ impl Pulse {
     }
 
     /// Whether all requests were read and answered to the end and no other has begun, so that nothing but the socket need be
-    /// kept. After a request with a body it is not known whether that was read to its end.
+    /// kept.
     pub(super) fn rests(&self) -> bool {
         self.requests() > 0
             && self.open.load(Relaxed) == 0
@@ -212,6 +212,27 @@ impl Drop for OpenRequest {
         self.pulse.open.store(open, Relaxed);
         if open == 0 {
             self.pulse.head_begun.store(false, Relaxed);
+        }
+    }
+}
+
+/// Tells the connection that the body of one request was read to its end; it travels among the request's extensions.
+#[derive(Clone, Debug)]
+pub(super) struct BodyWatch {
+    pulse: Arc<Pulse>,
+    request: u32,
+}
+
+impl BodyWatch {
+    /// The body of the last request.
+    pub(super) fn new(pulse: &Arc<Pulse>) -> Self {
+        Self { pulse: Arc::clone(pulse), request: pulse.requests() }
+    }
+
+    /// Of no account once another request has begun: its body is another one.
+    pub(super) fn ended(self) {
+        if self.pulse.requests() == self.request {
+            self.pulse.body_begun.store(false, Relaxed);
         }
     }
 }

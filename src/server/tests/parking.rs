@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use super::serving::Tls;
 use super::*;
-use crate::body::BodyError;
 use crate::server::connection::{Site, speak};
 use crate::server::listener::Load;
 use crate::server::pulse::{Patience, Pulse, Roster};
@@ -235,6 +234,20 @@ async fn a_body_that_may_still_come_is_never_taken_for_a_request() {
         _ = connected.client.0.write_all(b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n     ").await;
         settled().await;
         assert_eq!(connected.app.requests.load(Ordering::SeqCst), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_whose_last_body_was_read_is_parked() {
+    locally(async {
+        let mut connected = Plain::new();
+        let chunked = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        for rest in ["Content-Length: 3\r\n\r\nabc", chunked] {
+            connected.client.send(&format!("POST /echo HTTP/1.1\r\nHost: a\r\n{rest}")).await;
+            assert_eq!(connected.client.answer().await.body, "abc");
+            assert!(connected.looked_at().await, "{rest}");
+        }
     })
     .await;
 }

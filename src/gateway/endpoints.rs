@@ -39,7 +39,11 @@ impl Gateway {
 
     /// The body of a request to ourselves: one that stops coming is not waited for (AT-SM-22).
     fn own_body(&self, body: Body) -> Body {
-        request_body(body, &Limits { idle_time: self.settings.body_idle, ..Limits::default() })
+        request_body(
+            &http::Extensions::new(),
+            body,
+            &Limits { idle_time: self.settings.body_idle, ..Limits::default() },
+        )
     }
 
     /// One of our own paths, as it stands in a URL on the same host.

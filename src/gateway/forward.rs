@@ -221,8 +221,8 @@ fn limit_body(request: &mut Request<Body>, limits: &Limits) -> Result<(), Gatewa
     if limits.body_bytes.is_some_and(|most| announced.is_some_and(|announced| announced > most)) {
         return Err(GatewayError::BodyTooLarge);
     }
-    let body = request.body_mut();
-    *body = request_body(std::mem::take(body), limits);
+    let body = std::mem::take(request.body_mut());
+    *request.body_mut() = request_body(request.extensions(), body, limits);
     Ok(())
 }
 

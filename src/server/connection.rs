@@ -1,41 +1,48 @@
-//! One connection on its worker: the handshake, HTTP/1.1 or HTTP/2, the limits, and its end.
+//! One connection on its worker: the handshake, HTTP/1.1 or HTTP/2, the limits, the wait between requests, and its end.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
 
 use crate::body::{Body, BodyError};
 use crate::request::{Downstream, TlsFacts};
 use crate::server::listener::{Accepted, AcceptedStream, Place};
-use crate::server::pulse::{Enrolled, Felt, OpenRequest, Order};
+use crate::server::pulse::{BodyWatch, Enrolled, Felt, OpenRequest, Order, Pulse};
 use crate::server::settings::Limits;
 use crate::server::tls::Certificates;
 
 /// What all connections of a worker share.
 pub(super) struct Site<S> {
     service: S,
-    protocol: auto::Builder<Local>,
+    http1: http1::Builder,
+    http2: http2::Builder<Local>,
     tls: Option<Arc<Certificates>>,
     limits: Limits,
 }
 
 impl<S> Site<S> {
     pub(super) fn new(service: S, tls: Option<Arc<Certificates>>, limits: Limits) -> Self {
-        Self { service, protocol: protocol(&limits), tls, limits }
+        Self { service, http1: http1_as_spoken(&limits), http2: http2_as_spoken(&limits), tls, limits }
     }
 }
 
@@ -51,11 +58,8 @@ where
     let outcome = match (stream, &site.tls) {
         (AcceptedStream::Tcp(stream), Some(certificates)) => {
             let Some(stream) = adopt(TcpStream::from_std(stream)) else { return };
-            let handshake = certificates.acceptor().accept(stream);
-            let stream = match timeout(site.limits.handshake_time, handshake).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(cause)) => return tracing::debug!(code = "tls_handshake_failed", %cause, "no TLS session"),
-                Err(_) => return tracing::debug!(code = "tls_handshake_timeout", "a TLS handshake took too long"),
+            let Some(stream) = Box::pin(encrypted(certificates, stream, site.limits.handshake_time)).await else {
+                return;
             };
             let server_name = stream.get_ref().1.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
             downstream.tls = Some(TlsFacts { server_name });
@@ -76,11 +80,26 @@ where
     }
 }
 
-fn adopt<T>(stream: std::io::Result<T>) -> Option<T> {
+/// The handshake. Its outcome is boxed, because it is large and goes from hand to hand when the connection is parked.
+async fn encrypted(
+    certificates: &Certificates,
+    stream: TcpStream,
+    patience: Duration,
+) -> Option<Box<TlsStream<TcpStream>>> {
+    match timeout(patience, certificates.acceptor().accept(stream)).await {
+        Ok(Ok(stream)) => return Some(Box::new(stream)),
+        Ok(Err(cause)) => tracing::debug!(code = "tls_handshake_failed", %cause, "no TLS session"),
+        Err(_) => tracing::debug!(code = "tls_handshake_timeout", "a TLS handshake took too long"),
+    }
+    None
+}
+
+fn adopt<T>(stream: io::Result<T>) -> Option<T> {
     stream.inspect_err(|cause| tracing::warn!(code = "connection_lost", %cause, "could not adopt a connection")).ok()
 }
 
-async fn speak<S, F, T>(
+/// One connection from its first byte, or from a byte after it was parked, to its end.
+pub(super) async fn speak<S, F, T>(
     site: &Rc<Site<S>>,
     stream: T,
     downstream: Downstream,
@@ -92,50 +111,212 @@ where
     F: Future<Output = Response<Body>> + 'static,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let pulse = &enrolled.pulse;
     let downstream = Rc::new(downstream);
-    let service = service_fn(|request: Request<Incoming>| {
-        let open = pulse.begin_request(request.version());
-        // Boxed, because a connection that waits for its next request would have room for all of one otherwise.
-        let answer = Box::pin((site.service)(request, Rc::clone(&downstream)));
-        answer.map(|answer| Ok::<_, Infallible>(answer.map(|body| Answer { body, open })))
-    });
     // The place among the open connections goes with the stream, so that an upgraded connection keeps it.
-    let stream = TokioIo::new(Felt { inner: stream, pulse: Arc::clone(pulse), _place: place });
-    let mut connection = pin!(site.protocol.serve_connection_with_upgrades(stream, service));
-    let mut finishing = false;
-    let mut known = false;
-    poll_fn(|cx| {
-        if !known {
-            known = true;
-            pulse.wake_by(cx);
+    let mut stream = Felt::new(stream, Arc::clone(&enrolled.pulse), place);
+    let mut fresh = true;
+    loop {
+        // Both protocols are boxed: a connection that waits here has room for neither.
+        match next_byte(&mut stream, fresh).await? {
+            Next::Http1 => match Box::pin(http1(site, stream, &downstream, enrolled)).await? {
+                Some(parked) => stream = parked,
+                None => return Ok(()),
+            },
+            Next::Http2 => return Box::pin(http2(site, stream, &downstream, enrolled)).await,
+            Next::Farewell => return Ok(farewell(&mut stream).await?),
+            Next::Gone => return Ok(()),
         }
-        match pulse.order() {
-            Order::Serve => {}
-            Order::Finish if finishing => {}
-            Order::Finish => {
-                finishing = true;
-                connection.as_mut().graceful_shutdown();
+        fresh = false;
+    }
+}
+
+/// What comes next on a connection that nobody speaks on.
+enum Next {
+    Http1,
+    Http2,
+    /// The other side closed its half, or we are to finish.
+    Farewell,
+    /// There is no time for a farewell.
+    Gone,
+}
+
+/// Waits for bytes, which [`Felt::again`] has afterwards. A fresh connection speaks the protocol that they begin.
+async fn next_byte<T: AsyncRead + Unpin>(stream: &mut Felt<T>, fresh: bool) -> io::Result<Next> {
+    if !stream.again.is_empty() {
+        return Ok(Next::Http1);
+    }
+    let mut begun = Vec::new();
+    stream.pulse.parked.store(true, Relaxed);
+    let next = poll_fn(|cx| {
+        loop {
+            stream.pulse.wake_by(cx);
+            match stream.pulse.order() {
+                Order::Serve => {}
+                Order::Finish => return Poll::Ready(Ok(Next::Farewell)),
+                Order::Drop => return Poll::Ready(Ok(Next::Gone)),
             }
-            Order::Drop => return Poll::Ready(Ok(())),
+            // On the stack, and large enough for most heads: hyper then needs not read at all before it answers.
+            let mut room = [const { MaybeUninit::uninit() }; FIRST_READ];
+            let mut read = ReadBuf::uninit(&mut room);
+            ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Ok(Next::Farewell));
+            }
+            begun.extend_from_slice(read.filled());
+            if !fresh || !H2_PREFACE.starts_with(begun.get(..H2_PREFACE.len()).unwrap_or(&begun)) {
+                return Poll::Ready(Ok(Next::Http1));
+            } else if begun.len() >= H2_PREFACE.len() {
+                return Poll::Ready(Ok(Next::Http2));
+            }
         }
-        connection.as_mut().poll(cx)
+    })
+    .await;
+    stream.pulse.parked.store(false, Relaxed);
+    stream.again = begun.into();
+    next
+}
+
+/// Closes our side, which on TLS is a message of its own.
+async fn farewell<T: AsyncWrite + Unpin>(stream: &mut Felt<T>) -> io::Result<()> {
+    poll_fn(|cx| {
+        stream.pulse.wake_by(cx);
+        if stream.pulse.order() == Order::Drop { Poll::Ready(Ok(())) } else { Pin::new(&mut *stream).poll_shutdown(cx) }
     })
     .await
 }
 
-/// HTTP/1.1 and HTTP/2 as we speak them. Head and idle times are not hyper's here: see pulse.rs.
-fn protocol(limits: &Limits) -> auto::Builder<Local> {
-    let mut protocol = auto::Builder::new(Local);
+/// HTTP/1.1 until the connection ends, or is parked: then the stream comes back.
+async fn http1<S, F, T>(
+    site: &Rc<Site<S>>,
+    stream: Felt<T>,
+    downstream: &Rc<Downstream>,
+    enrolled: &Enrolled,
+) -> Result<Option<Felt<T>>, BodyError>
+where
+    S: Fn(Request<Incoming>, Rc<Downstream>) -> F + 'static,
+    F: Future<Output = Response<Body>> + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let pulse = &enrolled.pulse;
+    let service = answering(site, downstream, pulse);
+    let mut connection = site.http1.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut finishing = false;
+    let parked = poll_fn(|cx| {
+        pulse.wake_by(cx);
+        let order = pulse.order();
+        if order == Order::Drop {
+            return Poll::Ready(Ok(false));
+        }
+        // Only hyper knows for certain that it has nothing in its hands. Told to finish, it ends at once if that is so, except
+        // that the stream stays open; if not, this was the last request: no harm, but it does not happen.
+        let park = order == Order::Serve && !finishing && pulse.takes_parking();
+        if (park || order == Order::Finish) && !finishing {
+            finishing = true;
+            pulse.park(park);
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        let outcome = Pin::new(&mut connection).poll(cx);
+        pulse.park(false);
+        if outcome.is_pending() {
+            enrolled.roster.resting.note(pulse);
+        }
+        outcome.map_ok(|()| park)
+    })
+    .await?;
+    let parts = if parked { connection.into_parts() } else { None };
+    Ok(parts.map(|parts| {
+        let mut stream = parts.io.into_inner();
+        // The beginning of a request that came together with the one before. An empty buffer would keep its memory.
+        stream.again = if parts.read_buf.is_empty() { Bytes::new() } else { parts.read_buf };
+        stream
+    }))
+}
+
+async fn http2<S, F, T>(
+    site: &Rc<Site<S>>,
+    stream: Felt<T>,
+    downstream: &Rc<Downstream>,
+    enrolled: &Enrolled,
+) -> Result<(), BodyError>
+where
+    S: Fn(Request<Incoming>, Rc<Downstream>) -> F + 'static,
+    F: Future<Output = Response<Body>> + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let pulse = &enrolled.pulse;
+    let service = answering(site, downstream, pulse);
+    let mut connection = pin!(site.http2.serve_connection(TokioIo::new(stream), service));
+    let mut finishing = false;
+    poll_fn(|cx| {
+        pulse.wake_by(cx);
+        match pulse.order() {
+            Order::Finish if !finishing => {
+                finishing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            Order::Serve | Order::Finish => {}
+            Order::Drop => return Poll::Ready(Ok(())),
+        }
+        connection.as_mut().poll(cx).map_err(Into::into)
+    })
+    .await
+}
+
+/// The service of one connection, which notes when requests begin and end.
+fn answering<S, F>(
+    site: &Rc<Site<S>>,
+    downstream: &Rc<Downstream>,
+    pulse: &Arc<Pulse>,
+) -> impl Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future = Answering<F>>
+where
+    S: Fn(Request<Incoming>, Rc<Downstream>) -> F + 'static,
+    F: Future<Output = Response<Body>> + 'static,
+{
+    service_fn(move |mut request: Request<Incoming>| {
+        let has_body = !request.body().is_end_stream();
+        let open = pulse.begin_request(request.version(), has_body);
+        if has_body {
+            request.extensions_mut().insert(BodyWatch::new(pulse));
+        }
+        if request.extensions().get::<OnUpgrade>().is_some() {
+            pulse.never_park();
+        }
+        // Boxed, because a connection that waits for its next request would have room for all of one otherwise.
+        Answering { answer: Box::pin((site.service)(request, Rc::clone(downstream))), open: Some(open) }
+    })
+}
+
+/// A request that is being answered, until the head of the answer is there.
+struct Answering<F> {
+    answer: Pin<Box<F>>,
+    open: Option<OpenRequest>,
+}
+
+impl<F: Future<Output = Response<Body>>> Future for Answering<F> {
+    type Output = Result<Response<Answer>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(self.answer.as_mut().poll(cx));
+        let open = self.open.take();
+        Poll::Ready(Ok(answer.map(|body| Answer { body, open })))
+    }
+}
+
+/// HTTP/1.1 as we speak it. Head and idle times are not hyper's here: see pulse.rs.
+fn http1_as_spoken(limits: &Limits) -> http1::Builder {
+    let mut protocol = http1::Builder::new();
     protocol
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         // A client that closes its side before the answer is gone, as everywhere else: its upstream request is given up.
         .half_close(false)
         .max_buf_size(limits.header_bytes.max(H1_SMALLEST_BUFFER));
     protocol
-        .http2()
+}
+
+fn http2_as_spoken(limits: &Limits) -> http2::Builder<Local> {
+    let mut protocol = http2::Builder::new(Local);
+    protocol
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.h2_streams)
         // Told in SETTINGS and enforced after decompression (PX-48, RFC 9113 section 10.5.1); it bounds CONTINUATION, too.
@@ -164,11 +345,11 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
 /// The body of an answer; the request counts as open until it is gone.
 struct Answer {
     body: Body,
-    open: OpenRequest,
+    open: Option<OpenRequest>,
 }
 
 impl HttpBody for Answer {
-    type Data = bytes::Bytes;
+    type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(
@@ -176,7 +357,9 @@ impl HttpBody for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, BodyError>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        self.open.note_piece(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        if let Some(open) = &mut self.open {
+            open.note_piece(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        }
         frame
     }
 
@@ -189,6 +372,10 @@ impl HttpBody for Answer {
     }
 }
 
+/// How an HTTP/2 connection begins (RFC 9113 section 3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What is read at most before it is known what speaks.
+const FIRST_READ: usize = 8192;
 /// hyper does not take a smaller buffer, so a smaller `header_bytes` counts as this.
 const H1_SMALLEST_BUFFER: usize = 8192;
 /// Streams that a client may reset, or make us reset, before they are reaped; one more is GOAWAY.

@@ -217,7 +217,7 @@ impl Load {
         }
     }
 
-    fn place(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
+    pub(super) fn place(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
         self.open.fetch_add(1, Ordering::AcqRel);
         Place { load: Arc::clone(self), _permit: permit }
     }

@@ -25,6 +25,7 @@ mod admin;
 mod connection;
 mod drain;
 mod listener;
+mod parking;
 mod pulse;
 mod request_body;
 pub mod settings;

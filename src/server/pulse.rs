@@ -13,11 +13,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::server::listener::Place;
+use crate::server::parking::Resting;
 use crate::server::settings::Limits;
 
 /// How long each kind of waiting may last.
@@ -44,6 +46,8 @@ impl Patience {
 pub(super) struct Pulse {
     order: AtomicU8,
     waker: AtomicWaker,
+    /// There is a task to wake. Waking takes it away.
+    known: AtomicBool,
     /// Requests begun, wrapping.
     requests: AtomicU32,
     /// Requests not yet answered to the last byte.
@@ -56,14 +60,26 @@ pub(super) struct Pulse {
     write_blocked: AtomicBool,
     /// Answers of which a piece was taken and the next not yet asked for: the reader's window is full.
     owed: AtomicU32,
+    /// The last request has a body, of which more may come, also after its answer.
+    body_begun: AtomicBool,
+    /// hyper keeps an upgrade ready that was asked for once, and would take its own end for it.
+    never_parks: AtomicBool,
+    /// The last answer said that there will be no other.
+    closing: AtomicBool,
+    /// See parking.rs: on the list of those that may soon be parked, asked to, about to, and parked.
+    pub(super) resting: AtomicBool,
+    to_park: AtomicBool,
+    parking: AtomicBool,
+    pub(super) parked: AtomicBool,
 }
 
 impl Pulse {
     /// Notes that a request head is complete; the request lasts until what this returns is dropped.
-    pub(super) fn begin_request(self: &Arc<Self>, version: http::Version) -> OpenRequest {
+    pub(super) fn begin_request(self: &Arc<Self>, version: http::Version, has_body: bool) -> OpenRequest {
         if version == http::Version::HTTP_2 {
             self.h2.store(true, Relaxed);
         }
+        self.body_begun.store(has_body, Relaxed);
         self.requests.store(self.requests.load(Relaxed).wrapping_add(1), Relaxed);
         self.open.store(self.open.load(Relaxed).wrapping_add(1), Relaxed);
         OpenRequest { pulse: Arc::clone(self), owed: false }
@@ -78,9 +94,58 @@ impl Pulse {
         }
     }
 
-    /// The task to wake when an order is given.
+    /// The task to wake when something is wanted of it. To be called before it is looked what that is, each time.
     pub(super) fn wake_by(&self, cx: &Context<'_>) {
-        self.waker.register(cx.waker());
+        if !self.known.load(Relaxed) {
+            self.known.store(true, Relaxed);
+            self.waker.register(cx.waker());
+        }
+    }
+
+    /// Whether all requests were read and answered to the end and no other has begun, so that nothing but the socket need be
+    /// kept.
+    pub(super) fn rests(&self) -> bool {
+        self.requests() > 0
+            && self.open.load(Relaxed) == 0
+            && self.owed.load(Relaxed) == 0
+            && ![&self.head_begun, &self.h2, &self.write_blocked, &self.body_begun, &self.never_parks, &self.closing]
+                .into_iter()
+                .any(|not| not.load(Relaxed))
+    }
+
+    /// From here on the connection keeps what it has while it waits.
+    pub(super) fn never_park(&self) {
+        self.never_parks.store(true, Relaxed);
+    }
+
+    /// Requests begun, wrapping.
+    pub(super) fn requests(&self) -> u32 {
+        self.requests.load(Relaxed)
+    }
+
+    /// Between these two calls, hyper's shutdown of the stream does nothing: the socket outlives hyper's connection.
+    pub(super) fn park(&self, parking: bool) {
+        self.parking.store(parking, Relaxed);
+    }
+
+    /// Has the connection's task look at what is wanted of it.
+    fn wake(&self) {
+        self.known.store(false, Relaxed);
+        self.waker.wake();
+    }
+
+    /// Asks the connection to park.
+    pub(super) fn ask_to_park(&self) {
+        self.to_park.store(true, Relaxed);
+        self.wake();
+    }
+
+    /// Whether to park now: asked to since the last call, and nothing has begun meanwhile.
+    pub(super) fn takes_parking(&self) -> bool {
+        self.to_park.load(Relaxed) && {
+            self.to_park.store(false, Relaxed);
+            self.rests()
+        }
     }
 
     fn note_progress(&self) {
@@ -89,7 +154,7 @@ impl Pulse {
 
     fn give(&self, order: Order) {
         self.order.store(order as u8, Relaxed);
-        self.waker.wake();
+        self.wake();
     }
 
     fn waiting(&self) -> WaitingFor {
@@ -151,15 +216,42 @@ impl Drop for OpenRequest {
     }
 }
 
+/// Tells the connection that the body of one request was read to its end; it travels among the request's extensions.
+#[derive(Clone, Debug)]
+pub(super) struct BodyWatch {
+    pulse: Arc<Pulse>,
+    request: u32,
+}
+
+impl BodyWatch {
+    /// The body of the last request.
+    pub(super) fn new(pulse: &Arc<Pulse>) -> Self {
+        Self { pulse: Arc::clone(pulse), request: pulse.requests() }
+    }
+
+    /// Of no account once another request has begun: its body is another one.
+    pub(super) fn ended(self) {
+        if self.pulse.requests() == self.request {
+            self.pulse.body_begun.store(false, Relaxed);
+        }
+    }
+}
+
 /// A stream that notes on a [`Pulse`] when bytes move, and holds its place among the open connections: also after an upgrade.
 #[derive(Debug)]
 pub(super) struct Felt<T> {
     pub(super) inner: T,
     pub(super) pulse: Arc<Pulse>,
+    /// Bytes that were taken from the stream before anybody knew what to do with them; they are read again, first.
+    pub(super) again: Bytes,
     pub(super) _place: Place,
 }
 
 impl<T> Felt<T> {
+    pub(super) fn new(inner: T, pulse: Arc<Pulse>, place: Place) -> Self {
+        Self { inner, pulse, again: Bytes::new(), _place: place }
+    }
+
     fn note_write<R>(&self, outcome: &Poll<R>) {
         if outcome.is_pending() {
             self.pulse.write_blocked.store(true, Relaxed);
@@ -173,7 +265,13 @@ impl<T> Felt<T> {
 impl<T: AsyncRead + Unpin> AsyncRead for Felt<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         let before = buf.filled().len();
-        let outcome = Pin::new(&mut self.inner).poll_read(cx, buf);
+        let outcome = if self.again.is_empty() {
+            Pin::new(&mut self.inner).poll_read(cx, buf)
+        } else {
+            let count = self.again.len().min(buf.remaining());
+            buf.put_slice(&self.again.split_to(count));
+            Poll::Ready(Ok(()))
+        };
         if buf.filled().len() > before {
             self.pulse.head_begun.store(true, Relaxed);
         }
@@ -211,6 +309,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Felt<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if self.pulse.parking.load(Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        self.pulse.closing.store(true, Relaxed);
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
@@ -222,11 +324,18 @@ pub(super) struct Roster {
     watched: RefCell<HashMap<u64, Watched>>,
     next: Cell<u64>,
     finishing: Cell<bool>,
+    pub(super) resting: Resting,
 }
 
 impl Roster {
     pub(super) fn new(patience: Patience) -> Rc<Self> {
-        Rc::new(Self { patience, watched: RefCell::default(), next: Cell::new(0), finishing: Cell::new(false) })
+        Rc::new(Self {
+            patience,
+            watched: RefCell::default(),
+            next: Cell::new(0),
+            finishing: Cell::new(false),
+            resting: Resting::default(),
+        })
     }
 
     /// Puts a new connection on the list, for as long as what this returns lives.
@@ -280,7 +389,7 @@ impl Roster {
 /// A place on the [`Roster`].
 #[derive(Debug)]
 pub(super) struct Enrolled {
-    roster: Rc<Roster>,
+    pub(super) roster: Rc<Roster>,
     number: u64,
     pub(super) pulse: Arc<Pulse>,
 }
@@ -340,7 +449,7 @@ mod tests {
         // AT-SM-22: idle keep-alive
         let roster = roster();
         let place = roster.enrol();
-        drop(place.pulse.begin_request(http::Version::HTTP_11));
+        drop(place.pulse.begin_request(http::Version::HTTP_11, false));
         roster.sweep(after(1));
         roster.sweep(after(50));
         assert_eq!(place.pulse.order(), Order::Serve);
@@ -354,7 +463,7 @@ mod tests {
     fn a_slow_application_is_not_the_clients_fault() {
         let roster = roster();
         let place = roster.enrol();
-        let open = place.pulse.begin_request(http::Version::HTTP_11);
+        let open = place.pulse.begin_request(http::Version::HTTP_11, false);
         roster.sweep(after(1));
         roster.sweep(after(10_000));
         assert_eq!(place.pulse.order(), Order::Serve);
@@ -366,7 +475,7 @@ mod tests {
         // AT-SM-23
         let roster = roster();
         let place = roster.enrol();
-        let _open = place.pulse.begin_request(http::Version::HTTP_11);
+        let _open = place.pulse.begin_request(http::Version::HTTP_11, false);
         place.pulse.write_blocked.store(true, Relaxed);
         roster.sweep(after(1));
         place.pulse.note_progress();
@@ -381,7 +490,7 @@ mod tests {
         // AT-SM-17, PX-47: windows of zero stall answers while the socket takes everything
         let roster = roster();
         let place = roster.enrol();
-        let mut open = place.pulse.begin_request(http::Version::HTTP_2);
+        let mut open = place.pulse.begin_request(http::Version::HTTP_2, false);
         open.note_piece(true);
         open.note_piece(false);
         roster.sweep(after(1));
@@ -398,13 +507,33 @@ mod tests {
         // AT-SM-17, PX-47
         let roster = roster();
         let place = roster.enrol();
-        drop(place.pulse.begin_request(http::Version::HTTP_2));
+        drop(place.pulse.begin_request(http::Version::HTTP_2, false));
         roster.sweep(after(1));
         place.pulse.head_begun.store(true, Relaxed);
         roster.sweep(after(30));
         assert_eq!(place.pulse.order(), Order::Serve);
         roster.sweep(after(62));
         assert_eq!(place.pulse.order(), Order::Finish);
+    }
+
+    #[test]
+    fn every_order_wakes_the_connection() {
+        use futures_util::task::{ArcWake, waker};
+        #[derive(Default)]
+        struct Count(AtomicU32);
+        impl ArcWake for Count {
+            fn wake_by_ref(this: &Arc<Self>) {
+                this.0.fetch_add(1, Relaxed);
+            }
+        }
+        let count = Arc::<Count>::default();
+        let (pulse, waker) = (Pulse::default(), waker(Arc::clone(&count)));
+        for (times, order) in [(1, Order::Finish), (2, Order::Drop)] {
+            pulse.wake_by(&Context::from_waker(&waker));
+            pulse.wake_by(&Context::from_waker(&waker));
+            pulse.give(order);
+            assert_eq!(count.0.load(Relaxed), times);
+        }
     }
 
     #[test]

@@ -89,6 +89,9 @@ async fn work<S, F>(
     S: Fn(Request<Incoming>, Rc<Downstream>) -> F + 'static,
     F: Future<Output = Response<Body>> + 'static,
 {
+    // It ends with the runtime.
+    let resting = Rc::clone(roster);
+    drop(spawn_local(async move { resting.resting.park_all().await }));
     let mut tick = interval(patience.tick());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut finishing = false;

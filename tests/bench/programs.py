@@ -68,7 +68,7 @@ def nginx_proxy(house, application, tls=None, workers=1, name="nginx"):
         proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
         location / {{ proxy_pass http://application; }}
         location /files/1g {{ proxy_pass http://application; proxy_buffering off; proxy_request_buffering off; }}
-        location /upload {{ proxy_pass http://application; proxy_buffering off; proxy_request_buffering off; }}
+        location /upload {{ proxy_pass http://streams; proxy_buffering off; proxy_request_buffering off; }}
         location /events {{ proxy_pass http://streams; proxy_buffering off; }}
         location /socket {{ proxy_pass http://streams; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }} }}"""
     return Target("nginx", nginx(house, name, servers, workers, cores, http, port), port)
@@ -128,6 +128,9 @@ upstream = "http://127.0.0.1:{application.port}"
 "/public" = {{ access = "public" }}
 [route.events]
 path = "/events"
+upstream = "http://127.0.0.1:{application.streams}"
+[route.upload]
+path = "/upload"
 upstream = "http://127.0.0.1:{application.streams}"
 [route.socket]
 path = "/socket"

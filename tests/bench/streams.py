@@ -1,4 +1,4 @@
-"""What no load generator measures: events, WebSockets, large bodies, idle connections, bursts. A small application for the first two."""
+"""What no load generator measures: events, WebSockets, large bodies, idle connections, bursts. A small application for streams and uploads."""
 
 import concurrent.futures
 import http.client
@@ -10,9 +10,13 @@ import time
 
 from load import HEADERS
 
+# Seconds without a request after which connections count as idle, for every program alike.
+SETTLED = 2
+
 
 class Streams:
-    """`/events`: 200 server-sent events, 10 ms apart, each with the time of its sending. `/socket`: gives every byte back after a 101."""
+    """`/events`: 200 server-sent events, 10 ms apart, each with the time of its sending. `/socket`: gives every byte back after a 101.
+    `/upload`: takes the whole body, then answers. (nginx as the application would answer at once, and nginx as the proxy then forwards nothing more.)"""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -32,6 +36,11 @@ class Streams:
                 connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
                 while data := connection.recv(65536):
                     connection.sendall(data)
+            elif b" /upload" in head.split(b"\r\n", 1)[0]:
+                left, buffer = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]), bytearray(1 << 20)
+                while left and (count := connection.recv_into(buffer)):
+                    left -= count
+                connection.sendall(b"HTTP/1.1 %d -\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % (400 if left else 200))
             else:
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
                 for _ in range(200):
@@ -124,7 +133,7 @@ def watched(target, run, size):
 
 
 def idle(target, count):
-    """Resident bytes with so many open connections that have each had an answer."""
+    """Resident bytes with so many open connections that have each had an answer, and then nothing for a moment."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     connections = []
@@ -135,6 +144,7 @@ def idle(target, count):
             status = read_head(connection).split(b"\r\n", 1)[0]
             if b" 200 " not in status:
                 raise RuntimeError(f"{target.label}: {status!r}")
+        time.sleep(SETTLED)
         alive = sum(not is_closed(connection) for connection in connections)
         return target.program.memory(), alive
     finally:

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod limits;
+mod parking;
 mod serving;
 mod stopping;
 
@@ -25,7 +26,7 @@ use tokio::task::JoinHandle;
 use super::admin::Readiness;
 use super::settings::{Drain, Limits, ListenAddress, ServerSettings};
 use super::{AdminState, ServeError, Server, Shutdown, request_body};
-use crate::body::{Body, Stalled, TooLarge};
+use crate::body::{Body, BodyError, Stalled, TooLarge};
 use crate::clock::UnixTime;
 use crate::request::{Downstream, Peer};
 use crate::telemetry::metrics::Metrics;
@@ -65,12 +66,7 @@ impl Running {
             drain: Drain::default(),
         };
         change(&mut settings);
-        let app = App {
-            requests: Arc::default(),
-            hanging: Arc::new(Semaphore::new(0)),
-            release: Arc::default(),
-            limits: settings.limits.clone(),
-        };
+        let app = App::new(settings.limits.clone());
         let bound = Server::bind(&settings).unwrap();
         let unused = SocketAddr::from(([127, 0, 0, 1], 1));
         let address = bound.traffic_addresses().first().copied().unwrap_or(unused);
@@ -129,6 +125,10 @@ impl Running {
 }
 
 impl App {
+    fn new(limits: Limits) -> Self {
+        Self { requests: Arc::default(), hanging: Arc::new(Semaphore::new(0)), release: Arc::default(), limits }
+    }
+
     async fn answer(self, worker: usize, mut request: Request<Incoming>, downstream: Rc<Downstream>) -> Response<Body> {
         self.requests.fetch_add(1, Ordering::SeqCst);
         match request.uri().path() {
@@ -141,8 +141,8 @@ impl App {
                 text(200, format!("{peer} {} {name} {:?}", downstream.local_port.is_some(), request.version()))
             }
             "/worker" => text(200, worker.to_string()),
-            "/echo" => match request_body(Body::Incoming(request.into_body()), &self.limits).collect().await {
-                Ok(body) => text(200, body.to_bytes()),
+            "/echo" => match whole_body(request, &self.limits).await {
+                Ok(body) => text(200, body),
                 Err(cause) if cause.is::<TooLarge>() => text(413, "too large"),
                 Err(cause) if cause.is::<Stalled>() => text(408, "stalled"),
                 Err(cause) => text(400, cause.to_string()),
@@ -179,6 +179,11 @@ impl App {
     async fn reached_hang(&self) {
         self.hanging.acquire().await.unwrap().forget();
     }
+}
+
+async fn whole_body(request: Request<Incoming>, limits: &Limits) -> Result<bytes::Bytes, BodyError> {
+    let (parts, body) = request.into_parts();
+    Ok(request_body(&parts.extensions, Body::Incoming(body), limits).collect().await?.to_bytes())
 }
 
 fn text(status: u16, text: impl Into<bytes::Bytes>) -> Response<Body> {

@@ -117,14 +117,14 @@ async fn admin_paths_are_served_on_their_own_listener_only() {
     server.stop().await;
 }
 
-struct Tls {
+pub(super) struct Tls {
     _folder: tempfile::TempDir,
-    settings: TlsSettings,
-    connector: TlsConnector,
+    pub(super) settings: TlsSettings,
+    pub(super) connector: TlsConnector,
 }
 
 impl Tls {
-    fn new(protocol: &[u8]) -> Self {
+    pub(super) fn new(protocol: &[u8]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let files = CertificateFiles { cert: folder.path().join("c"), key: folder.path().join("k") };
         let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();

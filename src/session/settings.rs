@@ -15,7 +15,7 @@ pub struct SessionSettings {
     pub keep: KeptTokens,
     /// Our cookies.
     pub cookie: CookieSettings,
-    /// How many live sessions are cached, in bytes of cookie and claims. Default 64 MiB.
+    /// How many live sessions are cached, in bytes of memory. Default 64 MiB.
     pub cache_bytes: u64,
     /// How long an old cookie gets the refreshed session. 30 s.
     pub grace: Duration,

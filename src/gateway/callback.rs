@@ -182,7 +182,8 @@ impl Gateway {
     /// Redeems a code, or joins whoever is redeeming it.
     async fn redeem(self: &Arc<Self>, provider: usize, attempt: &Attempt, arrived: Arrived) -> Option<Redeemed> {
         let (tell, ours) = watch::channel(None);
-        let entry = self.redemptions.0.entry(attempt.id.clone()).or_insert(ours);
+        // Not `or_insert`, which looks and then inserts: of two reloads in the same moment, both would be the first.
+        let entry = self.redemptions.0.entry_by_ref(&attempt.id).or_insert_with(|| ours);
         if entry.is_fresh() {
             let gateway = Arc::clone(self);
             let attempt = attempt.clone();

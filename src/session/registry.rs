@@ -87,7 +87,7 @@ impl Registry {
 
     /// Whether this is the first time that somebody finds the session to be past its end: a forgotten tab comes again and again.
     pub fn expires_now(&self, id: &SessionId) -> bool {
-        self.expired.entry(*id).or_insert(()).is_fresh()
+        self.expired.entry(*id).or_insert_with(|| ()).is_fresh()
     }
 }
 

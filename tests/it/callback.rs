@@ -299,7 +299,9 @@ async fn a_reload_while_the_code_is_on_its_way_waits_for_the_same_end() {
         gate.open();
     };
     let (pages, ()) = tokio::join!(opened, release);
-    assert!(pages.iter().all(|page| page.status == 200 && page.url.path() == "/wiki"));
+    for page in &pages {
+        assert_eq!((page.status, page.url.path()), (200, "/wiki"), "{}", page.text());
+    }
     assert_eq!(scene.idp.token_requests("authorization_code").len(), 1);
 }
 

@@ -37,6 +37,15 @@ pub struct CookieScan {
     pub for_upstream: Forward,
 }
 
+impl CookieScan {
+    /// The value of the only session cookie for a provider, if it is whole.
+    pub fn lone_session(&self, provider: usize) -> Option<&CookieText> {
+        let mut pieces = self.sessions.iter().filter(|piece| piece.provider == provider);
+        let first = pieces.next().filter(|piece| piece.chunk.is_none())?;
+        pieces.next().is_none().then_some(&first.value)
+    }
+}
+
 /// A session cookie, or a chunk of one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SessionPiece {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use crate::session::live::LiveSession;
 
 /// The session that was opened from `sealed` by `owner`, if this thread has seen it lately.
-pub(super) fn find(owner: u64, sealed: &str, provider: usize) -> Option<Arc<LiveSession>> {
+pub(super) fn find(owner: u64, sealed: &[u8], provider: usize) -> Option<Arc<LiveSession>> {
     PLACES.with_borrow_mut(|places| {
         let place = places.get_mut(place_of(sealed))?.as_mut()?;
         place.uses = place.uses.wrapping_add(1);
@@ -18,7 +18,7 @@ pub(super) fn find(owner: u64, sealed: &str, provider: usize) -> Option<Arc<Live
             return None;
         }
         let live = place.live.upgrade()?;
-        (live.provider == provider && is_same(&live.sealed, sealed)).then_some(live)
+        (live.provider == provider && is_same(live.sealed.as_bytes(), sealed)).then_some(live)
     })
 }
 
@@ -28,7 +28,7 @@ pub(super) fn keep(owner: u64, live: &Arc<LiveSession>) {
         if places.is_empty() {
             places.resize_with(COUNT, || None);
         }
-        if let Some(place) = places.get_mut(place_of(&live.sealed)) {
+        if let Some(place) = places.get_mut(place_of(live.sealed.as_bytes())) {
             *place = Some(Place { owner, live: Arc::downgrade(live), uses: 0 });
         }
     });
@@ -45,14 +45,14 @@ thread_local! {
 }
 
 /// By the end of the value: its authentication tag. Who makes up tags meets other sessions' places, and the comparison there.
-fn place_of(sealed: &str) -> usize {
-    let tail = sealed.as_bytes().last_chunk().copied().unwrap_or_default();
+fn place_of(sealed: &[u8]) -> usize {
+    let tail = sealed.last_chunk().copied().unwrap_or_default();
     usize::try_from(u64::from_le_bytes(tail).wrapping_mul(SPREAD) >> SHIFT).unwrap_or_default()
 }
 
 /// Looks at every byte whatever it finds, so that its time tells nobody how much of a cookie they have guessed.
-fn is_same(one: &str, other: &str) -> bool {
-    one.len() == other.len() && one.bytes().zip(other.bytes()).fold(0, |seen, (a, b)| seen | (a ^ b)) == 0
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).fold(0, |seen, (a, b)| seen | (a ^ b)) == 0
 }
 
 const COUNT: usize = 1 << COUNT_BITS;
@@ -69,19 +69,19 @@ mod tests {
     #[test]
     fn only_the_very_same_value_is_the_same() {
         let sealed = "abcdefgh".repeat(20);
-        assert!(is_same(&sealed, &sealed.clone()));
+        assert!(is_same(sealed.as_bytes(), sealed.clone().as_bytes()));
         for at in [0, 80, 159] {
             let mut other = sealed.clone();
             other.replace_range(at..=at, "X");
-            assert!(!is_same(&sealed, &other));
+            assert!(!is_same(sealed.as_bytes(), other.as_bytes()));
         }
-        assert!(!is_same(&sealed, &sealed[1..]));
+        assert!(!is_same(sealed.as_bytes(), &sealed.as_bytes()[1..]));
     }
 
     #[test]
     fn every_value_has_a_place() {
         for sealed in ["", "short", "exactly8", "\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}", &"x".repeat(5000)] {
-            assert!(place_of(sealed) < COUNT);
+            assert!(place_of(sealed.as_bytes()) < COUNT);
         }
     }
 }

@@ -115,15 +115,8 @@ impl Sessions {
     /// # Errors
     /// [`NoSession`]; an outage is not among them here.
     pub fn find(&self, scan: &CookieScan, provider: usize, now: UnixTime) -> Result<Arc<LiveSession>, NoSession> {
-        let is_ended = |session: &Session| self.registry.cell(&session.id).is_ended(session.generation);
-        let Some(sealed) = self.jar.assemble(scan, provider, is_ended) else {
-            return Err(if self.end_rivals(scan, provider) {
-                NoSession::Over("sessions_of_several")
-            } else {
-                NoSession::Absent
-            });
-        };
-        let live = self.by_sealed(&sealed, provider, now).map_err(NoSession::Over)?;
+        let near = scan.lone_session(provider).and_then(|sealed| near::find(self.number, sealed.as_bytes(), provider));
+        let live = near.map_or_else(|| self.find_farther(scan, provider, now), Ok)?;
         if live.is_ended() {
             return Err(NoSession::Over("session_ended"));
         }
@@ -132,6 +125,19 @@ impl Sessions {
             return Err(NoSession::Over("session_expired"));
         }
         Ok(live)
+    }
+
+    /// The same where this thread has not just seen it.
+    fn find_farther(&self, scan: &CookieScan, provider: usize, now: UnixTime) -> Result<Arc<LiveSession>, NoSession> {
+        let is_ended = |session: &Session| self.registry.cell(&session.id).is_ended(session.generation);
+        let Some(sealed) = self.jar.assemble(scan, provider, is_ended) else {
+            return Err(if self.end_rivals(scan, provider) {
+                NoSession::Over("sessions_of_several")
+            } else {
+                NoSession::Absent
+            });
+        };
+        self.by_sealed(&sealed, provider, now).map_err(NoSession::Over)
     }
 
     /// Brings a session up to date: takes the successor of an old cookie, renews the tokens when due, keeps it from falling idle.
@@ -340,9 +346,6 @@ impl Sessions {
     /// Warm: this thread's memory, or the cache. Cold: open, decode, and keep. What is cached counts only under the name that it was
     /// sealed for, as the seal itself would have it: one provider's session is not another's (AT-CS-08).
     fn by_sealed(&self, sealed: &str, provider: usize, now: UnixTime) -> Result<Arc<LiveSession>, &'static str> {
-        if let Some(live) = near::find(self.number, sealed, provider) {
-            return Ok(live);
-        }
         if let Some(live) = self.live.get(sealed) {
             if live.provider != provider {
                 return Err("session_of_another_provider");

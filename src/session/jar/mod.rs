@@ -45,10 +45,8 @@ impl Jar {
         provider: usize,
         is_ended: impl Fn(&Session) -> bool,
     ) -> Option<Cow<'s, str>> {
-        let mut pieces = scan.sessions.iter().filter(|piece| piece.provider == provider);
-        let first = pieces.next()?;
-        if first.chunk.is_none() && pieces.next().is_none() {
-            return Some(Cow::Borrowed(first.value.as_str()));
+        if let Some(sealed) = scan.lone_session(provider) {
+            return Some(Cow::Borrowed(sealed.as_str()));
         }
         let mut candidates = candidates(scan, provider);
         if candidates.len() > 1 { self.choose(provider, candidates, is_ended) } else { candidates.pop() }

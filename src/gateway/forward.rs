@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Body as _;
 
 use crate::body::Body;
 use crate::gateway::error::GatewayError;
@@ -217,6 +218,9 @@ fn back(entry: &Entry, mut answer: Response<Body>) -> Response<Body> {
 
 /// Puts the request's body under its limits; one that says at once that it is too large is not waited for.
 fn limit_body(request: &mut Request<Body>, limits: &Limits) -> Result<(), GatewayError> {
+    if request.body().is_end_stream() {
+        return Ok(());
+    }
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if limits.body_bytes.is_some_and(|most| announced.is_some_and(|announced| announced > most)) {
         return Err(GatewayError::BodyTooLarge);

@@ -113,7 +113,7 @@ impl Pool {
             self.reap();
             Ok(Lease::Http2(sender))
         } else {
-            let (sender, connection) = http1::Builder::new().handshake(io).await.map_err(closed)?;
+            let (sender, connection) = http1::Builder::new().writev(false).handshake(io).await.map_err(closed)?;
             tokio::task::spawn_local(connection.with_upgrades());
             Ok(Lease::Http1(sender))
         }

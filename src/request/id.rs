@@ -8,14 +8,22 @@ use http::HeaderValue;
 
 /// A request's identifier: letters, digits, `.`, `_` and `-`, at most 64 of them, so that it is safe in logs, headers and pages.
 #[derive(Clone, Eq, PartialEq)]
-pub struct RequestId(HeaderValue);
+pub struct RequestId(Text);
+
+/// Our own are kept in place: most are read once for the application and once for the log.
+#[derive(Clone, Eq, PartialEq)]
+enum Text {
+    Own([u8; 24]),
+    Believed(HeaderValue),
+}
 
 impl RequestId {
     /// What a trusted proxy called this request, if that is harmless text (FW-12).
     pub fn believed(value: &HeaderValue) -> Option<Self> {
         let bytes = value.as_bytes();
         let harmless = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        ((1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(harmless)).then(|| Self(value.clone()))
+        ((1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(harmless))
+            .then(|| Self(Text::Believed(value.clone())))
     }
 
     /// A new identifier: unlike every other, but no secret.
@@ -26,18 +34,24 @@ impl RequestId {
         for (pair, byte) in text.as_chunks_mut().0.iter_mut().zip(bytes) {
             *pair = [hex_digit(byte >> 4), hex_digit(byte & 0xf)];
         }
-        // Hex digits are always a valid value; the other arm can not be reached, and would be only a duller name.
-        Self(HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0")))
+        Self(Text::Own(text))
     }
 
     /// The identifier as text.
     pub fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
+        match &self.0 {
+            Text::Own(text) => str::from_utf8(text).unwrap_or_default(),
+            Text::Believed(value) => value.to_str().unwrap_or_default(),
+        }
     }
 
     /// The identifier as a field value, for `X-Request-Id`.
-    pub fn as_header(&self) -> &HeaderValue {
-        &self.0
+    pub fn to_header(&self) -> HeaderValue {
+        match &self.0 {
+            // Hex digits are always a valid value; the other arm can not be reached, and would be only a duller name.
+            Text::Own(text) => HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static("0")),
+            Text::Believed(value) => value.clone(),
+        }
     }
 }
 

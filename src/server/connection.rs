@@ -310,6 +310,8 @@ fn http1_as_spoken(limits: &Limits) -> http1::Builder {
         .header_read_timeout(None)
         // A client that closes its side before the answer is gone, as everywhere else: its upstream request is given up.
         .half_close(false)
+        // A head and a small body leave in one plain write. The copy of a large body costs less than the bookkeeping of pieces.
+        .writev(false)
         .max_buf_size(limits.header_bytes.max(H1_SMALLEST_BUFFER));
     protocol
 }

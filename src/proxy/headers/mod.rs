@@ -239,7 +239,7 @@ pub fn set_way_here(headers: &mut HeaderMap, meta: &RequestMeta) {
     for (name, value) in meta.forwarded.fields() {
         headers.insert(name, value.clone());
     }
-    headers.insert(X_REQUEST_ID, meta.id.as_header().clone());
+    headers.insert(X_REQUEST_ID, meta.id.to_header());
 }
 
 /// Leaves the application its own cookies, byte for byte, and none of ours (CK-18).

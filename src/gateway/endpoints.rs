@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::LengthLimitError;
 
 use crate::body::Body;
@@ -16,7 +16,7 @@ use crate::server::request_body;
 use crate::server::settings::Limits;
 
 impl Gateway {
-    /// Answers one of our own paths; `endpoint` is what stands behind the prefix.
+    /// Answers one of our own paths; `endpoint` is what stands behind the prefix, `body` what [`own_body`](Self::own_body) gave.
     pub(super) async fn endpoint(
         self: &Arc<Self>,
         endpoint: &str,
@@ -30,7 +30,7 @@ impl Gateway {
             ("callback", provider) if self.provider_named(provider).is_some() => {
                 self.callback(visit, Some(provider), notes).await
             }
-            ("logout", "") => self.logout(visit, self.own_body(body)).await,
+            ("logout", "") => self.logout(visit, body).await,
             ("signed-out", "") => self.signed_out(visit),
             ("session", "") => self.session_page(visit),
             _ => Err(GatewayError::NotFound),
@@ -38,12 +38,9 @@ impl Gateway {
     }
 
     /// The body of a request to ourselves: one that stops coming is not waited for (AT-SM-22).
-    fn own_body(&self, body: Body) -> Body {
-        request_body(
-            &http::Extensions::new(),
-            body,
-            &Limits { idle_time: self.settings.body_idle, ..Limits::default() },
-        )
+    pub(super) fn own_body(&self, request: &mut Request<Body>) -> Body {
+        let body = std::mem::take(request.body_mut());
+        request_body(request.extensions(), body, &Limits { idle_time: self.settings.body_idle, ..Limits::default() })
     }
 
     /// One of our own paths, as it stands in a URL on the same host.

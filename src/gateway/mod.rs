@@ -167,7 +167,7 @@ impl Gateway {
         let entry = match self.place(meta)? {
             Place::Own(endpoint) => {
                 notes.own_endpoint = true;
-                let body = std::mem::take(request.body_mut());
+                let body = self.own_body(request);
                 let visit = Visit { meta, headers: request.headers(), scan, now };
                 return Box::pin(self.endpoint(endpoint, visit, body, notes)).await;
             }

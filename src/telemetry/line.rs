@@ -90,9 +90,11 @@ impl<'a> JsonLine<'a> {
 /// RFC 3339 in UTC with milliseconds.
 pub(super) fn write_time(out: &mut Vec<u8>, time: UnixTime) {
     let second = time.secs();
-    let (known, text) = LAST_SECOND.get();
-    let text = if known == second { text } else { second_as_text(second) };
-    LAST_SECOND.set((second, text));
+    let (known, mut text) = LAST_SECOND.get();
+    if known != second {
+        text = second_as_text(second);
+        LAST_SECOND.set((second, text));
+    }
     out.extend_from_slice(&text);
     let [hundreds, tens, ones] = three_digits(time.millis() % 1000);
     out.extend_from_slice(&[b'.', hundreds, tens, ones, b'Z']);

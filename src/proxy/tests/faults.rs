@@ -109,18 +109,11 @@ fn who_closes_before_the_answer_is_502() {
 #[test]
 fn who_never_answers_is_504_and_loses_its_connection() {
     run(async {
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let tell = Cell::new(Some(tell));
-        let port = application(async move |_, mut stream: TcpStream| {
-            head(&mut stream).await;
-            assert_eq!(rest(&mut stream).await, "");
-            tell.take().unwrap().send(()).unwrap();
-        })
-        .await;
+        let (port, told) = left_alone("").await;
         let front = Front::of(UpstreamSettings { first_byte_timeout: SHORT, ..settings(vec![tcp(port)]) }).await;
         // PX-36, AT-SM-26
         assert_refused(&front.get().await, 504, "upstream_first_byte_timeout");
-        told.await.unwrap();
+        assert_eq!(told.await.unwrap(), "");
         assert_eq!(front.idle(), 0);
     });
 }

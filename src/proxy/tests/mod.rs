@@ -186,6 +186,19 @@ async fn serve(
     }
 }
 
+/// An application that takes one request, answers it with this, and tells what else came when the connection has ended.
+async fn left_alone(answer: &'static str) -> (u16, tokio::sync::oneshot::Receiver<String>) {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let tell = Cell::new(Some(tell));
+    let port = application(async move |_, mut stream: TcpStream| {
+        head(&mut stream).await;
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        tell.take().unwrap().send(rest(&mut stream).await).unwrap();
+    })
+    .await;
+    (port, told)
+}
+
 /// Reads up to the end of a head; empty when the connection ended before it began.
 async fn head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     until(stream, "\r\n\r\n").await

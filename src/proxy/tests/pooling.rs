@@ -204,15 +204,7 @@ fn the_next_address_is_not_tried_when_the_first_may_have_seen_the_request() {
 #[test]
 fn unused_connections_are_closed_in_time() {
     run(async {
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let tell = Cell::new(Some(tell));
-        let port = application(async move |_, mut stream: TcpStream| {
-            head(&mut stream).await;
-            stream.write_all(OK.as_bytes()).await.unwrap();
-            rest(&mut stream).await;
-            tell.take().unwrap().send(()).unwrap();
-        })
-        .await;
+        let (port, told) = left_alone(OK).await;
         let front = Front::of(UpstreamSettings { pool_idle: SHORT, ..settings(vec![tcp(port)]) }).await;
         assert!(front.get().await.ends_with("ok"));
         told.await.unwrap();
@@ -223,19 +215,12 @@ fn unused_connections_are_closed_in_time() {
 #[test]
 fn a_client_that_leaves_takes_its_request_with_it() {
     run(async {
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let tell = Cell::new(Some(tell));
-        let port = application(async move |_, mut stream: TcpStream| {
-            head(&mut stream).await;
-            assert_eq!(rest(&mut stream).await, "");
-            tell.take().unwrap().send(()).unwrap();
-        })
-        .await;
+        let (port, told) = left_alone("").await;
         let mut client = Front::to(port).await.connect().await;
         client.write_all(b"GET / HTTP/1.1\r\nHost: app\r\n\r\n").await.unwrap();
         let nothing = tokio::time::timeout(SHORT, client.read_u8()).await;
         assert!(nothing.is_err());
         drop(client);
-        told.await.unwrap();
+        assert_eq!(told.await.unwrap(), "");
     });
 }

@@ -16,6 +16,11 @@ use crate::harness::frames::{
 };
 use crate::harness::{Authority, Frames, Gateway, Scene};
 
+/// A signed-in `POST /a`, so far.
+fn post<'a>(authority: &'a str, session: &'a str) -> [(&'a str, &'a str); 5] {
+    [(":method", "POST"), (":scheme", "http"), (":authority", authority), (":path", "/a"), ("cookie", value(session))]
+}
+
 /// The session without the name of its field.
 fn value(session: &str) -> &str {
     session.trim_end().strip_prefix("Cookie: ").unwrap()
@@ -135,13 +140,7 @@ async fn a_length_that_is_not_the_bodys_smuggles_nothing() {
     // PX-44, AT-SM-14
     let scene = Scene::with("[server]\nworkers = 1").await;
     let session = scene.session_of("Ada").await;
-    let post = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":authority", scene.gateway.authority()),
-        (":path", "/a"),
-        ("cookie", value(&session)),
-    ];
+    let post = post(scene.gateway.authority(), &session);
     for (length, body) in
         [("0", "GET /smuggled HTTP/1.1\r\n\r\n"), ("3", "abcGET /smuggled HTTP/1.1\r\n\r\n"), ("100", "short")]
     {
@@ -161,18 +160,14 @@ async fn spoofed_identity_headers_are_removed_from_http2_too() {
     // AT-HS-08: in the head, doubled, and in trailers
     let scene = Scene::with("").await;
     let session = scene.session_of("Ada").await;
-    let post = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":authority", scene.gateway.authority()),
-        (":path", "/a"),
-        ("cookie", value(&session)),
+    let spoofs = [
         ("x-forwarded-user", "evil"),
         ("x-forwarded-user", "evil"),
         ("x_forwarded_user", "evil"),
         ("remote-user", "evil"),
         ("trailer", "x-forwarded-user, x-sum"),
     ];
+    let post = [&post(scene.gateway.authority(), &session)[..], &spoofs].concat();
     let mut frames = Frames::connect(scene.gateway.address).await;
     let trailers = block(&[("x-forwarded-user", "evil"), ("x-sum", "1")]);
     frames
@@ -227,13 +222,7 @@ async fn floods_end_the_connection_and_nobody_elses() {
     let scene = Scene::with("[server.limits]\nheader_time = '250ms'\nidle_time = '250ms'").await;
     let session = scene.session_of("Ada").await;
     let request = block(&get(scene.gateway.authority(), "/a"));
-    let post = block(&[
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":authority", scene.gateway.authority()),
-        (":path", "/a"),
-        ("cookie", value(&session)),
-    ]);
+    let post = block(&post(scene.gateway.authority(), &session));
     // Resets right after requests (CVE-2023-44487).
     let resets = flood(&scene.gateway, |number| {
         let stream = number * 2 + 1;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vestibule::demo::idp::{Breakage, Gate, paths};
 
@@ -82,22 +83,38 @@ async fn whatever_the_answer_is_it_carries_the_new_session() {
     assert_eq!((house.refreshes(), house.idp.refresh_reuses()), (2, 0));
 }
 
+/// An answer that was begun with a session that was due, and is not sent before its gate is opened.
+struct Slow {
+    upstream: SlowUpstream,
+    idp: TestIdp,
+    gateway: Gateway,
+    browser: Browser,
+    download: JoinHandle<Page>,
+}
+
+impl Slow {
+    async fn begun() -> Self {
+        let upstream = SlowUpstream::start().await;
+        let idp = TestIdp::start().await;
+        let gateway = Gateway::in_front_of_url(&upstream.url).signing_in_at(&idp).start().await;
+        let browser = gateway.browser();
+        browser.signs_in(&gateway.url("/"), "Ada").await;
+        gateway.clock.advance(Duration::from_secs(ENDED));
+        let tab = (browser.clone(), gateway.url("/slow"));
+        let download = tokio::spawn(async move { tab.0.asks(&tab.1).await });
+        upstream.reached.cancelled().await;
+        Self { upstream, idp, gateway, browser, download }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_answer_takes_no_newer_session_back() {
     // AT-CS-23
-    let slow = SlowUpstream::start().await;
-    let idp = TestIdp::start().await;
-    let gateway = Gateway::in_front_of_url(&slow.url).signing_in_at(&idp).start().await;
-    let browser = gateway.browser();
-    browser.signs_in(&gateway.url("/"), "Ada").await;
-    gateway.clock.advance(Duration::from_secs(ENDED));
-    let tab = (browser.clone(), gateway.url("/slow"));
-    let download = tokio::spawn(async move { tab.0.asks(&tab.1).await });
-    slow.reached.cancelled().await;
+    let Slow { upstream, idp, gateway, browser, download } = Slow::begun().await;
     browser.asks(&gateway.url("/")).await;
     gateway.clock.advance(Duration::from_secs(ENDED));
     browser.asks(&gateway.url("/")).await;
-    slow.gate.cancel();
+    upstream.gate.cancel();
     assert_eq!(download.await.unwrap().status, 200);
     // Beyond the grace of what the slow answer began with.
     gateway.clock.advance(Duration::from_secs(DUE));
@@ -108,20 +125,12 @@ async fn a_slow_answer_takes_no_newer_session_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_answer_does_not_overwrite_the_session_of_a_later_sign_in() {
     // AT-LG-12
-    let slow = SlowUpstream::start().await;
-    let idp = TestIdp::start().await;
-    let gateway = Gateway::in_front_of_url(&slow.url).signing_in_at(&idp).start().await;
-    let browser = gateway.browser();
-    browser.signs_in(&gateway.url("/"), "Ada").await;
-    gateway.clock.advance(Duration::from_secs(ENDED));
-    let tab = (browser.clone(), gateway.url("/slow"));
-    let download = tokio::spawn(async move { tab.0.asks(&tab.1).await });
-    slow.reached.cancelled().await;
+    let Slow { upstream, idp: _idp, gateway, browser, download } = Slow::begun().await;
     let page = browser.opens(&gateway.own("logout")).await;
     browser.submits(&page, "/_vestibule/logout", &[]).await;
     assert_eq!(browser.signs_in(&gateway.url("/"), "Grace").await.status, 200);
     let graces = browser.cookie(&gateway.url("/"), "vestibule");
-    slow.gate.cancel();
+    upstream.gate.cancel();
     assert_eq!(download.await.unwrap().headers.get("set-cookie"), None);
     assert_eq!(browser.cookie(&gateway.url("/"), "vestibule"), graces);
 }

@@ -69,7 +69,8 @@ impl Forwarder {
     }
 
     /// Sends a request, which is taken out of its place, to an application and returns its answer, whose body is still
-    /// coming. The headers are sent as they are, except `Host` and what frames the body: [`headers::HeaderRules`] must have been applied before.
+    /// coming. The headers are sent as they are, except what frames the body, and `Host` where the route sets another:
+    /// [`headers::HeaderRules`] and [`headers::set_way_here`] must have been applied before.
     ///
     /// With a ticket the request asks for a WebSocket; a `101` then starts the tunnel, every other answer is an answer.
     ///
@@ -83,7 +84,7 @@ impl Forwarder {
     ) -> Result<Response<Body>, UpstreamError> {
         let pools = self.pools(upstream);
         let (mut request, upload) = RequestBody::watch(std::mem::take(request));
-        let mut target = Target::of(&mut request);
+        let mut target = Target::default();
         let mut unreachable = None;
         for (index, address) in upstream.candidates(pools.next_turn()) {
             let Some(pool) = pools.by_address.get(index) else { continue };

@@ -81,7 +81,7 @@ pub struct UpstreamTls {
 /// Which `Host` the application sees.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum HostHeader {
-    /// The one that the browser used: the default.
+    /// The one that the request was judged by, which is the browser's: the default.
     Preserve,
     /// The upstream URL's.
     Upstream,

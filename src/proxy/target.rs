@@ -1,4 +1,7 @@
 //! The request line and `Host` as one address wants them; the path and query stay byte for byte.
+//!
+//! The host is the one in the `Host` field, which the gateway wrote from the canonical request. The authority of the request's
+//! own target is never looked at: it may name another host than the one that was judged.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
@@ -10,23 +13,12 @@ use crate::proxy::request_body::RequestBody;
 use crate::proxy::settings::{HostHeader, UpstreamProtocol};
 
 /// What the browser asked for, kept where an address changes it, so that the next address starts from it again.
+#[derive(Default)]
 pub(super) struct Target {
     original: Option<(PathAndQuery, Option<HeaderValue>)>,
 }
 
 impl Target {
-    /// Reads the target. An absolute-form target's authority (and HTTP/2's) takes the place of `Host` (RFC 9112 section
-    /// 3.2.2; PX-10).
-    pub(super) fn of(request: &mut Request<RequestBody>) -> Self {
-        if let Some(authority) = request.uri().authority()
-            && let Some(host) = authority.as_str().rsplit('@').next()
-            && let Ok(host) = HeaderValue::from_str(host)
-        {
-            request.headers_mut().insert(HOST, host);
-        }
-        Self { original: None }
-    }
-
     /// Points the request at an address. Costs nothing where the address is a plain HTTP/1.1 origin.
     pub(super) fn aim(&mut self, request: &mut Request<RequestBody>, exchange: &Exchange<'_>, http2: bool) {
         let address = exchange.address;

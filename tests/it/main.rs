@@ -18,6 +18,7 @@ mod harness_itself;
 mod http2;
 mod id_token;
 mod identity_headers;
+mod judged_host;
 mod key_set;
 mod lifetimes;
 mod limits;

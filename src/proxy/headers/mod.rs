@@ -5,7 +5,7 @@
 //! [`HeaderRules::request`]; then everything that is set (PX-02): [`set_authorization_aside`], [`inject`], [`set_way_here`],
 //! [`set_cookie`].
 
-use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, TE, VIA};
+use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, TE, VIA};
 use http::{Method, Request, Response, StatusCode, Version};
 
 use crate::proxy::headers::spellings::{Class, Spellings};
@@ -233,9 +233,13 @@ pub fn inject(headers: &mut HeaderMap, fields: &[(HeaderName, HeaderValue)]) {
     }
 }
 
-/// Tells the application about the way here: `X-Forwarded-*`, `Forwarded` and `X-Request-Id`, in place of whatever the
-/// request held (FW-04, FW-05).
+/// Sets `Host`, `X-Forwarded-*`, `Forwarded` and `X-Request-Id` from the canonical request, in place of whatever the request
+/// held: the application is told the host that was judged, whichever field named it (FW-04, FW-05, PX-11).
 pub fn set_way_here(headers: &mut HeaderMap, meta: &RequestMeta) {
+    let host = &meta.forwarded.x_host;
+    if headers.get(HOST) != Some(host) {
+        headers.insert(HOST, host.clone());
+    }
     for (name, value) in meta.forwarded.fields() {
         headers.insert(name, value.clone());
     }

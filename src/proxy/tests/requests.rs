@@ -57,12 +57,12 @@ fn a_base_path_is_put_before_the_path_and_host_is_as_set() {
 }
 
 #[test]
-fn an_absolute_target_s_authority_replaces_host() {
+fn the_authority_of_the_target_is_never_sent() {
     run(async {
-        let request = "GET http://app.example/x HTTP/1.1\r\nHost: other.example\r\nConnection: close\r\n\r\n";
-        // PX-10
+        // Whoever judged the request has written `Host` (PX-10, PX-11).
+        let request = "GET http://other.example/x HTTP/1.1\r\nHost: judged.example\r\nConnection: close\r\n\r\n";
         let text = received(plain, request, "\r\n\r\n").await;
-        assert_eq!(text, "GET /x HTTP/1.1\r\nhost: app.example\r\nvia: 1.1 here\r\n\r\n");
+        assert_eq!(text, "GET /x HTTP/1.1\r\nhost: judged.example\r\nvia: 1.1 here\r\n\r\n");
     });
 }
 

@@ -4,6 +4,8 @@
 //! or be read as another value, is left out, loudly; nothing is ever shortened. A claim that is absent is an absent header,
 //! never an empty one (UI-07).
 
+use std::fmt::Write as _;
+
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde_json::Value;
 
@@ -92,11 +94,11 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// Joins a list. An item that holds the separator would be read as two, one of them perhaps `admins`: it is written with the
-/// separator percent-encoded. An item that can not be in a header is left out.
+/// Joins a list. An item that holds the separator would be read as two, one of them perhaps `admins`: the separator in it is
+/// percent-encoded, and so is the percent sign, so that no two lists are the same text (UI-08). An item that cannot be in a
+/// header is left out.
 fn joined<'a>(items: impl Iterator<Item = &'a str>, separator: &str) -> Option<String> {
     let separator = if separator.is_empty() { "," } else { separator };
-    let encoded: String = separator.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let mut text = String::new();
     for item in items.filter(|item| !item.is_empty()) {
         if !is_plain(item) {
@@ -106,9 +108,29 @@ fn joined<'a>(items: impl Iterator<Item = &'a str>, separator: &str) -> Option<S
         if !text.is_empty() {
             text.push_str(separator);
         }
-        text.push_str(&item.replace(separator, &encoded));
+        push_escaped(&mut text, item, separator);
     }
     (!text.is_empty()).then_some(text)
+}
+
+/// Appends an item in which the separator, its first character alone (the end of an item must not complete a separator), and
+/// `%` are percent-encoded.
+fn push_escaped(text: &mut String, item: &str, separator: &str) {
+    let mut rest = item;
+    while let Some(first) = rest.chars().next() {
+        let is_separator = rest.starts_with(separator);
+        let length = if is_separator { separator.len() } else { first.len_utf8() };
+        let Some((head, tail)) = rest.split_at_checked(length) else { return };
+        if is_separator || first == '%' || separator.starts_with(first) {
+            for byte in head.bytes() {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "%{byte:02X}");
+            }
+        } else {
+            text.push(first);
+        }
+        rest = tail;
+    }
 }
 
 fn field(name: &HeaderName, text: &str) -> Option<HeaderValue> {
@@ -324,6 +346,45 @@ mod tests {
     fn a_group_that_can_not_be_in_a_header_does_not_hide_the_others() {
         let groups = ["a", "b\nc", "", " admins", "d"].map(str::to_owned).to_vec();
         assert_eq!(rendered(&one(IdentityValue::Groups), &Identity { groups, ..ada() }), ["x-one: a,d"]);
+    }
+
+    #[test]
+    fn the_escape_of_a_list_escapes_itself() {
+        for (items, separator, text) in [
+            (&["p,q", "p%2Cq"][..], ",", "p%2Cq,p%252Cq"),
+            (&["100%", "%", "%25"], ",", "100%25,%25,%2525"),
+            (&["p|q", "p%7Cq"], "|", "p%7Cq|p%257Cq"),
+            (&["p, q", "p%2C%20q", "p,q", "p q"], ", ", "p%2C%20q, p%252C%2520q, p%2Cq, p q"),
+            // The end of one item and the separator are not another separator.
+            (&["a,", "b"], ",,", "a%2C,,b"),
+            (&["a, b"], "", "a%2C b"),
+        ] {
+            assert_eq!(joined(items.iter().copied(), separator).as_deref(), Some(text), "{items:?} by {separator:?}");
+        }
+        assert_eq!(joined(["", ""].into_iter(), ","), None);
+    }
+
+    fn percent_decoded(item: &str) -> String {
+        let mut parts = item.split('%');
+        let first = parts.next().unwrap().to_owned();
+        parts.fold(first, |text, part| {
+            let byte = u8::from_str_radix(&part[..2], 16).unwrap();
+            format!("{text}{}{}", char::from(byte), &part[2..])
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_list_is_read_back_from_its_header(
+            items in proptest::collection::vec("[a,%|; 2C]{0,6}", 0..5),
+            separator in "[,|;:]{1,3}|[,;] ",
+        ) {
+            let sent: Vec<&str> = items.iter().map(String::as_str).filter(|item| !item.is_empty() && is_plain(item)).collect();
+            let text = joined(items.iter().map(String::as_str), &separator);
+            let read = text.iter().flat_map(|text| text.split(&separator));
+            let read: Vec<_> = read.map(percent_decoded).collect();
+            proptest::prop_assert_eq!(read, sent);
+        }
     }
 
     #[test]

@@ -60,21 +60,32 @@ fn from_table(table: &IdentityTable, key: &str, notes: &mut Notes) -> IdentityHe
         settings.headers.push((header, value));
     }
     if let Some(found) = table.separator.given() {
-        let text = &found.value.0;
-        if text.len() > MAX_SEPARATOR || !text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
-            notes.error(
-                Code::BadHeader,
-                &found.place,
-                format!("`{key}.separator` can not stand in a header"),
-                "write one to eight visible ASCII characters, such as \",\" or \"|\"",
-            );
-        }
-        settings.separator.clone_from(text);
+        check_separator(&found.value.0, &found.place, key, notes);
+        settings.separator.clone_from(&found.value.0);
     }
     if let Some(word) = table.authorization.value() {
         settings.authorization = word.0;
     }
     settings
+}
+
+fn check_separator(text: &str, place: &Place, key: &str, notes: &mut Notes) {
+    if text.len() > MAX_SEPARATOR || !text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
+        notes.error(
+            Code::BadHeader,
+            place,
+            format!("`{key}.separator` can not stand in a header"),
+            "write one to eight visible ASCII characters, such as \",\" or \"|\"",
+        );
+    } else if text.bytes().any(|b| b == b'%' || b.is_ascii_alphanumeric()) {
+        let message = format!("`{key}.separator` holds a letter, a digit or `%`");
+        let diagnostic = Diagnostic::error(Code::BadHeader, place, message);
+        notes.note(
+            diagnostic
+                .reason("where an item holds the separator it is percent-encoded, as in \"%2C\", and could not be told apart")
+                .help("write \",\", \"|\", \";\" or another sign"),
+        );
+    }
 }
 
 /// `X_User` and `X-User` are one name to many applications (AT-HS-01).

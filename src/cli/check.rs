@@ -3,11 +3,10 @@
 use serde_json::json;
 
 use super::probes::{Finding, Mark, probe};
+use super::register::ToRegister;
 use super::sources::ConfigSource;
 use super::{CheckArguments, Exit, Format, complain, say, stderr_color};
 use crate::config::{Config, Diagnostic, Report};
-use crate::gateway::settings::HostPattern;
-use crate::provider::settings::LogoutStyle;
 
 /// Loads the configuration, probes what it names unless told not to, and says what it found.
 pub(super) fn check(arguments: &CheckArguments) -> Exit {
@@ -52,55 +51,6 @@ fn summary(config: &Config, name: &str) -> Finding {
 
 fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
-}
-
-/// What has to be registered at the providers.
-struct ToRegister {
-    redirect_uris: Vec<String>,
-    post_logout_redirect_uris: Vec<String>,
-}
-
-impl ToRegister {
-    /// One address for each host that signs in by itself, and for each provider where there are several.
-    fn of(config: &Config) -> Self {
-        let scheme = if config.gateway.public_url.https { "https" } else { "http" };
-        let own = |authority: &String, end: &str| format!("{scheme}://{authority}{}/{end}", config.gateway.prefix);
-        let callbacks: Vec<String> = match config.providers.as_slice() {
-            [_] => vec!["callback".to_owned()],
-            several => several.iter().map(|provider| format!("callback/{}", provider.name)).collect(),
-        };
-        let authorities = authorities(config);
-        let signs_out_there = config.providers.iter().any(|provider| provider.logout == LogoutStyle::Auto);
-        Self {
-            redirect_uris: authorities.iter().flat_map(|at| callbacks.iter().map(move |end| own(at, end))).collect(),
-            post_logout_redirect_uris: authorities
-                .iter()
-                .filter(|_| signs_out_there)
-                .map(|at| own(at, "signed-out"))
-                .collect(),
-        }
-    }
-}
-
-/// The hosts that sign in by themselves, as they stand in URLs.
-fn authorities(config: &Config) -> Vec<String> {
-    let url = &config.gateway.public_url;
-    let mut authorities = vec![url.authority.clone()];
-    if config.session.cookie.domain.is_none() {
-        let port =
-            url.authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| format!(":{port}"));
-        for host in config.gateway.routes.iter().flat_map(|route| &route.hosts) {
-            let name = match host {
-                HostPattern::Exact(name) => name.clone(),
-                HostPattern::Suffix(suffix) => format!("*.{suffix}"),
-            };
-            let authority = format!("{name}{}", port.as_deref().unwrap_or_default());
-            if !authorities.contains(&authority) {
-                authorities.push(authority);
-            }
-        }
-    }
-    authorities
 }
 
 fn told(format: Format, report: &Report, findings: &[Finding], register: Option<&ToRegister>, exit: Exit) {

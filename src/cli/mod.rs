@@ -15,6 +15,7 @@ pub mod exit;
 pub mod explain;
 pub mod keys;
 mod probes;
+mod register;
 pub mod run;
 pub mod sources;
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt as _, join_all};
 use serde_json::{Value, json};
 
+use super::register::ToRegister;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::gateway::settings::{RouteSettings, Target};
+use crate::gateway::settings::{RouteSettings, RuleSettings, Target};
 use crate::provider::settings::ProviderSettings;
-use crate::provider::{Provider, Verdict};
+use crate::provider::{ProbeRequest, Provider, Verdict};
 use crate::proxy;
 use crate::proxy::settings::UpstreamSettings;
 
@@ -57,7 +58,8 @@ impl Finding {
 /// No runtime could be made.
 pub(super) fn probe(config: &Config) -> std::io::Result<Vec<Finding>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let providers = config.providers.iter().cloned().map(|settings| probe_provider(settings).boxed());
+    let providers =
+        config.providers.iter().map(|settings| probe_provider(settings.clone(), expected(config, settings)).boxed());
     let routes = config.gateway.routes.iter().filter_map(probe_route);
     let found = runtime.block_on(join_all(providers.chain(routes)));
     // A probe that hangs in the resolver must not keep the command from ending.
@@ -65,15 +67,30 @@ pub(super) fn probe(config: &Config) -> std::io::Result<Vec<Finding>> {
     Ok(found.into_iter().flatten().collect())
 }
 
-async fn probe_provider(settings: ProviderSettings) -> Vec<Finding> {
+/// What the configuration expects of this provider.
+fn expected(config: &Config, provider: &ProviderSettings) -> ProbeRequest {
+    let register = ToRegister::at(config, provider);
+    let asks = |rule: &RuleSettings| rule.max_age.is_some() && rule.providers.contains(&provider.name);
+    let rules =
+        |route: &RouteSettings| std::iter::once(&route.rule).chain(route.paths.iter().map(|(_, rule)| rule)).any(asks);
+    let asking = config.gateway.routes.iter().filter(|route| rules(route));
+    ProbeRequest {
+        redirect_uris: register.redirect_uris,
+        post_logout_redirect_uris: register.post_logout_redirect_uris,
+        max_age_asked_by: asking.map(|route| format!("route.{}", route.name)).collect(),
+    }
+}
+
+async fn probe_provider(settings: ProviderSettings, expected: ProbeRequest) -> Vec<Finding> {
     let subject = format!("provider {}", settings.name);
-    let deadline = settings.timeout.saturating_mul(3).min(LONGEST);
+    // The document, and then one endpoint with its redirects; each call has its own time.
+    let deadline = settings.timeout.saturating_mul(10).min(LONGEST);
     let one = |mark, code, message| vec![Finding { subject: subject.clone(), mark, code, message }];
     let provider = match Provider::new(settings, SystemClock::shared()) {
         Ok(provider) => provider,
         Err(error) => return one(Mark::Failed, "provider_setup", error.to_string()),
     };
-    let Ok(found) = tokio::time::timeout(deadline, provider.probe()).await else {
+    let Ok(found) = tokio::time::timeout(deadline, provider.probe(&expected)).await else {
         return one(Mark::Failed, "timeout", format!("no answer within {}", humantime::format_duration(deadline)));
     };
     found

@@ -47,7 +47,8 @@ impl Provider {
         Ok(self.build_url(&metadata.authorization_endpoint, request))
     }
 
-    fn build_url(&self, endpoint: &Url, request: &AuthorizationRequest<'_>) -> String {
+    /// The request as a URL, without a look at the metadata.
+    pub(super) fn build_url(&self, endpoint: &Url, request: &AuthorizationRequest<'_>) -> String {
         let mut parameters = self.protocol_parameters(request);
         let mut others: Vec<(&str, String)> = Vec::new();
         // Later ones replace earlier ones: no parameter may be sent twice (RFC 6749 section 3.1).
@@ -145,7 +146,7 @@ impl Provider {
 
 /// IS-02: simple string comparison. A plain OAuth 2.0 server's issuer was never configured; where the redirect URI alone does
 /// not say whose answer it is, the issuer must at least be of the origin that the browser was sent to.
-fn accepts_iss(metadata: &Metadata, iss: &str, own_redirect: bool) -> bool {
+pub(super) fn accepts_iss(metadata: &Metadata, iss: &str, own_redirect: bool) -> bool {
     if metadata.issuer_is_known {
         return constant_time_eq(iss.as_bytes(), metadata.issuer.as_bytes());
     }

@@ -174,7 +174,9 @@ impl ProviderError {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(missing_docs, reason = "the names are those of the specifications")]
 pub enum Endpoint {
+    Authorization,
     Discovery,
+    EndSession,
     KeySet,
     Token,
     Userinfo,
@@ -185,7 +187,9 @@ pub enum Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Authorization => "the authorization endpoint",
             Self::Discovery => "the discovery document",
+            Self::EndSession => "the end-session endpoint",
             Self::KeySet => "the key set",
             Self::Token => "the token endpoint",
             Self::Userinfo => "the userinfo endpoint",

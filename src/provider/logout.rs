@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use http::StatusCode;
+use url::Url;
 
 use crate::provider::Provider;
 use crate::provider::error::{Endpoint, ProviderError};
@@ -27,21 +28,30 @@ impl Provider {
         }
         let metadata = self.metadata.get(&self.transport).await.ok()?;
         let endpoint = metadata.end_session_endpoint.as_ref()?;
-        let url = |hint: Option<&str>| {
-            let mut url = endpoint.clone();
-            let mut query = url.query_pairs_mut();
-            if let Some(hint) = hint {
-                query.append_pair("id_token_hint", hint);
-            }
-            query.append_pair("client_id", &self.settings.client_id);
-            query.append_pair("post_logout_redirect_uri", post_logout_redirect_uri);
-            query.append_pair("state", state);
-            drop(query);
-            String::from(url)
-        };
+        let url = |hint: Option<&str>| self.logout_url(endpoint, hint, post_logout_redirect_uri, state);
         // LO-06: a URL that servers would refuse helps nobody; without the hint the provider asks the person.
         let full = url(id_token_hint.map(|hint| hint.expose().as_str()));
         Some(if full.len() > MAX_URL { url(None) } else { full })
+    }
+
+    /// The sign-out request as a URL, without a look at the metadata (LO-01).
+    pub(super) fn logout_url(
+        &self,
+        endpoint: &Url,
+        id_token_hint: Option<&str>,
+        post_logout_redirect_uri: &str,
+        state: &str,
+    ) -> String {
+        let mut url = endpoint.clone();
+        let mut query = url.query_pairs_mut();
+        if let Some(hint) = id_token_hint {
+            query.append_pair("id_token_hint", hint);
+        }
+        query.append_pair("client_id", &self.settings.client_id);
+        query.append_pair("post_logout_redirect_uri", post_logout_redirect_uri);
+        query.append_pair("state", state);
+        drop(query);
+        url.into()
     }
 
     /// Revokes a session's tokens: the refresh token first (TK-05), then the access token. Does nothing where revocation is

@@ -43,6 +43,9 @@ pub(super) struct Metadata {
     pub(super) challenge_methods: Option<Vec<String>>,
     pub(super) scopes: Option<Vec<String>>,
     pub(super) claims: Option<Vec<String>>,
+    pub(super) acr_values: Option<Vec<String>>,
+    /// RFC 9126 section 5.
+    pub(super) requires_pushed_requests: bool,
 }
 
 /// Where metadata comes from.
@@ -215,6 +218,8 @@ impl Discovery {
             challenge_methods: strings(document, "code_challenge_methods_supported"),
             scopes: strings(document, "scopes_supported"),
             claims: strings(document, "claims_supported"),
+            acr_values: strings(document, "acr_values_supported"),
+            requires_pushed_requests: document.get("require_pushed_authorization_requests") == Some(&Value::Bool(true)),
         })
     }
 
@@ -265,6 +270,8 @@ impl Metadata {
             challenge_methods: None,
             scopes: None,
             claims: None,
+            acr_values: None,
+            requires_pushed_requests: false,
         })
     }
 }

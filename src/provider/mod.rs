@@ -26,6 +26,7 @@ mod tally;
 mod token;
 mod transport;
 mod userinfo;
+mod words;
 
 use std::sync::Arc;
 
@@ -36,9 +37,10 @@ pub use self::error::{
 pub use self::exchange::{CodeExchange, RefreshRequest, Refreshed, SignIn};
 pub use self::id_token::IdTokenError;
 pub use self::jwt::JwtError;
-pub use self::probe::{ProbeFinding, Verdict};
+pub use self::probe::{ProbeFinding, ProbeRequest, Verdict};
 pub use self::token::TokenSet;
 pub use self::transport::TransportError;
+pub use self::words::{Words, printable};
 
 use crate::clock::SharedClock;
 use crate::provider::client_auth::ClientProof;
@@ -126,10 +128,7 @@ impl Provider {
 
 /// HS* only when configured, with a secret as long as the hash (ID-08).
 fn hmac_key(algorithms: &[Algorithm], auth: &ClientAuth) -> Result<Option<VerificationKey>, ProviderSetupError> {
-    let secret = match auth {
-        ClientAuth::Basic(secret) | ClientAuth::Post(secret) => Some(secret),
-        ClientAuth::PrivateKeyJwt { .. } | ClientAuth::Public => None,
-    };
+    let secret = auth.secret();
     let mut needed = None;
     for algorithm in algorithms {
         if let Some(length) = algorithm.secret_length() {

@@ -130,6 +130,16 @@ pub enum ClientAuth {
     Public,
 }
 
+impl ClientAuth {
+    /// The shared secret, where there is one.
+    pub fn secret(&self) -> Option<&Secret<String>> {
+        match self {
+            Self::Basic(secret) | Self::Post(secret) => Some(secret),
+            Self::PrivateKeyJwt { .. } | Self::Public => None,
+        }
+    }
+}
+
 /// When the userinfo endpoint is asked after a sign-in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum UserinfoUse {

@@ -54,7 +54,10 @@ impl Provider {
         let proof = self.proof.prove(metadata, self.clock.now())?;
         form.extend(proof.form.iter().map(|(name, value)| (*name, Cow::Borrowed(value.as_ref()))));
         let pairs: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-        self.transport.post_form(endpoint, url, &pairs, proof.header).await
+        let mut reply = self.transport.post_form(endpoint, url, &pairs, proof.header).await?;
+        let secret = |(name, value): &(&str, &str)| SECRET_FIELDS.contains(name).then(|| Secret::from(*value));
+        reply.sent = pairs.iter().filter_map(secret).chain(self.settings.client_auth.secret().cloned()).collect();
+        Ok(reply)
     }
 }
 
@@ -158,6 +161,10 @@ fn form_error(reply: &Reply) -> Option<String> {
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
+
+/// What a form holds that must not be repeated from an answer.
+const SECRET_FIELDS: [&str; 6] =
+    ["code", "code_verifier", "refresh_token", "token", "client_secret", "client_assertion"];
 
 const KNOWN_ERRORS: [&str; 10] = [
     "invalid_request",

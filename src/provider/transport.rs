@@ -79,6 +79,18 @@ impl Transport {
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
         }
+        let mut reply = self.call(endpoint, Method::GET, url, headers, Bytes::new()).await?;
+        reply.sent.extend(bearer.cloned());
+        Ok(reply)
+    }
+
+    /// GET as a browser makes it that visits a page.
+    pub(super) async fn visit(&self, endpoint: Endpoint, url: &Url, cookies: &str) -> Result<Reply, ProviderError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("text/html,application/xhtml+xml,*/*;q=0.8"));
+        if let Some(cookies) = HeaderValue::from_str(cookies).ok().filter(|cookies| !cookies.is_empty()) {
+            headers.insert(header::COOKIE, cookies);
+        }
         self.call(endpoint, Method::GET, url, headers, Bytes::new()).await
     }
 
@@ -138,7 +150,7 @@ impl Transport {
                 Ok(_) => TransportError::TooLarge,
                 Err(e) => TransportError::Broken(chain(e.as_ref())),
             })?;
-        Ok(Reply { status: parts.status, headers: parts.headers, body: body.to_bytes() })
+        Ok(Reply { status: parts.status, headers: parts.headers, body: body.to_bytes(), sent: Vec::new() })
     }
 }
 
@@ -148,6 +160,8 @@ pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// The secrets that the request carried: they are never repeated from the answer.
+    pub(super) sent: Vec<Secret<String>>,
 }
 
 impl Reply {

@@ -106,18 +106,20 @@ fn exit_codes_tell_a_service_manager_what_to_do() {
 async fn check_asks_the_provider_its_keys_its_clock_and_the_application() {
     // DI-09
     let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
+    registered(&idp, "callback", "signed-out");
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("vestibule.toml");
     fs::write(&file, config_for(&idp, &upstream.url())).unwrap();
     let (exit, said, errors) = checked(&folder, &["check"]).await;
     assert_eq!(exit, 0, "{said}{errors}");
+    assert!(!said.contains("warn "), "{said}");
     for part in
         ["ok   provider idp: discovery document", "key set has 1 usable", "clock is", "PKCE S256", "can be reached"]
     {
         assert!(said.contains(part), "{part} is not in {said}");
     }
     assert!(said.contains(&format!("redirect URI to register at the provider: https://{HOST}/_vestibule/callback")));
-    assert!(idp.token_requests("authorization_code").is_empty(), "a probe signs nobody in");
+    assert_eq!(idp.token_requests("authorization_code").len(), 1, "with a code that nobody gave out");
 
     // Two hours wrong, and the application away.
     let date = ("date".to_owned(), "Thu, 01 Jan 2026 00:00:00 GMT".to_owned());
@@ -142,6 +144,38 @@ async fn check_asks_the_provider_its_keys_its_clock_and_the_application() {
     idp.forget_seen();
     assert_eq!(checked(&folder, &["check", "--offline"]).await.0, 0);
     assert!(idp.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_finds_each_registration_that_keeps_everybody_out() {
+    let upstream = RecordingUpstream::start().await;
+    let good = ("callback", "signed-out");
+    for (at, setting, code, words) in [
+        (good, "", "", vec![]),
+        (("other", "signed-out"), "", "authorization_endpoint", vec!["redirect URI", "is not registered"]),
+        (good, "client_id = 'nobody'", "authorization_endpoint", vec!["nobody", "unknown or disabled"]),
+        (good, "client_secret = 'wrong'", "token_endpoint", vec!["client_secret"]),
+        (("callback", "other"), "", "end_session_endpoint", vec!["/_vestibule/signed-out", "is not registered"]),
+    ] {
+        let idp = TestIdp::start().await;
+        registered(&idp, at.0, at.1);
+        let folder = TempDir::new().unwrap();
+        let config = config_for(&idp, &upstream.url());
+        let key = setting.split(' ').next().unwrap();
+        let config: Vec<&str> = config.lines().filter(|line| key.is_empty() || !line.starts_with(key)).collect();
+        let config = config.join("\n").replace("[provider.idp]", &format!("[provider.idp]\n{setting}"));
+        fs::write(folder.path().join("vestibule.toml"), config).unwrap();
+        let (exit, said, errors) = checked(&folder, &["check", "--format", "json"]).await;
+        assert_eq!(exit, if code.is_empty() { 0 } else { 69 }, "{setting}: {said}{errors}");
+        let report: Value = serde_json::from_str(&said).unwrap();
+        let failed: Vec<&Value> =
+            report["probes"].as_array().unwrap().iter().filter(|probe| probe["verdict"] == "fail").collect();
+        assert!(failed.is_empty() == code.is_empty(), "{failed:?}");
+        for word in words {
+            let told = failed.iter().find(|probe| probe["code"] == code).map(|probe| probe["message"].to_string());
+            assert!(told.as_ref().is_some_and(|told| told.contains(word)), "{word} in {failed:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,6 +268,12 @@ fn noticed(notices: &UnixDatagram, wanted: &str) -> String {
 /// Runs a command to its end while the provider goes on answering.
 async fn checked(folder: &TempDir, arguments: &[&str]) -> (i32, String, String) {
     tokio::task::block_in_place(|| Program::ended(arguments, folder))
+}
+
+/// Tells the provider where sign-ins and sign-outs come back to.
+fn registered(idp: &TestIdp, callback: &str, signed_out: &str) {
+    let own = |end: &str| format!("https://{HOST}/_vestibule/{end}");
+    idp.allow_return_to(CLIENT_ID, &own(callback), &own(signed_out));
 }
 
 /// One public route.

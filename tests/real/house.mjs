@@ -127,6 +127,18 @@ ${withKey(config, path.join(dir, 'session_key'))}
   return { ...at, started, key, admin: `http://127.0.0.1:${admin}`, log: () => started.said.out + started.said.err };
 }
 
+/** Runs `vestibule check` for a gateway that would stand at `at`: its exit code, and what it says as data. */
+export async function check(t, at, config) {
+  requireBinary();
+  const dir = folder(t);
+  fs.writeFileSync(path.join(dir, 'session_key'), randomBytes(32).toString('base64'));
+  const file = path.join(dir, 'vestibule.toml');
+  fs.writeFileSync(file, `[server]\nlisten = "127.0.0.1:${at.port}"\npublic_url = "${at.origin}"\n${withKey(config, path.join(dir, 'session_key'))}`);
+  const { child, said } = program(t, binary, ['check', '--deny-warnings', '--format', 'json', '-c', file]);
+  await once(child, 'close');
+  return { code: child.exitCode, ...JSON.parse(said.out), errors: said.err };
+}
+
 /** Runs `vestibule demo` and gives the URL that it prints. */
 export async function demo(t) {
   requireBinary();

@@ -1,7 +1,7 @@
 //! The discovery document: where it is looked for, what of it is believed, and what happens while it can not be had.
 
 use super::*;
-use crate::provider::{EndpointFault, ProviderSetupError, Verdict};
+use crate::provider::{EndpointFault, ProviderSetupError};
 
 #[tokio::test]
 async fn the_gateway_starts_without_the_provider_and_finds_it_later() {
@@ -221,36 +221,4 @@ async fn tls_needs_a_certificate_that_is_trusted() {
     assert_eq!(error.code(), "provider_tls_failed");
     let trusting = fixture(Some(made.cert.pem().into_bytes()));
     trusting.provider.check_iss(None, true).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_probe_compares_the_provider_with_the_configuration() {
-    // PK-06, DI-09
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
-    let mut document = double.document();
-    document["code_challenge_methods_supported"] = json!(["plain"]);
-    document["token_endpoint_auth_methods_supported"] = json!(["private_key_jwt"]);
-    document["scopes_supported"] = json!(["openid"]);
-    document["claims_supported"] = json!(["sub"]);
-    document.as_object_mut().unwrap().remove("end_session_endpoint");
-    double.on(DISCOVERY, [Answer::json(&document).with("date", "Fri, 15 Jan 2027 08:02:00 GMT")]);
-    let found = Fixture::openid(&double).provider.probe().await;
-    let with = |verdict| found.iter().filter(|f| f.verdict == verdict).map(|f| f.code).collect::<Vec<_>>();
-    assert_eq!(with(Verdict::Good), ["discovery", "key_set"]);
-    assert_eq!(with(Verdict::Failed), ["clock_offset"]);
-    assert_eq!(with(Verdict::Warning), ["client_auth", "pkce", "scope", "logout", "claims"]);
-    assert!(found.iter().any(|f| f.message.starts_with("the provider's clock is 120 s ahead")), "{found:?}");
-    double.on("/jwks", [Answer::status(500, &json!({}))]).on(DISCOVERY, [Answer::status(500, &json!({}))]);
-    let found = Fixture::openid(&double).provider.probe().await;
-    assert_eq!(found[0].code, "provider_server_error");
-}
-
-#[tokio::test]
-async fn silence_about_client_authentication_means_basic() {
-    // DI-09
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
-    let found = Fixture::openid(&double).provider.probe().await;
-    assert!(found.iter().any(|f| f.code == "client_auth" && f.verdict == Verdict::Good));
 }

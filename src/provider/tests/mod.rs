@@ -9,6 +9,7 @@ mod introspect;
 mod keys;
 mod logout;
 mod plain;
+mod probe;
 mod refresh;
 mod userinfo;
 
@@ -37,7 +38,7 @@ use crate::identity::ClaimMapping;
 use crate::provider::settings::{
     ClientAuth, Endpoints, LogoutStyle, OAuth2Identity, ProviderKind, ProviderSettings, UserinfoUse,
 };
-use crate::provider::{CodeExchange, Provider, ProviderError, RefreshRequest, Refreshed, SignIn};
+use crate::provider::{CodeExchange, ProbeRequest, Provider, ProviderError, RefreshRequest, Refreshed, SignIn};
 use crate::secret::Secret;
 
 pub(super) const START: u64 = 1_800_000_000;
@@ -80,7 +81,13 @@ impl Seen {
     }
 }
 
-/// What the double answers.
+/// Puts parameters of a request where an answer's header field names them: `{state}`, `{redirect_uri}`.
+fn echoing(query: &str) -> impl Fn(&str) -> String {
+    let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    move |text| pairs.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+}
+
+/// What the double answers; a header field may name parameters of the request: `{state}`.
 #[derive(Clone)]
 pub(super) enum Answer {
     Whole { status: u16, headers: Vec<(&'static str, String)>, body: Bytes },
@@ -130,6 +137,7 @@ impl Double {
         let (parts, body) = request.into_parts();
         let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         let path = parts.uri.path().to_owned();
+        let echo = echoing(parts.uri.query().unwrap_or_default());
         let answer = {
             let mut script = self.script.lock().unwrap();
             let query = parts.uri.query().map(str::to_owned);
@@ -144,7 +152,7 @@ impl Double {
         let mut response = Response::new(Full::new(body));
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
         for (name, value) in headers {
-            response.headers_mut().append(name, value.parse().unwrap());
+            response.headers_mut().append(name, echo(&value).parse().unwrap());
         }
         Ok(response)
     }
@@ -446,7 +454,7 @@ fn calls_can_be_made_from_any_thread() {
     fn all(fixture: &Fixture) {
         is_send(&fixture.redeem());
         is_send(&fixture.refresh(&Value::Null));
-        is_send(&fixture.provider.probe());
+        is_send(&fixture.provider.probe(&ProbeRequest::default()));
         is_send(&fixture.provider.end_session_url(None, "", ""));
         is_send(&fixture.provider.sign_out(None, None));
     }

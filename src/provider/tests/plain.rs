@@ -113,11 +113,3 @@ async fn an_issuer_parameter_is_compared_as_far_as_it_can_be() {
     assert_eq!(check(Some("https://other.example".to_owned()), false).await, Err("iss_mismatch"));
     assert_eq!(check(Some("https://other.example".to_owned()), true).await, Ok(()));
 }
-
-#[tokio::test]
-async fn a_probe_finds_the_token_endpoint() {
-    let double = Double::start().await;
-    double.on("/token", [Answer::status(405, &Value::Null)]);
-    let found = Fixture::plain_with(&double, OAuth2Identity::Nobody, |_| {}).provider.probe().await;
-    assert_eq!(found[0].message, "token endpoint answers (405)");
-}

@@ -1,0 +1,166 @@
+//! `vestibule check`: whether people can sign in and out at the provider, as far as that shows without a person.
+//!
+//! 1. Every request is one that the gateway itself would make: the browser's authorization request with `prompt=none`, the
+//!    browser's sign-out without an ID token, the code exchange with a code that nobody gave out.
+//! 2. Nothing is left behind: no session is begun here or there, and no code is redeemed.
+//! 3. What the provider does is believed before what its metadata says: lists such as `claims_supported` need not be complete
+//!    (OpenID Connect Discovery section 3).
+
+mod authorization;
+mod compare;
+mod endpoints;
+mod visit;
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use url::Url;
+
+use crate::clock::UnixTime;
+use crate::provider::Provider;
+use crate::provider::metadata::{Metadata, MetadataSource};
+use crate::provider::transport::Reply;
+
+/// What the configuration expects of a provider.
+#[derive(Clone, Debug, Default)]
+pub struct ProbeRequest {
+    /// The redirect URIs that have to be registered there.
+    pub redirect_uris: Vec<String>,
+    /// The post-logout redirect URIs that have to be registered there.
+    pub post_logout_redirect_uris: Vec<String>,
+    /// Who asks for a `max_age` besides the provider's own setting: `route.wiki`.
+    pub max_age_asked_by: Vec<String>,
+}
+
+/// One thing that was found out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ProbeFinding {
+    /// How good it is.
+    pub verdict: Verdict,
+    /// A stable code.
+    pub code: &'static str,
+    /// One sentence for people.
+    pub message: String,
+}
+
+/// How good a finding is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Verdict {
+    /// As it should be.
+    Good,
+    /// Works, but somebody should look at it.
+    Warning,
+    /// Nobody will be able to sign in, or to sign out.
+    Failed,
+}
+
+impl Provider {
+    /// Asks the provider what can be asked without a person. Never fails: what fails is a finding.
+    pub async fn probe(&self, request: &ProbeRequest) -> Vec<ProbeFinding> {
+        let mut found = Findings::default();
+        match &self.metadata {
+            MetadataSource::Fixed(metadata) => self.probe_endpoints(metadata, request, &mut found).await,
+            MetadataSource::Discovered(discovery) => match discovery.fetch(&self.transport).await {
+                Ok((metadata, reply)) => {
+                    found.good("discovery", format!("discovery document of {} read", metadata.issuer));
+                    self.probe_clock(&reply, &mut found);
+                    let credentials = self.probe_endpoints(&metadata, request, &mut found).await;
+                    self.compare(&metadata, request, credentials, &mut found);
+                    return found.0;
+                }
+                Err(error) => {
+                    found.failed(error.code(), format!("{}: {error}", self.issuer()));
+                    return found.0;
+                }
+            },
+        };
+        found.0
+    }
+
+    /// All endpoints at once: each of them may take its time.
+    async fn probe_endpoints(&self, metadata: &Metadata, request: &ProbeRequest, found: &mut Findings) -> Credentials {
+        let authorizations = request.redirect_uris.iter().filter_map(known_place).take(MOST_URIS);
+        let sign_outs = request.post_logout_redirect_uris.iter().filter_map(known_place).take(MOST_URIS);
+        let redirect_uri = request.redirect_uris.first().map(String::as_str).unwrap_or_default();
+        let (keys, authorizations, (token, credentials), sign_outs) = futures_util::join!(
+            self.probe_keys(metadata),
+            join_all(authorizations.map(|(uri, at)| self.probe_authorization(metadata, uri, at))),
+            self.probe_token(metadata, redirect_uri),
+            join_all(sign_outs.map(|(uri, at)| self.probe_end_session(metadata, uri, at))),
+        );
+        let all = [keys].into_iter().chain(authorizations).chain([token]).chain(sign_outs);
+        found.0.extend(all.flat_map(|findings| findings.0));
+        credentials
+    }
+
+    async fn probe_keys(&self, metadata: &Metadata) -> Findings {
+        let mut found = Findings::default();
+        if let Some(url) = &metadata.jwks_uri {
+            match self.keys.current(&self.transport, url).await {
+                Ok(set) => found.good("key_set", format!("key set has {} usable signature key(s)", set.keys.len())),
+                Err(error) => found.failed(error.code(), format!("{url}: {error}")),
+            }
+        }
+        found
+    }
+
+    fn probe_clock(&self, reply: &Reply, found: &mut Findings) {
+        let Some(theirs) = reply.date() else { return };
+        let ours = self.clock.now();
+        let offset = distance(ours, theirs);
+        let direction = if theirs > ours { "ahead" } else { "behind" };
+        let text = format!("the provider's clock is {} s {direction}", offset.as_secs());
+        // A `Date` has whole seconds and travelled for a while.
+        if offset > self.settings.clock_leeway {
+            found.failed(
+                "clock_offset",
+                format!(
+                    "{text}: more than the leeway of {} s, ID tokens will be refused",
+                    self.settings.clock_leeway.as_secs()
+                ),
+            );
+        } else if offset > Duration::from_secs(5) {
+            found.warning("clock_offset", text);
+        } else {
+            found.good("clock_offset", text);
+        }
+    }
+}
+
+/// What is known of the client's credentials.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Credentials {
+    Taken,
+    Refused,
+    Unknown,
+}
+
+#[derive(Debug, Default)]
+struct Findings(Vec<ProbeFinding>);
+
+impl Findings {
+    fn good(&mut self, code: &'static str, message: String) {
+        self.0.push(ProbeFinding { verdict: Verdict::Good, code, message });
+    }
+
+    fn warning(&mut self, code: &'static str, message: String) {
+        self.0.push(ProbeFinding { verdict: Verdict::Warning, code, message });
+    }
+
+    fn failed(&mut self, code: &'static str, message: String) {
+        self.0.push(ProbeFinding { verdict: Verdict::Failed, code, message });
+    }
+}
+
+/// An address of ours as text and as URL; those of a wildcard host stand for no certain address.
+fn known_place(uri: &String) -> Option<(&str, Url)> {
+    let url = Url::parse(uri).ok()?;
+    url.host_str().is_some_and(|host| !host.contains('*')).then_some((uri, url))
+}
+
+fn distance(a: UnixTime, b: UnixTime) -> Duration {
+    a.since(b).max(b.since(a))
+}
+
+/// How many addresses of each kind are asked about.
+const MOST_URIS: usize = 8;

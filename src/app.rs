@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::gateway::Gateway;
 use crate::gateway::build::{BuildError, GatewayParts};
+use crate::gateway::redemptions::Redemptions;
 use crate::proxy::Forwarder;
 use crate::request::Downstream;
 use crate::seal::KeyRing;
@@ -47,6 +48,7 @@ struct Shared {
     clock: SharedClock,
     control: Control,
     registry: Arc<Registry>,
+    redemptions: Arc<Redemptions>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -74,7 +76,8 @@ impl App {
     /// Outside of a tokio runtime: the one that this is called on becomes the control runtime.
     pub async fn start(config: Config, clock: SharedClock) -> Result<Self, AppError> {
         let telemetry = Telemetry::new(&config.log, &clock)?;
-        let shared = Shared { clock, control: Control::current(), registry: Registry::new(), telemetry };
+        let (registry, redemptions) = (Registry::new(), Redemptions::new());
+        let shared = Shared { clock, control: Control::current(), registry, redemptions, telemetry };
         let bound = Server::bind(&config.server)?;
         let started_with = (config.server.clone(), config.log.clone());
         let gateway = Arc::new(ArcSwap::new(shared.gateway(&config)?));
@@ -180,6 +183,7 @@ impl Shared {
             keys: KeyRing::new(config.keys.clone()).map_err(BuildError::Keys)?,
             providers: config.providers.clone(),
             registry: Arc::clone(&self.registry),
+            redemptions: Arc::clone(&self.redemptions),
             clock: Arc::clone(&self.clock),
             control: self.control.clone(),
             telemetry: Arc::clone(&self.telemetry),

@@ -93,6 +93,11 @@ impl Identity {
         })
     }
 
+    /// Whether both are one person. Nobody in particular is never the same as somebody.
+    pub fn is_same_person(&self, other: &Self) -> bool {
+        !self.subject.is_empty() && self.subject == other.subject && self.issuer == other.issuer
+    }
+
     /// Somebody who signed in at a provider that tells nothing about people.
     pub fn nobody(provider: Arc<str>, issuer: Arc<str>) -> Self {
         Self {

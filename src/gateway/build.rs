@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::clock::SharedClock;
 use crate::control::Control;
 use crate::gateway::Gateway;
-use crate::gateway::callback::Redemptions;
 use crate::gateway::pages::Pages;
+use crate::gateway::redemptions::Redemptions;
 use crate::gateway::routes::{Route, Routes, Rule, Target};
 use crate::gateway::settings::{self, GatewaySettings, RouteSettings, RuleSettings};
 use crate::policy::Policy;
@@ -23,6 +23,7 @@ use crate::server::settings::Limits;
 use crate::session::attempt::Attempts;
 use crate::session::jar::Jar;
 use crate::session::registry::Registry;
+use crate::session::rounds::Rounds;
 use crate::session::sessions::{SessionParts, Sessions};
 use crate::session::settings::{SameSite, SessionSettings};
 use crate::telemetry::Telemetry;
@@ -41,6 +42,8 @@ pub struct GatewayParts {
     pub providers: Vec<ProviderSettings>,
     /// What is remembered of sessions across reloads.
     pub registry: Arc<Registry>,
+    /// What is remembered of login attempts across reloads.
+    pub redemptions: Arc<Redemptions>,
     /// Time.
     pub clock: SharedClock,
     /// Where providers are called.
@@ -69,7 +72,8 @@ impl Gateway {
     /// # Errors
     /// [`BuildError`].
     pub fn build(parts: GatewayParts) -> Result<Arc<Self>, BuildError> {
-        let GatewayParts { settings, session, keys, providers, registry, clock, control, telemetry } = parts;
+        let GatewayParts { settings, session, keys, providers, registry, redemptions, clock, control, telemetry } =
+            parts;
         let providers = make_providers(providers, &clock, &telemetry.metrics)?;
         let names: Vec<Arc<str>> = providers.iter().map(|provider| Arc::clone(&provider.settings().name)).collect();
         let own_cookies = OwnCookies::new(&session.cookie.name, &names);
@@ -89,7 +93,8 @@ impl Gateway {
             authorization_rules: sets.iter().map(|set| set.authorization).collect(),
             forms: keys.sealer(Purpose::Form, "logout"),
             attempts: Attempts::new(&session, own_cookies.clone(), Arc::clone(&keys)),
-            redemptions: Redemptions::new(session.attempt_life),
+            rounds: Rounds::new(&session.cookie, own_cookies.clone(), Arc::clone(&keys)),
+            redemptions,
             pages: Pages::new(settings.title.clone(), settings.contact.clone()),
             cookie_domain: session.cookie.domain.clone(),
             strict_cookies: session.cookie.same_site == SameSite::Strict,

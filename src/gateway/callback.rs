@@ -1,71 +1,37 @@
 //! `callback`: how a sign-in ends. State first, then the code, then the session; each code is redeemed once.
 //!
 //! 1. The attempt is found by its state, in this browser's cookies. Without it nothing is said to the provider (OA-03).
-//! 2. If a session stands already that is younger than the attempt (another tab was faster), the browser is just sent on.
-//! 3. An answer from another issuer than the one that was asked ends here (RFC 9207, SB-03).
+//! 2. If this very attempt is over and a session stands, the browser is just sent on. Any other session proves nothing: it may
+//!    have been planted while the person was at the provider.
+//! 3. An answer from another issuer than the one that was asked, or at another redirect URI, ends here (RFC 9207, SB-03).
 //! 4. The code is redeemed on the control runtime, once for an attempt: whoever reloads the callback meanwhile waits for the
 //!    same end (OA-10).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFRESH, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Response, StatusCode};
-use moka::sync::Cache;
-use tokio::sync::watch;
 
 use crate::body::Body;
 use crate::gateway::codes::Code;
 use crate::gateway::endpoints::Query;
 use crate::gateway::error::GatewayError;
-use crate::gateway::login::{Beginning, redirect, rounds};
+use crate::gateway::login::{Beginning, redirect};
 use crate::gateway::record::Notes;
+use crate::gateway::redemptions::Redeemed;
 use crate::gateway::{Gateway, Visit};
-use crate::identity::IdentityError;
 use crate::provider::{CodeExchange, ProviderError};
+use crate::request::kind::is_prefetch;
 use crate::request::return_to::ReturnTo;
 use crate::secret::Secret;
 use crate::session::attempt::{Attempt, AttemptError};
 use crate::session::live::LiveSession;
-
-/// The redemptions under way and just done, by attempt. An attempt stands here for as long as its cookie could open, so that a
-/// code is never sent twice.
-#[derive(Debug)]
-pub(super) struct Redemptions(Cache<String, watch::Receiver<Option<Redeemed>>>);
-
-/// How a redemption ended.
-#[derive(Clone, Debug)]
-enum Redeemed {
-    Begun(Arc<LiveSession>),
-    Refused(Arc<ProviderError>),
-    Nobody(IdentityError),
-    /// The attempt ended without a redemption.
-    Over,
-}
 
 /// What a callback brought, once its attempt was found.
 struct Arrived {
     code: Secret<String>,
     iss: Option<String>,
     own_redirect: bool,
-    redirect_uri: String,
-}
-
-impl Redemptions {
-    /// None yet; each is remembered for `life`, the life of an attempt.
-    pub(super) fn new(life: Duration) -> Self {
-        Self(Cache::builder().max_capacity(REMEMBERED).time_to_live(life).build())
-    }
-
-    /// Ends an attempt that was not redeemed: its cookie may still be somewhere.
-    fn close(&self, attempt: &str) {
-        self.0.entry_by_ref(attempt).or_insert_with(|| watch::channel(Some(Redeemed::Over)).1);
-    }
-
-    /// Whether an attempt of this name has ended.
-    fn has_ended(&self, attempt: &str) -> bool {
-        self.0.contains_key(attempt)
-    }
 }
 
 impl Gateway {
@@ -79,6 +45,11 @@ impl Gateway {
         // HEAD and its like must not burn the code (AT-LF-17).
         if visit.meta.method != Method::GET {
             return Err(GatewayError::EndpointMethod("GET"));
+        }
+        // Nor does a browser that fetches ahead end a sign-in.
+        if is_prefetch(visit.headers) {
+            let login_url = self.login_url(&ReturnTo::root(visit.meta.host.clone()), None);
+            return Err(GatewayError::SignInNeeded { login_url, api: false, ended: false });
         }
         let query = Query::of(visit.meta);
         if ["code", "state", "error", "iss"].iter().any(|name| query.is_doubtful(name)) {
@@ -95,14 +66,15 @@ impl Gateway {
         let Some(provider) = self.provider_named(&attempt.provider) else {
             return self.without_attempt(visit, Some(attempt.return_to), None, Code::ProviderUnknown);
         };
-        if let Ok(live) = self.sessions.find(visit.scan, provider, visit.now)
-            && live.session.created >= attempt.started
+        if self.redemptions.is_over(&attempt.id)
+            && let Ok(live) = self.sessions.find(visit.scan, provider, visit.now)
             // A session that does not have the age that was asked for would only be sent back here.
             && attempt.max_age.is_none_or(|most| live.is_signed_in_within(most, visit.now))
         {
             return Ok(self.sent_on(&attempt.return_to, Some(&attempt.id)));
         }
         let ended = match self.finish(visit, provider, &attempt, &query, own.is_some()).await {
+            Ok(live) if self.stands_already(visit, &attempt, &live) => Ok(self.onward(&attempt.return_to)),
             Ok(live) => self.signed_in(visit, &attempt, &live),
             Err(error) => match self.asking_anew(provider, &attempt, &error) {
                 Some(beginning) => self.begin(visit, beginning, StatusCode::FOUND).await,
@@ -115,7 +87,7 @@ impl Gateway {
             self.answer_error(visit.meta, error)
         });
         // Whatever came of it, the attempt is over (OA-06).
-        self.redemptions.close(&attempt.id);
+        self.redemptions.close(&attempt.id, self.attempts.life());
         response.headers_mut().append(SET_COOKIE, self.attempts.finish(&attempt.id));
         Ok(response)
     }
@@ -152,12 +124,7 @@ impl Gateway {
         let Some(code) = query.get("code").filter(|code| !code.is_empty()) else {
             return Err(GatewayError::sign_in(Code::CallbackMalformed, again()));
         };
-        let arrived = Arrived {
-            code: Secret::from(code),
-            iss: for_code,
-            own_redirect,
-            redirect_uri: self.redirect_uri(visit.meta, provider),
-        };
+        let arrived = Arrived { code: Secret::from(code), iss: for_code, own_redirect };
         match self.redeem(provider, attempt, arrived).await {
             Some(Redeemed::Begun(live)) if !live.is_over(visit.now) => Ok(live),
             Some(Redeemed::Begun(_) | Redeemed::Over) => Err(GatewayError::sign_in(Code::AttemptUsed, again())),
@@ -181,10 +148,8 @@ impl Gateway {
 
     /// Redeems a code, or joins whoever is redeeming it.
     async fn redeem(self: &Arc<Self>, provider: usize, attempt: &Attempt, arrived: Arrived) -> Option<Redeemed> {
-        let (tell, ours) = watch::channel(None);
-        // Not `or_insert`, which looks and then inserts: of two reloads in the same moment, both would be the first.
-        let entry = self.redemptions.0.entry_by_ref(&attempt.id).or_insert_with(|| ours);
-        if entry.is_fresh() {
+        let (mut landing, first) = self.redemptions.begin(&attempt.id, self.attempts.life());
+        if let Some(tell) = first {
             let gateway = Arc::clone(self);
             let attempt = attempt.clone();
             self.control.detach(async move {
@@ -192,7 +157,6 @@ impl Gateway {
                 let _ = tell.send(Some(gateway.exchange(provider, &attempt, &arrived).await));
             });
         }
-        let mut landing = entry.into_value();
         let redeemed = landing.wait_for(Option::is_some).await.ok()?;
         redeemed.clone()
     }
@@ -205,7 +169,7 @@ impl Gateway {
             code: &arrived.code,
             iss: arrived.iss.as_deref(),
             own_redirect: arrived.own_redirect,
-            redirect_uri: &arrived.redirect_uri,
+            redirect_uri: &attempt.redirect_uri,
             verifier: &attempt.verifier,
             nonce: &attempt.nonce,
             max_age: attempt.max_age,
@@ -217,6 +181,19 @@ impl Gateway {
                 Err(error) => Redeemed::Nobody(error),
             },
         }
+    }
+
+    /// Whether another tab of this browser was faster: since the attempt began it got a session of the same person. That one stays,
+    /// so that what goes on with it is not cut off, and the new one is given up.
+    fn stands_already(&self, visit: Visit<'_>, attempt: &Attempt, new: &LiveSession) -> bool {
+        let Ok(standing) = self.sessions.find(visit.scan, new.provider, visit.now) else { return false };
+        let stands = standing.session.created >= attempt.started
+            && standing.identity.is_same_person(&new.identity)
+            && attempt.max_age.is_none_or(|most| standing.is_signed_in_within(most, visit.now));
+        if stands && standing.session.id != new.session.id {
+            self.sessions.discard(new);
+        }
+        stands
     }
 
     /// The session stands: its cookies, and on to the page that was asked for, with the method of a plain visit (SB-10).
@@ -235,7 +212,9 @@ impl Gateway {
             headers.append(SET_COOKIE, cookie);
         }
         // Counts how often this browser came back from a sign-in within half a minute: see `Gateway::begin`.
-        headers.append(SET_COOKIE, self.rounds_cookie(rounds(visit).saturating_add(1)));
+        let host = visit.meta.host.name();
+        let count = self.rounds.count(visit.scan, host, visit.now).saturating_add(1);
+        headers.append(SET_COOKIE, self.rounds.remember(count, host, visit.now));
         Ok(response)
     }
 
@@ -250,7 +229,8 @@ impl Gateway {
             AttemptError::StateMissing => Code::StateMissing,
             AttemptError::StateForged => Code::StateUnknown,
             AttemptError::StateExpired(_) => Code::StateExpired,
-            AttemptError::CookieMissing(lost) if self.redemptions.has_ended(&lost.id) => Code::AttemptUsed,
+            AttemptError::CookieMissing(lost) if self.redemptions.is_known(&lost.id) => Code::AttemptUsed,
+            AttemptError::CookieMissing(lost) if self.redemptions.was_dropped(&lost.id) => Code::AttemptDropped,
             AttemptError::CookieMissing(_) => Code::OtherBrowser,
             AttemptError::CookieForged(_) => Code::StateUnknown,
         };
@@ -315,12 +295,4 @@ impl Gateway {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
     }
-
-    /// The marker of sign-ins that ended a moment ago; not sealed, for whoever forges it only stops their own sign-in.
-    pub(super) fn rounds_cookie(&self, rounds: u32) -> HeaderValue {
-        self.attempts.note(self.own_cookies.rounds_name(), &rounds.to_string(), (rounds > 0).then_some(ROUNDS_LIFE))
-    }
 }
-
-const REMEMBERED: u64 = 100_000;
-const ROUNDS_LIFE: Duration = Duration::from_secs(30);

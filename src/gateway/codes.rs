@@ -97,6 +97,12 @@ codes! {
     ProviderUnknown "VB-1024" "provider_unknown" BAD_REQUEST
         "There is no such way to sign in"
         "The way to sign in that this address asks for does not exist here. Start again and choose another.";
+    AttemptDropped "VB-1025" "attempt_dropped" BAD_REQUEST
+        "Too many sign-ins at once"
+        "Your browser began more sign-ins than we keep track of, in several tabs perhaps, and this was one of the oldest. Start again here.";
+    ReturnTooLong "VB-1026" "return_too_long" URI_TOO_LONG
+        "This address is too long"
+        "You need to sign in, and the address that you asked for is too long to be kept until you come back. Sign in from the start page first, then open the address again.";
 
     ProviderUnreachable "VB-2001" "provider_unreachable" SERVICE_UNAVAILABLE
         "The sign-in page is not available"

@@ -68,6 +68,11 @@ impl<'a> Query<'a> {
             .filter(|value| value.len() <= LONGEST_VALUE)
     }
 
+    /// Whether a parameter's value is too long to be looked at.
+    pub(super) fn is_too_long(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, value)| key == name && value.len() > LONGEST_VALUE)
+    }
+
     /// Whether a parameter that may stand once stands twice (RFC 6749 section 3.1, OA-05), is too long to be looked at, or could
     /// stand where nobody looked: an `error` must not be hidden from us by bulk (AT-LF-13).
     pub(super) fn is_doubtful(&self, name: &str) -> bool {

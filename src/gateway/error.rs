@@ -67,6 +67,11 @@ pub enum GatewayError {
         /// Who, if a session was looked at.
         live: Option<Arc<LiveSession>>,
     },
+    /// The person: the address that they ask for is too long to be kept through a sign-in.
+    ReturnTooLong {
+        /// Where to sign in for the start page.
+        start_page: String,
+    },
     /// The sign-in: this went wrong with it; where to begin again, and what to add.
     SignIn {
         /// What went wrong.
@@ -122,6 +127,7 @@ impl GatewayError {
             Self::SignInNeeded { ended: false, .. } => Code::SignInNeeded,
             Self::SignInNeeded { ended: true, .. } => Code::SessionEnded,
             Self::FormNotSubmitted { .. } => Code::FormNotSubmitted,
+            Self::ReturnTooLong { .. } => Code::ReturnTooLong,
             Self::Denied { denial: Denial::Closed, .. } => Code::RouteClosed,
             Self::Denied { denial: Denial::Policy(reason), .. } if reason.code() == NETWORK => Code::NetworkNotAllowed,
             Self::Denied { .. } => Code::NotAllowed,
@@ -221,6 +227,9 @@ impl Gateway {
         notice.retry_after = error.retry_after();
         Page::Problem(match error {
             GatewayError::SignInNeeded { login_url, .. } => notice.action(Action::link("Sign in", login_url)),
+            GatewayError::ReturnTooLong { start_page } => {
+                notice.action(Action::link("Sign in to the start page", start_page))
+            }
             GatewayError::FormNotSubmitted { login_url } => return Page::FormNotSubmitted { sign_in_href: login_url },
             GatewayError::Denied { denial, live: None } => notice.detail(denial_text(&denial)),
             GatewayError::Denied { denial, live: Some(live) } => {

@@ -16,10 +16,11 @@ use crate::gateway::pages::{Choice, Chooser, Page};
 use crate::gateway::routes::Rule;
 use crate::gateway::{Gateway, Visit};
 use crate::policy::settings::Access;
-use crate::provider::AuthorizationRequest;
+use crate::provider::{AuthorizationRequest, Provider};
 use crate::request::RequestMeta;
-use crate::request::kind::RequestKind;
+use crate::request::kind::{RequestKind, is_prefetch};
 use crate::request::return_to::ReturnTo;
+use crate::session::attempt::Asked;
 use crate::session::sessions::NoSession;
 
 /// What a sign-in is begun with.
@@ -38,7 +39,8 @@ pub(super) struct Beginning {
 }
 
 impl Gateway {
-    /// Somebody has to sign in. Only a navigation is sent there; nothing else starts a sign-in or gets a cookie (CK-25).
+    /// Somebody has to sign in. Only a navigation is sent there; nothing else starts a sign-in or gets a cookie (CK-25), nor does a
+    /// navigation that a browser makes ahead.
     pub(super) async fn challenge(
         self: &Arc<Self>,
         rule: &Rule,
@@ -52,6 +54,10 @@ impl Gateway {
         let ended = matches!(session, RuleSession::Missing(NoSession::Over(_)));
         let api = rule.access == Access::Api;
         match visit.meta.kind {
+            RequestKind::Navigation if !api && is_prefetch(visit.headers) => {
+                let login_url = self.login_url(&ReturnTo::here(visit.meta), self.provider_names(rule).as_deref());
+                return Err(GatewayError::SignInNeeded { login_url, api, ended });
+            }
             RequestKind::Navigation if !api && !self.signs_in_at(visit.meta) => {
                 return Ok(self.to_public_url(visit.meta));
             }
@@ -71,6 +77,7 @@ impl Gateway {
             // They chose already, and the choice would lose the age that is asked for.
             (_, Challenge::TooOld(_), Some(live)) => live.provider,
             _ => {
+                self.check_portable(visit, &return_to)?;
                 let login_url = self.login_url(&return_to, self.provider_names(rule).as_deref());
                 return Ok(redirect(StatusCode::FOUND, &login_url));
             }
@@ -91,14 +98,21 @@ impl Gateway {
             return Ok(self.to_public_url(visit.meta));
         }
         let query = Query::of(visit.meta);
-        let target = query.get("rd").or_else(|| query.get("target_link_uri"));
+        let target = match query.get("rd").or_else(|| query.get("target_link_uri")) {
+            // Longer than any address that could be returned to.
+            None if query.is_too_long("rd") || query.is_too_long("target_link_uri") => {
+                return Err(self.return_too_long(visit.meta));
+            }
+            target => target,
+        };
         let return_to = target
             .and_then(|target| self.return_to(visit.meta, target))
             .unwrap_or_else(|| ReturnTo::root(visit.meta.host.clone()));
-        if visit.meta.kind != RequestKind::Navigation {
+        if visit.meta.kind != RequestKind::Navigation || is_prefetch(visit.headers) {
             let login_url = self.login_url(&return_to, None);
             return Err(GatewayError::SignInNeeded { login_url, api: false, ended: false });
         }
+        self.check_portable(visit, &return_to)?;
         let provider = match (query.get("provider"), query.get("iss")) {
             (Some(name), _) => self.provider_named(name),
             (None, Some(issuer)) => self.providers.iter().position(|provider| &**provider.issuer() == issuer),
@@ -123,16 +137,24 @@ impl Gateway {
             return Err(GatewayError::Internal("provider_index"));
         };
         let again = self.login_url(&beginning.return_to, Some(provider.name()));
-        if rounds(visit) >= MOST_ROUNDS {
+        if self.rounds.count(visit.scan, visit.meta.host.name(), visit.now) >= MOST_ROUNDS {
             // The session cookie of the last sign-ins never came back: another round would be the same (AT-LF-20).
             self.record_login_failed(visit, provider.name(), Code::CookiesBlocked.reason());
-            return Err(GatewayError::sign_in(Code::CookiesBlocked, Some(again)));
+            let error = GatewayError::sign_in(Code::CookiesBlocked, Some(again));
+            let mut response = self.answer_error(visit.meta, error);
+            // Said once: whoever allows cookies now need not wait, and a count that somebody planted is gone.
+            response.headers_mut().append(SET_COOKIE, self.rounds.clear());
+            return Ok(response);
         }
-        let mut started =
-            self.attempts.start(Arc::clone(provider.name()), beginning.return_to, beginning.round, visit.now);
-        started.max_age = beginning.max_age;
-        let state = started.state.clone();
-        let redirect_uri = self.redirect_uri(visit.meta, beginning.provider);
+        let asked = Asked {
+            provider: Arc::clone(provider.name()),
+            return_to: beginning.return_to,
+            redirect_uri: self.redirect_uri(visit.meta, beginning.provider),
+            round: beginning.round,
+            max_age: beginning.max_age,
+        };
+        let started = self.attempts.start(asked, visit.now).map_err(|_| self.return_too_long(visit.meta))?;
+        let (state, redirect_uri) = (started.state.clone(), started.redirect_uri.clone());
         let (max_age, prompt) = (beginning.max_age, beginning.prompt);
         let (nonce, verifier) = (started.nonce.clone(), started.verifier.clone());
         let asked = Arc::clone(&provider);
@@ -158,19 +180,39 @@ impl Gateway {
         };
         self.record_login_started(visit, provider.name());
         let mut response = redirect(status, &url);
-        for cookie in self.attempts.begin(&started, visit.scan, visit.now) {
+        let begun = self.attempts.begin(&started, visit.scan, visit.now);
+        for cookie in begun.lines {
             response.headers_mut().append(SET_COOKIE, cookie);
+        }
+        for attempt in begun.dropped {
+            self.redemptions.drop_attempt(attempt, self.attempts.life());
         }
         Ok(response)
     }
 
+    /// Whether a sign-in at any provider would come back to this page.
+    fn check_portable(&self, visit: Visit<'_>, return_to: &ReturnTo) -> Result<(), GatewayError> {
+        let longest = (0..self.providers.len()).map(|it| self.redirect_uri(visit.meta, it)).max_by_key(String::len);
+        let portable = self.attempts.is_portable(return_to, &longest.unwrap_or_default(), visit.now);
+        if portable { Ok(()) } else { Err(self.return_too_long(visit.meta)) }
+    }
+
+    /// The page that was asked for could not be returned to after a sign-in: that is said before it, and the start page offered.
+    fn return_too_long(&self, meta: &RequestMeta) -> GatewayError {
+        GatewayError::ReturnTooLong { start_page: self.login_url(&ReturnTo::root(meta.host.clone()), None) }
+    }
+
     fn chooser(&self, meta: &RequestMeta, return_to: &ReturnTo, of: Option<&str>) -> Response<Body> {
-        let wanted: Option<Vec<&str>> = of.map(|names| names.split(',').collect());
-        let choices = self
-            .providers
-            .iter()
-            .filter(|provider| wanted.as_ref().is_none_or(|names| names.contains(&&**provider.name())));
+        let mut choices: Vec<&Arc<Provider>> = self.providers.iter().collect();
+        if let Some(of) = of {
+            // In the order of the route's `providers`.
+            let wanted: Vec<&str> = of.split(',').collect();
+            let place = |provider: &Arc<Provider>| wanted.iter().position(|name| *name == &**provider.name());
+            choices.retain(|provider| place(provider).is_some());
+            choices.sort_by_key(|provider| place(provider));
+        }
         let providers = choices
+            .into_iter()
             .map(|provider| Choice {
                 title: provider.title().to_owned(),
                 href: format!("{}&provider={}", self.login_url(return_to, None), provider.name()),
@@ -287,9 +329,4 @@ pub(super) fn redirect(status: StatusCode, to: &str) -> Response<Body> {
     response
 }
 
-/// How many sign-ins ended in this browser a moment ago without a session coming back.
-pub(super) fn rounds(visit: Visit<'_>) -> u32 {
-    visit.scan.rounds.as_ref().and_then(|rounds| rounds.as_str().parse().ok()).unwrap_or(0)
-}
-
-pub(super) const MOST_ROUNDS: u32 = 3;
+const MOST_ROUNDS: u8 = 3;

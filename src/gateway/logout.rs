@@ -96,7 +96,7 @@ impl Gateway {
                 headers.append(SET_COOKIE, cookie);
             }
         }
-        headers.append(SET_COOKIE, self.rounds_cookie(0));
+        headers.append(SET_COOKIE, self.rounds.clear());
         Ok(response)
     }
 
@@ -114,8 +114,7 @@ impl Gateway {
         let state = seal::random_token();
         let Some(url) = self.end_session_url(visit, live, &state).await else { return Ok(sent_to(visit, &here)) };
         let mut response = sent_to(visit, &url);
-        let name = self.own_cookies.attempt_name(SIGNED_OUT_ID);
-        response.headers_mut().append(SET_COOKIE, self.attempts.note(&name, &state, Some(SIGNED_OUT_LIFE)));
+        response.headers_mut().append(SET_COOKIE, self.attempts.note(SIGNED_OUT_ID, &state, SIGNED_OUT_LIFE));
         Ok(response)
     }
 

@@ -13,13 +13,13 @@ use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use crate::body::Body;
 use crate::clock::{SharedClock, UnixTime};
 use crate::control::Control;
-use crate::gateway::callback::Redemptions;
 use crate::gateway::codes::Code;
 use crate::gateway::decide::Verdict;
 use crate::gateway::error::GatewayError;
 use crate::gateway::notice::Notice;
 use crate::gateway::pages::{Page, PageContext, Pages};
 use crate::gateway::place::Place;
+use crate::gateway::redemptions::Redemptions;
 use crate::gateway::routes::Routes;
 use crate::gateway::settings::GatewaySettings;
 use crate::gateway::unwind::{Panicked, caught, caught_now};
@@ -32,6 +32,7 @@ use crate::request::kind::RequestKind;
 use crate::request::{Downstream, RequestMeta, RequestReader};
 use crate::seal::Sealer;
 use crate::session::attempt::Attempts;
+use crate::session::rounds::Rounds;
 use crate::session::sessions::Sessions;
 use crate::telemetry::Telemetry;
 
@@ -49,6 +50,7 @@ pub mod pages;
 mod place;
 mod plain;
 mod record;
+pub mod redemptions;
 pub mod routes;
 mod session_page;
 pub mod settings;
@@ -63,7 +65,8 @@ pub struct Gateway {
     sessions: Arc<Sessions>,
     attempts: Attempts,
     forms: Sealer,
-    redemptions: Redemptions,
+    rounds: Rounds,
+    redemptions: Arc<Redemptions>,
     providers: Vec<Arc<Provider>>,
     header_rules: HeaderRules,
     authorization_rules: Vec<Authorization>,

@@ -31,8 +31,8 @@ pub struct CookieScan {
     pub sessions: Vec<SessionPiece>,
     /// Login attempts.
     pub attempts: Vec<AttemptPiece>,
-    /// The marker that counts rounds of a login loop; the first, if there are several.
-    pub rounds: Option<CookieText>,
+    /// Markers that count rounds of a login loop.
+    pub rounds: Vec<CookieText>,
     /// What the application gets to see.
     pub for_upstream: Forward,
 }
@@ -147,8 +147,12 @@ impl OwnCookies {
 
     /// Reads all Cookie fields.
     pub fn scan(&self, headers: &HeaderMap) -> CookieScan {
-        let mut scan =
-            CookieScan { sessions: Vec::new(), attempts: Vec::new(), rounds: None, for_upstream: Forward::Unchanged };
+        let mut scan = CookieScan {
+            sessions: Vec::new(),
+            attempts: Vec::new(),
+            rounds: Vec::new(),
+            for_upstream: Forward::Unchanged,
+        };
         let mut runs = Runs::default();
         for field in headers.get_all(COOKIE) {
             self.scan_field(field, &mut scan, &mut runs);
@@ -205,8 +209,8 @@ impl OwnCookies {
                     let id = part(name_end - length..name_end);
                     push_newest(&mut scan.attempts, MOST_ATTEMPTS, AttemptPiece { id, value });
                 }
-                Own::Rounds if scan.rounds.is_none() => scan.rounds = Some(value),
-                _ => {}
+                Own::Rounds => push_newest(&mut scan.rounds, MOST_ROUNDS, value),
+                Own::Stale => {}
             }
         }
         true
@@ -338,6 +342,7 @@ fn push_newest<T>(pieces: &mut Vec<T>, most: usize, piece: T) {
 const MOST_PIECES: usize = 32;
 // A browser that opens all of last week's tabs at once starts an attempt in each, and may come back with any of them (AT-LF-19).
 const MOST_ATTEMPTS: usize = 128;
+const MOST_ROUNDS: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -399,7 +404,7 @@ mod tests {
         ]));
         assert_eq!(pieces(&scan), [(0, None, "AAA"), (1, Some(1), "B1"), (1, Some(2), "B2")]);
         assert_eq!((scan.attempts[0].id.as_str(), scan.attempts[0].value.as_str()), ("abcdefgh", "att"));
-        assert_eq!(scan.rounds.as_ref().unwrap().as_str(), "2");
+        assert_eq!(scan.rounds[0].as_str(), "2");
         assert_eq!(scan.for_upstream, value("a=1; z=26"));
     }
 

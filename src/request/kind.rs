@@ -65,6 +65,20 @@ impl RequestKind {
     }
 }
 
+/// Whether a browser only fetches ahead what somebody may open next (Fetch section 2.2.5 `Sec-Purpose`, and the names that browsers
+/// used before it). Nobody has asked for anything yet, and nobody may ever look at the answer.
+pub fn is_prefetch(headers: &HeaderMap) -> bool {
+    let says = |name: &HeaderName, words: &[&str]| {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let mut said = values.flat_map(|value| value.split([',', ';'])).map(str::trim);
+        said.any(|said| words.iter().any(|word| said.eq_ignore_ascii_case(word)))
+    };
+    says(&SEC_PURPOSE, &["prefetch", "prerender"])
+        || says(&PURPOSE, &["prefetch", "preview", "prerender"])
+        || says(&X_PURPOSE, &["prefetch", "preview", "instant"])
+        || says(&X_MOZ, &["prefetch"])
+}
+
 // `None`: no browser, or an origin that is not trustworthy (plain http), where browsers leave the fields out (Fetch Metadata section 2).
 fn fetch_metadata(headers: &HeaderMap) -> Option<bool> {
     let mode = single(headers, &SEC_FETCH_MODE);
@@ -146,6 +160,10 @@ fn is_sixteen_bytes(key: &[u8]) -> bool {
 
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+static PURPOSE: HeaderName = HeaderName::from_static("purpose");
+static X_PURPOSE: HeaderName = HeaderName::from_static("x-purpose");
+static X_MOZ: HeaderName = HeaderName::from_static("x-moz");
 static X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 #[cfg(test)]
@@ -203,6 +221,25 @@ mod tests {
         assert_eq!(kind(&Method::POST, &[]), RequestKind::Plain);
         assert_eq!(kind(&Method::GET, &[BROWSER, ("x-requested-with", "xmlhttprequest")]), RequestKind::Script);
         assert_eq!(kind(&Method::GET, &[BROWSER, ("x-requested-with", "com.example.app")]), RequestKind::Navigation);
+    }
+
+    #[test]
+    fn a_prefetch_is_known_by_every_name_that_browsers_gave_it() {
+        for (name, value) in [
+            ("sec-purpose", "prefetch"),
+            ("sec-purpose", "prefetch;prerender"),
+            ("sec-purpose", "prefetch; anonymous-client-ip"),
+            ("purpose", "prefetch"),
+            ("purpose", "Preview"),
+            ("x-purpose", "preview"),
+            ("x-moz", "prefetch"),
+        ] {
+            assert!(is_prefetch(&map(&[BROWSER, (name, value)])), "{name}: {value}");
+        }
+        for (name, value) in [("sec-purpose", ""), ("sec-purpose", "prefetched"), ("purpose", "sale"), ("x-moz", "x")] {
+            assert!(!is_prefetch(&map(&[BROWSER, (name, value)])), "{name}: {value}");
+        }
+        assert!(!is_prefetch(&map(&[BROWSER])));
     }
 
     #[test]

@@ -15,7 +15,8 @@ use super::host::Host;
 #[serde(try_from = "(String, String)", into = "(String, String)")]
 pub struct ReturnTo {
     host: Host,
-    path_and_query: String,
+    /// Path, query and fragment.
+    target: String,
 }
 
 /// Stored text that is no return-to: nothing that we sealed ever is.
@@ -28,46 +29,50 @@ impl ReturnTo {
     pub fn here(request: &RequestMeta) -> Self {
         let raw = request.path.path_and_query().as_str();
         let below_root = raw.trim_start_matches(['/', '\\']);
-        let path_and_query = escape(&format!("/{below_root}"));
-        Self { host: request.host.clone(), path_and_query }
+        // A `#` there is no fragment: browsers send none.
+        let target = escape(&format!("/{below_root}")).replace('#', "%23");
+        Self { host: request.host.clone(), target }
     }
 
     /// The root of a host of ours.
     pub fn root(host: Host) -> Self {
-        Self { host, path_and_query: "/".to_owned() }
+        Self { host, target: "/".to_owned() }
     }
 
     /// Reads a target that a stranger may have written: a path, which means the `current` host, or an absolute URL of the scheme that
     /// browsers use here (`https`), on the `current` host or one whose name `allowed` takes, and on the same port. Anything else is
-    /// `None`; the caller then goes to the [`root`](Self::root). A fragment is cut off.
+    /// `None`; the caller then goes to the [`root`](Self::root). A fragment stays: many applications keep their own address there.
     pub fn parse(input: &str, current: &Host, https: bool, allowed: &dyn Fn(&str) -> bool) -> Option<Self> {
         // Browsers drop tabs and line breaks wherever they stand, and other control characters at the ends (AT-OR-04).
         if input.len() > LONGEST || input.chars().any(char::is_control) {
             return None;
         }
-        let input = input.split('#').next()?;
-        if input.starts_with('/') {
-            return Self::below(current.clone(), input);
+        let (address, fragment) = input.split_at_checked(input.find('#').unwrap_or(input.len()))?;
+        if address.starts_with('/') {
+            return Self::below(current.clone(), address, fragment);
         }
-        let rest = strip_scheme(input, if https { "https://" } else { "http://" })?;
+        let rest = strip_scheme(address, if https { "https://" } else { "http://" })?;
         let end = rest.find(['/', '?', '\\']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at_checked(end)?;
         // The strict reading of a host refuses user information and everything else of AT-OR-05 and AT-OR-08.
         let host = Host::parse(authority, https)?;
         let ours = host == *current || (host.port() == current.port() && allowed(host.name()));
+        // Right behind an authority no browser writes a fragment, but tricks do.
+        let fragment = if target.is_empty() { "" } else { fragment };
         let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
-        if ours { Self::below(host, &target) } else { None }
+        if ours { Self::below(host, &target, fragment) } else { None }
     }
 
-    /// What [`host`](Self::host) and [`path_and_query`](Self::path_and_query) gave before, for a login attempt that comes back.
+    /// What [`host`](Self::host) and [`target`](Self::target) gave before, for a login attempt that comes back.
     ///
     /// # Errors
     /// When the two are not such parts.
-    pub fn from_parts(authority: &str, path_and_query: &str) -> Result<Self, NotAReturnTo> {
+    pub fn from_parts(authority: &str, target: &str) -> Result<Self, NotAReturnTo> {
         let host = Host::stored(authority).ok_or(NotAReturnTo)?;
-        let visible = path_and_query.bytes().all(|b| b.is_ascii_graphic());
-        let is_path = visible && !path_and_query.contains('#');
-        Self::below(host, path_and_query).filter(|_| is_path).ok_or(NotAReturnTo)
+        let (path_and_query, fragment) =
+            target.split_at_checked(target.find('#').unwrap_or(target.len())).ok_or(NotAReturnTo)?;
+        let visible = target.bytes().all(|b| b.is_ascii_graphic());
+        Self::below(host, path_and_query, fragment).filter(|_| visible).ok_or(NotAReturnTo)
     }
 
     /// The host.
@@ -75,36 +80,37 @@ impl ReturnTo {
         &self.host
     }
 
-    /// The path, which starts with exactly one slash, and the query.
-    pub fn path_and_query(&self) -> &str {
-        &self.path_and_query
+    /// The path, which starts with exactly one slash, the query, and the fragment with its `#`.
+    pub fn target(&self) -> &str {
+        &self.target
     }
 
     /// The whole URL, for `Location`: visible ASCII only.
     pub fn to_url(&self, https: bool) -> String {
         let scheme = if https { "https" } else { "http" };
-        format!("{scheme}://{}{}", self.host.authority(), self.path_and_query)
+        format!("{scheme}://{}{}", self.host.authority(), self.target)
     }
 
     // AT-OR-02: a second slash, or the backslash that browsers take for one, would name another host to a careless reader.
-    fn below(host: Host, target: &str) -> Option<Self> {
-        let path = target.split('?').next()?;
-        let one_slash = target.strip_prefix('/').is_some_and(|rest| !rest.starts_with('/'));
-        (one_slash && !path.contains('\\')).then(|| Self { host, path_and_query: escape(target) })
+    fn below(host: Host, path_and_query: &str, fragment: &str) -> Option<Self> {
+        let path = path_and_query.split('?').next()?;
+        let one_slash = path_and_query.strip_prefix('/').is_some_and(|rest| !rest.starts_with('/'));
+        (one_slash && !path.contains('\\'))
+            .then(|| Self { host, target: format!("{}{}", escape(path_and_query), escape(fragment)) })
     }
 }
 
 impl TryFrom<(String, String)> for ReturnTo {
     type Error = NotAReturnTo;
 
-    fn try_from((authority, path_and_query): (String, String)) -> Result<Self, NotAReturnTo> {
-        Self::from_parts(&authority, &path_and_query)
+    fn try_from((authority, target): (String, String)) -> Result<Self, NotAReturnTo> {
+        Self::from_parts(&authority, &target)
     }
 }
 
 impl From<ReturnTo> for (String, String) {
     fn from(return_to: ReturnTo) -> Self {
-        (return_to.host.authority().to_owned(), return_to.path_and_query)
+        (return_to.host.authority().to_owned(), return_to.target)
     }
 }
 
@@ -117,7 +123,7 @@ fn strip_scheme<'a>(input: &'a str, scheme: &str) -> Option<&'a str> {
 fn escape(target: &str) -> String {
     let mut text = String::with_capacity(target.len());
     for byte in target.bytes() {
-        if byte.is_ascii_graphic() && byte != b'#' {
+        if byte.is_ascii_graphic() {
             text.push(char::from(byte));
         } else {
             // Writing to a String can not fail.
@@ -150,7 +156,11 @@ mod tests {
             ("/", "https://own.example/"),
             ("/page?a=b&c=%2F", "https://own.example/page?a=b&c=%2F"),
             ("/page?next=//evil.example\\", "https://own.example/page?next=//evil.example\\"),
-            ("/page#part", "https://own.example/page"),
+            ("/page#part", "https://own.example/page#part"),
+            ("/app#/route/7?tab=x", "https://own.example/app#/route/7?tab=x"),
+            ("/a?b#c#d e\u{fc}", "https://own.example/a?b#c#d%20e%C3%BC"),
+            ("https://own.example/#//evil.example", "https://own.example/#//evil.example"),
+            ("https://own.example?x#y", "https://own.example/?x#y"),
             ("/wiki/Ü b", "https://own.example/wiki/%C3%9C%20b"),
             ("https://own.example", "https://own.example/"),
             ("HTTPS://OWN.example:443/x", "https://own.example/x"),
@@ -257,7 +267,7 @@ mod tests {
     #[test]
     fn stored_parts_come_back_or_are_refused() {
         let target = ReturnTo::parse("/a?b=c", &own(), true, &|_| false).unwrap();
-        assert_eq!(ReturnTo::from_parts(target.host().authority(), target.path_and_query()), Ok(target.clone()));
+        assert_eq!(ReturnTo::from_parts(target.host().authority(), target.target()), Ok(target.clone()));
         let json = serde_json::to_string(&target).unwrap();
         assert_eq!(serde_json::from_str::<ReturnTo>(&json).unwrap(), target);
         for (authority, path) in [
@@ -266,6 +276,8 @@ mod tests {
             ("own@evil", "/"),
             ("own.example", "/\r\n"),
             ("own.example", "/é"),
+            ("own.example", "/#é"),
+            ("own.example", "#/"),
             ("", "/"),
         ] {
             assert!(ReturnTo::from_parts(authority, path).is_err(), "{authority} {path:?}");
@@ -326,10 +338,10 @@ mod tests {
                 let url = Url::parse(&location).unwrap();
                 prop_assert!(matches!(url.host_str(), Some("own.example" | "wiki.own.example")), "{location:?}");
                 prop_assert_eq!((url.scheme(), url.port(), url.username(), url.password()), ("https", None, "", None));
-                // Even as a relative reference, by a reader that shows only this part.
-                let relative = Url::parse("https://base.example/").unwrap().join(target.path_and_query()).unwrap();
+                // Even as a relative reference, by a reader that shows only this part; a fragment is never sent to anybody.
+                let relative = Url::parse("https://base.example/").unwrap().join(target.target()).unwrap();
                 prop_assert_eq!(relative.host_str(), Some("base.example"));
-                let again = ReturnTo::from_parts(target.host().authority(), target.path_and_query());
+                let again = ReturnTo::from_parts(target.host().authority(), target.target());
                 prop_assert_eq!(again, Ok(target));
             }
         }

@@ -203,7 +203,7 @@ fn from_hex(text: &str) -> Vec<u8> {
 }
 
 pub(super) const KEY_ID_LEN: usize = 4;
-/// Four purposes and two keys over a month.
+/// Five purposes and two keys over more than three weeks.
 pub(super) const CIPHERS_KEPT: usize = 256;
 
 #[cfg(test)]

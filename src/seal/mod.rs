@@ -48,6 +48,8 @@ pub enum Purpose {
     State,
     /// A token in one of our own forms.
     Form,
+    /// The cookie that counts rounds of a sign-in.
+    Rounds,
 }
 
 /// Seals and opens the values of one purpose and name. Cheap to make and to clone.
@@ -203,6 +205,7 @@ impl Purpose {
             Self::LoginAttempt => 2,
             Self::State => 3,
             Self::Form => 4,
+            Self::Rounds => 5,
         }
     }
 }

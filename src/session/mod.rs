@@ -21,6 +21,7 @@ mod near;
 mod record;
 pub mod refresh;
 pub mod registry;
+pub mod rounds;
 pub mod sessions;
 pub mod set_cookie;
 pub mod settings;

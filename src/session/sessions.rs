@@ -250,6 +250,12 @@ impl Sessions {
         self.forget_tokens(newest.as_deref().unwrap_or(live));
     }
 
+    /// Ends a session that nobody ever got. Its tokens are only forgotten, as in [`replace_carried`](Self::replace_carried).
+    pub fn discard(&self, live: &LiveSession) {
+        self.registry.end(&live.session.id, self.settings.lifetime);
+        self.live.invalidate(&live.sealed);
+    }
+
     /// The ID token of a session, as a hint of whom to sign out at the provider.
     pub fn id_token(&self, live: &LiveSession) -> Option<Secret<String>> {
         self.reopened(live)?.tokens.id_token

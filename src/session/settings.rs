@@ -47,6 +47,14 @@ pub struct CookieSettings {
     pub partitioned: bool,
 }
 
+impl CookieSettings {
+    /// What our cookies at this host belong to, as part of what they are sealed with: the cookie domain, with a dot before it, or
+    /// the host alone. A value opens nowhere else, whoever carries it there (CK-14).
+    pub fn realm(&self, host: &str) -> String {
+        self.domain.as_ref().map_or_else(|| host.to_owned(), |domain| format!(".{domain}"))
+    }
+}
+
 /// The `SameSite` attribute.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(missing_docs, reason = "named as in RFC 6265bis section 4.1.2.7")]

@@ -24,6 +24,7 @@ use vestibule::config::{Config, Sources};
 use vestibule::control::Control;
 use vestibule::gateway::Gateway;
 use vestibule::gateway::build::GatewayParts;
+use vestibule::gateway::redemptions::Redemptions;
 use vestibule::proxy::Forwarder;
 use vestibule::request::cookies::OwnCookies;
 use vestibule::request::{Downstream, Peer};
@@ -167,6 +168,7 @@ fn build(config: Config, clock: &SharedClock) -> Arc<Gateway> {
         keys: KeyRing::new(config.keys).unwrap(),
         providers: config.providers,
         registry: Registry::new(),
+        redemptions: Redemptions::new(),
         clock: Arc::clone(clock),
         control: Control::current(),
         telemetry: Telemetry::new(&config.log, clock).unwrap(),

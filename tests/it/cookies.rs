@@ -362,7 +362,7 @@ async fn attempts_are_few_and_each_has_its_own_cookie() {
         assert_eq!(browser.asks(&house.gateway.url(&format!("/{tab}"))).await.status, 302);
     }
     let attempts = browser.cookies().into_iter().filter(|kept| kept.name.contains(".login.")).count();
-    assert_eq!(attempts, 5);
+    assert_eq!(attempts, 8);
 }
 
 #[tokio::test(flavor = "multi_thread")]

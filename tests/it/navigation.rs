@@ -168,6 +168,43 @@ async fn a_login_that_is_no_navigation_begins_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_browser_fetches_ahead_begins_and_ends_no_sign_in() {
+    // CK-25
+    let scene = Scene::start().await;
+    let callback_of = scene.gateway.browser();
+    let callback = scene.callback(&callback_of, "/wiki").await;
+    let held = callback_of.cookies().len();
+    let ahead = [
+        ("sec-purpose", "prefetch"),
+        ("sec-purpose", "prefetch;prerender"),
+        ("sec-purpose", "prefetch;anonymous-client-ip"),
+        ("purpose", "prefetch"),
+        ("x-purpose", "preview"),
+        ("x-moz", "prefetch"),
+    ];
+    for (name, value) in ahead {
+        let browser = scene.gateway.browser();
+        for url in [scene.gateway.url("/wiki"), scene.gateway.own("login?rd=/wiki")] {
+            for ask in [Ask::navigation(&url), Ask::navigation(&url).by(Method::HEAD)] {
+                let page = browser.does(ask.with(name, value).without_following()).await;
+                assert_eq!((page.status, page.header("location")), (401, None), "{name}: {value} of {url}");
+            }
+        }
+        assert!(browser.cookies().is_empty());
+        let page = callback_of.does(Ask::navigation(callback.as_str()).with(name, value).without_following()).await;
+        assert_eq!((page.status, page.header("set-cookie"), callback_of.cookies().len()), (401, None, held));
+    }
+    nobody_noticed(&scene);
+    let page = callback_of.opens(callback.as_str()).await;
+    assert_eq!((page.status, page.url.path()), (200, "/wiki"));
+    // Who is signed in gets pages ahead as ever.
+    for (name, value) in ahead {
+        let page = callback_of.does(Ask::navigation(&scene.gateway.url("/next")).with(name, value)).await;
+        assert_eq!(page.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_of_ours_can_not_be_framed_or_run_anything() {
     // SB-12, SB-15, AT-CL-20
     let scene = Scene::start().await;

@@ -1,6 +1,7 @@
 //! Nobody is sent anywhere but home: every target that somebody may name, at every place that takes one.
 
 use http::Method;
+use vestibule::demo::idp::paths;
 
 use crate::harness::browser::{Ask, Page};
 use crate::harness::{Gateway, Raw, RecordingUpstream, TestIdp};
@@ -73,12 +74,16 @@ async fn no_foreign_target_survives_a_sign_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fragment_is_cut_and_what_is_ours_arrives() {
-    // SB-01
+async fn what_is_ours_arrives_with_its_fragment() {
+    // SB-01, CK-26
     let scene = Scene::start().await;
     let origin = scene.gateway.origin().to_owned();
     for (target, wanted) in [
-        ("/wiki?x=1&y=%2F#part", "/wiki?x=1&y=%2F"),
+        ("/wiki?x=1&y=%2F#part", "/wiki?x=1&y=%2F#part"),
+        ("/app#/route/7?tab=x", "/app#/route/7?tab=x"),
+        ("/app#a#b é", "/app#a#b%20%C3%A9"),
+        (&format!("{origin}/#/inbox"), "/#/inbox"),
+        (&format!("{origin}/own#//evil.example"), "/own#//evil.example"),
         ("/a/../b", "/b"),
         ("/é ü", "/%C3%A9%20%C3%BC"),
         (&format!("{origin}/own?z"), "/own?z"),
@@ -90,6 +95,63 @@ async fn a_fragment_is_cut_and_what_is_ours_arrives() {
         let page = scene.gateway.browser().signs_in(&named(&scene.gateway, "login", target), "Ada").await;
         assert_eq!((page.status, page.url.to_string()), (200, scene.gateway.url(wanted)), "{target}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_comes_back_whole_or_is_told_to_be_too_long_before_the_sign_in() {
+    // CK-26: never lost in silence
+    let scene = Scene::start().await;
+    for len in [900, 1100, 2100, 3000] {
+        let path = format!("/p?q={}", "a1B~".repeat(len / 4));
+        let browser = scene.gateway.browser();
+        let page = browser.signs_in(&scene.gateway.url(&path), "Ada").await;
+        assert_eq!((page.status, page.url.as_str()), (200, scene.gateway.url(&path).as_str()), "{len}");
+        let url = named(&scene.gateway, "login", &format!("{path}#/part"));
+        let page = scene.gateway.browser().signs_in(&url, "Ada").await;
+        assert_eq!((page.status, page.url.as_str()), (200, scene.gateway.url(&format!("{path}#/part")).as_str()));
+    }
+    scene.upstream.forget_seen();
+    let asked = scene.idp.seen_at(paths::AUTHORIZE).len();
+    let long = |len: usize| {
+        let mut state = 1_u32;
+        let next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            char::from(b'a' + u8::try_from((state >> 16) % 26).unwrap())
+        };
+        format!("/p?q={}", std::iter::repeat_with(next).take(len).collect::<String>())
+    };
+    for url in [
+        scene.gateway.url(&long(7000)),
+        named(&scene.gateway, "login", &long(7000)),
+        named(&scene.gateway, "login", &long(9000)),
+    ] {
+        let browser = scene.gateway.browser();
+        let page = browser.opens(&url).await;
+        assert_eq!(page.status, 414);
+        scene.is_refused(&browser, &page, "VB-1026");
+        assert!(browser.cookies().is_empty());
+        let page = browser.follows(&page, &link_of(&page, "login?rd=")).await;
+        let page = browser.picks(&page, "Ada").await;
+        assert_eq!((page.status, page.url.as_str()), (200, scene.gateway.url("/").as_str()));
+        scene.upstream.forget_seen();
+        // Whoever is signed in opens it as it is.
+        let page = browser.opens(&scene.gateway.url(&long(7000))).await;
+        assert_eq!(page.status, 200);
+        scene.upstream.forget_seen();
+    }
+    assert_eq!(scene.idp.seen_at(paths::AUTHORIZE).len(), asked + 3, "only for the start page");
+}
+
+/// The link of a page that holds this part.
+fn link_of(page: &Page, part: &str) -> String {
+    let text = page.text();
+    let link = text.split("href=\"").skip(1).find(|link| link.split('"').next().unwrap().contains(part));
+    link.unwrap_or_else(|| panic!("no {part} in {text}"))
+        .split('"')
+        .next()
+        .unwrap()
+        .replace("&#x2f;", "/")
+        .replace("&amp;", "&")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,6 +77,17 @@ async fn a_person_chooses_where_to_sign_in_and_lands_on_the_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_chooser_shows_the_providers_in_the_order_of_the_route() {
+    let toml = "[route.app.paths]\n'/r' = { providers = ['two', 'one'] }\n'/s' = { providers = ['one', 'two'] }";
+    let all = Two::start(true, toml).await;
+    for (path, order) in [("/r/x", ["two", "one"]), ("/s/x", ["one", "two"]), ("/", ["one", "two"])] {
+        let text = all.gateway.browser().opens(&all.gateway.url(path)).await.text();
+        let places = order.map(|name| text.find(&format!("provider={name}")).unwrap());
+        assert!(places.is_sorted(), "{path}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_route_that_takes_one_provider_goes_there_at_once() {
     let all = Two::start(true, "[route.app.paths]\n'/two' = { providers = ['two'] }").await;
     let page = all.gateway.browser().asks(&all.gateway.url("/two/x")).await;

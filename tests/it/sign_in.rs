@@ -221,6 +221,45 @@ async fn a_sign_in_replaces_a_session_that_was_planted_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_was_planted_during_a_sign_in_does_not_win_over_it() {
+    // AT-LF-07, CK-16: also within one moment of the clock, and whatever attempt it came from
+    for wait in [0, 1, 500, 30_000] {
+        let scene = Scene::start().await;
+        let (victim, attacker) = (scene.gateway.browser(), scene.gateway.browser());
+        let callback = scene.callback(&victim, "/mine").await;
+        scene.gateway.clock.advance(Duration::from_millis(wait));
+        attacker.signs_in(&scene.gateway.url("/"), "Grace").await;
+        let planted = attacker.cookie(&scene.gateway.url("/"), "vestibule").unwrap();
+        victim.plants(&scene.gateway.url("/"), &format!("vestibule={planted}; Path=/"));
+        let page = victim.opens(callback.as_str()).await;
+        assert_eq!((page.status, page.url.path()), (200, "/mine"), "{}", page.text());
+        assert_eq!(scene.upstream.last_request().header("x-forwarded-preferred-username"), Some("ada"));
+        assert_eq!(scene.idp.token_requests("authorization_code").len(), 2);
+        // The planted one is over, for everybody.
+        let page = attacker.asks(&scene.gateway.url("/")).await;
+        assert_eq!(page.status, 302);
+        // Once this attempt was redeemed it only redirects.
+        let page = victim.opens(callback.as_str()).await;
+        assert_eq!((page.status, page.url.path()), (200, "/mine"));
+        assert_eq!(scene.idp.token_requests("authorization_code").len(), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_tab_of_one_person_ends_by_its_own_code_and_cuts_nobody_off() {
+    let scene = Scene::start().await;
+    let browser = scene.gateway.browser();
+    let tabs = [scene.callback(&browser, "/one").await, scene.callback(&browser, "/two").await];
+    browser.opens(tabs[0].as_str()).await;
+    let session = browser.cookie(&scene.gateway.url("/"), "vestibule");
+    let page = browser.opens(tabs[1].as_str()).await;
+    assert_eq!((page.status, page.url.path()), (200, "/two"));
+    assert_eq!(scene.idp.token_requests("authorization_code").len(), 2);
+    assert_eq!(browser.cookie(&scene.gateway.url("/"), "vestibule"), session);
+    assert!(!browser.cookies().iter().any(|cookie| cookie.name.contains(".login.")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_injected_code_signs_nobody_in() {
     // AT-LF-08, SB-13, PK-04: a code that was stolen from another browser meets another verifier and another nonce.
     let scene = Scene::start().await;

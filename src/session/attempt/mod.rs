@@ -1,9 +1,10 @@
 //! Login attempts: what one tab must still know when the provider sends it back.
 //!
 //! Two values leave us. The `state` parameter is the attempt's id and a sealed note of the provider, the return-to and the round, so
-//! that a callback whose cookie is gone still leads to its page. The cookie of that id holds the nonce, the PKCE verifier and a hash
-//! of the state, so that only the browser that started a sign-in can end it (AT-LF-01, AT-LF-02). Each attempt has
-//! a cookie of its own (CK-05): ten tabs end on ten pages.
+//! that a callback whose cookie is gone still leads to its page. The cookie of that id holds the nonce, the PKCE verifier, the
+//! redirect URI and a hash of the state, so that only the browser that started a sign-in can end it (AT-LF-01, AT-LF-02). Each
+//! attempt has a cookie of its own (CK-05): ten tabs end on ten pages. Neither value depends on what the configuration calls our
+//! cookies or our callback: both may change before the browser comes back.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -17,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize as _;
 
-use super::set_cookie::SetCookie;
+use super::codec::PackedText;
+use super::set_cookie::{LINE_MAX, SetCookie};
 use super::settings::SessionSettings;
 use crate::clock::UnixTime;
 use crate::request::cookies::{AttemptPiece, CookieScan, OwnCookies};
@@ -40,6 +42,8 @@ pub struct Attempt {
     pub provider: Arc<str>,
     /// The page that was asked for.
     pub return_to: ReturnTo,
+    /// The redirect URI of the authorization request: the exchange of the code repeats it byte for byte (RFC 6749 section 4.1.3).
+    pub redirect_uri: String,
     /// When it started.
     pub started: UnixTime,
     /// How many attempts in a row went before it, to break loops.
@@ -60,6 +64,35 @@ impl fmt::Debug for Attempt {
     }
 }
 
+/// What an attempt is made for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The configured name of the provider.
+    pub provider: Arc<str>,
+    /// The page that was asked for.
+    pub return_to: ReturnTo,
+    /// The redirect URI that is about to be sent.
+    pub redirect_uri: String,
+    /// How many attempts in a row went before it.
+    pub round: u8,
+    /// How old the sign-in at the provider may be.
+    pub max_age: Option<Duration>,
+}
+
+/// What the browser is told when an attempt begins.
+#[derive(Debug)]
+pub struct Begun {
+    /// Set-Cookie lines.
+    pub lines: Vec<HeaderValue>,
+    /// The attempts among those forgotten that could still have ended: there were too many.
+    pub dropped: Vec<String>,
+}
+
+/// The page that was asked for has an address too long to be kept in any cookie.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the address of the page is too long to be kept through a sign-in")]
+pub struct ReturnToTooLong;
+
 /// Starts, remembers and finds login attempts.
 #[derive(Clone, Debug)]
 pub struct Attempts {
@@ -75,37 +108,58 @@ impl Attempts {
         Self { names, lines: SetCookie::sign_in(&settings.cookie), ring, life: settings.attempt_life }
     }
 
-    /// A new attempt at this provider, for a person who asked for `return_to`. A return-to too long for any cookie is replaced
-    /// by the root of its host.
-    pub fn start(&self, provider: Arc<str>, return_to: ReturnTo, round: u8, now: UnixTime) -> Attempt {
-        let fits = portable(&return_to, COOKIE_RETURN_TO_MAX).is_some();
-        let return_to = if fits { return_to } else { ReturnTo::root(return_to.host().clone()) };
+    /// A new attempt.
+    ///
+    /// # Errors
+    /// [`ReturnToTooLong`].
+    pub fn start(&self, asked: Asked, now: UnixTime) -> Result<Attempt, ReturnToTooLong> {
         let id = URL_SAFE_NO_PAD.encode(seal::random::<ID_BYTES>());
-        let note = Note { provider: &provider, round, return_to: portable(&return_to, STATE_RETURN_TO_MAX) };
+        let in_state = in_state(&asked.return_to);
+        let return_to = in_state.then(|| asked.return_to.clone());
+        let note = Note { provider: &asked.provider, round: asked.round, return_to };
         let note = postcard::to_stdvec(&note).unwrap_or_default();
         // 72 random bits of the id and 96 of the seal's nonce (RFC 6749 section 10.10).
         let state = format!("{id}{}", self.state_sealer(&id).seal(&note, now.plus(self.life), now));
         let seeds = Seeds { nonce: seal::random(), verifier: seal::random() };
-        Attempt::assemble(id, state, seeds, provider, return_to, now, round)
+        let attempt = Attempt::assemble(id, state, seeds, asked, now);
+        let fits = in_state || self.line(&attempt, now).len() <= LINE_MAX;
+        if fits { Ok(attempt) } else { Err(ReturnToTooLong) }
     }
 
-    /// The Set-Cookie lines that make the browser remember `attempt`, and forget what is over and the oldest of too many (CK-09).
-    pub fn begin(&self, attempt: &Attempt, scan: &CookieScan, now: UnixTime) -> Vec<HeaderValue> {
-        let in_state = portable(&attempt.return_to, STATE_RETURN_TO_MAX).is_some();
+    /// Whether an attempt for this page can be kept, whatever else it is for.
+    pub fn is_portable(&self, return_to: &ReturnTo, redirect_uri: &str, now: UnixTime) -> bool {
+        let (return_to, redirect_uri) = (return_to.clone(), redirect_uri.to_owned());
+        let asked = Asked { provider: "".into(), return_to, redirect_uri, round: 0, max_age: Some(Duration::MAX) };
+        self.start(asked, now).is_ok()
+    }
+
+    /// For how long an attempt can end.
+    pub fn life(&self) -> Duration {
+        self.life
+    }
+
+    /// Makes the browser remember `attempt`, and forget what is over and the oldest of too many (CK-09).
+    pub fn begin(&self, attempt: &Attempt, scan: &CookieScan, now: UnixTime) -> Begun {
+        let line = self.line(attempt, now);
+        let surplus = self.surplus(&scan.attempts, pair_len(&line), now);
+        let lines = std::iter::once(line).chain(surplus.iter().map(|(id, _)| self.finish(id))).collect();
+        let dropped = surplus.iter().filter(|(_, alive)| *alive).map(|(id, _)| (*id).to_owned()).collect();
+        Begun { lines, dropped }
+    }
+
+    fn line(&self, attempt: &Attempt, now: UnixTime) -> HeaderValue {
+        let in_cookie = !in_state(&attempt.return_to);
         let memory = Memory {
             state: fingerprint(attempt.state.expose()),
             seeds: attempt.seeds.clone(),
-            started: attempt.started.secs(),
-            return_to: (!in_state).then(|| attempt.return_to.clone()),
+            started: attempt.started.millis(),
+            redirect_uri: attempt.redirect_uri.clone(),
+            return_to: in_cookie.then(|| PackedReturnTo::new(&attempt.return_to)),
             max_age: attempt.max_age.map(|age| age.as_secs()),
         };
         let memory = postcard::to_stdvec(&memory).unwrap_or_default();
-        let name = self.names.attempt_name(&attempt.id);
         let sealed = self.cookie_sealer(&attempt.id).seal(&memory, attempt.started.plus(self.life), now);
-        let mut lines = vec![self.lines.set(&name, &sealed, Some(self.life))];
-        lines
-            .extend(self.surplus(&scan.attempts, name.len() + sealed.len(), now).into_iter().map(|id| self.finish(id)));
-        lines
+        self.lines.set(&self.names.attempt_name(&attempt.id), &sealed, Some(self.life))
     }
 
     /// The attempt that a callback with this `state` ends: sealed by us, still in time, and started by this very browser. To be
@@ -127,14 +181,18 @@ impl Attempts {
         let Some(memory) = cookies.find_map(|cookie| self.remembered(cookie, state, now).ok()) else {
             return Err(AttemptError::CookieForged(lost));
         };
-        let Some(return_to) = lost.return_to.clone().or(memory.return_to) else {
+        let kept = || memory.return_to.as_ref().and_then(PackedReturnTo::unpack);
+        let Some(return_to) = lost.return_to.clone().or_else(kept) else {
             return Err(AttemptError::CookieForged(lost));
         };
-        let started = UnixTime::from_secs(memory.started);
-        let max_age = memory.max_age.map(Duration::from_secs);
-        let attempt =
-            Attempt::assemble(id.into(), state.into(), memory.seeds, lost.provider, return_to, started, lost.round);
-        Ok(Attempt { max_age, ..attempt })
+        let asked = Asked {
+            provider: lost.provider,
+            return_to,
+            redirect_uri: memory.redirect_uri,
+            round: lost.round,
+            max_age: memory.max_age.map(Duration::from_secs),
+        };
+        Ok(Attempt::assemble(id.into(), state.into(), memory.seeds, asked, UnixTime::from_millis(memory.started)))
     }
 
     /// The Set-Cookie line that makes the browser forget the attempt: with every answer to its callback (SB-02).
@@ -142,12 +200,9 @@ impl Attempts {
         self.lines.delete(&self.names.attempt_name(id))
     }
 
-    /// A cookie of ours beside the attempts, for what needs no seal; without a life it is deleted.
-    pub fn note(&self, name: &str, value: &str, life: Option<Duration>) -> HeaderValue {
-        match life {
-            Some(life) => self.lines.set(name, value, Some(life)),
-            None => self.lines.delete(name),
-        }
+    /// A cookie beside the attempts, under the name of one with this id, for what needs no seal.
+    pub fn note(&self, id: &str, value: &str, life: Duration) -> HeaderValue {
+        self.lines.set(&self.names.attempt_name(id), value, Some(life))
     }
 
     /// The id, the note and the end of an attempt of ours, whoever started it.
@@ -161,36 +216,55 @@ impl Attempts {
     }
 
     fn remembered(&self, cookie: &AttemptPiece, state: &str, now: UnixTime) -> Result<Memory, OpenError> {
-        let opened = self.cookie_sealer(cookie.id.as_str()).open(cookie.value.as_str(), now)?;
-        let memory: Memory = postcard::from_bytes(&opened.plaintext).map_err(|_| OpenError::Malformed)?;
+        let memory = self.opened(cookie, now)?;
         if constant_time_eq(&memory.state, &fingerprint(state)) { Ok(memory) } else { Err(OpenError::Tampered) }
     }
 
-    /// Which attempts have to go so that the newest ones and a cookie of `new` bytes stay within the caps. What they say of their
-    /// age is not proven; a lie costs the liar's own browser an attempt.
-    fn surplus<'s>(&self, attempts: &'s [AttemptPiece], new: usize, now: UnixTime) -> Vec<&'s str> {
-        let mut by_age: Vec<(Reverse<UnixTime>, &AttemptPiece)> = attempts
-            .iter()
-            .map(|cookie| (Reverse(Sealer::peek_expiry(cookie.value.as_str()).unwrap_or_default()), cookie))
-            .collect();
-        by_age.sort_by_key(|(expiry, _)| *expiry);
+    fn opened(&self, cookie: &AttemptPiece, now: UnixTime) -> Result<Memory, OpenError> {
+        let opened = self.cookie_sealer(cookie.id.as_str()).open(cookie.value.as_str(), now)?;
+        postcard::from_bytes(&opened.plaintext).map_err(|_| OpenError::Malformed)
+    }
+
+    /// Which attempts have to go so that the newest ones and a cookie of `new` bytes stay within the caps, the oldest first; and
+    /// whether they could still have ended.
+    fn surplus<'s>(&self, attempts: &'s [AttemptPiece], new: usize, now: UnixTime) -> Vec<(&'s str, bool)> {
+        let mut by_age: Vec<(Option<UnixTime>, &AttemptPiece)> =
+            attempts.iter().map(|cookie| (self.age(cookie, now), cookie)).collect();
+        // Browsers send the oldest first (RFC 6265 section 5.4), which decides between attempts of one moment.
+        by_age.reverse();
+        by_age.sort_by_key(|(started, _)| Reverse(*started));
         let (mut count, mut bytes) = (1, new);
-        let mut gone = Vec::new();
-        for (Reverse(expiry), cookie) in by_age {
+        let (mut kept, mut gone): (Vec<&str>, Vec<(&str, bool)>) = Default::default();
+        for (started, cookie) in by_age {
             let id = cookie.id.as_str();
-            if expiry > now && expiry <= now.plus(self.life) {
+            if started.is_some() {
                 count += 1;
-                bytes += self.names.attempt_name(id).len() + cookie.value.as_bytes().len();
+                bytes += self.names.attempt_name(id).len() + 1 + cookie.value.as_bytes().len();
                 if count <= ATTEMPTS_MAX && bytes <= BYTES_MAX {
+                    kept.push(id);
                     continue;
                 }
             }
-            if !gone.contains(&id) {
-                gone.push(id);
+            if !gone.iter().any(|(known, _)| *known == id) {
+                gone.push((id, started.is_some()));
             }
         }
-        // The oldest first, and no more than fit into the head of an answer: the next attempt takes the rest.
+        // A cookie that was planted under the name of one that stays would take it along.
+        gone.retain(|(id, _)| !kept.contains(id));
+        // No more than fit into the head of an answer: the next attempt takes the rest.
         gone.into_iter().rev().take(DELETIONS_MAX).collect()
+    }
+
+    /// When an attempt began that can still end. One of another instance's key is believed what it says of its expiry: nothing
+    /// else can be known of it here, and a lie costs the liar's own browser an attempt.
+    fn age(&self, cookie: &AttemptPiece, now: UnixTime) -> Option<UnixTime> {
+        match self.opened(cookie, now) {
+            Ok(memory) => Some(UnixTime::from_millis(memory.started)),
+            Err(OpenError::UnknownKey) => Sealer::peek_expiry(cookie.value.as_str())
+                .filter(|expiry| *expiry > now && *expiry <= now.plus(self.life))
+                .map(|expiry| expiry.minus(self.life)),
+            Err(_) => None,
+        }
     }
 
     /// The id is the name under which the state is sealed, so that the two can not be parted.
@@ -199,7 +273,7 @@ impl Attempts {
     }
 
     fn cookie_sealer(&self, id: &str) -> Sealer {
-        self.ring.sealer(Purpose::LoginAttempt, &self.names.attempt_name(id))
+        self.ring.sealer(Purpose::LoginAttempt, id)
     }
 }
 
@@ -258,29 +332,12 @@ impl AttemptError {
 }
 
 impl Attempt {
-    fn assemble(
-        id: String,
-        state: String,
-        seeds: Seeds,
-        provider: Arc<str>,
-        return_to: ReturnTo,
-        started: UnixTime,
-        round: u8,
-    ) -> Self {
+    fn assemble(id: String, state: String, seeds: Seeds, asked: Asked, started: UnixTime) -> Self {
         let nonce = URL_SAFE_NO_PAD.encode(seeds.nonce);
         let verifier = Secret::new(URL_SAFE_NO_PAD.encode(seeds.verifier));
-        Self {
-            id,
-            state: Secret::new(state),
-            nonce,
-            verifier,
-            provider,
-            return_to,
-            started,
-            round,
-            max_age: None,
-            seeds,
-        }
+        let Asked { provider, return_to, redirect_uri, round, max_age } = asked;
+        let state = Secret::new(state);
+        Self { id, state, nonce, verifier, provider, return_to, redirect_uri, started, round, max_age, seeds }
     }
 }
 
@@ -297,10 +354,11 @@ struct Note<'a> {
 struct Memory {
     state: [u8; 16],
     seeds: Seeds,
-    /// Seconds since the epoch.
+    /// Milliseconds since the epoch.
     started: u64,
+    redirect_uri: String,
     /// Where the state has no room for it.
-    return_to: Option<ReturnTo>,
+    return_to: Option<PackedReturnTo>,
     /// Seconds.
     max_age: Option<u64>,
 }
@@ -319,9 +377,31 @@ impl Drop for Seeds {
     }
 }
 
-fn portable(return_to: &ReturnTo, max: usize) -> Option<ReturnTo> {
-    let len = return_to.host().authority().len() + return_to.path_and_query().len();
-    (len <= max).then(|| return_to.clone())
+/// A long return-to: compressed, 3 000 characters of any text fit into a cookie.
+#[derive(Deserialize, Serialize)]
+struct PackedReturnTo {
+    authority: String,
+    target: PackedText,
+}
+
+impl PackedReturnTo {
+    fn new(return_to: &ReturnTo) -> Self {
+        Self { authority: return_to.host().authority().to_owned(), target: PackedText::new(return_to.target()) }
+    }
+
+    fn unpack(&self) -> Option<ReturnTo> {
+        ReturnTo::from_parts(&self.authority, &self.target.text().ok()?).ok()
+    }
+}
+
+/// Whether the state has room for it.
+fn in_state(return_to: &ReturnTo) -> bool {
+    return_to.host().authority().len() + return_to.target().len() <= STATE_RETURN_TO_MAX
+}
+
+/// The bytes of a Set-Cookie line that come back in a Cookie field.
+fn pair_len(line: &HeaderValue) -> usize {
+    line.as_bytes().iter().position(|byte| *byte == b';').unwrap_or(line.len())
 }
 
 fn fingerprint(state: &str) -> [u8; 16] {
@@ -336,13 +416,12 @@ const ID_BYTES: usize = 9;
 const ID_LEN: usize = 12;
 /// A URL of more than about 2 KB is refused somewhere on the way.
 const STATE_RETURN_TO_MAX: usize = 1024;
-const COOKIE_RETURN_TO_MAX: usize = 2048;
 /// Longer than any state of ours (AT-LF-05).
 const STATE_MAX: usize = 2048;
-const ATTEMPTS_MAX: usize = 5;
+const ATTEMPTS_MAX: usize = 8;
 const DELETIONS_MAX: usize = 32;
-/// Names and values of all attempts (AT-CS-15): half of what a front proxy usually takes.
-const BYTES_MAX: usize = 4096;
+/// Names and values of all attempts (AT-CS-15): what a front proxy usually takes.
+const BYTES_MAX: usize = 8192;
 
 #[cfg(test)]
 mod tests;

@@ -105,6 +105,31 @@ fn decode_with<T>(bytes: &[u8], tokens_of: impl TokensOf<T>) -> Result<Session<T
     restore(&wire, &text, tokens_of)
 }
 
+/// One text, compressed as a session's is: for another value that has to fit into a cookie.
+#[derive(Deserialize, Serialize)]
+pub(super) struct PackedText {
+    dictionary: u8,
+    len: u32,
+    packed: Vec<u8>,
+}
+
+impl PackedText {
+    /// Compresses a text.
+    pub(super) fn new(text: &str) -> Self {
+        let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        Self { dictionary: dictionary::CURRENT, len, packed: deflate(text.as_bytes()).into_owned() }
+    }
+
+    /// The text again.
+    ///
+    /// # Errors
+    /// The bytes are not what [`new`](Self::new) made, or were made with a dictionary that this version does not have.
+    pub(super) fn text(&self) -> Result<Cow<'_, str>, DecodeError> {
+        let dictionary = dictionary::numbered(self.dictionary).ok_or(DecodeError::Dictionary(self.dictionary))?;
+        inflate(&self.packed, self.len, dictionary)
+    }
+}
+
 /// Why bytes are no session.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DecodeError {

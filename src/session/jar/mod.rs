@@ -16,7 +16,7 @@ use zeroize::Zeroize as _;
 
 use super::Session;
 use super::codec::{self, DecodeError};
-use super::set_cookie::SetCookie;
+use super::set_cookie::{LINE_MAX, SetCookie};
 use super::settings::CookieSettings;
 use super::shown::{Shown, ShownTokens};
 use crate::clock::UnixTime;
@@ -239,8 +239,6 @@ fn joined<'s, I: Iterator<Item = &'s str>>(first: &str, numbered: impl Fn(u8) ->
     (sealed.get(TAG) == prefix.get(..TAG.len())).then_some(Cow::Owned(sealed))
 }
 
-/// The whole Set-Cookie line: browsers count name and value only (RFC 6265bis section 5.6), others more.
-const LINE_MAX: usize = 4096;
 const CHUNKS_MAX: u8 = 4;
 /// Names and values of a set (CK-07).
 const TOTAL_MAX: usize = 12 * 1024;

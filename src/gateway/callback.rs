@@ -102,7 +102,8 @@ impl Gateway {
     ) -> Result<Arc<LiveSession>, GatewayError> {
         let again = || Some(self.login_url(&attempt.return_to, Some(&attempt.provider)));
         let name = || Some(Arc::clone(&attempt.provider));
-        let failed = |error: Arc<ProviderError>| GatewayError::Provider { name: name(), error, again: again() };
+        let failed =
+            |error: Arc<ProviderError>| GatewayError::Provider { name: name(), error, again: again(), sign_in: None };
         let Some(asked) = self.providers.get(provider).map(Arc::clone) else {
             return Err(GatewayError::Internal("provider_index"));
         };

@@ -89,6 +89,8 @@ pub enum GatewayError {
         error: Arc<ProviderError>,
         /// Where to begin again.
         again: Option<String>,
+        /// Where to sign in anew, for somebody whose session waits for the provider.
+        sign_in: Option<String>,
     },
     /// The provider: its claims name nobody.
     NoIdentity(IdentityError),
@@ -188,7 +190,9 @@ impl Gateway {
     pub(super) fn answer_error(&self, meta: &RequestMeta, error: GatewayError) -> Response<Body> {
         log(meta, &error);
         let login_url = match &error {
-            GatewayError::SignInNeeded { login_url, .. } | GatewayError::FormNotSubmitted { login_url } => {
+            GatewayError::SignInNeeded { login_url, .. }
+            | GatewayError::FormNotSubmitted { login_url }
+            | GatewayError::Provider { sign_in: Some(login_url), .. } => {
                 // Whole, because who reads it may not know any more what it asked.
                 Some(format!("{}{login_url}", self.own_origin(meta)))
             }
@@ -252,8 +256,9 @@ impl Gateway {
                 }
             }
             GatewayError::SignIn { again: Some(again), .. } => notice.start_again(again),
-            GatewayError::Provider { again, error, .. } => {
-                let notice = notice.detail(error.code());
+            GatewayError::Provider { again, sign_in, error, .. } => {
+                notice.details.push(error.code().to_owned());
+                notice.instead = sign_in.map(|login_url| Action::link("Sign in again", login_url));
                 match again {
                     Some(again) => notice.action(Action::link("Try again", again)),
                     None => notice,

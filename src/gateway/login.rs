@@ -49,7 +49,14 @@ impl Gateway {
         session: RuleSession,
     ) -> Result<Response<Body>, GatewayError> {
         if let RuleSession::Missing(NoSession::Outage(error)) = session {
-            return Err(GatewayError::Provider { name: None, error, again: Some(self.address_of(visit.meta)) });
+            // The provider may be well again for everybody but this session.
+            let page = match visit.meta.kind {
+                RequestKind::FormNavigation => self.form_page(visit),
+                _ => ReturnTo::here(visit.meta),
+            };
+            let sign_in = self.login_url(&page, self.provider_names(rule).as_deref());
+            let again = Some(self.address_of(visit.meta));
+            return Err(GatewayError::Provider { name: None, error, again, sign_in: Some(sign_in) });
         }
         let ended = matches!(session, RuleSession::Missing(NoSession::Over(_)));
         let api = rule.access == Access::Api;
@@ -174,7 +181,7 @@ impl Gateway {
             Ok(Ok(url)) => url,
             Ok(Err(error)) => {
                 let name = Some(Arc::clone(provider.name()));
-                return Err(GatewayError::Provider { name, error: Arc::new(error), again: Some(again) });
+                return Err(GatewayError::Provider { name, error: Arc::new(error), again: Some(again), sign_in: None });
             }
             Err(_) => return Err(GatewayError::Internal("control_lost")),
         };

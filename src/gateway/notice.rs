@@ -18,6 +18,8 @@ pub struct Notice {
     pub details: Vec<String>,
     /// The one thing to do next.
     pub action: Action,
+    /// What to do instead where that does not help.
+    pub instead: Option<Action>,
     /// When it may be better, also sent as `Retry-After`.
     pub retry_after: Option<Duration>,
 }
@@ -28,7 +30,7 @@ impl Notice {
     pub fn new(code: Code) -> Self {
         let action =
             if code.is_passing() { Action::link("Try again", "") } else { Action::link("Go to the start page", "/") };
-        Self { code, status: code.status(), details: Vec::new(), action, retry_after: None }
+        Self { code, status: code.status(), details: Vec::new(), action, instead: None, retry_after: None }
     }
 
     /// With a line about this very case.
@@ -42,6 +44,13 @@ impl Notice {
     #[must_use]
     pub fn action(mut self, action: Action) -> Self {
         self.action = action;
+        self
+    }
+
+    /// With something to do where the action does not help.
+    #[must_use]
+    pub fn instead(mut self, action: Action) -> Self {
+        self.instead = Some(action);
         self
     }
 

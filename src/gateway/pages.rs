@@ -194,6 +194,9 @@ impl Pages {
         if let Some(action) = primary_action(page) {
             content.push_str(&self.action(&action)?);
         }
+        if let Page::Problem(Notice { instead: Some(action), .. }) = page {
+            content.push_str(&self.action(action)?);
+        }
         let (time, time_iso) = utc(context.now);
         let host = clipped(context.host, HOST_BUDGET);
         self.fill(

@@ -70,6 +70,7 @@ mod tests {
         let asked = ProviderError::ServerError {
             endpoint: crate::provider::error::Endpoint::KeySet,
             status: http::StatusCode::SERVICE_UNAVAILABLE,
+            is_bare: true,
             retry_after: Some(Duration::from_secs(100)),
         };
         backoff.failed(start, &asked);

@@ -21,13 +21,15 @@ pub enum ProviderError {
         /// Why there was no answer.
         cause: TransportError,
     },
-    /// 5xx or 429: the provider is there but can not answer now.
-    #[error("{endpoint} of the provider answered {status}")]
+    /// The provider is there but cannot answer now: 429, 5xx without an OAuth error, `server_error`, `temporarily_unavailable`.
+    #[error("{endpoint} of the provider cannot answer now (status {status})")]
     ServerError {
         /// Which endpoint was asked.
         endpoint: Endpoint,
         /// What it answered.
         status: StatusCode,
+        /// Whether there was no OAuth error in the body.
+        is_bare: bool,
         /// What its `Retry-After` said.
         retry_after: Option<Duration>,
     },
@@ -42,10 +44,9 @@ pub enum ProviderError {
     /// `invalid_grant`: the code or refresh token is used up, expired, revoked, or not ours.
     #[error("the provider refused the code or refresh token (invalid_grant)")]
     InvalidGrant,
-    /// `invalid_client`: the client's own credentials are wrong (OA-22). A configuration fault; trying again does not help.
-    #[error(
-        "the provider refused the client's credentials (invalid_client): check client_id, client_secret and client_auth"
-    )]
+    /// Status 401, or `invalid_client`: the client's own credentials are wrong (OA-22). A configuration fault; trying again does
+    /// not help.
+    #[error("the provider refused the client's credentials: check client_id, client_secret and client_auth")]
     InvalidClient,
     /// Another OAuth error, by its registered code; anything else is "unrecognised".
     #[error("{endpoint} of the provider answered with the error {error}")]
@@ -129,15 +130,37 @@ impl ProviderError {
         }
     }
 
-    /// Whether the provider is merely away (network, timeout, 5xx, 429), as against having refused: existing sessions go on,
-    /// and the same may succeed later.
-    pub fn is_outage(&self) -> bool {
+    /// What the failure says about the grant that was presented (RF-03, RF-04).
+    pub fn class(&self) -> FailureClass {
         match self {
-            Self::Unreachable { cause, .. } => cause.is_outage(),
-            Self::ServerError { .. } | Self::Lost => true,
-            Self::Waiting { last, .. } => last.is_outage(),
-            _ => false,
+            Self::Unreachable { cause, .. } if cause.is_outage() => FailureClass::Away,
+            // Nothing is proven about such an ID token: its key may be in the set that is read next.
+            Self::ServerError { .. } | Self::Lost | Self::IdToken(IdTokenError::KeyUnknownYet) => FailureClass::Away,
+            Self::Waiting { last, .. } => last.class(),
+            Self::InvalidGrant | Self::IdToken(_) | Self::SubjectChanged | Self::Inactive(_) => FailureClass::Over,
+            Self::Unreachable { .. }
+            | Self::InvalidClient
+            | Self::ErrorResponse { .. }
+            | Self::BadAnswer { .. }
+            | Self::Discovery(_)
+            | Self::NoKeys
+            | Self::IssuerMismatch
+            | Self::IssuerMissing
+            | Self::AssertionRefused
+            | Self::AssertionFailed
+            | Self::NoEndpoint(_)
+            | Self::RedirectUri => FailureClass::Refused,
         }
+    }
+
+    /// Whether the provider is merely away: the same may succeed later.
+    pub fn is_outage(&self) -> bool {
+        self.class() == FailureClass::Away
+    }
+
+    /// Whether this is an outage of which only the status tells: the provider may mean this grant alone.
+    pub fn is_bare_server_error(&self) -> bool {
+        matches!(self, Self::ServerError { status, is_bare: true, .. } if status.is_server_error())
     }
 
     /// Whether the provider was reached but did not answer in time.
@@ -145,17 +168,6 @@ impl ProviderError {
         match self {
             Self::Unreachable { cause, .. } => matches!(cause, TransportError::Timeout),
             Self::Waiting { last, .. } => last.is_timeout(),
-            _ => false,
-        }
-    }
-
-    /// Whether a refresh that failed so means that the session is over: the grant is gone, or the answer was about somebody
-    /// else (RF-03, RF-08). Everything else leaves the session as it is until its access token ends.
-    pub fn ends_session(&self) -> bool {
-        match self {
-            // Nothing is proven about it: as if it had not come (RF-11).
-            Self::IdToken(IdTokenError::KeyUnknownYet) => false,
-            Self::InvalidGrant | Self::IdToken(_) | Self::SubjectChanged | Self::Inactive(_) => true,
             _ => false,
         }
     }
@@ -170,6 +182,18 @@ impl ProviderError {
     }
 }
 
+/// What a failed call says about the grant (code, refresh token, access token) that was presented with it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FailureClass {
+    /// Nothing: the provider could not be asked, or could not answer. The same may succeed later.
+    Away,
+    /// The provider answered, and this was not taken. It may have nothing to do with the grant, so a session goes on until its
+    /// access token ends, and is then the same as not signed in.
+    Refused,
+    /// The grant is gone, or what came of it is about somebody else: the session is over at once.
+    Over,
+}
+
 /// The endpoints that are called.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(missing_docs, reason = "the names are those of the specifications")]
@@ -182,6 +206,13 @@ pub enum Endpoint {
     Userinfo,
     Introspection,
     Revocation,
+}
+
+impl Endpoint {
+    /// Whether calls carry a grant or a token that may be refused by itself.
+    pub(super) fn takes_a_grant(self) -> bool {
+        matches!(self, Self::Token | Self::Userinfo | Self::Introspection | Self::Revocation)
+    }
 }
 
 impl fmt::Display for Endpoint {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::UnixTime;
 use crate::identity::Claims;
 use crate::provider::Provider;
-use crate::provider::error::ProviderError;
+use crate::provider::error::{FailureClass, ProviderError};
 use crate::provider::id_token::{AtSignIn, Before, Expected, IdTokenError};
 use crate::provider::metadata::Metadata;
 use crate::provider::settings::{OAuth2Identity, ProviderKind};
@@ -125,7 +125,7 @@ impl Provider {
     /// Renews a token set: one request, once (RFC 6749 section 6, OpenID Connect Core section 12).
     ///
     /// # Errors
-    /// [`ProviderError::ends_session`] says whether the session is over.
+    /// [`ProviderError::class`] says what becomes of the session.
     pub async fn refresh(&self, request: &RefreshRequest<'_>) -> Result<Refreshed, ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
         // RF-01: without a scope, the granted one stays.
@@ -141,7 +141,7 @@ impl Provider {
         // From here on the old refresh token may be spent, so only proof that this is somebody else may lose the new one.
         let claims = match self.refreshed_claims(&metadata, &mut tokens, request).await {
             Ok(claims) => claims,
-            Err(error) if error.ends_session() => return Err(error),
+            Err(error) if error.class() == FailureClass::Over => return Err(error),
             Err(error) => {
                 tracing::warn!(code = error.code(), provider = %self.settings.name, %error, "the identity could not be renewed and stays as it was");
                 tokens.id_token = None;

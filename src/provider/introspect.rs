@@ -10,7 +10,7 @@ use crate::provider::Provider;
 use crate::provider::error::{AnswerFault, Endpoint, InactiveReason, ProviderError};
 use crate::provider::id_token::{audiences, time};
 use crate::provider::metadata::Metadata;
-use crate::provider::token::refusal;
+use crate::provider::refusal::refusal;
 use crate::secret::Secret;
 
 impl Provider {

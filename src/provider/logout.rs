@@ -8,8 +8,8 @@ use url::Url;
 
 use crate::provider::Provider;
 use crate::provider::error::{Endpoint, ProviderError};
+use crate::provider::refusal::refusal;
 use crate::provider::settings::LogoutStyle;
-use crate::provider::token::refusal;
 use crate::secret::Secret;
 
 impl Provider {

@@ -4,7 +4,8 @@
 //! how a token set becomes claims (`exchange`). Rules that hold everywhere:
 //!
 //! 1. One call is one request: no redirect is followed, nothing is sent a second time by itself.
-//! 2. An outage ([`ProviderError::is_outage`]) and a refusal are told apart, because sessions survive the one and not the other.
+//! 2. An outage, a refusal and the end of a grant are told apart ([`ProviderError::class`]), because sessions survive them in
+//!    different ways.
 //! 3. What the provider chose as text never reaches a log or an error: only codes that we know.
 
 pub mod settings;
@@ -22,6 +23,7 @@ mod jwt;
 mod logout;
 mod metadata;
 mod probe;
+mod refusal;
 mod tally;
 mod token;
 mod transport;
@@ -29,16 +31,18 @@ mod userinfo;
 mod words;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 pub use self::authorize::{AuthorizationRequest, RESERVED_PARAMETERS};
 pub use self::error::{
-    AnswerFault, DiscoveryFault, Endpoint, EndpointFault, InactiveReason, ProviderError, ProviderSetupError,
+    AnswerFault, DiscoveryFault, Endpoint, EndpointFault, FailureClass, InactiveReason, ProviderError,
+    ProviderSetupError,
 };
 pub use self::exchange::{CodeExchange, RefreshRequest, Refreshed, SignIn};
 pub use self::id_token::IdTokenError;
 pub use self::jwt::JwtError;
 pub use self::probe::{ProbeFinding, ProbeRequest, Verdict};
-pub use self::token::TokenSet;
+pub use self::token::{Moment, TokenSet};
 pub use self::transport::TransportError;
 pub use self::words::{Words, printable};
 
@@ -68,6 +72,8 @@ pub struct Provider {
     algorithms: Vec<Algorithm>,
     /// The client's secret as a key, when HS* is configured.
     hmac_key: Option<VerificationKey>,
+    /// The [`Moment`] of the last token request that succeeded.
+    last_served: AtomicU64,
 }
 
 impl Provider {
@@ -88,6 +94,7 @@ impl Provider {
             proof: ClientProof::new(&settings.client_id, &settings.client_auth)?,
             hmac_key: hmac_key(&algorithms, &settings.client_auth)?,
             algorithms,
+            last_served: AtomicU64::new(0),
             clock,
             settings,
         })

@@ -1,16 +1,17 @@
 //! The token endpoint: one form out, one token set or one error in (RFC 6749 sections 3.2, 5.1, 5.2).
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::Value;
-use url::form_urlencoded;
 
 use crate::identity::Claims;
 use crate::provider::Provider;
 use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
 use crate::provider::metadata::Metadata;
+use crate::provider::refusal::{error_code, named, refusal};
 use crate::provider::transport::Reply;
 use crate::secret::Secret;
 
@@ -29,6 +30,19 @@ pub struct TokenSet {
     pub scope: Option<String>,
 }
 
+/// A place in the order of what happened in this process; no clock can confuse it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// Later than all before it.
+    pub fn now() -> Self {
+        Self(MOMENTS.fetch_add(1, Ordering::Relaxed).saturating_add(1))
+    }
+}
+
+static MOMENTS: AtomicU64 = AtomicU64::new(0);
+
 impl Provider {
     /// One token request. Never sent twice: a code is used once (OA-10), and a rotated refresh token too.
     pub(super) async fn request_tokens(
@@ -40,7 +54,13 @@ impl Provider {
         let reply = self.post_as_client(Endpoint::Token, &metadata.token_endpoint, metadata, form).await?;
         let mut tokens = parse(&reply, self.settings.default_expires_in)?;
         tokens.scope = tokens.scope.or_else(|| scope_if_silent.map(str::to_owned));
+        self.last_served.fetch_max(Moment::now().0, Ordering::Relaxed);
         Ok(tokens)
+    }
+
+    /// Whether a token request of any grant succeeded after this moment.
+    pub fn has_served_since(&self, moment: Moment) -> bool {
+        self.last_served.load(Ordering::Relaxed) > moment.0
     }
 
     /// A POST with the client's proof: to the token endpoint and its siblings.
@@ -69,14 +89,13 @@ fn parse(reply: &Reply, default_expires_in: Duration) -> Result<TokenSet, Provid
     let bad = |fault| ProviderError::BadAnswer { endpoint: Endpoint::Token, fault };
     let answer = match reply.json() {
         Ok(answer) => answer,
-        // Plain OAuth 2.0 servers exist that answer with a form, errors among them (GitHub without Accept).
         Err(fault) => {
-            return Err(form_error(reply).map_or_else(|| bad(fault), |code| known_error(Endpoint::Token, &code)));
+            return Err(error_code(reply).map_or_else(|| bad(fault), |code| named(Endpoint::Token, reply, &code)));
         }
     };
     // Some report errors with status 200.
-    if let Some(error) = answer.get("error").filter(|e| !e.is_null()) {
-        return Err(known_error(Endpoint::Token, error.as_str().unwrap_or_default()));
+    if answer.get("error").is_some_and(|error| !error.is_null()) {
+        return Err(named(Endpoint::Token, reply, &error_code(reply).unwrap_or_default()));
     }
     token_set(&answer, default_expires_in).map_err(bad)
 }
@@ -124,39 +143,6 @@ fn expires_in(value: Option<&Value>) -> Result<Option<Duration>, AnswerFault> {
     Ok(Some(Duration::from_secs(seconds)))
 }
 
-/// What an answer other than 200 means (RFC 6749 section 5.2).
-pub(super) fn refusal(endpoint: Endpoint, reply: &Reply) -> ProviderError {
-    let answer = reply.json().ok();
-    let code = answer.as_ref().and_then(|a| a.get("error")).and_then(Value::as_str);
-    match (code, reply.status) {
-        (Some(code), status) if status.is_client_error() => known_error(endpoint, code),
-        (_, StatusCode::UNAUTHORIZED) => ProviderError::InvalidClient,
-        (_, status) => ProviderError::BadAnswer { endpoint, fault: AnswerFault::Status(status.as_u16()) },
-    }
-}
-
-/// Only codes that are known here go on (OA-21); the provider's text does not.
-fn known_error(endpoint: Endpoint, code: &str) -> ProviderError {
-    match code {
-        "invalid_grant" => ProviderError::InvalidGrant,
-        // GitHub's and Slack's names for it.
-        "bad_verification_code" | "bad_refresh_token" | "invalid_code" | "code_already_used" => {
-            ProviderError::InvalidGrant
-        }
-        "invalid_client" | "incorrect_client_credentials" | "bad_client_secret" => ProviderError::InvalidClient,
-        _ => {
-            let known = KNOWN_ERRORS.iter().copied().find(|known| *known == code);
-            ProviderError::ErrorResponse { endpoint, error: known.unwrap_or("unrecognised") }
-        }
-    }
-}
-
-fn form_error(reply: &Reply) -> Option<String> {
-    let is_form = reply.media_type().is_some_and(|m| m == "application/x-www-form-urlencoded" || m == "text/plain");
-    let mut pairs = form_urlencoded::parse(&reply.body);
-    is_form.then(|| pairs.find(|(name, _)| name == "error").map(|(_, code)| code.into_owned()))?
-}
-
 /// Printable ASCII (RFC 6749 appendix A.12), so that it can go into a header; nothing else is assumed about it.
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| (0x20..0x7f).contains(&b))
@@ -165,16 +151,3 @@ fn is_token(text: &str) -> bool {
 /// What a form holds that must not be repeated from an answer.
 const SECRET_FIELDS: [&str; 6] =
     ["code", "code_verifier", "refresh_token", "token", "client_secret", "client_assertion"];
-
-const KNOWN_ERRORS: [&str; 10] = [
-    "invalid_request",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "invalid_scope",
-    "invalid_target",
-    "unsupported_token_type",
-    "access_denied",
-    "redirect_uri_mismatch",
-    "temporarily_unavailable",
-    "server_error",
-];

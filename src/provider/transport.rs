@@ -27,6 +27,7 @@ use crate::clock::{SharedClock, UnixTime};
 use crate::identity::Claims;
 use crate::provider::error::{AnswerFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError};
 use crate::provider::json;
+use crate::provider::refusal;
 use crate::provider::settings::ProviderSettings;
 use crate::provider::tally::Tally;
 use crate::secret::Secret;
@@ -134,12 +135,7 @@ impl Transport {
         if let Some(theirs) = reply.date() {
             self.tally.clock_shown(theirs, self.clock.now());
         }
-        // The same for every endpoint: away for now, not a refusal (RF-04).
-        if reply.status.is_server_error() || reply.status == StatusCode::TOO_MANY_REQUESTS {
-            let retry_after = reply.retry_after(self.clock.now());
-            return Err(ProviderError::ServerError { endpoint, status: reply.status, retry_after });
-        }
-        Ok(reply)
+        refusal::outage(endpoint, &reply, self.clock.now()).map_or(Ok(reply), Err)
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Reply, TransportError> {
@@ -154,7 +150,7 @@ impl Transport {
     }
 }
 
-/// A whole answer; its status is not 5xx or 429.
+/// A whole answer that tells of no outage.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
@@ -196,7 +192,8 @@ impl Reply {
         })
     }
 
-    fn retry_after(&self, now: UnixTime) -> Option<Duration> {
+    /// How long the provider asks to wait.
+    pub(super) fn retry_after(&self, now: UnixTime) -> Option<Duration> {
         let value = self.headers.get(header::RETRY_AFTER)?;
         let seconds = value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs);
         seconds.or_else(|| http_date(value).map(|at| at.since(now))).map(|d| d.min(MAX_RETRY_AFTER))

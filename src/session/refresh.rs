@@ -4,7 +4,8 @@
 //! 2. The flight goes on when every browser has hung up: a rotated refresh token that nobody stored would be lost.
 //! 3. Those that still send the old cookie afterwards get the new session for [`grace`](super::settings::SessionSettings::grace).
 //! 4. A refresh token that was exchanged for another is never sent again (RFC 9700 section 4.14.2).
-//! 5. An outage ends nothing while the access token lives; the next try waits longer each time.
+//! 5. An outage or a refusal ends nothing while the access token lives; the next try waits longer each time. After the token's
+//!    end an outage is one for the person too, and a refusal is the same as not being signed in.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::clock::UnixTime;
-use crate::provider::{ProviderError, RefreshRequest, Refreshed};
+use crate::provider::{FailureClass, Moment, Provider, ProviderError, RefreshRequest, Refreshed};
 use crate::session::Session;
 use crate::session::live::LiveSession;
 use crate::session::sessions::Sessions;
@@ -24,6 +25,8 @@ pub enum Landing {
     Renewed(Arc<LiveSession>),
     /// The provider says that the session is over; the reason code.
     Ended(&'static str),
+    /// The provider did not take this grant, and did not say that it is over.
+    Refused(Arc<ProviderError>),
     /// The provider could not be asked.
     Outage(Arc<ProviderError>),
 }
@@ -40,11 +43,44 @@ pub enum Flight {
     Waiting {
         /// When the next may start.
         until: UnixTime,
-        /// Failures in a row.
-        failures: u32,
-        /// What the last one failed with.
-        error: Arc<ProviderError>,
+        /// All of them.
+        failures: Failures,
+        /// How the last one ended.
+        landing: Landing,
     },
+}
+
+/// The failed renewals of one grant since the last that succeeded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Failures {
+    count: u32,
+    bare: u32,
+    first_bare: Moment,
+}
+
+impl Failures {
+    /// Counts one more, and says how it ends the flight.
+    fn add(&mut self, error: Arc<ProviderError>, provider: &Provider) -> Landing {
+        self.count = self.count.saturating_add(1);
+        if error.is_bare_server_error() {
+            if self.bare == 0 {
+                self.first_bare = Moment::now();
+            }
+            self.bare = self.bare.saturating_add(1);
+        }
+        match error.class() {
+            FailureClass::Over => Landing::Ended(error.code()),
+            FailureClass::Refused => Landing::Refused(error),
+            FailureClass::Away if self.are_of_this_grant(provider) => Landing::Refused(error),
+            FailureClass::Away => Landing::Outage(error),
+        }
+    }
+
+    /// Whether the provider fails for this grant alone: it served others since it first answered with nothing but a 5xx. Some
+    /// answer so where the grant's session at a provider of their own is over.
+    fn are_of_this_grant(&self, provider: &Provider) -> bool {
+        self.bare >= BARE_TO_BE_SURE && provider.has_served_since(self.first_bare)
+    }
 }
 
 impl Sessions {
@@ -82,10 +118,11 @@ impl Sessions {
         }
         match &*flight {
             Flight::Flying(landing) if landing.has_changed().is_ok() => return Ok(landing.clone()),
-            Flight::Waiting { until, error, .. } if now < *until => return Err(Landing::Outage(Arc::clone(error))),
+            Flight::Waiting { until, landing, .. } if now < *until => return Err(landing.clone()),
             _ => {}
         }
-        let failures = if let Flight::Waiting { failures, .. } = &*flight { *failures } else { 0 };
+        let mut failures =
+            if let Flight::Waiting { failures, .. } = &*flight { *failures } else { Failures::default() };
         if live.is_spent() {
             return Err(Landing::Ended("refresh_token_spent"));
         }
@@ -100,15 +137,15 @@ impl Sessions {
         *flight = Flight::Flying(landing.clone());
         let (sessions, live) = (Arc::clone(self), Arc::clone(live));
         self.control.detach(async move {
-            let landed = sessions.fly(&live, &session).await;
+            let landed = sessions.fly(&live, &session, &mut failures).await;
             let mut flight = live.cell.flight.lock().unwrap_or_else(PoisonError::into_inner);
             *flight = match &landed {
-                Landing::Outage(error) => Flight::Waiting {
-                    until: sessions.clock.now().plus(back_off(failures, error.retry_after())),
-                    failures: failures.saturating_add(1),
-                    error: Arc::clone(error),
+                Landing::Outage(error) | Landing::Refused(error) => Flight::Waiting {
+                    until: sessions.clock.now().plus(back_off(failures.count, error.retry_after())),
+                    failures,
+                    landing: landed.clone(),
                 },
-                _ => Flight::Grounded,
+                Landing::Renewed(_) | Landing::Ended(_) => Flight::Grounded,
             };
             // Nobody listens any more when all browsers hung up: the session is in the cell all the same.
             let _ = tell.send(Some(landed));
@@ -116,7 +153,7 @@ impl Sessions {
         Ok(landing)
     }
 
-    async fn fly(self: &Arc<Self>, live: &Arc<LiveSession>, session: &Session) -> Landing {
+    async fn fly(self: &Arc<Self>, live: &Arc<LiveSession>, session: &Session, failures: &mut Failures) -> Landing {
         let (Some(provider), Some(refresh_token)) = (self.provider(live.provider), &session.tokens.refresh) else {
             return Landing::Ended("no_refresh_token");
         };
@@ -135,16 +172,23 @@ impl Sessions {
                 self.record_refreshed(session, took);
                 self.land(live, session, refreshed)
             }
-            Err(error) if error.ends_session() => {
-                tracing::info!(code = error.code(), session = %session.id.short(), provider = %session.provider, "the provider ended a session");
-                self.record_refresh_failed(session, error.code(), took);
-                self.registry.end_up_to(&session.id, session.generation, self.settings.lifetime);
-                Landing::Ended(error.code())
-            }
             Err(error) => {
                 self.record_refresh_failed(session, error.code(), took);
-                tracing::warn!(code = error.code(), session = %session.id.short(), provider = %session.provider, %error, "a session could not be renewed; it stays until its access token ends");
-                Landing::Outage(Arc::new(error))
+                let landing = failures.add(Arc::new(error.clone()), provider);
+                let (code, name) = (error.code(), session.id.short());
+                match &landing {
+                    Landing::Ended(_) => {
+                        tracing::info!(code, session = %name, provider = %session.provider, "the provider ended a session");
+                        self.registry.end_up_to(&session.id, session.generation, self.settings.lifetime);
+                    }
+                    Landing::Refused(_) => {
+                        tracing::warn!(code, session = %name, provider = %session.provider, %error, "the provider refuses to renew a session; it stays until its access token ends");
+                    }
+                    Landing::Outage(_) | Landing::Renewed(_) => {
+                        tracing::warn!(code, session = %name, provider = %session.provider, %error, "a session could not be renewed; it stays until its access token ends");
+                    }
+                }
+                landing
             }
         }
     }
@@ -217,13 +261,14 @@ impl Session {
     }
 }
 
-/// The wait doubles, and is as long as the provider asks for, within bounds (RF-04).
+/// The wait after so many failures: it doubles, and is as long as the provider asks for, within bounds (RF-04).
 fn back_off(failures: u32, retry_after: Option<Duration>) -> Duration {
-    Duration::from_secs(1 << failures.min(6)).max(retry_after.unwrap_or_default()).min(BACK_OFF_MAX)
+    Duration::from_secs(1 << failures.saturating_sub(1).min(6)).max(retry_after.unwrap_or_default()).min(BACK_OFF_MAX)
 }
 
 const PATIENCE: Duration = Duration::from_secs(3);
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+const BARE_TO_BE_SURE: u32 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -231,9 +276,9 @@ mod tests {
 
     #[test]
     fn the_wait_doubles_up_to_a_minute() {
-        let waits: Vec<u64> = (0..8).map(|failures| back_off(failures, None).as_secs()).collect();
+        let waits: Vec<u64> = (1..=8).map(|failures| back_off(failures, None).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(back_off(0, Some(Duration::from_secs(20))).as_secs(), 20);
-        assert_eq!(back_off(0, Some(Duration::MAX)).as_secs(), 60);
+        assert_eq!(back_off(1, Some(Duration::from_secs(20))).as_secs(), 20);
+        assert_eq!(back_off(1, Some(Duration::MAX)).as_secs(), 60);
     }
 }

@@ -335,7 +335,10 @@ impl Sessions {
                 .map_err(NoSession::Over),
             Landing::Ended(_) if !live.is_ended() && !live.access_expired(now) => Ok(Current { live, changed: false }),
             Landing::Ended(code) => Err(NoSession::Over(code)),
-            Landing::Outage(_) if !live.access_expired(now) => Ok(Current { live, changed: false }),
+            Landing::Refused(_) | Landing::Outage(_) if !live.access_expired(now) => {
+                Ok(Current { live, changed: false })
+            }
+            Landing::Refused(error) => Err(NoSession::Over(error.code())),
             Landing::Outage(error) => Err(NoSession::Outage(error)),
         }
     }

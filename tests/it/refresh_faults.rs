@@ -38,6 +38,106 @@ async fn an_outage_signs_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_refresh_is_no_outage_and_ends_with_the_access_token() {
+    // RF-03: served while the access token lives, then as somebody who is not signed in; never a 5xx page
+    let answer = |status, content_type: &str, body: &str| Breakage::Answer {
+        status,
+        content_type: content_type.to_owned(),
+        body: body.to_owned(),
+    };
+    for breakage in [
+        answer(400, "application/json", r#"{"error":"interaction_required","suberror":"basic_action"}"#),
+        answer(500, "application/json", r#"{"error":"invalid_request"}"#),
+        answer(401, "text/plain", ""),
+        answer(403, "application/json", r#"{"error":"access_denied"}"#),
+        answer(404, "text/html", "<h1>no</h1>"),
+        answer(302, "text/plain", ""),
+        answer(204, "application/json", ""),
+        answer(200, "application/json", ""),
+        answer(200, "application/json", "[]"),
+        answer(200, "application/json", r#"{"token_type":"Bearer","expires_in":300}"#),
+        Breakage::Html,
+    ] {
+        let house = House::signed_in().await;
+        house.idp.break_with(|faults| faults.refresh.break_with(breakage.clone()));
+        house.later(DUE);
+        for tries in [1, 1] {
+            assert_eq!(house.asks("/").await.status, 200, "{breakage:?}");
+            assert_eq!(house.refreshes(), tries, "{breakage:?}");
+        }
+        house.later(10);
+        house.upstream.forget_seen();
+        assert_eq!(house.fetches("/").await.status, 401, "{breakage:?}");
+        let answer = house.asks("/deep?a=1").await;
+        assert_eq!((answer.status, answer.location().path()), (302, paths::AUTHORIZE), "{breakage:?}");
+        assert!(house.upstream.seen().is_empty(), "{breakage:?}");
+        assert_eq!(house.refreshes(), 2, "{breakage:?}: the tries wait longer each time");
+        // The new sign-in works, and its session is renewed again.
+        house.idp.heal();
+        let page = house.browser.opens(&house.gateway.url("/deep?a=1")).await;
+        assert_eq!((page.status, page.url.path()), (200, "/deep"), "{breakage:?}");
+        house.later(DUE);
+        assert_eq!(house.asks("/").await.status, 200);
+        assert_eq!(house.refreshes(), 3, "{breakage:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_fails_for_one_grant_alone_refuses_it() {
+    // RF-03, RF-04: three bare 5xx for this grant, and since the first of them another grant was served
+    let house = House::signed_in().await;
+    house.idp.break_with(|faults| faults.refresh.break_with(Breakage::Status(500)));
+    for served in [false, true] {
+        house.later(61);
+        for _ in 0..4 {
+            assert_eq!(house.asks("/").await.status, 503);
+            house.later(60);
+        }
+        if served {
+            let other = house.gateway.browser();
+            assert_eq!(other.signs_in(&house.gateway.url("/"), "Grace").await.status, 200);
+        }
+        let answer = house.asks("/").await;
+        assert_eq!(answer.status, if served { 302 } else { 503 });
+    }
+    house.idp.heal();
+    let page = house.browser.opens(&house.gateway.url("/page")).await;
+    assert_eq!((page.status, page.url.path()), (200, "/page"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_bare_server_errors_are_an_outage_however_many_others_are_served() {
+    // RF-04
+    let house = House::signed_in().await;
+    house.idp.break_with(|faults| faults.refresh.break_times(2, Breakage::Status(502)));
+    house.later(61);
+    for status in [503, 503, 200] {
+        assert_eq!(house.asks("/").await.status, status);
+        assert_eq!(house.gateway.browser().signs_in(&house.gateway.url("/"), "Grace").await.status, 200);
+        house.later(5);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_shown_after_the_access_tokens_end_offers_to_sign_in_again() {
+    // RF-04
+    for breakage in [Breakage::Status(503), Breakage::Reset] {
+        let house = House::signed_in().await;
+        house.idp.break_with(|faults| faults.refresh.break_with(breakage.clone()));
+        house.later(61);
+        let page = house.asks("/deep?a=1").await;
+        assert_eq!(page.status, 503);
+        let text = page.text();
+        let at = text.find("Sign in again").unwrap_or_else(|| panic!("{text}"));
+        let href = text[..at].rsplit_once("href=\"").unwrap().1.split('"').next().unwrap().replace("&amp;", "&");
+        let href = href.replace("&#x2f;", "/");
+        assert!(house.fetches("/").await.json()["login_url"].is_string());
+        let page = house.browser.opens(page.url.join(&href).unwrap().as_str()).await;
+        assert_eq!((page.status, page.url.path(), page.url.query()), (200, "/deep", Some("a=1")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_provider_is_not_asked_again_before_it_wants_to_be() {
     // RF-04
     let house = House::signed_in().await;

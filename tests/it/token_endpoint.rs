@@ -150,6 +150,10 @@ async fn an_error_is_told_by_its_known_code_and_never_in_its_own_words() {
     for (error, status, reason) in [
         ("invalid_grant", 400, "invalid_grant"),
         ("invalid_client", 401, "VB-2004"),
+        ("unauthorized_client", 401, "VB-2004"),
+        ("invalid_request", 401, "VB-2004"),
+        ("invalid_grant", 401, "invalid_grant"),
+        ("invalid_request", 500, "provider_error_response"),
         ("invalid_request", 400, "provider_error_response"),
         ("unauthorized_client", 400, "provider_error_response"),
         ("invalid_target", 400, "provider_error_response"),

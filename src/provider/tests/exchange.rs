@@ -41,7 +41,7 @@ async fn a_code_is_sent_once_whatever_happens() {
         (Answer::typed(400, "text/html", "<html>"), "answer_status", false),
         (Answer::status(302, &json!({})).with("location", "/elsewhere"), "answer_status", false),
         (Answer::status(201, &token_answer(&json!({}))), "answer_status", false),
-        (Answer::status(500, &json!({ "error": "invalid_grant" })), "provider_server_error", true),
+        (Answer::status(500, &json!({ "error": "invalid_grant" })), "invalid_grant", false),
         (Answer::status(503, &json!({})), "provider_server_error", true),
         (Answer::status(429, &json!({})), "provider_server_error", true),
         (Answer::Never, "provider_timeout", true),

@@ -38,7 +38,9 @@ use crate::identity::ClaimMapping;
 use crate::provider::settings::{
     ClientAuth, Endpoints, LogoutStyle, OAuth2Identity, ProviderKind, ProviderSettings, UserinfoUse,
 };
-use crate::provider::{CodeExchange, ProbeRequest, Provider, ProviderError, RefreshRequest, Refreshed, SignIn};
+use crate::provider::{
+    CodeExchange, FailureClass, ProbeRequest, Provider, ProviderError, RefreshRequest, Refreshed, SignIn,
+};
 use crate::secret::Secret;
 
 pub(super) const START: u64 = 1_800_000_000;

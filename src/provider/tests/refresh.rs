@@ -41,7 +41,7 @@ async fn a_refreshed_id_token_is_about_the_same_sign_in() {
         claims[name] = value;
         double.issues(&key, &claims);
         let error = fixture.refresh(&double.claims()).await.map(|_| ()).unwrap_err();
-        assert_eq!((error.code(), error.ends_session()), (code, true));
+        assert_eq!((error.code(), (error.class() == FailureClass::Over)), (code, true));
     }
     let mut claims = double.claims();
     claims.as_object_mut().unwrap().remove("nonce");
@@ -75,26 +75,83 @@ async fn auth_time_stays_that_of_the_sign_in() {
 }
 
 #[tokio::test]
-async fn an_outage_is_told_apart_from_a_refusal() {
-    // RF-03, RF-04, OA-22
+async fn away_refused_and_over_are_told_apart() {
+    // RF-03, RF-04, OA-22: an OAuth error in the body decides, whatever the status and the content type
+    use FailureClass::{Away, Over, Refused};
     let key = TestKey::es256("k1");
     let double = Double::openid(&key).await;
     let fixture = Fixture::openid_with(&double, |s| s.timeout = Duration::from_millis(300));
-    for (answer, ends, outage) in [
-        (Answer::status(400, &json!({ "error": "invalid_grant" })), true, false),
-        (Answer::status(401, &json!({ "error": "invalid_client" })), false, false),
-        (Answer::status(400, &json!({ "error": "temporarily_unavailable" })), false, false),
-        (Answer::status(502, &json!({})), false, true),
-        (Answer::status(429, &json!({})).with("retry-after", "9"), false, true),
-        (Answer::Never, false, true),
-        (Answer::typed(200, "text/html", "<html>"), false, false),
-    ] {
+    let error = |status, code: &str| Answer::status(status, &json!({ "error": code, "error_description": "x" }));
+    let as_text = |status, media: &str, body: &str| Answer::typed(status, media, body.to_owned());
+    let mut cases = vec![
+        (as_text(400, "text/plain; charset=utf-8", "{\"error\":\"invalid_grant\"}"), Over),
+        (as_text(400, "text/html", "{\"error\":\"invalid_grant\"}"), Over),
+        (as_text(400, "text/plain", "invalid_grant\n"), Over),
+        (as_text(400, "application/x-www-form-urlencoded", "error_description=x&error=invalid_grant"), Over),
+        (error(200, "invalid_grant"), Over),
+        (error(400, "INVALID_GRANT"), Over),
+        (error(400, " Invalid_Grant "), Over),
+        (error(400, "bad_refresh_token"), Over),
+        (Answer::Never, Away),
+        (as_text(500, "text/html", "<html><a href=\"?a=1&error=invalid_grant&b\">"), Away),
+        (error(500, "Internal Server Error"), Away),
+        (error(503, "internal_failure"), Away),
+        (as_text(503, "application/json", "[{\"error\":\"invalid_grant\"}]"), Away),
+        (as_text(503, "application/json", "{\"error\":{\"code\":503}}"), Away),
+        (as_text(400, "text/html", "<html><a href=\"?a=1&error=invalid_grant&b\">"), Refused),
+        (as_text(400, "application/json", "[{\"error\":\"invalid_grant\"}]"), Refused),
+        (as_text(400, "application/json", "{\"error\":7}"), Refused),
+        (as_text(200, "text/html", "<html>sign in</html>"), Refused),
+        (as_text(200, "application/json", ""), Refused),
+        (as_text(200, "application/json", "[]"), Refused),
+        (Answer::json(&json!({ "token_type": "Bearer", "expires_in": 300 })), Refused),
+        (as_text(204, "application/json", ""), Refused),
+        (Answer::status(302, &json!({})).with("location", "/login"), Refused),
+        (error(401, "invalid_client"), Refused),
+        (error(401, "unauthorized_client"), Refused),
+        (as_text(401, "text/plain", ""), Refused),
+        (error(403, "access_denied"), Refused),
+        (as_text(404, "text/html", "<h1>no</h1>"), Refused),
+    ];
+    for status in [400, 401, 403, 500, 502, 503] {
+        cases.push((error(status, "invalid_grant"), Over));
+        cases.push((error(status, "interaction_required"), Refused));
+        cases.push((error(status, "invalid_request"), Refused));
+        cases.push((error(status, "vendor_specific"), Refused));
+    }
+    for status in [200, 400, 401, 403, 500, 503] {
+        cases.push((error(status, "temporarily_unavailable"), Away));
+        cases.push((error(status, "server_error"), Away));
+    }
+    for status in [500, 502, 503, 504, 599, 429] {
+        cases.push((as_text(status, "text/plain", ""), Away));
+    }
+    for code in ["invalid_grant", "invalid_request", "slow_down"] {
+        cases.push((error(429, code), Away));
+    }
+    for (number, (answer, class)) in cases.into_iter().enumerate() {
         double.on("/token", [answer]);
         let before = double.count("/token");
         let error = fixture.refresh(&double.claims()).await.map(|_| ()).unwrap_err();
-        assert_eq!((error.ends_session(), error.is_outage()), (ends, outage), "{error}");
+        assert_eq!(error.class(), class, "case {number}: {error}");
         assert_eq!(double.count("/token"), before + 1);
     }
+    assert_eq!(double.count("/login"), 0);
+}
+
+#[tokio::test]
+async fn status_401_is_client_authentication_whatever_the_name() {
+    // OA-22, RFC 6749 section 5.2; some servers send invalid_grant with it (RF-03)
+    let double = Double::openid(&TestKey::es256("k1")).await;
+    let fixture = Fixture::openid(&double);
+    for name in ["invalid_client", "unauthorized_client", "invalid_request", "access_denied", "whatever"] {
+        double.on("/token", [Answer::status(401, &json!({ "error": name }))]);
+        assert_eq!(fixture.refusal().await, "invalid_client", "{name}");
+        double.on("/token", [Answer::status(403, &json!({ "error": name }))]);
+        assert_eq!(fixture.refusal().await == "invalid_client", name == "invalid_client", "{name}");
+    }
+    double.on("/token", [Answer::status(401, &json!({ "error": "invalid_grant" }))]);
+    assert_eq!(fixture.refusal().await, "invalid_grant");
 }
 
 #[tokio::test]
@@ -124,7 +181,7 @@ async fn a_key_that_is_nowhere_ends_the_session_once_the_set_was_read_again() {
     assert!(refreshed.claims.is_none() && refreshed.tokens.id_token.is_none());
     fixture.clock.advance(Duration::from_secs(61));
     let error = fixture.refresh(&double.claims()).await.map(|_| ()).unwrap_err();
-    assert_eq!((error.code(), error.ends_session()), ("id_token_key_unknown", true));
+    assert_eq!((error.code(), (error.class() == FailureClass::Over)), ("id_token_key_unknown", true));
 }
 
 #[tokio::test]

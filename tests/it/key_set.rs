@@ -53,7 +53,8 @@ async fn an_unknown_key_is_asked_for_once_however_many_tokens_name_it() {
     let pages =
         futures_util::future::join_all(browsers.iter().zip(&urls).map(|(browser, url)| browser.signs_in(url, "Ada")))
             .await;
-    assert!(pages.iter().all(|page| page.status == 502 && page.text().contains("id_token_key_unknown")));
+    // Whoever came after the fetch may be told better by the next one, which is not due yet.
+    assert!(pages.iter().all(|page| matches!(page.status, 502 | 503) && page.text().contains("id_token_key_unknown")));
     assert_eq!(scene.idp.seen_at(paths::KEY_SET).len(), before + 1);
     assert!(scene.upstream.seen().is_empty());
 }

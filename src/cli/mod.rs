@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -142,10 +143,19 @@ pub(crate) fn say(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
-/// Writes to standard error.
+/// Writes to standard error, and waits for its reader for a bounded time: an error message must not hold the exit.
 pub(crate) fn complain(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    let (text, (written, done)) = (text.to_owned(), std::sync::mpsc::channel());
+    let writing = std::thread::Builder::new().spawn(move || {
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        let _ = written.send(());
+    });
+    if writing.is_ok() {
+        let _ = done.recv_timeout(LONGEST_COMPLAINT);
+    }
 }
+
+const LONGEST_COMPLAINT: Duration = Duration::from_secs(10);
 
 /// Whether standard error shows colours: on a terminal, unless `NO_COLOR` is set.
 pub(crate) fn stderr_color() -> bool {

@@ -13,7 +13,7 @@ use crate::clock::SystemClock;
 use crate::config::diagnostics::Severity;
 use crate::config::{Config, Diagnostic, Report};
 use crate::server::systemd;
-use crate::telemetry::process::init_process_log;
+use crate::telemetry::process::{ProcessLog, init_process_log};
 
 /// Runs the command.
 pub(super) fn run(source: &ConfigSource) -> Exit {
@@ -21,9 +21,10 @@ pub(super) fn run(source: &ConfigSource) -> Exit {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    if let Err(error) = init_process_log(&config.log, SystemClock::shared(), is_journald()) {
-        return Exit::config(format!("[log]: {error}"));
-    }
+    let log = match init_process_log(&config.log, SystemClock::shared(), is_journald()) {
+        Ok(log) => log,
+        Err(error) => return Exit::config(format!("[log]: {error}")),
+    };
     for warning in &config.warnings {
         tracing::warn!(code = warning.code(), "{}", warning.message());
     }
@@ -31,7 +32,7 @@ pub(super) fn run(source: &ConfigSource) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return Exit::internal(format!("the control runtime can not be started: {error}")),
     };
-    runtime.block_on(serve(source, config))
+    runtime.block_on(serve(source, config, &log))
 }
 
 /// The runtime for everything that is not forwarding: two threads, so that one slow computation holds up nothing.
@@ -39,7 +40,7 @@ pub(super) fn control_runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()
 }
 
-async fn serve(source: &ConfigSource, config: Config) -> Exit {
+async fn serve(source: &ConfigSource, config: Config, log: &ProcessLog) -> Exit {
     let banner = banner(source, &config);
     let drain = config.server.drain.clone();
     // Before anybody is told that we serve: a signal that nobody listens for ends the process without a drain.
@@ -49,7 +50,10 @@ async fn serve(source: &ConfigSource, config: Config) -> Exit {
     };
     let app = match App::start(config, SystemClock::shared()).await {
         Ok(app) => app,
-        Err(error) => return refused(&error),
+        Err(error) => {
+            log.flush();
+            return refused(&error);
+        }
     };
     if io::stderr().is_terminal() {
         let _ = writeln!(io::stderr(), "{}", banner(&app));

@@ -78,8 +78,11 @@ impl AccessLog {
     }
 
     fn with(sink: &LogSink, format: LogFormat, metrics: &Metrics) -> io::Result<Self> {
-        let writer = LineWriter::start("access", sink, metrics.log_lines_lost("access"))?;
+        let writer = LineWriter::start("access", sink)?;
         let lines = writer.as_ref().map(LineWriter::lines);
+        if let Some(lines) = &lines {
+            lines.count_losses_in(metrics.log_lines_lost("access"));
+        }
         Ok(Self { writer, lines, human: format == LogFormat::Human })
     }
 
@@ -102,7 +105,7 @@ impl AccessLog {
         }
     }
 
-    /// Waits until everything is written. Blocks: not for workers.
+    /// Waits until everything is written, for a bounded time. Blocks: not for workers.
     pub fn flush(&self) {
         if let Some(writer) = &self.writer {
             writer.lines().flush();

@@ -132,16 +132,18 @@ impl AuditLog {
     /// # Errors
     /// When the file can not be opened for appending, or no thread can be started.
     pub fn open(settings: &LogSettings, metrics: &Metrics) -> io::Result<Self> {
-        let writer = LineWriter::start("audit", &settings.audit, metrics.log_lines_lost("audit"))?;
+        let writer = LineWriter::start("audit", &settings.audit)?;
         let lines = writer.as_ref().map(LineWriter::lines);
+        if let Some(lines) = &lines {
+            lines.count_losses_in(metrics.log_lines_lost("audit"));
+        }
         Ok(Self { writer, lines })
     }
 
-    /// Writes one event. Never waits; should the sink be stuck so long that a line is lost, the process log says so.
+    /// Writes one event. Never waits; an event without room is counted, and reported in the process log when the loss is over.
     pub fn record(&self, now: UnixTime, event: AuditEvent, fields: &AuditFields<'_>) {
-        let Some(lines) = &self.lines else { return };
-        if !lines.push(|out| write(out, now, event, fields)) {
-            tracing::error!(code = "audit_event_lost", event = event.as_str(), "the audit log is stuck");
+        if let Some(lines) = &self.lines {
+            lines.push(|out| write(out, now, event, fields));
         }
     }
 
@@ -152,7 +154,7 @@ impl AuditLog {
         }
     }
 
-    /// Waits until everything is written. Blocks: not for workers.
+    /// Waits until everything is written, for a bounded time. Blocks: not for workers.
     pub fn flush(&self) {
         if let Some(writer) = &self.writer {
             writer.lines().flush();

@@ -1,46 +1,41 @@
-//! A sink for log lines that never makes a request wait: lines go into memory, one thread writes them out.
+//! Log lines on their way to a sink that never makes anybody wait: lines go into memory, one thread writes them out.
 //!
 //! Each line is formatted straight into a shared buffer (one per few threads, so that workers do not meet at its lock), which
-//! the writing thread swaps for an empty one: no allocation per line, and at most one wake-up per batch. What does not fit
-//! is dropped and counted.
+//! the writing thread swaps for an empty one: no allocation per line, and at most one wake-up per batch. The sink may be stuck
+//! for ever: what does not fit into the buffers is dropped and counted, and the end of the process waits for a bounded time.
 
 use std::cell::Cell;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 
+use crate::telemetry::losses::Losses;
 use crate::telemetry::settings::LogSink;
+use crate::telemetry::sink::{Sink, WriteError};
 
-/// A running sink; the last clone of its [`Lines`] does not end it, dropping this does, after everything is written.
+/// A running log; the last clone of its [`Lines`] does not end it. Dropping this does, after everything is written or
+/// [`LONGEST_WAIT`] has passed.
 #[derive(Debug)]
 pub(super) struct LineWriter {
     lines: Lines,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl LineWriter {
     /// Opens the sink and starts its thread; `None` for [`LogSink::Off`].
-    pub(super) fn start(name: &str, sink: &LogSink, lost: Counter) -> io::Result<Option<Self>> {
-        let target = match sink {
-            LogSink::Off => return Ok(None),
-            LogSink::Stdout => Target::Stdout,
-            LogSink::Stderr => Target::Stderr,
-            LogSink::File(path) => Target::File { file: append_to(path)?, path: path.clone() },
-        };
-        Self::start_on(name, target, lost).map(Some)
+    pub(super) fn start(name: &'static str, sink: &LogSink) -> io::Result<Option<Self>> {
+        Sink::open(sink)?.map(|sink| Self::start_on(name, sink)).transpose()
     }
 
-    fn start_on(name: &str, target: Target, lost: Counter) -> io::Result<Self> {
-        let shared = Arc::new(Shared { lost, ..Shared::default() });
+    fn start_on(name: &'static str, sink: Sink) -> io::Result<Self> {
+        let shared = Arc::new(Shared::new(name));
         let lines = Lines(Arc::clone(&shared));
-        let thread = thread::Builder::new().name(format!("{name}-log")).spawn(move || write_out(&shared, target))?;
-        Ok(Self { lines, thread: Some(thread) })
+        // Not joined: nobody can end a thread that is stuck in a write.
+        thread::Builder::new().name(format!("{name}-log")).spawn(move || write_out(&shared, sink))?;
+        Ok(Self { lines })
     }
 
     pub(super) fn lines(&self) -> Lines {
@@ -50,14 +45,11 @@ impl LineWriter {
 
 impl Drop for LineWriter {
     fn drop(&mut self) {
-        self.lines.0.tell(|wishes| wishes.end = true);
-        if let Some(thread) = self.thread.take() {
-            _ = thread.join();
-        }
+        self.lines.end();
     }
 }
 
-/// The near end of a sink: cheap to clone, never blocks on I/O.
+/// The near end of a log: cheap to clone, never blocks on I/O.
 #[derive(Clone, Debug)]
 pub(super) struct Lines(Arc<Shared>);
 
@@ -69,7 +61,7 @@ impl Lines {
             let mut buffer = lock(shard);
             if buffer.len() >= ROOM {
                 drop(buffer);
-                self.0.lost.inc();
+                self.0.losses.no_room();
                 return false;
             }
             let was_empty = buffer.is_empty();
@@ -78,147 +70,133 @@ impl Lines {
             was_empty
         };
         if was_empty {
-            self.0.tell(|wishes| wishes.write = true);
+            self.0.ask(|asked| asked.write = true);
         }
         true
     }
 
-    /// Opens the file again, once what was pushed before is written: after the log was rotated.
-    pub(super) fn reopen(&self) {
-        self.0.tell(|wishes| wishes.reopen = true);
+    /// Counts lost lines here from now on, those lost before included.
+    pub(super) fn count_losses_in(&self, counter: Counter) {
+        self.0.losses.count_in(counter);
     }
 
-    /// Waits until everything that was pushed before is written. Not for use on a worker.
+    /// Opens the file again, once what was pushed before is written: after the log was rotated.
+    pub(super) fn reopen(&self) {
+        self.0.ask(|asked| asked.reopen = true);
+    }
+
+    /// Waits until everything that was pushed before is written, at most for [`LONGEST_WAIT`]. Not for use on a worker.
     pub(super) fn flush(&self) {
-        let mut wishes = lock(&self.0.wishes);
-        wishes.flush += 1;
-        let mine = wishes.flush;
-        self.0.wished.notify_one();
-        while wishes.flushed < mine && !wishes.ended {
-            wishes = self.0.done.wait(wishes).unwrap_or_else(PoisonError::into_inner);
+        self.wait(|asked| asked.flush += 1);
+    }
+
+    fn end(&self) {
+        self.wait(|asked| (asked.flush, asked.end) = (asked.flush + 1, true));
+    }
+
+    fn wait(&self, ask: impl FnOnce(&mut Asked)) {
+        let mut asked = lock(&self.0.asked);
+        ask(&mut asked);
+        let mine = asked.flush;
+        self.0.changed.notify_one();
+        if asked.given_up {
+            return;
         }
+        let waited = self.0.done.wait_timeout_while(asked, LONGEST_WAIT, |asked| asked.flushed < mine && !asked.ended);
+        let (mut asked, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        // Whoever waits next for the same stuck sink has waited long enough already.
+        asked.given_up = timeout.timed_out();
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     shards: [Mutex<Vec<u8>>; SHARDS],
-    wishes: Mutex<Wishes>,
-    wished: Condvar,
+    asked: Mutex<Asked>,
+    changed: Condvar,
     done: Condvar,
-    lost: Counter,
+    losses: Losses,
 }
 
 impl Shared {
-    fn tell(&self, wish: impl FnOnce(&mut Wishes)) {
-        wish(&mut lock(&self.wishes));
-        self.wished.notify_one();
+    fn new(name: &'static str) -> Self {
+        Self {
+            shards: Default::default(),
+            asked: Mutex::default(),
+            changed: Condvar::new(),
+            done: Condvar::new(),
+            losses: Losses::of(name),
+        }
+    }
+
+    fn ask(&self, ask: impl FnOnce(&mut Asked)) {
+        ask(&mut lock(&self.asked));
+        self.changed.notify_one();
     }
 }
 
 /// What the writing thread has been asked for.
 #[derive(Clone, Debug, Default)]
-struct Wishes {
+struct Asked {
     write: bool,
     reopen: bool,
     end: bool,
     ended: bool,
     flush: u64,
     flushed: u64,
+    /// Somebody waited in vain.
+    given_up: bool,
 }
 
-#[derive(Debug)]
-enum Target {
-    Stdout,
-    Stderr,
-    File {
-        file: File,
-        path: std::path::PathBuf,
-    },
-    #[cfg(test)]
-    Gate(std::sync::mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>),
-}
-
-impl Target {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Stdout => io::stdout().lock().write_all(bytes),
-            Self::Stderr => io::stderr().lock().write_all(bytes),
-            Self::File { file, .. } => file.write_all(bytes),
-            #[cfg(test)]
-            Self::Gate(open, written) => {
-                open.recv().unwrap();
-                lock(written).extend_from_slice(bytes);
-                Ok(())
-            }
-        }
-    }
-
-    fn reopen(&mut self) {
-        if let Self::File { file, path } = self {
-            match append_to(path) {
-                Ok(new) => *file = new,
-                Err(cause) => {
-                    let path = path.display();
-                    tracing::error!(code = "log_not_reopened", %path, %cause, "writing to the old log file on");
-                }
-            }
-        }
-    }
-}
-
-fn write_out(shared: &Shared, mut target: Target) {
-    let mut spare = Vec::new();
-    loop {
-        let wishes = next_wishes(shared);
-        for shard in &shared.shards {
-            std::mem::swap(&mut *lock(shard), &mut spare);
-            if !spare.is_empty()
-                && let Err(cause) = target.write(&spare)
-            {
-                shared.lost.inc_by(spare.iter().filter(|byte| **byte == b'\n').count() as u64);
-                tracing::error!(code = "log_not_written", %cause, "log lines are lost");
-            }
-            spare.clear();
-        }
-        if wishes.reopen {
-            target.reopen();
-        }
-        let mut now = lock(&shared.wishes);
-        now.flushed = wishes.flush;
-        now.ended = wishes.end;
-        drop(now);
-        shared.done.notify_all();
-        if wishes.end {
-            return;
-        }
-    }
-}
-
-/// Waits for a wish. A mere line waits a little longer, so that one write takes many.
-fn next_wishes(shared: &Shared) -> Wishes {
-    let mut wishes = lock(&shared.wishes);
-    while !(wishes.write || wishes.is_pressing()) {
-        wishes = shared.wished.wait(wishes).unwrap_or_else(PoisonError::into_inner);
-    }
-    if !wishes.is_pressing() {
-        let waited = shared.wished.wait_timeout_while(wishes, GATHER, |wishes| !wishes.is_pressing());
-        wishes = waited.unwrap_or_else(PoisonError::into_inner).0;
-    }
-    let taken = wishes.clone();
-    (wishes.write, wishes.reopen) = (false, false);
-    taken
-}
-
-impl Wishes {
+impl Asked {
     fn is_pressing(&self) -> bool {
         self.reopen || self.end || self.flush > self.flushed
     }
 }
 
-fn append_to(path: &Path) -> io::Result<File> {
-    let opened = OpenOptions::new().create(true).append(true).open(path);
-    opened.map_err(|cause| io::Error::new(cause.kind(), format!("{}: {cause}", path.display())))
+fn write_out(shared: &Shared, mut sink: Sink) {
+    let mut spare = Vec::new();
+    loop {
+        let asked = next(shared);
+        for shard in &shared.shards {
+            std::mem::swap(&mut *lock(shard), &mut spare);
+            match sink.write(&spare) {
+                Ok(()) => shared.losses.written(!spare.is_empty()),
+                Err(WriteError { cause, unwritten }) => shared.losses.not_written(unwritten, &cause),
+            }
+            spare.clear();
+        }
+        shared.losses.report_when_over();
+        if asked.reopen
+            && let Err(cause) = sink.reopen()
+        {
+            tracing::error!(code = "log_not_reopened", log = shared.losses.log(), %cause, "writing to the old log file on");
+        }
+        let mut now = lock(&shared.asked);
+        now.flushed = asked.flush;
+        now.ended = asked.end;
+        now.given_up = false;
+        drop(now);
+        shared.done.notify_all();
+        if asked.end {
+            return;
+        }
+    }
+}
+
+/// Waits until there is something to do. A mere line waits a little longer, so that one write takes many.
+fn next(shared: &Shared) -> Asked {
+    let longest = if shared.losses.is_pending() { REPORT_AFTER } else { Duration::MAX };
+    let waited =
+        shared.changed.wait_timeout_while(lock(&shared.asked), longest, |asked| !(asked.write || asked.is_pressing()));
+    let mut asked = waited.unwrap_or_else(PoisonError::into_inner).0;
+    if !asked.is_pressing() {
+        let waited = shared.changed.wait_timeout_while(asked, GATHER, |asked| !asked.is_pressing());
+        asked = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
+    let taken = asked.clone();
+    (asked.write, asked.reopen) = (false, false);
+    taken
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -237,16 +215,39 @@ const SHARDS: usize = 4;
 /// Bytes that may wait in each shard.
 const ROOM: usize = 1024 * 1024;
 const GATHER: Duration = Duration::from_millis(50);
+/// After so much time without a lost line the loss is over.
+const REPORT_AFTER: Duration = Duration::from_secs(1);
+/// How long the end of the process waits for a sink.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::{Read as _, Write as _};
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::time::Instant;
+
     use super::*;
+
+    fn over_a_stream() -> (LineWriter, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (LineWriter::start_on("test", Sink::of(File::from(OwnedFd::from(ours)))).unwrap(), theirs)
+    }
+
+    /// Pushes lines of 4 KiB that come to three times the room; how many were taken.
+    fn flood(lines: &Lines) -> usize {
+        let long = [b'x'; 4096];
+        (0..FLOOD).filter(|_| lines.push(|out| out.extend_from_slice(&long))).count()
+    }
+
+    const FLOOD: usize = 3 * ROOM / 4096;
 
     #[test]
     fn lines_of_many_threads_arrive_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let writer = LineWriter::start("test", &LogSink::File(path.clone()), Counter::default()).unwrap().unwrap();
+        let writer = LineWriter::start("test", &LogSink::File(path.clone())).unwrap().unwrap();
         thread::scope(|scope| {
             for thread in 0..6 {
                 let lines = writer.lines();
@@ -268,29 +269,67 @@ mod tests {
 
     #[test]
     fn a_stuck_sink_costs_lines_but_never_time() {
-        let (open, gate) = std::sync::mpsc::channel();
-        let written = Arc::default();
+        let (writer, mut reader) = over_a_stream();
         let lost = Counter::<u64>::default();
-        let writer = LineWriter::start_on("test", Target::Gate(gate, Arc::clone(&written)), lost.clone()).unwrap();
         let lines = writer.lines();
-        let long = [b'x'; 4096];
-        // The thread is stuck in its first write; all of this returns all the same.
-        let taken = (0..3 * ROOM / long.len()).filter(|_| lines.push(|out| out.extend_from_slice(&long))).count();
-        let refused = 3 * ROOM / long.len() - taken;
-        assert!(refused > 0);
-        assert_eq!(lost.get(), refused as u64);
-        for _ in 0..8 {
-            open.send(()).unwrap();
-        }
+        lines.count_losses_in(lost.clone());
+        // Nobody reads, and all of this returns all the same.
+        let taken = flood(&lines);
+        assert!(taken < FLOOD);
+        assert_eq!(lost.get(), (FLOOD - taken) as u64);
+        let read = thread::spawn(move || {
+            let mut text = Vec::new();
+            reader.read_to_end(&mut text).unwrap();
+            text.iter().filter(|byte| **byte == b'\n').count()
+        });
+        drop((writer, lines));
+        assert_eq!(read.join().unwrap(), taken);
+    }
+
+    #[test]
+    fn a_stuck_sink_holds_the_end_for_a_bounded_time_and_once() {
+        let (writer, _unread) = over_a_stream();
+        let lines = writer.lines();
+        flood(&lines);
+        let began = Instant::now();
+        lines.flush();
         drop(writer);
-        assert_eq!(lock(&written).iter().filter(|byte| **byte == b'\n').count(), taken);
+        assert!(began.elapsed() < 2 * LONGEST_WAIT, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn lines_lost_before_the_counter_was_known_are_counted() {
+        let (writer, _unread) = over_a_stream();
+        let taken = flood(&writer.lines());
+        let lost = Counter::<u64>::default();
+        writer.lines().count_losses_in(lost.clone());
+        assert_eq!(lost.get(), (FLOOD - taken) as u64);
+    }
+
+    #[test]
+    fn a_sink_that_refuses_is_counted_and_written_to_again() {
+        for refusing in ["/dev/full", "a closed stream"] {
+            let writer = if refusing == "/dev/full" {
+                LineWriter::start("test", &LogSink::File(refusing.into())).unwrap().unwrap()
+            } else {
+                over_a_stream().0
+            };
+            let lines = writer.lines();
+            let lost = Counter::<u64>::default();
+            lines.count_losses_in(lost.clone());
+            for line in 1..=3 {
+                lines.push(|out| out.extend_from_slice(b"line"));
+                lines.flush();
+                assert_eq!(lost.get(), line, "{refusing}");
+            }
+        }
     }
 
     #[test]
     fn after_a_rotation_lines_go_to_the_new_file() {
         let folder = tempfile::tempdir().unwrap();
         let (path, old) = (folder.path().join("log"), folder.path().join("log.1"));
-        let writer = LineWriter::start("test", &LogSink::File(path.clone()), Counter::default()).unwrap().unwrap();
+        let writer = LineWriter::start("test", &LogSink::File(path.clone())).unwrap().unwrap();
         let lines = writer.lines();
         lines.push(|out| out.extend_from_slice(b"before"));
         lines.flush();

@@ -149,7 +149,7 @@ impl Metrics {
         self.upkeep.certificate_ends.get_or_create(&one("file", file)).set(seconds(end));
     }
 
-    /// The counter of lines that a log could not take; `log` is `access` or `audit`.
+    /// The counter of lines that a log could not take; `log` is `access`, `audit` or `process`.
     pub fn log_lines_lost(&self, log: &'static str) -> Counter {
         self.upkeep.log_lines_lost.get_or_create_owned(&one("log", log))
     }

@@ -5,12 +5,14 @@ pub mod audit;
 mod families;
 mod line;
 mod line_writer;
+mod losses;
 pub mod metrics;
 mod outcomes;
 mod own;
 pub mod process;
 pub mod settings;
 mod shards;
+mod sink;
 
 use std::io;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ impl Telemetry {
     /// When a log's file can not be opened for appending.
     pub fn new(settings: &LogSettings, clock: &SharedClock) -> io::Result<Arc<Self>> {
         let metrics = Metrics::new(clock.now());
+        process::count_losses_in(&metrics);
         let (access, audit) = (AccessLog::open(settings, &metrics)?, AuditLog::open(settings, &metrics)?);
         Ok(Arc::new(Self { metrics, access, audit }))
     }
@@ -49,7 +52,7 @@ impl Telemetry {
         self.audit.reopen();
     }
 
-    /// Waits until every line is written. Blocks: for the end of the program.
+    /// Waits until every line is written, for a bounded time. Blocks: for the end of the program.
     pub fn flush(&self) {
         self.access.flush();
         self.audit.flush();

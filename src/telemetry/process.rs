@@ -1,11 +1,14 @@
-//! The process log: what the program has to say to its operator, on standard error.
+//! The process log: what the program has to say to its operator, on standard error. Like the other logs it is written by a
+//! thread of its own: whoever logs never waits for the reader of standard error.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Format, Full, JsonFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -14,7 +17,23 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 use crate::clock::SharedClock;
 use crate::telemetry::line::write_time;
-use crate::telemetry::settings::{LogFormat, LogSettings};
+use crate::telemetry::line_writer::{LineWriter, Lines};
+use crate::telemetry::losses::PROCESS;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::settings::{LogFormat, LogSettings, LogSink};
+
+/// The running process log. Dropping it writes out what is left, for a bounded time.
+#[derive(Debug)]
+pub struct ProcessLog {
+    writer: LineWriter,
+}
+
+impl ProcessLog {
+    /// Writes out what is left, for a bounded time: before something else is written to standard error.
+    pub fn flush(&self) {
+        self.writer.lines().flush();
+    }
+}
 
 /// Starts the process log, once in a process.
 ///
@@ -22,8 +41,8 @@ use crate::telemetry::settings::{LogFormat, LogSettings};
 /// and without a time, which the journal has itself; everything else gets JSON.
 ///
 /// # Errors
-/// When the level can not be understood, or a log was started before.
-pub fn init_process_log(settings: &LogSettings, clock: SharedClock, journald: bool) -> Result<(), LogError> {
+/// When the level cannot be understood, a log was started before, or there is no thread for it.
+pub fn init_process_log(settings: &LogSettings, clock: SharedClock, journald: bool) -> Result<ProcessLog, LogError> {
     let filter = EnvFilter::builder()
         .parse(&settings.level)
         .map_err(|cause| LogError::Level { level: settings.level.clone(), cause: cause.to_string() })?;
@@ -32,10 +51,14 @@ pub fn init_process_log(settings: &LogSettings, clock: SharedClock, journald: bo
         LogFormat::Human => true,
         LogFormat::Json => false,
     };
-    let base =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let writer = LineWriter::start(PROCESS, &LogSink::Stderr)?.ok_or(LogError::Closed)?;
+    let lines = writer.lines();
+    let base = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(EventWriter(lines.clone()))
+        .with_ansi(io::stderr().is_terminal());
     let time = ClockTime(clock);
-    let started = match (human, journald) {
+    match (human, journald) {
         (true, true) => {
             base.event_format(ForJournal(Format::default().without_time().with_level(false))).finish().try_init()
         }
@@ -45,11 +68,45 @@ pub fn init_process_log(settings: &LogSettings, clock: SharedClock, journald: bo
             base.fmt_fields(JsonFields::new()).event_format(format).finish().try_init()
         }
     }
-    .map_err(LogError::Twice);
-    if started.is_ok() {
-        std::panic::set_hook(Box::new(log_panic));
+    .map_err(LogError::Twice)?;
+    std::panic::set_hook(Box::new(log_panic));
+    _ = STARTED.set(lines);
+    Ok(ProcessLog { writer })
+}
+
+/// Counts the lines that the process log loses among these metrics, where one was started.
+pub(super) fn count_losses_in(metrics: &Metrics) {
+    if let Some(lines) = STARTED.get() {
+        lines.count_losses_in(metrics.log_lines_lost(PROCESS));
     }
-    started
+}
+
+static STARTED: OnceLock<Lines> = OnceLock::new();
+
+/// Where the subscriber writes each event, in one call.
+#[derive(Debug)]
+struct EventWriter(Lines);
+
+impl<'a> MakeWriter<'a> for EventWriter {
+    type Writer = EventLines<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        EventLines(&self.0)
+    }
+}
+
+struct EventLines<'a>(&'a Lines);
+
+impl io::Write for EventLines<'_> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        self.0.push(|out| out.extend_from_slice(event.strip_suffix(b"\n").unwrap_or(event)));
+        // An event without room is counted as lost; an error would be reported by the subscriber on the same standard error.
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// One line for a panic, like any other: where it was. What it said is left out, for it may quote what was being worked on.
@@ -78,6 +135,12 @@ pub enum LogError {
     /// There is one already.
     #[error("the process log was started twice")]
     Twice(#[source] TryInitError),
+    /// Standard error cannot be had.
+    #[error("standard error is closed")]
+    Closed,
+    /// The thread that writes could not be started.
+    #[error("the process log cannot be written: {0}")]
+    Io(#[from] io::Error),
 }
 
 struct ClockTime(SharedClock);

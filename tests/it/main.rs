@@ -23,6 +23,7 @@ mod key_set;
 mod lifetimes;
 mod limits;
 mod logout;
+mod logs;
 mod malformed;
 mod navigation;
 mod open_redirects;

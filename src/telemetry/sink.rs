@@ -1,0 +1,154 @@
+//! Where log lines end up: a file, a FIFO, standard output or standard error; written without `std`'s locks and buffers.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use crate::telemetry::settings::LogSink;
+
+/// An open sink. It belongs to one writing thread, which a slow reader may hold up for ever: nobody else waits for it.
+#[derive(Debug)]
+pub(super) struct Sink {
+    file: File,
+    path: Option<PathBuf>,
+    /// The last write ended within a line.
+    torn: bool,
+}
+
+/// A write that failed, and what of the bytes was not written.
+#[derive(Debug)]
+pub(super) struct WriteError<'a> {
+    pub(super) cause: io::Error,
+    pub(super) unwritten: &'a [u8],
+}
+
+impl Sink {
+    /// Opens it; `None` for [`LogSink::Off`].
+    ///
+    /// # Errors
+    /// When the file cannot be opened for appending.
+    pub(super) fn open(sink: &LogSink) -> io::Result<Option<Self>> {
+        let (file, path) = match sink {
+            LogSink::Off => return Ok(None),
+            LogSink::Stdout => (duplicate(&io::stdout())?, None),
+            LogSink::Stderr => (duplicate(&io::stderr())?, None),
+            LogSink::File(path) => (append_to(path)?, Some(path.clone())),
+        };
+        Ok(Some(Self { file, path, torn: false }))
+    }
+
+    /// A sink that is open already.
+    #[cfg(test)]
+    pub(super) fn of(file: File) -> Self {
+        Self { file, path: None, torn: false }
+    }
+
+    /// Writes whole lines. Blocks for as long as the reader does not read. A line of which an earlier write left only the
+    /// beginning is ended first, so that it does not spoil the next one.
+    pub(super) fn write<'a>(&mut self, lines: &'a [u8]) -> Result<(), WriteError<'a>> {
+        if self.torn {
+            self.write_all(b"\n").map_err(|WriteError { cause, .. }| WriteError { cause, unwritten: lines })?;
+        }
+        self.write_all(lines)
+    }
+
+    fn write_all<'a>(&mut self, mut bytes: &'a [u8]) -> Result<(), WriteError<'a>> {
+        while !bytes.is_empty() {
+            match self.file.write(bytes) {
+                Ok(0) => return Err(WriteError { cause: ErrorKind::WriteZero.into(), unwritten: bytes }),
+                Ok(written) => {
+                    let (done, rest) = bytes.split_at(written.min(bytes.len()));
+                    self.torn = done.last() != Some(&b'\n');
+                    bytes = rest;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Whoever shares the stream with us made it non-blocking.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::park_timeout(NON_BLOCKING_PAUSE),
+                Err(cause) => return Err(WriteError { cause, unwritten: bytes }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a file again, after it was rotated.
+    ///
+    /// # Errors
+    /// When it cannot be opened; writing to the old one goes on then.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        if let Some(path) = &self.path {
+            self.file = append_to(path)?;
+            self.torn = false;
+        }
+        Ok(())
+    }
+}
+
+/// The stream as a file of our own: `std`'s handles have a lock that a write may hold for ever, and standard output a buffer.
+fn duplicate(stream: &impl AsFd) -> io::Result<File> {
+    Ok(File::from(stream.as_fd().try_clone_to_owned()?))
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    // Opened for writing alone, a FIFO would wait for its reader (fifo(7)).
+    let is_fifo = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
+    let opened = OpenOptions::new().create(true).append(true).read(is_fifo).open(path);
+    opened.map_err(|cause| io::Error::new(cause.kind(), format!("{}: {cause}", path.display())))
+}
+
+const NON_BLOCKING_PAUSE: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_an_error_with_what_was_not_written() {
+        let mut sink = Sink::open(&LogSink::File("/dev/full".into())).unwrap().unwrap();
+        let error = sink.write(b"one\ntwo\n").unwrap_err();
+        assert_eq!(error.cause.kind(), ErrorKind::StorageFull);
+        assert_eq!(error.unwritten, b"one\ntwo\n");
+    }
+
+    #[test]
+    fn a_torn_line_is_ended_before_the_next_one() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut sink = Sink::of(File::from(std::os::fd::OwnedFd::from(ours)));
+        sink.write_all(b"half a li").unwrap();
+        sink.write(b"whole\n").unwrap();
+        drop(sink);
+        let mut text = String::new();
+        theirs.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "half a li\nwhole\n");
+    }
+
+    #[test]
+    fn a_stream_that_is_non_blocking_is_waited_for() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut sink = Sink::of(File::from(std::os::fd::OwnedFd::from(ours)));
+        let line = [[b'x'; 1023].as_slice(), b"\n"].concat().repeat(1024);
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| sink.write(&line).map_err(|error| error.cause));
+            let mut read = vec![0; line.len()];
+            theirs.read_exact(&mut read).unwrap();
+            assert!(read == line);
+            writer.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_fifo_without_a_reader_opens_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let mut sink = Sink::open(&LogSink::File(path)).unwrap().unwrap();
+        sink.write(b"line\n").unwrap();
+    }
+}

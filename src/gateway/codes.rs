@@ -107,7 +107,7 @@ codes! {
     ProviderUnreachable "VB-2001" "provider_unreachable" SERVICE_UNAVAILABLE
         "The sign-in page is not available"
         "New sign-ins have to wait until it is back. Whoever is signed in already stays signed in.";
-    ProviderSlow "VB-2002" "provider_slow" GATEWAY_TIMEOUT
+    ProviderSlow "VB-2002" "provider_slow" SERVICE_UNAVAILABLE
         "The sign-in page takes too long"
         "It did not answer in time, so we stopped waiting. Try again in a moment.";
     TokenExchangeRefused "VB-2003" "token_exchange_refused" BAD_GATEWAY
@@ -137,6 +137,9 @@ codes! {
     ProviderFault "VB-2011" "server_error" BAD_GATEWAY
         "The sign-in page has a fault"
         "Something went wrong there, not with you. Try again in a moment.";
+    KeysChanged "VB-2012" "keys_changed" SERVICE_UNAVAILABLE
+        "The sign-in page has just changed its keys"
+        "Your sign-in could not be verified with the keys that are known here. They are read again in a moment: try again then.";
 
     UpstreamConnect "VB-3001" "upstream_connect" BAD_GATEWAY
         "The application is not reachable"

@@ -306,15 +306,16 @@ pub(super) fn bad_request_code(error: &BadRequest) -> Code {
 fn provider_code(error: &ProviderError) -> Code {
     match error {
         ProviderError::Waiting { last, .. } => provider_code(last),
+        ProviderError::IdToken(IdTokenError::KeyUnknownYet { .. }) => Code::KeysChanged,
         error if error.is_timeout() => Code::ProviderSlow,
         error if error.is_outage() => Code::ProviderUnreachable,
         ProviderError::InvalidGrant | ProviderError::ErrorResponse { .. } => Code::TokenExchangeRefused,
         ProviderError::InvalidClient | ProviderError::AssertionRefused | ProviderError::AssertionFailed => {
             Code::ClientRefused
         }
-        ProviderError::IdToken(IdTokenError::IssuedInFuture | IdTokenError::NotYetValid | IdTokenError::Expired) => {
-            Code::ClockSkew
-        }
+        ProviderError::IdToken(
+            IdTokenError::IssuedInFuture { .. } | IdTokenError::NotYetValid { .. } | IdTokenError::Expired { .. },
+        ) => Code::ClockSkew,
         ProviderError::IdToken(_) | ProviderError::SubjectChanged => Code::IdTokenRefused,
         ProviderError::IssuerMismatch | ProviderError::IssuerMissing => Code::IssuerMismatch,
         ProviderError::Lost => Code::Internal,

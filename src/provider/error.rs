@@ -135,7 +135,9 @@ impl ProviderError {
         match self {
             Self::Unreachable { cause, .. } if cause.is_outage() => FailureClass::Away,
             // Nothing is proven about such an ID token: its key may be in the set that is read next.
-            Self::ServerError { .. } | Self::Lost | Self::IdToken(IdTokenError::KeyUnknownYet) => FailureClass::Away,
+            Self::ServerError { .. } | Self::Lost | Self::IdToken(IdTokenError::KeyUnknownYet { .. }) => {
+                FailureClass::Away
+            }
             Self::Waiting { last, .. } => last.class(),
             Self::InvalidGrant | Self::IdToken(_) | Self::SubjectChanged | Self::Inactive(_) => FailureClass::Over,
             Self::Unreachable { .. }
@@ -176,7 +178,9 @@ impl ProviderError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::ServerError { retry_after, .. } => *retry_after,
-            Self::Waiting { retry_after, .. } => Some(*retry_after),
+            Self::Waiting { retry_after, .. } | Self::IdToken(IdTokenError::KeyUnknownYet { retry_after }) => {
+                Some(*retry_after)
+            }
             _ => None,
         }
     }

@@ -16,18 +16,22 @@ use crate::provider::Provider;
 use crate::provider::error::{Endpoint, ProviderError};
 use crate::provider::jwt::{Algorithm, Jws, JwtError};
 use crate::provider::metadata::Metadata;
+use crate::provider::words::printable;
 use crate::secret::constant_time_eq;
 
 impl Provider {
     /// The claims of a token that this provider signed for us with an allowed algorithm; nothing else about it is proven.
     pub(super) async fn signed_claims(&self, metadata: &Metadata, token: &str) -> Result<Signed, ProviderError> {
         let jws = Jws::parse(token).map_err(IdTokenError::Jwt)?;
-        if !self.allowed_algorithms(metadata).contains(&jws.algorithm) {
-            return Err(IdTokenError::AlgorithmRefused.into());
+        let allowed = self.allowed_algorithms(metadata);
+        if !allowed.contains(&jws.algorithm) {
+            let allowed = allowed.into_iter().map(Algorithm::name).collect::<Vec<_>>().join(", ");
+            return Err(IdTokenError::AlgorithmRefused { came: jws.algorithm.name(), allowed }.into());
         }
         // The types of other profiles' tokens (ID-28, AT-TP-30); others than these do occur in ID tokens.
-        if jws.typ.as_deref().is_some_and(|typ| FOREIGN_TYPES.iter().any(|f| typ.to_ascii_lowercase().ends_with(f))) {
-            return Err(IdTokenError::Type.into());
+        let foreign = |typ: &&str| FOREIGN_TYPES.iter().any(|f| typ.to_ascii_lowercase().ends_with(f));
+        if let Some(typ) = jws.typ.as_deref().filter(foreign) {
+            return Err(IdTokenError::Type(printable(typ, CAME_CAP)).into());
         }
         match (jws.algorithm.secret_length(), &self.hmac_key) {
             (Some(_), Some(key)) if jws.is_signed_by(key) => {}
@@ -98,7 +102,7 @@ impl Expected<'_> {
         if !sign_in.acr_values.is_empty() {
             let acr = claims.get("acr").and_then(Value::as_str);
             if !acr.is_some_and(|acr| sign_in.acr_values.iter().any(|v| v == acr)) {
-                return Err(IdTokenError::Acr);
+                return Err(IdTokenError::Acr { came: came(claims, "acr"), wanted: sign_in.acr_values.join(", ") });
             }
         }
         // ID-16
@@ -106,7 +110,10 @@ impl Expected<'_> {
         if let Some(max_age) = sign_in.max_age {
             let at = auth_time.ok_or(IdTokenError::AuthTimeMissing)?;
             if self.now.since(at) > max_age.saturating_add(self.leeway) {
-                return Err(IdTokenError::AuthTimeOld);
+                return Err(IdTokenError::AuthTimeOld {
+                    ago: self.now.since(at).as_secs(),
+                    max_age: max_age.as_secs(),
+                });
             }
         }
         Ok(auth_time)
@@ -121,7 +128,7 @@ impl Expected<'_> {
             return Err(IdTokenError::SubjectChanged);
         }
         if claims.get("azp") != before.claims.get("azp") {
-            return Err(IdTokenError::AzpChanged);
+            return Err(IdTokenError::AzpChanged { came: came(claims, "azp"), before: came(before.claims, "azp") });
         }
         // RF-10
         if let Some(nonce) = claims.get("nonce") {
@@ -144,13 +151,13 @@ impl Expected<'_> {
         let claims = &token.claims;
         // ID-02: byte for byte.
         if claims.get("iss").ok_or(IdTokenError::IssuerMissing)?.as_str() != Some(self.issuer) {
-            return Err(IdTokenError::Issuer);
+            return Err(IdTokenError::Issuer { came: came(claims, "iss"), expected: self.issuer.to_owned() });
         }
         self.check_audience(claims)?;
         self.check_times(claims)?;
         // A logout token is not an ID token (AT-TP-30).
         if claims.get("events").is_some_and(|e| e.get("http://schemas.openid.net/event/backchannel-logout").is_some()) {
-            return Err(IdTokenError::Type);
+            return Err(IdTokenError::Type("a logout token".to_owned()));
         }
         // ID-18
         let subject = claims.get("sub").ok_or(IdTokenError::SubjectMissing)?.as_str().ok_or(IdTokenError::Subject)?;
@@ -169,37 +176,56 @@ impl Expected<'_> {
 
     /// ID-03, ID-04, ID-05.
     fn check_audience(&self, claims: &Claims) -> Result<(), IdTokenError> {
+        let client_id = || self.client_id.to_owned();
         let audiences = audiences(claims).ok_or(IdTokenError::AudienceMissing)?;
         if !audiences.contains(&self.client_id) {
-            return Err(IdTokenError::Audience);
+            return Err(IdTokenError::Audience { came: came(claims, "aud"), client_id: client_id() });
         }
-        if !audiences.iter().all(|a| *a == self.client_id || self.audiences.iter().any(|known| known == a)) {
-            return Err(IdTokenError::AudienceStranger);
+        if let Some(stranger) =
+            audiences.iter().find(|a| **a != self.client_id && !self.audiences.iter().any(|known| known == *a))
+        {
+            return Err(IdTokenError::AudienceStranger(printable(stranger, CAME_CAP)));
         }
         match claims.get("azp") {
-            Some(azp) if azp.as_str() != Some(self.client_id) => Err(IdTokenError::Azp),
-            None if audiences.len() > 1 => Err(IdTokenError::Azp),
-            _ => Ok(()),
+            Some(azp) if azp.as_str() == Some(self.client_id) => Ok(()),
+            None if audiences.len() == 1 => Ok(()),
+            _ => Err(IdTokenError::Azp { came: came(claims, "azp"), client_id: client_id() }),
         }
     }
 
     /// ID-11, ID-12, ID-13.
     fn check_times(&self, claims: &Claims) -> Result<(), IdTokenError> {
         let latest = self.now.plus(self.leeway);
-        if time(claims, "exp")?.ok_or(IdTokenError::ExpiryMissing)?.plus(self.leeway) <= self.now {
-            return Err(IdTokenError::Expired);
+        let ahead = |time: UnixTime| time.since(self.now).as_secs();
+        let expires = time(claims, "exp")?.ok_or(IdTokenError::ExpiryMissing)?;
+        if expires.plus(self.leeway) <= self.now {
+            return Err(IdTokenError::Expired { ago: self.now.since(expires).as_secs() });
         }
         let issued = time(claims, "iat")?.ok_or(IdTokenError::IssuedMissing)?;
         if issued > latest {
-            return Err(IdTokenError::IssuedInFuture);
+            return Err(IdTokenError::IssuedInFuture { ahead: ahead(issued) });
         }
         if self.now.since(issued) > MAX_AGE.saturating_add(self.leeway) {
-            return Err(IdTokenError::IssuedLongAgo);
+            return Err(IdTokenError::IssuedLongAgo { ago: self.now.since(issued).as_secs() });
         }
-        if time(claims, "nbf")?.is_some_and(|nbf| nbf > latest) {
-            return Err(IdTokenError::NotYetValid);
+        match time(claims, "nbf")? {
+            Some(nbf) if nbf > latest => Err(IdTokenError::NotYetValid { ahead: ahead(nbf) }),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+}
+
+/// What a claim says, as it may stand in a message.
+fn came(claims: &Claims, name: &str) -> String {
+    match claims.get(name) {
+        None => "missing".to_owned(),
+        Some(Value::String(text)) => printable(text, CAME_CAP),
+        Some(Value::Array(list)) => {
+            let items: Vec<String> =
+                list.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect();
+            printable(&items.join(", "), CAME_CAP)
+        }
+        Some(other) => printable(&other.to_string(), CAME_CAP),
     }
 }
 
@@ -238,60 +264,66 @@ fn at_hash(algorithm: Algorithm, access_token: &str) -> String {
     URL_SAFE_NO_PAD.encode(bytes.get(..bytes.len() / 2).unwrap_or_default())
 }
 
-/// Why an ID token proves nothing; one variant for each check, so that the log says which.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+/// Why an ID token proves nothing; one variant for each check, so that the log says which. What came is printable and capped;
+/// the nonce, the subject and the token itself are never repeated.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum IdTokenError {
     #[error("there is none, although the scope openid was asked for")]
     Missing,
     #[error("{0}")]
     Jwt(JwtError),
-    #[error("its signature algorithm is not among the allowed ones")]
-    AlgorithmRefused,
-    #[error("it is a token of another type")]
-    Type,
-    #[error("its key is not in the provider's key set")]
-    KeyUnknown,
-    #[error("no key of the cached key set verifies it, and the set is not due to be read again (jwks_min_interval)")]
-    KeyUnknownYet,
+    #[error(
+        "its signature algorithm is {came}, which is not among the allowed ones ({allowed}): see id_token_algorithms"
+    )]
+    AlgorithmRefused { came: &'static str, allowed: String },
+    #[error("it is a token of another type ({0})")]
+    Type(String),
+    #[error("its key \"{kid}\" is not in the provider's key set ({known})")]
+    KeyUnknown { kid: String, known: String },
+    #[error("its key is not in the key set, which was read again a moment ago and is not due yet (jwks_min_interval)")]
+    KeyUnknownYet {
+        /// When the set may be read again.
+        retry_after: Duration,
+    },
     #[error("its signature is wrong")]
     Signature,
     #[error("iss is missing")]
     IssuerMissing,
-    #[error("iss is not the configured issuer")]
-    Issuer,
+    #[error("iss is \"{came}\", but the configured issuer is \"{expected}\"")]
+    Issuer { came: String, expected: String },
     #[error("aud is missing or not a list of strings")]
     AudienceMissing,
-    #[error("aud does not name this client")]
-    Audience,
-    #[error("aud names an audience that is not in the provider's `audiences`")]
-    AudienceStranger,
-    #[error("azp is not this client")]
-    Azp,
+    #[error("aud is \"{came}\", which does not name this client, \"{client_id}\"")]
+    Audience { came: String, client_id: String },
+    #[error("aud names \"{0}\", which is not in the provider's `audiences`")]
+    AudienceStranger(String),
+    #[error("azp is \"{came}\", not this client, \"{client_id}\"")]
+    Azp { came: String, client_id: String },
     #[error("{0} is not a non-negative number")]
     Time(&'static str),
     #[error("exp is missing")]
     ExpiryMissing,
-    #[error("it has expired")]
-    Expired,
+    #[error("it expired {ago} s ago: compare the clocks")]
+    Expired { ago: u64 },
     #[error("iat is missing")]
     IssuedMissing,
-    #[error("iat is in the future: compare the clocks")]
-    IssuedInFuture,
-    #[error("iat is too long ago")]
-    IssuedLongAgo,
-    #[error("nbf is in the future: compare the clocks")]
-    NotYetValid,
+    #[error("iat is {ahead} s in the future: compare the clocks")]
+    IssuedInFuture { ahead: u64 },
+    #[error("iat is {ago} s ago")]
+    IssuedLongAgo { ago: u64 },
+    #[error("nbf is {ahead} s in the future: compare the clocks")]
+    NotYetValid { ahead: u64 },
     #[error("nonce is missing")]
     NonceMissing,
     #[error("nonce is not that of this sign-in")]
     Nonce,
-    #[error("acr is none of the wanted acr_values")]
-    Acr,
+    #[error("acr is \"{came}\", but acr_values asks for {wanted}")]
+    Acr { came: String, wanted: String },
     #[error("auth_time is missing, although max_age was asked for")]
     AuthTimeMissing,
-    #[error("auth_time is longer ago than max_age")]
-    AuthTimeOld,
+    #[error("auth_time is {ago} s ago, but max_age is {max_age} s")]
+    AuthTimeOld { ago: u64, max_age: u64 },
     #[error("auth_time is not that of the sign-in")]
     AuthTimeChanged,
     #[error("sub is missing")]
@@ -300,46 +332,46 @@ pub enum IdTokenError {
     Subject,
     #[error("sub is not that of the sign-in")]
     SubjectChanged,
-    #[error("azp is not that of the sign-in")]
-    AzpChanged,
+    #[error("azp is \"{came}\", but was \"{before}\" at the sign-in")]
+    AzpChanged { came: String, before: String },
     #[error("at_hash does not fit the access token")]
     AtHash,
 }
 
 impl IdTokenError {
     /// A stable reason for logs.
-    pub fn code(self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::Missing => "id_token_missing",
             Self::Jwt(error) => error.code(),
-            Self::AlgorithmRefused => "id_token_alg",
-            Self::Type => "id_token_typ",
-            Self::KeyUnknown => "id_token_key_unknown",
-            Self::KeyUnknownYet => "id_token_key_unknown_yet",
+            Self::AlgorithmRefused { .. } => "id_token_alg",
+            Self::Type(_) => "id_token_typ",
+            Self::KeyUnknown { .. } => "id_token_key_unknown",
+            Self::KeyUnknownYet { .. } => "id_token_key_unknown_yet",
             Self::Signature => "id_token_signature",
             Self::IssuerMissing => "id_token_iss_missing",
-            Self::Issuer => "id_token_iss",
+            Self::Issuer { .. } => "id_token_iss",
             Self::AudienceMissing => "id_token_aud_missing",
-            Self::Audience => "id_token_aud",
-            Self::AudienceStranger => "id_token_aud_stranger",
-            Self::Azp => "id_token_azp",
+            Self::Audience { .. } => "id_token_aud",
+            Self::AudienceStranger(_) => "id_token_aud_stranger",
+            Self::Azp { .. } => "id_token_azp",
             Self::Time(_) => "id_token_time",
             Self::ExpiryMissing => "id_token_exp_missing",
-            Self::Expired => "id_token_expired",
+            Self::Expired { .. } => "id_token_expired",
             Self::IssuedMissing => "id_token_iat_missing",
-            Self::IssuedInFuture => "id_token_iat_future",
-            Self::IssuedLongAgo => "id_token_iat_old",
-            Self::NotYetValid => "id_token_nbf",
+            Self::IssuedInFuture { .. } => "id_token_iat_future",
+            Self::IssuedLongAgo { .. } => "id_token_iat_old",
+            Self::NotYetValid { .. } => "id_token_nbf",
             Self::NonceMissing => "id_token_nonce_missing",
             Self::Nonce => "id_token_nonce",
-            Self::Acr => "id_token_acr",
+            Self::Acr { .. } => "id_token_acr",
             Self::AuthTimeMissing => "id_token_auth_time_missing",
-            Self::AuthTimeOld => "id_token_auth_time_old",
+            Self::AuthTimeOld { .. } => "id_token_auth_time_old",
             Self::AuthTimeChanged => "id_token_auth_time_changed",
             Self::SubjectMissing => "id_token_sub_missing",
             Self::Subject => "id_token_sub",
             Self::SubjectChanged => "id_token_sub_changed",
-            Self::AzpChanged => "id_token_azp_changed",
+            Self::AzpChanged { .. } => "id_token_azp_changed",
             Self::AtHash => "id_token_at_hash",
         }
     }
@@ -348,3 +380,5 @@ impl IdTokenError {
 /// An ID token is made when it is handed out, so it is never older than this when we get it.
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 const FOREIGN_TYPES: [&str; 4] = ["at+jwt", "logout+jwt", "dpop+jwt", "secevent+jwt"];
+/// Characters of what came, as they may stand in a message.
+const CAME_CAP: usize = 200;

@@ -1,8 +1,9 @@
 //! A provider's key set: read leniently key by key, used strictly, cached.
 //!
-//! The set is read again when it is old; when a token names a `kid` that is not in it; and, for tokens or keys without one, when nothing verifies.
-//! The latter two happen at most once per `jwks_min_interval`, by one call at a time (ID-31). While the provider is away, the
-//! old keys stay good for [`MAX_STALE`].
+//! The set is read again when it is old; when a token names a `kid` that is not in it; and, for tokens or keys without one,
+//! when nothing verifies. The latter two are forced by a token, and happen at most once per `jwks_min_interval`, by one call at
+//! a time (ID-31); an ordinary fetch does not count, so that keys that change just after it keep nobody out. While the
+//! provider is away, the old keys stay good for [`MAX_STALE`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
 use crate::provider::id_token::IdTokenError;
 use crate::provider::jwt::{Algorithm, Curve, Jws, Material, VerificationKey, base64url};
 use crate::provider::transport::{Reply, Transport};
+use crate::provider::words::printable;
 
 /// The cached key set of one provider.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub(super) struct KeyCache {
 
 #[derive(Debug, Default)]
 struct Flight {
-    last: Option<UnixTime>,
+    forced: Option<UnixTime>,
     failures: Backoff,
 }
 
@@ -53,7 +55,7 @@ impl KeyCache {
 
     /// Whether a key of the set at `url` signed the token; fetches the set where the rules above say so.
     pub(super) async fn verify(&self, transport: &Transport, url: &Url, jws: &Jws<'_>) -> Result<(), ProviderError> {
-        let set = self.current(transport, url).await?;
+        let (set, is_new) = self.current_or_new(transport, url).await?;
         let first = match set.verify(jws) {
             Ok(()) => return Ok(()),
             Err(error) => error,
@@ -62,57 +64,63 @@ impl KeyCache {
             return Err(first.into()); // the very key is here, so a newer set would not help
         }
         transport.tally.key_unknown();
-        match self.newer(transport, url, &set).await? {
-            Some(newer) => Ok(newer.verify(jws)?),
-            None => Err(IdTokenError::KeyUnknownYet.into()),
+        if is_new {
+            return Err(first.into()); // it was read for this very token
         }
+        Ok(self.newer(transport, url, &set).await?.verify(jws)?)
     }
 
     /// The set, fetched if there is none or if it is old.
     pub(super) async fn current(&self, transport: &Transport, url: &Url) -> Result<Arc<KeySet>, ProviderError> {
+        self.current_or_new(transport, url).await.map(|(set, _)| set)
+    }
+
+    /// The same, and whether this call fetched it.
+    async fn current_or_new(&self, transport: &Transport, url: &Url) -> Result<(Arc<KeySet>, bool), ProviderError> {
         let cached = self.current.load_full().filter(|set| set.url == *url);
         if let Some(set) = cached.as_ref().filter(|set| set.is_fresh(self.clock.now())) {
-            return Ok(Arc::clone(set));
+            return Ok((Arc::clone(set), false));
         }
         let mut flight = self.flight.lock().await;
         let now = self.clock.now();
         // Somebody else may have fetched it while we waited.
         let cached = self.current.load_full().filter(|set| set.url == *url);
         if let Some(set) = cached.as_ref().filter(|set| set.is_fresh(now)) {
-            return Ok(Arc::clone(set));
+            return Ok((Arc::clone(set), false));
         }
         let fetched = match flight.failures.may_try(now) {
             Ok(()) => self.fetch(transport, url, &mut flight).await,
             Err(waiting) => Err(waiting),
         };
         match (fetched, cached) {
-            (Ok(set), _) => Ok(set),
-            (Err(_), Some(old)) if now.since(old.fetched) < MAX_STALE => Ok(old),
+            (Ok(set), _) => Ok((set, true)),
+            (Err(_), Some(old)) if now.since(old.fetched) < MAX_STALE => Ok((old, false)),
             (Err(error), _) => Err(error),
         }
     }
 
-    /// A set newer than `than`, or `None` while another fetch is not due yet.
-    async fn newer(
-        &self,
-        transport: &Transport,
-        url: &Url,
-        than: &Arc<KeySet>,
-    ) -> Result<Option<Arc<KeySet>>, ProviderError> {
+    /// A set newer than `than`.
+    async fn newer(&self, transport: &Transport, url: &Url, than: &Arc<KeySet>) -> Result<Arc<KeySet>, ProviderError> {
         let mut flight = self.flight.lock().await;
         if let Some(set) = self.current.load_full().filter(|set| set.url == *url && !Arc::ptr_eq(set, than)) {
-            return Ok(Some(set));
+            return Ok(set);
         }
         let now = self.clock.now();
-        if flight.last.is_some_and(|last| now.since(last) < self.min_interval) {
-            // After a fetch that failed, the key may well exist: that is an outage, not a forgery.
-            return flight.failures.last().map_or(Ok(None), Err);
+        // After a fetch that failed, the key may well exist: that is an outage, not a forgery.
+        flight.failures.may_try(now)?;
+        let since = flight.forced.map_or(self.min_interval, |forced| now.since(forced));
+        let retry_after = self.min_interval.saturating_sub(since);
+        if !retry_after.is_zero() {
+            return match flight.failures.last() {
+                Some(error) => Err(error),
+                None => Err(IdTokenError::KeyUnknownYet { retry_after }.into()),
+            };
         }
-        self.fetch(transport, url, &mut flight).await.map(Some)
+        flight.forced = Some(now);
+        self.fetch(transport, url, &mut flight).await
     }
 
     async fn fetch(&self, transport: &Transport, url: &Url, flight: &mut Flight) -> Result<Arc<KeySet>, ProviderError> {
-        flight.last = Some(self.clock.now());
         let fetched =
             match transport.get(Endpoint::KeySet, url, "application/jwk-set+json, application/json", None).await {
                 Ok(reply) => KeySet::from_reply(&reply, url, self.clock.now()),
@@ -164,8 +172,11 @@ impl KeySet {
         if candidates.any(|key| jws.is_signed_by(key)) {
             return Ok(());
         }
-        let known = self.keys.iter().any(|key| jws.kid.is_none() || key.kid == jws.kid);
-        Err(if known { IdTokenError::Signature } else { IdTokenError::KeyUnknown })
+        let Some(kid) = jws.kid.as_ref().filter(|_| !self.keys.iter().any(|key| key.kid == jws.kid)) else {
+            return Err(IdTokenError::Signature);
+        };
+        let known: Vec<&str> = self.keys.iter().filter_map(|key| key.kid.as_deref()).take(MAX_NAMED).collect();
+        Err(IdTokenError::KeyUnknown { kid: printable(kid, NAME_CAP), known: printable(&known.join(", "), NAMES_CAP) })
     }
 }
 
@@ -228,5 +239,9 @@ const DEFAULT_AGE: Duration = Duration::from_secs(15 * 60);
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 /// How long keys are good for while the provider can not be asked.
 const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many keys a message names, and how long it gets.
+const MAX_NAMED: usize = 10;
+const NAME_CAP: usize = 100;
+const NAMES_CAP: usize = 300;
 const MAX_KEYS: usize = 100;
 const MAX_TRIES: usize = 16;

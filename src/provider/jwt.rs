@@ -13,6 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::identity::Claims;
 use crate::provider::json;
+use crate::provider::words::printable;
 use crate::secret::Secret;
 
 /// A token that was taken apart, of which nothing is proven yet.
@@ -52,7 +53,7 @@ impl<'a> Jws<'a> {
         };
         let name = text("alg")?.ok_or(JwtError::Malformed)?;
         Ok(Self {
-            algorithm: Algorithm::parse(&name).ok_or(JwtError::AlgorithmUnknown)?,
+            algorithm: Algorithm::parse(&name).ok_or_else(|| JwtError::AlgorithmUnknown(printable(&name, NAME_CAP)))?,
             kid: text("kid")?,
             typ: text("typ")?,
             signed,
@@ -257,7 +258,7 @@ impl fmt::Debug for VerificationKey {
 }
 
 /// Why a token is not a well-formed signed one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum JwtError {
     /// Larger than any honest token.
     #[error("it is larger than 64 KiB")]
@@ -272,8 +273,8 @@ pub enum JwtError {
     #[error("it has a critical header extension")]
     Critical,
     /// `none`, or an algorithm that is not implemented.
-    #[error("its algorithm is none or unknown")]
-    AlgorithmUnknown,
+    #[error("its algorithm \"{0}\" is none or unknown")]
+    AlgorithmUnknown(String),
     /// The payload is not a JSON object with each member once.
     #[error("its claims are not a JSON object, or have a member twice")]
     Claims,
@@ -281,13 +282,13 @@ pub enum JwtError {
 
 impl JwtError {
     /// A stable reason for logs.
-    pub fn code(self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::TooLarge => "jwt_too_large",
             Self::Malformed => "jwt_malformed",
             Self::Encrypted => "jwt_encrypted",
             Self::Critical => "jwt_crit",
-            Self::AlgorithmUnknown => "jwt_alg_unknown",
+            Self::AlgorithmUnknown(_) => "jwt_alg_unknown",
             Self::Claims => "jwt_claims",
         }
     }
@@ -298,6 +299,8 @@ pub(super) fn base64url(text: &str) -> Result<Vec<u8>, JwtError> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| JwtError::Malformed)
 }
 
+/// Characters of an algorithm's name, as they may stand in a message.
+const NAME_CAP: usize = 32;
 const MAX_TOKEN: usize = 64 * 1024;
 const ALL: [Algorithm; 13] = [
     Algorithm::RS256,

@@ -74,8 +74,8 @@ async fn an_answer_that_is_no_document_is_refused_within_bounds() {
         (503, "provider_server_error", Breakage::Status(502)),
         (503, "provider_connection_broken", Breakage::Reset),
         (503, "provider_connection_broken", Breakage::Truncated),
-        (504, "provider_timeout", Breakage::Hang),
-        (504, "provider_timeout", Breakage::Drip(Duration::from_millis(50))),
+        (503, "provider_timeout", Breakage::Hang),
+        (503, "provider_timeout", Breakage::Drip(Duration::from_millis(50))),
     ] {
         let browser = scene.gateway.browser();
         scene.idp.heal();
@@ -85,6 +85,9 @@ async fn an_answer_that_is_no_document_is_refused_within_bounds() {
         scene.is_refused(&browser, &page, reason);
         assert!(browser.cookies().is_empty(), "a sign-in that could not begin leaves nothing");
         assert_eq!(status == 503, page.header("retry-after").is_some());
+        // Nor is it told otherwise while the provider is not asked again.
+        let page = browser.opens(&scene.gateway.url("/")).await;
+        assert_eq!((page.status, page.header("retry-after").is_some()), (status, status == 503), "{reason}");
         scene.gateway.clock.advance(Duration::from_secs(31));
     }
 }

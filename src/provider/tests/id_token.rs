@@ -219,3 +219,48 @@ async fn an_id_token_has_to_come() {
     double.on("/token", [Answer::json(&token_answer(&json!({})))]);
     assert_eq!(Fixture::openid(&double).refusal().await, "id_token_missing");
 }
+
+#[tokio::test]
+async fn a_refusal_names_what_was_expected_and_what_came() {
+    // OA-08, OA-25: printable and capped, and never the nonce
+    let key = TestKey::es256("k1");
+    let double = Double::openid(&key).await;
+    let long = "x".repeat(9000);
+    for (claim, value, words) in [
+        ("aud", json!("another-client-77"), vec!["another-client-77", "\"client\""]),
+        ("aud", json!(["a-77", "b-78"]), vec!["a-77, b-78", "\"client\""]),
+        ("aud", json!(["client", "stranger-9"]), vec!["stranger-9", "audiences"]),
+        ("aud", json!(format!("e\u{1b}[31m\n\"vil{long}")), vec!["e[31m vilxx"]),
+        ("azp", json!("other-azp"), vec!["other-azp", "\"client\""]),
+        ("iss", json!("https://evil.example"), vec!["https://evil.example", &double.origin]),
+        ("iss", json!(7), vec!["\"7\""]),
+        ("acr", json!("bronze"), vec!["bronze", "silver, gold"]),
+        ("acr", Value::Null, vec!["null", "silver, gold"]),
+        ("exp", json!(START - 100), vec!["100 s ago"]),
+        ("iat", json!(START + 100), vec!["100 s in the future"]),
+        ("nbf", json!(START + 90), vec!["90 s in the future"]),
+        ("auth_time", json!(START - 500), vec!["500 s", "300 s"]),
+        ("nonce", json!("stolen-nonce-123"), vec!["nonce"]),
+    ] {
+        let mut claims = double.claims();
+        (claims["acr"], claims["auth_time"]) = (json!("gold"), json!(START));
+        claims[claim] = value;
+        double.issues(&key, &claims);
+        let fixture = Fixture::openid_with(&double, |s| {
+            s.acr_values = vec!["silver".to_owned(), "gold".to_owned()];
+            s.max_age = Some(Duration::from_secs(300));
+        });
+        let message = fixture.redeem().await.map(|s| s.claims).unwrap_err().to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{claim}: {words:?} in {message}");
+        assert!(message.len() < 600 && !message.contains(char::is_control), "{message:?}");
+        assert!(!message.contains("stolen-nonce") && !message.contains(NONCE), "{message}");
+    }
+    for (algorithm, words) in
+        [("HS256", vec!["HS256", "RS256, ES256"]), ("none", vec!["\"none\""]), ("RS1", vec!["\"RS1\""])]
+    {
+        let token = key.sign_with(&json!({ "alg": algorithm, "kid": "k1" }), &double.claims());
+        double.on("/token", [Answer::json(&token_answer(&json!({ "id_token": token })))]);
+        let message = Fixture::openid(&double).redeem().await.map(|s| s.claims).unwrap_err().to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{words:?} in {message}");
+    }
+}

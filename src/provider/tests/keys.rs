@@ -10,16 +10,30 @@ async fn an_unknown_kid_fetches_the_set_again_but_not_too_often() {
     let fixture = Fixture::openid(&double);
     double.issues(&old, &double.claims());
     fixture.redeem().await.unwrap();
-    double.issues(&new, &double.claims());
-    assert_eq!(fixture.refusal().await, "id_token_key_unknown_yet");
-    assert_eq!(double.count("/jwks"), 1); // not due yet
-    double.on("/jwks", [Answer::json(&json!({ "keys": [new.jwk] }))]);
-    fixture.clock.advance(Duration::from_secs(60));
+    // The ordinary fetch of a moment ago is no reason to wait.
+    double.issues(&new, &double.claims()).on("/jwks", [Answer::json(&json!({ "keys": [new.jwk] }))]);
     fixture.redeem().await.unwrap();
     assert_eq!(double.count("/jwks"), 2);
-    // The withdrawn key is refused.
+    // The withdrawn key is refused; the next fetch for the sake of a token is not due yet, and it is known when it will be.
     double.issues(&old, &double.claims());
-    assert_eq!(fixture.refusal().await, "id_token_key_unknown_yet");
+    fixture.clock.advance(Duration::from_secs(15));
+    let error = fixture.redeem().await.map(|s| s.claims).unwrap_err();
+    assert_eq!((error.code(), error.is_outage()), ("id_token_key_unknown_yet", true));
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(45)));
+    assert_eq!(double.count("/jwks"), 2);
+    fixture.clock.advance(Duration::from_secs(45));
+    let error = fixture.redeem().await.map(|s| s.claims).unwrap_err();
+    assert_eq!(error.to_string(), "the ID token: its key \"k1\" is not in the provider's key set (k2)");
+    assert_eq!(double.count("/jwks"), 3);
+}
+
+#[tokio::test]
+async fn a_set_that_was_read_for_this_very_token_is_not_read_twice() {
+    let (old, new) = (TestKey::es256("k1"), TestKey::es256("k2"));
+    let double = Double::openid(&old).await;
+    double.issues(&new, &double.claims());
+    assert_eq!(Fixture::openid(&double).refusal().await, "id_token_key_unknown");
+    assert_eq!(double.count("/jwks"), 1);
 }
 
 #[tokio::test]
@@ -213,5 +227,5 @@ async fn a_huge_key_set_costs_little() {
     let many: Vec<Value> = (0..5000).map(|_| key.jwk.clone()).collect();
     double.on("/jwks", [Answer::json(&json!({ "keys": many }))]);
     double.issues(&TestKey::es256("k").nameless(), &double.claims());
-    assert_eq!(Fixture::openid(&double).refusal().await, "id_token_key_unknown_yet");
+    assert_eq!(Fixture::openid(&double).refusal().await, "id_token_signature");
 }

@@ -176,7 +176,9 @@ async fn a_key_that_is_nowhere_ends_the_session_once_the_set_was_read_again() {
     let fixture = Fixture::openid(&double);
     double.issues(&old, &double.claims());
     fixture.refresh(&double.claims()).await.unwrap();
-    double.issues(&new, &double.claims());
+    double.issues(&new, &double.claims()).on("/jwks", [Answer::json(&json!({ "keys": [new.jwk] }))]);
+    fixture.refresh(&double.claims()).await.unwrap();
+    double.issues(&old, &double.claims());
     let refreshed = fixture.refresh(&double.claims()).await.unwrap();
     assert!(refreshed.claims.is_none() && refreshed.tokens.id_token.is_none());
     fixture.clock.advance(Duration::from_secs(61));

@@ -98,6 +98,19 @@ fn what_weakens_security_is_warned_about() {
 }
 
 #[test]
+fn an_address_that_nobody_verified_counts_only_with_a_warning() {
+    // UI-06
+    let key = "client_id = \"wiki\"\ninsecure_unverified_email = ";
+    let load = |value| {
+        Config::load(&sources("a.toml", SMALLEST.replace("client_id = \"wiki\"", &format!("{key}{value}")))).unwrap()
+    };
+    let (on, off) = (load("true"), load("false"));
+    assert_eq!(on.warnings.iter().map(|it| it.code).collect::<Vec<_>>(), [Code::Weakened]);
+    assert!(on.providers[0].claims.trust_unverified_email);
+    assert!(off.warnings.is_empty() && !off.providers[0].claims.trust_unverified_email);
+}
+
+#[test]
 fn the_environment_wins_over_the_file_and_flags_win_over_both() {
     let mut sources = sources("a.toml", SMALLEST.to_owned());
     sources.env.push(("VESTIBULE__SERVER__PREFIX".into(), "/env".into()));

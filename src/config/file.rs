@@ -15,8 +15,8 @@ use super::units::{
     AnyScalar, ByteSize, CertificatePem, FilePath, KeyPem, List, Named, OneOrMany, RawText, Tables, Texts,
 };
 use super::words::{
-    AccessWord, AuthorizationWord, ClientAuthWord, ClientCertificateWord, KeepWord, LogFormatWord, LogoutWord,
-    SameSiteWord, StoreWord, UserinfoWord,
+    AccessWord, AuthorizationWord, ClientAuthWord, ClientCertificateWord, GroupShapeWord, KeepWord, LogFormatWord,
+    LogoutWord, SameSiteWord, StoreWord, UserinfoWord,
 };
 
 /// `keys! { struct NAME { key: Type, … } }`; `with field: OtherStruct` adds the other's keys to the same table;
@@ -211,6 +211,7 @@ keys! {
         jwks_min_interval: Duration,
         ca: CertificatePem,
         insecure_http: bool,
+        insecure_unverified_email: bool,
         claims: ClaimsTable,
     } with endpoints: EndpointKeys;
     reserved preset: "write issuer, or the endpoints, and the claims that differ";
@@ -237,6 +238,9 @@ keys! {
         email: String,
         name: String,
         groups: String,
+        groups_separator: RawText,
+        groups_shape: GroupShapeWord,
+        groups_member: String,
     }
 }
 
@@ -275,6 +279,7 @@ keys! {
         emails: OneOrMany<String>,
         domains: OneOrMany<String>,
         users: OneOrMany<String>,
+        subjects: OneOrMany<String>,
         claims: ClaimValues,
         networks: OneOrMany<IpNet>,
     }

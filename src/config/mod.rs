@@ -19,7 +19,6 @@ mod codes;
 pub mod diagnostics;
 mod environment;
 mod file;
-mod nearest;
 mod reading;
 mod secrets;
 mod tree;

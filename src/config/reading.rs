@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::Sources;
 use super::diagnostics::{Code, Diagnostic, Place};
 use super::file::File;
-use super::nearest::nearest;
 use super::tree::{Entry, Node, Table, Value};
+use crate::nearest::nearest;
 
 /// What one table may hold, and how to read it. Made by [`keys!`](super::file).
 pub(super) trait Section: Sized {

@@ -237,7 +237,7 @@ fn holds_secret(key: &str) -> bool {
         "client_key_id" | "key" | "file" | "env" | "credential" => false,
         _ => {
             let telling = ["secret", "passw", "client_key", "session_key"].iter().any(|word| key.contains(word));
-            telling || super::nearest::nearest(&key, ["client_secret", "keys", "client_key"]).is_some()
+            telling || crate::nearest::nearest(&key, ["client_secret", "keys", "client_key"]).is_some()
         }
     }
 }

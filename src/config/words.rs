@@ -1,9 +1,9 @@
 //! Keys that take one of a few words.
 
 use super::diagnostics::{Code, Diagnostic};
-use super::nearest::nearest;
 use super::reading::{FromNode, Reading, listed};
 use super::tree::Node;
+use crate::nearest::nearest;
 use crate::policy::settings::Access;
 use crate::provider::settings::LogoutStyle;
 use crate::provider::settings::UserinfoUse;
@@ -72,6 +72,11 @@ words! {
         "optional" => ClientCertificates::Optional,
         "required" => ClientCertificates::Required,
     }
+    /// `provider.NAME.claims.groups_shape`.
+    GroupShapeWord(GroupShapeName) {
+        "list" => GroupShapeName::List,
+        "keys" => GroupShapeName::Keys,
+    }
     /// An item of `session.keep`.
     KeepWord(KeptToken) {
         "access" => KeptToken::Access,
@@ -119,6 +124,13 @@ pub(super) enum ClientAuthMethod {
     PrivateKeyJwt,
     Tls,
     None,
+}
+
+/// Shapes of the groups claim, by name only.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum GroupShapeName {
+    List,
+    Keys,
 }
 
 /// Tokens that a session may keep.

@@ -1,6 +1,7 @@
 //! A [`Gateway`] made of its settings: providers, sessions, compiled routes.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::clock::SharedClock;
 use crate::control::Control;
@@ -111,6 +112,7 @@ impl Gateway {
             settings,
             own_cookies,
             routes,
+            warned_of_large_cookies: AtomicBool::new(false),
             providers,
             clock,
             control,

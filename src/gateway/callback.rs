@@ -8,6 +8,7 @@
 //!    same end (OA-10).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFRESH, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Response, StatusCode};
@@ -89,7 +90,22 @@ impl Gateway {
         // Whatever came of it, the attempt is over (OA-06).
         self.redemptions.close(&attempt.id, self.attempts.life());
         response.headers_mut().append(SET_COOKIE, self.attempts.finish(&attempt.id));
+        self.warn_of_large_cookies(&response);
         Ok(response)
+    }
+
+    /// Says once that front proxies may not take this answer: they have a buffer for its head, of 4 KiB by default in nginx.
+    fn warn_of_large_cookies(&self, response: &Response<Body>) {
+        let bytes: usize = response.headers().get_all(SET_COOKIE).iter().map(HeaderValue::len).sum();
+        if bytes > SET_COOKIE_USUAL && !self.warned_of_large_cookies.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                code = "large_set_cookie",
+                bytes,
+                "a sign-in set more than 4 KiB of cookies, which a front proxy may answer with 502: in nginx set \
+                 proxy_buffer_size 16k, proxy_buffers 4 16k and large_client_header_buffers 4 16k (others: see the README), \
+                 or keep less: fewer tokens ([session] keep), fewer groups at the provider"
+            );
+        }
     }
 
     async fn finish(
@@ -297,3 +313,6 @@ impl Gateway {
         response
     }
 }
+
+/// nginx: `proxy_buffer_size`, one page of memory.
+const SET_COOKIE_USUAL: usize = 4096;

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
@@ -72,6 +73,7 @@ pub struct Gateway {
     authorization_rules: Vec<Authorization>,
     cookie_domain: Option<String>,
     strict_cookies: bool,
+    warned_of_large_cookies: AtomicBool,
     pages: Pages,
     clock: SharedClock,
     control: Control,

@@ -215,7 +215,7 @@ impl Gateway {
             reason: notes.reason,
             route: notes.entry.as_ref().map(|entry| &*entry.route.name),
             issuer: identity.map(|identity| &*identity.issuer),
-            subject: identity.map(|identity| identity.subject.as_str()),
+            subject: identity.map(|identity| identity.subject.as_str()).filter(|subject| !subject.is_empty()),
             user: identity.and_then(|identity| identity.user.as_deref()),
             ..about(meta)
         };
@@ -263,7 +263,7 @@ impl Gateway {
         let fields = AuditFields {
             provider: Some(&live.session.provider),
             issuer: Some(&identity.issuer),
-            subject: Some(&identity.subject),
+            subject: Some(identity.subject.as_str()).filter(|subject| !subject.is_empty()),
             user: identity.user.as_deref(),
             email: identity.email.as_deref(),
             session: Some(&live.name),

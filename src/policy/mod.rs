@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use self::settings::AllowSettings;
-use crate::identity::{ClaimPath, Identity};
+use crate::identity::{ClaimPath, Identity, domain_of};
 
 pub mod settings;
 
@@ -45,13 +45,14 @@ struct Missed {
 impl Policy {
     /// Compiles `allow`.
     pub fn new(allow: AllowSettings) -> Self {
-        let AllowSettings { groups, emails, domains, users, claims, networks } = allow;
+        let AllowSettings { groups, emails, domains, users, subjects, claims, networks } = allow;
         // Networks first: they cost least, and whoever is elsewhere needs no better reason.
         let checks = [
             networks.map(Check::Networks),
             users.map(|users| Check::Users(Names::new(users))),
+            subjects.map(|subjects| Check::Subjects(Names::new(subjects))),
             emails.map(|emails| Check::Emails(Names::lower_case(emails))),
-            domains.map(|domains| Check::Domains(Names::lower_case(domains))),
+            domains.map(|domains| Check::Domains(Domains::new(domains))),
             groups.map(|groups| Check::Groups(Names::new(groups))),
         ];
         let claims = claims.into_iter().map(|(path, values)| Check::Claim(path, values));
@@ -65,25 +66,20 @@ impl Policy {
 
     /// Whether this person, at this address, may pass.
     pub fn decide(&self, identity: &Identity, client: IpAddr) -> Decision {
-        self.decide_by(|check| check.hit(identity, client))
+        if self.checks.iter().all(|check| check.hit(identity, client)) {
+            return Decision::Allow;
+        }
+        let missed = self.checks.iter().filter(|check| !check.hit(identity, client));
+        Decision::Deny(DenyReason { missed: missed.map(|check| check.missed_by(identity)).collect() })
     }
 
     /// Whether this address may pass where nobody is asked who they are: of `allow`, only the networks count.
     pub fn networks_only(&self, client: IpAddr) -> Decision {
-        self.decide_by(|check| match check {
-            Check::Networks(networks) => contains(networks, client),
-            _ => true,
-        })
-    }
-
-    fn decide_by(&self, hit: impl Fn(&Check) -> bool) -> Decision {
-        if self.checks.iter().all(&hit) {
-            return Decision::Allow;
+        let is_elsewhere = |check: &&Check| matches!(check, Check::Networks(networks) if !contains(networks, client));
+        match self.checks.iter().find(is_elsewhere) {
+            None => Decision::Allow,
+            Some(check) => Decision::Deny(DenyReason { missed: vec![check.missed()] }),
         }
-        let missed = self.checks.iter().filter(|check| !hit(check));
-        Decision::Deny(DenyReason {
-            missed: missed.map(|check| Missed { code: check.code(), need: check.need() }).collect(),
-        })
     }
 }
 
@@ -113,8 +109,9 @@ impl fmt::Display for DenyReason {
 enum Check {
     Networks(Vec<IpNet>),
     Users(Names),
+    Subjects(Names),
     Emails(Names),
-    Domains(Names),
+    Domains(Domains),
     Groups(Names),
     Claim(ClaimPath, Vec<Value>),
 }
@@ -150,6 +147,42 @@ impl Names {
     }
 }
 
+/// Domains of e-mail addresses, in lower case.
+#[derive(Clone, Debug)]
+struct Domains {
+    exact: Names,
+    /// `example.com` for `*.example.com`: only what is below it.
+    above: Box<[String]>,
+}
+
+impl Domains {
+    fn new(domains: Vec<String>) -> Self {
+        let (below, exact): (Vec<String>, Vec<String>) =
+            domains.into_iter().partition(|domain| domain.starts_with("*."));
+        let above = below.iter().filter_map(|domain| domain.strip_prefix("*.")).map(str::to_ascii_lowercase);
+        Self { exact: Names::lower_case(exact), above: above.collect() }
+    }
+
+    fn contains(&self, domain: &str) -> bool {
+        if self.exact.contains_folded(domain) {
+            return true;
+        }
+        let domain = domain.to_ascii_lowercase();
+        // Whole labels, and at least one: neither `notexample.com` nor `.example.com` is below `example.com`.
+        let is_below = |above: &String| {
+            let labels = domain.strip_suffix(above.as_str()).and_then(|rest| rest.strip_suffix('.'));
+            labels.is_some_and(|labels| labels.split('.').all(|label| !label.is_empty()))
+        };
+        self.above.iter().any(is_below)
+    }
+
+    fn in_order(&self) -> Vec<String> {
+        let mut names = self.exact.in_order();
+        names.extend(self.above.iter().map(|above| format!("*.{above}")));
+        names
+    }
+}
+
 fn by_length(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
@@ -158,12 +191,10 @@ impl Check {
     fn hit(&self, identity: &Identity, client: IpAddr) -> bool {
         match self {
             Self::Networks(networks) => contains(networks, client),
-            Self::Users(users) => {
-                let subject = Some(identity.subject.as_str()).filter(|subject| !subject.is_empty());
-                [identity.user.as_deref(), subject].into_iter().flatten().any(|name| users.contains(name))
-            }
+            Self::Users(users) => identity.user.as_deref().is_some_and(|user| users.contains(user)),
+            Self::Subjects(subjects) => !identity.subject.is_empty() && subjects.contains(&identity.subject),
             Self::Emails(emails) => identity.email.as_deref().is_some_and(|email| emails.contains_folded(email)),
-            Self::Domains(domains) => identity.email_domain().is_some_and(|domain| domains.contains_folded(domain)),
+            Self::Domains(domains) => identity.email_domain().is_some_and(|domain| domains.contains(domain)),
             Self::Groups(groups) => identity.groups.iter().any(|group| groups.contains(group)),
             Self::Claim(path, values) => match path.find(&identity.claims) {
                 Some(Value::Array(list)) => {
@@ -175,10 +206,28 @@ impl Check {
         }
     }
 
+    /// Why it did not hit. An address that the provider does not vouch for is a matter of its own: the person may well be one of
+    /// those who are asked for.
+    fn missed_by(&self, identity: &Identity) -> Missed {
+        let doubted = identity.unverified_email.as_deref();
+        let is_unverified = match self {
+            // Whether the address is on the list is nobody else's business, so it is not looked for.
+            Self::Emails(_) => doubted.is_some(),
+            Self::Domains(domains) => doubted.and_then(domain_of).is_some_and(|domain| domains.contains(domain)),
+            _ => false,
+        };
+        if is_unverified { Missed { code: EMAIL_UNVERIFIED, need: NEEDS_VERIFIED.to_owned() } } else { self.missed() }
+    }
+
+    fn missed(&self) -> Missed {
+        Missed { code: self.code(), need: self.need() }
+    }
+
     fn code(&self) -> &'static str {
         match self {
             Self::Networks(_) => "network_not_allowed",
             Self::Users(_) => "user_not_allowed",
+            Self::Subjects(_) => "subject_not_allowed",
             Self::Emails(_) => "email_not_allowed",
             Self::Domains(_) => "email_domain_not_allowed",
             Self::Groups(_) => "group_missing",
@@ -190,7 +239,7 @@ impl Check {
     fn need(&self) -> String {
         match self {
             Self::Networks(_) => "needs a network that is allowed in".to_owned(),
-            Self::Users(_) => "needs to be one of the people who are allowed in".to_owned(),
+            Self::Users(_) | Self::Subjects(_) => "needs to be one of the people who are allowed in".to_owned(),
             Self::Emails(_) => "needs an e-mail address that is allowed in".to_owned(),
             Self::Domains(_) => format!("needs an e-mail address in {}", listed(&self.wanted(), "", "one of ")),
             Self::Groups(_) => format!("needs {}", listed(&self.wanted(), "the group ", "one of the groups ")),
@@ -201,7 +250,8 @@ impl Check {
     fn wanted(&self) -> Vec<String> {
         match self {
             Self::Networks(networks) => networks.iter().map(ToString::to_string).collect(),
-            Self::Users(names) | Self::Emails(names) | Self::Domains(names) | Self::Groups(names) => names.in_order(),
+            Self::Users(names) | Self::Subjects(names) | Self::Emails(names) | Self::Groups(names) => names.in_order(),
+            Self::Domains(domains) => domains.in_order(),
             Self::Claim(_, values) => {
                 values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect()
             }
@@ -229,6 +279,8 @@ fn listed(names: &[String], one: &str, several: &str) -> String {
     }
 }
 
+const EMAIL_UNVERIFIED: &str = "email_unverified";
+const NEEDS_VERIFIED: &str = "needs a verified e-mail address: the sign-in page says that yours is not verified";
 const MOST_SHOWN: usize = 10;
 
 #[cfg(test)]
@@ -298,6 +350,71 @@ mod tests {
         for other in ["example", "sub.corp.example", "orp.example", "@corp.example", ""] {
             assert_eq!(domains(other), "email_domain_not_allowed", "{other}");
         }
+    }
+
+    #[test]
+    fn a_star_stands_for_the_domains_below() {
+        // AT-TP-18
+        let domains = |names: &[&str], address: &str| {
+            let identity = Identity { email: Some(address.to_owned()), ..ada() };
+            let allow = AllowSettings { domains: some(names), ..AllowSettings::default() };
+            Policy::new(allow).decide(&identity, here()) == Decision::Allow
+        };
+        for yes in ["a@sub.corp.example", "a@x.y.Corp.Example"] {
+            assert!(domains(&["*.CORP.example"], yes), "{yes}");
+        }
+        for no in [
+            "a@corp.example",
+            "a@notcorp.example",
+            "a@.corp.example",
+            "a@x..corp.example",
+            "a@sub.corp.example.org",
+            "a@*.corp.exampl",
+        ] {
+            assert!(!domains(&["*.corp.example"], no), "{no}");
+        }
+        assert!(domains(&["*.corp.example", "corp.example"], "a@corp.example"));
+    }
+
+    #[test]
+    fn users_are_users_and_subjects_are_subjects() {
+        // AT-TP-18: who may choose a user name must not choose a subject, and the other way round.
+        let mapping = ClaimMapping { user: ClaimPath::parse("preferred_username").unwrap(), ..ClaimMapping::default() };
+        let mallory = |sub: &str, name: Option<&str>| {
+            let claims = serde_json::from_value(json!({"sub": sub, "preferred_username": name})).unwrap();
+            Identity::from_claims("corp".into(), "https://idp.example".into(), claims, &mapping).unwrap()
+        };
+        let users = Policy::new(AllowSettings { users: some(&["root"]), ..AllowSettings::default() });
+        let subjects = Policy::new(AllowSettings { subjects: some(&["root"]), ..AllowSettings::default() });
+        for (identity, by_user, by_subject) in [
+            (mallory("root", Some("mallory")), false, true),
+            (mallory("u-1", Some("root")), true, false),
+            (mallory("root", None), false, true),
+            (mallory("ROOT", Some(" root")), false, false),
+            (Identity::nobody("p".into(), "i".into()), false, false),
+        ] {
+            assert_eq!(users.decide(&identity, here()) == Decision::Allow, by_user, "{identity:?}");
+            assert_eq!(subjects.decide(&identity, here()) == Decision::Allow, by_subject, "{identity:?}");
+        }
+    }
+
+    #[test]
+    fn an_unverified_email_is_a_reason_of_its_own_where_it_is_the_reason() {
+        // UI-06
+        let claims: Claims =
+            serde_json::from_value(json!({"sub": "u2", "email": "Ann@corp.example", "email_verified": false})).unwrap();
+        let ann = Identity::from_claims("p".into(), "i".into(), claims, &ClaimMapping::default()).unwrap();
+        let reason = |allow| match Policy::new(allow).decide(&ann, here()) {
+            Decision::Deny(reason) => reason.code(),
+            Decision::Allow => "allow",
+        };
+        let domains = |name: &str| reason(AllowSettings { domains: some(&[name]), ..AllowSettings::default() });
+        assert_eq!(domains("CORP.example"), "email_unverified");
+        assert_eq!(domains("*.example"), "email_unverified");
+        assert_eq!(domains("other.example"), "email_domain_not_allowed");
+        // Says nothing about who else is on the list.
+        let emails = |name: &str| reason(AllowSettings { emails: some(&[name]), ..AllowSettings::default() });
+        assert_eq!((emails("ann@corp.example"), emails("boss@corp.example")), ("email_unverified", "email_unverified"));
     }
 
     #[test]

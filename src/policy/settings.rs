@@ -12,10 +12,12 @@ pub struct AllowSettings {
     pub groups: Option<Vec<String>>,
     /// One of these e-mail addresses; ASCII case does not matter.
     pub emails: Option<Vec<String>>,
-    /// An e-mail address in one of these domains, exactly; ASCII case does not matter.
+    /// An e-mail address in one of these domains, exactly, or below one that is written `*.example.com`; ASCII case does not matter.
     pub domains: Option<Vec<String>>,
-    /// One of these users (the user claim, or the subject).
+    /// One of these users: the user claim, and nothing else.
     pub users: Option<Vec<String>>,
+    /// One of these subjects: the subject, and nothing else.
+    pub subjects: Option<Vec<String>>,
     /// Each claim equals, or as a list holds, one of the values.
     pub claims: Vec<(ClaimPath, Vec<Value>)>,
     /// The client's address is in one of these networks.

@@ -160,8 +160,8 @@ impl Provider {
         if let ProviderKind::OAuth2 { identity, .. } = &self.settings.kind {
             tokens.id_token = None;
             let claims = self.plain_claims(metadata, tokens, *identity).await?;
-            let subject = &self.settings.claims.subject;
-            if subject.find(&claims) != subject.find(request.claims) {
+            let mapping = &self.settings.claims;
+            if mapping.subject_of(&claims) != mapping.subject_of(request.claims) {
                 return Err(ProviderError::SubjectChanged);
             }
             return Ok((*identity != OAuth2Identity::Nobody).then_some(claims));

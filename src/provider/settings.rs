@@ -58,6 +58,9 @@ pub struct ProviderSettings {
     pub claims: ClaimMapping,
     /// Names of claims that routes use (headers, `allow.claims`): userinfo `auto` asks when one of them is missing.
     pub needed_claims: Vec<crate::identity::ClaimPath>,
+    /// Claims that `allow` of a route decides by, with the key that asks for them (`allow.groups`): when one does not come, the log
+    /// says so.
+    pub deciding_claims: Vec<(&'static str, crate::identity::ClaimPath)>,
     /// Plain-text endpoints away from loopback are taken.
     pub insecure_http: bool,
 }

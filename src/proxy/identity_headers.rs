@@ -272,6 +272,7 @@ mod tests {
             user: Some("ada".to_owned()),
             preferred_username: Some("ada".to_owned()),
             email: Some("ada@example.com".to_owned()),
+            unverified_email: None,
             name: Some("Ada Lövelace".to_owned()),
             groups: vec!["admins".to_owned(), "a,b".to_owned()],
             claims: json!({ "n": 7, "yes": true, "list": ["x", 1, null], "object": { "a": 1 }, "none": null, "deep": { "er": "z" } })

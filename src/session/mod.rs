@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::UnixTime;
-use crate::identity::Claims;
+use crate::identity::{ClaimMapping, Claims};
 use crate::seal;
 use crate::secret::Secret;
 
@@ -14,6 +14,7 @@ use self::settings::{KeptTokens, SessionSettings};
 use self::shown::Renewable;
 
 pub mod attempt;
+mod claims_log;
 pub mod codec;
 pub mod jar;
 pub mod live;
@@ -28,6 +29,7 @@ pub mod settings;
 pub mod shown;
 
 mod tail;
+mod trimmed;
 mod weight;
 
 #[cfg(test)]
@@ -92,10 +94,11 @@ impl Session {
         (self.created, self.active, self.generation)
     }
 
-    /// Whether both belong to one person: issuer and subject are equal, and there is a subject.
-    pub fn same_person(&self, other: &Self) -> bool {
-        let subject = self.claims.get("sub");
-        subject.is_some() && subject == other.claims.get("sub") && self.issuer == other.issuer
+    /// Whether both belong to one person: issuer and subject are equal, and there is a subject. Both are sessions of the provider
+    /// whose `mapping` says which claim that is.
+    pub fn same_person(&self, other: &Self, mapping: &ClaimMapping) -> bool {
+        let subject = mapping.subject_of(&self.claims);
+        subject.is_some() && subject == mapping.subject_of(&other.claims) && self.issuer == other.issuer
     }
 }
 
@@ -167,6 +170,7 @@ impl fmt::Debug for SessionId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::ClaimPath;
 
     // CK-16: what a log shows of a session can not be used as one.
     #[test]
@@ -192,13 +196,31 @@ mod tests {
     // AT-TP-18: a subject means nothing without its issuer, and nobody is the same as nobody.
     #[test]
     fn a_person_is_issuer_and_subject() {
+        let by_sub = ClaimMapping::default();
         let session = samples::padded().session();
         let mut other = session.clone();
-        assert!(session.same_person(&other));
+        assert!(session.same_person(&other, &by_sub));
         other.issuer = "https://elsewhere.example".into();
-        assert!(!session.same_person(&other));
+        assert!(!session.same_person(&other, &by_sub));
         let mut nobody = session.clone();
         nobody.claims.remove("sub");
-        assert!(!nobody.same_person(&nobody.clone()) && !nobody.same_person(&session));
+        assert!(!nobody.same_person(&nobody.clone(), &by_sub) && !nobody.same_person(&session, &by_sub));
+    }
+
+    #[test]
+    fn a_person_is_told_by_the_claim_that_is_mapped() {
+        let by_id = ClaimMapping { subject: ClaimPath::parse("/user/id").unwrap(), ..ClaimMapping::default() };
+        let sample = samples::padded();
+        let with = |sub: &str, id: serde_json::Value| {
+            let mut session = sample.session();
+            session.claims.insert("sub".into(), sub.into());
+            session.claims.insert("user".into(), serde_json::json!({ "id": id }));
+            session
+        };
+        let ann = with("a", 4711.into());
+        assert!(ann.same_person(&with("b", 4711.into()), &by_id));
+        assert!(ann.same_person(&with("a", "4711".into()), &by_id));
+        assert!(!ann.same_person(&with("a", 4712.into()), &by_id));
+        assert!(!with("a", "".into()).same_person(&with("a", "".into()), &by_id));
     }
 }

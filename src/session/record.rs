@@ -13,21 +13,27 @@ use crate::telemetry::metrics::Outcome;
 
 impl Sessions {
     /// The tokens were renewed.
-    pub(super) fn record_refreshed(&self, session: &Session, took: Duration) {
+    pub(super) fn record_refreshed(&self, session: &Session, provider: usize, took: Duration) {
         self.telemetry.metrics.refreshed(&session.provider, Outcome::Success, "ok", took);
-        self.audit(AuditEvent::SessionRefreshed, session, &session.claims, None);
+        self.audit(AuditEvent::SessionRefreshed, session, provider, &session.claims, None);
     }
 
     /// The tokens could not be renewed.
-    pub(super) fn record_refresh_failed(&self, session: &Session, reason: &'static str, took: Duration) {
+    pub(super) fn record_refresh_failed(
+        &self,
+        session: &Session,
+        provider: usize,
+        reason: &'static str,
+        took: Duration,
+    ) {
         self.telemetry.metrics.refreshed(&session.provider, Outcome::Failure, reason, took);
-        self.audit(AuditEvent::SessionRefreshFailed, session, &session.claims, Some(reason));
+        self.audit(AuditEvent::SessionRefreshFailed, session, provider, &session.claims, Some(reason));
     }
 
     /// A session is past its end: said once, however often its cookie still comes.
-    pub(super) fn record_expired<T>(&self, session: &Session<T>, claims: &Claims) {
+    pub(super) fn record_expired<T>(&self, session: &Session<T>, provider: usize, claims: &Claims) {
         if self.registry.expires_now(&session.id) {
-            self.audit(AuditEvent::SessionExpired, session, claims, None);
+            self.audit(AuditEvent::SessionExpired, session, provider, claims, None);
         }
     }
 
@@ -36,14 +42,23 @@ impl Sessions {
         self.telemetry.metrics.session_unopened(error.code());
     }
 
-    fn audit<T>(&self, event: AuditEvent, session: &Session<T>, claims: &Claims, reason: Option<&'static str>) {
+    fn audit<T>(
+        &self,
+        event: AuditEvent,
+        session: &Session<T>,
+        provider: usize,
+        claims: &Claims,
+        reason: Option<&'static str>,
+    ) {
         let short = session.id.short();
+        // Who somebody is, is said by the mapping here too: a line that names another subject could not be joined.
+        let subject = self.mapping(provider).subject_of(claims);
         let claim = |name: &str| claims.get(name).and_then(Value::as_str);
         let fields = AuditFields {
             reason,
             provider: Some(&session.provider),
             issuer: Some(&session.issuer),
-            subject: claim("sub"),
+            subject: subject.as_deref(),
             session: Some(&short),
             sid: claim("sid"),
             ..AuditFields::default()

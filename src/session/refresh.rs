@@ -169,11 +169,11 @@ impl Sessions {
         let took = asked.elapsed();
         match answer {
             Ok(refreshed) => {
-                self.record_refreshed(session, took);
+                self.record_refreshed(session, live.provider, took);
                 self.land(live, session, refreshed)
             }
             Err(error) => {
-                self.record_refresh_failed(session, error.code(), took);
+                self.record_refresh_failed(session, live.provider, error.code(), took);
                 let landing = failures.add(Arc::new(error.clone()), provider);
                 let (code, name) = (error.code(), session.id.short());
                 match &landing {
@@ -201,6 +201,7 @@ impl Sessions {
             self.registry.spend(spent, self.settings.lifetime);
         }
         let session = old.renewed(refreshed, live.cell.generation().max(old.generation) + 1, now, &self.settings.keep);
+        self.log_refreshed_claims(live.provider, &old.claims, &session.claims);
         match self.enliven(session, live.provider, now) {
             Ok(renewed) => {
                 live.cell.publish(renewed.session.generation, Arc::clone(&renewed.sealed), now);

@@ -254,6 +254,11 @@ fn rs256(header: &str, claims: &str) -> String {
     })
 }
 
+/// A token with these claims.
+pub(crate) fn jws(claims: &Claims) -> String {
+    rs256(&keycloak_header(), &Value::Object(claims.clone()).to_string())
+}
+
 fn es256(header: &str, claims: &str) -> String {
     static KEY: LazyLock<EcdsaKeyPair> =
         LazyLock::new(|| EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap());

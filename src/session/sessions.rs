@@ -8,6 +8,7 @@ use moka::sync::Cache;
 
 use crate::clock::{SharedClock, UnixTime};
 use crate::control::Control;
+use crate::identity::kept::ReadClaims;
 use crate::identity::{ClaimMapping, Identity, IdentityError};
 use crate::provider::settings::ProviderKind;
 use crate::provider::{Provider, ProviderError, SignIn};
@@ -15,6 +16,7 @@ use crate::proxy::settings::IdentityHeaderSettings;
 use crate::request::cookies::CookieScan;
 use crate::seal::OpenError;
 use crate::secret::Secret;
+use crate::session::claims_log::ClaimsSaid;
 use crate::session::jar::{Jar, SessionCookieError, TooLarge};
 use crate::session::live::LiveSession;
 use crate::session::near;
@@ -41,6 +43,11 @@ pub struct Sessions {
     providers: Vec<Arc<Provider>>,
     header_sets: Vec<IdentityHeaderSettings>,
     shown: ShownTokens,
+    /// Of a provider that is not there.
+    default_mapping: ClaimMapping,
+    /// By provider: what a session keeps of the claims.
+    reads: Vec<ReadClaims>,
+    pub(super) claims_said: ClaimsSaid,
 }
 
 /// What sessions are built from.
@@ -95,6 +102,8 @@ impl Sessions {
         let shown = ShownTokens::of(&parts.header_sets);
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
         let SessionParts { settings, jar, registry, providers, header_sets, clock, control, telemetry } = parts;
+        let reads = providers.iter().map(|provider| provider.settings());
+        let reads = reads.map(|of| ReadClaims::new(&of.claims, &of.needed_claims)).collect();
         Arc::new(Self {
             settings,
             registry,
@@ -107,6 +116,9 @@ impl Sessions {
             providers,
             header_sets,
             shown,
+            default_mapping: ClaimMapping::default(),
+            reads,
+            claims_said: ClaimsSaid::default(),
         })
     }
 
@@ -121,7 +133,7 @@ impl Sessions {
             return Err(NoSession::Over("session_ended"));
         }
         if live.is_over(now) {
-            self.record_expired(&live.session, &live.identity.claims);
+            self.record_expired(&live.session, provider, &live.identity.claims);
             return Err(NoSession::Over("session_expired"));
         }
         Ok(live)
@@ -130,7 +142,7 @@ impl Sessions {
     /// The same where this thread has not just seen it.
     fn find_farther(&self, scan: &CookieScan, provider: usize, now: UnixTime) -> Result<Arc<LiveSession>, NoSession> {
         let is_ended = |session: &Session| self.registry.cell(&session.id).is_ended(session.generation);
-        let Some(sealed) = self.jar.assemble(scan, provider, is_ended) else {
+        let Some(sealed) = self.jar.assemble(scan, provider, self.mapping(provider), is_ended) else {
             return Err(if self.end_rivals(scan, provider) {
                 NoSession::Over("sessions_of_several")
             } else {
@@ -200,7 +212,13 @@ impl Sessions {
             nonce,
             scope: tokens.scope,
         };
-        self.enliven(session, provider, now)
+        let claims = session.claims.clone();
+        let begun = self.enliven(session, provider, now);
+        match &begun {
+            Ok(_) => self.log_claims(provider, &claims),
+            Err(error) => self.log_nobody(provider, &claims, *error),
+        }
+        begun
     }
 
     /// The `Set-Cookie` lines that hand a session to the browser, and take away what is stale of it.
@@ -296,13 +314,17 @@ impl Sessions {
         self.by_sealed(&latest.sealed, live.provider, now).ok().filter(|newer| !newer.is_over(now))
     }
 
-    /// Seals a session and makes it live.
+    /// Seals a session, as far as something reads it, and makes it live.
     pub(super) fn enliven(
         &self,
         session: Session,
         provider: usize,
         now: UnixTime,
     ) -> Result<Arc<LiveSession>, IdentityError> {
+        let session = match self.reads.get(provider) {
+            Some(reads) => session.trimmed(reads, self.shown),
+            None => session,
+        };
         let expires = session.ends(&self.settings);
         let sealed: Arc<str> = self.jar.seal(provider, &session, expires, now).into();
         self.insert(session.shown(self.shown), sealed, provider)
@@ -379,7 +401,7 @@ impl Sessions {
         if *error != SessionCookieError::Seal(OpenError::Expired) {
             self.record_unopened(error);
         } else if let Some(session) = self.jar.open_at_any_age(provider, sealed) {
-            self.record_expired(&session, &session.claims);
+            self.record_expired(&session, provider, &session.claims);
         }
         error.code()
     }
@@ -399,14 +421,18 @@ impl Sessions {
         Ok(live)
     }
 
+    /// Which claims name the people of a provider.
+    pub(super) fn mapping(&self, provider: usize) -> &ClaimMapping {
+        self.provider(provider).map_or(&self.default_mapping, |provider| &provider.settings().claims)
+    }
+
     /// Who the claims say that somebody is; nobody in particular where the provider tells nothing about people.
     fn identity(&self, session: &mut Session<Shown>, provider: usize) -> Result<Identity, IdentityError> {
         let claims = std::mem::take(&mut session.claims);
         let (name, issuer) = (Arc::clone(&session.provider), Arc::clone(&session.issuer));
         match self.provider(provider).map(|provider| provider.settings()) {
             Some(settings) if !settings.names_people() => Ok(Identity::nobody(name, issuer)),
-            Some(settings) => Identity::from_claims(name, issuer, claims, &settings.claims),
-            None => Identity::from_claims(name, issuer, claims, &ClaimMapping::default()),
+            _ => Identity::from_claims(name, issuer, claims, self.mapping(provider)),
         }
     }
 }

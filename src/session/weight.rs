@@ -20,9 +20,19 @@ pub(super) fn of(live: &LiveSession, headers: &[RenderedSet]) -> usize {
 }
 
 fn identity(identity: &Identity) -> usize {
-    let Identity { provider: _, issuer: _, subject, user, preferred_username, email, name, groups, claims: all } =
-        identity;
-    let optional = [user, preferred_username, email, name].into_iter().flatten();
+    let Identity {
+        provider: _,
+        issuer: _,
+        subject,
+        user,
+        preferred_username,
+        email,
+        unverified_email,
+        name,
+        groups,
+        claims: all,
+    } = identity;
+    let optional = [user, preferred_username, email, unverified_email, name].into_iter().flatten();
     let texts = optional.chain(groups).chain([subject]).map(|text| block(text.capacity())).sum::<usize>();
     texts + block(groups.capacity() * size_of::<String>()) + claims(all)
 }

@@ -101,7 +101,7 @@ pub struct AuditFields<'a> {
     pub provider: Option<&'a str>,
     /// The issuer, which makes `subject` unique.
     pub issuer: Option<&'a str>,
-    /// The `sub` claim.
+    /// The subject, as the provider's `claims.subject` names it: the same in every line about a person.
     pub subject: Option<&'a str>,
     /// The person's name.
     pub user: Option<&'a str>,

@@ -435,7 +435,8 @@ pub(crate) fn noise(len: usize) -> String {
 fn set_blob(idp: &TestIdp, blob: &str) {
     idp.configure(|settings| {
         for person in &mut settings.people {
-            person.claims.insert("blob".into(), blob.into());
+            // A claim that something reads: others would not be in the session.
+            person.claims.insert("groups".into(), blob.into());
         }
     });
 }

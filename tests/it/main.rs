@@ -9,6 +9,7 @@
 mod harness;
 
 mod callback;
+mod claims;
 mod client_authentication;
 mod cookies;
 mod discovery;

@@ -464,11 +464,11 @@ async fn settled(gateway: &Gateway, path: &str, is_so: impl Fn(&str) -> bool) {
     panic!("{path} stays {}", gateway.admin_text(path).await);
 }
 
-fn logs_in(folder: &Path) -> String {
+pub(crate) fn logs_in(folder: &Path) -> String {
     format!("[log]\naccess = '{0}/access'\naudit = '{0}/audit'", folder.display())
 }
 
-fn json_lines(path: &Path) -> Vec<Value> {
+pub(crate) fn json_lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }

@@ -4,7 +4,7 @@ use super::super::diagnostics::{Code, Diagnostic};
 use super::super::file::{AllowTable, ClaimValues};
 use super::super::reading::{Field, Found};
 use super::super::units::OneOrMany;
-use super::provider::claim_path;
+use super::claims::claim_path;
 use super::{Notes, filled};
 use crate::policy::settings::AllowSettings;
 
@@ -18,6 +18,7 @@ pub(super) fn allow(keys: &AllowTable, key: &str, notes: &mut Notes) -> AllowSet
         emails: emails(&keys.emails, key, notes),
         domains: domains(&keys.domains, key, notes),
         users: names(&keys.users, "users", notes),
+        subjects: names(&keys.subjects, "subjects", notes),
         claims: claims(&keys.claims, key, notes),
         networks: filled(&keys.networks, &format!("{key}.networks"), EMPTY_HELP, notes)
             .map(|items| items.iter().map(|item| item.value).collect()),
@@ -44,15 +45,21 @@ fn emails(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> Opt
 fn domains(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> Option<Vec<String>> {
     let items = filled(field, &format!("{key}.domains"), EMPTY_HELP, notes)?;
     for item in items {
-        if item.value.contains(['@', '*', '/', ' ']) || item.value.starts_with('.') {
-            let bare = item.value.trim_start_matches(['@', '*', '.']);
+        let name = item.value.strip_prefix("*.").unwrap_or(&item.value);
+        if !is_domain(name) {
+            let bare = item.value.trim_matches(['@', '*', '.']);
             let message = format!("`{key}.domains` holds \"{}\", which is no domain", item.value.escape_default());
             let diagnostic = Diagnostic::error(Code::BadValue, &item.place, message)
-                .reason("domains are compared exactly; their subdomains are not meant");
-            notes.note(diagnostic.help(format!("write \"{}\"", bare.escape_default())));
+                .reason("a domain is compared exactly; a star stands for the domains below it");
+            let bare = if is_domain(bare) { bare } else { "example.com" };
+            notes.note(diagnostic.help(format!("write \"{bare}\", or \"*.{bare}\" for those below")));
         }
     }
     Some(items.iter().map(|item| item.value.clone()).collect())
+}
+
+fn is_domain(text: &str) -> bool {
+    !text.contains(['@', '*', '/', ' ']) && text.split('.').all(|label| !label.is_empty())
 }
 
 fn claims(
@@ -89,6 +96,7 @@ pub(super) fn merged(base: &AllowSettings, over: AllowSettings) -> AllowSettings
         emails: over.emails.or_else(|| base.emails.clone()),
         domains: over.domains.or_else(|| base.domains.clone()),
         users: over.users.or_else(|| base.users.clone()),
+        subjects: over.subjects.or_else(|| base.subjects.clone()),
         claims,
         networks: over.networks.or_else(|| base.networks.clone()),
     }
@@ -100,6 +108,7 @@ pub(super) fn asks_identity(allow: &AllowSettings) -> bool {
         || allow.emails.is_some()
         || allow.domains.is_some()
         || allow.users.is_some()
+        || allow.subjects.is_some()
         || !allow.claims.is_empty()
 }
 

@@ -1,4 +1,5 @@
-//! Which claims of a provider the routes look at: with `userinfo = "auto"`, the endpoint is asked when one of them is missing.
+//! Which claims of a provider the routes look at: sessions keep these, the log says when one that decides does not come, and
+//! with `userinfo = "auto"` the endpoint is asked when one is missing.
 
 use crate::gateway::settings::{RouteSettings, RuleSettings};
 use crate::identity::{ClaimMapping, ClaimPath};
@@ -15,9 +16,15 @@ pub(super) fn with_needed_claims(
     for provider in &mut providers {
         for rule in rules().filter(|rule| looks_at(rule, &provider.name)) {
             let of_headers = rule.identity.headers.iter().filter_map(|(_, value)| claim_of(value, &provider.claims));
-            for path in of_headers.chain(of_allow(&rule.allow, &provider.claims)) {
+            let deciding = of_allow(&rule.allow, &provider.claims);
+            for path in of_headers.chain(deciding.iter().map(|(_, path)| path.clone())) {
                 if !provider.needed_claims.contains(&path) {
                     provider.needed_claims.push(path);
+                }
+            }
+            for claim in deciding {
+                if !provider.deciding_claims.contains(&claim) {
+                    provider.deciding_claims.push(claim);
                 }
             }
         }
@@ -44,10 +51,15 @@ fn claim_of(value: &IdentityValue, mapping: &ClaimMapping) -> Option<ClaimPath> 
     }
 }
 
-fn of_allow(allow: &AllowSettings, mapping: &ClaimMapping) -> Vec<ClaimPath> {
-    let mut paths: Vec<ClaimPath> = allow.claims.iter().map(|(path, _)| path.clone()).collect();
-    paths.extend(allow.groups.as_ref().map(|_| mapping.groups.clone()));
-    paths.extend(allow.emails.as_ref().or(allow.domains.as_ref()).map(|_| mapping.email.clone()));
-    paths.extend(allow.users.as_ref().map(|_| mapping.user.clone()));
-    paths
+/// The claims that `allow` decides by, each with its key.
+fn of_allow(allow: &AllowSettings, mapping: &ClaimMapping) -> Vec<(&'static str, ClaimPath)> {
+    let asked = [
+        ("allow.groups", allow.groups.is_some(), &mapping.groups),
+        ("allow.emails", allow.emails.is_some(), &mapping.email),
+        ("allow.domains", allow.domains.is_some(), &mapping.email),
+        ("allow.users", allow.users.is_some(), &mapping.user),
+        ("allow.subjects", allow.subjects.is_some(), &mapping.subject),
+    ];
+    let of_identity = asked.into_iter().filter(|(_, is_asked, _)| *is_asked).map(|(key, _, path)| (key, path.clone()));
+    of_identity.chain(allow.claims.iter().map(|(path, _)| ("allow.claims", path.clone()))).collect()
 }

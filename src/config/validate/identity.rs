@@ -4,10 +4,10 @@ use http::{HeaderName, HeaderValue};
 
 use super::super::diagnostics::{Code, Diagnostic, Place};
 use super::super::file::{IdentityKey, IdentityTable};
-use super::super::nearest::nearest;
 use super::super::reading::{Field, Found, listed};
 use super::Notes;
 use crate::identity::ClaimPath;
+use crate::nearest::nearest;
 use crate::proxy::settings::{IdentityHeaderSettings, IdentityValue};
 
 /// `None` where the route says nothing.

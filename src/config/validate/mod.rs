@@ -12,6 +12,7 @@ use super::tree::{self, Node};
 use super::units::{Named, OneOrMany};
 
 mod allow;
+mod claims;
 mod claims_needed;
 mod client;
 mod cookie;

@@ -7,12 +7,12 @@ use std::time::Duration;
 use url::Url;
 
 use super::super::diagnostics::{Code, Diagnostic, Place};
-use super::super::file::{ClaimsTable, EndpointKeys, ProviderTable};
+use super::super::file::{EndpointKeys, ProviderTable};
 use super::super::reading::{Field, Found, listed};
 use super::super::units::{OneOrMany, Texts};
 use super::server::is_loopback;
-use super::{Notes, client, opened, positive};
-use crate::identity::{ClaimMapping, ClaimPath};
+use super::{Notes, claims, client, opened, positive};
+use crate::identity::ClaimMapping;
 use crate::provider::RESERVED_PARAMETERS;
 use crate::provider::settings::{Endpoints, LogoutStyle, OAuth2Identity, ProviderKind, ProviderSettings, UserinfoUse};
 
@@ -25,7 +25,8 @@ pub(super) fn provider(name: &Found<String>, table: ProviderTable, notes: &mut N
     check_http(name, &table, notes);
     let kind = kind(name, &table, notes);
     let client_auth = client::client_auth(name, &table, notes);
-    let claims = opened(table.claims.clone(), notes).map(|found| mapping(&found.value, &key("claims"), notes));
+    let claims = opened(table.claims.clone(), notes).map(|found| claims::mapping(&found.value, &key("claims"), notes));
+    let trust_unverified_email = unverified_email(name, &table, notes);
     let oidc = !table.issuer.is_absent();
     let resource = resource(&table.resource, &key("resource"), notes);
     Some(ProviderSettings {
@@ -47,12 +48,13 @@ pub(super) fn provider(name: &Found<String>, table: ProviderTable, notes: &mut N
         logout: table.logout.value().map_or(LogoutStyle::Auto, |word| word.0),
         clock_leeway: leeway(&table.clock_leeway, &key("clock_leeway"), notes),
         needed_claims: Vec::new(),
+        deciding_claims: Vec::new(),
         insecure_http: table.insecure_http.value().copied().unwrap_or(false),
         ca_pem: table.ca.into_value().map(|pem| pem.0),
         kind: kind?,
         client_id: table.client_id.into_value()?,
         client_auth: client_auth?,
-        claims: claims?,
+        claims: ClaimMapping { trust_unverified_email, ..claims? },
     })
 }
 
@@ -198,6 +200,19 @@ fn check_http(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) {
     }
 }
 
+/// UI-06: an address that nobody verified names whoever typed it in, unless the operator says who may type.
+fn unverified_email(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) -> bool {
+    let Some(Found { value: true, place }) = table.insecure_unverified_email.given() else { return false };
+    let message = format!("`provider.{}.insecure_unverified_email` takes addresses that nobody verified", name.value);
+    let diagnostic = Diagnostic::warning(Code::Weakened, place, message);
+    notes.note(
+        diagnostic
+            .reason("where people can change their address at the provider, they can take anybody's")
+            .help("keep it for a directory in which only administrators write addresses; else remove the key"),
+    );
+    true
+}
+
 /// For OpenID Connect, `openid` is always asked for (OpenID Connect Core 1.0 section 3.1.2.1).
 fn scopes(field: &Field<OneOrMany<String>>, oidc: bool) -> Vec<String> {
     let mut scopes: Vec<String> = match field.value() {
@@ -293,40 +308,6 @@ fn leeway(field: &Field<Duration>, key: &str, notes: &mut Notes) -> Duration {
         );
     }
     found.value
-}
-
-fn mapping(table: &ClaimsTable, key: &str, notes: &mut Notes) -> ClaimMapping {
-    let defaults = ClaimMapping::default();
-    let mut path = |field: &Field<String>, name: &str, default: ClaimPath| {
-        field.given().and_then(|found| claim_path(found, &format!("{key}.{name}"), notes)).unwrap_or(default)
-    };
-    let subject = path(&table.subject, "subject", defaults.subject);
-    // Where the subject is found elsewhere, the user is, too, unless said otherwise.
-    let user = path(&table.user, "user", if table.subject.is_absent() { defaults.user } else { subject.clone() });
-    ClaimMapping {
-        user,
-        email: path(&table.email, "email", defaults.email),
-        name: path(&table.name, "name", defaults.name),
-        groups: path(&table.groups, "groups", defaults.groups),
-        subject,
-    }
-}
-
-/// A claim's name or JSON pointer.
-pub(super) fn claim_path(found: &Found<String>, key: &str, notes: &mut Notes) -> Option<ClaimPath> {
-    match ClaimPath::parse(&found.value) {
-        Ok(path) => Some(path),
-        Err(error) => {
-            let message = format!("`{key}` does not name a claim: {error}");
-            notes.error(
-                Code::BadClaim,
-                &found.place,
-                message,
-                "write a plain name such as \"groups\", or a JSON pointer such as \"/realm_access/roles\"",
-            );
-            None
-        }
-    }
 }
 
 fn texts(field: &Field<OneOrMany<String>>) -> Vec<String> {

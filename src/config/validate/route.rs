@@ -12,6 +12,7 @@ use super::cookie::{domain_reaches, host_of};
 use super::server::Server;
 use super::{Notes, allow, filled, identity, matching, opened, upstream};
 use crate::gateway::settings::{HostPattern, PublicUrl, RouteSettings, RuleSettings, Target};
+use crate::nearest::nearest;
 use crate::policy::settings::{Access, AllowSettings};
 use crate::proxy::settings::{Authorization, IdentityHeaderSettings, IdentityValue, UpstreamTransport};
 use crate::server::settings::ListenAddress;
@@ -124,7 +125,7 @@ fn accepted(keys: &RuleKeys, key: &str, known: Option<&[Arc<str>]>, notes: &mut 
         let name: Arc<str> = Arc::from(item.value.as_str());
         if known.is_some_and(|known| !known.contains(&name)) {
             let names = super::super::reading::listed(known.unwrap_or_default().iter().map(AsRef::as_ref));
-            let meant = super::super::nearest::nearest(&name, known.unwrap_or_default().iter().map(AsRef::as_ref));
+            let meant = nearest(&name, known.unwrap_or_default().iter().map(AsRef::as_ref));
             let help = match meant {
                 Some(meant) => format!("did you mean \"{meant}\"?"),
                 None if names.is_empty() => "add a table [provider.NAME]".to_owned(),

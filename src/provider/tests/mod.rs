@@ -428,6 +428,7 @@ fn settings(kind: ProviderKind) -> ProviderSettings {
         clock_leeway: Duration::from_secs(60),
         claims: ClaimMapping::default(),
         needed_claims: Vec::new(),
+        deciding_claims: Vec::new(),
         insecure_http: false,
     }
 }

@@ -3,6 +3,7 @@
 use http::HeaderMap;
 
 use super::*;
+use crate::identity::ClaimMapping;
 use crate::session::jar::Jar;
 use crate::session::samples::NOW;
 use crate::session::settings::{CookieSettings, KeptTokens, SameSite};
@@ -374,7 +375,7 @@ fn an_attempts_cookie_under_the_sessions_name_opens_nothing() {
     let value = cookie_of(&attempts, &start(&attempts, "/", NOW)).split_once('=').unwrap().1.to_owned();
     let jar = Jar::new(&settings().cookie, names(), ring(1));
     let cookies = scan(&[format!("__Host-vestibule={value}")]);
-    assert!(jar.open(0, &jar.assemble(&cookies, 0, |_| false).unwrap(), NOW).is_err());
+    assert!(jar.open(0, &jar.assemble(&cookies, 0, &ClaimMapping::default(), |_| false).unwrap(), NOW).is_err());
 }
 
 // AT-CL-08

@@ -20,6 +20,7 @@ use super::set_cookie::{LINE_MAX, SetCookie};
 use super::settings::CookieSettings;
 use super::shown::{Shown, ShownTokens};
 use crate::clock::UnixTime;
+use crate::identity::ClaimMapping;
 use crate::request::cookies::{CookieScan, OwnCookies};
 use crate::seal::{KeyRing, OpenError, Purpose, Sealer};
 
@@ -38,18 +39,20 @@ impl Jar {
     }
 
     /// The sealed session that the request carries for this provider: what [`open`](Self::open) takes, and the key of the live
-    /// session. No cryptography unless the request carries several; then those that `is_ended` knows do not count.
+    /// session. No cryptography unless the request carries several; then those that `is_ended` knows do not count, and `mapping`
+    /// says whether they are one person's.
     pub fn assemble<'s>(
         &self,
         scan: &'s CookieScan,
         provider: usize,
+        mapping: &ClaimMapping,
         is_ended: impl Fn(&Session) -> bool,
     ) -> Option<Cow<'s, str>> {
         if let Some(sealed) = scan.lone_session(provider) {
             return Some(Cow::Borrowed(sealed.as_str()));
         }
         let mut candidates = candidates(scan, provider);
-        if candidates.len() > 1 { self.choose(provider, candidates, is_ended) } else { candidates.pop() }
+        if candidates.len() > 1 { self.choose(provider, mapping, candidates, is_ended) } else { candidates.pop() }
     }
 
     /// Opens a sealed session.
@@ -155,6 +158,7 @@ impl Jar {
     fn choose<'s>(
         &self,
         provider: usize,
+        mapping: &ClaimMapping,
         candidates: Vec<Cow<'s, str>>,
         is_ended: impl Fn(&Session) -> bool,
     ) -> Option<Cow<'s, str>> {
@@ -164,7 +168,7 @@ impl Jar {
             let session = self.open_at_any_age(provider, &candidate).filter(|session| !is_ended(session));
             match (session, &best) {
                 (None, _) => passed_over = Some(candidate),
-                (Some(session), Some((other, _))) if !session.same_person(other) => return None,
+                (Some(session), Some((other, _))) if !session.same_person(other, mapping) => return None,
                 (Some(session), Some((other, _))) if session.age_order() <= other.age_order() => {}
                 (Some(session), _) => best = Some((session, candidate)),
             }

@@ -85,7 +85,7 @@ fn set(jar: &Jar, session: &Session) -> Vec<String> {
 
 fn read(jar: &Jar, pairs: &[String]) -> Option<Session> {
     let scan = scan(jar, pairs);
-    jar.open(0, &jar.assemble(&scan, 0, |_| false)?, NOW).ok()
+    jar.open(0, &jar.assemble(&scan, 0, &ClaimMapping::default(), |_| false)?, NOW).ok()
 }
 
 #[test]
@@ -216,7 +216,9 @@ fn planted_cookies_are_passed_over_and_never_taken_for_ours() {
     for _ in 0..2 {
         let scan = scan(&jar, &both);
         let is_mallory = |session: &Session| session.claims.get("sub") == Some(&"mallory".into());
-        let chosen = jar.assemble(&scan, 0, is_mallory).and_then(|sealed| jar.open(0, &sealed, NOW).ok());
+        let chosen = jar
+            .assemble(&scan, 0, &ClaimMapping::default(), is_mallory)
+            .and_then(|sealed| jar.open(0, &sealed, NOW).ok());
         assert_eq!(chosen, Some(session("anna", 20)));
         both.reverse();
     }

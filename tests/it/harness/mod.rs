@@ -16,6 +16,7 @@ pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod house;
 pub(crate) mod idp;
+pub(crate) mod process_log;
 pub(crate) mod program;
 pub(crate) mod raw;
 pub(crate) mod scene;

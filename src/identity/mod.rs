@@ -4,10 +4,17 @@
 //! in its place (UI-07).
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+
+use self::groups::GroupShape;
+pub use self::path::{ClaimPath, ClaimPathError};
+
+pub mod groups;
+pub mod kept;
+mod path;
+pub mod sought;
 
 /// Claims as a provider sent them.
 pub type Claims = Map<String, Value>;
@@ -28,6 +35,8 @@ pub struct Identity {
     pub preferred_username: Option<String>,
     /// The e-mail address: exactly one `@`, no control characters, and not said to be unverified.
     pub email: Option<String>,
+    /// The address that came, where the provider says that it is not verified: it names nobody, and only explains a refusal.
+    pub unverified_email: Option<String>,
     /// The display name.
     pub name: Option<String>,
     /// The groups, in the provider's order, each once.
@@ -72,7 +81,7 @@ impl Identity {
         claims: Claims,
         mapping: &ClaimMapping,
     ) -> Result<Self, IdentityError> {
-        let subject = text_of(mapping.subject.find(&claims)).ok_or(IdentityError::SubjectMissing)?.into_owned();
+        let subject = mapping.subject_of(&claims).ok_or(IdentityError::SubjectMissing)?.into_owned();
         if subject.chars().count() > LONGEST_SUBJECT {
             return Err(IdentityError::SubjectTooLong);
         }
@@ -80,15 +89,18 @@ impl Identity {
             return Err(IdentityError::SubjectInvalid);
         }
         let text = |path: &ClaimPath| clean_text(path.find(&claims));
+        let address = text(&mapping.email).filter(|address| is_address(address));
+        let (email, unverified_email) = if mapping.email_counts(&claims) { (address, None) } else { (None, address) };
         Ok(Self {
             provider,
             issuer,
             subject,
             user: text(&mapping.user),
             preferred_username: clean_text(claims.get("preferred_username")),
-            email: email(&claims, &mapping.email),
+            email,
+            unverified_email,
             name: text(&mapping.name),
-            groups: mapping.groups.find(&claims).map(groups).unwrap_or_default(),
+            groups: mapping.groups.find(&claims).map(|claim| mapping.group_shape.names(claim)).unwrap_or_default(),
             claims,
         })
     }
@@ -107,6 +119,7 @@ impl Identity {
             user: None,
             preferred_username: None,
             email: None,
+            unverified_email: None,
             name: None,
             groups: Vec::new(),
             claims: Claims::new(),
@@ -115,8 +128,13 @@ impl Identity {
 
     /// The e-mail address's domain, as it was written.
     pub fn email_domain(&self) -> Option<&str> {
-        self.email.as_deref()?.split_once('@').map(|(_, domain)| domain)
+        self.email.as_deref().and_then(domain_of)
     }
+}
+
+/// What stands behind the `@` of an address.
+pub fn domain_of(email: &str) -> Option<&str> {
+    email.split_once('@').map(|(_, domain)| domain)
 }
 
 /// Where the parts of an identity come from: the table `[provider.NAME.claims]`.
@@ -132,90 +150,51 @@ pub struct ClaimMapping {
     pub name: ClaimPath,
     /// Default `groups`.
     pub groups: ClaimPath,
+    /// How the groups claim is written; by default a list of names, or one name.
+    pub group_shape: GroupShape,
+    /// Whether an address counts although the provider says that it is not verified (`insecure_unverified_email`).
+    pub trust_unverified_email: bool,
+}
+
+impl ClaimMapping {
+    /// The subject that these claims name, as text; `None` where they name none. Two sessions belong to one person when their
+    /// issuers and these are equal.
+    pub fn subject_of<'a>(&self, claims: &'a Claims) -> Option<Cow<'a, str>> {
+        text_of(self.subject.find(claims))
+    }
+
+    /// The claims by which the address is said to be verified or not.
+    fn email_verified(&self) -> [ClaimPath; 2] {
+        [ClaimPath::named(EMAIL_VERIFIED), self.email.beside(EMAIL_VERIFIED)]
+    }
+
+    fn email_counts(&self, claims: &Claims) -> bool {
+        self.trust_unverified_email
+            || !self.email_verified().iter().filter_map(|path| path.find(claims)).any(says_unverified)
+    }
 }
 
 impl Default for ClaimMapping {
     fn default() -> Self {
-        let path = |name: &str| ClaimPath(name.to_owned());
+        let path = ClaimPath::named;
         Self {
             subject: path("sub"),
             user: path("sub"),
             email: path("email"),
             name: path("name"),
             groups: path("groups"),
+            group_shape: GroupShape::default(),
+            trust_unverified_email: false,
         }
     }
 }
 
-/// One claim: a plain name (`groups`, also with dots or as a URL), or a JSON pointer when it starts with `/`
-/// (`/realm_access/roles`, RFC 6901).
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct ClaimPath(String);
-
-/// Text that names no claim.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum ClaimPathError {
-    /// Nothing, or only a slash.
-    #[error("a claim needs a name")]
-    Empty,
-    /// RFC 6901 section 3.
-    #[error("in a JSON pointer, `~` is written `~0`, and `/` within a name `~1`")]
-    BadEscape,
-    /// No claim has such a name.
-    #[error("the name of a claim can not hold control characters")]
-    ControlCharacter,
-}
-
-impl ClaimPath {
-    /// Reads a claim's name or pointer as an operator writes it.
-    ///
-    /// # Errors
-    /// When it can not name a claim.
-    pub fn parse(text: &str) -> Result<Self, ClaimPathError> {
-        if text.is_empty() || text == "/" {
-            return Err(ClaimPathError::Empty);
-        }
-        if text.contains(char::is_control) {
-            return Err(ClaimPathError::ControlCharacter);
-        }
-        let escapes_are_good = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
-        if text.starts_with('/') && !escapes_are_good {
-            return Err(ClaimPathError::BadEscape);
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// The claim's value. A plain name is matched exactly, language tags included (`name#ja` is another claim than `name`, UI-09).
-    pub fn find<'a>(&self, claims: &'a Claims) -> Option<&'a Value> {
-        let Some(pointer) = self.0.strip_prefix('/') else {
-            return claims.get(&self.0);
-        };
-        let (first, rest) = pointer.split_once('/').map_or((pointer, None), |(first, rest)| (first, Some(rest)));
-        let value = claims.get(first.replace("~1", "/").replace("~0", "~").as_str())?;
-        match rest {
-            Some(rest) => value.pointer(&format!("/{rest}")),
-            None => Some(value),
-        }
-    }
-
-    /// The claim beside this one: `/user/email` and `email_verified` give `/user/email_verified`.
-    fn beside(&self, name: &str) -> Self {
-        let parent = self.0.rsplit_once('/').filter(|_| self.0.starts_with('/')).map(|(parent, _)| parent);
-        Self(parent.map_or_else(|| name.to_owned(), |parent| format!("{parent}/{name}")))
-    }
-}
-
-impl std::fmt::Display for ClaimPath {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-// Numbers are names too: user ids of several plain OAuth 2.0 providers.
+// Whole numbers are names too: user ids of several plain OAuth 2.0 providers. Others are not: two large ones could be read as the
+// same floating point number.
 fn text_of(value: Option<&Value>) -> Option<Cow<'_, str>> {
     match value? {
         Value::String(text) if !text.trim().is_empty() => Some(Cow::Borrowed(text)),
-        Value::Number(number) => Some(Cow::Owned(number.to_string())),
+        Value::Number(number) if number.is_u64() || number.is_i64() => Some(Cow::Owned(number.to_string())),
         _ => None,
     }
 }
@@ -223,14 +202,6 @@ fn text_of(value: Option<&Value>) -> Option<Cow<'_, str>> {
 // AT-HS-11: text that could break a header or a log line is not shortened or repaired, because then it would name somebody else.
 fn clean_text(value: Option<&Value>) -> Option<String> {
     text_of(value).filter(|text| !has_control(text)).map(Cow::into_owned)
-}
-
-fn email(claims: &Claims, path: &ClaimPath) -> Option<String> {
-    let verified_beside = [ClaimPath("email_verified".to_owned()), path.beside("email_verified")];
-    if verified_beside.iter().filter_map(|p| p.find(claims)).any(says_unverified) {
-        return None;
-    }
-    clean_text(path.find(claims)).filter(|address| is_address(address))
 }
 
 // UI-06, AT-TP-18: absent (or null) says nothing; anything that is there and is not "yes" is "no".
@@ -251,42 +222,13 @@ fn is_address(text: &str) -> bool {
             .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
 }
 
-// Lists; objects, whose keys are the names (as some providers send roles); or one text with several names in it.
-fn groups(claim: &Value) -> Vec<String> {
-    let names: Vec<Cow<'_, str>> = match claim {
-        Value::Array(list) => list.iter().filter_map(|item| text_of(Some(item))).collect(),
-        Value::Object(members) => members.keys().map(|name| Cow::Borrowed(name.as_str())).collect(),
-        Value::String(text) if text.contains(',') => text.split(',').map(|name| Cow::Borrowed(name.trim())).collect(),
-        Value::String(text) => text.split_whitespace().map(Cow::Borrowed).collect(),
-        _ => Vec::new(),
-    };
-    let mut each_once: Vec<&str> = Vec::with_capacity(names.len());
-    let mut seen = HashSet::new();
-    for name in names.iter().map(Cow::as_ref).filter(|name| !name.is_empty() && !has_control(name)) {
-        // A few are compared sooner than hashed; thousands would be compared until tomorrow.
-        let is_new = if each_once.len() < COMPARED {
-            !each_once.contains(&name)
-        } else {
-            if seen.is_empty() {
-                seen.extend(each_once.iter().copied());
-            }
-            seen.insert(name)
-        };
-        if is_new {
-            each_once.push(name);
-        }
-    }
-    each_once.into_iter().map(str::to_owned).collect()
-}
-
 fn has_control(text: &str) -> bool {
     // Nearly all text is printable ASCII, which is seen without taking characters apart.
     !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && text.contains(char::is_control)
 }
 
+const EMAIL_VERIFIED: &str = "email_verified";
 const LONGEST_SUBJECT: usize = 255;
-/// So many groups at most are compared with each other.
-const COMPARED: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -353,6 +295,11 @@ mod tests {
             assert_eq!(identity(json!({"sub": bad})), Err(IdentityError::SubjectInvalid), "{bad:?}");
         }
         assert_eq!(identity(json!({"sub": 12345})).unwrap().subject, "12345");
+        // Not exactly what was sent any more, and equal to its neighbours.
+        for number in ["1.5", "1e3", "18446744073709551616"] {
+            let sent = serde_json::from_str(&format!(r#"{{"sub": {number}}}"#)).unwrap();
+            assert_eq!(identity(sent), Err(IdentityError::SubjectMissing), "{number}");
+        }
     }
 
     #[test]
@@ -395,52 +342,19 @@ mod tests {
     }
 
     #[test]
-    fn each_group_is_there_once_however_many_there_are() {
-        for count in [COMPARED - 1, COMPARED, COMPARED + 1, 3 * COMPARED] {
-            let names: Vec<String> = (0..count).map(|n| format!("group-{n}")).collect();
-            let twice: Vec<&String> = names.iter().flat_map(|name| [name, &names[0], name]).chain(&names).collect();
-            assert_eq!(identity(json!({"sub": "1", "groups": twice})).unwrap().groups, names);
-        }
-    }
-
-    #[test]
-    fn groups_come_in_several_shapes() {
-        let read = |value| identity(json!({"sub": "1", "groups": value})).unwrap().groups;
-        assert_eq!(read(json!(["x", "Domain Users"])), ["x", "Domain Users"]);
-        assert_eq!(read(json!({"admin": {"org": "1"}, "user": {}})), ["admin", "user"]);
-        assert_eq!(read(json!("a b\tc")), ["a", "b", "c"]);
-        assert_eq!(read(json!("Domain Users, admins,,")), ["Domain Users", "admins"]);
-        assert!(read(json!(true)).is_empty());
-    }
-
-    #[test]
-    fn names_are_exact_and_pointers_descend() {
-        // UI-09
-        let sent = claims(
-            json!({"name#ja": "太郎", "https://corp.example/groups": ["g"], "a.b": 1, "realm_access": {"roles": ["r"]}, "x/y": {"~": [10, 11]}}),
-        );
-        let find = |path| ClaimPath::parse(path).unwrap().find(&sent).cloned();
-        assert_eq!(find("name"), None);
-        assert_eq!(find("name#ja"), Some(json!("太郎")));
-        assert_eq!(find("https://corp.example/groups"), Some(json!(["g"])));
-        assert_eq!(
-            (find("a.b"), find("/realm_access/roles"), find("/a.b")),
-            (Some(json!(1)), Some(json!(["r"])), Some(json!(1)))
-        );
-        assert_eq!(find("/x~1y/~0/1"), Some(json!(11)));
-        for missing in ["/realm_access/none", "/x~1y/~0/2", "/x~1y/~0/-", "realm_access/roles", "/realm_access/roles/r"]
-        {
-            assert_eq!(find(missing), None, "{missing}");
-        }
-    }
-
-    #[test]
-    fn paths_that_name_nothing_are_refused() {
-        assert_eq!(ClaimPath::parse(""), Err(ClaimPathError::Empty));
-        assert_eq!(ClaimPath::parse("/"), Err(ClaimPathError::Empty));
-        assert_eq!(ClaimPath::parse("/a~2"), Err(ClaimPathError::BadEscape));
-        assert_eq!(ClaimPath::parse("/a~"), Err(ClaimPathError::BadEscape));
-        assert_eq!(ClaimPath::parse("a\nb"), Err(ClaimPathError::ControlCharacter));
-        assert!(ClaimPath::parse("a~b").is_ok());
+    fn an_unverified_email_is_remembered_as_such_and_counts_only_where_it_was_said_to() {
+        // UI-06
+        let sent = || claims(json!({"sub": "1", "email": "ann@corp.example", "email_verified": false}));
+        let read = |trust_unverified_email, sent| {
+            let mapping = ClaimMapping { trust_unverified_email, ..ClaimMapping::default() };
+            Identity::from_claims("p".into(), "i".into(), sent, &mapping).unwrap()
+        };
+        let doubted = read(false, sent());
+        assert_eq!((doubted.email, doubted.unverified_email.as_deref()), (None, Some("ann@corp.example")));
+        let trusted = read(true, sent());
+        assert_eq!((trusted.email.as_deref(), trusted.unverified_email), (Some("ann@corp.example"), None));
+        // What is no address is none, whoever vouches for it.
+        let odd = read(true, claims(json!({"sub": "1", "email": "a@evil.example@corp.example"})));
+        assert_eq!((odd.email, odd.unverified_email), (None, None));
     }
 }

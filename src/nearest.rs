@@ -1,7 +1,7 @@
 //! Which word somebody meant: the nearest of those that would have been right.
 
 /// The candidate nearest to `word`, if it is near enough to be meant: at most two edits, and fewer than half of the word.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = fold(word);
     candidates
         .into_iter()

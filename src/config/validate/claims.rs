@@ -1,0 +1,87 @@
+//! `[provider.NAME.claims]`: where the parts of an identity come from, and how groups are written.
+
+use super::super::diagnostics::{Code, Diagnostic, Place};
+use super::super::file::ClaimsTable;
+use super::super::reading::{Field, Found};
+use super::super::words::GroupShapeName;
+use super::Notes;
+use crate::identity::groups::GroupShape;
+use crate::identity::{ClaimMapping, ClaimPath};
+
+pub(super) fn mapping(table: &ClaimsTable, key: &str, notes: &mut Notes) -> ClaimMapping {
+    let defaults = ClaimMapping::default();
+    let mut path = |field: &Field<String>, name: &str, default: ClaimPath| {
+        field.given().and_then(|found| claim_path(found, &format!("{key}.{name}"), notes)).unwrap_or(default)
+    };
+    let subject = path(&table.subject, "subject", defaults.subject);
+    // Where the subject is found elsewhere, the user is, too, unless said otherwise.
+    let user = path(&table.user, "user", if table.subject.is_absent() { defaults.user } else { subject.clone() });
+    ClaimMapping {
+        user,
+        email: path(&table.email, "email", defaults.email),
+        name: path(&table.name, "name", defaults.name),
+        groups: path(&table.groups, "groups", defaults.groups),
+        subject,
+        group_shape: group_shape(table, key, notes),
+        ..defaults
+    }
+}
+
+/// A claim's name or JSON pointer.
+pub(super) fn claim_path(found: &Found<String>, key: &str, notes: &mut Notes) -> Option<ClaimPath> {
+    match ClaimPath::parse(&found.value) {
+        Ok(path) => Some(path),
+        Err(error) => {
+            let message = format!("`{key}` does not name a claim: {error}");
+            notes.error(
+                Code::BadClaim,
+                &found.place,
+                message,
+                "write a plain name such as \"groups\", or a JSON pointer such as \"/realm_access/roles\"",
+            );
+            None
+        }
+    }
+}
+
+/// One of the three keys, or none: each says of another shape what it means.
+fn group_shape(table: &ClaimsTable, key: &str, notes: &mut Notes) -> GroupShape {
+    let keys = table.groups_shape.given().filter(|word| word.value.0 == GroupShapeName::Keys);
+    let given: Vec<(&str, &Place)> = [
+        ("groups_separator", table.groups_separator.given().map(|found| &found.place)),
+        ("groups_shape", keys.map(|found| &found.place)),
+        ("groups_member", table.groups_member.given().map(|found| &found.place)),
+    ]
+    .into_iter()
+    .filter_map(|(name, place)| Some((name, place?)))
+    .collect();
+    if let [(first, there), (second, place), ..] = given.as_slice() {
+        let message = format!("`{key}.{second}` and `{key}.{first}` exclude each other");
+        let diagnostic = Diagnostic::error(Code::Conflict, place, message).also(there, "here first");
+        notes.note(
+            diagnostic
+                .reason(
+                    "the groups claim is one text, an object of names, or a list of objects, but not several of these",
+                )
+                .help("keep the one that fits what the provider sends"),
+        );
+    }
+    if let Some(found) = table.groups_separator.given() {
+        return separator(&found.value.0, &found.place, key, notes);
+    }
+    if keys.is_some() {
+        return GroupShape::Keys;
+    }
+    let member =
+        table.groups_member.given().and_then(|found| claim_path(found, &format!("{key}.groups_member"), notes));
+    member.map_or(GroupShape::Names, GroupShape::Member)
+}
+
+fn separator(text: &str, place: &Place, key: &str, notes: &mut Notes) -> GroupShape {
+    if text.is_empty() || text.contains(char::is_control) {
+        let message = format!("`{key}.groups_separator` cannot separate names");
+        let help = "write what stands between two names, such as \";\" or \" \"";
+        notes.error(Code::BadValue, place, message, help);
+    }
+    GroupShape::Separated(text.to_owned())
+}

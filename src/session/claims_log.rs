@@ -1,0 +1,117 @@
+//! What the log says of the claims of a sign-in: those that were sought and did not come, and what in the groups is no group.
+//! The names of claims are the operator's business; their values are the person's, and are not logged.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+
+use crate::identity::{ClaimPath, Claims, IdentityError, sought};
+use crate::provider::settings::ProviderSettings;
+use crate::session::sessions::Sessions;
+
+/// The claims of which it was said that they did not come, by provider: once for each configuration is enough.
+#[derive(Debug, Default)]
+pub(super) struct ClaimsSaid(Mutex<HashSet<(Arc<str>, String)>>);
+
+impl ClaimsSaid {
+    fn is_news(&self, provider: &Arc<str>, path: &ClaimPath) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((Arc::clone(provider), path.to_string()))
+    }
+}
+
+impl Sessions {
+    /// Somebody signed in with these claims, of which nothing was left out yet.
+    pub(super) fn log_claims(&self, provider: usize, claims: &Claims) {
+        let Some(settings) = self.people_of(provider) else { return };
+        self.log_missing(settings, claims);
+        log_left_out(settings, claims);
+    }
+
+    /// The same after a refresh: what was said at the sign-in is not said again.
+    pub(super) fn log_refreshed_claims(&self, provider: usize, old: &Claims, new: &Claims) {
+        let Some(settings) = self.people_of(provider) else { return };
+        let groups = &settings.claims.groups;
+        if groups.find(new) != groups.find(old) {
+            log_left_out(settings, new);
+        }
+    }
+
+    /// The claims of a sign-in name nobody.
+    pub(super) fn log_nobody(&self, provider: usize, claims: &Claims, error: IdentityError) {
+        let Some(settings) = self.people_of(provider) else { return };
+        let subject = &settings.claims.subject;
+        tracing::warn!(
+            code = error.code(),
+            provider = %settings.name,
+            claim = %subject,
+            came = %sought::names(claims),
+            "{error}: claims.subject seeks it in \"{subject}\"{}",
+            hint(sought::meant(subject, claims))
+        );
+    }
+
+    fn log_missing(&self, settings: &ProviderSettings, claims: &Claims) {
+        let is_missing = |path: &ClaimPath| path.find(claims).is_none_or(Value::is_null);
+        for (rule, path) in settings.deciding_claims.iter().filter(|(_, path)| is_missing(path)) {
+            if self.claims_said.is_news(&settings.name, path) {
+                tracing::warn!(
+                    code = "claim_missing",
+                    provider = %settings.name,
+                    claim = %path,
+                    rule,
+                    came = %sought::names(claims),
+                    "the claim \"{path}\", by which {rule} decides, did not come with a sign-in{}",
+                    hint(sought::meant(path, claims))
+                );
+            }
+        }
+        let mapping = &settings.claims;
+        let own = [&mapping.subject, &mapping.user, &mapping.email, &mapping.name, &mapping.groups];
+        for path in own.into_iter().chain(&settings.needed_claims).filter(|path| is_missing(path)) {
+            // People differ in what is known of them. Only a claim that is there under another spelling is a fault of the set-up.
+            if let Some(meant) = sought::surely_meant(path, claims)
+                && self.claims_said.is_news(&settings.name, path)
+            {
+                tracing::warn!(
+                    code = "claim_missing",
+                    provider = %settings.name,
+                    claim = %path,
+                    came = %sought::names(claims),
+                    "the claim \"{path}\" did not come with a sign-in{}",
+                    hint(Some(meant))
+                );
+            }
+        }
+    }
+
+    fn people_of(&self, provider: usize) -> Option<&ProviderSettings> {
+        self.provider(provider).map(|provider| provider.settings()).filter(|settings| settings.names_people())
+    }
+}
+
+/// What is left out decides about access as much as what is not: each sign-in says it, for it is about this person.
+fn log_left_out(settings: &ProviderSettings, claims: &Claims) {
+    let mapping = &settings.claims;
+    let Some(claim) = mapping.groups.find(claims) else { return };
+    let mut counts = BTreeMap::<String, usize>::new();
+    for left_out in mapping.group_shape.left_out(claim) {
+        *counts.entry(left_out.to_string()).or_default() += 1;
+    }
+    if counts.is_empty() {
+        return;
+    }
+    let what: Vec<String> = counts.iter().map(|(what, count)| format!("{count} times {what}")).collect();
+    tracing::warn!(
+        code = "groups_left_out",
+        provider = %settings.name,
+        claim = %mapping.groups,
+        left_out = counts.values().sum::<usize>(),
+        "the groups claim holds what is no group, and it is left out: {}",
+        what.join("; ")
+    );
+}
+
+fn hint(meant: Option<String>) -> String {
+    meant.map_or_else(String::new, |meant| format!("; did you mean \"{meant}\"?"))
+}

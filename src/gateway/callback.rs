@@ -17,7 +17,7 @@ use crate::body::Body;
 use crate::gateway::codes::Code;
 use crate::gateway::endpoints::Query;
 use crate::gateway::error::GatewayError;
-use crate::gateway::login::{Beginning, redirect};
+use crate::gateway::login::redirect;
 use crate::gateway::record::Notes;
 use crate::gateway::redemptions::Redeemed;
 use crate::gateway::{Gateway, Visit};
@@ -25,8 +25,16 @@ use crate::provider::{CodeExchange, ProviderError};
 use crate::request::kind::is_prefetch;
 use crate::request::return_to::ReturnTo;
 use crate::secret::Secret;
-use crate::session::attempt::{Attempt, AttemptError};
+use crate::session::attempt::{Aim, Attempt, AttemptError};
 use crate::session::live::LiveSession;
+
+/// Why a callback signs nobody in.
+enum Failed {
+    /// The attempt is over.
+    Over(GatewayError),
+    /// The provider is away. The attempt stays: a reload of the callback sends the code, or begins anew where it went out.
+    Away(GatewayError),
+}
 
 /// What a callback brought, once its attempt was found.
 struct Arrived {
@@ -59,8 +67,11 @@ impl Gateway {
         let found = self.attempts.find(visit.scan, query.get("state"), visit.now);
         let attempt = match found {
             Ok(attempt) => attempt,
-            Err(error) => return self.lost_attempt(visit, &error),
+            Err(error) => return self.lost_attempt(visit, &error, query.get("error")).await,
         };
+        if attempt.aim == Aim::SignOutFirst {
+            return self.without_attempt(visit, Some(attempt.return_to), None, Code::StateUnknown);
+        }
         if own.is_some_and(|name| name != &*attempt.provider) {
             return self.without_attempt(visit, Some(attempt.return_to), None, Code::IssuerMismatch);
         }
@@ -77,10 +88,11 @@ impl Gateway {
         let ended = match self.finish(visit, provider, &attempt, &query, own.is_some()).await {
             Ok(live) if self.stands_already(visit, &attempt, &live) => Ok(self.onward(&attempt.return_to)),
             Ok(live) => self.signed_in(visit, &attempt, &live),
-            Err(error) => match self.asking_anew(provider, &attempt, &error) {
-                Some(beginning) => self.begin(visit, beginning, StatusCode::FOUND).await,
-                None => Err(error),
-            },
+            Err(Failed::Over(error)) => self.second_round(visit, provider, &attempt, error).await,
+            Err(Failed::Away(error)) => {
+                self.record_login_failed(visit, &attempt.provider, error.reason());
+                return Err(error);
+            }
         };
         let mut response = ended.unwrap_or_else(|error| {
             self.record_login_failed(visit, &attempt.provider, error.reason());
@@ -115,67 +127,71 @@ impl Gateway {
         attempt: &Attempt,
         query: &Query<'_>,
         own_redirect: bool,
-    ) -> Result<Arc<LiveSession>, GatewayError> {
+    ) -> Result<Arc<LiveSession>, Failed> {
         let again = || Some(self.login_url(&attempt.return_to, Some(&attempt.provider)));
+        let over = |code| Failed::Over(GatewayError::sign_in(code, again()));
+        let internal = |reason| Failed::Over(GatewayError::Internal(reason));
         let name = || Some(Arc::clone(&attempt.provider));
         let failed =
-            |error: Arc<ProviderError>| GatewayError::Provider { name: name(), error, again: again(), sign_in: None };
-        let Some(asked) = self.providers.get(provider).map(Arc::clone) else {
-            return Err(GatewayError::Internal("provider_index"));
-        };
+            |error| Failed::Over(GatewayError::Provider { name: name(), error, again: again(), sign_in: None });
+        // Trying again is asking for the same address again.
+        let away = |error| Failed::Away(GatewayError::Provider { name: name(), error, again: None, sign_in: None });
+        let Some(asked) = self.providers.get(provider).map(Arc::clone) else { return Err(internal("provider_index")) };
         let iss = query.get("iss").map(str::to_owned);
         // With one provider there is nobody to be taken for.
         let own_redirect = own_redirect || self.providers.len() == 1;
         let for_code = iss.clone();
         let checked = self.control.run(async move { asked.check_iss(iss.as_deref(), own_redirect).await }).await;
-        checked.map_err(|_| GatewayError::Internal("control_lost"))?.map_err(|error| failed(Arc::new(error)))?;
+        match checked.map_err(|_| internal("control_lost"))?.map_err(Arc::new) {
+            Ok(()) => {}
+            Err(error) if error.is_outage() => return Err(away(error)),
+            Err(error) => return Err(failed(error)),
+        }
         // An error wins over a code that came with it (AT-LF-13).
         if let Some(error) = query.get("error") {
             let said = (error.to_owned(), query.get("error_description").map(str::to_owned));
-            return Err(GatewayError::SignIn {
+            return Err(Failed::Over(GatewayError::SignIn {
                 code: Code::of_provider_error(error),
                 again: again(),
                 provider_said: Some(said),
-            });
+            }));
         }
-        let Some(code) = query.get("code").filter(|code| !code.is_empty()) else {
-            return Err(GatewayError::sign_in(Code::CallbackMalformed, again()));
-        };
+        let code = query.get("code").filter(|code| !code.is_empty()).ok_or_else(|| over(Code::CallbackMalformed))?;
         let arrived = Arrived { code: Secret::from(code), iss: for_code, own_redirect };
         match self.redeem(provider, attempt, arrived).await {
-            Some(Redeemed::Begun(live)) if !live.is_over(visit.now) => Ok(live),
-            Some(Redeemed::Begun(_) | Redeemed::Over) => Err(GatewayError::sign_in(Code::AttemptUsed, again())),
-            Some(Redeemed::Refused(error)) => Err(failed(error)),
-            Some(Redeemed::Nobody(error)) => Err(GatewayError::NoIdentity(error)),
-            None => Err(GatewayError::Internal("redemption_lost")),
+            Some((Redeemed::Begun(live), _)) if !live.is_over(visit.now) => Ok(live),
+            Some((Redeemed::Begun(_) | Redeemed::Over, _)) => Err(over(Code::AttemptUsed)),
+            Some((Redeemed::Unsent(error), _)) => Err(away(error)),
+            Some((Redeemed::Refused(error), false)) if error.is_outage() => Err(away(error)),
+            Some((Redeemed::Refused(error), _)) => Err(failed(error)),
+            Some((Redeemed::Nobody(error), _)) => Err(Failed::Over(GatewayError::NoIdentity(error))),
+            None => Err(internal("redemption_lost")),
         }
     }
 
-    /// A provider that was asked to show nothing (`prompt=none`), and could not: the person is asked, once (UI-12).
-    fn asking_anew(&self, provider: usize, attempt: &Attempt, error: &GatewayError) -> Option<Beginning> {
-        let prompt = match error.code() {
-            Code::LoginRequired | Code::InteractionRequired => "login",
-            Code::ConsentRequired => "consent",
-            _ => return None,
-        };
-        let silent = self.providers.get(provider)?.asks_silently() && attempt.round == 0;
-        let (return_to, max_age) = (attempt.return_to.clone(), attempt.max_age);
-        silent.then_some(Beginning { provider, return_to, max_age, prompt: Some(prompt), round: 1 })
-    }
-
-    /// Redeems a code, or joins whoever is redeeming it.
-    async fn redeem(self: &Arc<Self>, provider: usize, attempt: &Attempt, arrived: Arrived) -> Option<Redeemed> {
+    /// Redeems a code, or joins whoever is redeeming it. Also says whether it had ended before this callback came.
+    async fn redeem(
+        self: &Arc<Self>,
+        provider: usize,
+        attempt: &Attempt,
+        arrived: Arrived,
+    ) -> Option<(Redeemed, bool)> {
         let (mut landing, first) = self.redemptions.begin(&attempt.id, self.attempts.life());
+        let had_ended = first.is_none() && landing.borrow().is_some();
         if let Some(tell) = first {
             let gateway = Arc::clone(self);
             let attempt = attempt.clone();
             self.control.detach(async move {
+                let redeemed = gateway.exchange(provider, &attempt, &arrived).await;
+                if matches!(redeemed, Redeemed::Unsent(_)) {
+                    gateway.redemptions.forget(&attempt.id);
+                }
                 // Nobody listens any more when the browser hung up; the end stands in the cell for its next try.
-                let _ = tell.send(Some(gateway.exchange(provider, &attempt, &arrived).await));
+                let _ = tell.send(Some(redeemed));
             });
         }
         let redeemed = landing.wait_for(Option::is_some).await.ok()?;
-        redeemed.clone()
+        redeemed.clone().map(|redeemed| (redeemed, had_ended))
     }
 
     async fn exchange(&self, provider: usize, attempt: &Attempt, arrived: &Arrived) -> Redeemed {
@@ -192,6 +208,7 @@ impl Gateway {
             max_age: attempt.max_age,
         };
         match asked.redeem(&exchange).await {
+            Err(error) if error.is_unsent() => Redeemed::Unsent(Arc::new(error)),
             Err(error) => Redeemed::Refused(Arc::new(error)),
             Ok(sign_in) => match self.sessions.begin(provider, sign_in, Some(attempt.nonce.clone())) {
                 Ok(live) => Redeemed::Begun(live),
@@ -208,7 +225,7 @@ impl Gateway {
             && standing.identity.is_same_person(&new.identity)
             && attempt.max_age.is_none_or(|most| standing.is_signed_in_within(most, visit.now));
         if stands && standing.session.id != new.session.id {
-            self.sessions.discard(new);
+            self.sessions.end(new);
         }
         stands
     }
@@ -235,8 +252,13 @@ impl Gateway {
         Ok(response)
     }
 
-    /// The state does not lead to an attempt of this browser.
-    fn lost_attempt(&self, visit: Visit<'_>, error: &AttemptError) -> Result<Response<Body>, GatewayError> {
+    /// The state does not lead to an attempt of this browser. `said`: the callback's `error`.
+    async fn lost_attempt(
+        self: &Arc<Self>,
+        visit: Visit<'_>,
+        error: &AttemptError,
+        said: Option<&str>,
+    ) -> Result<Response<Body>, GatewayError> {
         tracing::info!(
             request_id = visit.meta.id.as_str(),
             code = error.code(),
@@ -252,11 +274,19 @@ impl Gateway {
             AttemptError::CookieForged(_) => Code::StateUnknown,
         };
         let lost = error.lost();
-        let return_to = lost.and_then(|lost| lost.return_to.clone());
-        self.without_attempt(visit, return_to, lost.map(|lost| lost.id.as_str()), code)
+        let return_to = self.reachable(visit, lost.and_then(|lost| lost.return_to.clone()));
+        if let AttemptError::StateExpired(lost) = error
+            && !self.is_signed_in(visit)
+            && let Some(beginning) = self.after_too_long(visit, lost, said, &return_to)
+        {
+            let mut response = self.begin(visit, beginning, StatusCode::SEE_OTHER).await?;
+            response.headers_mut().append(SET_COOKIE, self.attempts.finish(&lost.id));
+            return Ok(response);
+        }
+        self.without_attempt(visit, Some(return_to), lost.map(|lost| lost.id.as_str()), code)
     }
 
-    /// A callback that can not be taken: whoever is signed in is just sent on, and everybody else is told, with a way to begin
+    /// A callback that cannot be taken: whoever is signed in is just sent on, and everybody else is told, with a way to begin
     /// again. Nothing is begun by itself, so there is no loop, and no sign-in that somebody else started (AT-LF-01).
     fn without_attempt(
         &self,
@@ -265,17 +295,24 @@ impl Gateway {
         lost: Option<&str>,
         code: Code,
     ) -> Result<Response<Body>, GatewayError> {
-        let return_to =
-            return_to.filter(|to| self.return_to(visit.meta, &to.to_url(self.settings.public_url.https)).is_some());
-        let return_to = return_to.unwrap_or_else(|| ReturnTo::root(visit.meta.host.clone()));
-        let signed_in =
-            (0..self.providers.len()).any(|provider| self.sessions.find(visit.scan, provider, visit.now).is_ok());
-        if signed_in {
+        let return_to = self.reachable(visit, return_to);
+        if self.is_signed_in(visit) {
             // The browser may hold more attempts than are looked at: this one's cookie goes too (AT-LF-19).
             return Ok(self.sent_on(&return_to, lost));
         }
         self.record_callback_failed(visit, code.reason());
         Err(GatewayError::sign_in(code, Some(self.login_url(&return_to, None))))
+    }
+
+    /// A return-to that a request on this host may lead to; the start page in place of any other.
+    fn reachable(&self, visit: Visit<'_>, return_to: Option<ReturnTo>) -> ReturnTo {
+        let https = self.settings.public_url.https;
+        let return_to = return_to.filter(|to| self.return_to(visit.meta, &to.to_url(https)).is_some());
+        return_to.unwrap_or_else(|| ReturnTo::root(visit.meta.host.clone()))
+    }
+
+    fn is_signed_in(&self, visit: Visit<'_>) -> bool {
+        (0..self.providers.len()).any(|provider| self.sessions.find(visit.scan, provider, visit.now).is_ok())
     }
 
     fn sent_on(&self, return_to: &ReturnTo, attempt: Option<&str>) -> Response<Body> {

@@ -31,7 +31,7 @@ impl Gateway {
                 self.callback(visit, Some(provider), notes).await
             }
             ("logout", "") => self.logout(visit, body).await,
-            ("signed-out", "") => self.signed_out(visit),
+            ("signed-out", "") => self.signed_out(visit).await,
             ("session", "") => self.session_page(visit),
             _ => Err(GatewayError::NotFound),
         }

@@ -20,7 +20,7 @@ use crate::provider::{AuthorizationRequest, Provider};
 use crate::request::RequestMeta;
 use crate::request::kind::{RequestKind, is_prefetch};
 use crate::request::return_to::ReturnTo;
-use crate::session::attempt::Asked;
+use crate::session::attempt::{Aim, Asked, Attempt, Round};
 use crate::session::sessions::NoSession;
 
 /// What a sign-in is begun with.
@@ -34,8 +34,19 @@ pub(super) struct Beginning {
     pub max_age: Option<Duration>,
     /// `prompt` in place of the configured one: to choose another account, or to be asked at all.
     pub prompt: Option<&'static str>,
-    /// How many attempts went before it without anybody having been asked.
-    pub round: u8,
+    /// Without the parameters that a provider may refuse.
+    pub bare: bool,
+    /// Which round of the sign-in it is.
+    pub round: Round,
+    /// What it is for.
+    pub aim: Aim,
+}
+
+impl Beginning {
+    /// The first round of an ordinary sign-in.
+    pub(super) fn at(provider: usize, return_to: ReturnTo) -> Self {
+        Self { provider, return_to, max_age: None, prompt: None, bare: false, round: Round::First, aim: Aim::SignIn }
+    }
 }
 
 impl Gateway {
@@ -90,7 +101,7 @@ impl Gateway {
             }
         };
         // Also for the first sign-in: one that the provider grants without asking anybody would be as old as it likes.
-        let beginning = Beginning { provider, return_to, max_age: rule.max_age, prompt: None, round: 0 };
+        let beginning = Beginning { max_age: rule.max_age, ..Beginning::at(provider, return_to) };
         self.begin(visit, beginning, StatusCode::FOUND).await
     }
 
@@ -129,8 +140,7 @@ impl Gateway {
         let Some(provider) = provider else {
             return Err(GatewayError::sign_in(Code::ProviderUnknown, Some(self.login_url(&return_to, None))));
         };
-        let beginning = Beginning { provider, return_to, max_age: None, prompt: None, round: 0 };
-        self.begin(visit, beginning, StatusCode::FOUND).await
+        self.begin(visit, Beginning::at(provider, return_to), StatusCode::FOUND).await
     }
 
     /// Begins one attempt: its cookie, and the redirect to the provider.
@@ -153,16 +163,17 @@ impl Gateway {
             response.headers_mut().append(SET_COOKIE, self.rounds.clear());
             return Ok(response);
         }
+        let Beginning { return_to, max_age, prompt, bare, round, aim, .. } = beginning;
         let asked = Asked {
             provider: Arc::clone(provider.name()),
-            return_to: beginning.return_to,
+            return_to,
             redirect_uri: self.redirect_uri(visit.meta, beginning.provider),
-            round: beginning.round,
-            max_age: beginning.max_age,
+            round,
+            aim,
+            max_age,
         };
         let started = self.attempts.start(asked, visit.now).map_err(|_| self.return_too_long(visit.meta))?;
         let (state, redirect_uri) = (started.state.clone(), started.redirect_uri.clone());
-        let (max_age, prompt) = (beginning.max_age, beginning.prompt);
         let (nonce, verifier) = (started.nonce.clone(), started.verifier.clone());
         let asked = Arc::clone(&provider);
         let url = self.control.run(async move {
@@ -174,6 +185,7 @@ impl Gateway {
                 verifier: &verifier,
                 max_age,
                 extra: extra.as_slice(),
+                bare,
             };
             asked.authorization_url(&request).await
         });
@@ -187,14 +199,19 @@ impl Gateway {
         };
         self.record_login_started(visit, provider.name());
         let mut response = redirect(status, &url);
-        let begun = self.attempts.begin(&started, visit.scan, visit.now);
+        self.remember(visit, &started, &mut response);
+        Ok(response)
+    }
+
+    /// Makes the browser remember an attempt.
+    pub(super) fn remember(&self, visit: Visit<'_>, started: &Attempt, response: &mut Response<Body>) {
+        let begun = self.attempts.begin(started, visit.scan, visit.now);
         for cookie in begun.lines {
             response.headers_mut().append(SET_COOKIE, cookie);
         }
         for attempt in begun.dropped {
             self.redemptions.drop_attempt(attempt, self.attempts.life());
         }
-        Ok(response)
     }
 
     /// Whether a sign-in at any provider would come back to this page.

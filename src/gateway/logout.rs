@@ -3,20 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use crate::body::Body;
+use crate::gateway::codes::Code;
 use crate::gateway::endpoints::{Form, Query};
 use crate::gateway::error::GatewayError;
 use crate::gateway::login::{Beginning, redirect};
 use crate::gateway::notice::{self, Person};
 use crate::gateway::pages::Page;
 use crate::gateway::{Gateway, Visit};
+use crate::provider::AccountSwitch;
 use crate::request::kind::RequestKind;
 use crate::request::return_to::ReturnTo;
 use crate::seal;
 use crate::secret::constant_time_eq;
+use crate::session::attempt::{Aim, Asked, Attempt};
 use crate::session::live::LiveSession;
 
 impl Gateway {
@@ -37,11 +41,17 @@ impl Gateway {
 
     /// Where the provider sends the browser after signing out there, and where a local sign-out ends. Never signs in again by
     /// itself. A state that is missing or unknown changes nothing but the words (LO-03, AT-LG-03).
-    pub(super) fn signed_out(&self, visit: Visit<'_>) -> Result<Response<Body>, GatewayError> {
+    pub(super) async fn signed_out(self: &Arc<Self>, visit: Visit<'_>) -> Result<Response<Body>, GatewayError> {
         if visit.meta.method != Method::GET && visit.meta.method != Method::HEAD {
             return Err(GatewayError::EndpointMethod("GET, HEAD"));
         }
         let query = Query::of(visit.meta);
+        if visit.meta.kind == RequestKind::Navigation
+            && let Ok(left) = self.attempts.find(visit.scan, query.get("state"), visit.now)
+            && left.aim == Aim::SignOutFirst
+        {
+            return self.sign_in_after(visit, left).await;
+        }
         let expected = visit
             .scan
             .attempts
@@ -88,7 +98,7 @@ impl Gateway {
             self.record_logout(visit, live);
         }
         // Whatever comes next, the cookies go: also when no new sign-in can be begun.
-        let next = self.after_sign_out(visit, form, lives.first().map(|live| &**live)).await;
+        let next = self.after_sign_out(visit, form, &lives).await;
         let mut response = next.unwrap_or_else(|error| self.answer_error(visit.meta, error));
         let headers = response.headers_mut();
         for provider in 0..self.providers.len() {
@@ -104,46 +114,135 @@ impl Gateway {
         self: &Arc<Self>,
         visit: Visit<'_>,
         form: &Form,
-        live: Option<&LiveSession>,
+        lives: &[Arc<LiveSession>],
     ) -> Result<Response<Body>, GatewayError> {
         if form.get("switch").is_some() {
-            return self.switch_account(visit, form, live).await;
+            return self.switch_account(visit, form, lives.first()).await;
         }
         let here = self.own_path("signed-out");
-        let Some(live) = live else { return Ok(sent_to(visit, &here)) };
+        let Some(live) = lives.first() else { return Ok(sent_to(visit, &here)) };
+        self.revoke(lives).await;
         let state = seal::random_token();
-        let Some(url) = self.end_session_url(visit, live, &state).await else { return Ok(sent_to(visit, &here)) };
+        let url = self.end_session_url(visit, live.provider, Some(live), &state).await;
+        let Some(url) = url else { return Ok(sent_to(visit, &here)) };
         let mut response = sent_to(visit, &url);
         response.headers_mut().append(SET_COOKIE, self.attempts.note(SIGNED_OUT_ID, &state, SIGNED_OUT_LIFE));
         Ok(response)
     }
 
-    /// Signs in as somebody else: the person chooses at the provider.
+    /// Revokes the tokens of sessions that have ended, while the provider still knows who is signed in there. What takes too long
+    /// is broken off: a revocation that runs on beside the next sign-in could take its tokens along (AT-LG-13).
+    async fn revoke(&self, lives: &[Arc<LiveSession>]) {
+        let revoked = lives.iter().map(Arc::clone).map(|live| {
+            let sessions = Arc::clone(&self.sessions);
+            self.control.run(tokio::time::timeout(PATIENCE, async move { sessions.revoke(&live).await }))
+        });
+        for revoked in join_all(revoked).await {
+            if !matches!(revoked, Ok(Ok(()))) {
+                tracing::warn!(
+                    code = "revocation_slow",
+                    "a session's tokens were not revoked: the provider took too long"
+                );
+            }
+        }
+    }
+
+    /// Signs in with another account, which the person chooses at the provider.
     async fn switch_account(
         self: &Arc<Self>,
         visit: Visit<'_>,
         form: &Form,
-        live: Option<&LiveSession>,
+        live: Option<&Arc<LiveSession>>,
     ) -> Result<Response<Body>, GatewayError> {
         let target = form.get("rd").and_then(|target| self.return_to(visit.meta, target));
         let return_to = target.unwrap_or_else(|| ReturnTo::root(visit.meta.host.clone()));
         match live.map(|live| live.provider).or_else(|| (self.providers.len() == 1).then_some(0)) {
-            Some(provider) => {
-                let beginning =
-                    Beginning { provider, return_to, max_age: None, prompt: Some("select_account"), round: 0 };
-                self.begin(visit, beginning, StatusCode::SEE_OTHER).await
-            }
+            Some(provider) => self.switch_at(visit, Beginning::at(provider, return_to), live, false).await,
             None => Ok(redirect(StatusCode::SEE_OTHER, &self.login_url(&return_to, None))),
         }
     }
 
-    async fn end_session_url(&self, visit: Visit<'_>, live: &LiveSession, state: &str) -> Option<String> {
-        let provider = Arc::clone(self.providers.get(live.provider)?);
+    /// Begins a sign-in in which the account can be chosen; `refused`: the provider does not take `prompt=select_account`.
+    pub(super) async fn switch_at(
+        self: &Arc<Self>,
+        visit: Visit<'_>,
+        beginning: Beginning,
+        live: Option<&Arc<LiveSession>>,
+        refused: bool,
+    ) -> Result<Response<Body>, GatewayError> {
+        let Some(provider) = self.providers.get(beginning.provider).map(Arc::clone) else {
+            return Err(GatewayError::Internal("provider_index"));
+        };
+        let name = Arc::clone(provider.name());
+        let switch = self.control.run(async move { provider.account_switch(refused).await });
+        let switch = switch.await.map_err(|_| GatewayError::Internal("control_lost"))?;
+        let beginning = match switch {
+            Ok(AccountSwitch::Prompt("login")) => Beginning { prompt: Some("login"), ..beginning },
+            Ok(AccountSwitch::Prompt(prompt)) => {
+                Beginning { prompt: Some(prompt), aim: Aim::SwitchAccount, ..beginning }
+            }
+            Ok(AccountSwitch::Configured) => beginning,
+            Ok(AccountSwitch::SignOutFirst) => match self.sign_out_first(visit, &beginning, live).await {
+                Some(response) => return Ok(response),
+                None => Beginning { prompt: Some("login"), ..beginning },
+            },
+            Err(error) => {
+                let again = Some(self.login_url(&beginning.return_to, Some(&name)));
+                return Err(GatewayError::Provider { name: Some(name), error: Arc::new(error), again, sign_in: None });
+            }
+        };
+        self.begin(visit, beginning, StatusCode::SEE_OTHER).await
+    }
+
+    /// By way of the end-session endpoint: what the sign-in afterwards needs to know is an attempt whose state goes there.
+    async fn sign_out_first(
+        &self,
+        visit: Visit<'_>,
+        beginning: &Beginning,
+        live: Option<&Arc<LiveSession>>,
+    ) -> Option<Response<Body>> {
+        let asked = Asked {
+            provider: Arc::clone(self.providers.get(beginning.provider)?.name()),
+            return_to: beginning.return_to.clone(),
+            redirect_uri: String::new(),
+            round: beginning.round,
+            aim: Aim::SignOutFirst,
+            max_age: beginning.max_age,
+        };
+        let started = self.attempts.start(asked, visit.now).ok()?;
+        self.revoke(live.map_or(&[], std::slice::from_ref)).await;
+        let url = self.end_session_url(visit, beginning.provider, live, started.state.expose()).await?;
+        let mut response = redirect(StatusCode::SEE_OTHER, &url);
+        self.remember(visit, &started, &mut response);
+        Some(response)
+    }
+
+    /// Back from the end-session endpoint, on the way to another account.
+    async fn sign_in_after(self: &Arc<Self>, visit: Visit<'_>, left: Attempt) -> Result<Response<Body>, GatewayError> {
+        let Some(provider) = self.provider_named(&left.provider) else {
+            let again = Some(self.login_url(&left.return_to, None));
+            return Err(GatewayError::sign_in(Code::ProviderUnknown, again));
+        };
+        let beginning =
+            Beginning { round: left.round, max_age: left.max_age, ..Beginning::at(provider, left.return_to) };
+        let mut response = self.begin(visit, beginning, StatusCode::SEE_OTHER).await?;
+        response.headers_mut().append(SET_COOKIE, self.attempts.finish(&left.id));
+        Ok(response)
+    }
+
+    async fn end_session_url(
+        &self,
+        visit: Visit<'_>,
+        provider: usize,
+        live: Option<&Arc<LiveSession>>,
+        state: &str,
+    ) -> Option<String> {
+        let provider = Arc::clone(self.providers.get(provider)?);
         let back = format!("{}{}", self.origin(visit.meta), self.own_path("signed-out"));
-        let (hint, state) = (self.sessions.id_token(live), state.to_owned());
-        let asked = self.control.run(async move { provider.end_session_url(hint.as_ref(), &back, &state).await });
+        let (hint, state) = (live.and_then(|live| self.sessions.id_token(live)), state.to_owned());
         // The provider may be away: signing out does not wait for it longer than a person would.
-        tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()?
+        let asked = async move { provider.end_session_url(hint.as_ref(), &back, &state).await };
+        self.control.run(tokio::time::timeout(PATIENCE, asked)).await.ok()?.ok()?
     }
 
     /// The sessions that this request carries, those among them that would have to be renewed too.
@@ -201,4 +300,5 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The place of the sign-out's state among the attempt cookies.
 const SIGNED_OUT_ID: &str = "signed-out";
 const SIGNED_OUT_LIFE: Duration = Duration::from_secs(600);
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a sign-out waits for the provider: for the revocation, and once more before the browser is sent there.
+const PATIENCE: Duration = Duration::from_secs(2);

@@ -53,6 +53,7 @@ mod plain;
 mod record;
 pub mod redemptions;
 pub mod routes;
+mod second_round;
 mod session_page;
 pub mod settings;
 mod unwind;

@@ -29,6 +29,8 @@ pub(super) enum Redeemed {
     Begun(Arc<LiveSession>),
     /// The provider, or what it said, was not taken.
     Refused(Arc<ProviderError>),
+    /// The provider was not reached, so the code is as good as before: it is sent when the callback comes again.
+    Unsent(Arc<ProviderError>),
     /// Its claims name nobody.
     Nobody(IdentityError),
     /// The attempt ended without a redemption.
@@ -51,6 +53,11 @@ impl Redemptions {
         let entry = self.ended.entry_by_ref(attempt).or_insert_with(|| Kept { what: ours, life });
         let tell = entry.is_fresh().then_some(tell);
         (entry.into_value().what, tell)
+    }
+
+    /// Forgets a redemption in which nothing was sent: the next callback begins it anew.
+    pub(super) fn forget(&self, attempt: &str) {
+        self.ended.invalidate(attempt);
     }
 
     /// Ends an attempt that was not redeemed: its cookie may still be somewhere.

@@ -28,6 +28,19 @@ pub struct AuthorizationRequest<'a> {
     pub max_age: Option<Duration>,
     /// More parameters (`prompt`, `login_hint`, …). They replace configured ones of the same name, never those of the protocol.
     pub extra: &'a [(&'a str, &'a str)],
+    /// Leave out what a provider may not know and may refuse: see [`Provider::sends_optional`].
+    pub bare: bool,
+}
+
+/// How somebody comes to choose another account at a provider.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AccountSwitch {
+    /// The authorization request asks for it, with this `prompt`.
+    Prompt(&'static str),
+    /// An ordinary authorization request: its configured `prompt` wins.
+    Configured,
+    /// The provider's own session has to be ended first.
+    SignOutFirst,
 }
 
 impl Provider {
@@ -58,10 +71,14 @@ impl Provider {
             ("acr_values", (!self.settings.acr_values.is_empty()).then(|| self.settings.acr_values.join(" "))),
         ];
         let own = own.into_iter().filter_map(|(k, v)| Some((k, v?)));
+        // In place of a `max_age` that is left out: the person is asked, and how long ago that was is checked all the same.
+        let ask = request.bare && self.max_age(request.max_age).is_some() && self.configured_prompt().is_none();
+        let asking = ask.then(|| ("prompt", "login".to_owned()));
         let extra = request.extra.iter().map(|(k, v)| (*k, (*v).to_owned()));
-        for (name, value) in configured.chain(own).chain(extra) {
-            if RESERVED_PARAMETERS.contains(&name) {
-                continue; // UI-11: settings may add, but not break the protocol
+        for (name, value) in configured.chain(own).chain(asking).chain(extra) {
+            // UI-11: settings may add, but not break the protocol
+            if RESERVED_PARAMETERS.contains(&name) || (request.bare && OPTIONAL_PARAMETERS.contains(&name)) {
+                continue;
             }
             others.retain(|(known, _)| *known != name);
             others.push((name, value));
@@ -98,7 +115,7 @@ impl Provider {
             list.push(("code_challenge", challenge(request.verifier)));
             list.push(("code_challenge_method", "S256".to_owned()));
         }
-        if let Some(max_age) = self.max_age(request.max_age) {
+        if let Some(max_age) = self.max_age(request.max_age).filter(|_| !request.bare) {
             list.push(("max_age", max_age.as_secs().to_string()));
         }
         // IS-05
@@ -118,8 +135,43 @@ impl Provider {
     /// Whether it is configured to ask nobody anything (`prompt=none`): an answer that somebody has to be asked is then no
     /// refusal (UI-12).
     pub fn asks_silently(&self) -> bool {
+        self.configured_prompt() == Some("none")
+    }
+
+    /// Whether an authorization request has parameters that a provider may refuse and that can be left out: hints, and what is
+    /// checked here when the answer comes (`max_age`, `acr_values`). A configured `prompt` is neither, and PKCE never is.
+    pub fn sends_optional(&self, max_age: Option<Duration>) -> bool {
+        let hints = |name: &String| OPTIONAL_PARAMETERS.contains(&name.as_str());
+        self.max_age(max_age).is_some()
+            || !self.settings.acr_values.is_empty()
+            || self.settings.authorization_params.keys().any(hints)
+    }
+
+    /// How somebody switches to another account here. `refused`: the provider has just refused `prompt=select_account`.
+    ///
+    /// # Errors
+    /// When the discovery document is needed and cannot be had.
+    pub async fn account_switch(&self, refused: bool) -> Result<AccountSwitch, ProviderError> {
+        let metadata = self.metadata.get(&self.transport).await?;
+        let lacking = metadata.prompts.as_ref().is_some_and(|known| !known.iter().any(|prompt| prompt == CHOOSE));
+        let prompt = self.configured_prompt();
+        if prompt.is_some_and(|prompt| prompt.split(' ').any(|word| word == "login" || word == CHOOSE)) {
+            return Ok(AccountSwitch::Configured);
+        }
+        if prompt.is_none() && !refused && !lacking {
+            return Ok(AccountSwitch::Prompt(CHOOSE));
+        }
+        Ok(match prompt {
+            _ if self.end_session_endpoint(&metadata).is_some() => AccountSwitch::SignOutFirst,
+            // It would bring the same person back without a word.
+            None | Some("none") => AccountSwitch::Prompt("login"),
+            Some(_) => AccountSwitch::Configured,
+        })
+    }
+
+    fn configured_prompt(&self) -> Option<&str> {
         let written = self.settings.authorization_params.get("prompt");
-        self.settings.prompt.as_ref().or(written).is_some_and(|prompt| prompt == "none")
+        self.settings.prompt.as_ref().or(written).map(String::as_str)
     }
 
     /// The stricter of the provider's `max_age` and the request's.
@@ -176,6 +228,11 @@ pub const RESERVED_PARAMETERS: [&str; 14] = [
     "request_uri",
     "max_age",
 ];
+
+/// Parameters that a provider may refuse, and that a sign-in can do without (OpenID Connect Core section 3.1.2.1).
+const OPTIONAL_PARAMETERS: [&str; 6] =
+    ["acr_values", "display", "ui_locales", "claims_locales", "login_hint", "id_token_hint"];
+const CHOOSE: &str = "select_account";
 
 #[cfg(test)]
 mod tests {

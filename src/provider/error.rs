@@ -165,6 +165,16 @@ impl ProviderError {
         matches!(self, Self::ServerError { status, is_bare: true, .. } if status.is_server_error())
     }
 
+    /// Whether no token request left us: whatever it carried was not spent and may be sent later.
+    pub fn is_unsent(&self) -> bool {
+        match self {
+            Self::Unreachable { endpoint: Endpoint::Token, cause } => cause.is_unsent(),
+            Self::Unreachable { endpoint, .. } | Self::ServerError { endpoint, .. } => *endpoint == Endpoint::Discovery,
+            Self::Waiting { last, .. } => last.is_unsent(),
+            _ => false,
+        }
+    }
+
     /// Whether the provider was reached but did not answer in time.
     pub fn is_timeout(&self) -> bool {
         match self {

@@ -44,6 +44,16 @@ impl Provider {
         Ok(Signed { claims: jws.claims().map_err(IdTokenError::Jwt)?, algorithm: jws.algorithm })
     }
 
+    /// Whether the provider can still tell that a token is its own: the key that signed it is not withdrawn.
+    pub(super) async fn still_verifies(&self, metadata: &Metadata, token: &str) -> bool {
+        let Ok(jws) = Jws::parse(token) else { return false };
+        match (jws.algorithm.secret_length(), &metadata.jwks_uri) {
+            (Some(_), _) => self.hmac_key.as_ref().is_some_and(|key| jws.is_signed_by(key)),
+            (None, Some(url)) => self.keys.still_verifies(&self.transport, url, &jws).await,
+            (None, None) => false,
+        }
+    }
+
     /// Configured algorithms, or else those that discovery lists; HS* only when configured (ID-07, ID-08).
     fn allowed_algorithms(&self, metadata: &Metadata) -> Vec<Algorithm> {
         if self.algorithms.is_empty() { metadata.id_token_algorithms.clone() } else { self.algorithms.clone() }

@@ -99,6 +99,25 @@ impl KeyCache {
         }
     }
 
+    /// Whether a key that the provider publishes now signed the token. The set is read again unless that was less than
+    /// `min_interval` ago; while that fails, what was read last counts.
+    pub(super) async fn still_verifies(&self, transport: &Transport, url: &Url, jws: &Jws<'_>) -> bool {
+        let cached = || self.current.load_full().filter(|set| set.url == *url);
+        let is_recent = |set: &Arc<KeySet>| self.clock.now().since(set.fetched) < self.min_interval;
+        let set = match cached().filter(is_recent) {
+            Some(set) => Some(set),
+            None => self.fetch_now(transport, url).await.ok().or_else(cached),
+        };
+        set.is_some_and(|set| set.verify(jws).is_ok())
+    }
+
+    /// Fetches the set, whatever is cached; not while a failure is waited out.
+    pub(super) async fn fetch_now(&self, transport: &Transport, url: &Url) -> Result<Arc<KeySet>, ProviderError> {
+        let mut flight = self.flight.lock().await;
+        flight.failures.may_try(self.clock.now())?;
+        self.fetch(transport, url, &mut flight).await
+    }
+
     /// A set newer than `than`.
     async fn newer(&self, transport: &Transport, url: &Url, than: &Arc<KeySet>) -> Result<Arc<KeySet>, ProviderError> {
         let mut flight = self.flight.lock().await;

@@ -8,13 +8,14 @@ use url::Url;
 
 use crate::provider::Provider;
 use crate::provider::error::{Endpoint, ProviderError};
+use crate::provider::metadata::Metadata;
 use crate::provider::refusal::refusal;
 use crate::provider::settings::LogoutStyle;
 use crate::secret::Secret;
 
 impl Provider {
     /// Where to send the browser to sign out at the provider too; `None` when it has no such place, when that is switched off,
-    /// or when its discovery document can not be had: then the sign-out is a local one (LO-04).
+    /// when its discovery document cannot be had, or when it is away: then the sign-out is a local one (LO-04).
     ///
     /// `post_logout_redirect_uri` is the registered one, `state` opaque and bound to the browser (LO-02).
     pub async fn end_session_url(
@@ -23,14 +24,25 @@ impl Provider {
         post_logout_redirect_uri: &str,
         state: &str,
     ) -> Option<String> {
-        if self.settings.logout != LogoutStyle::Auto {
-            return None;
-        }
         let metadata = self.metadata.get(&self.transport).await.ok()?;
-        let endpoint = metadata.end_session_endpoint.as_ref()?;
+        let endpoint = self.end_session_endpoint(&metadata)?;
         let url = |hint: Option<&str>| self.logout_url(endpoint, hint, post_logout_redirect_uri, state);
-        // LO-06: a URL that servers would refuse helps nobody; without the hint the provider asks the person.
-        let full = url(id_token_hint.map(|hint| hint.expose().as_str()));
+        // A provider refuses a hint whose key it has withdrawn; without the hint it asks the person.
+        let hint = match id_token_hint {
+            Some(hint) if self.still_verifies(&metadata, hint.expose()).await => Some(hint.expose().as_str()),
+            _ => None,
+        };
+        if self.transport.is_away()
+            && let Some(url) = &metadata.jwks_uri
+        {
+            // It may have been one endpoint, or one moment: the answer matters, not what it says.
+            let _ = self.keys.fetch_now(&self.transport, url).await;
+        }
+        if self.transport.is_away() {
+            return None; // the browser could only show an error
+        }
+        // LO-06: a URL that servers would refuse helps nobody.
+        let full = url(hint);
         Some(if full.len() > MAX_URL { url(None) } else { full })
     }
 
@@ -54,25 +66,26 @@ impl Provider {
         url.into()
     }
 
-    /// Revokes a session's tokens: the refresh token first (TK-05), then the access token. Does nothing where revocation is
-    /// switched off or the provider has no endpoint for it.
+    pub(super) fn end_session_endpoint<'a>(&self, metadata: &'a Metadata) -> Option<&'a Url> {
+        metadata.end_session_endpoint.as_ref().filter(|_| self.settings.logout == LogoutStyle::Auto)
+    }
+
+    /// Revokes a session's refresh token, which takes the access tokens of its grant along (RFC 7009 section 2.1, TK-05); the
+    /// access token only where there is no refresh token. Does nothing where revocation is switched off or the provider has no
+    /// endpoint for it.
     ///
     /// # Errors
-    /// Of the first token that could not be revoked; it counts as live (TK-06). The other one is tried all the same.
+    /// When the token could not be revoked; it counts as live (TK-06).
     pub async fn sign_out(
         &self,
         refresh: Option<&Secret<String>>,
         access: Option<&Secret<String>>,
     ) -> Result<(), ProviderError> {
-        let first = match refresh {
-            Some(token) => self.revoke(token, "refresh_token").await,
-            None => Ok(()),
-        };
-        let second = match access {
-            Some(token) => self.revoke(token, "access_token").await,
-            None => Ok(()),
-        };
-        first.and(second)
+        match (refresh, access) {
+            (Some(token), _) => self.revoke(token, "refresh_token").await,
+            (None, Some(token)) => self.revoke(token, "access_token").await,
+            (None, None) => Ok(()),
+        }
     }
 
     /// Revokes one token. `hint` is `refresh_token` or `access_token`. Unknown tokens, and types that the provider does not

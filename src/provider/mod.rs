@@ -33,7 +33,7 @@ mod words;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-pub use self::authorize::{AuthorizationRequest, RESERVED_PARAMETERS};
+pub use self::authorize::{AccountSwitch, AuthorizationRequest, RESERVED_PARAMETERS};
 pub use self::error::{
     AnswerFault, DiscoveryFault, Endpoint, EndpointFault, FailureClass, InactiveReason, ProviderError,
     ProviderSetupError,

@@ -6,6 +6,7 @@
 use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -38,6 +39,7 @@ pub(super) struct Transport {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     timeout: Duration,
     clock: SharedClock,
+    away: AtomicBool,
     pub(super) tally: Tally,
 }
 
@@ -61,7 +63,7 @@ impl Transport {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(4)
             .build(connector);
-        Ok(Self { client, timeout: settings.timeout, clock, tally: Tally::default() })
+        Ok(Self { client, timeout: settings.timeout, clock, away: AtomicBool::new(false), tally: Tally::default() })
     }
 
     /// GET, with the access token as bearer (RFC 6750 section 2.1) where there is one.
@@ -113,7 +115,26 @@ impl Transport {
         self.call(endpoint, Method::POST, url, headers, body.into()).await
     }
 
+    /// Whether the last call that ended found the provider away ([`ProviderError::is_outage`]).
+    pub(super) fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
     async fn call(
+        &self,
+        endpoint: Endpoint,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Reply, ProviderError> {
+        let mut ending = Ending { away: &self.away, is_away: true };
+        let reply = self.reply(endpoint, method, url, headers, body).await;
+        ending.is_away = reply.as_ref().err().is_some_and(ProviderError::is_outage);
+        reply
+    }
+
+    async fn reply(
         &self,
         endpoint: Endpoint,
         method: Method,
@@ -147,6 +168,18 @@ impl Transport {
                 Err(e) => TransportError::Broken(chain(e.as_ref())),
             })?;
         Ok(Reply { status: parts.status, headers: parts.headers, body: body.to_bytes(), sent: Vec::new() })
+    }
+}
+
+/// Notes how a call ended. One that is broken off had no answer in the time that its caller gave it.
+struct Ending<'a> {
+    away: &'a AtomicBool,
+    is_away: bool,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.away.store(self.is_away, Ordering::Relaxed);
     }
 }
 
@@ -239,6 +272,11 @@ impl TransportError {
     /// Whether this may pass by itself.
     pub(super) fn is_outage(&self) -> bool {
         !matches!(self, Self::TooLarge | Self::Url)
+    }
+
+    /// Whether the request never left us.
+    pub(super) fn is_unsent(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Tls(_) | Self::Url)
     }
 
     fn from_client(error: &hyper_util::client::legacy::Error) -> Self {

@@ -205,10 +205,8 @@ impl Sessions {
         match self.enliven(session, live.provider, now) {
             Ok(renewed) => {
                 live.cell.publish(renewed.session.generation, Arc::clone(&renewed.sealed), now);
-                // Looked at after publishing: a sign-out that came before did not know of these tokens (AT-LG-12), and one that
-                // comes later does.
+                // Looked at after publishing: a sign-out meanwhile waits for these tokens to revoke them (AT-LG-12).
                 if renewed.is_ended() {
-                    self.forget_tokens(&renewed);
                     return Landing::Ended("signed_out");
                 }
                 Landing::Renewed(renewed)

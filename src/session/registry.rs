@@ -161,6 +161,17 @@ impl SessionCell {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Waits until no renewal is under way.
+    pub(super) async fn landed(&self) {
+        let flight = match &*self.flight.lock().unwrap_or_else(PoisonError::into_inner) {
+            Flight::Flying(landing) => Some(landing.clone()),
+            Flight::Grounded | Flight::Waiting { .. } => None,
+        };
+        if let Some(mut landing) = flight {
+            let _ = landing.wait_for(Option::is_some).await;
+        }
+    }
+
     /// The newest cookie, if this process made one.
     pub fn latest(&self) -> Option<Arc<Latest>> {
         self.latest.load_full()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use http::HeaderValue;
 use moka::sync::Cache;
@@ -258,20 +259,26 @@ impl Sessions {
         self.jar.clear(provider, scan)
     }
 
-    /// Ends a session here, at once, for every copy of its cookies; and asks the provider to revoke its tokens (RF-13, TK-05).
-    pub fn end(self: &Arc<Self>, live: &LiveSession) {
+    /// Ends a session here, at once, for every copy of its cookies. Its tokens stay good until they are
+    /// [revoked](Self::revoke).
+    pub fn end(&self, live: &LiveSession) {
         self.registry.end(&live.session.id, self.settings.lifetime);
         self.live.invalidate(&live.sealed);
+    }
+
+    /// Revokes the tokens of a session that has ended (RF-13, TK-05). Nothing is left to run in the background, where it could
+    /// take the tokens of the next sign-in along; whoever calls this on the control runtime says how long it may take.
+    pub async fn revoke(&self, live: &LiveSession) {
+        // A renewal under way brings tokens that the session's end does not know of (AT-LG-12).
+        let _ = tokio::time::timeout(LANDING, live.cell.landed()).await;
         // A cookie from before the last renewal may be the one that signs out: the newest token is the one to be revoked.
         let latest = live.cell.latest();
         let newest = latest.and_then(|latest| self.by_sealed(&latest.sealed, live.provider, self.clock.now()).ok());
-        self.forget_tokens(newest.as_deref().unwrap_or(live));
-    }
-
-    /// Ends a session that nobody ever got. Its tokens are only forgotten, as in [`replace_carried`](Self::replace_carried).
-    pub fn discard(&self, live: &LiveSession) {
-        self.registry.end(&live.session.id, self.settings.lifetime);
-        self.live.invalidate(&live.sealed);
+        let Some(Session { tokens, .. }) = self.reopened(newest.as_deref().unwrap_or(live)) else { return };
+        let Some(provider) = self.provider(live.provider) else { return };
+        if let Err(error) = provider.sign_out(tokens.refresh.as_ref(), tokens.access.as_ref()).await {
+            tracing::warn!(code = error.code(), provider = %provider.name(), %error, "a session's tokens could not be revoked at the provider");
+        }
     }
 
     /// The ID token of a session, as a hint of whom to sign out at the provider.
@@ -332,16 +339,6 @@ impl Sessions {
 
     pub(super) fn provider(&self, provider: usize) -> Option<&Arc<Provider>> {
         self.providers.get(provider)
-    }
-
-    pub(super) fn forget_tokens(&self, live: &LiveSession) {
-        let Some(provider) = self.provider(live.provider).map(Arc::clone) else { return };
-        let Some(Session { tokens, .. }) = self.reopened(live) else { return };
-        self.control.detach(async move {
-            if let Err(error) = provider.sign_out(tokens.refresh.as_ref(), tokens.access.as_ref()).await {
-                tracing::warn!(code = error.code(), %error, "a session's tokens could not be revoked at the provider");
-            }
-        });
     }
 
     async fn renewed(self: &Arc<Self>, live: Arc<LiveSession>, now: UnixTime) -> Result<Current, NoSession> {
@@ -437,4 +434,6 @@ impl Sessions {
     }
 }
 
+/// How long a sign-out waits for a renewal under way.
+const LANDING: Duration = Duration::from_secs(1);
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);

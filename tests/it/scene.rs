@@ -66,6 +66,8 @@ impl Scene {
         self.idp.break_with(faults);
         let browser = self.gateway.browser();
         let page = browser.signs_in(&self.gateway.url("/page"), "Ada").await;
+        // In a second round, the provider may ask again.
+        let page = if page.is_choosing() { browser.picks(&page, "Ada").await } else { page };
         (browser, page)
     }
 

@@ -160,6 +160,13 @@ impl AuthorizationRequest {
         if state.settings.mode == Mode::OpenId && !self.scope.split(' ').any(|scope| scope == "openid") {
             return Some(("invalid_scope", "the scope openid is missing"));
         }
+        let is_refused = |refused: &String| match refused.split_once('=') {
+            Some((name, word)) => one(name).is_some_and(|value| value.split(' ').any(|found| found == word)),
+            None => one(refused).is_some(),
+        };
+        if state.faults.callback.refused.iter().any(is_refused) {
+            return Some(("invalid_request", "a parameter is not supported"));
+        }
         match (self.client.pkce, &self.challenge) {
             (Pkce::Refused, Some(_)) => Some(("invalid_request", "code_challenge is not known here")),
             (Pkce::Required, None) => Some(("invalid_request", "code_challenge is missing")),

@@ -154,6 +154,9 @@ pub struct CallbackFaults {
     pub params: Edits,
     /// Parameters added at the end, repeats included.
     pub added: Vec<(String, String)>,
+    /// Parameters of the authorization request that are refused with `invalid_request`: a name, or a name and one of the words
+    /// of its value (`prompt=select_account`).
+    pub refused: Vec<String>,
 }
 
 /// Changes to named values, in order.

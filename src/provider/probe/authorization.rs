@@ -27,6 +27,7 @@ impl Provider {
             verifier: &verifier,
             max_age: None,
             extra: &[("prompt", "none")],
+            bare: false,
         };
         let url = match Url::parse(&self.build_url(&metadata.authorization_endpoint, &request)) {
             Ok(url) => url,

@@ -52,6 +52,7 @@ async fn the_authorization_request_has_everything_once() {
         verifier: &verifier,
         max_age: Some(Duration::from_secs(60)),
         extra: &[("prompt", "select_account"), ("state", "evil"), ("request_uri", "https://evil.example")],
+        bare: false,
     };
     let url = Url::parse(&fixture.provider.authorization_url(&request).await.unwrap()).unwrap();
     let mut query: Vec<(String, String)> = url.query_pairs().into_owned().collect();

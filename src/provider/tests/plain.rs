@@ -24,6 +24,7 @@ async fn the_code_grant_by_the_letter() {
         verifier: &verifier,
         max_age: None,
         extra: &[],
+        bare: false,
     };
     let url = Url::parse(&fixture.provider.authorization_url(&request).await.unwrap()).unwrap();
     let names: Vec<String> = url.query_pairs().map(|(n, _)| n.into_owned()).collect();

@@ -1,8 +1,8 @@
 //! Login attempts: what one tab must still know when the provider sends it back.
 //!
-//! Two values leave us. The `state` parameter is the attempt's id and a sealed note of the provider, the return-to and the round, so
-//! that a callback whose cookie is gone still leads to its page. The cookie of that id holds the nonce, the PKCE verifier, the
-//! redirect URI and a hash of the state, so that only the browser that started a sign-in can end it (AT-LF-01, AT-LF-02). Each
+//! Two values leave us. The `state` parameter is the attempt's id and a sealed note of the provider, the return-to, the round and the
+//! aim, so that a callback whose cookie is gone still leads to its page. The cookie of that id holds the nonce, the PKCE verifier,
+//! the redirect URI and a hash of the state, so that only the browser that started a sign-in can end it (AT-LF-01, AT-LF-02). Each
 //! attempt has a cookie of its own (CK-05): ten tabs end on ten pages. Neither value depends on what the configuration calls our
 //! cookies or our callback: both may change before the browser comes back.
 
@@ -46,11 +46,33 @@ pub struct Attempt {
     pub redirect_uri: String,
     /// When it started.
     pub started: UnixTime,
-    /// How many attempts in a row went before it, to break loops.
-    pub round: u8,
+    /// Which round of its sign-in it is.
+    pub round: Round,
+    /// What it is for.
+    pub aim: Aim,
     /// How old the sign-in at the provider may be, where a route asked for it: to be said again when the code is redeemed.
     pub max_age: Option<Duration>,
     seeds: Seeds,
+}
+
+/// The rounds of one sign-in (OA-07). There is no third, so nothing that a provider answers can make a loop.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Round {
+    /// The one that a person began.
+    First,
+    /// The silent second one, which may cure how the first one ended.
+    Second,
+}
+
+/// What an attempt is for.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Aim {
+    /// To sign in.
+    SignIn,
+    /// To sign in with another account: the provider was asked to let the person choose (`prompt=select_account`).
+    SwitchAccount,
+    /// To sign out at the provider and to sign in afterwards. Its state goes to the end-session endpoint and ends no sign-in.
+    SignOutFirst,
 }
 
 impl fmt::Debug for Attempt {
@@ -60,6 +82,7 @@ impl fmt::Debug for Attempt {
             .field("id", &self.id)
             .field("provider", &self.provider)
             .field("round", &self.round)
+            .field("aim", &self.aim)
             .finish_non_exhaustive()
     }
 }
@@ -73,8 +96,10 @@ pub struct Asked {
     pub return_to: ReturnTo,
     /// The redirect URI that is about to be sent.
     pub redirect_uri: String,
-    /// How many attempts in a row went before it.
-    pub round: u8,
+    /// Which round of its sign-in it is.
+    pub round: Round,
+    /// What it is for.
+    pub aim: Aim,
     /// How old the sign-in at the provider may be.
     pub max_age: Option<Duration>,
 }
@@ -116,7 +141,7 @@ impl Attempts {
         let id = URL_SAFE_NO_PAD.encode(seal::random::<ID_BYTES>());
         let in_state = in_state(&asked.return_to);
         let return_to = in_state.then(|| asked.return_to.clone());
-        let note = Note { provider: &asked.provider, round: asked.round, return_to };
+        let note = Note { provider: &asked.provider, round: asked.round, aim: asked.aim, return_to };
         let note = postcard::to_stdvec(&note).unwrap_or_default();
         // 72 random bits of the id and 96 of the seal's nonce (RFC 6749 section 10.10).
         let state = format!("{id}{}", self.state_sealer(&id).seal(&note, now.plus(self.life), now));
@@ -129,7 +154,8 @@ impl Attempts {
     /// Whether an attempt for this page can be kept, whatever else it is for.
     pub fn is_portable(&self, return_to: &ReturnTo, redirect_uri: &str, now: UnixTime) -> bool {
         let (return_to, redirect_uri) = (return_to.clone(), redirect_uri.to_owned());
-        let asked = Asked { provider: "".into(), return_to, redirect_uri, round: 0, max_age: Some(Duration::MAX) };
+        let (round, aim, max_age) = (Round::First, Aim::SignIn, Some(Duration::MAX));
+        let asked = Asked { provider: "".into(), return_to, redirect_uri, round, aim, max_age };
         self.start(asked, now).is_ok()
     }
 
@@ -190,6 +216,7 @@ impl Attempts {
             return_to,
             redirect_uri: memory.redirect_uri,
             round: lost.round,
+            aim: lost.aim,
             max_age: memory.max_age.map(Duration::from_secs),
         };
         Ok(Attempt::assemble(id.into(), state.into(), memory.seeds, asked, UnixTime::from_millis(memory.started)))
@@ -210,8 +237,8 @@ impl Attempts {
         let (id, sealed) = state.split_at_checked(ID_LEN).filter(|_| state.len() <= STATE_MAX)?;
         let opened = self.state_sealer(id).open_at_any_age(sealed).ok()?;
         let note: Note<'_> = postcard::from_bytes(&opened.plaintext).ok()?;
-        let lost =
-            Lost { id: id.to_owned(), provider: note.provider.into(), return_to: note.return_to, round: note.round };
+        let Note { provider, round, aim, return_to } = note;
+        let lost = Lost { id: id.to_owned(), provider: provider.into(), return_to, round, aim };
         Some((id, lost, opened.expires))
     }
 
@@ -286,8 +313,10 @@ pub struct Lost {
     pub provider: Arc<str>,
     /// The page that was asked for; none when it was too long for the state.
     pub return_to: Option<ReturnTo>,
-    /// The round of the lost attempt.
-    pub round: u8,
+    /// Its round.
+    pub round: Round,
+    /// What it was for.
+    pub aim: Aim,
 }
 
 /// Why a callback ends no attempt.
@@ -335,9 +364,9 @@ impl Attempt {
     fn assemble(id: String, state: String, seeds: Seeds, asked: Asked, started: UnixTime) -> Self {
         let nonce = URL_SAFE_NO_PAD.encode(seeds.nonce);
         let verifier = Secret::new(URL_SAFE_NO_PAD.encode(seeds.verifier));
-        let Asked { provider, return_to, redirect_uri, round, max_age } = asked;
+        let Asked { provider, return_to, redirect_uri, round, aim, max_age } = asked;
         let state = Secret::new(state);
-        Self { id, state, nonce, verifier, provider, return_to, redirect_uri, started, round, max_age, seeds }
+        Self { id, state, nonce, verifier, provider, return_to, redirect_uri, started, round, aim, max_age, seeds }
     }
 }
 
@@ -345,7 +374,8 @@ impl Attempt {
 #[derive(Deserialize, Serialize)]
 struct Note<'a> {
     provider: &'a str,
-    round: u8,
+    round: Round,
+    aim: Aim,
     return_to: Option<ReturnTo>,
 }
 

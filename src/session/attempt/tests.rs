@@ -46,7 +46,8 @@ fn page(path: &str) -> ReturnTo {
 
 fn asked(path: &str) -> Asked {
     let redirect_uri = REDIRECT_URI.to_owned();
-    Asked { provider: "corp".into(), return_to: page(path), redirect_uri, round: 1, max_age: None }
+    let (round, aim) = (Round::Second, Aim::SwitchAccount);
+    Asked { provider: "corp".into(), return_to: page(path), redirect_uri, round, aim, max_age: None }
 }
 
 fn start(attempts: &Attempts, path: &str, now: UnixTime) -> Attempt {
@@ -102,7 +103,8 @@ fn an_attempt_is_found_by_its_state_and_cookie() {
     assert_eq!(found.redirect_uri, REDIRECT_URI);
     assert_eq!(found.return_to.to_url(true), "https://wiki.example.com/page?a=b");
     assert_eq!((&found.id, &found.nonce, &found.verifier), (&attempt.id, &attempt.nonce, &attempt.verifier));
-    assert_eq!((&*found.provider, found.round, found.started, &found.state), ("corp", 1, NOW, &attempt.state));
+    assert_eq!((&*found.provider, found.started, &found.state), ("corp", NOW, &attempt.state));
+    assert_eq!((found.round, found.aim), (Round::Second, Aim::SwitchAccount));
 }
 
 // RFC 7636 section 4.1; RFC 6749 section 10.10.
@@ -180,7 +182,13 @@ fn a_callback_in_another_browser_ends_nothing_but_knows_its_page() {
     let attempts = attempts();
     let (ours, theirs) = (start(&attempts, "/mine", NOW), start(&attempts, "/theirs", NOW));
     let error = attempts.find(&scan(&[cookie_of(&attempts, &ours)]), Some(theirs.state.expose()), NOW).unwrap_err();
-    let lost = Lost { id: theirs.id.clone(), provider: "corp".into(), return_to: Some(page("/theirs")), round: 1 };
+    let lost = Lost {
+        id: theirs.id.clone(),
+        provider: "corp".into(),
+        return_to: Some(page("/theirs")),
+        round: Round::Second,
+        aim: Aim::SwitchAccount,
+    };
     assert_eq!(error, AttemptError::CookieMissing(lost.clone()));
     // The victim's own cookie, or a session's, put under the name of the attacker's attempt.
     let name = names().attempt_name(&theirs.id);
@@ -200,7 +208,7 @@ fn a_callback_in_another_browser_ends_nothing_but_knows_its_page() {
 fn a_cookie_ends_only_the_state_that_it_was_made_for() {
     let attempts = attempts();
     let attempt = start(&attempts, "/mine", NOW);
-    let note = Note { provider: "corp", round: 0, return_to: Some(page("/other")) };
+    let note = Note { provider: "corp", round: Round::First, aim: Aim::SignIn, return_to: Some(page("/other")) };
     let note = postcard::to_stdvec(&note).unwrap();
     let state = format!("{}{}", attempt.id, attempts.state_sealer(&attempt.id).seal(&note, after(600), NOW));
     let error = attempts.find(&scan(&[cookie_of(&attempts, &attempt)]), Some(&state), NOW).unwrap_err();
@@ -395,7 +403,7 @@ fn golden_attempt_still_opens() {
     let attempts = attempts();
     let found = attempts.find(&scan(&[GOLDEN_COOKIE.into()]), Some(GOLDEN_STATE), NOW).unwrap();
     assert_eq!(found.return_to, page("/page?a=b"));
-    assert_eq!((&*found.provider, found.round, found.started), ("corp", 2, NOW));
+    assert_eq!((&*found.provider, found.round, found.started), ("corp", Round::Second, NOW));
     assert_eq!(found.nonce, URL_SAFE_NO_PAD.encode(*b"a golden nonce.."));
     assert_eq!(found.verifier.expose(), &URL_SAFE_NO_PAD.encode(*b"a golden verifier of 32 bytes..."));
 }
@@ -403,7 +411,8 @@ fn golden_attempt_still_opens() {
 #[test]
 fn golden_attempt_is_still_what_is_written() {
     let attempts = attempts();
-    let note = Note { provider: "corp", round: 2, return_to: Some(page("/page?a=b")) };
+    let (round, aim) = (Round::Second, Aim::SignIn);
+    let note = Note { provider: "corp", round, aim, return_to: Some(page("/page?a=b")) };
     let sealed =
         attempts.state_sealer("goldenaa-id_").seal_golden(&postcard::to_stdvec(&note).unwrap(), after(600), NOW);
     let state = format!("goldenaa-id_{sealed}");
@@ -426,9 +435,9 @@ fn golden_attempt_is_still_what_is_written() {
 
 const REDIRECT_URI: &str = "https://wiki.example.com/_vestibule/callback";
 const GOLDEN_STATE: &str =
-    "goldenaa-id_Af4e23JQeWoYp1hnb2xkZW4gbm9uY2UfCmTJ_lCJ36kDEJgWFDKvvF_YcmauYkbK2uCbEHHAhQbC4zEZCZ1ukPgGPNDTN_fzaw";
+    "goldenaa-id_Af4e23JQeWoYp1hnb2xkZW4gbm9uY2UfCmTJ_lOIzs4dEppRXy-2sELEey3jbkSu_L-KFnOa21qdjhZtwGBFonm8x5qvU4oDH4k";
 const GOLDEN_COOKIE: &str = concat!(
     "__Host-vestibule.login.goldenaa-id_=",
-    "Af4e23JQeWoYp1hnb2xkZW4gbm9uY2WEk8TOjBatRFkHQ8nIKNFbyjSAsaGBkR1vj-HLGJvk9EF-DMIS3cPwv1y1PA-fFkafIF52LD9dFmQpLy5A",
-    "j7NjwNDGwvXMYmW5NpDGcmNvjnBUPy4tXNA0kqZR4hOlPHfKgPULwwcb0AUtIKUX27-Sh2pJuYJ_dSAZ_AOV5UjEqMcOyZ6e",
+    "Af4e23JQeWoYp1hnb2xkZW4gbm9uY2VoiJSq_EYnWQ5jiaHnU94JyjSAsaGBkR1vj-HLGJvk9EF-DMIS3cPwv1y1PA-fFkafIF52LD9dFmQpLy5A",
+    "j7NjwNDGwvXMYmW5NpDGcmNvjnBUPy4tXNA0kqZR4hOlPHfKgPULwwcb0AUtIKUX27-Sh2pJuYKVleSzQnklTKufz1Jpa7fT",
 );

@@ -1,0 +1,135 @@
+//! The one silent second round of a sign-in: where trying again, a little differently, cures how the first round ended (OA-07).
+//!
+//! The round is sealed into the state. A second round has no successor, so no answer of a provider can make a loop. What a
+//! provider refused is not remembered beyond the sign-in: whoever signs in could otherwise decide what others are sent with.
+
+use std::sync::Arc;
+
+use http::{Response, StatusCode};
+
+use crate::body::Body;
+use crate::gateway::codes::Code;
+use crate::gateway::error::GatewayError;
+use crate::gateway::login::Beginning;
+use crate::gateway::{Gateway, Visit};
+use crate::provider::{IdTokenError, Provider, ProviderError};
+use crate::request::kind::RequestKind;
+use crate::request::return_to::ReturnTo;
+use crate::session::attempt::{Aim, Attempt, Lost, Round};
+
+/// What the second round does differently.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Cure {
+    /// Nothing: the attempt, the form at the provider, or the code was too old.
+    Afresh,
+    /// The person is asked, by this `prompt` (UI-12).
+    Ask(&'static str),
+    /// Parameters that the provider may not know are left out.
+    Bare,
+    /// The account is switched without `prompt=select_account`.
+    SwitchOtherwise,
+}
+
+impl Cure {
+    /// What cures the end of a first round; `None`: it is told.
+    pub(super) fn of(error: &GatewayError, attempt: &Attempt, provider: &Provider) -> Option<Self> {
+        if attempt.round != Round::First {
+            return None;
+        }
+        match error {
+            // The code is too old, or the provider has forgotten it; or, on a reload, it went out and no answer came.
+            GatewayError::Provider { error, .. } => match **error {
+                ProviderError::InvalidGrant => Some(Self::Afresh),
+                // The provider let somebody in without asking, whatever `max_age` said.
+                ProviderError::IdToken(IdTokenError::AuthTimeOld { .. }) => Some(Self::Ask("login")),
+                _ => error.is_outage().then_some(Self::Afresh),
+            },
+            GatewayError::SignIn { code, provider_said: Some((error, description)), .. } => match *code {
+                Code::ProviderBusy if description.as_deref() == Some(FORM_EXPIRED) => Some(Self::Afresh),
+                Code::AccessDenied | Code::ProviderBusy | Code::ProviderFault => None,
+                Code::LoginRequired | Code::InteractionRequired if provider.asks_silently() => Some(Self::Ask("login")),
+                Code::ConsentRequired if provider.asks_silently() => Some(Self::Ask("consent")),
+                _ if attempt.aim == Aim::SwitchAccount && !is_about_the_client(error) => Some(Self::SwitchOtherwise),
+                _ if error == "invalid_request" && provider.sends_optional(attempt.max_age) => Some(Self::Bare),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl Gateway {
+    /// Begins the second round, if there is a cure for how the first one ended; or gives the error back.
+    pub(super) async fn second_round(
+        self: &Arc<Self>,
+        visit: Visit<'_>,
+        provider: usize,
+        attempt: &Attempt,
+        error: GatewayError,
+    ) -> Result<Response<Body>, GatewayError> {
+        let cure = self.providers.get(provider).and_then(|at| Cure::of(&error, attempt, at));
+        let Some(cure) = cure.filter(|_| is_navigation(visit)) else { return Err(error) };
+        let (request_id, name, reason) = (visit.meta.id.as_str(), &*attempt.provider, error.reason());
+        match cure {
+            Cure::Bare | Cure::SwitchOtherwise => tracing::warn!(
+                request_id,
+                provider = name,
+                reason,
+                ?cure,
+                "the provider refused a parameter that it may not know: the sign-in goes on without it"
+            ),
+            _ => tracing::info!(request_id, provider = name, reason, ?cure, "a sign-in goes into its second round"),
+        }
+        let same = Beginning {
+            max_age: attempt.max_age,
+            aim: attempt.aim,
+            round: Round::Second,
+            ..Beginning::at(provider, attempt.return_to.clone())
+        };
+        let beginning = match cure {
+            Cure::Afresh if attempt.aim == Aim::SwitchAccount => Beginning { prompt: Some("select_account"), ..same },
+            Cure::Afresh => same,
+            Cure::Ask(prompt) => Beginning { prompt: Some(prompt), ..same },
+            Cure::Bare => Beginning { bare: true, ..same },
+            Cure::SwitchOtherwise => {
+                let beginning = Beginning { aim: Aim::SignIn, ..same };
+                return self.switch_at(visit, beginning, None, true).await;
+            }
+        };
+        self.begin(visit, beginning, StatusCode::SEE_OTHER).await
+    }
+
+    /// The second round of an attempt of ours that took too long. Its cookie is gone, so nothing ties it to this browser: what is
+    /// begun is a sign-in as a link to `login` begins one, and ends in this browser only.
+    pub(super) fn after_too_long(
+        &self,
+        visit: Visit<'_>,
+        lost: &Lost,
+        said: Option<&str>,
+        return_to: &ReturnTo,
+    ) -> Option<Beginning> {
+        let may = lost.round == Round::First && lost.return_to.is_some() && is_navigation(visit);
+        // Whoever said no meanwhile is not asked again.
+        let provider = self.provider_named(&lost.provider).filter(|_| may && said.is_none_or(|error| error == BUSY))?;
+        let (aim, prompt) = match lost.aim {
+            Aim::SignIn => (Aim::SignIn, None),
+            Aim::SwitchAccount => (Aim::SwitchAccount, Some("select_account")),
+            Aim::SignOutFirst => return None,
+        };
+        Some(Beginning { aim, prompt, round: Round::Second, ..Beginning::at(provider, return_to.clone()) })
+    }
+}
+
+/// What is not a navigation begins no sign-in and gets no cookie (CK-25); a provider may answer by a form.
+fn is_navigation(visit: Visit<'_>) -> bool {
+    matches!(visit.meta.kind, RequestKind::Navigation | RequestKind::FormNavigation)
+}
+
+/// Errors that no other `prompt` would change (RFC 6749 section 4.1.2.1, RFC 8707 section 2).
+fn is_about_the_client(error: &str) -> bool {
+    matches!(error, "unauthorized_client" | "unsupported_response_type" | "invalid_scope" | "invalid_target")
+}
+
+const BUSY: &str = "temporarily_unavailable";
+/// How Keycloak says, with `temporarily_unavailable`, that its form stood for too long.
+const FORM_EXPIRED: &str = "authentication_expired";

@@ -20,9 +20,9 @@ pub(super) enum Place<'a> {
 impl Gateway {
     /// Finds the place of a request.
     ///
-    /// A path that an application could read in another way than we do (encoded or doubled slashes, dot segments, backslashes,
-    /// path parameters, capitals) passes only when every reading has the same place: otherwise a lax rule here could open what
-    /// a strict one protects there (PX-41, AT-PM-02 to AT-PM-09).
+    /// A target that an application could read in another way than we do (as a URL with an authority, decoded again, cut at a
+    /// decoded question mark, without regard to case, and in any of these ways after another) passes only when every reading has
+    /// the same place: otherwise a lax rule here could open what a strict one protects there (PX-41, AT-PM-02 to AT-PM-09).
     pub(super) fn place<'a>(&'a self, meta: &'a RequestMeta) -> Result<Place<'a>, GatewayError> {
         let host = meta.host.name();
         if !self.serves(host) {
@@ -32,16 +32,18 @@ impl Gateway {
         let place = self.place_of(host, path, &meta.method);
         let folds_elsewhere =
             |reading: &str| self.routes.minds_case(host, reading) && self.folds_elsewhere(meta, reading, &place);
-        if meta.path.is_ambiguous() {
-            let ours = identity(&place);
-            let leads_elsewhere = |reading: String| {
-                identity(&self.place_of(host, &reading, &meta.method)) != ours || folds_elsewhere(&reading)
-            };
-            if meta.path.readings().any(leads_elsewhere) {
-                return Err(GatewayError::AmbiguousPath);
-            }
-        }
-        if folds_elsewhere(path) {
+        let ours = identity(&place);
+        let leads_here =
+            |reading: &str| identity(&self.place_of(host, reading, &meta.method)) == ours && !folds_elsewhere(reading);
+        let is_certain = if meta.path.is_ambiguous() {
+            meta.path.holds_for_every_reading(leads_here)
+        } else {
+            !folds_elsewhere(path)
+        };
+        // No application reads the queries of our own endpoints.
+        let is_certain =
+            is_certain && (matches!(place, Ok(Place::Own(_))) || meta.path.holds_past_the_query(leads_here));
+        if !is_certain {
             return Err(GatewayError::AmbiguousPath);
         }
         // What is above the root is nothing to rules, but may well be another application to an upstream that has a base path.

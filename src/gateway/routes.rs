@@ -15,6 +15,7 @@ use crate::gateway::settings::HostPattern;
 use crate::policy::Policy;
 use crate::policy::settings::Access;
 use crate::proxy::balance::Upstream;
+use crate::request::path::{folded, has_case};
 use crate::server::settings::Limits;
 use crate::telemetry::metrics::{PeerMetrics, RouteMetrics};
 
@@ -24,8 +25,8 @@ pub struct Routes {
     exact: HashMap<String, Level>,
     suffixes: Vec<(String, Level)>,
     any: Level,
-    /// Some prefix has a capital letter.
-    has_capitals: bool,
+    /// Some prefix has letters that have another case.
+    has_case: bool,
 }
 
 /// A route, ready to be used.
@@ -106,7 +107,7 @@ impl Routes {
         route: &Arc<Route>,
         rule: &Arc<Rule>,
     ) {
-        self.has_capitals |= has_capitals(&rule.path);
+        self.has_case |= has_case(&rule.path);
         let methods = methods.map(Into::into);
         let entry = Entry { route: Arc::clone(route), rule: Arc::clone(rule), case_sensitive, methods };
         if hosts.is_empty() {
@@ -167,8 +168,7 @@ impl Routes {
 
     /// Whether capitals could make a difference to this path: some there or in a prefix, and more than one rule of the host.
     pub fn minds_case(&self, host: &str, path: &str) -> bool {
-        (self.has_capitals || has_capitals(path))
-            && self.levels(host).map(|level| level.prefixes.len()).sum::<usize>() > 1
+        (self.has_case || has_case(path)) && self.levels(host).map(|level| level.prefixes.len()).sum::<usize>() > 1
     }
 
     fn levels<'a>(&'a self, host: &str) -> impl Iterator<Item = &'a Level> {
@@ -223,7 +223,7 @@ struct Level {
 impl Level {
     fn add(&mut self, entry: &Entry) {
         let prefix = entry.rule.path.trim_end_matches('/').to_owned();
-        let folded = prefix.to_ascii_lowercase();
+        let folded = folded(&prefix).into_owned();
         self.depth = self.depth.max(prefix.matches('/').count());
         for (map, key) in [(&mut self.prefixes, prefix), (&mut self.folded, folded)] {
             let entries = map.entry(key).or_default();
@@ -254,10 +254,6 @@ fn longest<'a>(prefixes: &'a HashMap<String, Vec<Entry>>, depth: usize, path: &s
         }
         end = prefix.rfind('/')?;
     }
-}
-
-fn has_capitals(path: &str) -> bool {
-    path.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
 /// Whether `host` is below `suffix`, label by label.

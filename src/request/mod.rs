@@ -21,8 +21,10 @@ pub mod host;
 pub mod id;
 pub mod kind;
 pub mod path;
-mod reading;
+mod query;
+mod readings;
 pub mod return_to;
+mod steps;
 
 /// A connection that a client opened to us: what is known before its first byte is read. It belongs to one worker.
 #[derive(Clone, Debug)]

@@ -34,6 +34,7 @@ mod pages;
 mod paths;
 mod plain_oauth2;
 mod program;
+mod readings;
 mod refresh;
 mod refresh_faults;
 mod scene;

@@ -192,7 +192,7 @@ impl Clock for Trap {
 
 /// Requests, each wrong in one way, with the status and the reason that they get.
 fn malformed_requests(host: &str) -> Vec<(String, u16, &'static str)> {
-    let long = "a".repeat(3000);
+    let long = "a".repeat(9000);
     vec![
         ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400, "host_missing"),
         (format!("GET / HTTP/1.1\r\nHost: {host}\r\nHost: {host}\r\n\r\n"), 400, "host_repeated"),

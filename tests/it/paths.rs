@@ -116,13 +116,17 @@ async fn no_spelling_leads_a_person_past_the_rule() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn escapes_of_escapes_are_read_once() {
-    // AT-PM-05: judged under /public, and forwarded as it is
+async fn escapes_of_escapes_are_read_to_their_end() {
+    // AT-PM-05: whoever stands behind us may decode again
     let scene = Scene::with(HOUSE).await;
-    assert_eq!(scene.asks("GET", "/public/%252e%252e/admin", "").await.status, 200);
-    assert_eq!(scene.upstream.only_request().target, "/public/%252e%252e/admin");
-    assert_eq!(scene.asks("GET", "/%252e%252e/admin", "").await.status, 401);
-    assert_eq!(scene.upstream.seen().len(), 1);
+    for target in ["/public/%252e%252e/admin", "/%252e%252e/admin", "/public/%25252e./admin", "/public/..%255cadmin"] {
+        assert_eq!(scene.asks("GET", target, "").await.status, 400, "{target}");
+        scene.assert_nobody_was_asked(target);
+    }
+    for target in ["/public/%252e%252e/public/x", "/public/%2541", "/public/100%25", "/public/a%252fb"] {
+        assert_eq!(scene.asks("GET", target, "").await.status, 200, "{target}");
+        assert_eq!(scene.upstream.last_request().target, target);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use super::super::reading::{Field, Found};
 use super::super::units::OneOrMany;
 use super::{Notes, filled};
 use crate::gateway::settings::HostPattern;
+use crate::request::path::is_read_alike;
 
 /// `host`: exact names and `*.suffix`; none for any.
 pub(super) fn hosts(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> Vec<HostPattern> {
@@ -97,6 +98,9 @@ pub(super) fn path_flaw(path: &str) -> Option<&'static str> {
     }
     if path.contains('\\') || path.chars().any(char::is_control) {
         return Some("it holds a backslash or a control character");
+    }
+    if !is_read_alike(path) {
+        return Some("some programs cut such a path, so that requests for it would be refused as ambiguous");
     }
     None
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,6 +62,9 @@ pub enum AppError {
     /// A part can not be made from the configuration.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// A fault of ours.
+    #[error("a fault of ours while the configuration was taken: please report it with the place in the log")]
+    Panicked,
     /// A log file can not be opened.
     #[error("the log can not be written: {0}")]
     Log(#[from] std::io::Error),
@@ -107,7 +111,10 @@ impl App {
     /// # Errors
     /// The old configuration goes on serving then.
     pub fn reload(&self, config: &Config) -> Result<(), AppError> {
-        let gateway = self.shared.gateway(config).inspect_err(|error| self.reload_refused(&error.to_string()))?;
+        // A fault of ours in a new configuration must not end the old one: the process log's hook names its place.
+        let built = catch_unwind(AssertUnwindSafe(|| self.shared.gateway(config).map_err(AppError::from)));
+        let built = built.unwrap_or(Err(AppError::Panicked));
+        let gateway = built.inspect_err(|error| self.reload_refused(&error.to_string()))?;
         self.gateway.store(gateway);
         for table in self.needs_restart(config) {
             tracing::warn!(code = "restart_needed", table, "a change in this table is taken at the next start");

@@ -136,6 +136,7 @@ fn refused(error: &AppError) -> Exit {
     match error {
         AppError::Bind(error) => Exit::cannot_bind(error.to_string()),
         AppError::Build(error) => Exit::config(error.to_string()),
+        AppError::Panicked => Exit::internal(error),
         AppError::Log(_) => Exit::config(error.to_string()),
     }
 }

@@ -127,7 +127,15 @@ impl FromNode for Duration {
             return None;
         };
         match humantime::parse_duration(text) {
-            Ok(span) => Some(span),
+            Ok(span) if span <= LONGEST => Some(span),
+            Ok(_) => {
+                let message = format!("`{}` is longer than ten years", reading.key());
+                reading.report(
+                    Diagnostic::error(Code::BadValue, &node.place, message)
+                        .help("write a shorter duration: \"500ms\", \"30s\", \"15m\", \"12h\", \"30d\""),
+                );
+                None
+            }
             Err(error) => {
                 let message = format!("`{}` is not a duration", reading.key());
                 reading.report(
@@ -140,6 +148,9 @@ impl FromNode for Duration {
         }
     }
 }
+
+/// Beyond this, sums of times and durations are not sure to stay in range.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
 
 impl FromNode for ByteSize {
     fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {

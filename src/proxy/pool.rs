@@ -107,13 +107,13 @@ impl Pool {
         let closed = |error| UpstreamError::from_exchange(&address.authority, error);
         let io = TokioIo::new(stream);
         if http2 {
-            let (sender, connection) = http2::Builder::new(Local).handshake(io).await.map_err(closed)?;
+            let (sender, connection) = http2_protocol().handshake(io).await.map_err(closed)?;
             tokio::task::spawn_local(connection);
             *self.shared.borrow_mut() = Some((sender.clone(), self.age.get()));
             self.reap();
             Ok(Lease::Http2(sender))
         } else {
-            let (sender, connection) = http1::Builder::new().writev(false).handshake(io).await.map_err(closed)?;
+            let (sender, connection) = http1_protocol().handshake(io).await.map_err(closed)?;
             tokio::task::spawn_local(connection.with_upgrades());
             Ok(Lease::Http1(sender))
         }
@@ -207,6 +207,29 @@ where
     }
 }
 
+/// HTTP/1.1 towards applications.
+fn http1_protocol() -> http1::Builder {
+    let mut protocol = http1::Builder::new();
+    protocol.writev(false).max_buf_size(BUFFER);
+    protocol
+}
+
+/// HTTP/2 towards applications. What one slow reader holds up stays within its own stream: the connection has room for all.
+fn http2_protocol() -> http2::Builder<Local> {
+    let mut protocol = http2::Builder::new(Local);
+    let stream = u32::try_from(BUFFER).unwrap_or(u32::MAX);
+    protocol
+        .initial_stream_window_size(stream)
+        .initial_connection_window_size(stream.saturating_mul(STREAMS))
+        .max_send_buf_size(BUFFER);
+    protocol
+}
+
+/// Bytes of one body that may wait here in each direction. hyper's own limit is 408 KiB for HTTP/1.1 and 2 MiB for HTTP/2,
+/// which a slow reader fills.
+const BUFFER: usize = 64 * 1024;
+/// Streams that may wait with a full window before the connection's window is full.
+const STREAMS: u32 = 256;
 /// Steps in the life of an unused connection: it is closed between three and four quarters of the configured time, so that
 /// it is never older than that.
 const AGES: u32 = 4;

@@ -158,26 +158,35 @@ pub(super) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(super) fn new(workers: Vec<Inbox>, connections: usize) -> Self {
-        let places = Semaphore::new(connections.clamp(1, Semaphore::MAX_PERMITS));
+    /// For so many connections; each of the listeners holds a place ready for its next one.
+    pub(super) fn new(workers: Vec<Inbox>, connections: usize, listeners: usize) -> Self {
+        let places = connections.max(1).saturating_add(listeners.saturating_sub(1));
+        let places = Semaphore::new(places.min(Semaphore::MAX_PERMITS));
         Self { workers: workers.into(), places: Arc::new(places) }
     }
 
     /// Accepts until the task is dropped. While all places are taken nothing more is accepted: the rest waits in the
     /// kernel's queue (AT-SM-25).
     pub(super) async fn accept_all(self, listener: OpenListener) {
+        let mut failing = false;
         loop {
-            let (stream, peer, local_port) = match listener.accept().await {
-                Ok(accepted) => accepted,
-                Err(cause) if is_about_one_connection(&cause) => continue,
-                Err(cause) => {
-                    // Out of descriptors or memory: going on at once would only spin.
-                    tracing::error!(code = "accept_failed", %cause, "can not accept connections");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
+            let Ok(permit) = Arc::clone(&self.places).acquire_owned().await else { return };
+            let (stream, peer, local_port) = loop {
+                match listener.accept().await {
+                    Ok(accepted) => break accepted,
+                    Err(cause) if is_about_one_connection(&cause) => {}
+                    Err(cause) => {
+                        if !std::mem::replace(&mut failing, true) {
+                            tracing::error!(code = "accept_failed", %cause, "can not accept connections");
+                        }
+                        // Out of descriptors or memory: going on at once would only spin.
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
                 }
             };
-            let Ok(permit) = Arc::clone(&self.places).acquire_owned().await else { return };
+            if std::mem::take(&mut failing) {
+                tracing::info!(code = "accept_recovered", "accepting connections again");
+            }
             let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.open()) else { return };
             let accepted = Accepted { stream, peer, local_port, place: worker.load.place(permit) };
             if worker.connections.send(accepted).is_err() {

@@ -23,6 +23,7 @@ use crate::request::Downstream;
 
 mod admin;
 mod connection;
+mod descriptors;
 mod drain;
 mod listener;
 mod parking;
@@ -129,7 +130,8 @@ impl Bound {
             workers.push(worker);
             inboxes.push(inbox);
         }
-        let dispatcher = Dispatcher::new(inboxes, self.settings.limits.connections);
+        let connections = descriptors::connections(self.settings.limits.connections);
+        let dispatcher = Dispatcher::new(inboxes, connections, self.traffic.len());
         let mut accepting = JoinSet::new();
         for listener in self.traffic {
             accepting.spawn(dispatcher.clone().accept_all(listener.open()?));

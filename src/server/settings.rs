@@ -74,8 +74,9 @@ pub struct Limits {
     pub body_bytes: Option<u64>,
     /// A connection without any byte for this long is closed: between requests, and in the middle of a body. Default 60 s.
     pub idle_time: Duration,
-    /// Open connections over all listeners; further ones wait to be accepted. Default 16384.
-    pub connections: usize,
+    /// Open connections over all listeners; further ones wait to be accepted. Default 16384, or as many as the limit of open
+    /// files allows.
+    pub connections: Option<usize>,
     /// The longest life of an upgraded connection (WebSocket). Default 24 h.
     pub upgrade_life: Duration,
     /// Concurrent streams of one HTTP/2 connection. Default 128.
@@ -100,7 +101,7 @@ impl Default for Limits {
             header_time: Duration::from_secs(15),
             body_bytes: None,
             idle_time: Duration::from_secs(60),
-            connections: 16_384,
+            connections: None,
             upgrade_life: Duration::from_secs(24 * 3600),
             h2_streams: 128,
             handshake_time: Duration::from_secs(10),

@@ -236,23 +236,21 @@ fn limits(keys: &LimitsTable, notes: &mut Notes) -> Limits {
         }
         usize::try_from(found.value.0).unwrap_or(defaults.header_bytes)
     });
-    let mut count = |field: &Field<u32>, key: &str, default: u32| match field.given() {
-        Some(found) if found.value == 0 => {
+    let mut count = |field: &Field<u32>, key: &str| {
+        let found = field.given()?;
+        if found.value == 0 {
             notes.error(Code::BadValue, &found.place, format!("`{key}` can not be zero"), "write a number from 1 on");
-            default
         }
-        Some(found) => found.value,
-        None => default,
+        Some(found.value)
     };
-    let connections = u32::try_from(defaults.connections).unwrap_or(u32::MAX);
-    let connections = count(&keys.connections, "server.limits.connections", connections);
-    let h2_streams = count(&keys.h2_streams, "server.limits.h2_streams", defaults.h2_streams);
+    let connections = count(&keys.connections, "server.limits.connections");
+    let h2_streams = count(&keys.h2_streams, "server.limits.h2_streams").unwrap_or(defaults.h2_streams);
     Limits {
         header_bytes,
         header_time: positive(&keys.header_time, "server.limits.header_time", defaults.header_time, notes),
         body_bytes: keys.body_bytes.value().map(|size| size.0),
         idle_time: positive(&keys.idle_time, "server.limits.idle_time", defaults.idle_time, notes),
-        connections: usize::try_from(connections).unwrap_or(defaults.connections),
+        connections: connections.and_then(|count| usize::try_from(count).ok()),
         upgrade_life: positive(&keys.upgrade_life, "server.limits.upgrade_life", defaults.upgrade_life, notes),
         h2_streams,
         handshake_time: positive(&keys.handshake_time, "server.limits.handshake_time", defaults.handshake_time, notes),

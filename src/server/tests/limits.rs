@@ -141,7 +141,7 @@ async fn a_body_that_is_too_large_is_told_at_its_first_byte_too_many() {
 #[tokio::test]
 async fn connections_beyond_the_cap_wait_and_the_admin_listener_lives() {
     // AT-SM-25
-    let server = impatient(|limits| limits.connections = 1).await;
+    let server = impatient(|limits| limits.connections = Some(1)).await;
     let mut first = server.connect().await;
     assert_eq!(first.get("/").await.status, 200);
     let mut second = server.connect().await;
@@ -157,7 +157,7 @@ async fn connections_beyond_the_cap_wait_and_the_admin_listener_lives() {
 #[tokio::test]
 async fn an_upgraded_connection_keeps_its_place() {
     // AT-SM-25
-    let server = impatient(|limits| limits.connections = 1).await;
+    let server = impatient(|limits| limits.connections = Some(1)).await;
     let mut first = server.connect().await;
     first.send("GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n").await;
     assert_eq!(first.answer().await.status, 101);

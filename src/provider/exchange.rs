@@ -139,7 +139,8 @@ impl Provider {
         let next = tokens.refresh_token.take().unwrap_or_else(|| request.refresh_token.clone());
         tokens.refresh_token = Some(next);
         // From here on the old refresh token may be spent, so only proof that this is somebody else may lose the new one.
-        let claims = match self.refreshed_claims(&metadata, &mut tokens, request).await {
+        let refreshed = self.refreshed_claims(&metadata, &mut tokens, request).await;
+        let claims = match refreshed.and_then(|claims| self.check_same_person(claims, request)) {
             Ok(claims) => claims,
             Err(error) if error.class() == FailureClass::Over => return Err(error),
             Err(error) => {
@@ -151,6 +152,21 @@ impl Provider {
         Ok(Refreshed { tokens, claims })
     }
 
+    /// RF-08 by the claim that names people here: `sub` may stay while another claim, which is mapped, becomes somebody else's.
+    fn check_same_person(
+        &self,
+        claims: Option<Claims>,
+        request: &RefreshRequest<'_>,
+    ) -> Result<Option<Claims>, ProviderError> {
+        let mapping = &self.settings.claims;
+        match &claims {
+            Some(new) if mapping.subject_of(new) != mapping.subject_of(request.claims) => {
+                Err(ProviderError::SubjectChanged)
+            }
+            _ => Ok(claims),
+        }
+    }
+
     async fn refreshed_claims(
         &self,
         metadata: &Metadata,
@@ -160,10 +176,6 @@ impl Provider {
         if let ProviderKind::OAuth2 { identity, .. } = &self.settings.kind {
             tokens.id_token = None;
             let claims = self.plain_claims(metadata, tokens, *identity).await?;
-            let mapping = &self.settings.claims;
-            if mapping.subject_of(&claims) != mapping.subject_of(request.claims) {
-                return Err(ProviderError::SubjectChanged);
-            }
             return Ok((*identity != OAuth2Identity::Nobody).then_some(claims));
         }
         let Some(id_token) = &tokens.id_token else { return Ok(None) };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use crate::identity::{ClaimPath, Claims, IdentityError, sought};
+use crate::identity::{ClaimPath, Claims, Identity, IdentityError, sought};
 use crate::provider::settings::ProviderSettings;
 use crate::session::sessions::Sessions;
 
@@ -21,10 +21,11 @@ impl ClaimsSaid {
 }
 
 impl Sessions {
-    /// Somebody signed in with these claims, of which nothing was left out yet.
-    pub(super) fn log_claims(&self, provider: usize, claims: &Claims) {
+    /// Somebody signed in with these claims, of which nothing was left out yet, and is this person.
+    pub(super) fn log_claims(&self, provider: usize, claims: &Claims, identity: &Identity) {
         let Some(settings) = self.people_of(provider) else { return };
         self.log_missing(settings, claims);
+        self.log_unusable(settings, claims, identity);
         log_left_out(settings, claims);
     }
 
@@ -80,6 +81,29 @@ impl Sessions {
                     came = %sought::names(claims),
                     "the claim \"{path}\" did not come with a sign-in{}",
                     hint(Some(meant))
+                );
+            }
+        }
+    }
+
+    /// Claims that came and are nothing that could name somebody: a list of addresses, an object, a text with control characters.
+    fn log_unusable(&self, settings: &ProviderSettings, claims: &Claims, identity: &Identity) {
+        let mapping = &settings.claims;
+        let has_email = identity.email.is_some() || identity.unverified_email.is_some();
+        for (path, is_read, should_be) in [
+            (&mapping.email, has_email, "one e-mail address"),
+            (&mapping.user, identity.user.is_some(), "a text or a whole number"),
+        ] {
+            let came = match path.find(claims) {
+                None | Some(Value::Null) => false,
+                Some(value) => !value.as_str().is_some_and(|text| text.trim().is_empty()),
+            };
+            if came && !is_read && self.claims_said.is_news(&settings.name, path) {
+                tracing::warn!(
+                    code = "claim_unusable",
+                    provider = %settings.name,
+                    claim = %path,
+                    "the claim \"{path}\" came with a sign-in, but it is not {should_be}, and is left out"
                 );
             }
         }

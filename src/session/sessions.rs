@@ -216,7 +216,7 @@ impl Sessions {
         let claims = session.claims.clone();
         let begun = self.enliven(session, provider, now);
         match &begun {
-            Ok(_) => self.log_claims(provider, &claims),
+            Ok(live) => self.log_claims(provider, &claims, &live.identity),
             Err(error) => self.log_nobody(provider, &claims, *error),
         }
         begun

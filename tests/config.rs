@@ -87,6 +87,10 @@ fn what_weakens_security_is_warned_about() {
         ("public_url = \"http://wiki.example.com\"", Code::Weakened),
         ("public_url = \"https://wiki.example.com\"\ntrusted_proxies = [\"0.0.0.0/0\"]", Code::Weakened),
         (
+            "public_url = \"https://wiki.example.com\"\n[route.x]\npath = \"/x\"\nupstream = \"static:200\"\ninsecure_keep_headers = [\"X-Userinfo\"]",
+            Code::Weakened,
+        ),
+        (
             "public_url = \"https://wiki.example.com\"\nprefix = \"/sub\"\n[route.sub]\npath = \"/sub/x\"\nupstream = \"http://127.0.0.1:1\"",
             Code::Unreachable,
         ),

@@ -253,6 +253,7 @@ keys! {
         upstream: OneOrMany<String>,
         host_header: String,
         websocket_origins: OneOrMany<String>,
+        insecure_keep_headers: OneOrMany<String>,
         case_sensitive: bool,
         body_bytes: ByteSize,
         timeouts: TimeoutsTable,

@@ -183,6 +183,7 @@ impl Compiler<'_> {
             name: Arc::clone(&settings.name),
             target,
             websocket_origins: settings.websocket_origins.clone(),
+            kept_headers: settings.kept_headers.clone(),
             body_limits: Limits {
                 body_bytes: settings.body_bytes.or(self.settings.body_bytes),
                 idle_time: self.settings.body_idle,

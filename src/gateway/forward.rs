@@ -16,7 +16,7 @@ use crate::gateway::{Gateway, Visit};
 use crate::policy::Decision;
 use crate::policy::settings::Access;
 use crate::proxy::Forwarder;
-use crate::proxy::headers::{inject, set_authorization_aside, set_cookie, set_way_here};
+use crate::proxy::headers::{RequestContext, inject, set_authorization_aside, set_cookie, set_way_here};
 use crate::proxy::upgrade::{UpgradeTicket, asks_for_websocket, is_websocket};
 use crate::request::RequestMeta;
 use crate::request::cookies::CookieScan;
@@ -107,7 +107,13 @@ impl Gateway {
         limit_body(request, &entry.route.body_limits)?;
         let told = self.identity_told(entry, meta, live);
         let ticket = self.ticket(request, meta, told);
-        let spoofed = self.header_rules.request(request, ticket.is_some()).map_err(GatewayError::Header)?;
+        let context = RequestContext {
+            upgrade: ticket.is_some(),
+            peer_trusted: meta.peer_trusted,
+            methods_matter: entry.methods_matter,
+            kept: &entry.route.kept_headers,
+        };
+        let spoofed = self.header_rules.request(request, context).map_err(GatewayError::Header)?;
         if let Some(name) = spoofed.filter(|_| !meta.peer_trusted) {
             self.record_spoof(meta, &entry.route.name, &name);
         }

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderName, Method};
 
 use crate::gateway::settings::HostPattern;
 use crate::policy::Policy;
@@ -38,6 +38,8 @@ pub struct Route {
     pub target: Target,
     /// Origins whose WebSocket handshakes are taken besides our own.
     pub websocket_origins: Vec<String>,
+    /// Fields that the application takes from its clients, though only gateways should send them.
+    pub kept_headers: Vec<HeaderName>,
     /// The limits of a request body.
     pub body_limits: Limits,
     /// Its counters.
@@ -83,6 +85,8 @@ pub struct Entry {
     pub rule: Arc<Rule>,
     /// Whether the application tells `/ADMIN` from `/admin`.
     pub case_sensitive: bool,
+    /// Whether the method decides which of the rules at this host and path is asked, or whether any is.
+    pub methods_matter: bool,
     methods: Option<Arc<[Method]>>,
 }
 
@@ -108,8 +112,13 @@ impl Routes {
         rule: &Arc<Rule>,
     ) {
         self.has_case |= has_case(&rule.path);
-        let methods = methods.map(Into::into);
-        let entry = Entry { route: Arc::clone(route), rule: Arc::clone(rule), case_sensitive, methods };
+        let entry = Entry {
+            route: Arc::clone(route),
+            rule: Arc::clone(rule),
+            case_sensitive,
+            methods_matter: methods.is_some(),
+            methods: methods.map(Into::into),
+        };
         if hosts.is_empty() {
             self.any.add(&entry);
             return;
@@ -230,6 +239,8 @@ impl Level {
             // Entries that name methods are asked before one that takes all.
             let at = if entry.methods.is_some() { 0 } else { entries.len() };
             entries.insert(at, entry.clone());
+            let matter = entries.iter().any(|entry| entry.methods.is_some());
+            entries.iter_mut().for_each(|entry| entry.methods_matter = matter);
         }
     }
 

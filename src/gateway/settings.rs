@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderName, Method};
 use ipnet::IpNet;
 
 use crate::policy::settings::{Access, AllowSettings};
@@ -62,6 +62,8 @@ pub struct RouteSettings {
     pub paths: Vec<(String, RuleSettings)>,
     /// Origins whose WebSocket handshakes are taken besides our own (lower-case `scheme://host[:port]`).
     pub websocket_origins: Vec<String>,
+    /// `insecure_keep_headers`: fields that the application takes from its clients, though only gateways should send them.
+    pub kept_headers: Vec<HeaderName>,
     /// Whether `/ADMIN` may be judged otherwise than `/admin`. Default false: such a request is refused.
     pub case_sensitive: bool,
     /// Bytes of a request body; `None`: the server's.

@@ -20,7 +20,7 @@ use vestibule::gateway::routes::{Route, Routes, Rule, Target};
 use vestibule::identity::{ClaimMapping, Identity};
 use vestibule::policy::Policy;
 use vestibule::policy::settings::{Access, AllowSettings};
-use vestibule::proxy::headers::{HeaderRuleSettings, HeaderRules, inject};
+use vestibule::proxy::headers::{HeaderRuleSettings, HeaderRules, RequestContext, inject};
 use vestibule::request::cookies::OwnCookies;
 use vestibule::server::settings::Limits;
 use vestibule::session::shown::ShownTokens;
@@ -111,6 +111,7 @@ fn routes(count: usize) -> Box<dyn FnMut()> {
             name: format!("route-{id}").into(),
             target: Target::Static(StatusCode::NO_CONTENT),
             websocket_origins: Vec::new(),
+            kept_headers: Vec::new(),
             body_limits: Limits::default(),
             metrics: metrics.route("all"),
             upstream_metrics: metrics.peer("upstream", "all"),
@@ -164,7 +165,7 @@ fn headers(count: usize, rewrite: bool) -> Box<dyn FnMut()> {
         let mut request = Request::new(());
         *request.headers_mut() = headers.clone();
         if rewrite {
-            let _ = rules.request(&mut request, false);
+            let _ = rules.request(&mut request, RequestContext::default());
             inject(request.headers_mut(), &told);
         }
         black_box(request);

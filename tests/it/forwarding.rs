@@ -12,7 +12,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::harness::browser::Ask;
-use crate::harness::{Authority, Gateway, Raw, RecordingUpstream, Scene, Stage};
+use crate::harness::frames::{self, Fate};
+use crate::harness::{Authority, Frames, Gateway, Raw, RecordingUpstream, Scene, Stage};
 
 const PUBLIC: &str = "[route.app]\naccess = 'public'";
 
@@ -374,6 +375,83 @@ async fn host_is_the_browsers_unless_the_route_says_otherwise() {
     assert_eq!(ask(&gateway, get(&gateway, "/", spoof)).await, (200, upstream.address.to_string()));
     gateway.reload_with("[route.app]\nhost_header = 'inner.example:81'");
     assert_eq!(ask(&gateway, get(&gateway, "/", spoof)).await, (200, "inner.example:81".to_owned()));
+}
+
+/// Sends each of these fields by itself, over both protocols, and gives those that arrived.
+async fn arriving<'a>(gateway: &Gateway, upstream: &RecordingUpstream, names: &[&'a str]) -> Vec<&'a str> {
+    let mut arrived = Vec::new();
+    for name in names {
+        upstream.forget_seen();
+        Raw::once(gateway.address, get(gateway, "/p/x", &format!("{name}: 41\r\n"))).await;
+        let lower = name.to_ascii_lowercase();
+        let mut frames = Frames::connect(gateway.address).await;
+        frames.asks(&[&frames::get(gateway.authority(), "/p/x")[..], &[(&lower, "41")]].concat()).await;
+        assert_eq!(frames.fate(1).await, Fate::Answered(200), "{name}");
+        let seen = upstream.seen();
+        assert_eq!(seen.len(), 2, "{name}");
+        let hits = seen.iter().filter(|seen| seen.headers.iter().any(|(_, value)| value == "41")).count();
+        assert!(hits != 1, "{name} arrives over one protocol only");
+        arrived.extend((hits == 2).then_some(*name));
+    }
+    arrived
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_was_judged_arrives_in_a_second_form() {
+    // PX-40, FW-04, AT-HS-16, AT-HS-17
+    let upstream = RecordingUpstream::start().await;
+    let methods = [
+        "X-HTTP-Method-Override",
+        "X_HTTP_Method_Override",
+        "x.http.method.override",
+        "X-HTTP-Method",
+        "X-Method-Override",
+        "X-Method",
+        "HTTP-Method-Override",
+        "X-Original-Method",
+    ];
+    let hosts = ["X-Host", "X_Host", "X-Http-Host-Override", "X-Original-Host", "X-Forwarded-Server", "Forwarded-Host"];
+    let framing = ["Transfer_Encoding", "transfer.encoding", "Content_Length", "Content.Length", "Keep_Alive"];
+    let addresses = [
+        "True-Client-IP",
+        "True_Client_IP",
+        "X-Client-IP",
+        "X-Cluster-Client-IP",
+        "CF-Connecting-IP",
+        "CF-Connecting-IPv6",
+        "Fastly-Client-IP",
+        "X-Envoy-External-Address",
+        "Client-IP",
+        "Fly-Client-IP",
+        "X-Original-Forwarded-For",
+        "X-Azure-ClientIP",
+        "Front-End-Https",
+        "X-Url-Scheme",
+        "HTTPS",
+        "X-Client-Port",
+    ];
+    let never = [&hosts[..], &framing[..], &["X-Real-IP", "X-Forwarded-Scheme", "X-Forwarded-Protocol"]].concat();
+    for trusted in ["", "'127.0.0.1/32'"] {
+        let public = format!("[server]\ntrusted_proxies = [{trusted}]\n{PUBLIC}");
+        let gateway = Gateway::in_front_of(&upstream).with(&public).start().await;
+        assert_eq!(arriving(&gateway, &upstream, &never).await, Vec::<&str>::new());
+        let believed = if trusted.is_empty() { &[][..] } else { &addresses[..] };
+        assert_eq!(arriving(&gateway, &upstream, &addresses).await, believed);
+        // Where rules do not look at the method, it is for the application to say which one counts.
+        assert_eq!(arriving(&gateway, &upstream, &methods).await, methods);
+        for rules in [
+            "[route.read]\npath = '/p'\nmethods = ['GET']\nupstream = 'UP'\naccess = 'public'",
+            "[route.rest]\npath = '/p'\nupstream = 'UP'\naccess = 'public'\n\
+             [route.write]\npath = '/p'\nmethods = ['DELETE']\naccess = 'deny'",
+        ] {
+            let rules = rules.replace("UP", &upstream.url());
+            let mut gateway = Gateway::in_front_of(&upstream).with(&public).with(&rules).start().await;
+            assert_eq!(arriving(&gateway, &upstream, &methods).await, Vec::<&str>::new(), "{rules}");
+            let deeper = format!("[route.deeper]\npath = '/p/x'\naccess = 'public'\nupstream = '{}'", upstream.url());
+            gateway.reload_with(&deeper);
+            assert_eq!(arriving(&gateway, &upstream, &methods).await, methods, "of another path");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use super::super::reading::{Field, Found, listed};
 use super::Notes;
 use crate::identity::ClaimPath;
 use crate::nearest::nearest;
+use crate::proxy::headers::spellings::are_one;
 use crate::proxy::settings::{IdentityHeaderSettings, IdentityValue};
 
 /// `None` where the route says nothing.
@@ -48,7 +49,7 @@ fn from_table(table: &IdentityTable, key: &str, notes: &mut Notes) -> IdentityHe
     let mut own: Vec<(HeaderName, &Place)> = Vec::new();
     for (name, value) in table.headers.value().into_iter().flat_map(|texts| &texts.0) {
         let Some(header) = header_name(name, key, notes) else { continue };
-        if let Some((_, first)) = own.iter().find(|(other, _)| same_header(other, &header)) {
+        if let Some((_, first)) = own.iter().find(|(other, _)| are_one(other, &header)) {
             let message = format!("`{key}.headers` names `{}` twice", name.value.escape_default());
             let diagnostic = Diagnostic::error(Code::BadHeader, &name.place, message).also(first, "here first");
             notes.note(diagnostic.reason("many applications can not tell them apart").help("remove one of them"));
@@ -56,7 +57,7 @@ fn from_table(table: &IdentityTable, key: &str, notes: &mut Notes) -> IdentityHe
         }
         own.push((header.clone(), &name.place));
         let Some(value) = header_value(value, key, notes) else { continue };
-        settings.headers.retain(|(other, _)| !same_header(other, &header));
+        settings.headers.retain(|(other, _)| !are_one(other, &header));
         settings.headers.push((header, value));
     }
     if let Some(found) = table.separator.given() {
@@ -88,11 +89,6 @@ fn check_separator(text: &str, place: &Place, key: &str, notes: &mut Notes) {
     }
 }
 
-/// `X_User` and `X-User` are one name to many applications (AT-HS-01).
-fn same_header(a: &HeaderName, b: &HeaderName) -> bool {
-    a.as_str().replace('_', "-") == b.as_str().replace('_', "-")
-}
-
 fn header_name(found: &Found<String>, key: &str, notes: &mut Notes) -> Option<HeaderName> {
     let name = HeaderName::from_bytes(found.value.as_bytes()).ok();
     let Some(name) = name else {
@@ -110,7 +106,9 @@ fn header_name(found: &Found<String>, key: &str, notes: &mut Notes) -> Option<He
         );
         return None;
     }
-    if STEERING.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
+    if STEERING.iter().any(|steering| are_one(&HeaderName::from_static(steering), &name))
+        || name.as_str().starts_with("proxy-")
+    {
         let message = format!("`{key}.headers` can not set `{}`", found.value.escape_default());
         let diagnostic = Diagnostic::error(Code::BadHeader, &found.place, message);
         notes.note(

@@ -17,6 +17,7 @@ mod claims_needed;
 mod client;
 mod cookie;
 mod identity;
+mod kept_headers;
 mod log;
 mod matching;
 mod provider;

@@ -10,7 +10,7 @@ use super::super::file::{RouteTable, RuleKeys};
 use super::super::reading::{Field, Found};
 use super::cookie::{domain_reaches, host_of};
 use super::server::Server;
-use super::{Notes, allow, filled, identity, matching, opened, upstream};
+use super::{Notes, allow, filled, identity, kept_headers, matching, opened, upstream};
 use crate::gateway::settings::{HostPattern, PublicUrl, RouteSettings, RuleSettings, Target};
 use crate::nearest::nearest;
 use crate::policy::settings::{Access, AllowSettings};
@@ -48,6 +48,9 @@ pub(super) fn route(
     let needed = rule.access != Access::Deny || paths.iter().any(|(_, rule)| rule.access != Access::Deny);
     let target = upstream::target(name, table, needed, notes);
     let websocket_origins = matching::origins(&table.websocket_origins, &key("websocket_origins"), notes);
+    let rules = std::iter::once(&rule).chain(paths.iter().map(|(_, rule)| rule));
+    let kept_headers =
+        kept_headers::kept_headers(&table.insecure_keep_headers, &key("insecure_keep_headers"), rules, notes);
     let settings = RouteSettings {
         name: Arc::from(name.value.as_str()),
         hosts,
@@ -58,6 +61,7 @@ pub(super) fn route(
         rule,
         paths,
         websocket_origins,
+        kept_headers,
         case_sensitive: table.case_sensitive.value().copied().unwrap_or(false),
         body_bytes: table.body_bytes.value().map(|size| size.0),
     };

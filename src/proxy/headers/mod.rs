@@ -15,6 +15,7 @@ use crate::request::RequestMeta;
 use crate::request::cookies::Forward;
 
 pub mod hop_by_hop;
+mod names;
 pub mod spellings;
 pub mod trace;
 pub mod trailers;
@@ -39,6 +40,26 @@ pub struct HeaderRuleSettings<'a> {
     pub via_in_responses: bool,
     /// The source of trace and span ids.
     pub random: fn() -> [u8; 24],
+}
+
+/// What decides which fields of a request pass, besides their names.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestContext<'a> {
+    /// The request becomes a WebSocket.
+    pub upgrade: bool,
+    /// The peer is a trusted proxy: what it says of the client's address, the scheme and the port is for the application, too.
+    pub peer_trusted: bool,
+    /// Rules at this host and path tell methods apart: no field may override the method that was judged (AT-HS-16).
+    pub methods_matter: bool,
+    /// Fields that the application takes from its clients, though others believe them (`insecure_keep_headers`). They pass in
+    /// this spelling only.
+    pub kept: &'a [HeaderName],
+}
+
+impl RequestContext<'_> {
+    fn keeps(&self, name: &HeaderName) -> bool {
+        self.kept.contains(name)
+    }
 }
 
 /// A request that is not forwarded because of its headers.
@@ -93,15 +114,19 @@ impl HeaderRules {
         }
     }
 
-    /// Makes a request fit for the next hop: takes out hop-by-hop fields, everything that only the gateway may say in
-    /// every spelling, and other people's credentials for proxies; adds `Via`. With `upgrade` the two fields that ask for a
-    /// WebSocket are put back.
+    /// Makes a request fit for the next hop: takes out hop-by-hop fields, everything that only the gateway or a trusted proxy
+    /// may say in every spelling, and other people's credentials for proxies; adds `Via`. For an upgrade the two fields that
+    /// ask for a WebSocket are put back.
     ///
     /// Tells the first of the fields taken out that names a person: nobody but a gateway has reason to send one.
     ///
     /// # Errors
     /// The request must not be forwarded; the caller answers.
-    pub fn request<B>(&self, request: &mut Request<B>, upgrade: bool) -> Result<Option<HeaderName>, HeaderRefusal> {
+    pub fn request<B>(
+        &self,
+        request: &mut Request<B>,
+        context: RequestContext<'_>,
+    ) -> Result<Option<HeaderName>, HeaderRefusal> {
         let version = request.version();
         let is_probe = matches!(*request.method(), Method::OPTIONS | Method::TRACE);
         let headers = request.headers_mut();
@@ -109,7 +134,6 @@ impl HeaderRules {
         for name in headers.keys() {
             match self.class(name) {
                 Class::EndToEnd => {}
-                Class::Ours => found.ours.push(name.clone()),
                 Class::Connection => found.connection = true,
                 Class::Hop => found.hop = true,
                 Class::Te => found.te = true,
@@ -118,6 +142,7 @@ impl HeaderRules {
                 Class::Expect => found.expect = true,
                 Class::Trailer => found.trailer = true,
                 Class::Trace => found.trace = true,
+                class => found.foreign(name, class, context),
             }
         }
         if found.via && hop_by_hop::passed(headers, &self.pseudonym) {
@@ -130,11 +155,11 @@ impl HeaderRules {
             return Err(HeaderRefusal::Expectation);
         }
         self.take_out(headers, &found);
-        if upgrade {
+        if context.upgrade {
             upgrade::announce(headers);
         }
         headers.append(VIA, self.via_for(version));
-        Ok(found.ours.into_iter().find(|name| !spellings::is_of_the_way(name.as_str())))
+        Ok(found.spoofed)
     }
 
     /// Makes an answer fit for the browser: takes out hop-by-hop fields (RFC 9110 section 7.6.1), challenges for proxies,
@@ -151,7 +176,7 @@ impl HeaderRules {
                 Class::Hop => found.hop = true,
                 Class::Te => found.te = true,
                 Class::Trailer => found.trailer = true,
-                Class::Ours if PROXY_CHALLENGES.contains(&name.as_str()) => found.ours.push(name.clone()),
+                Class::Way if PROXY_CHALLENGES.contains(&name.as_str()) => found.removed.push(name.clone()),
                 _ => sets_cookies |= *name == SET_COOKIE,
             }
         }
@@ -165,7 +190,7 @@ impl HeaderRules {
         if found.trailer {
             trailers::clean_list(headers, |_| false);
         }
-        for name in &found.ours {
+        for name in &found.removed {
             headers.remove(name);
         }
         if sets_cookies {
@@ -200,11 +225,11 @@ impl HeaderRules {
             headers.insert(TE, HeaderValue::from_static("trailers"));
             headers.insert(CONNECTION, HeaderValue::from_static("TE"));
         }
-        for name in &found.ours {
+        for name in &found.removed {
             headers.remove(name);
         }
         if found.trailer {
-            trailers::clean_list(headers, |name| self.names.class(name) == Class::Ours);
+            trailers::clean_list(headers, |name| !matches!(self.names.class(name), Class::EndToEnd | Class::Trace));
         }
         if found.trace {
             trace::renew(headers, self.random);
@@ -291,7 +316,9 @@ fn cookie_name(value: &HeaderValue) -> Option<&str> {
 /// What one pass over the names has seen.
 #[derive(Default)]
 struct Found {
-    ours: Vec<HeaderName>,
+    removed: Vec<HeaderName>,
+    /// The first of the removed fields that names a person.
+    spoofed: Option<HeaderName>,
     connection: bool,
     hop: bool,
     te: bool,
@@ -300,6 +327,25 @@ struct Found {
     expect: bool,
     trailer: bool,
     trace: bool,
+}
+
+impl Found {
+    /// A field that only the gateway or a trusted proxy may send.
+    fn foreign(&mut self, name: &HeaderName, class: Class, context: RequestContext<'_>) {
+        let passes = match class {
+            Class::Address => context.peer_trusted || context.keeps(name),
+            Class::Method => !context.methods_matter,
+            Class::Identity | Class::Way => context.keeps(name),
+            _ => false,
+        };
+        if passes {
+            return;
+        }
+        if class == Class::Identity && self.spoofed.is_none() {
+            self.spoofed = Some(name.clone());
+        }
+        self.removed.push(name.clone());
+    }
 }
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -2,19 +2,31 @@
 //!
 //! CGI, WSGI, Rack and PHP all fold `-` and `_` (some of them every character that is no letter or digit) into one, so
 //! `X_Forwarded_User` is `X-Forwarded-User` to them (CVE-2025-64484, FW-01). Names are compared folded. Most names of most
-//! requests are settled by three of their letters and their length alone.
+//! requests are settled by four of their letters and their length alone.
 
 use std::cmp::Ordering;
 
 use http::HeaderName;
+
+use crate::proxy::headers::names::{FAMILIES, Family};
 
 /// What a proxy does with a field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Class {
     /// Nothing.
     EndToEnd,
-    /// Only the gateway may say it.
-    Ours,
+    /// It says who sent the request: only the gateway may.
+    Identity,
+    /// It names the host that the request is for: only the gateway may.
+    Host,
+    /// It tells of the way here, the path included: only the gateway may.
+    Way,
+    /// It names the client's address, the scheme or the port: only a trusted proxy may.
+    Address,
+    /// It overrides the method.
+    Method,
+    /// It is not a field of HTTP, but some applications take it for one that frames the message (`Content_Length`).
+    Misspelled,
     /// `Connection`.
     Connection,
     /// Another hop-by-hop field.
@@ -35,85 +47,102 @@ pub enum Class {
 
 /// The names, compiled.
 pub struct Spellings {
-    /// By first byte.
-    sieves: [Sieve; 128],
+    /// For each slot, a bit for each length that a name of this slot has: what finds no bit is none of the names.
+    lengths: Box<[u64; SLOTS]>,
     exact: Vec<(Box<str>, Class)>,
+    prefixes: Vec<(&'static str, Class)>,
 }
 
 impl Spellings {
-    /// The well-known names and the configured ones.
+    /// The well-known names and the configured ones, which only the gateway may send.
     pub fn new(configured: &[HeaderName]) -> Self {
-        let ours = OURS.iter().copied().chain(configured.iter().map(HeaderName::as_str));
         let mut exact: Vec<(Box<str>, Class)> =
             PROTOCOL.iter().map(|(name, class)| (Box::from(*name), *class)).collect();
-        for name in ours {
-            let folded: String = name.bytes().map(|byte| char::from(fold(byte))).collect();
-            // A configured name does not stop being what HTTP says it is.
-            if !exact.iter().any(|(known, _)| **known == *folded) {
-                exact.push((folded.into(), Class::Ours));
+        let configured = configured.iter().map(|name| (folded(name.as_str()), Class::Identity));
+        let known = FAMILIES.iter().flat_map(|family| family.names().map(|name| (Box::from(name), family.class)));
+        for (name, class) in configured.chain(known) {
+            // A configured name does not stop being what HTTP says it is; it is nobody else's any more.
+            if !exact.iter().any(|(known, _)| *known == name) {
+                exact.push((name, class));
             }
         }
         exact.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        let mut sieves = [Sieve::default(); 128];
+        let of = |family: &'static Family| family.prefixes().map(|prefix| (prefix, family.class));
+        let mut prefixes: Vec<(&str, Class)> = FAMILIES.iter().flat_map(of).collect();
+        prefixes.sort_unstable_by_key(|(prefix, _)| *prefix);
+        let mut lengths = Box::new([0; SLOTS]);
         for (name, _) in &exact {
-            mark(&mut sieves, name, bit(name.len()));
+            mark(&mut lengths, name, bit(name.len()));
         }
-        for family in FAMILIES {
-            mark(&mut sieves, family, !(bit(family.len()) - 1));
+        for (prefix, _) in &prefixes {
+            let longer = !(bit(prefix.len()) - 1);
+            mark(&mut lengths, prefix, longer);
+            // The fourth letter may lie behind the prefix.
+            for next in FOLDED.iter().map(|byte| char::from(*byte)) {
+                mark(&mut lengths, &format!("{prefix}{next}"), longer);
+            }
         }
-        Self { sieves, exact }
+        Self { lengths, exact, prefixes }
     }
 
     /// What the field with this name is. The name is lower-case, as `http` keeps it.
     #[inline]
     pub fn class(&self, name: &str) -> Class {
-        let first = name.as_bytes().first().map_or(0, |byte| usize::from(*byte));
-        match self.sieves.get(first) {
-            Some(sieve) if sieve.passes(name) => self.look_up(name),
-            _ => Class::EndToEnd,
-        }
+        let lengths = self.lengths.get(slot(name)).copied().unwrap_or_default();
+        if lengths & bit(name.len()) == 0 { Class::EndToEnd } else { self.look_up(name) }
     }
 
     fn look_up(&self, name: &str) -> Class {
         if let Ok(found) = self.exact.binary_search_by(|(known, _)| compare(known, name)) {
-            // Hop-by-hop fields have one spelling; another is a name like any other to every recipient.
             return match self.exact.get(found) {
-                Some((_, Class::Ours)) => Class::Ours,
-                Some((known, class)) if **known == *name => *class,
-                _ => Class::EndToEnd,
+                // What HTTP defines has one spelling; another is a name like any other to HTTP, but not to every application.
+                Some((known, class)) if is_of_http(known) => {
+                    if **known == *name {
+                        *class
+                    } else {
+                        Class::Misspelled
+                    }
+                }
+                Some((_, class)) => *class,
+                None => Class::EndToEnd,
             };
         }
-        let folded = || name.bytes().map(fold);
-        let is_of = |family: &&str| name.len() > family.len() && folded().take(family.len()).eq(family.bytes());
-        if FAMILIES.iter().any(is_of) { Class::Ours } else { Class::EndToEnd }
+        // No prefix is the beginning of another, so that only the last one before the name can be the beginning of it.
+        let after = self.prefixes.partition_point(|(prefix, _)| compare(prefix, name) != Ordering::Greater);
+        match after.checked_sub(1).and_then(|at| self.prefixes.get(at)) {
+            Some((prefix, class)) if begins_with(name, prefix) => *class,
+            _ => Class::EndToEnd,
+        }
     }
 }
 
-/// Whether a field that only we may send tells of the way here rather than of a person: honest proxies that nobody
-/// configured as trusted send these, too.
-pub fn is_of_the_way(name: &str) -> bool {
-    WAY.iter().any(|known| compare(known, name) == Ordering::Equal)
+/// Who usually sets the field of this name, for messages; none where nobody is known to.
+pub fn usual_source(name: &str) -> Option<&'static str> {
+    let exact = |family: &&Family| family.names().any(|known| compare(known, name) == Ordering::Equal);
+    let prefixed = |family: &&Family| family.prefixes().any(|prefix| begins_with(name, prefix));
+    let family = FAMILIES.iter().find(exact).or_else(|| FAMILIES.iter().find(prefixed));
+    family.map(|family| family.source)
 }
 
-/// What the names with one first byte have in common: whatever does not pass is none of them. A name that passes may still be
-/// none of them.
-#[derive(Clone, Copy, Default)]
-struct Sieve {
-    /// A bit for each length that some name has.
-    lengths: u64,
-    /// The same for the third and fourth bytes.
-    third: u64,
-    fourth: u64,
+/// Whether some application takes these two for one name.
+pub fn are_one(a: &HeaderName, b: &HeaderName) -> bool {
+    a.as_str().bytes().map(fold).eq(b.as_str().bytes().map(fold))
 }
 
-impl Sieve {
-    fn passes(&self, name: &str) -> bool {
-        self.lengths & bit(name.len()) != 0 && self.third & letter(name, 2) != 0 && self.fourth & letter(name, 3) != 0
-    }
+fn is_of_http(name: &str) -> bool {
+    PROTOCOL.iter().any(|(known, _)| *known == name)
+}
+
+fn begins_with(name: &str, prefix: &str) -> bool {
+    name.len() >= prefix.len() && name.bytes().take(prefix.len()).map(fold).eq(prefix.bytes())
 }
 
 fn compare(known: &str, name: &str) -> Ordering {
     known.bytes().cmp(name.bytes().map(fold))
+}
+
+fn folded(name: &str) -> Box<str> {
+    name.bytes().map(|byte| char::from(fold(byte))).collect::<String>().into()
 }
 
 fn fold(byte: u8) -> u8 {
@@ -124,22 +153,37 @@ fn bit(length: usize) -> u64 {
     1 << length.min(63)
 }
 
-/// A bit for the byte at a place; several bytes share one, and all that is beyond the end has one, too.
-fn letter(name: &str, place: usize) -> u64 {
-    1 << (name.as_bytes().get(place).map_or(0, |byte| fold(*byte)) % 64)
+/// The first four letters, hashed; of names that begin with `x-`, the four that follow.
+fn slot(name: &str) -> usize {
+    let (salt, telling) = match name.as_bytes() {
+        [b'x', mark, rest @ ..] if !mark.is_ascii_alphanumeric() => (1 << 31, rest),
+        all => (0, all),
+    };
+    let letters = match telling {
+        [a, b, c, d, ..] => [fold(*a), fold(*b), fold(*c), fold(*d)],
+        short => {
+            let mut letters = [0; 4];
+            letters.iter_mut().zip(short).for_each(|(letter, byte)| *letter = fold(*byte));
+            letters
+        }
+    };
+    let hash = (u32::from_be_bytes(letters) | salt).wrapping_mul(SPREAD);
+    // The upper bits of a product are the well-mixed ones; ten of them are a slot.
+    usize::try_from(hash >> (u32::BITS - SLOTS.ilog2())).unwrap_or_default()
 }
 
-fn mark(sieves: &mut [Sieve; 128], name: &str, lengths: u64) {
-    let first = name.as_bytes().first().map_or(0, |byte| usize::from(*byte));
-    if let Some(sieve) = sieves.get_mut(first) {
-        sieve.lengths |= lengths;
-        sieve.third |= letter(name, 2);
-        sieve.fourth |= letter(name, 3);
+fn mark(lengths: &mut [u64; SLOTS], name: &str, bits: u64) {
+    if let Some(slot) = lengths.get_mut(slot(name)) {
+        *slot |= bits;
     }
 }
 
-const PROTOCOL: [(&str, Class); 13] = [
+/// What every proxy knows by name, and what frames a message.
+const PROTOCOL: [(&str, Class); 16] = [
     ("connection", Class::Connection),
+    ("content-encoding", Class::EndToEnd),
+    ("content-length", Class::EndToEnd),
+    ("content-type", Class::EndToEnd),
     ("expect", Class::Expect),
     ("http2-settings", Class::Hop),
     ("keep-alive", Class::Hop),
@@ -154,71 +198,80 @@ const PROTOCOL: [(&str, Class); 13] = [
     ("via", Class::Via),
 ];
 
-/// Names that only the gateway may use towards an application, folded.
-const OURS: [&str; 16] = [
-    "client-cert",
-    "client-cert-chain",
-    "forwarded",
-    "gap-auth",
-    // "httpoxy": CGI makes HTTP_PROXY of it (CVE-2016-5385).
-    "proxy",
-    "sm-user",
-    "x-client-cert",
-    "x-forwarded",
-    "x-jwt-assertion",
-    // Some frameworks route by these instead of the path that was judged.
-    "x-original-uri",
-    "x-original-url",
-    "x-proxy-roles",
-    "x-proxy-user",
-    "x-real-ip",
-    "x-request-id",
-    "x-rewrite-url",
-];
+/// Every byte that [`fold`] gives.
+const FOLDED: &[u8; 37] = b"-0123456789abcdefghijklmnopqrstuvwxyz";
+const SLOTS: usize = 1024;
+/// An odd number under which ordinary names share few slots with the listed ones; found by trying.
+const SPREAD: u32 = 0xf2a4_d27b;
 
-/// Those that tell of the way here, folded, and credentials for proxies.
-const WAY: [&str; 19] = [
-    "forwarded",
-    "proxy",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-method",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-scheme",
-    "x-forwarded-server",
-    "x-forwarded-ssl",
-    "x-forwarded-uri",
-    "x-original-uri",
-    "x-original-url",
-    "x-real-ip",
-    "x-request-id",
-    "x-rewrite-url",
-];
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Prefixes of such names, folded: other gateways' identity headers, assertions, client certificates, forwarded fields.
-const FAMILIES: [&str; 20] = [
-    "cf-access-",
-    "proxy-",
-    "remote-",
-    "ssl-client-",
-    "tailscale-",
-    "vestibule-",
-    "x-amzn-ava-",
-    "x-amzn-oidc-",
-    "x-auth-request-",
-    "x-authentik-",
-    "x-client-cert-",
-    "x-forwarded-",
-    "x-goog-authenticated-user-",
-    "x-goog-iap-",
-    "x-ms-client-principal",
-    "x-pomerium-",
-    "x-remote-",
-    "x-ssl-client-",
-    "x-vestibule-",
-    "x-webauth-",
-];
+    /// A name as a client may write it: each dash as some other sign.
+    fn spelled(name: &str, sign: char) -> String {
+        name.replace('-', &sign.to_string())
+    }
+
+    #[test]
+    fn every_listed_name_is_known_in_every_spelling() {
+        // FW-01
+        let names = Spellings::new(&[HeaderName::from_static("x_team"), HeaderName::from_static("x-client-ip")]);
+        for family in &FAMILIES {
+            let below = family
+                .prefixes()
+                .flat_map(|prefix| ["", "x", "-x", "9", "user-name"].map(|rest| format!("{prefix}{rest}")));
+            // What is below a prefix may be listed by itself; that is another test.
+            let below = below.filter(|name| names.exact.iter().all(|(known, _)| **known != **name));
+            for name in family.names().map(str::to_owned).chain(below).filter(|name| name != "x-client-ip") {
+                for sign in ['-', '_', '.', '!', '~'] {
+                    assert_eq!(names.class(&spelled(&name, sign)), family.class, "{name} with {sign}");
+                }
+                assert_eq!(usual_source(&name), Some(family.source), "{name}");
+            }
+        }
+        for name in ["x_team", "x-team", "x-client-ip", "x_client_ip"] {
+            assert_eq!(names.class(name), Class::Identity, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_frames_a_message_has_one_spelling() {
+        let names = Spellings::new(&[HeaderName::from_static("content-type"), HeaderName::from_static("via")]);
+        for (name, class) in PROTOCOL {
+            assert_eq!(names.class(name), class);
+            for sign in ['_', '.'] {
+                let class = if name.contains('-') { Class::Misspelled } else { class };
+                assert_eq!(names.class(&spelled(name, sign)), class, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_is_sifted_out_by_its_letters_only_where_it_is_none_of_them() {
+        // The sieve saves work and must not change an answer.
+        let names = Spellings::new(&[]);
+        let letters = ["x-", "remote", "-", "user", "_", "id", "token", "client", "s", "a", "forwarded", "host", "9"];
+        for one in letters {
+            for two in letters {
+                for three in letters {
+                    let name = format!("{one}{two}{three}");
+                    assert_eq!(names.class(&name), names.look_up(&name), "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn few_fields_of_ordinary_requests_are_looked_up() {
+        let names = Spellings::new(&[]);
+        let ordinary = "host user-agent accept accept-language accept-encoding referer cookie dnt priority cache-control pragma \
+             sec-fetch-mode sec-fetch-site sec-fetch-dest sec-fetch-user sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform origin \
+             upgrade-insecure-requests if-none-match if-modified-since range authorization x-requested-with x-csrf-token \
+             content-disposition sec-gpc sec-websocket-key sec-websocket-version sec-websocket-extensions x-api-key";
+        let looked_up = |name: &&str| names.lengths[slot(name)] & bit(name.len()) != 0;
+        let found: Vec<&str> = ordinary.split_ascii_whitespace().filter(looked_up).collect();
+        // A slot may be shared by chance; where many are, choose another `SPREAD`.
+        assert!(found.len() <= 4, "{found:?}");
+    }
+}

@@ -22,8 +22,12 @@ fn request(method: &str, fields: &[(&str, &str)]) -> Request<()> {
 
 /// The fields that are left, without `Via`.
 fn left(method: &str, fields: &[(&str, &str)]) -> Result<Vec<String>, HeaderRefusal> {
+    left_in(RequestContext::default(), method, fields)
+}
+
+fn left_in(context: RequestContext<'_>, method: &str, fields: &[(&str, &str)]) -> Result<Vec<String>, HeaderRefusal> {
     let mut request = request(method, fields);
-    rules().request(&mut request, false)?;
+    rules().request(&mut request, context)?;
     let fields = request.headers().iter().filter(|(name, _)| **name != VIA);
     Ok(fields.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect())
 }
@@ -88,6 +92,64 @@ fn every_spelling_of_every_identity_header_is_removed() {
 }
 
 #[test]
+fn framing_has_one_spelling() {
+    for name in
+        ["transfer_encoding", "transfer.encoding", "content_length", "content.length", "content_type", "keep_alive"]
+    {
+        assert_eq!(left("POST", &[(name, "5"), ("accept", "a")]).unwrap(), ["accept: a"], "{name}");
+    }
+}
+
+#[test]
+fn only_a_trusted_proxy_names_the_client_the_scheme_and_the_port() {
+    let trusted = RequestContext { peer_trusted: true, ..RequestContext::default() };
+    for name in ["true-client-ip", "x-client-ip", "X_Client_IP", "cf-connecting-ip", "front-end-https", "x-client-port"]
+    {
+        assert_eq!(left("GET", &[(name, "1")]).unwrap(), Vec::<String>::new(), "{name}");
+        assert_eq!(left_in(trusted, "GET", &[(name, "1")]).unwrap().len(), 1, "{name}");
+    }
+    // Hosts and ways are the gateway's own business, and people are nobody's but its.
+    for name in
+        ["x-host", "X_Host", "x-http-host-override", "x-original-url", "x-envoy-peer", "remote-user", "ssl-client-cert"]
+    {
+        assert_eq!(left_in(trusted, "GET", &[(name, "1")]).unwrap(), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn no_field_overrides_a_method_that_rules_look_at() {
+    // PX-40, AT-HS-16
+    let matters = RequestContext { methods_matter: true, ..RequestContext::default() };
+    for name in ["x-http-method-override", "X_HTTP_Method_Override", "x.http.method", "x-method-override"] {
+        assert_eq!(left("POST", &[(name, "DELETE")]).unwrap().len(), 1, "{name}");
+        assert_eq!(left_in(matters, "POST", &[(name, "DELETE")]).unwrap(), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn a_kept_field_passes_in_its_own_spelling_and_is_no_spoof() {
+    let kept = ["x-userinfo", "true-client-ip", "connection", "x-host", "content_length"].map(HeaderName::from_static);
+    let context = RequestContext { kept: &kept, ..RequestContext::default() };
+    let fields = [
+        ("x-userinfo", "1"),
+        ("x_userinfo", "2"),
+        ("true-client-ip", "3"),
+        ("x-id-token", "4"),
+        ("x-host", "5"),
+        ("content_length", "6"),
+    ];
+    assert_eq!(left_in(context, "GET", &fields).unwrap(), ["x-userinfo: 1", "true-client-ip: 3"]);
+    let spoofed = |fields: &[(&str, &str)]| rules().request(&mut request("GET", fields), context).unwrap();
+    assert_eq!(spoofed(&fields[..1]), None);
+    assert_eq!(spoofed(&fields[..2]).unwrap(), "x_userinfo");
+    // Nominated, it stays on this hop like any other field.
+    assert_eq!(
+        left_in(context, "GET", &[("connection", "x-userinfo"), ("x-userinfo", "1")]).unwrap(),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
 fn ordinary_names_are_left_alone() {
     let fields = [
         "accept",
@@ -110,6 +172,12 @@ fn ordinary_names_are_left_alone() {
         "if-match",
         "priority",
         "x-api-key",
+        "x-auth-token",
+        "x-user-id",
+        "x-scope-orgid",
+        "auth-token",
+        "content-type",
+        "x-forward",
         "t-e",
         "v-ia",
         "",
@@ -159,7 +227,7 @@ fn nothing_that_matters_to_everybody_can_be_nominated_away() {
 fn what_the_gateway_sets_can_not_be_nominated_away() {
     // PX-02, AT-HS-05
     let mut request = request("GET", &[("connection", "X-Forwarded-User, X-Team"), ("x-forwarded-user", "admin")]);
-    rules().request(&mut request, false).unwrap();
+    rules().request(&mut request, RequestContext::default()).unwrap();
     let user = HeaderName::from_static("x-forwarded-user");
     inject(request.headers_mut(), &[(user.clone(), HeaderValue::from_static("ada"))]);
     assert_eq!(request.headers().get_all(user).iter().collect::<Vec<_>>(), ["ada"]);
@@ -191,12 +259,12 @@ fn te_passes_only_with_trailers() {
 fn via_is_added_behind_the_others_and_a_loop_is_noticed() {
     // PX-04
     let mut first = request("GET", &[("via", "1.0 fred, 1.1 heretic")]);
-    rules().request(&mut first, false).unwrap();
+    rules().request(&mut first, RequestContext::default()).unwrap();
     assert_eq!(first.headers().get_all(VIA).iter().collect::<Vec<_>>(), ["1.0 fred, 1.1 heretic", "1.1 here"]);
     // PX-05
-    assert_eq!(rules().request(&mut first, false), Err(HeaderRefusal::Loop));
+    assert_eq!(rules().request(&mut first, RequestContext::default()), Err(HeaderRefusal::Loop));
     let mut second = request("GET", &[("via", "1.0 fred,2  HERE (comment)")]);
-    assert_eq!(rules().request(&mut second, false), Err(HeaderRefusal::Loop));
+    assert_eq!(rules().request(&mut second, RequestContext::default()), Err(HeaderRefusal::Loop));
     assert_eq!(HeaderRefusal::Loop.status(), StatusCode::LOOP_DETECTED);
 }
 
@@ -285,7 +353,7 @@ fn the_way_here_is_told_by_the_gateway_alone() {
     let peer = Downstream::new(Peer::Ip("203.0.113.9:4711".parse().unwrap()), Some(443), None);
     let reader = RequestReader::new(Vec::new(), false, true, "app.example");
     let meta = reader.read(&request, &peer).unwrap();
-    rules().request(&mut request, false).unwrap();
+    rules().request(&mut request, RequestContext::default()).unwrap();
     set_way_here(request.headers_mut(), &meta);
     let parts = request.into_parts().0;
     let mut fields: Vec<_> =

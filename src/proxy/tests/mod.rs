@@ -15,7 +15,7 @@ use tokio::task::LocalSet;
 
 use super::*;
 use crate::body::TooLarge;
-use crate::proxy::headers::{HeaderRuleSettings, HeaderRules};
+use crate::proxy::headers::{HeaderRuleSettings, HeaderRules, RequestContext};
 use crate::proxy::settings::{HostHeader, UpstreamProtocol, UpstreamSettings, UpstreamTls, UpstreamTransport};
 
 mod answers;
@@ -174,7 +174,9 @@ async fn serve(
     let refused = |status: StatusCode, code: &str| {
         Response::builder().status(status).header("x-code", code).body(Body::Empty).unwrap()
     };
-    if let Err(refusal) = rules.request(&mut request, ticket.is_some()) {
+    if let Err(refusal) =
+        rules.request(&mut request, RequestContext { upgrade: ticket.is_some(), ..RequestContext::default() })
+    {
         return refused(refusal.status(), refusal.code());
     }
     match forwarder.forward(upstream, &mut request, ticket).await {

@@ -1,0 +1,87 @@
+//! `insecure_keep_headers` of a route: fields that clients send and only gateways should, kept for an application that needs them.
+
+use http::HeaderName;
+
+use super::super::diagnostics::{Code, Diagnostic};
+use super::super::reading::{Field, Found};
+use super::super::units::OneOrMany;
+use super::{Notes, filled};
+use crate::gateway::settings::RuleSettings;
+use crate::policy::settings::Access;
+use crate::proxy::headers::spellings::{Class, Spellings, are_one, usual_source};
+
+/// The names; each is warned about. `rules` are those of the route and of its `paths`.
+pub(super) fn kept_headers<'a>(
+    field: &Field<OneOrMany<String>>,
+    key: &str,
+    rules: impl Iterator<Item = &'a RuleSettings> + Clone,
+    notes: &mut Notes,
+) -> Vec<HeaderName> {
+    let names = Spellings::new(&[]);
+    let mut kept: Vec<HeaderName> = Vec::new();
+    for item in filled(field, key, "leave the key out to keep none", notes).unwrap_or_default() {
+        let shown = item.value.escape_default();
+        let Ok(name) = HeaderName::from_bytes(item.value.as_bytes()) else {
+            let message = format!("`{key}` names \"{shown}\", which cannot be a header");
+            notes.error(Code::BadHeader, &item.place, message, "write the name of a header, such as \"X-Userinfo\"");
+            continue;
+        };
+        if kept.contains(&name) {
+            let message = format!("`{key}` names \"{shown}\" twice");
+            notes.error(Code::Conflict, &item.place, message, "remove one of them");
+            continue;
+        }
+        if let Some(reason) = never_kept(&names, &name) {
+            let diagnostic =
+                Diagnostic::error(Code::BadHeader, &item.place, format!("`{key}` cannot keep \"{shown}\""));
+            notes.note(diagnostic.reason(reason).help("remove it"));
+            continue;
+        }
+        if rules.clone().any(|rule| sends(rule, &name)) {
+            let message = format!("`{key}` keeps \"{shown}\", by which the route itself says who is signed in");
+            let diagnostic = Diagnostic::error(Code::Conflict, &item.place, message);
+            let help = "remove it here, or choose other headers with `identity`";
+            notes.note(diagnostic.reason("where a claim is absent, the client's copy would be believed").help(help));
+            continue;
+        }
+        warn(item, &name, key, notes);
+        kept.push(name);
+    }
+    kept
+}
+
+fn warn(item: &Found<String>, name: &HeaderName, key: &str, notes: &mut Notes) {
+    let message = format!("`{key}` lets every client send \"{}\"", item.value.escape_default());
+    let reason = usual_source(name.as_str()).map_or_else(
+        || "vestibule removes it only where another route sends it".to_owned(),
+        |source| format!("it is usually set by {source}; an application that believes it believes every client"),
+    );
+    let diagnostic = Diagnostic::warning(Code::Weakened, &item.place, message);
+    notes.note(diagnostic.reason(reason).help("remove it, unless the application needs it from its clients"));
+}
+
+/// Whether the application hears by this field who is signed in.
+fn sends(rule: &RuleSettings, name: &HeaderName) -> bool {
+    let asks_session = !matches!(rule.access, Access::Public | Access::Deny);
+    asks_session && rule.identity.headers.iter().any(|(sent, _)| are_one(sent, name))
+}
+
+/// Why no route can keep this field.
+fn never_kept(names: &Spellings, name: &HeaderName) -> Option<&'static str> {
+    match names.class(name.as_str()) {
+        Class::EndToEnd | Class::Identity | Class::Address | Class::Trace => None,
+        Class::Way => {
+            let own = WRITTEN.iter().any(|written| are_one(&HeaderName::from_static(written), name));
+            own.then_some("vestibule writes this field itself")
+        }
+        Class::Host => Some("it names a host, and could name another than the one that was judged"),
+        Class::Method => {
+            Some("it is removed only where rules name `methods`, and could override the method that was judged")
+        }
+        Class::Misspelled => Some("some applications take it for the field that frames the request"),
+        _ => Some("it is for one connection only, and is never forwarded"),
+    }
+}
+
+/// What the gateway sets on every request.
+const WRITTEN: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto", "x-request-id"];

@@ -184,9 +184,10 @@ fn refresh_due(session: &Session<Shown>, settings: &SessionSettings) -> UnixTime
     expires.minus(refresh_before(expires.since(session.access_issued), settings.refresh_before))
 }
 
-/// How long ahead of its expiry a token is renewed: as configured, else a tenth of its life, from 5 s to 5 minutes.
+/// How long ahead of its expiry a token is renewed: as configured, else a tenth of its life, from 5 s to 5 minutes. At most half
+/// of its life, or a token that lives shorter than that would be renewed at every request.
 fn refresh_before(life: Duration, configured: Option<Duration>) -> Duration {
-    configured.unwrap_or_else(|| (life / 10).clamp(REFRESH_BEFORE_MIN, REFRESH_BEFORE_MAX))
+    configured.unwrap_or_else(|| (life / 10).clamp(REFRESH_BEFORE_MIN, REFRESH_BEFORE_MAX)).min(life / 2)
 }
 
 fn touch_step(settings: &SessionSettings) -> Duration {
@@ -229,7 +230,12 @@ mod tests {
             assert_eq!(seconds(life, None), before, "a life of {life} s");
         }
         assert_eq!(seconds(60, Some(0)), 0);
-        assert_eq!(seconds(60, Some(3600)), 3600, "longer than the life: at every request");
+        assert_eq!(seconds(60, Some(30)), 30);
+        for life in [0, 1, 2, 4, 8, 60, 300, 3600] {
+            for configured in [None, Some(life), Some(life + 1), Some(u64::MAX)] {
+                assert!(seconds(life, configured) <= life / 2, "at most half of {life} s, with {configured:?}");
+            }
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod sessions;
 pub mod set_cookie;
 pub mod settings;
 pub mod shown;
+pub mod succession;
 
 mod tail;
 mod trimmed;

@@ -2,7 +2,8 @@
 //!
 //! 1. The first request that finds its session due starts a *flight*; those that come meanwhile wait for its landing.
 //! 2. The flight goes on when every browser has hung up: a rotated refresh token that nobody stored would be lost.
-//! 3. Those that still send the old cookie afterwards get the new session for [`grace`](super::settings::SessionSettings::grace).
+//! 3. Those that still send the old cookie afterwards get the new session for as long as
+//!    [`Succession`](super::succession::Succession) says.
 //! 4. A refresh token that was exchanged for another is never sent again (RFC 9700 section 4.14.2).
 //! 5. An outage or a refusal ends nothing while the access token lives; the next try waits longer each time. After the token's
 //!    end an outage is one for the person too, and a refusal is the same as not being signed in.
@@ -200,11 +201,13 @@ impl Sessions {
         if rotated && let Some(spent) = &old.tokens.refresh {
             self.registry.spend(spent, self.settings.lifetime);
         }
-        let session = old.renewed(refreshed, live.cell.generation().max(old.generation) + 1, now, &self.settings.keep);
+        let session =
+            old.renewed(refreshed, live.cell.succession.generation().max(old.generation) + 1, now, &self.settings.keep);
         self.log_refreshed_claims(live.provider, &old.claims, &session.claims);
         match self.enliven(session, live.provider, now) {
             Ok(renewed) => {
-                live.cell.publish(renewed.session.generation, Arc::clone(&renewed.sealed), now);
+                live.cell.succession.publish(renewed.session.generation, Arc::clone(&renewed.sealed), now);
+                self.registry.keep_unseen(&renewed.session.id, &live.cell, renewed.ends().since(now));
                 // Looked at after publishing: a sign-out meanwhile waits for these tokens to revoke them (AT-LG-12).
                 if renewed.is_ended() {
                     return Landing::Ended("signed_out");

@@ -4,11 +4,10 @@
 //! and outlives a reload. It is bounded: an entry costs an attacker a real sign-in.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use moka::Expiry;
 use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
@@ -18,6 +17,7 @@ use crate::clock::UnixTime;
 use crate::secret::Secret;
 use crate::session::SessionId;
 use crate::session::refresh::Flight;
+use crate::session::succession::Succession;
 
 /// The memory of sessions.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub struct Registry {
     ended: Cache<SessionId, Lasting<Generations>>,
     spent: Cache<TokenDigest, Lasting<()>>,
     expired: Cache<SessionId, ()>,
+    unseen: Cache<SessionId, Lasting<Arc<SessionCell>>>,
 }
 
 impl Registry {
@@ -36,6 +37,14 @@ impl Registry {
             ended: Cache::builder().max_capacity(REMEMBERED).expire_after(UntilEnd).build(),
             spent: Cache::builder().max_capacity(REMEMBERED).expire_after(UntilEnd).build(),
             expired: Cache::builder().max_capacity(TOLD).build(),
+            unseen: Cache::builder()
+                .max_capacity(UNSEEN_BYTES)
+                .weigher(|_, kept: &Lasting<Arc<SessionCell>>| {
+                    let sealed = kept.what.succession.latest().map_or(0, |latest| latest.sealed.len());
+                    u32::try_from(sealed + size_of::<SessionCell>()).unwrap_or(u32::MAX)
+                })
+                .expire_after(UntilEnd)
+                .build(),
         })
     }
 
@@ -54,6 +63,7 @@ impl Registry {
 
     /// Ends a session: from now on none of its cookies opens anything, however often they are sent again (LO-07, AT-CS-05).
     pub fn end(&self, id: &SessionId, remaining: Duration) {
+        self.unseen.invalidate(id);
         self.end_generations(id, Generations(u64::MAX), remaining);
     }
 
@@ -61,6 +71,17 @@ impl Registry {
     /// instance renewed the session first, what it made of it goes on (RF-07, AT-TP-24).
     pub fn end_up_to(&self, id: &SessionId, generation: u32, remaining: Duration) {
         self.end_generations(id, Generations(u64::from(generation) + 1), remaining);
+    }
+
+    /// Keeps the newest cookie of a session that nobody has shown yet, whatever else memory is needed for: the answer that carries
+    /// it may be lost.
+    pub fn keep_unseen(&self, id: &SessionId, cell: &Arc<SessionCell>, remaining: Duration) {
+        self.unseen.insert(*id, Lasting { what: Arc::clone(cell), remaining });
+    }
+
+    /// The newest cookie of a session arrived.
+    pub fn arrived(&self, id: &SessionId) {
+        self.unseen.invalidate(id);
     }
 
     fn end_generations(&self, id: &SessionId, what: Generations, remaining: Duration) {
@@ -121,19 +142,10 @@ pub struct SessionCell {
     /// Generations below this one are over.
     ended: AtomicU64,
     ending: Notify,
-    generation: AtomicU32,
     touched: AtomicU64,
-    latest: ArcSwapOption<Latest>,
+    /// Its cookies.
+    pub succession: Succession,
     pub(super) flight: Mutex<Flight>,
-}
-
-/// The newest cookie of a session, for those that still come with an older one.
-#[derive(Clone, Debug)]
-pub struct Latest {
-    /// Its sealed value.
-    pub sealed: Arc<str>,
-    /// When it replaced the one before.
-    pub since: UnixTime,
 }
 
 impl SessionCell {
@@ -156,11 +168,6 @@ impl SessionCell {
         }
     }
 
-    /// How often the session was renewed, as far as this process knows.
-    pub fn generation(&self) -> u32 {
-        self.generation.load(Ordering::Acquire)
-    }
-
     /// Waits until no renewal is under way.
     pub(super) async fn landed(&self) {
         let flight = match &*self.flight.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -170,16 +177,6 @@ impl SessionCell {
         if let Some(mut landing) = flight {
             let _ = landing.wait_for(Option::is_some).await;
         }
-    }
-
-    /// The newest cookie, if this process made one.
-    pub fn latest(&self) -> Option<Arc<Latest>> {
-        self.latest.load_full()
-    }
-
-    pub(super) fn publish(&self, generation: u32, sealed: Arc<str>, now: UnixTime) {
-        self.latest.store(Some(Arc::new(Latest { sealed, since: now })));
-        self.generation.store(generation, Ordering::Release);
     }
 
     pub(super) fn take_touch(&self, now: UnixTime, step: Duration) -> bool {
@@ -216,6 +213,7 @@ impl<K, T> Expiry<K, Lasting<T>> for UntilEnd {
 
 const REMEMBERED: u64 = 1_000_000;
 const TOLD: u64 = 10_000;
+const UNSEEN_BYTES: u64 = 16 * 1024 * 1024;
 const SWEEP_FROM: usize = 1024;
 
 #[cfg(test)]

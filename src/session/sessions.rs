@@ -1,7 +1,7 @@
 //! All sessions: found by cookie, begun, renewed, ended. The warm path is one look-up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -49,6 +49,8 @@ pub struct Sessions {
     /// By provider: what a session keeps of the claims.
     reads: Vec<ReadClaims>,
     pub(super) claims_said: ClaimsSaid,
+    /// For each provider, whether it was said that its tokens live too short for `refresh_before`.
+    short_life_told: Vec<AtomicBool>,
 }
 
 /// What sessions are built from.
@@ -114,6 +116,7 @@ impl Sessions {
             jar,
             live,
             number,
+            short_life_told: providers.iter().map(|_| AtomicBool::new(false)).collect(),
             providers,
             header_sets,
             shown,
@@ -162,6 +165,11 @@ impl Sessions {
         live: Arc<LiveSession>,
         now: UnixTime,
     ) -> Result<Current, NoSession> {
+        if !live.cell.succession.is_settled(live.session.generation)
+            && live.cell.succession.saw(live.session.generation, now, self.settings.grace)
+        {
+            self.registry.arrived(&live.session.id);
+        }
         match self.successor(&live, now) {
             // As long as it lives, even where it would be renewed at each request: all of these requests came at once.
             Some(newer) if !newer.access_expired(now) => return Ok(Current { live: newer, changed: true }),
@@ -179,7 +187,7 @@ impl Sessions {
 
     /// Whether [`bring_up_to_date`](Self::bring_up_to_date) could do anything: asked on the warm path, without a wait.
     pub fn is_settled(live: &LiveSession, now: UnixTime) -> bool {
-        live.cell.generation() <= live.session.generation && !live.refresh_due(now) && !live.touch_due(now)
+        live.cell.succession.is_settled(live.session.generation) && !live.refresh_due(now) && !live.touch_due(now)
     }
 
     /// Begins a session after a sign-in, with a new identifier (CK-16).
@@ -237,8 +245,8 @@ impl Sessions {
     /// does not overwrite the next one either (AT-LG-12).
     pub fn newest(&self, live: &Arc<LiveSession>) -> Option<Arc<LiveSession>> {
         let now = self.clock.now();
-        let is_newest = live.cell.generation() <= live.session.generation;
-        let latest = if is_newest { None } else { live.cell.latest() };
+        let is_newest = live.cell.succession.generation() <= live.session.generation;
+        let latest = if is_newest { None } else { live.cell.succession.latest() };
         let newest = latest.and_then(|latest| self.by_sealed(&latest.sealed, live.provider, now).ok());
         Some(newest.unwrap_or_else(|| Arc::clone(live))).filter(|newest| !newest.is_over(now))
     }
@@ -272,7 +280,7 @@ impl Sessions {
         // A renewal under way brings tokens that the session's end does not know of (AT-LG-12).
         let _ = tokio::time::timeout(LANDING, live.cell.landed()).await;
         // A cookie from before the last renewal may be the one that signs out: the newest token is the one to be revoked.
-        let latest = live.cell.latest();
+        let latest = live.cell.succession.latest();
         let newest = latest.and_then(|latest| self.by_sealed(&latest.sealed, live.provider, self.clock.now()).ok());
         let Some(Session { tokens, .. }) = self.reopened(newest.as_deref().unwrap_or(live)) else { return };
         let Some(provider) = self.provider(live.provider) else { return };
@@ -311,14 +319,16 @@ impl Sessions {
 
     /// Whether a refresh made another cookie of this session the newest, and it still may be handed out.
     pub(super) fn successor(&self, live: &LiveSession, now: UnixTime) -> Option<Arc<LiveSession>> {
-        if live.cell.generation() <= live.session.generation {
+        let (cookies, generation, grace) = (&live.cell.succession, live.session.generation, self.settings.grace);
+        if cookies.generation() <= generation || !cookies.may_follow(generation, now, grace) {
             return None;
         }
-        let latest = live.cell.latest()?;
-        if now.since(latest.since) > self.settings.grace {
-            return None;
+        let latest = cookies.latest()?;
+        let newer = self.by_sealed(&latest.sealed, live.provider, now).ok().filter(|newer| !newer.is_over(now))?;
+        if latest.is_first_found_late(now, grace) {
+            self.telemetry.metrics.renewal_answer_lost(&live.session.provider);
         }
-        self.by_sealed(&latest.sealed, live.provider, now).ok().filter(|newer| !newer.is_over(now))
+        Some(newer)
     }
 
     /// Seals a session, as far as something reads it, and makes it live.
@@ -328,6 +338,7 @@ impl Sessions {
         provider: usize,
         now: UnixTime,
     ) -> Result<Arc<LiveSession>, IdentityError> {
+        self.check_refresh_before(&session, provider);
         let session = match self.reads.get(provider) {
             Some(reads) => session.trimmed(reads, self.shown),
             None => session,
@@ -335,6 +346,25 @@ impl Sessions {
         let expires = session.ends(&self.settings);
         let sealed: Arc<str> = self.jar.seal(provider, &session, expires, now).into();
         self.insert(session.shown(self.shown), sealed, provider)
+    }
+
+    /// Says once for a provider that `refresh_before` is cut down to half of its tokens' life.
+    fn check_refresh_before(&self, session: &Session, provider: usize) {
+        let (Some(configured), Some(expires)) = (self.settings.refresh_before, session.access_expires) else { return };
+        let life = expires.since(session.access_issued);
+        if configured <= life / 2 || session.tokens.refresh.is_none() {
+            return;
+        }
+        if self.short_life_told.get(provider).is_some_and(|told| !told.swap(true, Ordering::Relaxed)) {
+            tracing::warn!(
+                code = "refresh_before_too_long",
+                provider = %session.provider,
+                life = life.as_secs(),
+                refresh_before = configured.as_secs(),
+                "the provider's access tokens live too short for [session] refresh_before: they are renewed after half of \
+                 their life"
+            );
+        }
     }
 
     pub(super) fn provider(&self, provider: usize) -> Option<&Arc<Provider>> {

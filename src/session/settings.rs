@@ -9,7 +9,8 @@ pub struct SessionSettings {
     pub lifetime: Duration,
     /// A session unused for this long is over. Default 1 h. Renewed in steps of a tenth of it.
     pub idle_timeout: Duration,
-    /// How long before the access token's expiry a refresh is due; `None`: a tenth of its life, at least 5 s, at most 5 minutes.
+    /// How long before the access token's expiry a refresh is due, at most half of its life; `None`: a tenth of its life, at
+    /// least 5 s, at most 5 minutes.
     pub refresh_before: Option<Duration>,
     /// Which tokens the session keeps.
     pub keep: KeptTokens,
@@ -17,7 +18,7 @@ pub struct SessionSettings {
     pub cookie: CookieSettings,
     /// How many live sessions are cached, in bytes of memory. Default 64 MiB.
     pub cache_bytes: u64,
-    /// How long an old cookie gets the refreshed session. 30 s.
+    /// How long an old cookie gets the refreshed session once the new one has been seen. 30 s.
     pub grace: Duration,
     /// Life of one sign-in attempt. 10 minutes.
     pub attempt_life: Duration,

@@ -56,6 +56,7 @@ pub(super) struct Sessions {
     pub(super) refreshes: Family<Labels<3>, Counter>,
     pub(super) refresh_seconds: Family<Labels<1>, Durations>,
     pub(super) unopened: Family<Labels<1>, Counter>,
+    pub(super) lost_answers: Family<Labels<1>, Counter>,
     pub(super) cookie_bytes: Histogram,
 }
 
@@ -68,6 +69,10 @@ impl Sessions {
             unopened: into.add(
                 "vestibule_sessions_decrypt_failures",
                 "Session cookies that did not open: after a deployment, keys that differ between replicas",
+            ),
+            lost_answers: into.add(
+                "vestibule_refresh_answers_lost",
+                "Renewed sessions whose cookie never arrived: the client came back with the old one after the grace",
             ),
             cookie_bytes: into.put(
                 "vestibule_session_cookie_bytes",

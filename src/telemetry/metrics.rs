@@ -105,6 +105,11 @@ impl Metrics {
         self.sessions.refresh_seconds.get_or_create(&one("provider", provider)).observe(took);
     }
 
+    /// The answer that carried a renewed session was lost, and the session was found again by its old cookie.
+    pub fn renewal_answer_lost(&self, provider: &str) {
+        self.sessions.lost_answers.get_or_create(&one("provider", provider)).inc();
+    }
+
     /// A session cookie could not be opened.
     pub fn session_unopened(&self, reason: &'static str) {
         self.sessions.unopened.get_or_create(&one("reason", reason)).inc();

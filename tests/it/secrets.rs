@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -64,7 +65,9 @@ struct Stage {
 impl Stage {
     async fn set() -> Self {
         let clock = clock_of_today();
-        let idp = TestIdp::sharing(IdpSettings::default(), clock.clone()).await;
+        // Tokens that say expires_in = 0: each request renews them.
+        let access_life = Some(Duration::from_millis(500));
+        let idp = TestIdp::sharing(IdpSettings { access_life, ..IdpSettings::default() }, clock.clone()).await;
         let upstream = RecordingUpstream::start().await;
         let config = CONFIG
             .replace("KEY", &key(1))
@@ -295,7 +298,6 @@ audit = './audit'
 
 [session]
 keys = ['KEY']
-refresh_before = '10h'
 
 [provider.idp]
 issuer = 'ISSUER'

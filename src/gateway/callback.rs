@@ -32,7 +32,8 @@ use crate::session::live::LiveSession;
 enum Failed {
     /// The attempt is over.
     Over(GatewayError),
-    /// The provider is away. The attempt stays: a reload of the callback sends the code, or begins anew where it went out.
+    /// The provider is away, or not known well enough to be asked. The attempt stays: a reload of the callback sends the code, or
+    /// begins anew where it went out.
     Away(GatewayError),
 }
 
@@ -134,8 +135,11 @@ impl Gateway {
         let name = || Some(Arc::clone(&attempt.provider));
         let failed =
             |error| Failed::Over(GatewayError::Provider { name: name(), error, again: again(), sign_in: None });
-        // Trying again is asking for the same address again.
-        let away = |error| Failed::Away(GatewayError::Provider { name: name(), error, again: None, sign_in: None });
+        // Where trying again helps, it is asking for the same address again.
+        let away = |error: Arc<ProviderError>| {
+            let again = again().filter(|_| !error.is_outage());
+            Failed::Away(GatewayError::Provider { name: name(), error, again, sign_in: None })
+        };
         let Some(asked) = self.providers.get(provider).map(Arc::clone) else { return Err(internal("provider_index")) };
         let iss = query.get("iss").map(str::to_owned);
         // With one provider there is nobody to be taken for.
@@ -144,8 +148,11 @@ impl Gateway {
         let checked = self.control.run(async move { asked.check_iss(iss.as_deref(), own_redirect).await }).await;
         match checked.map_err(|_| internal("control_lost"))?.map_err(Arc::new) {
             Ok(()) => {}
-            Err(error) if error.is_outage() => return Err(away(error)),
-            Err(error) => return Err(failed(error)),
+            Err(error) if matches!(*error, ProviderError::IssuerMismatch | ProviderError::IssuerMissing) => {
+                return Err(failed(error));
+            }
+            // Nothing is known of the provider yet, so nothing was sent.
+            Err(error) => return Err(away(error)),
         }
         // An error wins over a code that came with it (AT-LF-13).
         if let Some(error) = query.get("error") {

@@ -16,7 +16,7 @@ use crate::gateway::notice::{self, Person};
 use crate::gateway::pages::Page;
 use crate::gateway::{Gateway, Visit};
 use crate::provider::AccountSwitch;
-use crate::request::kind::RequestKind;
+use crate::request::kind::{RequestKind, is_prefetch};
 use crate::request::return_to::ReturnTo;
 use crate::seal;
 use crate::secret::constant_time_eq;
@@ -47,6 +47,7 @@ impl Gateway {
         }
         let query = Query::of(visit.meta);
         if visit.meta.kind == RequestKind::Navigation
+            && !is_prefetch(visit.headers)
             && let Ok(left) = self.attempts.find(visit.scan, query.get("state"), visit.now)
             && left.aim == Aim::SignOutFirst
         {
@@ -135,7 +136,7 @@ impl Gateway {
     async fn revoke(&self, lives: &[Arc<LiveSession>]) {
         let revoked = lives.iter().map(Arc::clone).map(|live| {
             let sessions = Arc::clone(&self.sessions);
-            self.control.run(tokio::time::timeout(PATIENCE, async move { sessions.revoke(&live).await }))
+            self.control.run(tokio::time::timeout(REVOCATION, async move { sessions.revoke(&live).await }))
         });
         for revoked in join_all(revoked).await {
             if !matches!(revoked, Ok(Ok(()))) {
@@ -300,5 +301,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The place of the sign-out's state among the attempt cookies.
 const SIGNED_OUT_ID: &str = "signed-out";
 const SIGNED_OUT_LIFE: Duration = Duration::from_secs(600);
-/// How long a sign-out waits for the provider: for the revocation, and once more before the browser is sent there.
+/// How long a sign-out waits for the provider to revoke the tokens.
+const REVOCATION: Duration = Duration::from_secs(3);
+/// How long it waits to learn where to send the browser.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -45,7 +45,7 @@ impl Cure {
                 _ => error.is_outage().then_some(Self::Afresh),
             },
             GatewayError::SignIn { code, provider_said: Some((error, description)), .. } => match *code {
-                Code::ProviderBusy if description.as_deref() == Some(FORM_EXPIRED) => Some(Self::Afresh),
+                Code::ProviderBusy if description.as_deref().is_some_and(is_form_expired) => Some(Self::Afresh),
                 Code::AccessDenied | Code::ProviderBusy | Code::ProviderFault => None,
                 Code::LoginRequired | Code::InteractionRequired if provider.asks_silently() => Some(Self::Ask("login")),
                 Code::ConsentRequired if provider.asks_silently() => Some(Self::Ask("consent")),
@@ -130,6 +130,9 @@ fn is_about_the_client(error: &str) -> bool {
     matches!(error, "unauthorized_client" | "unsupported_response_type" | "invalid_scope" | "invalid_target")
 }
 
+/// How providers say, with `temporarily_unavailable`, that their form stood for too long: Keycloak `authentication_expired`.
+fn is_form_expired(description: &str) -> bool {
+    description.to_ascii_lowercase().contains("expired")
+}
+
 const BUSY: &str = "temporarily_unavailable";
-/// How Keycloak says, with `temporarily_unavailable`, that its form stood for too long.
-const FORM_EXPIRED: &str = "authentication_expired";

@@ -150,9 +150,12 @@ impl Provider {
     /// How somebody switches to another account here. `refused`: the provider has just refused `prompt=select_account`.
     ///
     /// # Errors
-    /// When the discovery document is needed and cannot be had.
+    /// When the provider is away: the session that is switched from has ended, and the browser would be sent to nowhere.
     pub async fn account_switch(&self, refused: bool) -> Result<AccountSwitch, ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
+        if let Some(error) = self.still_away(&metadata).await {
+            return Err(error);
+        }
         let lacking = metadata.prompts.as_ref().is_some_and(|known| !known.iter().any(|prompt| prompt == CHOOSE));
         let prompt = self.configured_prompt();
         if prompt.is_some_and(|prompt| prompt.split(' ').any(|word| word == "login" || word == CHOOSE)) {

@@ -32,13 +32,7 @@ impl Provider {
             Some(hint) if self.still_verifies(&metadata, hint.expose()).await => Some(hint.expose().as_str()),
             _ => None,
         };
-        if self.transport.is_away()
-            && let Some(url) = &metadata.jwks_uri
-        {
-            // It may have been one endpoint, or one moment: the answer matters, not what it says.
-            let _ = self.keys.fetch_now(&self.transport, url).await;
-        }
-        if self.transport.is_away() {
+        if self.still_away(&metadata).await.is_some() {
             return None; // the browser could only show an error
         }
         // LO-06: a URL that servers would refuse helps nobody.
@@ -64,6 +58,16 @@ impl Provider {
         query.append_pair("state", state);
         drop(query);
         url.into()
+    }
+
+    /// How the last call found the provider away, and a new one does too where there is something to ask for.
+    pub(super) async fn still_away(&self, metadata: &Metadata) -> Option<ProviderError> {
+        self.transport.away()?;
+        if let Some(url) = &metadata.jwks_uri {
+            // It may have been one endpoint, or one moment: that an answer comes matters, not what it says.
+            let _ = self.keys.fetch_now(&self.transport, url).await;
+        }
+        self.transport.away()
     }
 
     pub(super) fn end_session_endpoint<'a>(&self, metadata: &'a Metadata) -> Option<&'a Url> {

@@ -5,8 +5,7 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -39,7 +38,8 @@ pub(super) struct Transport {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     timeout: Duration,
     clock: SharedClock,
-    away: AtomicBool,
+    /// What the last call that ended found, where that was an outage.
+    away: Mutex<Option<ProviderError>>,
     pub(super) tally: Tally,
 }
 
@@ -63,7 +63,7 @@ impl Transport {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(4)
             .build(connector);
-        Ok(Self { client, timeout: settings.timeout, clock, away: AtomicBool::new(false), tally: Tally::default() })
+        Ok(Self { client, timeout: settings.timeout, clock, away: Mutex::default(), tally: Tally::default() })
     }
 
     /// GET, with the access token as bearer (RFC 6750 section 2.1) where there is one.
@@ -115,9 +115,9 @@ impl Transport {
         self.call(endpoint, Method::POST, url, headers, body.into()).await
     }
 
-    /// Whether the last call that ended found the provider away ([`ProviderError::is_outage`]).
-    pub(super) fn is_away(&self) -> bool {
-        self.away.load(Ordering::Relaxed)
+    /// How the last call found the provider away ([`ProviderError::is_outage`]); `None` when it did not.
+    pub(super) fn away(&self) -> Option<ProviderError> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn call(
@@ -128,9 +128,11 @@ impl Transport {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Reply, ProviderError> {
-        let mut ending = Ending { away: &self.away, is_away: true };
+        // A call that is broken off had no answer in the time that its caller gave it.
+        let cause = TransportError::Timeout;
+        let mut ending = Ending { away: &self.away, found: Some(ProviderError::Unreachable { endpoint, cause }) };
         let reply = self.reply(endpoint, method, url, headers, body).await;
-        ending.is_away = reply.as_ref().err().is_some_and(ProviderError::is_outage);
+        ending.found = reply.as_ref().err().filter(|error| error.is_outage()).cloned();
         reply
     }
 
@@ -171,15 +173,15 @@ impl Transport {
     }
 }
 
-/// Notes how a call ended. One that is broken off had no answer in the time that its caller gave it.
+/// Notes how a call ended, however it ends.
 struct Ending<'a> {
-    away: &'a AtomicBool,
-    is_away: bool,
+    away: &'a Mutex<Option<ProviderError>>,
+    found: Option<ProviderError>,
 }
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        self.away.store(self.is_away, Ordering::Relaxed);
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = self.found.take();
     }
 }
 

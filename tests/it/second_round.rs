@@ -243,24 +243,26 @@ async fn a_code_that_was_never_sent_is_sent_by_a_reload() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_knows_no_endpoints_yet_keeps_the_code() {
-    // DI-07, OA-10: both were restarted, and the provider is not back yet
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let builder = Gateway::in_front_of(&upstream).signing_in_at(&idp).at_https("wiki.example.com");
-    let before = builder.clone().start().await;
-    let browser = before.browser();
-    let tab = browser.opens(&before.url("/wiki")).await;
-    before.stop().await;
-    idp.break_with(|faults| faults.discovery.break_with(Breakage::Status(503)));
-    let after = builder.start().await;
-    let browser = browser.resolving("https://wiki.example.com", after.address);
-    let page = browser.picks(&tab, "Ada").await;
-    assert_eq!((page.status, page.url.path()), (503, "/_vestibule/callback"), "{}", page.text());
-    assert!(idp.seen_at(paths::TOKEN).is_empty());
-    idp.heal();
-    after.clock.advance(Duration::from_secs(30));
-    let page = browser.opens(page.url.as_str()).await;
-    assert_eq!((page.status, page.url.path()), (200, "/wiki"), "{}", page.text());
-    assert_eq!((idp.token_requests("authorization_code").len(), idp.seen_at(paths::AUTHORIZE).len()), (1, 1));
+    // DI-07, OA-10: both were restarted, and the provider is not back yet, or not whole
+    for (breakage, status) in [(Breakage::Status(503), 503), (Breakage::Reset, 503), (Breakage::Html, 502)] {
+        let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
+        let builder = Gateway::in_front_of(&upstream).signing_in_at(&idp).at_https("wiki.example.com");
+        let before = builder.clone().start().await;
+        let browser = before.browser();
+        let tab = browser.opens(&before.url("/wiki")).await;
+        before.stop().await;
+        idp.break_with(|faults| faults.discovery.break_with(breakage));
+        let after = builder.start().await;
+        let browser = browser.resolving("https://wiki.example.com", after.address);
+        let page = browser.picks(&tab, "Ada").await;
+        assert_eq!((page.status, page.url.path()), (status, "/_vestibule/callback"), "{}", page.text());
+        assert!(idp.seen_at(paths::TOKEN).is_empty());
+        idp.heal();
+        after.clock.advance(Duration::from_secs(30));
+        let page = browser.opens(page.url.as_str()).await;
+        assert_eq!((page.status, page.url.path()), (200, "/wiki"), "{}", page.text());
+        assert_eq!((idp.token_requests("authorization_code").len(), idp.seen_at(paths::AUTHORIZE).len()), (1, 1));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

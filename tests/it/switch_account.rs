@@ -1,7 +1,7 @@
 //! "Switch account": another person signs in, whatever the provider knows of `prompt`, and nothing races the new sign-in.
 
 use serde_json::json;
-use vestibule::demo::idp::paths;
+use vestibule::demo::idp::{Breakage, paths};
 
 use crate::harness::{House, Page, TestIdp};
 
@@ -107,6 +107,29 @@ async fn the_way_through_the_end_session_endpoint_is_bound_to_the_browser_and_go
     let stolen = house.gateway.own(&format!("callback?code=x&state={state}"));
     assert_eq!(house.browser.opens(&stolen).await.status, 400);
     assert!(house.idp.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_who_switches_is_sent_to_a_provider_that_is_away() {
+    // AT-LG-13: the session is over all the same
+    for supported in [json!(["login", "select_account"]), json!(["login"])] {
+        let idp = TestIdp::start().await;
+        idp.break_with(|faults| {
+            faults.discovery.members.set("prompt_values_supported", supported);
+        });
+        let house = House::built(idp, |builder| builder.with(CLOSED)).await;
+        let denied = house.browser.opens(&house.gateway.url("/closed?x=1")).await;
+        house.idp.break_with(|faults| {
+            faults.refresh.break_with(Breakage::Reset);
+            faults.key_set.break_with(Breakage::Reset);
+        });
+        house.later(55);
+        house.asks("/").await;
+        let page = house.browser.submits(&denied, "/_vestibule/logout", &[]).await;
+        assert_eq!((page.status, page.hops.len()), (503, 0), "{}", page.text());
+        assert!(page.header("retry-after").is_some());
+        assert_eq!(house.asks("/").await.status, 302, "nobody is signed in");
+    }
 }
 
 /// Ada is refused, and Grace chosen.

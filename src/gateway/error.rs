@@ -14,7 +14,7 @@ use crate::gateway::notice::{Action, Notice, Person};
 use crate::gateway::pages::{Denied, Page, PageContext};
 use crate::gateway::{Gateway, Visit};
 use crate::identity::IdentityError;
-use crate::provider::{Endpoint, IdTokenError, ProviderError};
+use crate::provider::{Endpoint, IdTokenError, ProviderError, UserinfoTokenError};
 use crate::proxy::error::UpstreamError;
 use crate::proxy::headers::HeaderRefusal;
 use crate::request::kind::Wants;
@@ -306,7 +306,8 @@ pub(super) fn bad_request_code(error: &BadRequest) -> Code {
 fn provider_code(error: &ProviderError) -> Code {
     match error {
         ProviderError::Waiting { last, .. } => provider_code(last),
-        ProviderError::IdToken(IdTokenError::KeyUnknownYet { .. }) => Code::KeysChanged,
+        ProviderError::IdToken(IdTokenError::KeyUnknownYet { .. })
+        | ProviderError::UserinfoToken(UserinfoTokenError::KeyUnknownYet { .. }) => Code::KeysChanged,
         error if error.is_timeout() => Code::ProviderSlow,
         error if error.is_outage() => Code::ProviderUnreachable,
         ProviderError::InvalidGrant | ProviderError::ErrorResponse { .. } => Code::TokenExchangeRefused,
@@ -317,6 +318,7 @@ fn provider_code(error: &ProviderError) -> Code {
             IdTokenError::IssuedInFuture { .. } | IdTokenError::NotYetValid { .. } | IdTokenError::Expired { .. },
         ) => Code::ClockSkew,
         ProviderError::IdToken(_) | ProviderError::SubjectChanged => Code::IdTokenRefused,
+        ProviderError::UserinfoToken(_) | ProviderError::NoEndpoint(Endpoint::Userinfo) => Code::UserinfoBad,
         ProviderError::IssuerMismatch | ProviderError::IssuerMissing => Code::IssuerMismatch,
         ProviderError::Lost => Code::Internal,
         ProviderError::Discovery(_) | ProviderError::NoEndpoint(_) | ProviderError::RedirectUri => Code::DiscoveryBad,

@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use crate::provider::id_token::IdTokenError;
 use crate::provider::transport::TransportError;
+use crate::provider::userinfo_token::UserinfoTokenError;
 
 /// A call to a provider that did not give what was asked for. Nothing in it is secret, and nothing in it is text that the
 /// provider chose freely (OA-21): it may be logged as it is.
@@ -67,6 +68,9 @@ pub enum ProviderError {
     /// The ID token does not prove who signed in.
     #[error("the ID token: {0}")]
     IdToken(#[from] IdTokenError),
+    /// The signed UserInfo answer proves nothing.
+    #[error("the signed userinfo answer: {0}")]
+    UserinfoToken(#[from] UserinfoTokenError),
     /// The discovery document can not be used.
     #[error("the discovery document: {0}")]
     Discovery(DiscoveryFault),
@@ -116,6 +120,7 @@ impl ProviderError {
             Self::ErrorResponse { .. } => "provider_error_response",
             Self::BadAnswer { fault, .. } => fault.code(),
             Self::IdToken(error) => error.code(),
+            Self::UserinfoToken(error) => error.code(),
             Self::Discovery(fault) => fault.code(),
             Self::NoKeys => "jwks_no_usable_key",
             Self::IssuerMismatch => "iss_mismatch",
@@ -134,12 +139,17 @@ impl ProviderError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Unreachable { cause, .. } if cause.is_outage() => FailureClass::Away,
-            // Nothing is proven about such an ID token: its key may be in the set that is read next.
-            Self::ServerError { .. } | Self::Lost | Self::IdToken(IdTokenError::KeyUnknownYet { .. }) => {
-                FailureClass::Away
-            }
+            // Nothing is proven about such a token: its key may be in the set that is read next.
+            Self::ServerError { .. }
+            | Self::Lost
+            | Self::IdToken(IdTokenError::KeyUnknownYet { .. })
+            | Self::UserinfoToken(UserinfoTokenError::KeyUnknownYet { .. }) => FailureClass::Away,
             Self::Waiting { last, .. } => last.class(),
-            Self::InvalidGrant | Self::IdToken(_) | Self::SubjectChanged | Self::Inactive(_) => FailureClass::Over,
+            Self::InvalidGrant
+            | Self::IdToken(_)
+            | Self::UserinfoToken(_)
+            | Self::SubjectChanged
+            | Self::Inactive(_) => FailureClass::Over,
             Self::Unreachable { .. }
             | Self::InvalidClient
             | Self::ErrorResponse { .. }
@@ -188,9 +198,9 @@ impl ProviderError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::ServerError { retry_after, .. } => *retry_after,
-            Self::Waiting { retry_after, .. } | Self::IdToken(IdTokenError::KeyUnknownYet { retry_after }) => {
-                Some(*retry_after)
-            }
+            Self::Waiting { retry_after, .. }
+            | Self::IdToken(IdTokenError::KeyUnknownYet { retry_after })
+            | Self::UserinfoToken(UserinfoTokenError::KeyUnknownYet { retry_after }) => Some(*retry_after),
             _ => None,
         }
     }
@@ -388,9 +398,9 @@ pub enum ProviderSetupError {
     ClientKey(&'static str),
     #[error("client_id or client_secret can not be sent in a header")]
     ClientSecret,
-    #[error("id_token_algorithms: \"{0}\" is not a signature algorithm that is implemented")]
-    Algorithm(String),
-    #[error("id_token_algorithms: {0} needs a client_secret of at least {1} bytes (OpenID Connect Core 16.19)")]
+    #[error("{0}: \"{1}\" is not a signature algorithm that is implemented")]
+    Algorithm(&'static str, String),
+    #[error("{0} needs a client_secret of at least {1} bytes (OpenID Connect Core 16.19)")]
     HmacSecret(&'static str, usize),
     #[error("issuer \"{0}\": {1}")]
     Issuer(String, EndpointFault),

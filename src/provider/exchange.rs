@@ -115,8 +115,7 @@ impl Provider {
         let auth_time = self.expected(metadata, tokens).check_sign_in(&signed, &at_sign_in)?;
         // UI-02: only after the ID token was accepted.
         let mut claims = signed.claims;
-        if self.wants_userinfo(metadata, &claims) {
-            let told = self.openid_userinfo(metadata, tokens, &claims).await?;
+        if let Some(told) = self.userinfo_at_sign_in(metadata, tokens, &claims).await? {
             merge(&mut claims, told);
         }
         Ok((claims, auth_time))

@@ -20,7 +20,7 @@ use crate::provider::words::printable;
 use crate::secret::constant_time_eq;
 
 impl Provider {
-    /// The claims of a token that this provider signed for us with an allowed algorithm; nothing else about it is proven.
+    /// The claims of an ID token that this provider signed with an allowed algorithm; nothing else about it is proven.
     pub(super) async fn signed_claims(&self, metadata: &Metadata, token: &str) -> Result<Signed, ProviderError> {
         let jws = Jws::parse(token).map_err(IdTokenError::Jwt)?;
         let allowed = self.allowed_algorithms(metadata);
@@ -28,6 +28,11 @@ impl Provider {
             let allowed = allowed.into_iter().map(Algorithm::name).collect::<Vec<_>>().join(", ");
             return Err(IdTokenError::AlgorithmRefused { came: jws.algorithm.name(), allowed }.into());
         }
+        self.verified(metadata, &jws).await
+    }
+
+    /// The claims of a token, of whose algorithm the caller has judged, once its signature is verified.
+    pub(super) async fn verified(&self, metadata: &Metadata, jws: &Jws<'_>) -> Result<Signed, ProviderError> {
         // The types of other profiles' tokens (ID-28, AT-TP-30); others than these do occur in ID tokens.
         let foreign = |typ: &&str| FOREIGN_TYPES.iter().any(|f| typ.to_ascii_lowercase().ends_with(f));
         if let Some(typ) = jws.typ.as_deref().filter(foreign) {
@@ -38,7 +43,7 @@ impl Provider {
             (Some(_), _) => return Err(IdTokenError::Signature.into()),
             (None, _) => {
                 let url = metadata.jwks_uri.as_ref().ok_or(ProviderError::NoEndpoint(Endpoint::KeySet))?;
-                self.keys.verify(&self.transport, url, &jws).await?;
+                self.keys.verify(&self.transport, url, jws).await?;
             }
         }
         Ok(Signed { claims: jws.claims().map_err(IdTokenError::Jwt)?, algorithm: jws.algorithm })
@@ -55,7 +60,7 @@ impl Provider {
     }
 
     /// Configured algorithms, or else those that discovery lists; HS* only when configured (ID-07, ID-08).
-    fn allowed_algorithms(&self, metadata: &Metadata) -> Vec<Algorithm> {
+    pub(super) fn allowed_algorithms(&self, metadata: &Metadata) -> Vec<Algorithm> {
         if self.algorithms.is_empty() { metadata.id_token_algorithms.clone() } else { self.algorithms.clone() }
     }
 }

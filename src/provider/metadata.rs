@@ -37,6 +37,8 @@ pub(super) struct Metadata {
     pub(super) sends_iss: bool,
     /// Asymmetric ones that are implemented.
     pub(super) id_token_algorithms: Vec<Algorithm>,
+    /// The same for signed UserInfo answers; `None` where the document does not say.
+    pub(super) userinfo_algorithms: Option<Vec<Algorithm>>,
     /// `None` where the document does not say.
     pub(super) token_auth_methods: Option<Vec<String>>,
     pub(super) assertion_algorithms: Option<Vec<String>>,
@@ -214,7 +216,10 @@ impl Discovery {
             revocation_endpoint: endpoint("revocation_endpoint", &own.revocation_endpoint)?,
             end_session_endpoint: endpoint("end_session_endpoint", &own.end_session_endpoint)?,
             sends_iss: document.get("authorization_response_iss_parameter_supported") == Some(&Value::Bool(true)),
-            id_token_algorithms: algorithms(document),
+            // RS256 where the document does not say.
+            id_token_algorithms: algorithms(document, "id_token_signing_alg_values_supported")
+                .unwrap_or_else(|| vec![Algorithm::RS256]),
+            userinfo_algorithms: algorithms(document, "userinfo_signing_alg_values_supported"),
             token_auth_methods: strings(document, "token_endpoint_auth_methods_supported"),
             assertion_algorithms: strings(document, "token_endpoint_auth_signing_alg_values_supported"),
             challenge_methods: strings(document, "code_challenge_methods_supported"),
@@ -268,6 +273,7 @@ impl Metadata {
             jwks_uri: endpoints.jwks_uri.clone(),
             sends_iss: false,
             id_token_algorithms: vec![Algorithm::RS256],
+            userinfo_algorithms: None,
             token_auth_methods: None,
             assertion_algorithms: None,
             challenge_methods: None,
@@ -311,10 +317,10 @@ fn check_written(endpoints: &Endpoints, insecure_http: bool) -> Result<(), Provi
     Ok(())
 }
 
-/// Never `none`, never HS* (ID-08, ID-09); RS256 where the document does not say.
-fn algorithms(document: &Claims) -> Vec<Algorithm> {
-    let Some(names) = strings(document, "id_token_signing_alg_values_supported") else { return vec![Algorithm::RS256] };
-    names.iter().filter_map(|name| Algorithm::parse(name)).filter(|a| a.secret_length().is_none()).collect()
+/// Never `none`, never HS* (ID-08, ID-09).
+fn algorithms(document: &Claims, member: &str) -> Option<Vec<Algorithm>> {
+    let names = strings(document, member)?;
+    Some(names.iter().filter_map(|name| Algorithm::parse(name)).filter(|a| a.secret_length().is_none()).collect())
 }
 
 fn strings(document: &Claims, member: &str) -> Option<Vec<String>> {

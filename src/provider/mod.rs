@@ -28,6 +28,7 @@ mod tally;
 mod token;
 mod transport;
 mod userinfo;
+mod userinfo_token;
 mod words;
 
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub use self::jwt::JwtError;
 pub use self::probe::{ProbeFinding, ProbeRequest, Verdict};
 pub use self::token::{Moment, TokenSet};
 pub use self::transport::TransportError;
+pub use self::userinfo_token::UserinfoTokenError;
 pub use self::words::{Words, printable};
 
 use crate::clock::SharedClock;
@@ -68,8 +70,10 @@ pub struct Provider {
     metadata: MetadataSource,
     keys: KeyCache,
     proof: ClientProof,
-    /// Configured; empty: as discovered.
+    /// Of ID tokens, as configured; empty: as discovered.
     algorithms: Vec<Algorithm>,
+    /// The same of signed UserInfo answers.
+    userinfo_algorithms: Vec<Algorithm>,
     /// The client's secret as a key, when HS* is configured.
     hmac_key: Option<VerificationKey>,
     /// The [`Moment`] of the last token request that succeeded.
@@ -82,18 +86,16 @@ impl Provider {
     /// # Errors
     /// Keys, certificates, URLs or algorithms in the settings that can not be used.
     pub fn new(settings: ProviderSettings, clock: SharedClock) -> Result<Self, ProviderSetupError> {
-        let algorithms = settings
-            .id_token_algorithms
-            .iter()
-            .map(|name| Algorithm::parse(name).ok_or_else(|| ProviderSetupError::Algorithm(name.clone())))
-            .collect::<Result<Vec<_>, _>>()?;
+        let algorithms = algorithms_named("id_token_algorithms", &settings.id_token_algorithms)?;
+        let userinfo_algorithms = algorithms_named("userinfo_algorithms", &settings.userinfo_algorithms)?;
         Ok(Self {
             transport: Transport::new(&settings, Arc::clone(&clock))?,
             metadata: MetadataSource::new(&settings, Arc::clone(&clock))?,
             keys: KeyCache::new(settings.jwks_min_interval, Arc::clone(&clock)),
             proof: ClientProof::new(&settings.client_id, &settings.client_auth)?,
-            hmac_key: hmac_key(&algorithms, &settings.client_auth)?,
+            hmac_key: hmac_key(algorithms.iter().chain(&userinfo_algorithms), &settings.client_auth)?,
             algorithms,
+            userinfo_algorithms,
             last_served: AtomicU64::new(0),
             clock,
             settings,
@@ -133,8 +135,17 @@ impl Provider {
     }
 }
 
+fn algorithms_named(key: &'static str, names: &[String]) -> Result<Vec<Algorithm>, ProviderSetupError> {
+    let parsed =
+        names.iter().map(|name| Algorithm::parse(name).ok_or_else(|| ProviderSetupError::Algorithm(key, name.clone())));
+    parsed.collect()
+}
+
 /// HS* only when configured, with a secret as long as the hash (ID-08).
-fn hmac_key(algorithms: &[Algorithm], auth: &ClientAuth) -> Result<Option<VerificationKey>, ProviderSetupError> {
+fn hmac_key<'a>(
+    algorithms: impl Iterator<Item = &'a Algorithm>,
+    auth: &ClientAuth,
+) -> Result<Option<VerificationKey>, ProviderSetupError> {
     let secret = auth.secret();
     let mut needed = None;
     for algorithm in algorithms {

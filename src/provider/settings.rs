@@ -44,6 +44,9 @@ pub struct ProviderSettings {
     pub audiences: Vec<String>,
     /// Signature algorithms taken for ID tokens; empty: those that discovery lists, without `none` and HS*.
     pub id_token_algorithms: Vec<String>,
+    /// Signature algorithms taken for signed UserInfo answers (`userinfo_signed_response_alg` of the client); where there are
+    /// some, an unsigned answer is refused. Empty: unsigned, or signed with what discovery lists.
+    pub userinfo_algorithms: Vec<String>,
     /// The shortest time between two fetches of the key set.
     pub jwks_min_interval: Duration,
     /// Life of an access token that came without `expires_in`.
@@ -56,7 +59,7 @@ pub struct ProviderSettings {
     pub clock_leeway: Duration,
     /// Where the parts of an identity come from.
     pub claims: ClaimMapping,
-    /// Names of claims that routes use (headers, `allow.claims`): userinfo `auto` asks when one of them is missing.
+    /// Claims that routes use (headers, `allow`): userinfo `auto` asks when one of them is missing.
     pub needed_claims: Vec<crate::identity::ClaimPath>,
     /// Claims that `allow` of a route decides by, with the key that asks for them (`allow.groups`): when one does not come, the log
     /// says so.
@@ -146,9 +149,9 @@ impl ClientAuth {
 /// When the userinfo endpoint is asked after a sign-in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum UserinfoUse {
-    /// When a configured claim is missing from the ID token.
+    /// When a claim that a route uses is missing from the ID token. A refusal leaves the claim absent.
     Auto,
-    /// At every sign-in.
+    /// At every sign-in; a refusal fails it.
     Always,
     /// Never.
     Never,

@@ -5,26 +5,51 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::identity::Claims;
+use crate::identity::{ClaimPath, Claims};
 use crate::provider::Provider;
 use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
-use crate::provider::id_token::{audiences, time};
 use crate::provider::metadata::Metadata;
 use crate::provider::settings::UserinfoUse;
 use crate::provider::token::TokenSet;
+use crate::provider::userinfo_token::UserinfoTokenError;
 
 impl Provider {
-    /// Whether to ask: always, never, or when a claim that somebody configured is missing.
+    /// Whether to ask: always, never, or when a claim that somebody looks at is missing.
     pub(super) fn wants_userinfo(&self, metadata: &Metadata, claims: &Claims) -> bool {
         match self.settings.userinfo {
             UserinfoUse::Always => true,
             UserinfoUse::Never => false,
-            UserinfoUse::Auto => {
-                let mapping = &self.settings.claims;
-                let own = [&mapping.subject, &mapping.user, &mapping.email, &mapping.name, &mapping.groups];
-                let mut wanted = own.into_iter().chain(&self.settings.needed_claims);
-                metadata.userinfo_endpoint.is_some() && wanted.any(|path| path.find(claims).is_none())
+            UserinfoUse::Auto => metadata.userinfo_endpoint.is_some() && self.missing_claims(claims).next().is_some(),
+        }
+    }
+
+    /// The subject, and what routes look at, as far as it is not there. What else the mapping names is of no use to anybody.
+    fn missing_claims(&self, claims: &Claims) -> impl Iterator<Item = &ClaimPath> {
+        let needed = std::iter::once(&self.settings.claims.subject).chain(&self.settings.needed_claims);
+        needed.filter(|path| path.find(claims).is_none_or(Value::is_null))
+    }
+
+    /// What userinfo adds to an accepted ID token (UI-02), where it is asked. Under `auto` a refusal leaves absent what is
+    /// missing, and is warned of: the sign-in does not depend on it (UI-05).
+    pub(super) async fn userinfo_at_sign_in(
+        &self,
+        metadata: &Metadata,
+        tokens: &TokenSet,
+        id_token: &Claims,
+    ) -> Result<Option<Claims>, ProviderError> {
+        if !self.wants_userinfo(metadata, id_token) {
+            return Ok(None);
+        }
+        match self.openid_userinfo(metadata, tokens, id_token).await {
+            Err(error) if self.settings.userinfo == UserinfoUse::Auto && error.is_userinfo_refusal() => {
+                let missing: Vec<String> = self.missing_claims(id_token).map(ToString::to_string).collect();
+                tracing::warn!(
+                    code = error.code(), provider = %self.settings.name, %error, missing = missing.join(", "),
+                    "userinfo was refused: the sign-in goes on without the claims that only it could tell"
+                );
+                Ok(None)
             }
+            told => told.map(Some),
         }
     }
 
@@ -50,30 +75,30 @@ impl Provider {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(bad(AnswerFault::Unauthorized)),
             status => return Err(bad(AnswerFault::Status(status.as_u16()))),
         }
-        if reply.media_type().as_deref() != Some("application/jwt") {
-            return reply.json().map_err(bad);
+        if reply.media_type().as_deref() == Some("application/jwt") {
+            let token = std::str::from_utf8(&reply.body).map_err(|_| bad(AnswerFault::Json))?;
+            return self.signed_userinfo(metadata, token.trim()).await;
         }
-        let token = std::str::from_utf8(&reply.body).map_err(|_| bad(AnswerFault::Json))?;
-        let claims = self.signed_claims(metadata, token.trim()).await?.claims;
-        self.check_signed(metadata, &claims).map_err(bad)?;
+        let claims = reply.json().map_err(bad)?;
+        // Some refuse with status 200.
+        if claims.get("error").is_some_and(Value::is_string) && self.settings.claims.subject.find(&claims).is_none() {
+            return Err(bad(AnswerFault::Unauthorized));
+        }
+        if self.expects_signed_userinfo() {
+            return Err(UserinfoTokenError::Unsigned.into());
+        }
         Ok(claims)
     }
+}
 
-    /// UI-03: issuer, audience and expiry of a signed answer, as far as they are there.
-    fn check_signed(&self, metadata: &Metadata, claims: &Claims) -> Result<(), AnswerFault> {
-        let wrong_issuer = claims.get("iss").is_some_and(|iss| iss.as_str() != Some(&*metadata.issuer));
-        let wrong_audience = claims.contains_key("aud")
-            && !audiences(claims).is_some_and(|list| list.contains(&self.settings.client_id.as_str()));
-        let expired = match time(claims, "exp") {
-            Ok(exp) => exp.is_some_and(|exp| exp.plus(self.settings.clock_leeway) <= self.clock.now()),
-            Err(_) => true,
-        };
-        // An ID token is signed by the same key; it has no place here (RFC 8725 section 3.12).
-        let is_id_token = claims.get("nonce").is_some_and(Value::is_string);
-        if (wrong_issuer && metadata.issuer_is_known) || wrong_audience || expired || is_id_token {
-            return Err(AnswerFault::SignedClaims);
-        }
-        Ok(())
+impl ProviderError {
+    /// Whether the userinfo endpoint answered that it will not say: neither an outage, nor an answer about somebody else or one
+    /// that proves nothing.
+    fn is_userinfo_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::BadAnswer { endpoint: Endpoint::Userinfo, fault: AnswerFault::Unauthorized | AnswerFault::Status(_) }
+        )
     }
 }
 

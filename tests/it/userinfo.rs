@@ -34,6 +34,29 @@ async fn userinfo_is_asked_when_a_claim_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_does_not_depend_on_a_userinfo_endpoint_that_refuses() {
+    // UI-05
+    let thin = IdpSettings { thin_id_tokens: true, ..IdpSettings::default() };
+    for needed in ["", "[route.app.allow]\nusers = ['248289761001']"] {
+        let scene = Scene::set_up(thin.clone(), needed).await;
+        let (_, page) = scene.signs_in_while(|faults| faults.userinfo.break_with(Breakage::Status(403))).await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        let seen = scene.upstream.only_request();
+        assert_eq!(seen.all("x-forwarded-user"), [ADA]);
+        assert!(seen.all("x-forwarded-email").is_empty() && seen.all("x-forwarded-groups").is_empty(), "{}", seen.head);
+        assert_eq!(scene.idp.seen_at(paths::USERINFO).len(), 1);
+    }
+    // What is absent opens nothing.
+    let scene = Scene::set_up(thin.clone(), "[route.app.allow]\ngroups = ['admins']").await;
+    let (_, page) = scene.signs_in_while(|faults| faults.userinfo.break_with(Breakage::Status(401))).await;
+    assert_eq!((page.status, scene.upstream.seen().len()), (403, 0));
+    // Nobody looks at what is missing: nobody is asked.
+    let scene = Scene::set_up(thin, "[route.app]\nidentity = 'none'").await;
+    scene.signs_in().await;
+    assert!(scene.idp.seen_at(paths::USERINFO).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn userinfo_about_somebody_else_signs_nobody_in() {
     // UI-01, UI-05
     let scene = Scene::with("[provider.idp]\nuserinfo = 'always'").await;
@@ -109,8 +132,11 @@ async fn a_signed_answer_is_verified() {
         .await;
     let jwt = |body: &str| Breakage::Answer { status: 200, content_type: "application/jwt".into(), body: body.into() };
     let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIyNDgyODk3NjEwMDEifQ.";
-    scene.refuses_while("jwt_alg_unknown", |faults| faults.userinfo.break_with(jwt(unsigned))).await;
-    scene.refuses_while("jwt_malformed", |faults| faults.userinfo.break_with(jwt("x"))).await;
+    scene.refuses_while("userinfo_alg_unknown", |faults| faults.userinfo.break_with(jwt(unsigned))).await;
+    scene.refuses_while("userinfo_malformed", |faults| faults.userinfo.break_with(jwt("x"))).await;
+    let (browser, page) = scene.signs_in_while(|faults| faults.userinfo.break_with(jwt("a.b.c.d.e"))).await;
+    scene.is_refused(&browser, &page, "userinfo_encrypted");
+    assert!(page.text().contains("VB-2008"), "{}", page.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

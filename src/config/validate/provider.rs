@@ -41,7 +41,8 @@ pub(super) fn provider(name: &Found<String>, table: ProviderTable, notes: &mut N
         resource,
         timeout: positive(&table.timeout, &key("timeout"), TIMEOUT, notes),
         audiences: texts(&table.audiences),
-        id_token_algorithms: algorithms(&table, &key("id_token_algorithms"), notes),
+        id_token_algorithms: algorithms(&table.id_token_algorithms, &table, &key("id_token_algorithms"), notes),
+        userinfo_algorithms: algorithms(&table.userinfo_algorithms, &table, &key("userinfo_algorithms"), notes),
         jwks_min_interval: table.jwks_min_interval.value().copied().unwrap_or(JWKS_MIN_INTERVAL),
         default_expires_in: positive(&table.default_expires_in, &key("default_expires_in"), DEFAULT_EXPIRES_IN, notes),
         userinfo: table.userinfo.value().map_or(UserinfoUse::Auto, |word| word.0),
@@ -104,6 +105,7 @@ fn check_plain(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) {
     let given = [
         ("jwks_uri", table.endpoints.jwks_uri.given().map(|it| &it.place)),
         ("id_token_algorithms", table.id_token_algorithms.given().map(|it| &it.place)),
+        ("userinfo_algorithms", table.userinfo_algorithms.given().map(|it| &it.place)),
         ("audiences", table.audiences.given().map(|it| &it.place)),
         ("acr_values", table.acr_values.given().map(|it| &it.place)),
         ("max_age", table.max_age.given().map(|it| &it.place)),
@@ -263,9 +265,9 @@ fn resource(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> V
 }
 
 /// ID-07, ID-08: never `none`; HS* only when written here, and with a secret as long as the hash.
-fn algorithms(table: &ProviderTable, key: &str, notes: &mut Notes) -> Vec<String> {
+fn algorithms(field: &Field<OneOrMany<String>>, table: &ProviderTable, key: &str, notes: &mut Notes) -> Vec<String> {
     let mut algorithms = Vec::new();
-    for item in table.id_token_algorithms.value().into_iter().flat_map(|list| &list.0) {
+    for item in field.value().into_iter().flat_map(|list| &list.0) {
         let name = item.value.as_str();
         if !ALGORITHMS.contains(&name) {
             let message = format!("`{key}` can not hold \"{}\"", name.escape_default());
@@ -284,7 +286,7 @@ fn algorithms(table: &ProviderTable, key: &str, notes: &mut Notes) -> Vec<String
             );
             notes.note(
                 diagnostic
-                    .reason("a shorter one can be guessed from any ID token")
+                    .reason("a shorter one can be guessed from any signed token")
                     .help("use RS256 or ES256, or a longer client secret"),
             );
         }

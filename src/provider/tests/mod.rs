@@ -421,6 +421,7 @@ fn settings(kind: ProviderKind) -> ProviderSettings {
         timeout: Duration::from_secs(5),
         audiences: Vec::new(),
         id_token_algorithms: Vec::new(),
+        userinfo_algorithms: Vec::new(),
         jwks_min_interval: Duration::from_secs(60),
         default_expires_in: Duration::from_secs(600),
         userinfo: UserinfoUse::Never,

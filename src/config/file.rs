@@ -16,7 +16,7 @@ use super::units::{
 };
 use super::words::{
     AccessWord, AuthorizationWord, ClientAuthWord, ClientCertificateWord, GroupShapeWord, KeepWord, LogFormatWord,
-    LogoutWord, SameSiteWord, StoreWord, UserinfoWord,
+    LogoutWord, QuirkWord, ResponseModeWord, SameSiteWord, StoreWord, UserinfoWord,
 };
 
 /// `keys! { struct NAME { key: Type, … } }`; `with field: OtherStruct` adds the other's keys to the same table;
@@ -189,6 +189,8 @@ keys! {
     struct ProviderTable {
         title: String,
         issuer: String,
+        discovery_url: Url,
+        allowed_tenants: OneOrMany<String>,
         client_id: String,
         client_secret: SecretText,
         client_auth: ClientAuthWord,
@@ -197,6 +199,8 @@ keys! {
         scopes: OneOrMany<String>,
         pkce: bool,
         authorization_params: Texts,
+        response_mode: ResponseModeWord,
+        quirks: List<QuirkWord>,
         prompt: String,
         max_age: Duration,
         acr_values: OneOrMany<String>,

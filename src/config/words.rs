@@ -5,8 +5,7 @@ use super::reading::{FromNode, Reading, listed};
 use super::tree::Node;
 use crate::nearest::nearest;
 use crate::policy::settings::Access;
-use crate::provider::settings::LogoutStyle;
-use crate::provider::settings::UserinfoUse;
+use crate::provider::settings::{LogoutStyle, Quirk, ResponseMode, UserinfoUse};
 use crate::proxy::settings::Authorization;
 use crate::server::settings::ClientCertificates;
 use crate::session::settings::SameSite;
@@ -94,6 +93,16 @@ words! {
         "auto" => LogoutStyle::Auto,
         "revoke" => LogoutStyle::RevokeOnly,
         "none" => LogoutStyle::None,
+    }
+    /// An item of `provider.NAME.quirks`.
+    QuirkWord(Quirk) {
+        "missing-token-type" => Quirk::MissingTokenType,
+        "token-content-type" => Quirk::TokenContentType,
+    }
+    /// `provider.NAME.response_mode`.
+    ResponseModeWord(ResponseMode) {
+        "query" => ResponseMode::Query,
+        "form_post" => ResponseMode::FormPost,
     }
     /// `session.cookie.same_site`.
     SameSiteWord(SameSite) {

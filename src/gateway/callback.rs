@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFRESH, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 
 use crate::body::Body;
 use crate::gateway::codes::Code;
@@ -20,6 +20,7 @@ use crate::gateway::error::GatewayError;
 use crate::gateway::login::redirect;
 use crate::gateway::record::Notes;
 use crate::gateway::redemptions::Redeemed;
+use crate::gateway::response_mode::posted;
 use crate::gateway::{Gateway, Visit};
 use crate::provider::{CodeExchange, ProviderError};
 use crate::request::kind::is_prefetch;
@@ -50,18 +51,15 @@ impl Gateway {
         self: &Arc<Self>,
         visit: Visit<'_>,
         own: Option<&str>,
+        body: Body,
         notes: &mut Notes<'_>,
     ) -> Result<Response<Body>, GatewayError> {
-        // HEAD and its like must not burn the code (AT-LF-17).
-        if visit.meta.method != Method::GET {
-            return Err(GatewayError::EndpointMethod("GET"));
-        }
-        // Nor does a browser that fetches ahead end a sign-in.
+        // A browser that fetches ahead ends no sign-in.
         if is_prefetch(visit.headers) {
             let login_url = self.login_url(&ReturnTo::root(visit.meta.host.clone()), None);
             return Err(GatewayError::SignInNeeded { login_url, api: false, ended: false });
         }
-        let query = Query::of(visit.meta);
+        let query = self.authorization_response(visit, own, body).await?;
         if ["code", "state", "error", "iss"].iter().any(|name| query.is_doubtful(name)) {
             return self.without_attempt(visit, None, None, Code::CallbackMalformed);
         }
@@ -79,6 +77,7 @@ impl Gateway {
         let Some(provider) = self.provider_named(&attempt.provider) else {
             return self.without_attempt(visit, Some(attempt.return_to), None, Code::ProviderUnknown);
         };
+        self.check_answer_method(visit, provider)?;
         if self.redemptions.is_over(&attempt.id)
             && let Ok(live) = self.sessions.find(visit.scan, provider, visit.now)
             // A session that does not have the age that was asked for would only be sent back here.
@@ -244,7 +243,12 @@ impl Gateway {
         attempt: &Attempt,
         live: &LiveSession,
     ) -> Result<Response<Body>, GatewayError> {
-        let cookies = self.sessions.set_cookies(live, visit.scan).map_err(GatewayError::SessionTooLarge)?;
+        // What the browser holds of an older session did not come along with another site's POST.
+        let cookies = match posted(visit) {
+            true => self.sessions.set_cookies_unseen(live),
+            false => self.sessions.set_cookies(live, visit.scan),
+        };
+        let cookies = cookies.map_err(GatewayError::SessionTooLarge)?;
         self.sessions.replace_carried(live, visit.scan);
         self.record_login_succeeded(visit, live, visit.now.since(attempt.started));
         let mut response = self.onward(&attempt.return_to);
@@ -255,7 +259,7 @@ impl Gateway {
         // Counts how often this browser came back from a sign-in within half a minute: see `Gateway::begin`.
         let host = visit.meta.host.name();
         let count = self.rounds.count(visit.scan, host, visit.now).saturating_add(1);
-        headers.append(SET_COOKIE, self.rounds.remember(count, host, visit.now));
+        headers.append(SET_COOKIE, self.rounds.remember(count, host, visit.now, posted(visit)));
         Ok(response)
     }
 
@@ -289,6 +293,12 @@ impl Gateway {
             let mut response = self.begin(visit, beginning, StatusCode::SEE_OTHER).await?;
             response.headers_mut().append(SET_COOKIE, self.attempts.finish(&lost.id));
             return Ok(response);
+        }
+        // A form that is posted again brings no session along that could be seen: the page will see it.
+        if let Some(lost) =
+            lost.filter(|lost| posted(visit) && self.redemptions.signed_somebody_in(&lost.id, visit.now))
+        {
+            return Ok(self.sent_on(&return_to, Some(&lost.id)));
         }
         self.without_attempt(visit, Some(return_to), lost.map(|lost| lost.id.as_str()), code)
     }

@@ -85,6 +85,9 @@ codes! {
     IdentityMissing "VB-1017" "identity_missing" BAD_GATEWAY
         "We were not told who you are"
         "The sign-in worked, but nothing came back that says who you are. This is a fault in the set-up, not in what you did.";
+    TenantNotAllowed "VB-1019" "tenant_not_allowed" FORBIDDEN
+        "Your organisation has no access here"
+        "You signed in with an account of an organisation whose people cannot use this site.";
     SignInNeeded "VB-1020" "sign_in_needed" UNAUTHORIZED
         "Please sign in"
         "This page is only for people who are signed in.";

@@ -25,10 +25,10 @@ impl Gateway {
         notes: &mut Notes<'_>,
     ) -> Result<Response<Body>, GatewayError> {
         match endpoint.split_once('/').unwrap_or((endpoint, "")) {
-            ("login", "") => self.login(visit).await,
-            ("callback", "") => self.callback(visit, None, notes).await,
+            ("login", "") => self.login(visit, body).await,
+            ("callback", "") => self.callback(visit, None, body, notes).await,
             ("callback", provider) if self.provider_named(provider).is_some() => {
-                self.callback(visit, Some(provider), notes).await
+                self.callback(visit, Some(provider), body, notes).await
             }
             ("logout", "") => self.logout(visit, body).await,
             ("signed-out", "") => self.signed_out(visit).await,
@@ -49,7 +49,8 @@ impl Gateway {
     }
 }
 
-/// The query of one of our endpoints. Values are form-decoded; a value too long to be meant is as good as none.
+/// What one of our endpoints was asked, in the query or in a form. Values are form-decoded; a value too long to be meant is as
+/// good as none.
 #[derive(Debug)]
 pub(super) struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
@@ -73,12 +74,21 @@ impl<'a> Query<'a> {
         self.0.iter().any(|(key, value)| key == name && value.len() > LONGEST_VALUE)
     }
 
+    /// Whether a parameter stands more than once, or could where nobody looked.
+    pub(super) fn is_repeated(&self, name: &str) -> bool {
+        self.0.iter().filter(|(key, _)| key == name).count() > 1 || self.0.len() == MOST_PARAMETERS
+    }
+
     /// Whether a parameter that may stand once stands twice (RFC 6749 section 3.1, OA-05), is too long to be looked at, or could
     /// stand where nobody looked: an `error` must not be hidden from us by bulk (AT-LF-13).
     pub(super) fn is_doubtful(&self, name: &str) -> bool {
-        let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
-        let too_long = values.next().is_some_and(|value| value.len() > LONGEST_VALUE);
-        too_long || values.next().is_some() || self.0.len() == MOST_PARAMETERS
+        self.is_too_long(name) || self.is_repeated(name)
+    }
+}
+
+impl From<Form> for Query<'static> {
+    fn from(form: Form) -> Self {
+        Self(form.0.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
 

@@ -18,6 +18,7 @@ use crate::provider::{Endpoint, IdTokenError, ProviderError, UserinfoTokenError}
 use crate::proxy::error::UpstreamError;
 use crate::proxy::headers::HeaderRefusal;
 use crate::request::kind::Wants;
+use crate::request::return_to::ReturnTo;
 use crate::request::{BadRequest, RequestMeta};
 use crate::session::jar::TooLarge;
 use crate::session::live::LiveSession;
@@ -237,14 +238,21 @@ impl Gateway {
             GatewayError::FormNotSubmitted { login_url } => return Page::FormNotSubmitted { sign_in_href: login_url },
             GatewayError::Denied { denial, live: None } => notice.detail(denial_text(&denial)),
             GatewayError::Denied { denial, live: Some(live) } => {
-                let mut switch_account = self.logout_form(Some(&live));
-                switch_account.fields.push(("switch".to_owned(), "1".to_owned()));
-                switch_account.fields.push(("rd".to_owned(), self.address_of(meta)));
                 return Page::Denied(Denied {
                     code: notice.code,
                     person: Some(Person::of(&live.identity)),
                     reason: denial_text(&denial),
-                    switch_account,
+                    switch_account: self.switch_form(Some(&live), self.address_of(meta)),
+                });
+            }
+            // To start again would lead back here: the provider knows this account.
+            GatewayError::Provider { .. } if notice.code == Code::TenantNotAllowed => {
+                let root = ReturnTo::root(meta.host.clone()).to_url(self.settings.public_url.https);
+                return Page::Denied(Denied {
+                    code: notice.code,
+                    person: None,
+                    reason: String::new(),
+                    switch_account: self.switch_form(None, root),
                 });
             }
             GatewayError::SignIn { again, provider_said: Some((error, description)), .. } => {
@@ -317,6 +325,7 @@ fn provider_code(error: &ProviderError) -> Code {
         ProviderError::IdToken(
             IdTokenError::IssuedInFuture { .. } | IdTokenError::NotYetValid { .. } | IdTokenError::Expired { .. },
         ) => Code::ClockSkew,
+        ProviderError::IdToken(IdTokenError::TenantNotAllowed { .. }) => Code::TenantNotAllowed,
         ProviderError::IdToken(_) | ProviderError::SubjectChanged => Code::IdTokenRefused,
         ProviderError::UserinfoToken(_) | ProviderError::NoEndpoint(Endpoint::Userinfo) => Code::UserinfoBad,
         ProviderError::IssuerMismatch | ProviderError::IssuerMissing => Code::IssuerMismatch,

@@ -9,13 +9,14 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use crate::body::Body;
 use crate::gateway::codes::Code;
 use crate::gateway::decide::Challenge;
-use crate::gateway::endpoints::Query;
+use crate::gateway::endpoints::{Form, Query};
 use crate::gateway::error::GatewayError;
 use crate::gateway::forward::RuleSession;
 use crate::gateway::pages::{Choice, Chooser, Page};
 use crate::gateway::routes::Rule;
 use crate::gateway::{Gateway, Visit};
 use crate::policy::settings::Access;
+use crate::provider::settings::ResponseMode;
 use crate::provider::{AuthorizationRequest, Provider};
 use crate::request::RequestMeta;
 use crate::request::kind::{RequestKind, is_prefetch};
@@ -40,12 +41,26 @@ pub(super) struct Beginning {
     pub round: Round,
     /// What it is for.
     pub aim: Aim,
+    /// Who is probably signing in, as a third party says (OpenID Connect Core section 3.1.2.1).
+    pub login_hint: Option<String>,
+    /// Whether another site's POST began it: our `Lax` cookies stayed behind.
+    pub by_foreign_post: bool,
 }
 
 impl Beginning {
     /// The first round of an ordinary sign-in.
     pub(super) fn at(provider: usize, return_to: ReturnTo) -> Self {
-        Self { provider, return_to, max_age: None, prompt: None, bare: false, round: Round::First, aim: Aim::SignIn }
+        Self {
+            provider,
+            return_to,
+            max_age: None,
+            prompt: None,
+            bare: false,
+            round: Round::First,
+            aim: Aim::SignIn,
+            login_hint: None,
+            by_foreign_post: false,
+        }
     }
 }
 
@@ -105,17 +120,26 @@ impl Gateway {
         self.begin(visit, beginning, StatusCode::FOUND).await
     }
 
-    /// `login`: starts a sign-in, or asks at which provider. `rd`: where to go afterwards; `provider`: where to sign in;
-    /// `iss` and `target_link_uri`: a sign-in that a provider began (OpenID Connect Core section 4, UI-13). Everything else in
-    /// the query is ignored, so that nobody can slip parameters into the authorization request (AT-LF-22).
-    pub(super) async fn login(self: &Arc<Self>, visit: Visit<'_>) -> Result<Response<Body>, GatewayError> {
-        if visit.meta.method != Method::GET && visit.meta.method != Method::HEAD {
-            return Err(GatewayError::EndpointMethod("GET, HEAD"));
+    /// `login`: starts a sign-in, or asks at which provider. `rd`: where to go afterwards; `provider`: where to sign in; `iss`,
+    /// `login_hint` and `target_link_uri`: a sign-in that a third party began, by GET or by POST (OpenID Connect Core section 4,
+    /// UI-13). Everything else is ignored, so that nobody can slip parameters into the authorization request (AT-LF-22).
+    ///
+    /// Another site may post here without any proof that the person wants it: all that it can do is send them to their own
+    /// provider, and from there to a page of ours.
+    pub(super) async fn login(self: &Arc<Self>, visit: Visit<'_>, body: Body) -> Result<Response<Body>, GatewayError> {
+        let navigates = matches!(visit.meta.kind, RequestKind::Navigation | RequestKind::FormNavigation);
+        let by_post = visit.meta.method == Method::POST;
+        if !by_post && visit.meta.method != Method::GET && visit.meta.method != Method::HEAD {
+            return Err(GatewayError::EndpointMethod("GET, HEAD, POST"));
         }
-        if visit.meta.kind == RequestKind::Navigation && !self.signs_in_at(visit.meta) {
+        if navigates && !self.signs_in_at(visit.meta) {
             return Ok(self.to_public_url(visit.meta));
         }
-        let query = Query::of(visit.meta);
+        let query = if by_post { Form::read(visit.headers, body).await?.into() } else { Query::of(visit.meta) };
+        if ONCE.iter().any(|name| query.is_repeated(name)) || query.is_too_long("iss") {
+            let root = ReturnTo::root(visit.meta.host.clone());
+            return Err(GatewayError::sign_in(Code::BadRequest, Some(self.login_url(&root, None))));
+        }
         let target = match query.get("rd").or_else(|| query.get("target_link_uri")) {
             // Longer than any address that could be returned to.
             None if query.is_too_long("rd") || query.is_too_long("target_link_uri") => {
@@ -126,21 +150,25 @@ impl Gateway {
         let return_to = target
             .and_then(|target| self.return_to(visit.meta, target))
             .unwrap_or_else(|| ReturnTo::root(visit.meta.host.clone()));
-        if visit.meta.kind != RequestKind::Navigation || is_prefetch(visit.headers) {
+        if !navigates || is_prefetch(visit.headers) {
             let login_url = self.login_url(&return_to, None);
             return Err(GatewayError::SignInNeeded { login_url, api: false, ended: false });
         }
         self.check_portable(visit, &return_to)?;
         let provider = match (query.get("provider"), query.get("iss")) {
-            (Some(name), _) => self.provider_named(name),
-            (None, Some(issuer)) => self.providers.iter().position(|provider| &**provider.issuer() == issuer),
             (None, None) if self.providers.len() == 1 => Some(0),
             (None, None) => return Ok(self.chooser(visit.meta, &return_to, query.get("of"))),
+            (name, iss) => self.providers.iter().position(|provider| {
+                name.is_none_or(|name| &**provider.name() == name) && iss.is_none_or(|iss| provider.is_named_by(iss))
+            }),
         };
         let Some(provider) = provider else {
             return Err(GatewayError::sign_in(Code::ProviderUnknown, Some(self.login_url(&return_to, None))));
         };
-        self.begin(visit, Beginning::at(provider, return_to), StatusCode::FOUND).await
+        // Whose hint it is has to be said: a link to `login` is no request of a third party.
+        let login_hint = query.get("iss").and(query.get("login_hint")).filter(|hint| is_hint(hint)).map(str::to_owned);
+        let beginning = Beginning { login_hint, by_foreign_post: by_post, ..Beginning::at(provider, return_to) };
+        self.begin(visit, beginning, if by_post { StatusCode::SEE_OTHER } else { StatusCode::FOUND }).await
     }
 
     /// Begins one attempt: its cookie, and the redirect to the provider.
@@ -163,7 +191,7 @@ impl Gateway {
             response.headers_mut().append(SET_COOKIE, self.rounds.clear());
             return Ok(response);
         }
-        let Beginning { return_to, max_age, prompt, bare, round, aim, .. } = beginning;
+        let Beginning { return_to, max_age, prompt, bare, round, aim, login_hint, .. } = beginning;
         let asked = Asked {
             provider: Arc::clone(provider.name()),
             return_to,
@@ -172,19 +200,24 @@ impl Gateway {
             aim,
             max_age,
         };
-        let started = self.attempts.start(asked, visit.now).map_err(|_| self.return_too_long(visit.meta))?;
+        let mut started = self.attempts.start(asked, visit.now).map_err(|_| self.return_too_long(visit.meta))?;
+        // A POST to `login` finds none of the attempts that went before it, unless they are as this one.
+        started.across_sites = beginning.by_foreign_post || provider.settings().response_mode == ResponseMode::FormPost;
         let (state, redirect_uri) = (started.state.clone(), started.redirect_uri.clone());
         let (nonce, verifier) = (started.nonce.clone(), started.verifier.clone());
         let asked = Arc::clone(&provider);
         let url = self.control.run(async move {
-            let extra = prompt.map(|prompt| ("prompt", prompt));
+            // A configured hint wins over a third party's.
+            let configured = asked.settings().authorization_params.contains_key("login_hint");
+            let hint = login_hint.as_deref().filter(|_| !configured).map(|hint| ("login_hint", hint));
+            let extra: Vec<_> = prompt.map(|prompt| ("prompt", prompt)).into_iter().chain(hint).collect();
             let request = AuthorizationRequest {
                 redirect_uri: &redirect_uri,
                 state: state.expose(),
                 nonce: &nonce,
                 verifier: &verifier,
                 max_age,
-                extra: extra.as_slice(),
+                extra: &extra,
                 bare,
             };
             asked.authorization_url(&request).await
@@ -283,11 +316,13 @@ impl Gateway {
             || self.within_reach(host)
     }
 
-    /// The same page under the name that the operator gave us.
+    /// The same page under the name that the operator gave us; a form is sent there again.
     fn to_public_url(&self, meta: &RequestMeta) -> Response<Body> {
+        let is_form = meta.method == Method::POST;
+        let status = if is_form { StatusCode::TEMPORARY_REDIRECT } else { StatusCode::FOUND };
         let public = &self.settings.public_url;
         let scheme = if public.https { "https" } else { "http" };
-        redirect(StatusCode::FOUND, &format!("{scheme}://{}{}", public.authority, meta.path.path_and_query()))
+        redirect(status, &format!("{scheme}://{}{}", public.authority, meta.path.path_and_query()))
     }
 
     /// The origin that a sign-in comes back to: the request's own host, or the public URL when cookies reach the whole domain.
@@ -340,6 +375,11 @@ impl Gateway {
     }
 }
 
+/// Whether a login hint may go on: an address, a name or a number of somebody, whatever providers take.
+fn is_hint(hint: &str) -> bool {
+    !hint.is_empty() && hint.len() <= LONGEST_HINT && !hint.chars().any(char::is_control)
+}
+
 /// A redirect that nothing keeps and that tells the next site nothing of this one (CH-01, SB-09).
 pub(super) fn redirect(status: StatusCode, to: &str) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
@@ -354,3 +394,6 @@ pub(super) fn redirect(status: StatusCode, to: &str) -> Response<Body> {
 }
 
 const MOST_ROUNDS: u8 = 3;
+/// What may be said once. A link that says it twice means two things.
+const ONCE: [&str; 6] = ["rd", "provider", "of", "iss", "login_hint", "target_link_uri"];
+const LONGEST_HINT: usize = 1024;

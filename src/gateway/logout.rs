@@ -91,6 +91,13 @@ impl Gateway {
         notice::Form { action: self.own_path("logout"), fields }
     }
 
+    /// The form that signs out, and in as somebody else who then comes to `rd`.
+    pub(super) fn switch_form(&self, live: Option<&LiveSession>, rd: String) -> notice::Form {
+        let mut form = self.logout_form(live);
+        form.fields.extend([("switch".to_owned(), "1".to_owned()), ("rd".to_owned(), rd)]);
+        form
+    }
+
     async fn sign_out(self: &Arc<Self>, visit: Visit<'_>, form: &Form) -> Result<Response<Body>, GatewayError> {
         let lives = self.live_sessions(visit);
         // First here (LO-01), then at the provider: an outage there must not keep anybody signed in (AT-LG-13).

@@ -52,6 +52,7 @@ mod place;
 mod plain;
 mod record;
 pub mod redemptions;
+mod response_mode;
 pub mod routes;
 mod second_round;
 mod session_page;

@@ -8,6 +8,7 @@ use moka::Expiry;
 use moka::sync::Cache;
 use tokio::sync::watch;
 
+use crate::clock::UnixTime;
 use crate::identity::IdentityError;
 use crate::provider::ProviderError;
 use crate::session::live::LiveSession;
@@ -74,6 +75,12 @@ impl Redemptions {
     /// Whether the attempt is over, whatever came of it.
     pub(super) fn is_over(&self, attempt: &str) -> bool {
         self.ended.get(attempt).is_some_and(|kept| kept.what.borrow().is_some())
+    }
+
+    /// Whether the attempt ended with a session that is still alive.
+    pub(super) fn signed_somebody_in(&self, attempt: &str, now: UnixTime) -> bool {
+        let kept = self.ended.get(attempt);
+        kept.is_some_and(|kept| matches!(&*kept.what.borrow(), Some(Redeemed::Begun(live)) if !live.is_over(now)))
     }
 
     /// Remembers that a browser was told to forget an attempt, because it had begun too many.

@@ -10,8 +10,8 @@ use url::Url;
 use crate::provider::Provider;
 use crate::provider::error::ProviderError;
 use crate::provider::metadata::Metadata;
-use crate::provider::settings::ProviderKind;
-use crate::secret::{Secret, constant_time_eq};
+use crate::provider::settings::{ProviderKind, ResponseMode};
+use crate::secret::Secret;
 
 /// What is new in each sign-in.
 #[derive(Debug)]
@@ -106,6 +106,9 @@ impl Provider {
         let scope = self.requested_scope();
         if !scope.is_empty() {
             list.push(("scope", scope));
+        }
+        if self.settings.response_mode == ResponseMode::FormPost {
+            list.push(("response_mode", "form_post".to_owned()));
         }
         list.push(("state", request.state.to_owned()));
         if openid {
@@ -203,7 +206,7 @@ impl Provider {
 /// not say whose answer it is, the issuer must at least be of the origin that the browser was sent to.
 pub(super) fn accepts_iss(metadata: &Metadata, iss: &str, own_redirect: bool) -> bool {
     if metadata.issuer_is_known {
-        return constant_time_eq(iss.as_bytes(), metadata.issuer.as_bytes());
+        return metadata.issuer.covers(iss);
     }
     own_redirect || Url::parse(iss).is_ok_and(|iss| iss.origin() == metadata.authorization_endpoint.origin())
 }

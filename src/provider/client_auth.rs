@@ -103,8 +103,10 @@ impl ClientProof {
         if let (Some(key_id), Some(members)) = (key_id, header.as_object_mut()) {
             members.insert("kid".to_owned(), key_id.into());
         }
-        // The issuer as one string (CA-05); a plain OAuth 2.0 server has none that we know, so its endpoint stands for it.
-        let audience = if metadata.issuer_is_known { &*metadata.issuer } else { metadata.token_endpoint.as_str() };
+        // The issuer as one string (CA-05); a plain OAuth 2.0 server has none that we know, and a template is none, so that the
+        // endpoint stands for it.
+        let named = metadata.issuer_is_known && !metadata.issuer.is_template();
+        let audience = if named { &**metadata.issuer.text() } else { metadata.token_endpoint.as_str() };
         let claims = json!({
             "iss": self.client_id,
             "sub": self.client_id,

@@ -51,6 +51,8 @@ pub struct SignIn {
 pub struct RefreshRequest<'a> {
     /// The session's refresh token. Goes nowhere but to this provider's token endpoint (RF-05).
     pub refresh_token: &'a Secret<String>,
+    /// The issuer of the session's identity.
+    pub issuer: &'a str,
     /// The session's claims: the new ones have to be about the same person.
     pub claims: &'a Claims,
     /// The nonce of the sign-in.
@@ -96,7 +98,12 @@ impl Provider {
                 (self.plain_claims(&metadata, &mut tokens, *identity).await?, None)
             }
         };
-        Ok(SignIn { tokens, issuer: Arc::clone(&metadata.issuer), claims, auth_time })
+        let issuer = metadata.issuer.of_token(&claims)?;
+        // IS-04: the callback may have named another tenant of the same provider.
+        if metadata.issuer.is_template() && exchange.iss.is_some_and(|iss| *iss != *issuer) {
+            return Err(ProviderError::IssuerMismatch);
+        }
+        Ok(SignIn { tokens, issuer, claims, auth_time })
     }
 
     async fn openid_sign_in(
@@ -179,7 +186,12 @@ impl Provider {
         }
         let Some(id_token) = &tokens.id_token else { return Ok(None) };
         let signed = self.signed_claims(metadata, id_token.expose()).await?;
-        let before = Before { claims: request.claims, nonce: request.nonce, auth_time: request.auth_time };
+        let before = Before {
+            issuer: request.issuer,
+            claims: request.claims,
+            nonce: request.nonce,
+            auth_time: request.auth_time,
+        };
         self.expected(metadata, tokens).check_refreshed(&signed, &before)?;
         let mut claims = signed.claims;
         if self.wants_userinfo(metadata, &claims) {

@@ -14,6 +14,7 @@ use crate::clock::UnixTime;
 use crate::identity::Claims;
 use crate::provider::Provider;
 use crate::provider::error::{Endpoint, ProviderError};
+use crate::provider::issuer::Issuer;
 use crate::provider::jwt::{Algorithm, Jws, JwtError};
 use crate::provider::metadata::Metadata;
 use crate::provider::words::printable;
@@ -75,7 +76,7 @@ pub(super) struct Signed {
 /// What an ID token has to say to be ours.
 #[derive(Debug)]
 pub(super) struct Expected<'a> {
-    pub(super) issuer: &'a str,
+    pub(super) issuer: &'a Issuer,
     pub(super) client_id: &'a str,
     pub(super) audiences: &'a [String],
     pub(super) access_token: &'a str,
@@ -94,6 +95,7 @@ pub(super) struct AtSignIn<'a> {
 /// What the ID token of a refresh has to agree with.
 #[derive(Debug)]
 pub(super) struct Before<'a> {
+    pub(super) issuer: &'a str,
     pub(super) claims: &'a Claims,
     pub(super) nonce: Option<&'a str>,
     pub(super) auth_time: Option<UnixTime>,
@@ -138,7 +140,10 @@ impl Expected<'_> {
     pub(super) fn check_refreshed(&self, token: &Signed, before: &Before<'_>) -> Result<(), IdTokenError> {
         self.check(token)?;
         let claims = &token.claims;
-        // RF-08, AT-TP-17
+        // RF-08, AT-TP-17: also the tenant stays the same.
+        if claims.get("iss").and_then(Value::as_str) != Some(before.issuer) {
+            return Err(IdTokenError::Issuer { came: came(claims, "iss"), expected: before.issuer.to_owned() });
+        }
         if claims.get("sub") != before.claims.get("sub") {
             return Err(IdTokenError::SubjectChanged);
         }
@@ -165,8 +170,10 @@ impl Expected<'_> {
     fn check(&self, token: &Signed) -> Result<(), IdTokenError> {
         let claims = &token.claims;
         // ID-02: byte for byte.
-        if claims.get("iss").ok_or(IdTokenError::IssuerMissing)?.as_str() != Some(self.issuer) {
-            return Err(IdTokenError::Issuer { came: came(claims, "iss"), expected: self.issuer.to_owned() });
+        let issuer = claims.get("iss").ok_or(IdTokenError::IssuerMissing)?.as_str();
+        let expected = self.issuer.of_token(claims)?;
+        if issuer != Some(&*expected) {
+            return Err(IdTokenError::Issuer { came: came(claims, "iss"), expected: expected.to_string() });
         }
         self.check_audience(claims)?;
         self.check_times(claims)?;
@@ -307,6 +314,10 @@ pub enum IdTokenError {
     IssuerMissing,
     #[error("iss is \"{came}\", but the configured issuer is \"{expected}\"")]
     Issuer { came: String, expected: String },
+    #[error("tid is missing or not a string, and the issuer is a template for tenants")]
+    TenantMissing,
+    #[error("tid is \"{came}\", which is not in the provider's `allowed_tenants`")]
+    TenantNotAllowed { came: String },
     #[error("aud is missing or not a list of strings")]
     AudienceMissing,
     #[error("aud is \"{came}\", which does not name this client, \"{client_id}\"")]
@@ -366,6 +377,8 @@ impl IdTokenError {
             Self::Signature => "id_token_signature",
             Self::IssuerMissing => "id_token_iss_missing",
             Self::Issuer { .. } => "id_token_iss",
+            Self::TenantMissing => "id_token_tid",
+            Self::TenantNotAllowed { .. } => "id_token_tenant",
             Self::AudienceMissing => "id_token_aud_missing",
             Self::Audience { .. } => "id_token_aud",
             Self::AudienceStranger(_) => "id_token_aud_stranger",

@@ -53,7 +53,9 @@ impl Provider {
         if claims.get("client_id").is_some_and(|id| id.as_str() != Some(own)) {
             return Err(InactiveReason::Client);
         }
-        if metadata.issuer_is_known && claims.get("iss").is_some_and(|iss| iss.as_str() != Some(&*metadata.issuer)) {
+        if metadata.issuer_is_known
+            && claims.get("iss").is_some_and(|iss| iss.as_str().is_none_or(|iss| !metadata.issuer.covers(iss)))
+        {
             return Err(InactiveReason::Issuer);
         }
         let named = claims.get("aud").filter(|aud| !aud.as_array().is_some_and(Vec::is_empty));

@@ -48,16 +48,12 @@ impl Provider {
         post_logout_redirect_uri: &str,
         state: &str,
     ) -> String {
-        let mut url = endpoint.clone();
-        let mut query = url.query_pairs_mut();
-        if let Some(hint) = id_token_hint {
-            query.append_pair("id_token_hint", hint);
-        }
-        query.append_pair("client_id", &self.settings.client_id);
-        query.append_pair("post_logout_redirect_uri", post_logout_redirect_uri);
-        query.append_pair("state", state);
-        drop(query);
-        url.into()
+        let always = [
+            ("client_id", self.settings.client_id.as_str()),
+            ("post_logout_redirect_uri", post_logout_redirect_uri),
+            ("state", state),
+        ];
+        with_parameters(endpoint, id_token_hint.map(|hint| ("id_token_hint", hint)).into_iter().chain(always))
     }
 
     /// How the last call found the provider away, and a new one does too where there is something to ask for.
@@ -114,6 +110,25 @@ impl Provider {
             error => Err(error),
         }
     }
+}
+
+/// An end-session endpoint with our parameters. Those that its URL has already stay, and ours that say the same are left out:
+/// whoever wrote them knows what the provider wants (Cognito: `client_id` and `logout_uri`).
+fn with_parameters<'a>(endpoint: &Url, ours: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let theirs: Vec<String> = endpoint.query_pairs().map(|(name, _)| meaning(&name)).collect();
+    let mut url = endpoint.clone();
+    let mut query = url.query_pairs_mut();
+    query.extend_pairs(ours.filter(|(name, _)| !theirs.contains(&meaning(name))));
+    drop(query);
+    url.into()
+}
+
+/// What a parameter means, whatever the case and the signs between its words, and whatever a provider calls it.
+fn meaning(name: &str) -> String {
+    let letters: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    // Cognito, Auth0 before its end-session endpoint, Keycloak before 18.
+    let is_return = matches!(letters.as_str(), "logouturi" | "returnto" | "redirecturi");
+    if is_return { "postlogoutredirecturi".to_owned() } else { letters }
 }
 
 /// What servers commonly take as a request line.

@@ -16,6 +16,7 @@ use crate::clock::{SharedClock, UnixTime};
 use crate::identity::Claims;
 use crate::provider::backoff::Backoff;
 use crate::provider::error::{DiscoveryFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError};
+use crate::provider::issuer::Issuer;
 use crate::provider::jwt::Algorithm;
 use crate::provider::settings::{Endpoints, ProviderKind, ProviderSettings};
 use crate::provider::transport::{Reply, Transport, check_discovered, check_endpoint};
@@ -23,7 +24,7 @@ use crate::provider::transport::{Reply, Transport, check_discovered, check_endpo
 /// A provider's endpoints and abilities.
 #[derive(Clone, Debug)]
 pub(super) struct Metadata {
-    pub(super) issuer: Arc<str>,
+    pub(super) issuer: Issuer,
     /// Whether the issuer is what the provider calls itself; for plain OAuth 2.0 it is only our name for it.
     pub(super) issuer_is_known: bool,
     pub(super) authorization_endpoint: Url,
@@ -45,6 +46,7 @@ pub(super) struct Metadata {
     pub(super) challenge_methods: Option<Vec<String>>,
     /// `prompt_values_supported` (Initiating User Registration 1.0 section 4).
     pub(super) prompts: Option<Vec<String>>,
+    pub(super) response_modes: Option<Vec<String>>,
     pub(super) scopes: Option<Vec<String>>,
     pub(super) claims: Option<Vec<String>>,
     pub(super) acr_values: Option<Vec<String>>,
@@ -55,7 +57,7 @@ pub(super) struct Metadata {
 /// Where metadata comes from.
 #[derive(Debug)]
 pub(super) enum MetadataSource {
-    /// Written by the operator.
+    /// Written by the operator, whole.
     Fixed(Arc<Metadata>),
     /// Read from the issuer.
     Discovered(Box<Discovery>),
@@ -72,11 +74,20 @@ impl MetadataSource {
             ProviderKind::Oidc { issuer, overrides } => {
                 check_written(overrides, settings.insecure_http)?;
                 let refused = |fault| ProviderSetupError::Issuer(issuer.clone(), fault);
-                let url = Url::parse(issuer).map_err(|_| refused(EndpointFault::NotAUrl))?;
-                check_endpoint(&url, settings.insecure_http).map_err(refused)?;
+                let issuer_url = Url::parse(issuer).map_err(|_| refused(EndpointFault::NotAUrl))?;
+                check_endpoint(&issuer_url, settings.insecure_http).map_err(refused)?;
+                let issuer = Issuer::new(issuer, &settings.allowed_tenants);
+                let elsewhere = settings.discovery_url.clone();
+                if let Some(url) = &elsewhere {
+                    let refused = |fault| ProviderSetupError::Endpoint("discovery_url", fault);
+                    check_endpoint(url, settings.insecure_http).map_err(refused)?;
+                } else if overrides.need_no_discovery() {
+                    return Metadata::written(issuer, overrides).map(|m| Self::Fixed(Arc::new(m)));
+                }
                 Ok(Self::Discovered(Box::new(Discovery {
-                    issuer: Arc::from(issuer.as_str()),
-                    issuer_url: url,
+                    issuer,
+                    source: elsewhere.clone().unwrap_or(issuer_url),
+                    elsewhere,
                     overrides: overrides.clone(),
                     insecure_http: settings.insecure_http,
                     clock,
@@ -104,8 +115,8 @@ impl MetadataSource {
         }
     }
 
-    /// The issuer that identities of this provider carry.
-    pub(super) fn issuer(&self) -> &Arc<str> {
+    /// Who the provider is.
+    pub(super) fn issuer(&self) -> &Issuer {
         match self {
             Self::Fixed(metadata) => &metadata.issuer,
             Self::Discovered(discovery) => &discovery.issuer,
@@ -116,8 +127,11 @@ impl MetadataSource {
 /// The discovery document of one issuer.
 #[derive(Debug)]
 pub(super) struct Discovery {
-    issuer: Arc<str>,
-    issuer_url: Url,
+    issuer: Issuer,
+    /// Where the document is, if not below the issuer.
+    elsewhere: Option<Url>,
+    /// The address that was written, by which the endpoints in the document are judged.
+    source: Url,
     overrides: Endpoints,
     insecure_http: bool,
     clock: SharedClock,
@@ -169,7 +183,7 @@ impl Discovery {
                 Ok(metadata)
             }
             Err(error) => {
-                tracing::warn!(code = error.code(), issuer = %self.issuer, %error, "discovery failed");
+                tracing::warn!(code = error.code(), issuer = %self.issuer.text(), %error, "discovery failed");
                 failures.failed(self.clock.now(), &error);
                 Err(error)
             }
@@ -179,11 +193,13 @@ impl Discovery {
     /// Reads the document now, whatever is cached.
     pub(super) async fn fetch(&self, transport: &Transport) -> Result<(Metadata, Reply), ProviderError> {
         let fault = ProviderError::Discovery;
-        let url = well_known(&self.issuer, false).ok_or_else(|| fault(DiscoveryFault::IssuerUrl))?;
+        let below = self.issuer.discovered_below();
+        let url = self.elsewhere.clone().or_else(|| well_known(&below, false));
+        let url = url.ok_or_else(|| fault(DiscoveryFault::IssuerUrl))?;
         let mut reply = transport.get(Endpoint::Discovery, &url, "application/json", None).await?;
-        if reply.status == StatusCode::NOT_FOUND {
+        if reply.status == StatusCode::NOT_FOUND && self.elsewhere.is_none() {
             // Authorization servers without the OpenID document (RFC 8414 section 3.1).
-            let url = well_known(&self.issuer, true).ok_or_else(|| fault(DiscoveryFault::IssuerUrl))?;
+            let url = well_known(&below, true).ok_or_else(|| fault(DiscoveryFault::IssuerUrl))?;
             reply = transport.get(Endpoint::Discovery, &url, "application/json", None).await?;
         }
         if reply.status != StatusCode::OK {
@@ -195,17 +211,17 @@ impl Discovery {
     }
 
     fn metadata(&self, document: &Claims) -> Result<Metadata, DiscoveryFault> {
-        // DI-02: simple string comparison; a trailing slash matters.
+        // DI-02: simple string comparison; a trailing slash matters. Wherever the document is.
         let named = document.get("issuer").and_then(Value::as_str).unwrap_or_default();
-        if named != &*self.issuer {
+        if named != &**self.issuer.text() {
             let named = named.chars().take(LONGEST_NAMED).flat_map(char::escape_default).collect();
-            return Err(DiscoveryFault::IssuerMismatch { configured: self.issuer.to_string(), named });
+            return Err(DiscoveryFault::IssuerMismatch { configured: self.issuer.text().to_string(), named });
         }
         let endpoint = |member: &'static str, written: &Option<Url>| self.endpoint(document, member, written);
         let needed = |member, written| endpoint(member, written)?.ok_or(DiscoveryFault::Missing(member));
         let own = &self.overrides;
         Ok(Metadata {
-            issuer: Arc::clone(&self.issuer),
+            issuer: self.issuer.clone(),
             issuer_is_known: true,
             // DI-06
             authorization_endpoint: needed("authorization_endpoint", &own.authorization_endpoint)?,
@@ -224,6 +240,7 @@ impl Discovery {
             assertion_algorithms: strings(document, "token_endpoint_auth_signing_alg_values_supported"),
             challenge_methods: strings(document, "code_challenge_methods_supported"),
             prompts: strings(document, "prompt_values_supported"),
+            response_modes: strings(document, "response_modes_supported"),
             scopes: strings(document, "scopes_supported"),
             claims: strings(document, "claims_supported"),
             acr_values: strings(document, "acr_values_supported"),
@@ -248,7 +265,7 @@ impl Discovery {
         let Some(said) = said else { return Ok(None) };
         let refused = |fault| DiscoveryFault::EndpointRefused { member, fault };
         let url = said.as_str().and_then(|s| Url::parse(s).ok()).ok_or_else(|| refused(EndpointFault::NotAUrl))?;
-        check_discovered(&url, &self.issuer_url, self.insecure_http).map_err(refused)?;
+        check_discovered(&url, &self.source, self.insecure_http).map_err(refused)?;
         Ok(Some(url))
     }
 
@@ -258,11 +275,16 @@ impl Discovery {
 }
 
 impl Metadata {
+    /// OpenID Connect without discovery: what has to be known is written, and what is not written is not there.
+    fn written(issuer: Issuer, endpoints: &Endpoints) -> Result<Self, ProviderSetupError> {
+        Ok(Self { issuer, issuer_is_known: true, ..Self::fixed(endpoints)? })
+    }
+
     fn fixed(endpoints: &Endpoints) -> Result<Self, ProviderSetupError> {
         let needed = |url: &Option<Url>, name| url.clone().ok_or(ProviderSetupError::EndpointMissing(name));
         let authorization_endpoint = needed(&endpoints.authorization_endpoint, "authorization_endpoint")?;
         Ok(Self {
-            issuer: Arc::from(authorization_endpoint.origin().ascii_serialization()),
+            issuer: Issuer::new(&authorization_endpoint.origin().ascii_serialization(), &[]),
             issuer_is_known: false,
             token_endpoint: needed(&endpoints.token_endpoint, "token_endpoint")?,
             authorization_endpoint,
@@ -278,6 +300,7 @@ impl Metadata {
             assertion_algorithms: None,
             challenge_methods: None,
             prompts: None,
+            response_modes: None,
             scopes: None,
             claims: None,
             acr_values: None,

@@ -17,6 +17,7 @@ mod error;
 mod exchange;
 mod id_token;
 mod introspect;
+mod issuer;
 mod json;
 mod jwks;
 mod jwt;
@@ -41,6 +42,7 @@ pub use self::error::{
 };
 pub use self::exchange::{CodeExchange, RefreshRequest, Refreshed, SignIn};
 pub use self::id_token::IdTokenError;
+pub use self::issuer::PLACEHOLDER as TENANT_PLACEHOLDER;
 pub use self::jwt::JwtError;
 pub use self::probe::{ProbeFinding, ProbeRequest, Verdict};
 pub use self::token::{Moment, TokenSet};
@@ -129,9 +131,14 @@ impl Provider {
         self.metadata.trouble().map(|error| error.code())
     }
 
-    /// The issuer of its identities; for plain OAuth 2.0, the origin of its authorization endpoint.
+    /// The issuer of its identities, or the template of them; for plain OAuth 2.0, the origin of its authorization endpoint.
     pub fn issuer(&self) -> &Arc<str> {
-        self.metadata.issuer()
+        self.metadata.issuer().text()
+    }
+
+    /// Whether an issuer identifier names this provider: its own, or that of a tenant that is let in.
+    pub fn is_named_by(&self, iss: &str) -> bool {
+        self.metadata.issuer().covers(iss)
     }
 }
 

@@ -18,6 +18,10 @@ pub struct ProviderSettings {
     pub title: String,
     /// OpenID Connect or plain OAuth 2.0.
     pub kind: ProviderKind,
+    /// Where the discovery document is, if not below the issuer. It has to name the issuer all the same.
+    pub discovery_url: Option<Url>,
+    /// Tenants that are let in, by `tid`; the issuer is then a template with `{tenantid}` in it, and otherwise it is none.
+    pub allowed_tenants: Vec<String>,
     /// The client identifier registered there.
     pub client_id: String,
     /// How the client proves itself at the token endpoint and its siblings.
@@ -28,6 +32,10 @@ pub struct ProviderSettings {
     pub pkce: bool,
     /// Extra parameters of the authorization request, by name (also `prompt`, `acr_values`, `ui_locales`, `login_hint`, …).
     pub authorization_params: BTreeMap<String, String>,
+    /// How the answer to an authorization request comes back.
+    pub response_mode: ResponseMode,
+    /// What is forgiven.
+    pub quirks: Vec<Quirk>,
     /// `prompt`, if always to be sent.
     pub prompt: Option<String>,
     /// `max_age` of the authentication at the provider; checked against `auth_time` (OpenID Connect Core 3.1.2.1).
@@ -78,9 +86,9 @@ impl ProviderSettings {
 /// The two kinds of provider.
 #[derive(Clone, Debug)]
 pub enum ProviderKind {
-    /// OpenID Connect by discovery; endpoints written beside the issuer override the discovered ones.
+    /// OpenID Connect by discovery, or by what is written where that is [enough](Endpoints::need_no_discovery).
     Oidc {
-        /// The issuer identifier, byte for byte as the provider writes it.
+        /// The issuer identifier, byte for byte as the provider writes it; a template where there are `allowed_tenants`.
         issuer: String,
         /// Endpoints that the operator wrote; they win over discovery.
         overrides: Endpoints,
@@ -105,6 +113,31 @@ pub struct Endpoints {
     pub revocation_endpoint: Option<Url>,
     pub end_session_endpoint: Option<Url>,
     pub jwks_uri: Option<Url>,
+}
+
+impl Endpoints {
+    /// Whether everything is written that OpenID Connect cannot do without, so that no document has to be read.
+    pub fn need_no_discovery(&self) -> bool {
+        self.authorization_endpoint.is_some() && self.token_endpoint.is_some() && self.jwks_uri.is_some()
+    }
+}
+
+/// How the provider hands over its answer to an authorization request (OAuth 2.0 Multiple Response Types section 2.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ResponseMode {
+    /// In the query of a redirect: the default of the code flow.
+    Query,
+    /// By a form that the browser posts from the provider's page (OAuth 2.0 Form Post Response Mode).
+    FormPost,
+}
+
+/// A departure from the specifications that is forgiven where it is named.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Quirk {
+    /// Token answers have no `token_type` (RFC 6749 section 5.1).
+    MissingTokenType,
+    /// Token answers are JSON by another media type.
+    TokenContentType,
 }
 
 /// Where a plain OAuth 2.0 provider tells who somebody is.

@@ -12,6 +12,7 @@ use crate::provider::Provider;
 use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
 use crate::provider::metadata::Metadata;
 use crate::provider::refusal::{error_code, named, refusal};
+use crate::provider::settings::{ProviderSettings, Quirk};
 use crate::provider::transport::Reply;
 use crate::secret::Secret;
 
@@ -52,7 +53,7 @@ impl Provider {
         scope_if_silent: Option<&str>,
     ) -> Result<TokenSet, ProviderError> {
         let reply = self.post_as_client(Endpoint::Token, &metadata.token_endpoint, metadata, form).await?;
-        let mut tokens = parse(&reply, self.settings.default_expires_in)?;
+        let mut tokens = parse(&reply, &self.settings)?;
         tokens.scope = tokens.scope.or_else(|| scope_if_silent.map(str::to_owned));
         self.last_served.fetch_max(Moment::now().0, Ordering::Relaxed);
         Ok(tokens)
@@ -82,12 +83,13 @@ impl Provider {
 }
 
 /// Reads a successful answer; anything else becomes an error that says who is to blame.
-fn parse(reply: &Reply, default_expires_in: Duration) -> Result<TokenSet, ProviderError> {
+fn parse(reply: &Reply, settings: &ProviderSettings) -> Result<TokenSet, ProviderError> {
     if reply.status != StatusCode::OK {
         return Err(refusal(Endpoint::Token, reply));
     }
     let bad = |fault| ProviderError::BadAnswer { endpoint: Endpoint::Token, fault };
-    let answer = match reply.json() {
+    let forgiven = settings.quirks.contains(&Quirk::TokenContentType);
+    let answer = match if forgiven { reply.json_of_any_type() } else { reply.json() } {
         Ok(answer) => answer,
         Err(fault) => {
             return Err(error_code(reply).map_or_else(|| bad(fault), |code| named(Endpoint::Token, reply, &code)));
@@ -97,14 +99,17 @@ fn parse(reply: &Reply, default_expires_in: Duration) -> Result<TokenSet, Provid
     if answer.get("error").is_some_and(|error| !error.is_null()) {
         return Err(named(Endpoint::Token, reply, &error_code(reply).unwrap_or_default()));
     }
-    token_set(&answer, default_expires_in).map_err(bad)
+    token_set(&answer, settings).map_err(bad)
 }
 
 /// OA-16 to OA-20.
-fn token_set(answer: &Claims, default_expires_in: Duration) -> Result<TokenSet, AnswerFault> {
+fn token_set(answer: &Claims, settings: &ProviderSettings) -> Result<TokenSet, AnswerFault> {
     let text = |name| answer.get(name).and_then(Value::as_str);
     let access = text("access_token").filter(|t| is_token(t)).ok_or(AnswerFault::AccessToken)?;
-    if !text("token_type").is_some_and(|t| t.eq_ignore_ascii_case("bearer")) {
+    // Forgiven or not, another type is not one that we could use (OA-17).
+    let is_silent = answer.get("token_type").is_none_or(Value::is_null);
+    let is_bearer = text("token_type").is_some_and(|t| t.eq_ignore_ascii_case("bearer"));
+    if !is_bearer && !(is_silent && settings.quirks.contains(&Quirk::MissingTokenType)) {
         return Err(AnswerFault::TokenType);
     }
     let optional = |name, fault| match answer.get(name) {
@@ -117,7 +122,7 @@ fn token_set(answer: &Claims, default_expires_in: Duration) -> Result<TokenSet, 
         access_token: Some(Secret::from(access)),
         refresh_token: optional("refresh_token", AnswerFault::RefreshToken)?,
         id_token: optional("id_token", AnswerFault::IdToken)?,
-        expires_in: expires_in(answer.get("expires_in"))?.unwrap_or(default_expires_in),
+        expires_in: expires_in(answer.get("expires_in"))?.unwrap_or(settings.default_expires_in),
         scope: text("scope").map(str::to_owned),
     })
 }

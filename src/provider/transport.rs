@@ -210,6 +210,11 @@ impl Reply {
         if !is_json {
             return Err(AnswerFault::ContentType);
         }
+        self.json_of_any_type()
+    }
+
+    /// The same, whatever media type it goes by.
+    pub(super) fn json_of_any_type(&self) -> Result<Claims, AnswerFault> {
         json::object(&self.body).map_err(|_| AnswerFault::Json)
     }
 

@@ -44,7 +44,8 @@ impl Provider {
     }
 
     fn check_userinfo(&self, metadata: &Metadata, claims: &Claims) -> Result<(), ProviderError> {
-        let wrong_issuer = claims.get("iss").is_some_and(|iss| iss.as_str() != Some(&*metadata.issuer));
+        let wrong_issuer =
+            claims.get("iss").is_some_and(|iss| iss.as_str().is_none_or(|iss| !metadata.issuer.covers(iss)));
         let wrong_audience = claims.contains_key("aud")
             && !audiences(claims).is_some_and(|list| list.contains(&self.settings.client_id.as_str()));
         let expired = match time(claims, "exp") {
@@ -97,7 +98,7 @@ impl UserinfoTokenError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Encrypted => "userinfo_encrypted",
-            Self::Jwt(JwtError::AlgorithmUnknown) => "userinfo_alg_unknown",
+            Self::Jwt(JwtError::AlgorithmUnknown(_)) => "userinfo_alg_unknown",
             Self::Jwt(_) => "userinfo_malformed",
             Self::Algorithm { .. } => "userinfo_alg",
             Self::Type(_) => "userinfo_typ",

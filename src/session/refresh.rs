@@ -160,6 +160,7 @@ impl Sessions {
         };
         let request = RefreshRequest {
             refresh_token,
+            issuer: &session.issuer,
             claims: &session.claims,
             nonce: session.nonce.as_deref(),
             auth_time: session.auth_time,

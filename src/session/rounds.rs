@@ -20,13 +20,15 @@ pub struct Rounds {
     names: OwnCookies,
     settings: CookieSettings,
     lines: SetCookie,
+    lines_across_sites: SetCookie,
     ring: Arc<KeyRing>,
 }
 
 impl Rounds {
     /// A counter in cookies of these names.
     pub fn new(settings: &CookieSettings, names: OwnCookies, ring: Arc<KeyRing>) -> Self {
-        Self { names, settings: settings.clone(), lines: SetCookie::sign_in(settings), ring }
+        let (lines, lines_across_sites) = (SetCookie::sign_in(settings), SetCookie::across_sites(settings));
+        Self { names, settings: settings.clone(), lines, lines_across_sites, ring }
     }
 
     /// How many rounds the request's cookies tell of.
@@ -36,10 +38,12 @@ impl Rounds {
         scan.rounds.iter().filter_map(|cookie| read(cookie.as_str())).max().unwrap_or(0)
     }
 
-    /// The Set-Cookie line that remembers the count for a moment.
-    pub fn remember(&self, count: u8, host: &str, now: UnixTime) -> HeaderValue {
+    /// The Set-Cookie line that remembers the count for a moment; `across_sites` where the provider's page posts its answers, and
+    /// the count would otherwise not come along.
+    pub fn remember(&self, count: u8, host: &str, now: UnixTime, across_sites: bool) -> HeaderValue {
         let sealer = self.ring.sealer(Purpose::Rounds, &self.settings.realm(host));
-        self.lines.set(self.names.rounds_name(), &sealer.seal(&[count], now.plus(LIFE), now), Some(LIFE))
+        let writer = if across_sites { &self.lines_across_sites } else { &self.lines };
+        writer.set(self.names.rounds_name(), &sealer.seal(&[count], now.plus(LIFE), now), Some(LIFE))
     }
 
     /// The Set-Cookie line that begins the count anew.

@@ -240,6 +240,16 @@ impl Sessions {
         Ok(cookies)
     }
 
+    /// The same where the browser sent no session cookie because another site made it ask.
+    ///
+    /// # Errors
+    /// As of [`set_cookies`](Self::set_cookies).
+    pub fn set_cookies_unseen(&self, live: &LiveSession) -> Result<Vec<HeaderValue>, TooLarge> {
+        let cookies = self.jar.set_cookies_unseen(live.provider, &live.sealed)?;
+        self.telemetry.metrics.session_written(live.sealed.len());
+        Ok(cookies)
+    }
+
     /// What an answer that was begun with `live` has to carry when it leaves, which may be long after: the newest of its
     /// successors, so that a slow answer takes nothing back (AT-CS-23); nothing when the session has ended meanwhile, so that it
     /// does not overwrite the next one either (AT-LG-12).
@@ -415,12 +425,15 @@ impl Sessions {
         let mut session = session.map_err(|error| self.unopened(provider, sealed, &error))?;
         // A name that stands for another issuer since a reload is another provider: it must not get these refresh tokens (RF-05),
         // and a subject means nothing there.
-        let is_of = |p: &Arc<Provider>| p.settings().name == session.provider && *p.issuer() == session.issuer;
+        let is_of = |p: &Arc<Provider>| p.settings().name == session.provider && p.is_named_by(&session.issuer);
         let Some(known) = self.provider(provider).filter(|p| is_of(p)) else {
             return Err("session_of_another_provider");
         };
         // The same text, once for all sessions.
-        (session.provider, session.issuer) = (Arc::clone(&known.settings().name), Arc::clone(known.issuer()));
+        session.provider = Arc::clone(&known.settings().name);
+        if *known.issuer() == session.issuer {
+            session.issuer = Arc::clone(known.issuer());
+        }
         self.insert(session, sealed.into(), provider).map_err(|_| "session_names_nobody")
     }
 

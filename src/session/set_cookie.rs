@@ -31,6 +31,13 @@ impl SetCookie {
         Self { settings: settings.clone(), same_site }
     }
 
+    /// For sign-ins whose next step is a POST from another site: only `None` comes along with it (UI-14), and browsers keep that
+    /// with `Secure` only.
+    pub fn across_sites(settings: &CookieSettings) -> Self {
+        let same_site = if settings.secure { SameSite::None } else { SameSite::Lax };
+        Self { settings: settings.clone(), same_site }
+    }
+
     /// Sets a cookie; without `max_age` it ends with the browser's session. Ours are not kept longer on disk than needed, and
     /// no date of theirs decides anything (CK-11).
     pub fn set(&self, name: &str, value: &str, max_age: Option<Duration>) -> HeaderValue {
@@ -117,6 +124,17 @@ mod tests {
         let cookies = SetCookie::sign_in(&settings(None, SameSite::Strict, false));
         let line = cookies.set("a", "x", Some(Duration::from_secs(600)));
         assert_eq!(line, "a=x; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=600");
+    }
+
+    // UI-14, CK-04
+    #[test]
+    fn cookies_that_a_foreign_post_brings_along_are_none_and_secure() {
+        for same_site in [SameSite::Strict, SameSite::Lax, SameSite::None] {
+            let line = SetCookie::across_sites(&settings(None, same_site, false)).set("a", "x", None);
+            assert_eq!(line, "a=x; HttpOnly; SameSite=None; Secure; Path=/");
+        }
+        let insecure = CookieSettings { secure: false, ..settings(None, SameSite::Lax, false) };
+        assert_eq!(SetCookie::across_sites(&insecure).set("a", "x", None), "a=x; HttpOnly; SameSite=Lax; Path=/");
     }
 
     // CK-11

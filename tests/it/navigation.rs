@@ -161,8 +161,10 @@ async fn a_login_that_is_no_navigation_begins_nothing() {
     let browser = scene.gateway.browser();
     let page = browser.fetches(&scene.gateway.url("/"), &scene.gateway.own("login?rd=/wiki")).await;
     assert_eq!(page.status, 401);
-    let page = browser.does(Ask::form(&scene.gateway.own("login?rd=/wiki"), &[])).await;
-    assert_eq!((page.status, page.header("allow")), (405, Some("GET, HEAD")));
+    let page = browser.does(Ask::script(&scene.gateway.own("login")).by(Method::POST)).await;
+    assert_eq!(page.status, 401);
+    let page = browser.does(Ask::navigation(&scene.gateway.own("login?rd=/wiki")).by(Method::PUT)).await;
+    assert_eq!((page.status, page.header("allow")), (405, Some("GET, HEAD, POST")));
     assert!(browser.cookies().is_empty());
     nobody_noticed(&scene);
 }

@@ -17,6 +17,7 @@ mod claims_needed;
 mod client;
 mod cookie;
 mod identity;
+mod issuer;
 mod kept_headers;
 mod log;
 mod matching;
@@ -137,7 +138,7 @@ fn assemble(file: File, notes: &mut Notes) -> Option<Config> {
     let keys = session.as_ref().and_then(|table| session::keys(table, notes));
     let session = session.and_then(|table| session::session(&table, public_url, notes));
     let log = opened(file.log, notes).and_then(|table| log::log(&table.value, notes));
-    let providers = providers(file.provider, notes);
+    let providers = providers(file.provider, public_url.map(|url| url.https), notes);
     let names = providers.iter().flatten().map(|it| it.name.clone()).collect::<Vec<_>>();
     let routes = routes(file.route, &names, providers.is_some(), notes);
     if let (Some(server), Some(session), Some(routes)) = (&server, &session, &routes) {
@@ -155,6 +156,7 @@ fn assemble(file: File, notes: &mut Notes) -> Option<Config> {
 /// `None` when the providers that there are can not be told from the file.
 fn providers(
     field: Field<Named<super::file::ProviderTable>>,
+    https: Option<bool>,
     notes: &mut Notes,
 ) -> Option<Vec<crate::provider::settings::ProviderSettings>> {
     let tables = named(field)?;
@@ -162,7 +164,7 @@ fn providers(
     let mut providers = Vec::new();
     for (name, table) in tables {
         let named = checked_name(&name, "provider", notes);
-        match table.and_then(|table| provider::provider(&name, table, notes)) {
+        match table.and_then(|table| provider::provider(&name, table, https, notes)) {
             Some(settings) if named => providers.push(settings),
             _ => whole = false,
         }

@@ -10,13 +10,22 @@ use super::super::diagnostics::{Code, Diagnostic, Place};
 use super::super::file::{EndpointKeys, ProviderTable};
 use super::super::reading::{Field, Found, listed};
 use super::super::units::{OneOrMany, Texts};
+use super::super::words::ResponseModeWord;
 use super::server::is_loopback;
-use super::{Notes, claims, client, opened, positive};
+use super::{Notes, claims, client, issuer, opened, positive};
 use crate::identity::ClaimMapping;
 use crate::provider::RESERVED_PARAMETERS;
-use crate::provider::settings::{Endpoints, LogoutStyle, OAuth2Identity, ProviderKind, ProviderSettings, UserinfoUse};
+use crate::provider::settings::{
+    Endpoints, LogoutStyle, OAuth2Identity, ProviderKind, ProviderSettings, ResponseMode, UserinfoUse,
+};
 
-pub(super) fn provider(name: &Found<String>, table: ProviderTable, notes: &mut Notes) -> Option<ProviderSettings> {
+/// `https`: whether browsers reach us by https, as far as that is known.
+pub(super) fn provider(
+    name: &Found<String>,
+    table: ProviderTable,
+    https: Option<bool>,
+    notes: &mut Notes,
+) -> Option<ProviderSettings> {
     let at = &name.place;
     let key = |key: &str| format!("provider.{}.{key}", name.value);
     if table.client_id.is_absent() {
@@ -24,6 +33,7 @@ pub(super) fn provider(name: &Found<String>, table: ProviderTable, notes: &mut N
     }
     check_http(name, &table, notes);
     let kind = kind(name, &table, notes);
+    let allowed_tenants = issuer::allowed_tenants(name, &table, notes);
     let client_auth = client::client_auth(name, &table, notes);
     let claims = opened(table.claims.clone(), notes).map(|found| claims::mapping(&found.value, &key("claims"), notes));
     let trust_unverified_email = unverified_email(name, &table, notes);
@@ -35,6 +45,8 @@ pub(super) fn provider(name: &Found<String>, table: ProviderTable, notes: &mut N
         scopes: scopes(&table.scopes, oidc),
         pkce: table.pkce.value().copied().unwrap_or(true),
         authorization_params: parameters(&table.authorization_params, &key("authorization_params"), notes),
+        response_mode: response_mode(&table.response_mode, &key("response_mode"), https, notes),
+        quirks: table.quirks.value().map(|list| list.0.iter().map(|item| item.value.0).collect()).unwrap_or_default(),
         prompt: table.prompt.value().cloned(),
         max_age: table.max_age.value().copied(),
         acr_values: texts(&table.acr_values),
@@ -53,6 +65,8 @@ pub(super) fn provider(name: &Found<String>, table: ProviderTable, notes: &mut N
         insecure_http: table.insecure_http.value().copied().unwrap_or(false),
         ca_pem: table.ca.into_value().map(|pem| pem.0),
         kind: kind?,
+        discovery_url: table.discovery_url.into_value(),
+        allowed_tenants: allowed_tenants?,
         client_id: table.client_id.into_value()?,
         client_auth: client_auth?,
         claims: ClaimMapping { trust_unverified_email, ..claims? },
@@ -63,7 +77,7 @@ pub(super) fn provider(name: &Found<String>, table: ProviderTable, notes: &mut N
 fn kind(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) -> Option<ProviderKind> {
     let endpoints = endpoints(&table.endpoints);
     if let Field::Given(found) = &table.issuer {
-        let issuer = issuer(found, notes)?;
+        let issuer = issuer::issuer(found, notes)?;
         return Some(ProviderKind::Oidc { issuer, overrides: endpoints });
     }
     if !table.issuer.is_absent() {
@@ -103,6 +117,8 @@ fn plain_identity(table: &ProviderTable) -> OAuth2Identity {
 /// What only means something with an ID token.
 fn check_plain(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) {
     let given = [
+        ("discovery_url", table.discovery_url.given().map(|it| &it.place)),
+        ("allowed_tenants", table.allowed_tenants.given().map(|it| &it.place)),
         ("jwks_uri", table.endpoints.jwks_uri.given().map(|it| &it.place)),
         ("id_token_algorithms", table.id_token_algorithms.given().map(|it| &it.place)),
         ("userinfo_algorithms", table.userinfo_algorithms.given().map(|it| &it.place)),
@@ -138,36 +154,13 @@ fn endpoints(keys: &EndpointKeys) -> Endpoints {
     }
 }
 
-/// The issuer stays byte for byte what was written: it is compared, not called (OpenID Connect Discovery 1.0 section 4.3, DI-02).
-fn issuer(found: &Found<String>, notes: &mut Notes) -> Option<String> {
-    let url =
-        Url::parse(&found.value).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
-    let flaw = match &url {
-        None => "it is not an http or https URL",
-        Some(url) if url.query().is_some() || url.fragment().is_some() => "issuers have no query and no fragment",
-        Some(url) if !url.username().is_empty() || url.password().is_some() => "it holds a user name or password",
-        Some(url) if url.path().ends_with("/.well-known/openid-configuration") => {
-            "it is the address of the discovery document"
-        }
-        Some(_) => return Some(found.value.clone()),
-    };
-    let help = found.value.strip_suffix("/.well-known/openid-configuration").map_or_else(
-        || {
-            "write the issuer as the provider's discovery document writes it: \"https://login.example.com/realms/corp\""
-                .to_owned()
-        },
-        |issuer| format!("write \"{issuer}\""),
-    );
-    notes.error(Code::BadUrl, &found.place, format!("the issuer can not be used: {flaw}"), help);
-    None
-}
-
 /// Clear text is for loopback, unless the operator says `insecure_http`.
 fn check_http(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) {
     let keys = &table.endpoints;
     let issuer = table.issuer.given().and_then(|found| Some((Url::parse(&found.value).ok()?, &found.place)));
     let mut urls: Vec<(&str, Url, &Place)> = issuer.into_iter().map(|(url, place)| ("issuer", url, place)).collect();
     for (key, field) in [
+        ("discovery_url", &table.discovery_url),
         ("authorization_endpoint", &keys.authorization_endpoint),
         ("token_endpoint", &keys.token_endpoint),
         ("userinfo_endpoint", &keys.userinfo_endpoint),
@@ -245,6 +238,24 @@ fn parameters(field: &Field<Texts>, key: &str, notes: &mut Notes) -> BTreeMap<St
         }
     }
     parameters
+}
+
+/// A form that another site posts brings no cookie along but one that is `SameSite=None`, which browsers keep over https only
+/// (UI-14).
+fn response_mode(field: &Field<ResponseModeWord>, key: &str, https: Option<bool>, notes: &mut Notes) -> ResponseMode {
+    let Some(found) = field.given() else { return ResponseMode::Query };
+    if found.value.0 == ResponseMode::FormPost && https == Some(false) {
+        let message = format!("`{key}` is \"form_post\", but server.public_url is http");
+        let diagnostic = Diagnostic::error(Code::Conflict, &found.place, message);
+        notes.note(
+            diagnostic
+                .reason(
+                    "the cookie of a sign-in has to be SameSite=None, and browsers keep such cookies over https only",
+                )
+                .help("write server.public_url = \"https://…\", or remove response_mode"),
+        );
+    }
+    found.value.0
 }
 
 /// RFC 8707 section 2: an absolute URI without a fragment (IS-05).

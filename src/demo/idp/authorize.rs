@@ -23,6 +23,8 @@ pub(super) struct AuthorizationRequest {
     challenge: Option<String>,
     prompt: String,
     max_age: Option<u64>,
+    /// Whether the answer is to be posted (OAuth 2.0 Form Post Response Mode).
+    form_post: bool,
 }
 
 /// What is wrong with an authorization request.
@@ -113,6 +115,9 @@ impl Idp {
         let Ok(mut to) = Url::parse(&request.redirect_uri) else {
             return pages::refused("The redirect URI is no URL.");
         };
+        if request.form_post {
+            return pages::post_back(&request.redirect_uri, &params);
+        }
         to.query_pairs_mut().extend_pairs(&params);
         // RFC 9700 section 4.12: 303 after a POST, so that the form is not sent on.
         Answer::redirect(StatusCode::SEE_OTHER, to.as_str())
@@ -140,6 +145,7 @@ impl AuthorizationRequest {
             challenge: one("code_challenge"),
             prompt: one("prompt").unwrap_or_default(),
             max_age: one("max_age").and_then(|age| age.parse().ok()),
+            form_post: one("response_mode").as_deref() == Some("form_post"),
         };
         match request.fault(state, &params) {
             Some((error, description)) => Err(Fault::Client(Box::new(request), error, description)),
@@ -166,6 +172,9 @@ impl AuthorizationRequest {
         };
         if state.faults.callback.refused.iter().any(is_refused) {
             return Some(("invalid_request", "a parameter is not supported"));
+        }
+        if !matches!(one("response_mode"), None | Some("query" | "form_post")) {
+            return Some(("invalid_request", "only the response modes query and form_post are served"));
         }
         match (self.client.pkce, &self.challenge) {
             (Pkce::Refused, Some(_)) => Some(("invalid_request", "code_challenge is not known here")),

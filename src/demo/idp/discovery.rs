@@ -21,7 +21,7 @@ impl Idp {
             "end_session_endpoint": self.url(paths::END_SESSION),
             "scopes_supported": ["openid", "profile", "email", "groups", "offline_access"],
             "response_types_supported": ["code"],
-            "response_modes_supported": ["query"],
+            "response_modes_supported": ["query", "form_post"],
             "grant_types_supported": ["authorization_code", "refresh_token"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": state.keys.algorithms(),

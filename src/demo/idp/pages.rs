@@ -26,6 +26,16 @@ pub(super) fn choose(request: &AuthorizationRequest, people: &[Person], complain
     page(StatusCode::OK, "Sign in", &body)
 }
 
+/// The answer to the client as a form. There is no script here, so the person sends it.
+pub(super) fn post_back(redirect_uri: &str, params: &[(String, String)]) -> Answer {
+    let mut body = format!("<h1>You are signed in</h1><form method=\"post\" action=\"{}\">", escape(redirect_uri));
+    for (name, value) in params {
+        body.push_str(&format!("<input type=\"hidden\" name=\"{}\" value=\"{}\">", escape(name), escape(value)));
+    }
+    body.push_str("<button>Continue</button></form>");
+    page(StatusCode::OK, "Continue", &body)
+}
+
 /// Nobody may be sent on; the reason is ours, never what was sent.
 pub(super) fn refused(reason: &str) -> Answer {
     let body = format!("<h1>This request is refused</h1><p role=\"alert\">{}</p>", escape(reason));

@@ -77,7 +77,7 @@ impl Provider {
                     "{} names the issuer {} in its answers, not {}",
                     place.name(),
                     Words::new(iss, None),
-                    metadata.issuer
+                    metadata.issuer.text()
                 ),
             ),
             None if metadata.sends_iss => {

@@ -3,7 +3,7 @@
 use super::{Credentials, Findings, ProbeRequest};
 use crate::provider::Provider;
 use crate::provider::metadata::Metadata;
-use crate::provider::settings::{ClientAuth, LogoutStyle};
+use crate::provider::settings::{ClientAuth, LogoutStyle, ResponseMode};
 
 impl Provider {
     /// `credentials` is what the token endpoint said of them: it knows better than the metadata.
@@ -17,6 +17,11 @@ impl Provider {
         self.compare_client_auth(metadata, credentials, found);
         self.compare_pkce(metadata, found);
         self.compare_freshness(metadata, request, found);
+        // DI-10
+        let listed = |mode: &str| metadata.response_modes.iter().flatten().any(|known| known == mode);
+        if self.settings.response_mode == ResponseMode::FormPost && !listed("form_post") {
+            found.warning("response_mode", "form_post is not in response_modes_supported".to_owned());
+        }
         if metadata.requires_pushed_requests {
             found.failed(
                 "par",

@@ -62,7 +62,7 @@ impl Provider {
             MetadataSource::Fixed(metadata) => self.probe_endpoints(metadata, request, &mut found).await,
             MetadataSource::Discovered(discovery) => match discovery.fetch(&self.transport).await {
                 Ok((metadata, reply)) => {
-                    found.good("discovery", format!("discovery document of {} read", metadata.issuer));
+                    found.good("discovery", format!("discovery document of {} read", metadata.issuer.text()));
                     self.probe_clock(&reply, &mut found);
                     let credentials = self.probe_endpoints(&metadata, request, &mut found).await;
                     self.compare(&metadata, request, credentials, &mut found);

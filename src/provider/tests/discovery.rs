@@ -137,6 +137,73 @@ async fn written_endpoints_win_over_discovered_ones() {
     assert_eq!((double.count("/token"), double.count("/own-token")), (0, 1));
 }
 
+#[tokio::test]
+async fn the_document_may_be_elsewhere_and_names_the_issuer_all_the_same() {
+    // DI-01, DI-02, AT-TP-20
+    let key = TestKey::es256("k1");
+    let double = Double::openid(&key).await;
+    double.issues(&key, &double.claims()).on(DISCOVERY, [Answer::status(404, &json!({}))]);
+    let elsewhere = |fixture: &Double, path: &str| {
+        let url = fixture.url(path);
+        Fixture::openid_with(&double, |s| s.discovery_url = Some(url))
+    };
+    double.on("/meta/B2C_1", [Answer::json(&double.document())]);
+    elsewhere(&double, "/meta/B2C_1?p=x").redeem().await.unwrap();
+    assert_eq!(double.seen("/meta/B2C_1")[0].query.as_deref(), Some("p=x"));
+    assert_eq!(double.count(DISCOVERY), 0);
+    // Another machine's document says the same, and is believed only where it names the configured issuer.
+    let other = Double::start().await;
+    other.on("/doc", [Answer::json(&double.document())]);
+    elsewhere(&other, "/doc").redeem().await.unwrap();
+    for named in [json!(other.origin), json!(format!("{}/", double.origin)), json!(other.at("/doc")), Value::Null] {
+        let mut document = double.document();
+        document["issuer"] = named;
+        other.on("/doc", [Answer::json(&document)]);
+        assert_eq!(elsewhere(&other, "/doc").refusal().await, "discovery_issuer_mismatch");
+    }
+    // No other place is tried.
+    other.on("/doc", [Answer::status(404, &json!({}))]);
+    assert_eq!(elsewhere(&other, "/doc").refusal().await, "discovery_status");
+    assert_eq!(double.count(DISCOVERY) + double.count("/.well-known/oauth-authorization-server"), 0);
+}
+
+#[tokio::test]
+async fn openid_connect_needs_no_discovery_where_endpoints_and_keys_are_written() {
+    // DI-06, ID-02, ID-06
+    let key = TestKey::rsa("RS256", "k1");
+    let double = Double::openid(&key).await;
+    double.on(DISCOVERY, [Answer::status(404, &json!({}))]).issues(&key, &double.claims());
+    double.on("/userinfo", [Answer::json(&json!({ "sub": "alice", "groups": ["a"] }))]);
+    let written = |userinfo: Option<Url>| {
+        let overrides = Endpoints {
+            authorization_endpoint: Some(double.url("/authorize")),
+            token_endpoint: Some(double.url("/token")),
+            jwks_uri: Some(double.url("/jwks")),
+            userinfo_endpoint: userinfo,
+            ..Endpoints::default()
+        };
+        let kind = ProviderKind::Oidc { issuer: double.origin.clone(), overrides };
+        Fixture::new(kind, |s| s.userinfo = UserinfoUse::Auto)
+    };
+    let fixture = written(Some(double.url("/userinfo")));
+    let sign_in = fixture.redeem_iss(Some(&double.origin)).await.unwrap();
+    assert_eq!((&*sign_in.issuer, &sign_in.claims["sub"]), (double.origin.as_str(), &json!("alice")));
+    assert_eq!(fixture.provider.end_session_url(None, "", "").await, None);
+    // Without a userinfo endpoint there is nobody to ask.
+    assert!(written(None).redeem().await.is_ok());
+    // Everything is checked as ever.
+    assert_eq!(fixture.redeem_iss(Some("https://evil.example")).await.unwrap_err().code(), "iss_mismatch");
+    let mut claims = double.claims();
+    claims["iss"] = json!("https://evil.example");
+    double.issues(&key, &claims);
+    assert_eq!(fixture.refusal().await, "id_token_iss");
+    double.issues(&TestKey::rsa("RS256", "k1"), &double.claims());
+    assert_eq!(fixture.refusal().await, "id_token_signature");
+    assert_eq!(double.count(DISCOVERY), 0);
+    let found = fixture.provider.probe(&ProbeRequest::default()).await;
+    assert!(found.iter().any(|f| f.code == "key_set" && f.verdict == crate::provider::Verdict::Good), "{found:?}");
+}
+
 #[test]
 fn plain_http_is_for_loopback_or_when_said() {
     // OA-24, DI-01, AT-TP-20

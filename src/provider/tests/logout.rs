@@ -35,6 +35,38 @@ async fn the_browser_is_sent_to_the_end_session_endpoint() {
 }
 
 #[tokio::test]
+async fn parameters_of_the_endpoint_stay_and_none_is_said_twice() {
+    // LO-02: whatever they are called there
+    let double = Double::openid(&TestKey::es256("k1")).await;
+    let provider = Fixture::openid(&double).provider;
+    let all = ["id_token_hint", "client_id", "post_logout_redirect_uri", "state"];
+    for (written, left_out) in [
+        ("", vec![]),
+        ("?", vec![]),
+        ("?tenant=a&x=", vec![]),
+        ("?client_id=abc%201&logout_uri=https%3A%2F%2Fwiki.example%2F%3Fa%3D1", vec![1, 2]),
+        ("?client%5Fid=x", vec![1]),
+        ("?Client_ID=x&clientId=y", vec![1]),
+        ("?client-id=x&postLogoutRedirectUri=https://x.example", vec![1, 2]),
+        ("?post%5flogout%5Fredirect_uri=x&STATE=s", vec![2, 3]),
+        ("?returnTo=https://x.example", vec![2]),
+        ("?redirect_uri=https://x.example", vec![2]),
+        ("?id_token_hint", vec![0]),
+    ] {
+        let end = Url::parse(&format!("{}/end{written}", double.origin)).unwrap();
+        let url = provider.logout_url(&end, Some("id.to.ken"), AFTER, "st");
+        let url = Url::parse(&url).unwrap();
+        let theirs: Vec<String> =
+            form_urlencoded::parse(written.trim_start_matches('?').as_bytes()).map(|(name, _)| name.into()).collect();
+        let ours = (0..all.len()).filter(|at| !left_out.contains(at)).map(|at| all[at].to_owned());
+        let expected: Vec<String> = theirs.into_iter().chain(ours).collect();
+        let names: Vec<String> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
+        assert_eq!(names, expected, "{written}");
+        assert!(url.as_str().starts_with(&double.at(&format!("/end{written}"))), "{url}");
+    }
+}
+
+#[tokio::test]
 async fn without_an_endpoint_or_by_setting_it_is_local() {
     // LO-04
     let double = Double::openid(&TestKey::es256("k1")).await;

@@ -10,7 +10,9 @@ mod keys;
 mod logout;
 mod plain;
 mod probe;
+mod quirks;
 mod refresh;
+mod tenants;
 mod userinfo;
 
 use std::collections::HashMap;
@@ -36,7 +38,7 @@ use url::{Url, form_urlencoded};
 use crate::clock::{ManualClock, UnixTime};
 use crate::identity::ClaimMapping;
 use crate::provider::settings::{
-    ClientAuth, Endpoints, LogoutStyle, OAuth2Identity, ProviderKind, ProviderSettings, UserinfoUse,
+    ClientAuth, Endpoints, LogoutStyle, OAuth2Identity, ProviderKind, ProviderSettings, ResponseMode, UserinfoUse,
 };
 use crate::provider::{
     CodeExchange, FailureClass, ProbeRequest, Provider, ProviderError, RefreshRequest, Refreshed, SignIn,
@@ -392,8 +394,10 @@ impl Fixture {
 
     pub(super) async fn refresh(&self, claims: &Value) -> Result<Refreshed, ProviderError> {
         let token = Secret::from("refresh-1");
+        let issuer = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
         let request = RefreshRequest {
             refresh_token: &token,
+            issuer,
             claims: claims.as_object().unwrap(),
             nonce: Some(NONCE),
             auth_time: None,
@@ -408,11 +412,15 @@ fn settings(kind: ProviderKind) -> ProviderSettings {
         name: Arc::from("corp"),
         title: "Corp".to_owned(),
         kind,
+        discovery_url: None,
+        allowed_tenants: Vec::new(),
         client_id: "client".to_owned(),
         client_auth: ClientAuth::Basic(Secret::from("client-secret-of-at-least-32-bytes")),
         scopes: vec!["openid".to_owned(), "email".to_owned()],
         pkce: true,
         authorization_params: std::collections::BTreeMap::new(),
+        response_mode: ResponseMode::Query,
+        quirks: Vec::new(),
         prompt: None,
         max_age: None,
         acr_values: Vec::new(),

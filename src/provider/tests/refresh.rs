@@ -63,6 +63,7 @@ async fn auth_time_stays_that_of_the_sign_in() {
     let (token, before) = (Secret::from("refresh-1"), double.claims());
     let mut request = RefreshRequest {
         refresh_token: &token,
+        issuer: &double.origin,
         claims: before.as_object().unwrap(),
         nonce: Some(NONCE),
         auth_time: Some(UnixTime::from_secs(START - 5)),

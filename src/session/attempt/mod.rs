@@ -52,6 +52,8 @@ pub struct Attempt {
     pub aim: Aim,
     /// How old the sign-in at the provider may be, where a route asked for it: to be said again when the code is redeemed.
     pub max_age: Option<Duration>,
+    /// Whether its cookie has to come along with a POST from another site. Not remembered: it says how the cookie is set.
+    pub across_sites: bool,
     seeds: Seeds,
 }
 
@@ -123,6 +125,7 @@ pub struct ReturnToTooLong;
 pub struct Attempts {
     names: OwnCookies,
     lines: SetCookie,
+    lines_across_sites: SetCookie,
     ring: Arc<KeyRing>,
     life: Duration,
 }
@@ -130,7 +133,9 @@ pub struct Attempts {
 impl Attempts {
     /// Attempts in cookies of these names.
     pub fn new(settings: &SessionSettings, names: OwnCookies, ring: Arc<KeyRing>) -> Self {
-        Self { names, lines: SetCookie::sign_in(&settings.cookie), ring, life: settings.attempt_life }
+        let (lines, lines_across_sites) =
+            (SetCookie::sign_in(&settings.cookie), SetCookie::across_sites(&settings.cookie));
+        Self { names, lines, lines_across_sites, ring, life: settings.attempt_life }
     }
 
     /// A new attempt.
@@ -185,7 +190,8 @@ impl Attempts {
         };
         let memory = postcard::to_stdvec(&memory).unwrap_or_default();
         let sealed = self.cookie_sealer(&attempt.id).seal(&memory, attempt.started.plus(self.life), now);
-        self.lines.set(&self.names.attempt_name(&attempt.id), &sealed, Some(self.life))
+        let writer = if attempt.across_sites { &self.lines_across_sites } else { &self.lines };
+        writer.set(&self.names.attempt_name(&attempt.id), &sealed, Some(self.life))
     }
 
     /// The attempt that a callback with this `state` ends: sealed by us, still in time, and started by this very browser. To be
@@ -366,7 +372,22 @@ impl Attempt {
         let verifier = Secret::new(URL_SAFE_NO_PAD.encode(seeds.verifier));
         let Asked { provider, return_to, redirect_uri, round, aim, max_age } = asked;
         let state = Secret::new(state);
-        Self { id, state, nonce, verifier, provider, return_to, redirect_uri, started, round, aim, max_age, seeds }
+        let across_sites = false;
+        Self {
+            id,
+            state,
+            nonce,
+            verifier,
+            provider,
+            return_to,
+            redirect_uri,
+            started,
+            round,
+            aim,
+            max_age,
+            across_sites,
+            seeds,
+        }
     }
 }
 

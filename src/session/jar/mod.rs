@@ -104,17 +104,30 @@ impl Jar {
     /// # Errors
     /// The session takes more than four cookies or 12 KiB, which headers on the way would not carry (CK-07).
     pub fn set_cookies(&self, provider: usize, sealed: &str, scan: &CookieScan) -> Result<Vec<HeaderValue>, TooLarge> {
+        self.set_beside(provider, sealed, found(provider, scan))
+    }
+
+    /// The same for an answer to a POST from another site, with which the browser sent no session: every cookie that could
+    /// stand there is deleted.
+    ///
+    /// # Errors
+    /// As of [`set_cookies`](Self::set_cookies).
+    pub fn set_cookies_unseen(&self, provider: usize, sealed: &str) -> Result<Vec<HeaderValue>, TooLarge> {
+        self.set_beside(provider, sealed, std::iter::once(None).chain((1..=CHUNKS_MAX).map(Some)).collect())
+    }
+
+    fn set_beside(&self, provider: usize, sealed: &str, found: Vec<Option<u8>>) -> Result<Vec<HeaderValue>, TooLarge> {
         let whole = self.lines.set(self.names.session_name(provider), sealed, None);
         let mut lines = if whole.len() <= LINE_MAX { vec![whole] } else { self.chunks(provider, sealed)? };
         let chunks = if lines.len() > 1 { lines.len() } else { 0 };
-        lines.extend(self.stale(provider, scan, chunks));
+        lines.extend(self.stale(provider, found, chunks));
         Ok(lines)
     }
 
     /// The Set-Cookie lines that delete the session of this provider: the cookie, and every chunk that `scan` found.
     pub fn clear(&self, provider: usize, scan: &CookieScan) -> Vec<HeaderValue> {
         let mut lines = vec![self.lines.delete(self.names.session_name(provider))];
-        lines.extend(self.stale(provider, scan, 0));
+        lines.extend(self.stale(provider, found(provider, scan), 0));
         lines
     }
 
@@ -139,12 +152,8 @@ impl Jar {
         Ok((1..).zip(parts).map(line).collect())
     }
 
-    /// Deletes what `scan` found of this provider, except the cookies just written: `chunks` of them, or a whole one if 0.
-    fn stale(&self, provider: usize, scan: &CookieScan, chunks: usize) -> Vec<HeaderValue> {
-        let mut found: Vec<Option<u8>> =
-            scan.sessions.iter().filter(|p| p.provider == provider).map(|p| p.chunk).collect();
-        found.sort_unstable();
-        found.dedup();
+    /// Deletes what was found of this provider, except the cookies just written: `chunks` of them, or a whole one if 0.
+    fn stale(&self, provider: usize, found: Vec<Option<u8>>, chunks: usize) -> Vec<HeaderValue> {
         let is_stale = |chunk: &Option<u8>| chunk.map_or(chunks > 0, |number| usize::from(number) > chunks);
         let name = |chunk: Option<u8>| match chunk {
             Some(number) => Cow::Owned(self.names.chunk_name(provider, number)),
@@ -207,6 +216,14 @@ impl SessionCookieError {
             Self::Decode(error) => error.code(),
         }
     }
+}
+
+/// The cookies of this provider's sessions that were sent, each once: a whole one, and chunks by number.
+fn found(provider: usize, scan: &CookieScan) -> Vec<Option<u8>> {
+    let mut found: Vec<Option<u8>> = scan.sessions.iter().filter(|p| p.provider == provider).map(|p| p.chunk).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 /// Every sealed value that can be put together from what was sent, each once.

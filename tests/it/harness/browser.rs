@@ -254,7 +254,7 @@ impl Browser {
             put("sec-fetch-dest", ask.kind.dest());
             put("sec-fetch-site", ask.fetch_site(hops, all_same_site));
         }
-        if ask.body.is_some() {
+        if ask.body.is_some() && !ask.extra.iter().any(|(name, _)| name == "content-type") {
             put("content-type", "application/x-www-form-urlencoded");
         }
         if let Some(from) = ask.from.as_ref().filter(|_| !safe) {

@@ -1,0 +1,96 @@
+//! Who an OpenID provider is: `issuer` and `allowed_tenants`.
+
+use url::{Host, Url};
+
+use super::super::diagnostics::{Code, Diagnostic};
+use super::super::file::ProviderTable;
+use super::super::reading::{Field, Found};
+use super::{Notes, filled};
+use crate::provider::TENANT_PLACEHOLDER;
+
+/// The issuer stays byte for byte what was written: it is compared, not called (OpenID Connect Discovery 1.0 section 4.3, DI-02).
+pub(super) fn issuer(found: &Found<String>, notes: &mut Notes) -> Option<String> {
+    let url =
+        Url::parse(&found.value).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    let flaw = match &url {
+        None => "it is not an http or https URL",
+        Some(url) if url.query().is_some() || url.fragment().is_some() => "issuers have no query and no fragment",
+        Some(url) if !url.username().is_empty() || url.password().is_some() => "it holds a user name or password",
+        Some(url) if url.path().ends_with(WELL_KNOWN) => "it is the address of the discovery document",
+        Some(url) if is_of_every_tenant(url) => "tokens name the issuer of their tenant, never this one",
+        Some(_) if has_other_braces(&found.value) => {
+            "all that can stand for something in it is {tenantid}, once, as a segment"
+        }
+        Some(_) => return Some(found.value.clone()),
+    };
+    let help = match (&url, found.value.strip_suffix(WELL_KNOWN)) {
+        (_, Some(issuer)) => format!("write \"{issuer}\""),
+        (Some(url), None) if is_of_every_tenant(url) => {
+            "write \"https://login.microsoftonline.com/{tenantid}/v2.0\", and the tenants into allowed_tenants"
+                .to_owned()
+        }
+        _ => {
+            "write the issuer as the provider's discovery document writes it: \"https://login.example.com/realms/corp\""
+                .to_owned()
+        }
+    };
+    notes.error(Code::BadUrl, &found.place, format!("the issuer can not be used: {flaw}"), help);
+    None
+}
+
+/// The tenants that are let in. An issuer that stands for all of them needs some: its keys sign for everybody who has an account
+/// anywhere.
+pub(super) fn allowed_tenants(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) -> Option<Vec<String>> {
+    let key = format!("provider.{}.allowed_tenants", name.value);
+    let help = "write the tenants' IDs: [\"9d9a7c1e-2f6b-4a51-b0f4-6c6f3c1f5a2d\"]";
+    let is_template = table.issuer.given().map(|found| found.value.contains(TENANT_PLACEHOLDER));
+    let Field::Given(list) = &table.allowed_tenants else {
+        if let (Some(true), true, Some(found)) = (is_template, table.allowed_tenants.is_absent(), table.issuer.given())
+        {
+            let message = format!("`{key}` is missing, although the issuer is that of any tenant");
+            let diagnostic = Diagnostic::error(Code::MissingKey, &found.place, message);
+            notes.note(diagnostic.reason("everybody with an account in any tenant could sign in").help(help));
+            return None;
+        }
+        return table.allowed_tenants.is_absent().then(Vec::new);
+    };
+    if is_template == Some(false) {
+        let message = format!("`{key}` is set, but the issuer is no template");
+        let diagnostic = Diagnostic::error(Code::Conflict, &list.place, message)
+            .reason("the issuer of a single tenant lets in nobody else");
+        let help = "write issuer = \"https://login.microsoftonline.com/{tenantid}/v2.0\", or remove the key";
+        notes.note(diagnostic.help(help));
+    }
+    let tenants = filled(&table.allowed_tenants, &key, help, notes)?;
+    for tenant in tenants {
+        // Compared with `tid` byte for byte, and put into the issuer.
+        if tenant.value.is_empty() || !tenant.value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            let message = format!("`{key}` can not hold \"{}\"", tenant.value.escape_default());
+            notes.error(
+                Code::BadValue,
+                &tenant.place,
+                message,
+                "write the tenant's ID as the claim `tid` has it, not its name",
+            );
+        }
+    }
+    Some(tenants.iter().map(|tenant| tenant.value.clone()).collect())
+}
+
+/// Entra's addresses for several tenants, of which none is an issuer.
+fn is_of_every_tenant(url: &Url) -> bool {
+    let first = url.path_segments().and_then(|mut segments| segments.next());
+    url.host() == Some(Host::Domain("login.microsoftonline.com")) && matches!(first, Some("common" | "organizations"))
+}
+
+/// Whether anything is left in braces besides one `{tenantid}` that is a whole segment of the path.
+fn has_other_braces(issuer: &str) -> bool {
+    let segment = format!("/{TENANT_PLACEHOLDER}");
+    let rest = match issuer.split_once(&segment) {
+        Some((before, after)) if after.is_empty() || after.starts_with('/') => format!("{before}{after}"),
+        _ => issuer.to_owned(),
+    };
+    rest.contains(['{', '}'])
+}
+
+const WELL_KNOWN: &str = "/.well-known/openid-configuration";

@@ -22,7 +22,9 @@ pub fn meant(sought: &ClaimPath, claims: &Claims) -> Option<String> {
     places.retain(|place| *place != written);
     let (steps, leaf) = (steps(&written), Some(leaf(&written)?));
     let same = places.iter().find(|place| self::steps(place) == steps);
-    let near = || nearest(&written, places.iter().map(String::as_str));
+    // Nearly every pair of short names is near: `oid` and `sid` are not one claim misspelt.
+    let is_long = written.len() >= SHORTEST_MISSPELT;
+    let near = || nearest(&written, places.iter().map(String::as_str)).filter(|_| is_long);
     // The last name, somewhere else: `roles` for `/realm_access/roles`.
     let elsewhere = || places.iter().map(String::as_str).find(|place| self::leaf(place) == leaf);
     same.map(String::as_str).or_else(near).or_else(elsewhere).map(str::to_owned)
@@ -63,6 +65,7 @@ fn leaf(place: &str) -> Option<String> {
 const MOST_NAMES: usize = 60;
 const MOST_PLACES: usize = 500;
 const DEEPEST: usize = 4;
+const SHORTEST_MISSPELT: usize = 5;
 
 #[cfg(test)]
 mod tests {
@@ -95,6 +98,7 @@ mod tests {
             assert_eq!(meant(sought).as_deref(), Some(place), "{sought}");
         }
         assert_eq!(meant("department"), None);
+        assert_eq!(meant("sid"), None, "for sub");
         let sure = |sought| surely_meant(&ClaimPath::parse(sought).unwrap(), &came);
         assert_eq!(sure("realm_access.roles").as_deref(), Some("/realm_access/roles"));
         assert_eq!((sure("group"), sure("roles")), (None, None));

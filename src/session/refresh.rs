@@ -216,7 +216,7 @@ impl Sessions {
                 Landing::Renewed(renewed)
             }
             Err(error) => {
-                tracing::warn!(code = "identity_lost", %error, "a refreshed session names nobody");
+                tracing::warn!(code = "identity_lost", claim = %self.mapping(live.provider).subject, %error, "a refreshed session names nobody");
                 self.registry.end(&live.session.id, self.settings.lifetime);
                 Landing::Ended("identity_lost")
             }

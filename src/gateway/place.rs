@@ -35,12 +35,19 @@ impl Gateway {
         let ours = identity(&place);
         let leads_here =
             |reading: &str| identity(&self.place_of(host, reading, &meta.method)) == ours && !folds_elsewhere(reading);
+        let leads_here_or_is_told = |reading: &str| {
+            let same = leads_here(reading);
+            if !same {
+                tracing::debug!(request_id = meta.id.as_str(), reading, "some programs read another rule's path here");
+            }
+            same
+        };
         let is_certain = if meta.path.is_ambiguous() {
-            meta.path.holds_for_every_reading(leads_here)
+            meta.path.holds_for_every_reading(leads_here_or_is_told)
         } else {
             !folds_elsewhere(path)
         };
-        // No application reads the queries of our own endpoints.
+        // No application reads the queries of our own endpoints. What a query holds is not for logs.
         let is_certain =
             is_certain && (matches!(place, Ok(Place::Own(_))) || meta.path.holds_past_the_query(leads_here));
         if !is_certain {

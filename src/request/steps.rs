@@ -55,7 +55,7 @@ pub(super) fn open_in(path: &[u8]) -> u32 {
     let mut start = 1; // of the segment
     let mut is_ascii = true;
     for (at, &byte) in path.iter().enumerate().skip(1) {
-        if !MATTERS.get(usize::from(byte)).is_none_or(|matters| *matters) {
+        if MATTERS.get(usize::from(byte)).is_some_and(|matters| !matters) {
             continue;
         }
         let last = path.get(at - 1).copied().unwrap_or(b'/');

@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use http::header::COOKIE;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 
 use indoors::{Indoors, NOW, configuration, cookie, jar, session};
@@ -22,6 +23,7 @@ use vestibule::policy::Policy;
 use vestibule::policy::settings::{Access, AllowSettings};
 use vestibule::proxy::headers::{HeaderRuleSettings, HeaderRules, RequestContext, inject};
 use vestibule::request::cookies::OwnCookies;
+use vestibule::request::path::{CanonicalPath, folded};
 use vestibule::server::settings::Limits;
 use vestibule::session::shown::ShownTokens;
 use vestibule::telemetry::metrics::Metrics;
@@ -44,6 +46,7 @@ fn case(name: &str) -> Box<dyn FnMut()> {
         ("seal", _) => seal(),
         ("cookies", count) => cookies(number(count)),
         ("routes", count) => routes(number(count)),
+        ("path", kind) => path(kind),
         ("policy", count) => policy(number(count)),
         ("headers", count) => headers(number(count), true),
         ("copy", count) => headers(number(count), false),
@@ -104,6 +107,32 @@ fn cookies(count: usize) -> Box<dyn FnMut()> {
 }
 
 fn routes(count: usize) -> Box<dyn FnMut()> {
+    let routes = apps(count);
+    let path = format!("/apps/app-{}/some/page", count / 2);
+    Box::new(move || {
+        black_box(routes.find(black_box("wiki.example.com"), black_box(&path), &Method::GET).is_ok());
+    })
+}
+
+/// A target read and judged by three routes; every path is 61 bytes long.
+fn path(kind: &str) -> Box<dyn FnMut()> {
+    let routes = apps(3);
+    let target: PathAndQuery = match kind {
+        "plain" => format!("/files{}", "/folder".repeat(7) + "/x.html"),
+        "slash" => format!("/files%2Fa{}", "/folder".repeat(7) + "/x"),
+        "worst" => format!("/;/%3b/%2f/%5c/\\/../%2e/%3f//{}", "/x".repeat(16)),
+        _ => panic!("no path {kind}"),
+    }
+    .parse()
+    .unwrap();
+    Box::new(move || {
+        let path = CanonicalPath::new(black_box(&target)).unwrap();
+        let is_found = |reading: &str| routes.find("wiki.example.com", reading, &Method::GET).is_ok();
+        black_box(path.holds_for_every_reading(|reading| !is_found(&folded(reading))));
+    })
+}
+
+fn apps(count: usize) -> Routes {
     let metrics = Metrics::new(NOW);
     let mut routes = Routes::default();
     for id in 0..count {
@@ -127,10 +156,7 @@ fn routes(count: usize) -> Box<dyn FnMut()> {
         };
         routes.add(&[], None, false, &Arc::new(route), &Arc::new(rule));
     }
-    let path = format!("/apps/app-{}/some/page", count / 2);
-    Box::new(move || {
-        black_box(routes.find(black_box("wiki.example.com"), black_box(&path), &Method::GET).is_ok());
-    })
+    routes
 }
 
 /// Somebody in so many groups, of which the last is one of ten that may pass.

@@ -9,7 +9,7 @@ import { gateway, place } from './house.mjs';
 import { provider } from './provider.mjs';
 import { readers } from './readers.mjs';
 
-/** Rules, what of them is public, and where targets begin and want to get. */
+/** Rules, where targets begin, and where they want to get. */
 const HOUSES = {
   open: {
     rules: { '': 'public', '/admin': 'login', '/mounted/admin': 'login' },
@@ -23,7 +23,7 @@ const HOUSES = {
   },
 };
 
-const TARGETS = 1500;
+const TARGETS = 1000;
 const SEED = Number(process.env.SEED ?? 20260101);
 
 /** The access of the longest prefix, as the configuration says it; case does not count. */

@@ -362,7 +362,8 @@ fn log(meta: &RequestMeta, error: &GatewayError) {
     match error {
         GatewayError::Provider { name, error: cause, .. } => {
             let provider = name.as_deref();
-            tracing::error!(request_id = id, code, reason, provider, error = %cause, "a provider failed a sign-in");
+            // The provider's own state is reported once, where it changes.
+            tracing::debug!(request_id = id, code, reason, provider, error = %cause, "a provider failed a request");
         }
         GatewayError::Upstream(cause) => {
             tracing::warn!(request_id = id, code, reason, error = %cause, "an application failed");

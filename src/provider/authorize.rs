@@ -192,13 +192,13 @@ impl Provider {
     /// [`ProviderError::IssuerMismatch`], [`ProviderError::IssuerMissing`], or the discovery document can not be had.
     pub async fn check_iss(&self, iss: Option<&str>, own_redirect: bool) -> Result<(), ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
-        match iss {
+        self.reported(match iss {
             Some(iss) if accepts_iss(&metadata, iss, own_redirect) => Ok(()),
             Some(_) => Err(ProviderError::IssuerMismatch),
             // IS-01, IS-03
             None if metadata.sends_iss || !own_redirect => Err(ProviderError::IssuerMissing),
             None => Ok(()),
-        }
+        })
     }
 }
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 use crate::clock::UnixTime;
 use crate::identity::Claims;
 use crate::provider::Provider;
-use crate::provider::error::{FailureClass, ProviderError};
+use crate::provider::error::{Endpoint, FailureClass, ProviderError};
 use crate::provider::id_token::{AtSignIn, Before, Expected, IdTokenError};
 use crate::provider::metadata::Metadata;
 use crate::provider::settings::{OAuth2Identity, ProviderKind};
+use crate::provider::standing::Area;
 use crate::provider::token::TokenSet;
 use crate::secret::Secret;
 
@@ -78,6 +79,12 @@ impl Provider {
     /// # Errors
     /// Whatever the provider did wrong, or its absence. In any case the code is spent: it must not be sent again (OA-10).
     pub async fn redeem(&self, exchange: &CodeExchange<'_>) -> Result<SignIn, ProviderError> {
+        let sign_in = self.reported(self.redeem_code(exchange).await)?;
+        self.transport.standing.works(Area::SignIn);
+        Ok(sign_in)
+    }
+
+    async fn redeem_code(&self, exchange: &CodeExchange<'_>) -> Result<SignIn, ProviderError> {
         self.check_iss(exchange.iss, exchange.own_redirect).await?;
         let metadata = self.metadata.get(&self.transport).await?;
         let mut form: Vec<(&'static str, Cow<'_, str>)> = vec![
@@ -133,6 +140,10 @@ impl Provider {
     /// # Errors
     /// [`ProviderError::class`] says what becomes of the session.
     pub async fn refresh(&self, request: &RefreshRequest<'_>) -> Result<Refreshed, ProviderError> {
+        self.reported(self.renew(request).await)
+    }
+
+    async fn renew(&self, request: &RefreshRequest<'_>) -> Result<Refreshed, ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
         // RF-01: without a scope, the granted one stays.
         let mut form: Vec<(&'static str, Cow<'_, str>)> = vec![
@@ -150,7 +161,8 @@ impl Provider {
             Ok(claims) => claims,
             Err(error) if error.class() == FailureClass::Over => return Err(error),
             Err(error) => {
-                tracing::warn!(code = error.code(), provider = %self.settings.name, %error, "the identity could not be renewed and stays as it was");
+                self.transport.standing.failed(&error);
+                tracing::debug!(code = error.code(), provider = %self.settings.name, %error, "the identity could not be renewed and stays as it was");
                 tokens.id_token = None;
                 None
             }
@@ -212,7 +224,11 @@ impl Provider {
         identity: OAuth2Identity,
     ) -> Result<Claims, ProviderError> {
         match identity {
-            OAuth2Identity::Userinfo => self.plain_userinfo(metadata, tokens).await,
+            OAuth2Identity::Userinfo => {
+                let claims = self.plain_userinfo(metadata, tokens).await?;
+                self.transport.standing.works(Area::Endpoint(Endpoint::Userinfo));
+                Ok(claims)
+            }
             OAuth2Identity::Introspection => {
                 let Some(token) = &tokens.access_token else { return Ok(Claims::new()) };
                 let claims = self.introspect(token).await?;

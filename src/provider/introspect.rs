@@ -11,6 +11,7 @@ use crate::provider::error::{AnswerFault, Endpoint, InactiveReason, ProviderErro
 use crate::provider::id_token::{audiences, time};
 use crate::provider::metadata::Metadata;
 use crate::provider::refusal::refusal;
+use crate::provider::standing::Area;
 use crate::secret::Secret;
 
 impl Provider {
@@ -33,6 +34,7 @@ impl Provider {
         }
         let claims = reply.json().map_err(bad)?;
         self.check_active(&metadata, &claims).map_err(ProviderError::Inactive)?;
+        self.transport.standing.works(Area::Endpoint(Endpoint::Introspection));
         Ok(claims)
     }
 

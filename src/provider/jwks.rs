@@ -20,6 +20,7 @@ use crate::provider::backoff::Backoff;
 use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
 use crate::provider::id_token::IdTokenError;
 use crate::provider::jwt::{Algorithm, Curve, Jws, Material, VerificationKey, base64url};
+use crate::provider::standing::Area;
 use crate::provider::transport::{Reply, Transport};
 use crate::provider::words::printable;
 
@@ -151,10 +152,11 @@ impl KeyCache {
                 self.current.store(Some(Arc::clone(&set)));
                 flight.failures.clear();
                 transport.tally.keys_fetched(self.clock.now());
+                transport.standing.works(Area::Endpoint(Endpoint::KeySet));
                 Ok(set)
             }
             Err(error) => {
-                tracing::warn!(code = error.code(), %error, "the provider's key set could not be read");
+                transport.standing.failed(&error);
                 flight.failures.failed(self.clock.now(), &error);
                 Err(error)
             }

@@ -11,6 +11,7 @@ use crate::provider::error::{Endpoint, ProviderError};
 use crate::provider::metadata::Metadata;
 use crate::provider::refusal::refusal;
 use crate::provider::settings::LogoutStyle;
+use crate::provider::standing::Area;
 use crate::secret::Secret;
 
 impl Provider {
@@ -97,12 +98,17 @@ impl Provider {
         if self.settings.logout == LogoutStyle::None {
             return Ok(());
         }
+        self.reported(self.revoke_at_endpoint(token, hint).await)
+    }
+
+    async fn revoke_at_endpoint(&self, token: &Secret<String>, hint: &'static str) -> Result<(), ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
         let Some(url) = &metadata.revocation_endpoint else { return Ok(()) };
         let form: Vec<(&'static str, Cow<'_, str>)> =
             vec![("token", token.expose().as_str().into()), ("token_type_hint", hint.into())];
         let reply = self.post_as_client(Endpoint::Revocation, url, &metadata, form).await?;
         if matches!(reply.status, StatusCode::OK | StatusCode::NO_CONTENT) {
+            self.transport.standing.works(Area::Endpoint(Endpoint::Revocation));
             return Ok(());
         }
         match refusal(Endpoint::Revocation, &reply) {

@@ -19,6 +19,7 @@ use crate::provider::error::{DiscoveryFault, Endpoint, EndpointFault, ProviderEr
 use crate::provider::issuer::Issuer;
 use crate::provider::jwt::Algorithm;
 use crate::provider::settings::{Endpoints, ProviderKind, ProviderSettings};
+use crate::provider::standing::Area;
 use crate::provider::transport::{Reply, Transport, check_discovered, check_endpoint};
 
 /// A provider's endpoints and abilities.
@@ -180,10 +181,11 @@ impl Discovery {
                 self.current.store(Some(Arc::new(Read { metadata: Arc::clone(&metadata), at: self.clock.now() })));
                 failures.clear();
                 transport.tally.discovered(self.clock.now());
+                transport.standing.works(Area::Endpoint(Endpoint::Discovery));
                 Ok(metadata)
             }
             Err(error) => {
-                tracing::warn!(code = error.code(), issuer = %self.issuer.text(), %error, "discovery failed");
+                transport.standing.failed(&error);
                 failures.failed(self.clock.now(), &error);
                 Err(error)
             }

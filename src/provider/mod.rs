@@ -25,6 +25,7 @@ mod logout;
 mod metadata;
 mod probe;
 mod refusal;
+mod standing;
 mod tally;
 mod token;
 mod transport;
@@ -109,6 +110,11 @@ impl Provider {
     pub fn counted_by(mut self, metrics: &Arc<Metrics>) -> Self {
         self.transport.tally = Tally::on(metrics, &self.settings.name);
         self
+    }
+
+    /// Reports a failure in the log, where it is news.
+    fn reported<T>(&self, result: Result<T, ProviderError>) -> Result<T, ProviderError> {
+        result.inspect_err(|error| self.transport.standing.failed(error))
     }
 
     /// The name of its table in the configuration.

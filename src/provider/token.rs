@@ -13,6 +13,7 @@ use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
 use crate::provider::metadata::Metadata;
 use crate::provider::refusal::{error_code, named, refusal};
 use crate::provider::settings::{ProviderSettings, Quirk};
+use crate::provider::standing::Area;
 use crate::provider::transport::Reply;
 use crate::secret::Secret;
 
@@ -55,6 +56,7 @@ impl Provider {
         let reply = self.post_as_client(Endpoint::Token, &metadata.token_endpoint, metadata, form).await?;
         let mut tokens = parse(&reply, &self.settings)?;
         tokens.scope = tokens.scope.or_else(|| scope_if_silent.map(str::to_owned));
+        self.transport.standing.works(Area::Endpoint(Endpoint::Token));
         self.last_served.fetch_max(Moment::now().0, Ordering::Relaxed);
         Ok(tokens)
     }

@@ -29,6 +29,7 @@ use crate::provider::error::{AnswerFault, Endpoint, EndpointFault, ProviderError
 use crate::provider::json;
 use crate::provider::refusal;
 use crate::provider::settings::ProviderSettings;
+use crate::provider::standing::Standing;
 use crate::provider::tally::Tally;
 use crate::secret::Secret;
 
@@ -41,6 +42,7 @@ pub(super) struct Transport {
     /// What the last call that ended found, where that was an outage.
     away: Mutex<Option<ProviderError>>,
     pub(super) tally: Tally,
+    pub(super) standing: Standing,
 }
 
 impl Transport {
@@ -63,7 +65,9 @@ impl Transport {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(4)
             .build(connector);
-        Ok(Self { client, timeout: settings.timeout, clock, away: Mutex::default(), tally: Tally::default() })
+        let standing = Standing::of(&settings.name, Arc::clone(&clock));
+        let (tally, away) = (Tally::default(), Mutex::default());
+        Ok(Self { client, timeout: settings.timeout, clock, away, tally, standing })
     }
 
     /// GET, with the access token as bearer (RFC 6750 section 2.1) where there is one.
@@ -154,11 +158,16 @@ impl Transport {
         let reply = tokio::time::timeout(self.timeout, self.exchange(request)).await;
         let reply = reply.unwrap_or(Err(TransportError::Timeout));
         self.tally.called(&method, reply.as_ref().ok().map(|reply| reply.status), asked.elapsed());
-        let reply = reply.map_err(unreachable)?;
-        if let Some(theirs) = reply.date() {
+        if let Some(theirs) = reply.as_ref().ok().and_then(Reply::date) {
             self.tally.clock_shown(theirs, self.clock.now());
         }
-        refusal::outage(endpoint, &reply, self.clock.now()).map_or(Ok(reply), Err)
+        let outage = |reply: Reply| refusal::outage(endpoint, &reply, self.clock.now()).map_or(Ok(reply), Err);
+        let reply = reply.map_err(unreachable).and_then(outage);
+        match &reply {
+            Ok(_) => self.standing.answered(endpoint),
+            Err(error) => self.standing.failed(error),
+        }
+        reply
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Reply, TransportError> {

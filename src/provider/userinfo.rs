@@ -10,6 +10,7 @@ use crate::provider::Provider;
 use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
 use crate::provider::metadata::Metadata;
 use crate::provider::settings::UserinfoUse;
+use crate::provider::standing::Area;
 use crate::provider::token::TokenSet;
 use crate::provider::userinfo_token::UserinfoTokenError;
 
@@ -42,11 +43,13 @@ impl Provider {
         }
         match self.openid_userinfo(metadata, tokens, id_token).await {
             Err(error) if self.settings.userinfo == UserinfoUse::Auto && error.is_userinfo_refusal() => {
-                let missing: Vec<String> = self.missing_claims(id_token).map(ToString::to_string).collect();
-                tracing::warn!(
-                    code = error.code(), provider = %self.settings.name, %error, missing = missing.join(", "),
-                    "userinfo was refused: the sign-in goes on without the claims that only it could tell"
-                );
+                if self.transport.standing.is_news(&error) {
+                    let missing: Vec<String> = self.missing_claims(id_token).map(ToString::to_string).collect();
+                    tracing::warn!(
+                        code = error.code(), provider = %self.settings.name, %error, missing = missing.join(", "),
+                        "userinfo was refused: sign-ins go on without the claims that only it could tell"
+                    );
+                }
                 Ok(None)
             }
             told => told.map(Some),
@@ -62,7 +65,11 @@ impl Provider {
     ) -> Result<Claims, ProviderError> {
         let told = self.plain_userinfo(metadata, tokens).await?;
         let same = told.get("sub").is_some_and(|sub| sub.is_string() && Some(sub) == id_token.get("sub"));
-        if same { Ok(told) } else { Err(bad(AnswerFault::Subject)) }
+        if !same {
+            return Err(bad(AnswerFault::Subject));
+        }
+        self.transport.standing.works(Area::Endpoint(Endpoint::Userinfo));
+        Ok(told)
     }
 
     /// Userinfo as it is told; for plain OAuth 2.0 it is the identity.

@@ -180,14 +180,14 @@ impl Sessions {
                 let (code, name) = (error.code(), session.id.short());
                 match &landing {
                     Landing::Ended(_) => {
-                        tracing::info!(code, session = %name, provider = %session.provider, "the provider ended a session");
+                        tracing::info!(code, session = %name, provider = %session.provider, %error, "the provider ended a session");
                         self.registry.end_up_to(&session.id, session.generation, self.settings.lifetime);
                     }
                     Landing::Refused(_) => {
-                        tracing::warn!(code, session = %name, provider = %session.provider, %error, "the provider refuses to renew a session; it stays until its access token ends");
+                        tracing::debug!(code, session = %name, provider = %session.provider, %error, "the provider refuses to renew a session; it stays until its access token ends");
                     }
                     Landing::Outage(_) | Landing::Renewed(_) => {
-                        tracing::warn!(code, session = %name, provider = %session.provider, %error, "a session could not be renewed; it stays until its access token ends");
+                        tracing::debug!(code, session = %name, provider = %session.provider, %error, "a session could not be renewed; it stays until its access token ends");
                     }
                 }
                 landing

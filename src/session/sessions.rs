@@ -295,7 +295,7 @@ impl Sessions {
         let Some(Session { tokens, .. }) = self.reopened(newest.as_deref().unwrap_or(live)) else { return };
         let Some(provider) = self.provider(live.provider) else { return };
         if let Err(error) = provider.sign_out(tokens.refresh.as_ref(), tokens.access.as_ref()).await {
-            tracing::warn!(code = error.code(), provider = %provider.name(), %error, "a session's tokens could not be revoked at the provider");
+            tracing::debug!(code = error.code(), provider = %provider.name(), %error, "a session's tokens could not be revoked at the provider");
         }
     }
 

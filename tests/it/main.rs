@@ -35,6 +35,7 @@ mod pages;
 mod paths;
 mod plain_oauth2;
 mod program;
+mod provider_log;
 mod readings;
 mod refresh;
 mod refresh_faults;

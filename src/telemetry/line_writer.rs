@@ -75,6 +75,11 @@ impl Lines {
         true
     }
 
+    /// Writes what was pushed at once, instead of a moment later together with more.
+    pub(super) fn hurry(&self) {
+        self.0.ask(|asked| asked.hurry = true);
+    }
+
     /// Counts lost lines here from now on, those lost before included.
     pub(super) fn count_losses_in(&self, counter: Counter) {
         self.0.losses.count_in(counter);
@@ -139,6 +144,7 @@ impl Shared {
 #[derive(Clone, Debug, Default)]
 struct Asked {
     write: bool,
+    hurry: bool,
     reopen: bool,
     end: bool,
     ended: bool,
@@ -150,7 +156,7 @@ struct Asked {
 
 impl Asked {
     fn is_pressing(&self) -> bool {
-        self.reopen || self.end || self.flush > self.flushed
+        self.hurry || self.reopen || self.end || self.flush > self.flushed
     }
 }
 
@@ -195,7 +201,7 @@ fn next(shared: &Shared) -> Asked {
         asked = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
     let taken = asked.clone();
-    (asked.write, asked.reopen) = (false, false);
+    (asked.write, asked.hurry, asked.reopen) = (false, false, false);
     taken
 }
 

@@ -51,6 +51,7 @@ mod sse;
 mod stopping;
 mod switch_account;
 mod ten_tabs;
+mod tenants;
 mod third_party_login;
 mod tls_listener;
 mod token_endpoint;

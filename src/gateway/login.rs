@@ -166,7 +166,8 @@ impl Gateway {
             return Err(GatewayError::sign_in(Code::ProviderUnknown, Some(self.login_url(&return_to, None))));
         };
         // Whose hint it is has to be said: a link to `login` is no request of a third party.
-        let login_hint = query.get("iss").and(query.get("login_hint")).filter(|hint| is_hint(hint)).map(str::to_owned);
+        let login_hint = query.get("login_hint").filter(|hint| query.get("iss").is_some() && is_hint(hint));
+        let login_hint = login_hint.map(str::to_owned);
         let beginning = Beginning { login_hint, by_foreign_post: by_post, ..Beginning::at(provider, return_to) };
         self.begin(visit, beginning, if by_post { StatusCode::SEE_OTHER } else { StatusCode::FOUND }).await
     }

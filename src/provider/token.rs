@@ -111,7 +111,8 @@ fn token_set(answer: &Claims, settings: &ProviderSettings) -> Result<TokenSet, A
     // Forgiven or not, another type is not one that we could use (OA-17).
     let is_silent = answer.get("token_type").is_none_or(Value::is_null);
     let is_bearer = text("token_type").is_some_and(|t| t.eq_ignore_ascii_case("bearer"));
-    if !is_bearer && !(is_silent && settings.quirks.contains(&Quirk::MissingTokenType)) {
+    let is_forgiven = is_silent && settings.quirks.contains(&Quirk::MissingTokenType);
+    if !(is_bearer || is_forgiven) {
         return Err(AnswerFault::TokenType);
     }
     let optional = |name, fault| match answer.get(name) {

@@ -30,6 +30,7 @@ mod malformed;
 mod navigation;
 mod open_redirects;
 mod operation;
+mod optional;
 mod outwitted;
 mod pages;
 mod paths;

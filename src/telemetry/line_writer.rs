@@ -27,14 +27,19 @@ pub(super) struct LineWriter {
 impl LineWriter {
     /// Opens the sink and starts its thread; `None` for [`LogSink::Off`].
     pub(super) fn start(name: &'static str, sink: &LogSink) -> io::Result<Option<Self>> {
-        Sink::open(sink)?.map(|sink| Self::start_on(name, sink)).transpose()
+        Sink::open(sink)?.map(|sink| Self::start_on(name, sink, GATHER)).transpose()
     }
 
-    fn start_on(name: &'static str, sink: Sink) -> io::Result<Self> {
+    /// The same for lines that are few and may be followed live: each is written at once.
+    pub(super) fn start_prompt(name: &'static str, sink: &LogSink) -> io::Result<Option<Self>> {
+        Sink::open(sink)?.map(|sink| Self::start_on(name, sink, Duration::ZERO)).transpose()
+    }
+
+    fn start_on(name: &'static str, sink: Sink, gather: Duration) -> io::Result<Self> {
         let shared = Arc::new(Shared::new(name));
         let lines = Lines(Arc::clone(&shared));
         // Not joined: nobody can end a thread that is stuck in a write.
-        thread::Builder::new().name(format!("{name}-log")).spawn(move || write_out(&shared, sink))?;
+        thread::Builder::new().name(format!("{name}-log")).spawn(move || write_out(&shared, sink, gather))?;
         Ok(Self { lines })
     }
 
@@ -160,10 +165,10 @@ impl Asked {
     }
 }
 
-fn write_out(shared: &Shared, mut sink: Sink) {
+fn write_out(shared: &Shared, mut sink: Sink, gather: Duration) {
     let mut spare = Vec::new();
     loop {
-        let asked = next(shared);
+        let asked = next(shared, gather);
         for shard in &shared.shards {
             std::mem::swap(&mut *lock(shard), &mut spare);
             match sink.write(&spare) {
@@ -190,14 +195,14 @@ fn write_out(shared: &Shared, mut sink: Sink) {
     }
 }
 
-/// Waits until there is something to do. A mere line waits a little longer, so that one write takes many.
-fn next(shared: &Shared) -> Asked {
+/// Waits until there is something to do. A mere line waits for `gather` longer, so that one write takes many.
+fn next(shared: &Shared, gather: Duration) -> Asked {
     let longest = if shared.losses.is_pending() { REPORT_AFTER } else { Duration::MAX };
     let waited =
         shared.changed.wait_timeout_while(lock(&shared.asked), longest, |asked| !(asked.write || asked.is_pressing()));
     let mut asked = waited.unwrap_or_else(PoisonError::into_inner).0;
-    if !asked.is_pressing() {
-        let waited = shared.changed.wait_timeout_while(asked, GATHER, |asked| !asked.is_pressing());
+    if !gather.is_zero() && !asked.is_pressing() {
+        let waited = shared.changed.wait_timeout_while(asked, gather, |asked| !asked.is_pressing());
         asked = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
     let taken = asked.clone();
@@ -238,7 +243,7 @@ mod tests {
 
     fn over_a_stream() -> (LineWriter, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        (LineWriter::start_on("test", Sink::of(File::from(OwnedFd::from(ours)))).unwrap(), theirs)
+        (LineWriter::start_on("test", Sink::of(File::from(OwnedFd::from(ours))), GATHER).unwrap(), theirs)
     }
 
     /// Pushes lines of 4 KiB that come to three times the room; how many were taken.

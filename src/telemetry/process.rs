@@ -51,7 +51,7 @@ pub fn init_process_log(settings: &LogSettings, clock: SharedClock, journald: bo
         LogFormat::Human => true,
         LogFormat::Json => false,
     };
-    let writer = LineWriter::start(PROCESS, &LogSink::Stderr)?.ok_or(LogError::Closed)?;
+    let writer = LineWriter::start_prompt(PROCESS, &LogSink::Stderr)?.ok_or(LogError::Closed)?;
     let lines = writer.lines();
     let base = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -80,11 +80,6 @@ impl Lines {
         true
     }
 
-    /// Writes what was pushed at once, instead of a moment later together with more.
-    pub(super) fn hurry(&self) {
-        self.0.ask(|asked| asked.hurry = true);
-    }
-
     /// Counts lost lines here from now on, those lost before included.
     pub(super) fn count_losses_in(&self, counter: Counter) {
         self.0.losses.count_in(counter);
@@ -149,7 +144,6 @@ impl Shared {
 #[derive(Clone, Debug, Default)]
 struct Asked {
     write: bool,
-    hurry: bool,
     reopen: bool,
     end: bool,
     ended: bool,
@@ -161,7 +155,7 @@ struct Asked {
 
 impl Asked {
     fn is_pressing(&self) -> bool {
-        self.hurry || self.reopen || self.end || self.flush > self.flushed
+        self.reopen || self.end || self.flush > self.flushed
     }
 }
 
@@ -206,7 +200,7 @@ fn next(shared: &Shared, gather: Duration) -> Asked {
         asked = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
     let taken = asked.clone();
-    (asked.write, asked.hurry, asked.reopen) = (false, false, false);
+    (asked.write, asked.reopen) = (false, false);
     taken
 }
 

@@ -100,8 +100,6 @@ struct EventLines<'a>(&'a Lines);
 impl io::Write for EventLines<'_> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         self.0.push(|out| out.extend_from_slice(event.strip_suffix(b"\n").unwrap_or(event)));
-        // They are few, and what the process has to say must not be lost with it.
-        self.0.hurry();
         // An event without room is counted as lost; an error would be reported by the subscriber on the same standard error.
         Ok(event.len())
     }

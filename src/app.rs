@@ -18,7 +18,6 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::gateway::Gateway;
 use crate::gateway::build::{BuildError, GatewayParts};
-use crate::gateway::redemptions::Redemptions;
 use crate::proxy::Forwarder;
 use crate::request::Downstream;
 use crate::seal::KeyRing;
@@ -49,7 +48,6 @@ struct Shared {
     clock: SharedClock,
     control: Control,
     registry: Arc<Registry>,
-    redemptions: Arc<Redemptions>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -80,11 +78,10 @@ impl App {
     /// Outside of a tokio runtime: the one that this is called on becomes the control runtime.
     pub async fn start(config: Config, clock: SharedClock) -> Result<Self, AppError> {
         let telemetry = Telemetry::new(&config.log, &clock)?;
-        let (registry, redemptions) = (Registry::new(), Redemptions::new());
-        let shared = Shared { clock, control: Control::current(), registry, redemptions, telemetry };
+        let shared = Shared { clock, control: Control::current(), registry: Registry::new(), telemetry };
         let bound = Server::bind(&config.server)?;
         let started_with = (config.server.clone(), config.log.clone());
-        let gateway = Arc::new(ArcSwap::new(shared.gateway(&config)?));
+        let gateway = Arc::new(ArcSwap::new(shared.gateway(&config, None)?));
         let (shutdown, signal) = Shutdown::new();
         let (traffic, admin) = (bound.traffic_addresses(), bound.admin_addresses());
         let certificates = bound.tls();
@@ -111,10 +108,12 @@ impl App {
     /// # Errors
     /// The old configuration goes on serving then.
     pub fn reload(&self, config: &Config) -> Result<(), AppError> {
+        let before = self.gateway.load_full();
         // A fault of ours in a new configuration must not end the old one: the process log's hook names its place.
-        let built = catch_unwind(AssertUnwindSafe(|| self.shared.gateway(config).map_err(AppError::from)));
-        let built = built.unwrap_or(Err(AppError::Panicked));
+        let build = || self.shared.gateway(config, Some(Arc::clone(&before))).map_err(AppError::from);
+        let built = catch_unwind(AssertUnwindSafe(build)).unwrap_or(Err(AppError::Panicked));
         let gateway = built.inspect_err(|error| self.reload_refused(&error.to_string()))?;
+        gateway.warn_of_moved_redirects(&before);
         self.gateway.store(gateway);
         for table in self.needs_restart(config) {
             tracing::warn!(code = "restart_needed", table, "a change in this table is taken at the next start");
@@ -183,14 +182,14 @@ impl Shared {
         self.telemetry.audit.record(now, event, &AuditFields { detail, ..AuditFields::default() });
     }
 
-    fn gateway(&self, config: &Config) -> Result<Arc<Gateway>, BuildError> {
+    fn gateway(&self, config: &Config, before: Option<Arc<Gateway>>) -> Result<Arc<Gateway>, BuildError> {
         Gateway::build(GatewayParts {
             settings: config.gateway.clone(),
             session: config.session.clone(),
             keys: KeyRing::new(config.keys.clone()).map_err(BuildError::Keys)?,
             providers: config.providers.clone(),
             registry: Arc::clone(&self.registry),
-            redemptions: Arc::clone(&self.redemptions),
+            before,
             clock: Arc::clone(&self.clock),
             control: self.control.clone(),
             telemetry: Arc::clone(&self.telemetry),

@@ -57,13 +57,13 @@ fn a_session_weighs_what_it_takes() {
 fn weight() -> usize {
     let config = indoors::configuration("static:204");
     let (jar, session) = (indoors::jar(&config), indoors::session(10));
-    let sealed = jar.seal(0, &session, session.ends(&config.session), NOW);
-    let shown = jar.open_shown(0, &sealed, NOW, ShownTokens::default()).unwrap();
+    let sealed = jar.seal(indoors::site(), &session, session.ends(&config.session), NOW);
+    let shown = jar.open_shown(indoors::site(), &sealed, NOW, ShownTokens::default()).unwrap();
     let (name, issuer) = (shown.provider.clone(), shown.issuer.clone());
     let identity = Identity::from_claims(name, issuer, shown.claims.clone(), &ClaimMapping::default()).unwrap();
     let cell = Registry::new().cell(&shown.id);
     let sets = [IdentityHeaderSettings::named("default").unwrap()];
-    LiveSession::new(shown, identity, sealed.into(), 0, cell, &sets, &config.session).weight()
+    LiveSession::new(shown, identity, sealed.into(), indoors::site(), cell, &sets, &config.session).weight()
 }
 
 const PEOPLE: usize = 2000;

@@ -115,6 +115,28 @@ fn an_address_that_nobody_verified_counts_only_with_a_warning() {
 }
 
 #[test]
+fn a_second_provider_that_moves_the_redirect_uri_of_the_first_is_warned_about() {
+    // IS-03
+    let second = "[provider.lab]\nissuer = \"https://lab.example.com\"\nclient_id = \"wiki\"\nclient_auth = \"none\"\n";
+    let load = |more: &str, of_first: &str| {
+        let first = format!("client_id = \"wiki\"\n{of_first}");
+        let text = format!("{}\n{more}", SMALLEST.replacen("client_id = \"wiki\"", &first, 1));
+        let config = Config::load(&sources("a.toml", text)).unwrap();
+        let codes: Vec<Code> = config.warnings.iter().map(|it| it.code).collect();
+        (config.providers.into_iter().map(|it| it.redirect_path).collect::<Vec<_>>(), codes)
+    };
+    let path = "redirect_path = \"/_vestibule/callback\"\n";
+    assert_eq!(load("", ""), (vec!["/_vestibule/callback".to_owned()], vec![]));
+    let (paths, codes) = load(second, "");
+    assert_eq!((paths[0].as_str(), codes), ("/_vestibule/callback/corp", vec![Code::RedirectPath]));
+    let (paths, codes) = load(second, path);
+    assert_eq!(paths, ["/_vestibule/callback", "/_vestibule/callback/lab"]);
+    assert!(codes.is_empty(), "{codes:?}");
+    let (_, codes) = load(&format!("{second}redirect_path = \"/x\"\n"), "");
+    assert!(codes.is_empty(), "{codes:?}");
+}
+
+#[test]
 fn the_environment_wins_over_the_file_and_flags_win_over_both() {
     let mut sources = sources("a.toml", SMALLEST.to_owned());
     sources.env.push(("VESTIBULE__SERVER__PREFIX".into(), "/env".into()));

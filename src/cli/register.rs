@@ -1,7 +1,7 @@
 //! What has to be registered at the providers: the addresses that people come back to after signing in and after signing out.
 
 use crate::config::Config;
-use crate::gateway::settings::HostPattern;
+use crate::gateway::redirects::{origins, redirect_uris};
 use crate::provider::settings::{LogoutStyle, ProviderSettings};
 
 /// What has to be registered at the providers. The host of a `*.` route stands as it is written.
@@ -26,42 +26,16 @@ impl ToRegister {
 
     /// At one provider: one address for each host that signs in by itself.
     pub(super) fn at(config: &Config, provider: &ProviderSettings) -> Self {
-        let scheme = if config.gateway.public_url.https { "https" } else { "http" };
-        let own = |authority: &String, end: &str| format!("{scheme}://{authority}{}/{end}", config.gateway.prefix);
-        let callback = match config.providers.as_slice() {
-            [_] => "callback".to_owned(),
-            _ => format!("callback/{}", provider.name),
-        };
-        let authorities = authorities(config);
-        let signs_out_there = provider.logout == LogoutStyle::Auto;
+        let domain = config.session.cookie.domain.as_deref();
+        let signed_out = |origin: &String| format!("{origin}{}/signed-out", config.gateway.prefix);
+        let origins = origins(&config.gateway, domain);
         Self {
-            redirect_uris: authorities.iter().map(|at| own(at, &callback)).collect(),
-            post_logout_redirect_uris: authorities
+            redirect_uris: redirect_uris(&config.gateway, domain, provider),
+            post_logout_redirect_uris: origins
                 .iter()
-                .filter(|_| signs_out_there)
-                .map(|at| own(at, "signed-out"))
+                .filter(|_| provider.logout == LogoutStyle::Auto)
+                .map(signed_out)
                 .collect(),
         }
     }
-}
-
-/// The hosts that sign in by themselves, as they stand in URLs.
-fn authorities(config: &Config) -> Vec<String> {
-    let url = &config.gateway.public_url;
-    let mut authorities = vec![url.authority.clone()];
-    if config.session.cookie.domain.is_none() {
-        let port =
-            url.authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| format!(":{port}"));
-        for host in config.gateway.routes.iter().flat_map(|route| &route.hosts) {
-            let name = match host {
-                HostPattern::Exact(name) => name.clone(),
-                HostPattern::Suffix(suffix) => format!("*.{suffix}"),
-            };
-            let authority = format!("{name}{}", port.as_deref().unwrap_or_default());
-            if !authorities.contains(&authority) {
-                authorities.push(authority);
-            }
-        }
-    }
-    authorities
 }

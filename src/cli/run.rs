@@ -146,11 +146,8 @@ fn banner(source: &ConfigSource, config: &Config) -> impl Fn(&App) -> String + u
     let public = &config.gateway.public_url;
     let origin = format!("{}://{}", if public.https { "https" } else { "http" }, public.authority);
     let providers: Vec<String> = config.providers.iter().map(|provider| provider.name.to_string()).collect();
-    let callback = format!("{origin}{}/callback", config.gateway.prefix);
-    let callbacks = match providers.as_slice() {
-        [_] | [] => callback,
-        several => several.iter().map(|name| format!("{callback}/{name}")).collect::<Vec<_>>().join(", "),
-    };
+    let callbacks: Vec<String> = config.providers.iter().map(|it| format!("{origin}{}", it.redirect_path)).collect();
+    let callbacks = callbacks.join(", ");
     let (file, routes, warnings) = (source.name(), config.gateway.routes.len(), config.warnings.len());
     move |app: &App| {
         format!(

@@ -37,6 +37,7 @@ pub enum Code {
     BadName,
     BadUpstream,
     Unreachable,
+    RedirectPath,
 }
 
 impl Code {
@@ -189,6 +190,11 @@ or static:CODE for an empty answer."),
     (Code::Unreachable, "VB0033", "A setting can never take effect.
 
 It is taken, but nothing that a request does can reach it; that is seldom what was meant."),
+    (Code::RedirectPath, "VB0034", "A provider's redirect URI cannot be used, or is another than it was with one provider.
+
+Each provider has a redirect URI of its own. Without redirect_path it ends in /_vestibule/callback for the only provider and in
+/_vestibule/callback/NAME with several, so that a second table moves the first one's. The provider refuses what is not registered
+there: write redirect_path for a provider whose redirect URI is to stay."),
 ];
 
 #[cfg(test)]

@@ -196,6 +196,7 @@ keys! {
         client_auth: ClientAuthWord,
         client_key: SecretText,
         client_key_id: String,
+        redirect_path: String,
         scopes: OneOrMany<String>,
         pkce: bool,
         authorization_params: Texts,

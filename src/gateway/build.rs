@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, UnixTime};
 use crate::control::Control;
 use crate::gateway::Gateway;
 use crate::gateway::pages::Pages;
 use crate::gateway::redemptions::Redemptions;
+use crate::gateway::redirects::Redirects;
 use crate::gateway::routes::{Route, Routes, Rule, Target};
 use crate::gateway::settings::{self, GatewaySettings, RouteSettings, RuleSettings};
 use crate::policy::Policy;
@@ -43,8 +44,8 @@ pub struct GatewayParts {
     pub providers: Vec<ProviderSettings>,
     /// What is remembered of sessions across reloads.
     pub registry: Arc<Registry>,
-    /// What is remembered of login attempts across reloads.
-    pub redemptions: Arc<Redemptions>,
+    /// The gateway that this one takes the place of: sign-ins that it began end here.
+    pub before: Option<Arc<Gateway>>,
     /// Time.
     pub clock: SharedClock,
     /// Where providers are called.
@@ -73,11 +74,15 @@ impl Gateway {
     /// # Errors
     /// [`BuildError`].
     pub fn build(parts: GatewayParts) -> Result<Arc<Self>, BuildError> {
-        let GatewayParts { settings, session, keys, providers, registry, redemptions, clock, control, telemetry } =
-            parts;
+        let GatewayParts { settings, session, keys, providers, registry, before, clock, control, telemetry } = parts;
         let providers = make_providers(providers, &clock, &telemetry.metrics)?;
         let names: Vec<Arc<str>> = providers.iter().map(|provider| Arc::clone(&provider.settings().name)).collect();
+        let client_ids: Vec<String> = providers.iter().map(|it| it.settings().client_id.clone()).collect();
         let own_cookies = OwnCookies::new(&session.cookie.name, &names);
+        let own_cookies = match &before {
+            Some(before) => own_cookies.after(&before.own_cookies),
+            None => own_cookies,
+        };
         let mut compiler =
             Compiler { names: &names, telemetry: &telemetry, settings: &settings, sets: Sets::default(), rules: 0 };
         let routes = compiler.routes()?;
@@ -95,12 +100,13 @@ impl Gateway {
             forms: keys.sealer(Purpose::Form, "logout"),
             attempts: Attempts::new(&session, own_cookies.clone(), Arc::clone(&keys)),
             rounds: Rounds::new(&session.cookie, own_cookies.clone(), Arc::clone(&keys)),
-            redemptions,
+            redirects: redirects(&settings, &session, &providers, before.as_deref(), clock.now()),
+            redemptions: before.map_or_else(Redemptions::new, |before| Arc::clone(&before.redemptions)),
             pages: Pages::new(settings.title.clone(), settings.contact.clone()),
             cookie_domain: session.cookie.domain.clone(),
             strict_cookies: session.cookie.same_site == SameSite::Strict,
             sessions: Sessions::new(SessionParts {
-                jar: Jar::new(&session.cookie, own_cookies.clone(), keys),
+                jar: Jar::new(&session.cookie, own_cookies.clone(), client_ids, keys),
                 settings: session,
                 registry,
                 providers: providers.clone(),
@@ -131,6 +137,21 @@ fn header_rules(sets: &[IdentityHeaderSettings]) -> HeaderRules {
         via_in_responses: true,
         random: seal::random::<24>,
     })
+}
+
+fn redirects(
+    settings: &GatewaySettings,
+    session: &SessionSettings,
+    providers: &[Arc<Provider>],
+    before: Option<&Gateway>,
+    now: UnixTime,
+) -> Redirects {
+    let providers: Vec<_> = providers.iter().map(|provider| provider.settings()).collect();
+    let redirects = Redirects::new(settings, session.cookie.domain.as_deref(), &providers);
+    match before {
+        Some(before) => redirects.after(&before.redirects, now.plus(before.attempts.life()), now),
+        None => redirects,
+    }
 }
 
 fn make_providers(

@@ -23,10 +23,13 @@ use crate::gateway::redemptions::Redeemed;
 use crate::gateway::response_mode::posted;
 use crate::gateway::{Gateway, Visit};
 use crate::provider::{CodeExchange, ProviderError};
+use crate::request::RequestMeta;
+use crate::request::host::Host;
 use crate::request::kind::is_prefetch;
 use crate::request::return_to::ReturnTo;
 use crate::secret::Secret;
 use crate::session::attempt::{Aim, Attempt, AttemptError};
+use crate::session::jar::Site;
 use crate::session::live::LiveSession;
 
 /// Why a callback signs nobody in.
@@ -43,14 +46,14 @@ struct Arrived {
     code: Secret<String>,
     iss: Option<String>,
     own_redirect: bool,
+    host: Host,
 }
 
 impl Gateway {
-    /// The redirect URI. `own` is the provider's name where the URI is that provider's own.
+    /// A redirect URI, of now or of before a reload.
     pub(super) async fn callback(
         self: &Arc<Self>,
         visit: Visit<'_>,
-        own: Option<&str>,
         body: Body,
         notes: &mut Notes<'_>,
     ) -> Result<Response<Body>, GatewayError> {
@@ -59,7 +62,7 @@ impl Gateway {
             let login_url = self.login_url(&ReturnTo::root(visit.meta.host.clone()), None);
             return Err(GatewayError::SignInNeeded { login_url, api: false, ended: false });
         }
-        let query = self.authorization_response(visit, own, body).await?;
+        let query = self.authorization_response(visit, body).await?;
         if ["code", "state", "error", "iss"].iter().any(|name| query.is_doubtful(name)) {
             return self.without_attempt(visit, None, None, Code::CallbackMalformed);
         }
@@ -71,7 +74,7 @@ impl Gateway {
         if attempt.aim == Aim::SignOutFirst {
             return self.without_attempt(visit, Some(attempt.return_to), None, Code::StateUnknown);
         }
-        if own.is_some_and(|name| name != &*attempt.provider) {
+        if !came_back_to(visit.meta, &attempt.redirect_uri) {
             return self.without_attempt(visit, Some(attempt.return_to), None, Code::IssuerMismatch);
         }
         let Some(provider) = self.provider_named(&attempt.provider) else {
@@ -79,13 +82,13 @@ impl Gateway {
         };
         self.check_answer_method(visit, provider)?;
         if self.redemptions.is_over(&attempt.id)
-            && let Ok(live) = self.sessions.find(visit.scan, provider, visit.now)
+            && let Ok(live) = self.sessions.find(visit.scan, visit.site(provider), visit.now)
             // A session that does not have the age that was asked for would only be sent back here.
             && attempt.max_age.is_none_or(|most| live.is_signed_in_within(most, visit.now))
         {
             return Ok(self.sent_on(&attempt.return_to, Some(&attempt.id)));
         }
-        let ended = match self.finish(visit, provider, &attempt, &query, own.is_some()).await {
+        let ended = match self.finish(visit, provider, &attempt, &query).await {
             Ok(live) if self.stands_already(visit, &attempt, &live) => Ok(self.onward(&attempt.return_to)),
             Ok(live) => self.signed_in(visit, &attempt, &live),
             Err(Failed::Over(error)) => self.second_round(visit, provider, &attempt, error).await,
@@ -126,7 +129,6 @@ impl Gateway {
         provider: usize,
         attempt: &Attempt,
         query: &Query<'_>,
-        own_redirect: bool,
     ) -> Result<Arc<LiveSession>, Failed> {
         let again = || Some(self.login_url(&attempt.return_to, Some(&attempt.provider)));
         let over = |code| Failed::Over(GatewayError::sign_in(code, again()));
@@ -141,8 +143,8 @@ impl Gateway {
         };
         let Some(asked) = self.providers.get(provider).map(Arc::clone) else { return Err(internal("provider_index")) };
         let iss = query.get("iss").map(str::to_owned);
-        // With one provider there is nobody to be taken for.
-        let own_redirect = own_redirect || self.providers.len() == 1;
+        // An answer at the redirect URI that was sent is nobody else's, unless a reload gave that to another provider (IS-03).
+        let own_redirect = !self.redirects.is_of_another(visit.meta.path.as_str(), provider);
         let for_code = iss.clone();
         let checked = self.control.run(async move { asked.check_iss(iss.as_deref(), own_redirect).await }).await;
         match checked.map_err(|_| internal("control_lost"))?.map_err(Arc::new) {
@@ -163,10 +165,14 @@ impl Gateway {
             }));
         }
         let code = query.get("code").filter(|code| !code.is_empty()).ok_or_else(|| over(Code::CallbackMalformed))?;
-        let arrived = Arrived { code: Secret::from(code), iss: for_code, own_redirect };
+        let arrived = Arrived { code: Secret::from(code), iss: for_code, own_redirect, host: visit.meta.host.clone() };
         match self.redeem(provider, attempt, arrived).await {
-            Some((Redeemed::Begun(live), _)) if !live.is_over(visit.now) => Ok(live),
-            Some((Redeemed::Begun(_) | Redeemed::Over, _)) => Err(over(Code::AttemptUsed)),
+            // A reload may have come in between: the session is taken over as a cookie of before would be.
+            Some((Redeemed::Begun(live), _)) => {
+                let live = self.sessions.adopt(&live, provider).filter(|live| !live.is_over(visit.now));
+                live.ok_or_else(|| over(Code::AttemptUsed))
+            }
+            Some((Redeemed::Over, _)) => Err(over(Code::AttemptUsed)),
             Some((Redeemed::Unsent(error), _)) => Err(away(error)),
             Some((Redeemed::Refused(error), false)) if error.is_outage() => Err(away(error)),
             Some((Redeemed::Refused(error), _)) => Err(failed(error)),
@@ -216,17 +222,20 @@ impl Gateway {
         match asked.redeem(&exchange).await {
             Err(error) if error.is_unsent() => Redeemed::Unsent(Arc::new(error)),
             Err(error) => Redeemed::Refused(Arc::new(error)),
-            Ok(sign_in) => match self.sessions.begin(provider, sign_in, Some(attempt.nonce.clone())) {
-                Ok(live) => Redeemed::Begun(live),
-                Err(error) => Redeemed::Nobody(error),
-            },
+            Ok(sign_in) => {
+                let site = Site { provider, host: &arrived.host };
+                match self.sessions.begin(site, sign_in, Some(attempt.nonce.clone())) {
+                    Ok(live) => Redeemed::Begun(live),
+                    Err(error) => Redeemed::Nobody(error),
+                }
+            }
         }
     }
 
     /// Whether another tab of this browser was faster: since the attempt began it got a session of the same person. That one stays,
     /// so that what goes on with it is not cut off, and the new one is given up.
     fn stands_already(&self, visit: Visit<'_>, attempt: &Attempt, new: &LiveSession) -> bool {
-        let Ok(standing) = self.sessions.find(visit.scan, new.provider, visit.now) else { return false };
+        let Ok(standing) = self.sessions.find(visit.scan, new.site(), visit.now) else { return false };
         let stands = standing.session.created >= attempt.started
             && standing.identity.is_same_person(&new.identity)
             && attempt.max_age.is_none_or(|most| standing.is_signed_in_within(most, visit.now));
@@ -329,7 +338,8 @@ impl Gateway {
     }
 
     fn is_signed_in(&self, visit: Visit<'_>) -> bool {
-        (0..self.providers.len()).any(|provider| self.sessions.find(visit.scan, provider, visit.now).is_ok())
+        (0..self.providers.len())
+            .any(|provider| self.sessions.find(visit.scan, visit.site(provider), visit.now).is_ok())
     }
 
     fn sent_on(&self, return_to: &ReturnTo, attempt: Option<&str>) -> Response<Body> {
@@ -370,3 +380,11 @@ impl Gateway {
 
 /// nginx: `proxy_buffer_size`, one page of memory.
 const SET_COOKIE_USUAL: usize = 4096;
+
+/// Whether a request came to this redirect URI, whatever its port: those of a front proxy are not always told.
+fn came_back_to(meta: &RequestMeta, redirect_uri: &str) -> bool {
+    let authority_and_path = redirect_uri.split_once("://").map_or("", |(_, rest)| rest);
+    let (authority, path) = authority_and_path.split_at(authority_and_path.find('/').unwrap_or_default());
+    let host = Host::parse(authority, redirect_uri.starts_with("https:"));
+    path == meta.path.as_str() && host.is_some_and(|host| host.name() == meta.host.name())
+}

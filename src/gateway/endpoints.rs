@@ -26,10 +26,8 @@ impl Gateway {
     ) -> Result<Response<Body>, GatewayError> {
         match endpoint.split_once('/').unwrap_or((endpoint, "")) {
             ("login", "") => self.login(visit, body).await,
-            ("callback", "") => self.callback(visit, None, body, notes).await,
-            ("callback", provider) if self.provider_named(provider).is_some() => {
-                self.callback(visit, Some(provider), body, notes).await
-            }
+            // Whichever of them: the attempt knows where its answer has to come back to.
+            ("callback", _) => self.callback(visit, body, notes).await,
             ("logout", "") => self.logout(visit, body).await,
             ("signed-out", "") => self.signed_out(visit).await,
             ("session", "") => self.session_page(visit),

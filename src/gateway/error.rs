@@ -20,7 +20,7 @@ use crate::proxy::headers::HeaderRefusal;
 use crate::request::kind::Wants;
 use crate::request::return_to::ReturnTo;
 use crate::request::{BadRequest, RequestMeta};
-use crate::session::jar::TooLarge;
+use crate::session::jar::{Site, TooLarge};
 use crate::session::live::LiveSession;
 
 /// Why a request got an answer of ours.
@@ -282,6 +282,11 @@ impl Gateway {
 }
 
 impl Visit<'_> {
+    /// A provider's sessions at the host that was asked.
+    pub(super) fn site(&self, provider: usize) -> Site<'_> {
+        Site { provider, host: &self.meta.host }
+    }
+
     /// The host as it stands in URLs.
     pub(super) fn authority(&self) -> &str {
         self.meta.host.authority()

@@ -56,7 +56,7 @@ impl Gateway {
         }
         let mut missing = NoSession::Absent;
         for provider in &rule.providers {
-            match self.sessions.find(visit.scan, *provider, visit.now) {
+            match self.sessions.find(visit.scan, visit.site(*provider), visit.now) {
                 Ok(live) if Sessions::is_settled(&live, visit.now) => {
                     return RuleSession::Found(Current { live, changed: false });
                 }

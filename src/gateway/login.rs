@@ -298,14 +298,10 @@ impl Gateway {
         })
     }
 
-    /// The redirect URI of a sign-in. With several providers each has one of its own, so that an answer can not be taken for
-    /// another's (IS-03, RFC 9700 section 4.4.2).
-    pub(super) fn redirect_uri(&self, meta: &RequestMeta, provider: usize) -> String {
-        let base = format!("{}{}", self.origin(meta), self.own_path("callback"));
-        match self.providers.get(provider) {
-            Some(named) if self.providers.len() > 1 => format!("{base}/{}", named.name()),
-            _ => base,
-        }
+    /// The redirect URI of a sign-in. Each provider has one of its own, so that an answer can not be taken for another's (IS-03,
+    /// RFC 9700 section 4.4.2).
+    fn redirect_uri(&self, meta: &RequestMeta, provider: usize) -> String {
+        format!("{}{}", self.origin(meta), self.redirects.path(provider))
     }
 
     /// Whether people sign in at the host of a request: it is the public URL's, or a route names it, or the cookie's domain covers

@@ -256,7 +256,7 @@ impl Gateway {
     /// The sessions that this request carries, those among them that would have to be renewed too.
     pub(super) fn live_sessions(&self, visit: Visit<'_>) -> Vec<Arc<LiveSession>> {
         (0..self.providers.len())
-            .filter_map(|provider| self.sessions.find(visit.scan, provider, visit.now).ok())
+            .filter_map(|provider| self.sessions.find(visit.scan, visit.site(provider), visit.now).ok())
             .collect()
     }
 

@@ -21,6 +21,7 @@ use crate::gateway::notice::Notice;
 use crate::gateway::pages::{Page, PageContext, Pages};
 use crate::gateway::place::Place;
 use crate::gateway::redemptions::Redemptions;
+use crate::gateway::redirects::Redirects;
 use crate::gateway::routes::Routes;
 use crate::gateway::settings::GatewaySettings;
 use crate::gateway::unwind::{Panicked, caught, caught_now};
@@ -51,7 +52,8 @@ pub mod pages;
 mod place;
 mod plain;
 mod record;
-pub mod redemptions;
+mod redemptions;
+pub mod redirects;
 mod response_mode;
 pub mod routes;
 mod second_round;
@@ -70,6 +72,7 @@ pub struct Gateway {
     forms: Sealer,
     rounds: Rounds,
     redemptions: Arc<Redemptions>,
+    redirects: Redirects,
     providers: Vec<Arc<Provider>>,
     header_rules: HeaderRules,
     authorization_rules: Vec<Authorization>,
@@ -125,6 +128,19 @@ impl Gateway {
         }
         self.record(&outline, &meta, &notes, &answer);
         answer
+    }
+
+    /// Warns of redirect URIs that sign-ins are begun with since a reload, and that may not be registered at their providers.
+    pub fn warn_of_moved_redirects(&self, before: &Self) {
+        for (provider, uris) in self.redirects.moved_since(&before.redirects) {
+            let uris = uris.join(", ");
+            tracing::warn!(
+                code = "redirect_uri_changed",
+                provider,
+                redirect_uris = uris,
+                "since this reload, sign-ins at this provider come back to other redirect URIs: register them there, or write redirect_path to keep the old path"
+            );
+        }
     }
 
     /// The providers that people sign in at.

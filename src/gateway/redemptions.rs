@@ -15,7 +15,7 @@ use crate::session::live::LiveSession;
 
 /// The redemptions under way and just done, by attempt. An attempt stands here for as long as its cookie could open.
 #[derive(Debug)]
-pub struct Redemptions {
+pub(super) struct Redemptions {
     ended: Cache<String, Kept<Landing>>,
     dropped: Cache<String, Kept<()>>,
 }
@@ -40,7 +40,7 @@ pub(super) enum Redeemed {
 
 impl Redemptions {
     /// None yet.
-    pub fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             ended: Cache::builder().max_capacity(REMEMBERED).expire_after(Life).build(),
             dropped: Cache::builder().max_capacity(REMEMBERED).expire_after(Life).build(),

@@ -9,16 +9,17 @@ use crate::gateway::{Gateway, Visit};
 use crate::provider::settings::ResponseMode;
 
 impl Gateway {
-    /// The answer, where it comes by the method that its providers answer by: of the one called `own`, or else of any. HEAD and
+    /// The answer, where it comes by the method that its providers answer by: of the one whose redirect URI it is, or
+    /// else of any. HEAD and
     /// its like must not burn the code (AT-LF-17).
     pub(super) async fn authorization_response<'v>(
         &self,
         visit: Visit<'v>,
-        own: Option<&str>,
         body: Body,
     ) -> Result<Query<'v>, GatewayError> {
-        let here = || self.providers.iter().filter(|provider| own.is_none_or(|name| name == &**provider.name()));
-        let by = |mode| here().any(|provider| provider.settings().response_mode == mode);
+        let own = self.redirects.provider_at(visit.meta.path.as_str());
+        let modes = self.providers.iter().enumerate().filter(|(at, _)| own.is_none_or(|own| own == *at));
+        let by = |mode| modes.clone().any(|(_, provider)| provider.settings().response_mode == mode);
         let (by_query, by_form) = (by(ResponseMode::Query), by(ResponseMode::FormPost));
         match visit.meta.method {
             Method::GET if by_query => Ok(Query::of(visit.meta)),

@@ -24,6 +24,8 @@ pub struct ProviderSettings {
     pub allowed_tenants: Vec<String>,
     /// The client identifier registered there.
     pub client_id: String,
+    /// The path of its redirect URI, below the host that a sign-in began at or the public URL: no other provider's.
+    pub redirect_path: String,
     /// How the client proves itself at the token endpoint and its siblings.
     pub client_auth: ClientAuth,
     /// Requested scopes; for OpenID Connect, `openid` is among them.

@@ -14,6 +14,8 @@ use http::{HeaderMap, HeaderValue};
 #[derive(Clone, Debug)]
 pub struct OwnCookies {
     base: Arc<str>,
+    /// As it was before a reload.
+    former: Option<Arc<str>>,
     sessions: Arc<[SessionName]>,
     rounds: Arc<str>,
 }
@@ -38,9 +40,9 @@ pub struct CookieScan {
 }
 
 impl CookieScan {
-    /// The value of the only session cookie for a provider, if it is whole.
+    /// The value of the only cookie that may be a session of a provider, if it is whole.
     pub fn lone_session(&self, provider: usize) -> Option<&CookieText> {
-        let mut pieces = self.sessions.iter().filter(|piece| piece.provider == provider);
+        let mut pieces = self.sessions.iter().filter(|piece| piece.owner.may_be(provider));
         let first = pieces.next().filter(|piece| piece.chunk.is_none())?;
         pieces.next().is_none().then_some(&first.value)
     }
@@ -49,12 +51,34 @@ impl CookieScan {
 /// A session cookie, or a chunk of one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SessionPiece {
-    /// Index of the provider.
-    pub provider: usize,
+    /// Whose it is, by its name.
+    pub owner: Owner,
     /// Number of the chunk, from 1; `None` for a whole cookie.
     pub chunk: Option<u8>,
     /// Its value.
     pub value: CookieText,
+}
+
+/// Whose session a cookie's name says that it is. The names depend on whether there are several providers: where one was added or
+/// removed, browsers still hold cookies under the other name, which open as well.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Owner {
+    /// The provider of this index.
+    Provider(usize),
+    /// The provider of this index, which had others beside it when the cookie was set.
+    Formerly(usize),
+    /// The one provider that there was when the cookie was set: only opening it tells which.
+    Unnamed,
+}
+
+impl Owner {
+    /// Whether the cookie may be a session of the provider of this index.
+    pub fn may_be(self, provider: usize) -> bool {
+        match self {
+            Self::Provider(known) | Self::Formerly(known) => known == provider,
+            Self::Unnamed => true,
+        }
+    }
 }
 
 /// The cookie of a login attempt.
@@ -117,12 +141,45 @@ impl OwnCookies {
         let alone = providers.len() == 1;
         let name = |provider: &Arc<str>| if alone { base.to_owned() } else { format!("{base}-{provider}") };
         let sessions = providers.iter().map(|p| SessionName { name: name(p), provider: Arc::clone(p) }).collect();
-        Self { base: base.into(), sessions, rounds: format!("{base}.rounds").into() }
+        Self { base: base.into(), former: None, sessions, rounds: format!("{base}.rounds").into() }
+    }
+
+    /// The same after a reload: login attempts that began under the names of before are found, and no application gets to see what
+    /// else has those names.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        let former = if before.base == self.base { before.former.clone() } else { Some(Arc::clone(&before.base)) };
+        Self { former: former.filter(|former| *former != self.base), ..self }
     }
 
     /// The session cookie of a provider; the base name for a provider that there is not.
     pub fn session_name(&self, provider: usize) -> &str {
         self.sessions.get(provider).map_or(&self.base, |s| &s.name)
+    }
+
+    /// A cookie as it was named that [`scan`](Self::scan) found: a whole one, or a chunk.
+    pub fn found_name(&self, owner: Owner, chunk: Option<u8>) -> String {
+        let name = match owner {
+            Owner::Provider(provider) => self.session_name(provider).to_owned(),
+            Owner::Formerly(provider) => format!("{}-{}", self.base, self.provider_name(provider)),
+            Owner::Unnamed => self.base.to_string(),
+        };
+        chunk.map_or_else(|| name.clone(), |number| format!("{name}~{number}"))
+    }
+
+    /// The name of the cookies that are not of one provider.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// How many providers there are.
+    pub fn providers(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The configured name of a provider; empty for one that there is not.
+    pub fn provider_name(&self, provider: usize) -> &str {
+        self.sessions.get(provider).map_or("", |s| &s.provider)
     }
 
     /// Chunk `number`, from 1, of the session cookie of a provider.
@@ -184,9 +241,9 @@ impl OwnCookies {
     fn scan_pair(&self, field: &HeaderValue, pair: Range<usize>, scan: &mut CookieScan) -> bool {
         let text = field.as_bytes().get(pair.clone()).unwrap_or_default();
         let lead = text.iter().take_while(|b| is_blank(**b)).count();
-        let base = self.base.as_bytes();
+        let is_base = |base: &Arc<str>| text.get(lead..).is_some_and(|text| text.starts_with(base.as_bytes()));
         // Nearly every cookie of others leaves here.
-        if text.get(lead..).is_none_or(|t| !t.starts_with(base)) {
+        if !is_base(&self.base) && !self.former.as_ref().is_some_and(is_base) {
             return false;
         }
         let equals = find(text, lead, b'=').unwrap_or(text.len());
@@ -201,8 +258,8 @@ impl OwnCookies {
             let part = |range| CookieText { field: field.clone(), range };
             let value = part(value_start..value_end);
             match own {
-                Own::Session(provider, chunk) => {
-                    push_newest(&mut scan.sessions, MOST_PIECES, SessionPiece { provider, chunk, value });
+                Own::Session(owner, chunk) => {
+                    push_newest(&mut scan.sessions, MOST_PIECES, SessionPiece { owner, chunk, value });
                 }
                 Own::Attempt(length) => {
                     let name_end = pair.start + equals;
@@ -217,14 +274,24 @@ impl OwnCookies {
     }
 
     fn recognise(&self, name: &[u8]) -> Option<Own> {
+        self.recognise_present(name).or_else(|| self.recognise_former(name))
+    }
+
+    fn recognise_former(&self, name: &[u8]) -> Option<Own> {
+        let suffix = name.strip_prefix(self.former.as_ref()?.as_bytes())?;
+        match suffix.strip_prefix(b".login.") {
+            Some(id) => Some(attempt(id)),
+            None => matches!(suffix, [] | [b'~' | b'-', ..] | b".rounds").then_some(Own::Stale),
+        }
+    }
+
+    fn recognise_present(&self, name: &[u8]) -> Option<Own> {
         let suffix = name.strip_prefix(self.base.as_bytes())?;
         if suffix == b".rounds" {
             return Some(Own::Rounds);
         }
         if let Some(id) = suffix.strip_prefix(b".login.") {
-            let is_id = (8..=16).contains(&id.len())
-                && id.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-            return Some(if is_id { Own::Attempt(id.len()) } else { Own::Stale });
+            return Some(attempt(id));
         }
         let tilde = suffix.iter().rposition(|b| *b == b'~');
         let (session, number) = match tilde.and_then(|at| suffix.split_at_checked(at)) {
@@ -234,20 +301,27 @@ impl OwnCookies {
         let provider = session.strip_prefix(b"-");
         let known =
             self.sessions.iter().position(|s| s.name.as_bytes().strip_prefix(self.base.as_bytes()) == Some(session));
-        match known {
-            Some(index) => Some(Own::Session(index, number)),
-            // As they were named before a provider was added or removed: still credentials, not to be shown to anybody.
-            None if session.is_empty() => Some(Own::Stale),
-            None => self.sessions.iter().any(|s| provider == Some(s.provider.as_bytes())).then_some(Own::Stale),
-        }
+        let owner = match known {
+            Some(index) => Owner::Provider(index),
+            // As they were named before a provider was added or removed.
+            None if session.is_empty() => Owner::Unnamed,
+            None => Owner::Formerly(self.sessions.iter().position(|s| provider == Some(s.provider.as_bytes()))?),
+        };
+        Some(Own::Session(owner, number))
     }
 }
 
 enum Own {
-    Session(usize, Option<u8>),
+    Session(Owner, Option<u8>),
     Attempt(usize),
     Rounds,
     Stale,
+}
+
+fn attempt(id: &[u8]) -> Own {
+    let is_id =
+        (8..=16).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    if is_id { Own::Attempt(id.len()) } else { Own::Stale }
 }
 
 // Canonical numbers only, so that one chunk has one name.
@@ -365,7 +439,8 @@ mod tests {
     }
 
     fn pieces(scan: &CookieScan) -> Vec<(usize, Option<u8>, &str)> {
-        scan.sessions.iter().map(|p| (p.provider, p.chunk, p.value.as_str())).collect()
+        let index = |owner| if let Owner::Provider(index) = owner { index } else { panic!("{owner:?}") };
+        scan.sessions.iter().map(|p| (index(p.owner), p.chunk, p.value.as_str())).collect()
     }
 
     fn forwarded(fields: &[&str]) -> Forward {
@@ -448,19 +523,13 @@ mod tests {
     #[test]
     fn stale_and_odd_names_of_ours_are_not_shown_to_the_application() {
         // AT-CS-20
-        for field in [
-            "__Host-vestibule=x",
-            "__Host-vestibule~1=x",
-            "__Host-vestibule.login.short=x",
-            "__Host-vestibule.login.=x",
-        ] {
+        for field in ["__Host-vestibule.login.short=x", "__Host-vestibule.login.=x"] {
             let scan = two().scan(&headers(&[field]));
             assert!(
                 scan.sessions.is_empty() && scan.attempts.is_empty() && scan.for_upstream == Forward::Nothing,
                 "{field}"
             );
         }
-        assert_eq!(one().scan(&headers(&["__Host-vestibule-corp=x"])).for_upstream, Forward::Nothing);
         for name in [
             "__Host-vestibule~0",
             "__Host-vestibule~01",
@@ -470,6 +539,36 @@ mod tests {
         ] {
             assert!(!one().is_ours(name), "{name}");
         }
+    }
+
+    #[test]
+    fn names_of_before_a_provider_came_or_went_are_known() {
+        for (own, field, owner, chunk) in [
+            (two(), "__Host-vestibule", Owner::Unnamed, None),
+            (two(), "__Host-vestibule~2", Owner::Unnamed, Some(2)),
+            (one(), "__Host-vestibule-corp", Owner::Formerly(0), None),
+            (one(), "__Host-vestibule-corp~1", Owner::Formerly(0), Some(1)),
+        ] {
+            let scan = own.scan(&headers(&[&format!("{field}=x")]));
+            assert_eq!((scan.sessions[0].owner, scan.sessions[0].chunk), (owner, chunk), "{field}");
+            assert_eq!(own.found_name(owner, chunk), field);
+            assert_eq!(scan.for_upstream, Forward::Nothing);
+            assert!(scan.sessions[0].owner.may_be(0));
+        }
+    }
+
+    #[test]
+    fn attempts_under_the_name_of_before_a_reload_are_found() {
+        let secure = || OwnCookies::new("__Secure-vestibule", &["corp".into()]);
+        let field = "a=1; __Host-vestibule.login.abcdefgh=att; __Host-vestibule=x; __Host-vestibule~1=x; __Host-vestibule.rounds=1";
+        for own in [secure().after(&one()), secure().after(&secure().after(&one()))] {
+            let scan = own.scan(&headers(&[field]));
+            assert_eq!((scan.attempts[0].id.as_str(), scan.attempts[0].value.as_str()), ("abcdefgh", "att"));
+            assert!(scan.sessions.is_empty() && scan.rounds.is_empty() && scan.for_upstream == value("a=1"));
+        }
+        assert_eq!(secure().scan(&headers(&[field])).for_upstream, Forward::Unchanged);
+        assert!(one().after(&secure().after(&one())).former.is_some());
+        assert!(one().after(&one()).former.is_none());
     }
 
     #[test]

@@ -10,7 +10,9 @@ use crate::clock::UnixTime;
 use crate::identity::{Claims, Identity};
 use crate::proxy::identity_headers::render_identity;
 use crate::proxy::settings::IdentityHeaderSettings;
+use crate::request::host::Host;
 use crate::session::Session;
+use crate::session::jar::Site;
 use crate::session::registry::SessionCell;
 use crate::session::settings::SessionSettings;
 use crate::session::shown::Shown;
@@ -29,6 +31,8 @@ pub struct LiveSession {
     pub sealed: Arc<str>,
     /// The provider's place in the configuration.
     pub provider: usize,
+    /// The host that it is used at; one of those below the cookie domain, where there is one.
+    pub host: Host,
     /// What is known of the session beyond this cookie: later generations, sign-out.
     pub cell: Arc<SessionCell>,
     times: Times,
@@ -43,7 +47,7 @@ impl LiveSession {
         mut session: Session<Shown>,
         identity: Identity,
         sealed: Arc<str>,
-        provider: usize,
+        site: Site<'_>,
         cell: Arc<SessionCell>,
         sets: &[IdentityHeaderSettings],
         settings: &SessionSettings,
@@ -62,13 +66,19 @@ impl LiveSession {
             identity,
             name,
             sealed,
-            provider,
+            provider: site.provider,
+            host: site.host.clone(),
             cell,
             times,
             headers,
             decisions: Decisions::default(),
             spent: AtomicBool::new(false),
         }
+    }
+
+    /// What it belongs to.
+    pub fn site(&self) -> Site<'_> {
+        Site { provider: self.provider, host: &self.host }
     }
 
     /// About how many bytes of memory this takes, the cache's own entry for it and what an allocator adds included.

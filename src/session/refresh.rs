@@ -205,7 +205,7 @@ impl Sessions {
         let session =
             old.renewed(refreshed, live.cell.succession.generation().max(old.generation) + 1, now, &self.settings.keep);
         self.log_refreshed_claims(live.provider, &old.claims, &session.claims);
-        match self.enliven(session, live.provider, now) {
+        match self.enliven(session, live.site(), now) {
             Ok(renewed) => {
                 live.cell.succession.publish(renewed.session.generation, Arc::clone(&renewed.sealed), now);
                 self.registry.keep_unseen(&renewed.session.id, &live.cell, renewed.ends().since(now));

@@ -11,14 +11,13 @@ use crate::clock::{SharedClock, UnixTime};
 use crate::control::Control;
 use crate::identity::kept::ReadClaims;
 use crate::identity::{ClaimMapping, Identity, IdentityError};
-use crate::provider::settings::ProviderKind;
 use crate::provider::{Provider, ProviderError, SignIn};
 use crate::proxy::settings::IdentityHeaderSettings;
-use crate::request::cookies::CookieScan;
+use crate::request::cookies::{CookieScan, Owner};
 use crate::seal::OpenError;
 use crate::secret::Secret;
 use crate::session::claims_log::ClaimsSaid;
-use crate::session::jar::{Jar, SessionCookieError, TooLarge};
+use crate::session::jar::{Jar, SessionCookieError, Site, TooLarge};
 use crate::session::live::LiveSession;
 use crate::session::near;
 use crate::session::refresh::Landing;
@@ -126,34 +125,48 @@ impl Sessions {
         })
     }
 
-    /// The session that a request's cookies hold for a provider, as it stands: it may be due for renewal.
+    /// The session that a request's cookies hold for a provider and the host that was asked, as it stands: it may be due for
+    /// renewal.
     ///
     /// # Errors
     /// [`NoSession`]; an outage is not among them here.
-    pub fn find(&self, scan: &CookieScan, provider: usize, now: UnixTime) -> Result<Arc<LiveSession>, NoSession> {
-        let near = scan.lone_session(provider).and_then(|sealed| near::find(self.number, sealed.as_bytes(), provider));
-        let live = near.map_or_else(|| self.find_farther(scan, provider, now), Ok)?;
+    pub fn find(&self, scan: &CookieScan, site: Site<'_>, now: UnixTime) -> Result<Arc<LiveSession>, NoSession> {
+        let lone = scan.lone_session(site.provider);
+        let near = lone.and_then(|sealed| near::find(self.number, sealed.as_bytes(), site.provider));
+        let near = near.filter(|live| self.belongs(live, site));
+        let live = near.map_or_else(|| self.find_farther(scan, site, now), Ok)?;
         if live.is_ended() {
             return Err(NoSession::Over("session_ended"));
         }
         if live.is_over(now) {
-            self.record_expired(&live.session, provider, &live.identity.claims);
+            self.record_expired(&live.session, site.provider, &live.identity.claims);
             return Err(NoSession::Over("session_expired"));
         }
         Ok(live)
     }
 
     /// The same where this thread has not just seen it.
-    fn find_farther(&self, scan: &CookieScan, provider: usize, now: UnixTime) -> Result<Arc<LiveSession>, NoSession> {
+    fn find_farther(&self, scan: &CookieScan, site: Site<'_>, now: UnixTime) -> Result<Arc<LiveSession>, NoSession> {
         let is_ended = |session: &Session| self.registry.cell(&session.id).is_ended(session.generation);
-        let Some(sealed) = self.jar.assemble(scan, provider, self.mapping(provider), is_ended) else {
-            return Err(if self.end_rivals(scan, provider) {
+        let Some(sealed) = self.jar.assemble(scan, site, self.mapping(site.provider), is_ended) else {
+            return Err(if self.end_rivals(scan, site) {
                 NoSession::Over("sessions_of_several")
             } else {
                 NoSession::Absent
             });
         };
-        self.by_sealed(&sealed, provider, now).map_err(NoSession::Over)
+        self.by_sealed(&sealed, site, now).map_err(|code| {
+            // What does not say whose it is may well be another provider's.
+            let named = scan.sessions.iter().any(|it| it.owner.may_be(site.provider) && it.owner != Owner::Unnamed);
+            if named { NoSession::Over(code) } else { NoSession::Absent }
+        })
+    }
+
+    /// Whether a session in memory belongs here, as its seal would have it: one provider's session is not another's (AT-CS-08),
+    /// and one host's opens nothing at another host, unless a cookie domain covers both (CK-14).
+    fn belongs(&self, live: &LiveSession, site: Site<'_>) -> bool {
+        let here = self.settings.cookie.domain.is_some() || live.host.name() == site.host.name();
+        live.provider == site.provider && here
     }
 
     /// Brings a session up to date: takes the successor of an old cookie, renews the tokens when due, keeps it from falling idle.
@@ -196,22 +209,19 @@ impl Sessions {
     /// When the claims name nobody.
     pub fn begin(
         &self,
-        provider: usize,
+        site: Site<'_>,
         sign_in: SignIn,
         nonce: Option<String>,
     ) -> Result<Arc<LiveSession>, IdentityError> {
         let now = self.clock.now();
         let tokens = sign_in.tokens;
-        // Without an ID token nobody ever says when the person proved who they are: the sign-in itself is all that is known.
-        let is_silent = |p: &Arc<Provider>| matches!(p.settings().kind, ProviderKind::OAuth2 { .. });
-        let signed_in = self.provider(provider).filter(|p| is_silent(p)).map(|_| now);
         let session = Session {
             id: SessionId::random(),
-            provider: self.provider(provider).map_or_else(|| Arc::from(""), |p| Arc::clone(&p.settings().name)),
+            provider: self.provider(site.provider).map_or_else(|| Arc::from(""), |p| Arc::clone(&p.settings().name)),
             issuer: sign_in.issuer,
             created: now,
             active: now,
-            auth_time: sign_in.auth_time.or(signed_in),
+            auth_time: sign_in.auth_time,
             access_issued: now,
             access_expires: Some(now.plus(tokens.expires_in)),
             generation: 0,
@@ -222,12 +232,17 @@ impl Sessions {
             scope: tokens.scope,
         };
         let claims = session.claims.clone();
-        let begun = self.enliven(session, provider, now);
+        let begun = self.enliven(session, site, now);
         match &begun {
-            Ok(live) => self.log_claims(provider, &claims, &live.identity),
-            Err(error) => self.log_nobody(provider, &claims, *error),
+            Ok(live) => self.log_claims(site.provider, &claims, &live.identity),
+            Err(error) => self.log_nobody(site.provider, &claims, *error),
         }
         begun
+    }
+
+    /// A session that another configuration's sessions began, as one of ours; none if it does not belong here any more.
+    pub fn adopt(&self, live: &LiveSession, provider: usize) -> Option<Arc<LiveSession>> {
+        self.by_sealed(&live.sealed, Site { provider, ..live.site() }, self.clock.now()).ok()
     }
 
     /// The `Set-Cookie` lines that hand a session to the browser, and take away what is stale of it.
@@ -235,7 +250,7 @@ impl Sessions {
     /// # Errors
     /// [`TooLarge`], when no set of cookies can hold it.
     pub fn set_cookies(&self, live: &LiveSession, scan: &CookieScan) -> Result<Vec<HeaderValue>, TooLarge> {
-        let cookies = self.jar.set_cookies(live.provider, &live.sealed, scan)?;
+        let cookies = self.jar.set_cookies(live.site(), &live.sealed, scan)?;
         self.telemetry.metrics.session_written(live.sealed.len());
         Ok(cookies)
     }
@@ -257,7 +272,7 @@ impl Sessions {
         let now = self.clock.now();
         let is_newest = live.cell.succession.generation() <= live.session.generation;
         let latest = if is_newest { None } else { live.cell.succession.latest() };
-        let newest = latest.and_then(|latest| self.by_sealed(&latest.sealed, live.provider, now).ok());
+        let newest = latest.and_then(|latest| self.by_sealed(&latest.sealed, live.site(), now).ok());
         Some(newest.unwrap_or_else(|| Arc::clone(live))).filter(|newest| !newest.is_over(now))
     }
 
@@ -265,7 +280,7 @@ impl Sessions {
     /// it there, opens nothing afterwards (CK-16, AT-LF-07). Their tokens are only forgotten: at some providers, revoking them
     /// would take the new ones along.
     pub fn replace_carried(&self, live: &LiveSession, scan: &CookieScan) {
-        for old in self.jar.carried(scan, live.provider) {
+        for old in self.jar.carried(scan, live.site()) {
             if old.id != live.session.id {
                 self.registry.end(&old.id, self.settings.lifetime);
             }
@@ -291,7 +306,7 @@ impl Sessions {
         let _ = tokio::time::timeout(LANDING, live.cell.landed()).await;
         // A cookie from before the last renewal may be the one that signs out: the newest token is the one to be revoked.
         let latest = live.cell.succession.latest();
-        let newest = latest.and_then(|latest| self.by_sealed(&latest.sealed, live.provider, self.clock.now()).ok());
+        let newest = latest.and_then(|latest| self.by_sealed(&latest.sealed, live.site(), self.clock.now()).ok());
         let Some(Session { tokens, .. }) = self.reopened(newest.as_deref().unwrap_or(live)) else { return };
         let Some(provider) = self.provider(live.provider) else { return };
         if let Err(error) = provider.sign_out(tokens.refresh.as_ref(), tokens.access.as_ref()).await {
@@ -306,14 +321,14 @@ impl Sessions {
 
     /// All of a session, tokens too. A cookie that opened here opens again: neither the keys nor its bytes have changed.
     pub(super) fn reopened(&self, live: &LiveSession) -> Option<Session> {
-        self.jar.open_at_any_age(live.provider, &live.sealed)
+        self.jar.open_at_any_age(live.site(), &live.sealed)
     }
 
     /// Ends the sessions of several people that came in one request, if that is what came: one of them was planted, and nobody
     /// knows which. Merely passing them over would leave the planted one beside each new session, and the person signing in
     /// without end (AT-CS-12).
-    fn end_rivals(&self, scan: &CookieScan, provider: usize) -> bool {
-        let rivals = self.jar.carried(scan, provider);
+    fn end_rivals(&self, scan: &CookieScan, site: Site<'_>) -> bool {
+        let rivals = self.jar.carried(scan, site);
         if rivals.len() < 2 {
             return false;
         }
@@ -334,7 +349,7 @@ impl Sessions {
             return None;
         }
         let latest = cookies.latest()?;
-        let newer = self.by_sealed(&latest.sealed, live.provider, now).ok().filter(|newer| !newer.is_over(now))?;
+        let newer = self.by_sealed(&latest.sealed, live.site(), now).ok().filter(|newer| !newer.is_over(now))?;
         if latest.is_first_found_late(now, grace) {
             self.telemetry.metrics.renewal_answer_lost(&live.session.provider);
         }
@@ -345,17 +360,17 @@ impl Sessions {
     pub(super) fn enliven(
         &self,
         session: Session,
-        provider: usize,
+        site: Site<'_>,
         now: UnixTime,
     ) -> Result<Arc<LiveSession>, IdentityError> {
-        self.check_refresh_before(&session, provider);
-        let session = match self.reads.get(provider) {
+        self.check_refresh_before(&session, site.provider);
+        let session = match self.reads.get(site.provider) {
             Some(reads) => session.trimmed(reads, self.shown),
             None => session,
         };
         let expires = session.ends(&self.settings);
-        let sealed: Arc<str> = self.jar.seal(provider, &session, expires, now).into();
-        self.insert(session.shown(self.shown), sealed, provider)
+        let sealed: Arc<str> = self.jar.seal(site, &session, expires, now).into();
+        self.insert(session.shown(self.shown), sealed, site)
     }
 
     /// Says once for a provider that `refresh_before` is cut down to half of its tokens' life.
@@ -389,7 +404,7 @@ impl Sessions {
             // A reload may have overtaken the flight: what was rendered and decided by the rules of before has other numbers
             // in ours, so only the cookie is taken over.
             Landing::Renewed(newer) => self
-                .by_sealed(&newer.sealed, live.provider, now)
+                .by_sealed(&newer.sealed, live.site(), now)
                 .map(|live| Current { live, changed: true })
                 .map_err(NoSession::Over),
             Landing::Ended(_) if !live.is_ended() && !live.access_expired(now) => Ok(Current { live, changed: false }),
@@ -405,28 +420,27 @@ impl Sessions {
     /// The same session with its idle time begun anew.
     fn touched(&self, live: Arc<LiveSession>, now: UnixTime) -> Current {
         let session = self.reopened(&live).map(|session| Session { active: now, ..session });
-        match session.map(|session| self.enliven(session, live.provider, now)) {
+        match session.map(|session| self.enliven(session, live.site(), now)) {
             Some(Ok(touched)) => Current { live: touched, changed: true },
             Some(Err(_)) | None => Current { live, changed: false },
         }
     }
 
-    /// Warm: this thread's memory, or the cache. Cold: open, decode, and keep. What is cached counts only under the name that it was
-    /// sealed for, as the seal itself would have it: one provider's session is not another's (AT-CS-08).
-    fn by_sealed(&self, sealed: &str, provider: usize, now: UnixTime) -> Result<Arc<LiveSession>, &'static str> {
+    /// Warm: the cache. Cold: open, decode, and keep. What is cached counts only where it would open.
+    fn by_sealed(&self, sealed: &str, site: Site<'_>, now: UnixTime) -> Result<Arc<LiveSession>, &'static str> {
         if let Some(live) = self.live.get(sealed) {
-            if live.provider != provider {
-                return Err("session_of_another_provider");
+            if !self.belongs(&live, site) {
+                return Err("session_of_another_site");
             }
             near::keep(self.number, &live);
             return Ok(live);
         }
-        let session = self.jar.open_shown(provider, sealed, now, self.shown);
-        let mut session = session.map_err(|error| self.unopened(provider, sealed, &error))?;
+        let session = self.jar.open_shown(site, sealed, now, self.shown);
+        let mut session = session.map_err(|error| self.unopened(site, sealed, &error))?;
         // A name that stands for another issuer since a reload is another provider: it must not get these refresh tokens (RF-05),
         // and a subject means nothing there.
         let is_of = |p: &Arc<Provider>| p.settings().name == session.provider && p.is_named_by(&session.issuer);
-        let Some(known) = self.provider(provider).filter(|p| is_of(p)) else {
+        let Some(known) = self.provider(site.provider).filter(|p| is_of(p)) else {
             return Err("session_of_another_provider");
         };
         // The same text, once for all sessions.
@@ -434,14 +448,14 @@ impl Sessions {
         if *known.issuer() == session.issuer {
             session.issuer = Arc::clone(known.issuer());
         }
-        self.insert(session, sealed.into(), provider).map_err(|_| "session_names_nobody")
+        self.insert(session, sealed.into(), site).map_err(|_| "session_names_nobody")
     }
 
-    fn unopened(&self, provider: usize, sealed: &str, error: &SessionCookieError) -> &'static str {
+    fn unopened(&self, site: Site<'_>, sealed: &str, error: &SessionCookieError) -> &'static str {
         if *error != SessionCookieError::Seal(OpenError::Expired) {
             self.record_unopened(error);
-        } else if let Some(session) = self.jar.open_at_any_age(provider, sealed) {
-            self.record_expired(&session, provider, &session.claims);
+        } else if let Some(session) = self.jar.open_at_any_age(site, sealed) {
+            self.record_expired(&session, site.provider, &session.claims);
         }
         error.code()
     }
@@ -450,11 +464,11 @@ impl Sessions {
         &self,
         mut session: Session<Shown>,
         sealed: Arc<str>,
-        provider: usize,
+        site: Site<'_>,
     ) -> Result<Arc<LiveSession>, IdentityError> {
-        let identity = self.identity(&mut session, provider)?;
+        let identity = self.identity(&mut session, site.provider)?;
         let cell = self.registry.cell(&session.id);
-        let live = LiveSession::new(session, identity, sealed, provider, cell, &self.header_sets, &self.settings);
+        let live = LiveSession::new(session, identity, sealed, site, cell, &self.header_sets, &self.settings);
         let live = Arc::new(live);
         self.live.insert(Arc::clone(&live.sealed), Arc::clone(&live));
         near::keep(self.number, &live);

@@ -14,6 +14,7 @@ pub(super) fn of(live: &LiveSession, headers: &[RenderedSet]) -> usize {
     let session = &live.session;
     let own = size_of::<LiveSession>() + size_of::<SessionCell>() + live.sealed.len() + live.name.len() + 4 * BLOCK;
     own + CACHE_ENTRY
+        + block(live.host.authority().len() + SHARED)
         + block(session.scope.as_ref().map_or(0, String::capacity))
         + identity(&live.identity)
         + headers.iter().map(set).sum::<usize>()
@@ -65,6 +66,8 @@ const fn block(bytes: usize) -> usize {
 }
 
 const BLOCK: usize = 16;
+/// The two counts of what is shared.
+const SHARED: usize = 2 * size_of::<usize>();
 const NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 2 * BLOCK;
 const MEMBERS_A_NODE: usize = 8;
 /// The cache's table, its two queues, and its notes about the entry.

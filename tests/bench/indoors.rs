@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,13 +24,13 @@ use vestibule::config::{Config, Sources};
 use vestibule::control::Control;
 use vestibule::gateway::Gateway;
 use vestibule::gateway::build::GatewayParts;
-use vestibule::gateway::redemptions::Redemptions;
 use vestibule::proxy::Forwarder;
 use vestibule::request::cookies::OwnCookies;
+use vestibule::request::host::Host;
 use vestibule::request::{Downstream, Peer};
 use vestibule::seal::KeyRing;
 use vestibule::secret::Secret;
-use vestibule::session::jar::Jar;
+use vestibule::session::jar::{Jar, Site};
 use vestibule::session::registry::Registry;
 use vestibule::session::{Session, SessionId, Tokens};
 use vestibule::telemetry::Telemetry;
@@ -168,7 +168,7 @@ fn build(config: Config, clock: &SharedClock) -> Arc<Gateway> {
         keys: KeyRing::new(config.keys).unwrap(),
         providers: config.providers,
         registry: Registry::new(),
-        redemptions: Redemptions::new(),
+        before: None,
         clock: Arc::clone(clock),
         control: Control::current(),
         telemetry: Telemetry::new(&config.log, clock).unwrap(),
@@ -179,12 +179,19 @@ fn build(config: Config, clock: &SharedClock) -> Arc<Gateway> {
 /// The jar of a configuration.
 pub(crate) fn jar(config: &Config) -> Jar {
     let ring = Arc::new(KeyRing::new(config.keys.clone()).unwrap());
-    Jar::new(&config.session.cookie, OwnCookies::new(&config.session.cookie.name, &["corp".into()]), ring)
+    let names = OwnCookies::new(&config.session.cookie.name, &["corp".into()]);
+    Jar::new(&config.session.cookie, names, config.providers.iter().map(|it| it.client_id.clone()), ring)
+}
+
+/// The one provider at the one host.
+pub(crate) fn site() -> Site<'static> {
+    static HOST: LazyLock<Host> = LazyLock::new(|| Host::parse("wiki.example.com", true).unwrap());
+    Site { provider: 0, host: &HOST }
 }
 
 /// `NAME=VALUE` of a session, among the cookies of an application.
 pub(crate) fn cookie(config: &Config, session: &Session) -> String {
-    let sealed = jar(config).seal(0, session, session.ends(&config.session), NOW);
+    let sealed = jar(config).seal(site(), session, session.ends(&config.session), NOW);
     format!("theme=dark; {}={sealed}; csrftoken=0123456789abcdef0123456789abcdef", config.session.cookie.name)
 }
 

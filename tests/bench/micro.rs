@@ -16,7 +16,7 @@ use http::header::COOKIE;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 
-use indoors::{Indoors, NOW, configuration, cookie, jar, session};
+use indoors::{Indoors, NOW, configuration, cookie, jar, session, site};
 use vestibule::gateway::routes::{Route, Routes, Rule, Target};
 use vestibule::identity::{ClaimMapping, Identity};
 use vestibule::policy::Policy;
@@ -79,9 +79,9 @@ fn cold() -> Box<dyn FnMut()> {
 fn open() -> Box<dyn FnMut()> {
     let config = configuration("static:204");
     let (jar, session) = (jar(&config), session(10));
-    let sealed = jar.seal(0, &session, session.ends(&config.session), NOW);
+    let sealed = jar.seal(site(), &session, session.ends(&config.session), NOW);
     Box::new(move || {
-        black_box(jar.open_shown(0, black_box(&sealed), NOW, ShownTokens::default()).unwrap());
+        black_box(jar.open_shown(site(), black_box(&sealed), NOW, ShownTokens::default()).unwrap());
     })
 }
 
@@ -90,7 +90,7 @@ fn seal() -> Box<dyn FnMut()> {
     let (jar, session) = (jar(&config), session(10));
     let expires = session.ends(&config.session);
     Box::new(move || {
-        black_box(jar.seal(0, black_box(&session), expires, NOW));
+        black_box(jar.seal(site(), black_box(&session), expires, NOW));
     })
 }
 

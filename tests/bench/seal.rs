@@ -1,5 +1,5 @@
-//! `bench-seal KEY_FILE COOKIE_HEADER COUNT`: the cookies of COUNT people, one a line, each sealed with the key and like the one
-//! session in COOKIE_HEADER but for who it is. For requests whose session no cache can know.
+//! `bench-seal KEY_FILE COOKIE_HEADER CLIENT_ID COUNT`: the cookies of COUNT people at `localhost`, one a line, each sealed with the
+//! key and like the one session in COOKIE_HEADER but for who it is. For requests whose session no cache can know.
 
 use std::error::Error;
 use std::io::{self, BufWriter, Write as _};
@@ -9,15 +9,16 @@ use serde_json::Value;
 
 use vestibule::clock::SystemClock;
 use vestibule::request::cookies::OwnCookies;
+use vestibule::request::host::Host;
 use vestibule::seal::{KeyRing, parse_key};
 use vestibule::session::SessionId;
-use vestibule::session::jar::Jar;
+use vestibule::session::jar::{Jar, Site};
 use vestibule::session::settings::{CookieSettings, SameSite};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let (Some(key), Some(cookie), Some(count)) = (arguments.next(), arguments.next(), arguments.next()) else {
-        return Err("usage: bench-seal KEY_FILE COOKIE_HEADER COUNT".into());
+    let [Some(key), Some(cookie), Some(client_id), Some(count)] = std::array::from_fn(|_| arguments.next()) else {
+        return Err("usage: bench-seal KEY_FILE COOKIE_HEADER CLIENT_ID COUNT".into());
     };
     let key = parse_key(&std::fs::read_to_string(key)?)?;
     let (name, sealed) = cookie
@@ -32,15 +33,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         same_site: SameSite::Lax,
         partitioned: false,
     };
-    let jar = Jar::new(&settings, OwnCookies::new(name, &["corp".into()]), Arc::new(KeyRing::new(vec![key])?));
+    let ring = Arc::new(KeyRing::new(vec![key])?);
+    let jar = Jar::new(&settings, OwnCookies::new(name, &["corp".into()]), [client_id], ring);
+    let host = Host::parse("localhost", false).ok_or("no host")?;
+    let site = Site { provider: 0, host: &host };
     let now = SystemClock::shared().now();
-    let mut session = jar.open(0, sealed, now)?;
+    let mut session = jar.open(site, sealed, now)?;
     let expires = session.access_expires.unwrap_or(now);
     let mut out = BufWriter::new(io::stdout().lock());
     for number in 0..count.parse::<u32>()? {
         session.id = SessionId::random();
         session.claims.insert("name".to_owned(), Value::from(format!("Person {number}")));
-        writeln!(out, "{name}={}", jar.seal(0, &session, expires, now))?;
+        writeln!(out, "{name}={}", jar.seal(site, &session, expires, now))?;
     }
     Ok(out.flush()?)
 }

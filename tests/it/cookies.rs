@@ -12,7 +12,9 @@ use vestibule::demo::idp::paths;
 use vestibule::seal::{self, KeyRing, Purpose};
 
 use crate::harness::gateway::key;
+use crate::harness::idp::CLIENT_ID;
 use crate::harness::{Gateway, House, Page, RawAnswer, RecordingUpstream, TestIdp};
+use crate::scene::param;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn over_https_every_line_has_the_attributes_of_the_host_prefix() {
@@ -147,9 +149,9 @@ async fn from_outside_no_two_bad_cookies_differ() {
         cut.to_owned(),
         version,
         "x".to_owned(),
-        of(2, Purpose::Session, "vestibule", later),
-        of(1, Purpose::Session, "vestibule", now),
-        of(1, Purpose::Session, "vestibule", later),
+        of(2, Purpose::Session, &sealed_for(), later),
+        of(1, Purpose::Session, &sealed_for(), now),
+        of(1, Purpose::Session, &sealed_for(), later),
         of(1, Purpose::Session, "vestibule-other", later),
         of(1, Purpose::LoginAttempt, "vestibule", later),
         of(1, Purpose::State, "vestibule", later),
@@ -388,6 +390,85 @@ async fn a_cookie_bomb_keeps_nobody_from_signing_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_one_host_opens_at_no_other_warm_or_cold() {
+    // CK-14: taken there by hand, by somebody, or by an application that runs at one of the hosts
+    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
+    let (one, two) = ("https://a.example.com/", "https://b.example.com/");
+    let builder = Gateway::in_front_of(&upstream)
+        .signing_in_at(&idp)
+        .at_https("a.example.com")
+        .known_as("b.example.com")
+        .with("[route.app]\nhost = ['a.example.com', 'b.example.com']");
+    let domain = "[session.cookie]\ndomain = 'example.com'";
+    for (builder, name, everywhere) in
+        [(builder.clone(), "__Host-vestibule", false), (builder.with(domain), "__Secure-vestibule", true)]
+    {
+        let warm = builder.clone().start().await;
+        let browser = warm.browser();
+        assert_eq!(browser.signs_in(one, "Ada").await.status, 200);
+        let cookie = browser.cookie(one, name).unwrap();
+        let cold = builder.start().await;
+        for gateway in [&warm, &cold] {
+            idp.forget_seen();
+            upstream.forget_seen();
+            for (thief, at) in
+                [(gateway.browser(), two), (gateway.browser().over_http2(), two), (gateway.browser(), one)]
+                    .into_iter()
+                    .cycle()
+                    .take(9)
+            {
+                thief.plants(at, &format!("{name}={cookie}; Path=/; Secure"));
+                let page = thief.asks(&format!("{at}page")).await;
+                assert_eq!(page.status, if everywhere || at == one { 200 } else { 302 }, "{at}");
+            }
+            assert_eq!(upstream.seen().len(), if everywhere { 9 } else { 3 });
+            assert!(idp.seen_at(paths::TOKEN).is_empty());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_session_still_belongs_to_its_host_alone() {
+    // CK-14
+    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
+    let gateway = Gateway::in_front_of(&upstream)
+        .signing_in_at(&idp)
+        .at_https("a.example.com")
+        .known_as("b.example.com")
+        .with("[route.app]\nhost = ['a.example.com', 'b.example.com']\n[session]\nidle_timeout = '2h'")
+        .start()
+        .await;
+    let browser = gateway.browser();
+    browser.signs_in("https://a.example.com/", "Ada").await;
+    for step in [900, 3500] {
+        let before = browser.cookie("https://a.example.com/", "__Host-vestibule").unwrap();
+        gateway.clock.advance(std::time::Duration::from_secs(step));
+        assert_eq!(browser.asks("https://a.example.com/").await.status, 200);
+        let renewed = browser.cookie("https://a.example.com/", "__Host-vestibule").unwrap();
+        assert_ne!(renewed, before);
+        for cookie in [before, renewed] {
+            let thief = gateway.browser();
+            thief.plants("https://b.example.com/", &format!("__Host-vestibule={cookie}; Path=/; Secure"));
+            assert_eq!(thief.asks("https://b.example.com/").await.status, 302);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_does_not_survive_another_client_id() {
+    // CK-14: the tokens in it are another client's
+    let mut house = House::signed_in().await;
+    house.gateway.reload_with("[pages]\ntitle = 'Another'");
+    assert_eq!(house.asks("/").await.status, 200);
+    house.upstream.forget_seen();
+    house.gateway.reload_with("[provider.idp]\nclient_id = 'another'");
+    let page = house.asks("/").await;
+    assert_eq!(page.status, 302);
+    assert_eq!(param(&page.location(), "client_id"), "another");
+    assert!(house.upstream.seen().is_empty() && house.idp.seen_at(paths::TOKEN).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_decompression_bomb_sealed_by_our_own_key_does_not_go_off() {
     // AT-CS-17
     let house = House::signed_in().await;
@@ -397,7 +478,7 @@ async fn a_decompression_bomb_sealed_by_our_own_key_does_not_go_off() {
     packer.write_all(&vec![b' '; 8 << 20]).unwrap();
     let packed = packer.finish().unwrap();
     for claimed in [8 << 20, 60 * 1024, u32::MAX] {
-        let sealed = ring(1).sealer(Purpose::Session, "vestibule").seal(&bomb(&packed, claimed), expires, now);
+        let sealed = ring(1).sealer(Purpose::Session, &sealed_for()).seal(&bomb(&packed, claimed), expires, now);
         refused(&house, &house.sends_cookies(&format!("vestibule={sealed}")).await);
     }
     let metrics = house.gateway.admin_text("/metrics").await;
@@ -406,6 +487,11 @@ async fn a_decompression_bomb_sealed_by_our_own_key_does_not_go_off() {
         assert!(metrics.contains(&line), "{metrics}");
     }
     assert_eq!(house.asks("/").await.status, 200);
+}
+
+/// What a session of the house is sealed for.
+fn sealed_for() -> String {
+    format!("vestibule\0idp\0127.0.0.1\0{CLIENT_ID}")
 }
 
 /// A session's fields, none of them filled, before a text that is said to be so long: see `session/codec`.

@@ -27,6 +27,7 @@ mod limits;
 mod logout;
 mod logs;
 mod malformed;
+mod moved;
 mod navigation;
 mod open_redirects;
 mod operation;

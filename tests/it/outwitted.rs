@@ -30,17 +30,6 @@ async fn a_sign_in_of_unknown_age_is_not_a_fresh_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plain_provider_never_says_when_and_its_sign_in_counts_itself() {
-    let upstream = RecordingUpstream::start().await;
-    let idp = TestIdp::plain_oauth2().await;
-    let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).with(FRESH).start().await;
-    let browser = gateway.browser();
-    assert_eq!(browser.signs_in(&gateway.url("/admin"), "Ada").await.status, 200);
-    gateway.clock.advance(Duration::from_secs(301));
-    assert_eq!(browser.asks(&gateway.url("/admin")).await.status, 302);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn who_has_to_sign_in_afresh_is_sent_where_they_signed_in() {
     // ID-16: a choice of providers would forget the age that is asked for, and come back here without end.
     let upstream = RecordingUpstream::start().await;

@@ -111,13 +111,13 @@ async fn each_provider_has_a_redirect_uri_of_its_own_and_needs_no_iss() {
         assert_eq!(asked.query_field("redirect_uri"), Some(all.gateway.own(&format!("callback/{name}"))));
         assert_eq!(exchange.field("redirect_uri"), asked.query_field("redirect_uri"));
     }
-    // At the shared one, an answer without `iss` could be anybody's.
+    // At a redirect URI that was not sent, an answer could be anybody's.
     let browser = all.gateway.browser();
     let callback = all.callback(&browser, "one").await;
     let seen = (all.one.seen_at(paths::TOKEN).len(), all.two.seen_at(paths::TOKEN).len());
     let page = browser.opens(&callback.as_str().replace("/callback/one", "/callback")).await;
     assert_eq!(page.status, 400);
-    assert!(page.text().contains("iss_missing") && !has_session(&browser), "{}", page.text());
+    assert!(page.text().contains("issuer_mismatch") && !has_session(&browser), "{}", page.text());
     assert_eq!((all.one.seen_at(paths::TOKEN).len(), all.two.seen_at(paths::TOKEN).len()), seen);
 }
 

@@ -22,6 +22,7 @@ mod kept_headers;
 mod log;
 mod matching;
 mod provider;
+mod redirect;
 mod route;
 mod same;
 mod server;
@@ -138,13 +139,20 @@ fn assemble(file: File, notes: &mut Notes) -> Option<Config> {
     let keys = session.as_ref().and_then(|table| session::keys(table, notes));
     let session = session.and_then(|table| session::session(&table, public_url, notes));
     let log = opened(file.log, notes).and_then(|table| log::log(&table.value, notes));
-    let providers = providers(file.provider, public_url.map(|url| url.https), notes);
+    let redirects = redirect::written(&file.provider);
+    let mut providers = providers(file.provider, public_url.map(|url| url.https), notes);
+    if let (Some(server), Some(providers)) = (&server, &mut providers) {
+        redirect::settle(providers, &redirects, &server.prefix, notes);
+    }
     let names = providers.iter().flatten().map(|it| it.name.clone()).collect::<Vec<_>>();
     let routes = routes(file.route, &names, providers.is_some(), notes);
     if let (Some(server), Some(session), Some(routes)) = (&server, &session, &routes) {
         route::check_hosts(routes, &server.public_url, session.cookie.domain.as_deref(), notes);
         route::check_tokens(routes, session.keep, notes);
         route::check_reach(routes, server, notes);
+    }
+    if let (Some(routes), Some(providers)) = (&routes, &providers) {
+        route::check_ages(routes, providers, notes);
     }
     let (server, session, pages) = (server?, session?, pages?);
     let routes: Vec<_> = routes?.into_iter().map(|route| route.settings).collect();

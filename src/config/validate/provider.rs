@@ -43,6 +43,8 @@ pub(super) fn provider(
         name: Arc::from(name.value.as_str()),
         title: table.title.value().cloned().unwrap_or_else(|| name.value.clone()),
         scopes: scopes(&table.scopes, oidc),
+        // Depends on what else there is: see `redirect`.
+        redirect_path: String::new(),
         pkce: table.pkce.value().copied().unwrap_or(true),
         authorization_params: parameters(&table.authorization_params, &key("authorization_params"), notes),
         response_mode: response_mode(&table.response_mode, &key("response_mode"), https, notes),

@@ -14,6 +14,7 @@ use super::{Notes, allow, filled, identity, kept_headers, matching, opened, upst
 use crate::gateway::settings::{HostPattern, PublicUrl, RouteSettings, RuleSettings, Target};
 use crate::nearest::nearest;
 use crate::policy::settings::{Access, AllowSettings};
+use crate::provider::settings::{ProviderKind, ProviderSettings};
 use crate::proxy::settings::{Authorization, IdentityHeaderSettings, IdentityValue, UpstreamTransport};
 use crate::server::settings::ListenAddress;
 use crate::session::settings::KeptTokens;
@@ -24,6 +25,25 @@ pub(super) struct Route {
     pub(super) place: Place,
     /// Where `upstream` stands.
     upstream: Place,
+    /// The rules that ask how old a sign-in is.
+    pub(super) aged: Vec<Aged>,
+}
+
+/// A rule with `max_age`.
+pub(super) struct Aged {
+    /// Of its table.
+    pub(super) key: String,
+    /// Where `max_age` stands.
+    pub(super) place: Place,
+    /// The providers whose sessions count.
+    pub(super) providers: Vec<Arc<str>>,
+}
+
+impl Aged {
+    fn of(key: &str, asked: &Asked, rule: &RuleSettings) -> Option<Self> {
+        let place = asked.max_age.as_ref().filter(|_| asks(rule))?.place.clone();
+        Some(Self { key: key.to_owned(), place, providers: rule.providers.clone() })
+    }
 }
 
 /// `providers` are the names of all providers, unless some of them could not be read.
@@ -44,7 +64,8 @@ pub(super) fn route(
     let base = asked(&table.rule, &format!("route.{}", name.value), providers, notes);
     let rule = settled(&base, providers);
     check_provider(&rule, &name.place, providers, notes);
-    let paths = paths(name, table, path.as_deref(), &base, providers, notes);
+    let mut aged: Vec<Aged> = Aged::of(&format!("route.{}", name.value), &base, &rule).into_iter().collect();
+    let paths = paths(name, table, path.as_deref(), &base, providers, (&mut aged, notes));
     let needed = rule.access != Access::Deny || paths.iter().any(|(_, rule)| rule.access != Access::Deny);
     let target = upstream::target(name, table, needed, notes);
     let websocket_origins = matching::origins(&table.websocket_origins, &key("websocket_origins"), notes);
@@ -66,7 +87,7 @@ pub(super) fn route(
         body_bytes: table.body_bytes.value().map(|size| size.0),
     };
     let upstream = table.upstream.given().map_or(&name.place, |found| &found.place).clone();
-    Some(Route { settings, place: name.place.clone(), upstream })
+    Some(Route { settings, place: name.place.clone(), upstream, aged })
 }
 
 /// What a table says; what it leaves out is for its base, or the default.
@@ -76,7 +97,7 @@ struct Asked {
     allow: AllowSettings,
     identity: Option<IdentityHeaderSettings>,
     providers: Option<Vec<Arc<str>>>,
-    max_age: Option<Duration>,
+    max_age: Option<Found<Duration>>,
 }
 
 fn asked(keys: &RuleKeys, key: &str, providers: Option<&[Arc<str>]>, notes: &mut Notes) -> Asked {
@@ -98,7 +119,7 @@ fn asked(keys: &RuleKeys, key: &str, providers: Option<&[Arc<str>]>, notes: &mut
         allow,
         identity: identity::identity(&keys.identity, &format!("{key}.identity"), notes),
         providers: accepted(keys, key, providers, notes),
-        max_age: keys.max_age.value().copied(),
+        max_age: keys.max_age.given().cloned(),
     }
 }
 
@@ -161,7 +182,7 @@ fn settled(asked: &Asked, providers: Option<&[Arc<str>]>) -> RuleSettings {
         allow,
         identity: asked.identity.clone().unwrap_or_else(identity::default_identity),
         providers: asked.providers.clone().unwrap_or_else(|| providers.unwrap_or_default().to_vec()),
-        max_age: asked.max_age,
+        max_age: asked.max_age.as_ref().map(|found| found.value),
     }
 }
 
@@ -171,7 +192,7 @@ fn paths(
     route_path: Option<&str>,
     base: &Asked,
     providers: Option<&[Arc<str>]>,
-    notes: &mut Notes,
+    (aged, notes): (&mut Vec<Aged>, &mut Notes),
 ) -> Vec<(String, RuleSettings)> {
     let mut seen: Vec<(String, Place)> = Vec::new();
     let mut rules = Vec::new();
@@ -197,9 +218,10 @@ fn paths(
             allow: allow::merged(&base.allow, own.allow),
             identity: own.identity.or_else(|| base.identity.clone()),
             providers: own.providers.or_else(|| base.providers.clone()),
-            max_age: own.max_age.or(base.max_age),
+            max_age: own.max_age.or_else(|| base.max_age.clone()),
         };
         let rule = settled(&merged, providers);
+        aged.extend(Aged::of(&key, &merged, &rule));
         check_provider(&rule, &path.place, providers, notes);
         rules.push((canonical, rule));
     }
@@ -227,9 +249,8 @@ fn check_below(path: &str, route_path: Option<&str>, found: &Found<String>, note
 
 /// Where a session is looked at, there has to be a provider that can make one.
 fn check_provider(rule: &RuleSettings, place: &Place, providers: Option<&[Arc<str>]>, notes: &mut Notes) {
-    let asks = matches!(rule.access, Access::Login | Access::Api | Access::Optional);
     let told = |it: &Diagnostic| it.code == Code::MissingKey && it.message.starts_with("`provider`");
-    if asks && providers.is_some_and(<[_]>::is_empty) && !notes.problems.iter().any(told) {
+    if asks(rule) && providers.is_some_and(<[_]>::is_empty) && !notes.problems.iter().any(told) {
         let help = "add a table [provider.NAME] with issuer, client_id and client_secret, or write access = \"public\"";
         notes.missing(place, "provider", help);
     }
@@ -269,9 +290,33 @@ pub(super) fn check_hosts(routes: &[Route], public_url: &PublicUrl, domain: Opti
     }
 }
 
+/// Whether a session is looked at.
+fn asks(rule: &RuleSettings) -> bool {
+    matches!(rule.access, Access::Login | Access::Api | Access::Optional)
+}
+
 fn asks_session(route: &RouteSettings) -> bool {
-    let asks = |rule: &RuleSettings| matches!(rule.access, Access::Login | Access::Api | Access::Optional);
     asks(&route.rule) || route.paths.iter().any(|(_, rule)| asks(rule))
+}
+
+/// Without an ID token nothing proves when somebody signed in.
+pub(super) fn check_ages(routes: &[Route], providers: &[ProviderSettings], notes: &mut Notes) {
+    let is_plain = |name: &&Arc<str>| {
+        providers.iter().any(|it| it.name == **name && matches!(it.kind, ProviderKind::OAuth2 { .. }))
+    };
+    for aged in routes.iter().flat_map(|route| &route.aged) {
+        let Some(plain) = aged.providers.iter().find(is_plain) else { continue };
+        let others: Vec<&str> = aged.providers.iter().filter(|name| !is_plain(name)).map(|name| &**name).collect();
+        let help = if others.is_empty() {
+            "remove the key".to_owned()
+        } else {
+            format!("write providers = {others:?} there, or remove the key")
+        };
+        let message =
+            format!("`{}.max_age` cannot be checked for provider `{plain}`, which is plain OAuth 2.0", aged.key);
+        let reason = "only an ID token tells when somebody signed in; without one, a redirect that nobody noticed would count as a fresh sign-in";
+        notes.note(Diagnostic::error(Code::Conflict, &aged.place, message).reason(reason).help(help));
+    }
 }
 
 /// A token that no session keeps can not be sent on.

@@ -410,6 +410,7 @@ impl Fixture {
 fn settings(kind: ProviderKind) -> ProviderSettings {
     ProviderSettings {
         name: Arc::from("corp"),
+        redirect_path: "/_vestibule/callback".to_owned(),
         title: "Corp".to_owned(),
         kind,
         discovery_url: None,

@@ -4,7 +4,7 @@ use http::HeaderMap;
 
 use super::*;
 use crate::identity::ClaimMapping;
-use crate::session::jar::Jar;
+use crate::session::jar::{Jar, Site};
 use crate::session::samples::NOW;
 use crate::session::settings::{CookieSettings, KeptTokens, SameSite};
 
@@ -381,9 +381,11 @@ fn an_attempt_does_not_depend_on_what_our_cookies_are_called() {
 fn an_attempts_cookie_under_the_sessions_name_opens_nothing() {
     let attempts = attempts();
     let value = cookie_of(&attempts, &start(&attempts, "/", NOW)).split_once('=').unwrap().1.to_owned();
-    let jar = Jar::new(&settings().cookie, names(), ring(1));
+    let jar = Jar::new(&settings().cookie, names(), ["wiki".into()], ring(1));
+    let page = page("/");
+    let site = Site { provider: 0, host: page.host() };
     let cookies = scan(&[format!("__Host-vestibule={value}")]);
-    assert!(jar.open(0, &jar.assemble(&cookies, 0, &ClaimMapping::default(), |_| false).unwrap(), NOW).is_err());
+    assert!(jar.open(site, &jar.assemble(&cookies, site, &ClaimMapping::default(), |_| false).unwrap(), NOW).is_err());
 }
 
 // AT-CL-08

@@ -7,6 +7,9 @@
 //! 2. The order of several cookies of one name means nothing (CK-12): what does not open by our key is passed over, and where
 //!    several open, they must be one person's, or none of them is believed (AT-CS-12).
 //! 3. Every answer that sets a session also deletes what an older, longer one left.
+//! 4. A value is sealed for its provider and the client identifier there, and for one host or cookie domain: whoever carries it
+//!    elsewhere, or keeps it until the identifier is another, opens nothing. The cookie's own name, which depends on how many
+//!    providers there are, is not part of it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,21 +24,39 @@ use super::settings::CookieSettings;
 use super::shown::{Shown, ShownTokens};
 use crate::clock::UnixTime;
 use crate::identity::ClaimMapping;
-use crate::request::cookies::{CookieScan, OwnCookies};
+use crate::request::cookies::{CookieScan, OwnCookies, Owner};
+use crate::request::host::Host;
 use crate::seal::{KeyRing, OpenError, Purpose, Sealer};
 
 /// Reads and writes the session cookies of all providers, counted as in [`OwnCookies`].
 #[derive(Clone, Debug)]
 pub struct Jar {
     names: OwnCookies,
+    settings: CookieSettings,
     lines: SetCookie,
+    client_ids: Arc<[String]>,
     ring: Arc<KeyRing>,
 }
 
+/// What a session belongs to besides its person.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// The provider, counted as in [`OwnCookies`].
+    pub provider: usize,
+    /// The host that was asked.
+    pub host: &'a Host,
+}
+
 impl Jar {
-    /// A jar for cookies of these names.
-    pub fn new(settings: &CookieSettings, names: OwnCookies, ring: Arc<KeyRing>) -> Self {
-        Self { names, lines: SetCookie::session(settings), ring }
+    /// A jar for cookies of these names; `client_ids` are those of the providers in their order.
+    pub fn new(
+        settings: &CookieSettings,
+        names: OwnCookies,
+        client_ids: impl IntoIterator<Item = String>,
+        ring: Arc<KeyRing>,
+    ) -> Self {
+        let lines = SetCookie::session(settings);
+        Self { names, settings: settings.clone(), lines, client_ids: client_ids.into_iter().collect(), ring }
     }
 
     /// The sealed session that the request carries for this provider: what [`open`](Self::open) takes, and the key of the live
@@ -44,23 +65,23 @@ impl Jar {
     pub fn assemble<'s>(
         &self,
         scan: &'s CookieScan,
-        provider: usize,
+        site: Site<'_>,
         mapping: &ClaimMapping,
         is_ended: impl Fn(&Session) -> bool,
     ) -> Option<Cow<'s, str>> {
-        if let Some(sealed) = scan.lone_session(provider) {
+        if let Some(sealed) = scan.lone_session(site.provider) {
             return Some(Cow::Borrowed(sealed.as_str()));
         }
-        let mut candidates = candidates(scan, provider);
-        if candidates.len() > 1 { self.choose(provider, mapping, candidates, is_ended) } else { candidates.pop() }
+        let mut candidates = candidates(scan, |owner| owner.may_be(site.provider));
+        if candidates.len() > 1 { self.choose(site, mapping, candidates, is_ended) } else { candidates.pop() }
     }
 
     /// Opens a sealed session.
     ///
     /// # Errors
-    /// It is none of ours, not for this provider's cookie, or over.
-    pub fn open(&self, provider: usize, sealed: &str, now: UnixTime) -> Result<Session, SessionCookieError> {
-        let opened = self.sealer(provider).open(sealed, now)?;
+    /// It is none of ours, belongs elsewhere, or is over.
+    pub fn open(&self, site: Site<'_>, sealed: &str, now: UnixTime) -> Result<Session, SessionCookieError> {
+        let opened = self.sealer(site).open(sealed, now)?;
         Ok(codec::decode(&opened.plaintext)?)
     }
 
@@ -70,30 +91,31 @@ impl Jar {
     /// As of [`open`](Self::open).
     pub fn open_shown(
         &self,
-        provider: usize,
+        site: Site<'_>,
         sealed: &str,
         now: UnixTime,
         shown: ShownTokens,
     ) -> Result<Session<Shown>, SessionCookieError> {
-        let opened = self.sealer(provider).open(sealed, now)?;
+        let opened = self.sealer(site).open(sealed, now)?;
         Ok(codec::decode_shown(&opened.plaintext, shown)?)
     }
 
     /// Opens a genuine sealed session even after its end: only to say whose it was.
-    pub fn open_at_any_age(&self, provider: usize, sealed: &str) -> Option<Session> {
-        let opened = self.sealer(provider).open_at_any_age(sealed).ok()?;
+    pub fn open_at_any_age(&self, site: Site<'_>, sealed: &str) -> Option<Session> {
+        let opened = self.sealer(site).open_at_any_age(sealed).ok()?;
         codec::decode(&opened.plaintext).ok()
     }
 
     /// Every genuine session that the request carries for this provider, however many were planted beside each other.
-    pub fn carried(&self, scan: &CookieScan, provider: usize) -> Vec<Session> {
-        candidates(scan, provider).iter().filter_map(|sealed| self.open_at_any_age(provider, sealed)).collect()
+    pub fn carried(&self, scan: &CookieScan, site: Site<'_>) -> Vec<Session> {
+        let candidates = candidates(scan, |owner| owner.may_be(site.provider));
+        candidates.iter().filter_map(|sealed| self.open_at_any_age(site, sealed)).collect()
     }
 
     /// Seals a session until `expires`, which [`Session::ends`] tells.
-    pub fn seal(&self, provider: usize, session: &Session, expires: UnixTime, now: UnixTime) -> String {
+    pub fn seal(&self, site: Site<'_>, session: &Session, expires: UnixTime, now: UnixTime) -> String {
         let mut bytes = codec::encode(session);
-        let sealed = self.sealer(provider).seal(&bytes, expires, now);
+        let sealed = self.sealer(site).seal(&bytes, expires, now);
         bytes.zeroize();
         sealed
     }
@@ -103,8 +125,12 @@ impl Jar {
     ///
     /// # Errors
     /// The session takes more than four cookies or 12 KiB, which headers on the way would not carry (CK-07).
-    pub fn set_cookies(&self, provider: usize, sealed: &str, scan: &CookieScan) -> Result<Vec<HeaderValue>, TooLarge> {
-        self.set_beside(provider, sealed, found(provider, scan))
+    pub fn set_cookies(&self, site: Site<'_>, sealed: &str, scan: &CookieScan) -> Result<Vec<HeaderValue>, TooLarge> {
+        let mut found = found(site.provider, scan);
+        if self.unnamed_is_anothers(scan, site) {
+            found.retain(|(owner, _)| *owner != Owner::Unnamed);
+        }
+        self.set_beside(site.provider, sealed, found)
     }
 
     /// The same for an answer to a POST from another site, with which the browser sent no session: every cookie that could
@@ -113,10 +139,11 @@ impl Jar {
     /// # Errors
     /// As of [`set_cookies`](Self::set_cookies).
     pub fn set_cookies_unseen(&self, provider: usize, sealed: &str) -> Result<Vec<HeaderValue>, TooLarge> {
-        self.set_beside(provider, sealed, std::iter::once(None).chain((1..=CHUNKS_MAX).map(Some)).collect())
+        let chunks = std::iter::once(None).chain((1..=CHUNKS_MAX).map(Some));
+        self.set_beside(provider, sealed, chunks.map(|chunk| (Owner::Provider(provider), chunk)).collect())
     }
 
-    fn set_beside(&self, provider: usize, sealed: &str, found: Vec<Option<u8>>) -> Result<Vec<HeaderValue>, TooLarge> {
+    fn set_beside(&self, provider: usize, sealed: &str, found: Vec<Found>) -> Result<Vec<HeaderValue>, TooLarge> {
         let whole = self.lines.set(self.names.session_name(provider), sealed, None);
         let mut lines = if whole.len() <= LINE_MAX { vec![whole] } else { self.chunks(provider, sealed)? };
         let chunks = if lines.len() > 1 { lines.len() } else { 0 };
@@ -124,15 +151,30 @@ impl Jar {
         Ok(lines)
     }
 
-    /// The Set-Cookie lines that delete the session of this provider: the cookie, and every chunk that `scan` found.
+    /// The Set-Cookie lines that delete the session of this provider: the cookie, and whatever else `scan` found of it. A cookie
+    /// of which only opening tells whose it is goes along: whoever clears one, clears all.
     pub fn clear(&self, provider: usize, scan: &CookieScan) -> Vec<HeaderValue> {
         let mut lines = vec![self.lines.delete(self.names.session_name(provider))];
         lines.extend(self.stale(provider, found(provider, scan), 0));
         lines
     }
 
-    fn sealer(&self, provider: usize) -> Sealer {
-        self.ring.sealer(Purpose::Session, self.names.session_name(provider))
+    /// Names and hosts hold no NUL, so no two sites give the same text but by their client identifiers, which one provider has
+    /// one of.
+    fn sealer(&self, site: Site<'_>) -> Sealer {
+        let client_id = self.client_ids.get(site.provider).map_or("", String::as_str);
+        let (base, provider) = (self.names.base(), self.names.provider_name(site.provider));
+        let realm = self.settings.realm(site.host.name());
+        self.ring.sealer(Purpose::Session, &format!("{base}\0{provider}\0{realm}\0{client_id}"))
+    }
+
+    /// Whether a session under the name of a lone provider is that of another one than this.
+    fn unnamed_is_anothers(&self, scan: &CookieScan, site: Site<'_>) -> bool {
+        let unnamed = candidates(scan, |owner| owner == Owner::Unnamed);
+        let mut others = (0..self.names.providers()).filter(|other| *other != site.provider);
+        let opens =
+            |provider| unnamed.iter().any(|sealed| self.open_at_any_age(Site { provider, ..site }, sealed).is_some());
+        !unnamed.is_empty() && others.any(opens)
     }
 
     /// One line a chunk, each as full as a browser takes it.
@@ -153,20 +195,23 @@ impl Jar {
     }
 
     /// Deletes what was found of this provider, except the cookies just written: `chunks` of them, or a whole one if 0.
-    fn stale(&self, provider: usize, found: Vec<Option<u8>>, chunks: usize) -> Vec<HeaderValue> {
-        let is_stale = |chunk: &Option<u8>| chunk.map_or(chunks > 0, |number| usize::from(number) > chunks);
-        let name = |chunk: Option<u8>| match chunk {
-            Some(number) => Cow::Owned(self.names.chunk_name(provider, number)),
-            None => Cow::Borrowed(self.names.session_name(provider)),
+    fn stale(&self, provider: usize, found: Vec<Found>, chunks: usize) -> Vec<HeaderValue> {
+        let is_written = |(owner, chunk): &Found| {
+            let kept = chunk.map_or(chunks == 0, |number| usize::from(number) <= chunks);
+            *owner == Owner::Provider(provider) && kept
         };
-        found.into_iter().filter(is_stale).map(|chunk| self.lines.delete(&name(chunk))).collect()
+        let stale = found.iter().filter(|piece| !is_written(piece));
+        let mut names: Vec<String> = stale.map(|(owner, chunk)| self.names.found_name(*owner, *chunk)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter().map(|name| self.lines.delete(&name)).collect()
     }
 
     /// The one of several that is genuine; the newest, where all genuine ones are of one person. Where they are of several,
     /// somebody planted one of them, and which is not for us to guess.
     fn choose<'s>(
         &self,
-        provider: usize,
+        site: Site<'_>,
         mapping: &ClaimMapping,
         candidates: Vec<Cow<'s, str>>,
         is_ended: impl Fn(&Session) -> bool,
@@ -174,7 +219,7 @@ impl Jar {
         let mut best: Option<(Session, Cow<'s, str>)> = None;
         let mut passed_over = None;
         for candidate in candidates {
-            let session = self.open_at_any_age(provider, &candidate).filter(|session| !is_ended(session));
+            let session = self.open_at_any_age(site, &candidate).filter(|session| !is_ended(session));
             match (session, &best) {
                 (None, _) => passed_over = Some(candidate),
                 (Some(session), Some((other, _))) if !session.same_person(other, mapping) => return None,
@@ -218,18 +263,19 @@ impl SessionCookieError {
     }
 }
 
-/// The cookies of this provider's sessions that were sent, each once: a whole one, and chunks by number.
-fn found(provider: usize, scan: &CookieScan) -> Vec<Option<u8>> {
-    let mut found: Vec<Option<u8>> = scan.sessions.iter().filter(|p| p.provider == provider).map(|p| p.chunk).collect();
-    found.sort_unstable();
-    found.dedup();
-    found
+/// A cookie that the request carried: by its name, and which chunk it is.
+type Found = (Owner, Option<u8>);
+
+/// What may be of this provider.
+fn found(provider: usize, scan: &CookieScan) -> Vec<Found> {
+    let pieces = scan.sessions.iter().filter(|piece| piece.owner.may_be(provider));
+    pieces.map(|piece| (piece.owner, piece.chunk)).collect()
 }
 
 /// Every sealed value that can be put together from what was sent, each once.
-fn candidates(scan: &CookieScan, provider: usize) -> Vec<Cow<'_, str>> {
+fn candidates(scan: &CookieScan, is_meant: impl Fn(Owner) -> bool) -> Vec<Cow<'_, str>> {
     let mut found: Vec<Cow<'_, str>> = Vec::new();
-    let pieces = || scan.sessions.iter().filter(|piece| piece.provider == provider);
+    let pieces = || scan.sessions.iter().filter(|piece| is_meant(piece.owner));
     for piece in pieces() {
         let candidate = match piece.chunk {
             None => Some(Cow::Borrowed(piece.value.as_str())),

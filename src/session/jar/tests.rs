@@ -1,5 +1,6 @@
 //! What the jar promises: sets open whole or not at all, planted cookies are not believed, left-overs go.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -29,11 +30,17 @@ fn jar_for(providers: &[&str]) -> Jar {
     let providers: Vec<Arc<str>> = providers.iter().map(|name| Arc::from(*name)).collect();
     let settings = settings();
     let names = OwnCookies::new(&settings.name, &providers);
-    Jar::new(&settings, names, ring(1))
+    Jar::new(&settings, names, providers.iter().map(|name| format!("client of {name}")), ring(1))
 }
 
 fn jar() -> Jar {
     jar_for(&["corp"])
+}
+
+static WIKI: LazyLock<Host> = LazyLock::new(|| Host::parse("wiki.example.com", true).unwrap());
+
+fn at(provider: usize) -> Site<'static> {
+    Site { provider, host: &WIKI }
 }
 
 fn later() -> UnixTime {
@@ -79,21 +86,21 @@ fn scan(jar: &Jar, pairs: &[String]) -> CookieScan {
 }
 
 fn set(jar: &Jar, session: &Session) -> Vec<String> {
-    let sealed = jar.seal(0, session, later(), NOW);
-    pairs(&jar.set_cookies(0, &sealed, &scan(jar, &[])).unwrap())
+    let sealed = jar.seal(at(0), session, later(), NOW);
+    pairs(&jar.set_cookies(at(0), &sealed, &scan(jar, &[])).unwrap())
 }
 
 fn read(jar: &Jar, pairs: &[String]) -> Option<Session> {
     let scan = scan(jar, pairs);
-    jar.open(0, &jar.assemble(&scan, 0, &ClaimMapping::default(), |_| false)?, NOW).ok()
+    jar.open(at(0), &jar.assemble(&scan, at(0), &ClaimMapping::default(), |_| false)?, NOW).ok()
 }
 
 #[test]
 fn a_session_that_fits_is_one_cookie() {
     let jar = jar();
     let session = session("anna", 20);
-    let sealed = jar.seal(0, &session, later(), NOW);
-    let lines = jar.set_cookies(0, &sealed, &scan(&jar, &[])).unwrap();
+    let sealed = jar.seal(at(0), &session, later(), NOW);
+    let lines = jar.set_cookies(at(0), &sealed, &scan(&jar, &[])).unwrap();
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0], format!("__Host-vestibule={sealed}; HttpOnly; SameSite=Lax; Secure; Path=/"));
     assert_eq!(read(&jar, &pairs(&lines)), Some(session));
@@ -103,8 +110,8 @@ fn a_session_that_fits_is_one_cookie() {
 #[test]
 fn three_rs256_tokens_fit_one_cookie_under_4096_bytes() {
     let jar = jar();
-    let sealed = jar.seal(0, &samples::padded().session(), later(), NOW);
-    let lines = jar.set_cookies(0, &sealed, &scan(&jar, &[])).unwrap();
+    let sealed = jar.seal(at(0), &samples::padded().session(), later(), NOW);
+    let lines = jar.set_cookies(at(0), &sealed, &scan(&jar, &[])).unwrap();
     assert_eq!(lines.len(), 1);
     assert!(lines[0].len() < 2400, "{}", lines[0].len());
 }
@@ -116,8 +123,8 @@ fn larger_sessions_are_chunks_that_browsers_take_up_to_the_cap() {
     let mut counts = Vec::new();
     for len in (1000..=10_000).step_by(60) {
         let session = session("anna", len);
-        let sealed = jar.seal(0, &session, later(), NOW);
-        match jar.set_cookies(0, &sealed, &scan(&jar, &[])) {
+        let sealed = jar.seal(at(0), &session, later(), NOW);
+        match jar.set_cookies(at(0), &sealed, &scan(&jar, &[])) {
             Ok(lines) => {
                 assert!(lines.iter().all(|line| line.len() <= 4096));
                 assert_eq!(read(&jar, &pairs(&lines)), Some(session));
@@ -182,14 +189,14 @@ fn sets_are_taken_whole_whatever_lies_beside_them() {
 fn what_an_older_session_left_is_deleted() {
     let jar = jar();
     let long = set(&jar, &session("anna", 7000));
-    let short = jar.seal(0, &session("anna", 20), later(), NOW);
-    let lines = pairs(&jar.set_cookies(0, &short, &scan(&jar, &long)).unwrap());
+    let short = jar.seal(at(0), &session("anna", 20), later(), NOW);
+    let lines = pairs(&jar.set_cookies(at(0), &short, &scan(&jar, &long)).unwrap());
     let deleted: Vec<&str> = lines.iter().skip(1).map(String::as_str).collect();
     assert_eq!(deleted, ["__Host-vestibule~1=", "__Host-vestibule~2=", "__Host-vestibule~3="]);
     // From a whole one to a set, and from three to two.
-    let middle = jar.seal(0, &session("anna", 4000), later(), NOW);
+    let middle = jar.seal(at(0), &session("anna", 4000), later(), NOW);
     let before = [set(&jar, &session("anna", 20)), long.clone()].concat();
-    let lines = pairs(&jar.set_cookies(0, &middle, &scan(&jar, &before)).unwrap());
+    let lines = pairs(&jar.set_cookies(at(0), &middle, &scan(&jar, &before)).unwrap());
     assert_eq!(lines.len(), 4);
     assert_eq!(lines[2..], ["__Host-vestibule=", "__Host-vestibule~3="]);
     let cleared = jar.clear(0, &scan(&jar, &long));
@@ -217,8 +224,8 @@ fn planted_cookies_are_passed_over_and_never_taken_for_ours() {
         let scan = scan(&jar, &both);
         let is_mallory = |session: &Session| session.claims.get("sub") == Some(&"mallory".into());
         let chosen = jar
-            .assemble(&scan, 0, &ClaimMapping::default(), is_mallory)
-            .and_then(|sealed| jar.open(0, &sealed, NOW).ok());
+            .assemble(&scan, at(0), &ClaimMapping::default(), is_mallory)
+            .and_then(|sealed| jar.open(at(0), &sealed, NOW).ok());
         assert_eq!(chosen, Some(session("anna", 20)));
         both.reverse();
     }
@@ -255,21 +262,84 @@ fn cut_and_extended_cookies_are_no_session() {
 #[test]
 fn a_session_of_one_provider_opens_under_no_other_name() {
     let jar = jar_for(&["corp", "partner"]);
-    let sealed = jar.seal(0, &session("anna", 20), later(), NOW);
-    assert!(jar.open(0, &sealed, NOW).is_ok());
-    assert_eq!(jar.open(1, &sealed, NOW), Err(SessionCookieError::Seal(OpenError::Tampered)));
+    let sealed = jar.seal(at(0), &session("anna", 20), later(), NOW);
+    assert!(jar.open(at(0), &sealed, NOW).is_ok());
+    assert_eq!(jar.open(at(1), &sealed, NOW), Err(SessionCookieError::Seal(OpenError::Tampered)));
     let other = jar.ring.sealer(Purpose::LoginAttempt, jar.names.session_name(0));
     let attempt = other.seal(&codec::encode(&session("anna", 20)), later(), NOW);
-    assert_eq!(jar.open(0, &attempt, NOW), Err(SessionCookieError::Seal(OpenError::Tampered)));
+    assert_eq!(jar.open(at(0), &attempt, NOW), Err(SessionCookieError::Seal(OpenError::Tampered)));
+}
+
+// CK-14: one host, or one cookie domain; one client identifier; one provider. All of them, each against each.
+#[test]
+fn a_session_opens_only_where_it_was_sealed_for() {
+    let host = |name: &str| Host::parse(name, true).unwrap();
+    let hosts = ["a.example.com", "b.example.com", "example.com", "a.example.com:8443", "[::1]"].map(host);
+    let jar_of = |providers: &[&str], client_ids: &[&str], domain: Option<&str>| {
+        let providers: Vec<Arc<str>> = providers.iter().map(|name| Arc::from(*name)).collect();
+        let settings = CookieSettings { domain: domain.map(str::to_owned), ..settings() };
+        let names = OwnCookies::new(&settings.name, &providers);
+        Jar::new(&settings, names, client_ids.iter().map(|id| (*id).to_owned()), ring(1))
+    };
+    let jars = [
+        jar_of(&["corp"], &["wiki"], None),
+        jar_of(&["corp"], &["other"], None),
+        jar_of(&["corp", "two"], &["wiki", "wiki"], None),
+        jar_of(&["two", "corp"], &["wiki", "wiki"], None),
+        jar_of(&["corp"], &["wiki"], Some("example.com")),
+        jar_of(&["corp"], &["wiki"], Some("com")),
+    ];
+    let identity = |jar: &Jar, site: Site<'_>| {
+        let provider = jar.names.provider_name(site.provider).to_owned();
+        (provider, jar.client_ids[site.provider].clone(), jar.settings.realm(site.host.name()))
+    };
+    let places: Vec<(&Jar, Site<'_>)> = jars
+        .iter()
+        .flat_map(|jar| hosts.iter().map(move |host| (jar, host)))
+        .flat_map(|(jar, host)| (0..jar.names.providers()).map(move |provider| (jar, Site { provider, host })))
+        .collect();
+    for (jar, site) in &places {
+        let sealed = jar.seal(*site, &session("anna", 20), later(), NOW);
+        for (other, there) in &places {
+            let belongs = identity(jar, *site) == identity(other, *there);
+            assert_eq!(other.open(*there, &sealed, NOW).is_ok(), belongs, "{site:?} at {there:?}");
+        }
+    }
+}
+
+// A second provider comes, or goes: cookies under the name of before open, and go once there is one under the name of now.
+#[test]
+fn cookies_under_the_name_of_another_count_of_providers_open() {
+    for len in [20, 6000] {
+        let (one, two) = (jar_for(&["corp"]), jar_for(&["partner", "corp"]));
+        for (before, at_before, after, at_after) in [(&one, at(0), &two, at(1)), (&two, at(1), &one, at(0))] {
+            let sealed = before.seal(at_before, &session("anna", len), later(), NOW);
+            let held = pairs(&before.set_cookies(at_before, &sealed, &scan(before, &[])).unwrap());
+            let found = scan(after, &held);
+            let assembled = after.assemble(&found, at_after, &ClaimMapping::default(), |_| false).unwrap();
+            assert_eq!(after.open(at_after, &assembled, NOW), Ok(session("anna", len)));
+            let sealed = after.seal(at_after, &session("anna", 20), later(), NOW);
+            let lines = pairs(&after.set_cookies(at_after, &sealed, &found).unwrap());
+            let gone: Vec<String> = held.iter().map(|pair| format!("{}=", pair.split('=').next().unwrap())).collect();
+            assert_eq!(lines[1..], gone);
+            assert_eq!(pairs(&after.clear(at_after.provider, &found)).len(), 1 + held.len());
+        }
+        // The session of another provider under the nameless name stays.
+        let sealed = one.seal(at(0), &session("anna", len), later(), NOW);
+        let found = scan(&two, &pairs(&one.set_cookies(at(0), &sealed, &scan(&one, &[])).unwrap()));
+        let partner = two.seal(at(0), &session("anna", 20), later(), NOW);
+        assert_eq!(two.set_cookies(at(0), &partner, &found).unwrap().len(), 1);
+        assert!(two.carried(&found, at(0)).is_empty());
+    }
 }
 
 // AT-CS-09
 #[test]
 fn another_deployments_session_is_refused() {
     let jar = jar();
-    let theirs = Jar::new(&settings(), jar.names.clone(), ring(2));
-    let sealed = theirs.seal(0, &session("anna", 20), later(), NOW);
-    assert_eq!(jar.open(0, &sealed, NOW), Err(SessionCookieError::Seal(OpenError::UnknownKey)));
+    let theirs = Jar::new(&settings(), jar.names.clone(), ["client of corp".into()], ring(2));
+    let sealed = theirs.seal(at(0), &session("anna", 20), later(), NOW);
+    assert_eq!(jar.open(at(0), &sealed, NOW), Err(SessionCookieError::Seal(OpenError::UnknownKey)));
 }
 
 // AT-CS-21, CK-11, CK-17
@@ -289,9 +359,9 @@ fn idle_and_absolute_end_are_inside_the_sealed_value() {
     let after = |secs| NOW.plus(Duration::from_secs(secs));
     let mut session = session("anna", 20);
     let ends = |session: &Session, now| {
-        let sealed = jar.seal(0, session, session.ends(&lifetimes), now);
-        let last = (0..2000).find(|secs| jar.open(0, &sealed, after(*secs)).is_err()).unwrap();
-        assert_eq!(jar.open(0, &sealed, after(last)), Err(SessionCookieError::Seal(OpenError::Expired)));
+        let sealed = jar.seal(at(0), session, session.ends(&lifetimes), now);
+        let last = (0..2000).find(|secs| jar.open(at(0), &sealed, after(*secs)).is_err()).unwrap();
+        assert_eq!(jar.open(at(0), &sealed, after(last)), Err(SessionCookieError::Seal(OpenError::Expired)));
         last
     };
     assert_eq!(ends(&session, NOW), 100);
@@ -319,8 +389,8 @@ fn golden_cookies_still_open() {
 fn golden_cookies_are_still_what_is_written() {
     let jar = jar();
     let written = |session: &Session| {
-        let sealed = jar.sealer(0).seal_golden(&codec::encode(session), later(), NOW);
-        pairs(&jar.set_cookies(0, &sealed, &scan(&jar, &[])).unwrap())
+        let sealed = jar.sealer(at(0)).seal_golden(&codec::encode(session), later(), NOW);
+        pairs(&jar.set_cookies(at(0), &sealed, &scan(&jar, &[])).unwrap())
     };
     let all = [written(&session("anna", 20)), written(&session("anna", 3000))].concat();
     assert_eq!(all.join("\n"), GOLDEN.trim_end());

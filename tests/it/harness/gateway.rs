@@ -108,6 +108,12 @@ impl Gateway {
         self.app.reload(&loaded(&self.settings)).unwrap_or_else(|error| panic!("the reload is refused: {error}"));
     }
 
+    /// Reloads without a key or table of its configuration, by its dotted path.
+    pub(crate) fn reload_without(&mut self, path: &str) {
+        take_away(&mut self.settings, path);
+        self.app.reload(&loaded(&self.settings)).unwrap_or_else(|error| panic!("the reload is refused: {error}"));
+    }
+
     /// Asks for the stop, and does not wait for it.
     pub(crate) fn asks_to_stop(&self) {
         self.app.stop();
@@ -164,15 +170,7 @@ impl GatewayBuilder {
 
     /// Takes a key away, by its dotted path.
     pub(crate) fn without(mut self, path: &str) -> Self {
-        let (tables, last) = path.rsplit_once('.').map_or((None, path), |(tables, last)| (Some(tables), last));
-        let mut table = &mut self.settings;
-        for name in tables.into_iter().flat_map(|tables| tables.split('.')) {
-            table = table
-                .get_mut(name)
-                .and_then(Value::as_table_mut)
-                .unwrap_or_else(|| panic!("no table {name} in {path}"));
-        }
-        assert!(table.remove(last).is_some(), "no {path} to take away");
+        take_away(&mut self.settings, path);
         self
     }
 
@@ -240,6 +238,16 @@ pub(crate) fn key(number: u8) -> String {
         *byte = byte.wrapping_mul(31).wrapping_add(place * 7);
     }
     STANDARD.encode(bytes)
+}
+
+fn take_away(settings: &mut Table, path: &str) {
+    let (tables, last) = path.rsplit_once('.').map_or((None, path), |(tables, last)| (Some(tables), last));
+    let mut table = settings;
+    for name in tables.into_iter().flat_map(|tables| tables.split('.')) {
+        table =
+            table.get_mut(name).and_then(Value::as_table_mut).unwrap_or_else(|| panic!("no table {name} in {path}"));
+    }
+    assert!(table.remove(last).is_some(), "no {path} to take away");
 }
 
 fn loaded(settings: &Table) -> Config {

@@ -168,7 +168,8 @@ impl Gateway {
         // Whose hint it is has to be said: a link to `login` is no request of a third party.
         let login_hint = query.get("login_hint").filter(|hint| query.get("iss").is_some() && is_hint(hint));
         let login_hint = login_hint.map(str::to_owned);
-        let beginning = Beginning { login_hint, by_foreign_post: by_post, ..Beginning::at(provider, return_to) };
+        let aim = if login_hint.is_some() { Aim::Hinted } else { Aim::SignIn };
+        let beginning = Beginning { aim, login_hint, by_foreign_post: by_post, ..Beginning::at(provider, return_to) };
         self.begin(visit, beginning, if by_post { StatusCode::SEE_OTHER } else { StatusCode::FOUND }).await
     }
 

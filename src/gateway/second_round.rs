@@ -50,7 +50,11 @@ impl Cure {
                 Code::LoginRequired | Code::InteractionRequired if provider.asks_silently() => Some(Self::Ask("login")),
                 Code::ConsentRequired if provider.asks_silently() => Some(Self::Ask("consent")),
                 _ if attempt.aim == Aim::SwitchAccount && !is_about_the_client(error) => Some(Self::SwitchOtherwise),
-                _ if error == "invalid_request" && provider.sends_optional(attempt.max_age) => Some(Self::Bare),
+                _ if error == "invalid_request"
+                    && (attempt.aim == Aim::Hinted || provider.sends_optional(attempt.max_age)) =>
+                {
+                    Some(Self::Bare)
+                }
                 _ => None,
             },
             _ => None,
@@ -112,7 +116,7 @@ impl Gateway {
         // Whoever said no meanwhile is not asked again.
         let provider = self.provider_named(&lost.provider).filter(|_| may && said.is_none_or(|error| error == BUSY))?;
         let (aim, prompt) = match lost.aim {
-            Aim::SignIn => (Aim::SignIn, None),
+            Aim::SignIn | Aim::Hinted => (Aim::SignIn, None),
             Aim::SwitchAccount => (Aim::SwitchAccount, Some("select_account")),
             Aim::SignOutFirst => return None,
         };

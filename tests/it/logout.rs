@@ -226,7 +226,7 @@ async fn every_cookie_of_a_large_session_is_taken_away() {
     // CK-10, LO-06
     let idp = TestIdp::start().await;
     idp.configure(|settings| {
-        drop(settings.people[0].claims.insert("groups".into(), super::cookies::noise(6000).into()))
+        drop(settings.people[0].claims.insert("groups".into(), super::cookies::noise(6000).into()));
     });
     let house = House::built(idp, |builder| builder).await;
     let names = |house: &House| -> BTreeSet<String> {

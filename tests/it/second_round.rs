@@ -18,69 +18,62 @@ fn says(faults: &mut Faults, error: &str, description: Option<&str>) {
     faults.callback.error = Some((error.to_owned(), description.map(str::to_owned)));
 }
 
+/// Breaks a provider so that the first round fails; and, where `always`, every other round too.
+type Break = fn(faults: &mut Faults, always: bool);
+
+const REFUSED_CODE: Break = |faults, always| {
+    let refused = Breakage::oauth_error("invalid_grant");
+    if always { faults.token.break_with(refused) } else { faults.token.break_times(1, refused) }
+};
+/// `max_age` is ignored: only a person who is asked signs in anew.
+const IGNORED_MAX_AGE: Break = |faults, always| {
+    if always {
+        faults.id_token.claims.shift("auth_time", -3600);
+    }
+};
+const REFUSED_PARAMETERS: Break = |faults, always| {
+    let optional = ["max_age", "ui_locales", "login_hint", "display", "claims_locales", "acr_values"];
+    faults.callback.refused = optional.map(str::to_owned).to_vec();
+    faults.id_token.claims.set("acr", "gold");
+    if always {
+        says(faults, "invalid_request", None);
+    }
+};
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_that_another_round_cures_is_cured_once_and_never_twice() {
     // OA-07
-    type Break = fn(&mut Faults, bool);
-    let cases: [(&str, &str, Break, u16, &str); 4] = [
-        (
-            "a code that is not taken any more",
-            "",
-            |faults, always| {
-                let refused = Breakage::oauth_error("invalid_grant");
-                if always { faults.token.break_with(refused) } else { faults.token.break_times(1, refused) }
-            },
-            502,
-            "invalid_grant",
-        ),
-        (
-            "a provider that ignores max_age",
-            "[provider.idp]\nmax_age = '5m'",
-            |faults, always| {
-                if always {
-                    faults.id_token.claims.shift("auth_time", -3600);
-                }
-            },
-            502,
-            "id_token_auth_time_old",
-        ),
-        (
-            "optional parameters that are refused",
-            OPTIONAL,
-            |faults, always| {
-                let optional = ["max_age", "ui_locales", "login_hint", "display", "claims_locales"];
-                faults.callback.refused = optional.map(str::to_owned).to_vec();
-                if always {
-                    says(faults, "invalid_request", None);
-                }
-            },
-            400,
-            "VB-1016",
-        ),
-        (
-            "acr_values that are refused",
-            "[provider.idp]\nacr_values = ['gold']",
-            |faults, always| {
-                faults.id_token.claims.set("acr", "gold");
-                faults.callback.refused = vec!["acr_values".to_owned()];
-                if always {
-                    says(faults, "invalid_request", None);
-                }
-            },
-            400,
-            "VB-1016",
-        ),
-    ];
-    for (name, toml, break_it, status, told) in cases {
+    for (toml, break_it, status, told) in [
+        ("", REFUSED_CODE, 502, "invalid_grant"),
+        ("[provider.idp]\nmax_age = '5m'", IGNORED_MAX_AGE, 502, "id_token_auth_time_old"),
+        (OPTIONAL, REFUSED_PARAMETERS, 400, "VB-1016"),
+        ("[provider.idp]\nacr_values = ['gold']", REFUSED_PARAMETERS, 400, "VB-1016"),
+    ] {
         let scene = Scene::with(toml).await;
         let (_, page) = scene.signs_in_while(|faults| break_it(faults, false)).await;
-        assert_eq!((page.status, page.url.path()), (200, "/page"), "{name}: {}", page.text());
+        assert_eq!((page.status, page.url.path()), (200, "/page"), "{toml}: {}", page.text());
         scene.idp.forget_seen();
         scene.upstream.forget_seen();
         let (browser, page) = scene.signs_in_while(|faults| break_it(faults, true)).await;
-        assert_eq!(page.status, status, "{name}: {}", page.text());
+        assert_eq!(page.status, status, "{toml}: {}", page.text());
         scene.is_refused(&browser, &page, told);
-        assert_eq!(rounds(&scene), 2, "{name}");
+        assert_eq!(rounds(&scene), 2, "{toml}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hint_that_came_from_elsewhere_may_be_refused_too() {
+    // UI-13
+    let scene = Scene::start().await;
+    let (issuer, page) = (scene.idp.issuer().to_owned(), scene.gateway.url("/page"));
+    let login = format!("{}?iss={issuer}&login_hint=ada&target_link_uri={page}", scene.gateway.own("login"));
+    for (refused, status, seen) in [(&[][..], 200, 1), (&["login_hint"], 200, 2), (&["login_hint", "nonce"], 400, 2)] {
+        scene.idp.forget_seen();
+        scene.idp.break_with(|faults| {
+            faults.callback.refused = refused.iter().map(|name| (*name).to_owned()).collect();
+        });
+        let landed = scene.gateway.browser().signs_in(&login, "Ada").await;
+        assert_eq!((landed.status, rounds(&scene)), (status, seen), "{refused:?}: {}", landed.text());
     }
 }
 

@@ -75,6 +75,8 @@ pub enum Aim {
     SwitchAccount,
     /// To sign out at the provider and to sign in afterwards. Its state goes to the end-session endpoint and ends no sign-in.
     SignOutFirst,
+    /// To sign in as whom a third party named (`login_hint`), which the provider may refuse.
+    Hinted,
 }
 
 impl fmt::Debug for Attempt {

@@ -147,6 +147,11 @@ async fn no_order_of_readings_hides_a_rule() {
         "/public/;/%3b/%2f/%5c/\\/../%2e/%3f//",
     ];
     assert_refused(&scene, &targets).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_every_reading_agrees_about_is_forwarded_as_it_is() {
+    let scene = Scene::with(ISLANDS).await;
     let fine = [
         "/public/%2541",
         "/public/100%25",

@@ -28,6 +28,8 @@ use crate::session::live::LiveSession;
 pub enum GatewayError {
     /// The client: a path that the application could read in another way.
     AmbiguousPath,
+    /// The client: a `COPY` or `MOVE` to a place with other rules.
+    DestinationElsewhere,
     /// The client: a host that no route names.
     UnknownHost,
     /// The client: nothing stands at the path.
@@ -138,7 +140,7 @@ impl GatewayError {
             Self::Provider { error, .. } => provider_code(error),
             Self::NoIdentity(_) => Code::IdentityMissing,
             Self::SessionTooLarge(_) => Code::SessionTooLarge,
-            Self::Header(_) => Code::BadHeader,
+            Self::DestinationElsewhere | Self::Header(_) => Code::BadHeader,
             Self::Upstream(error) => upstream_code(error),
             Self::Internal(_) => Code::Internal,
         }
@@ -150,6 +152,7 @@ impl GatewayError {
             Self::Denied { denial: Denial::Policy(reason), .. } => reason.code(),
             Self::Provider { error, .. } => error.code(),
             Self::NoIdentity(error) => error.code(),
+            Self::DestinationElsewhere => "destination_elsewhere",
             Self::Header(refusal) => refusal.code(),
             Self::Upstream(error) => error.code(),
             Self::Internal(reason) => reason,

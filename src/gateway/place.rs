@@ -1,12 +1,13 @@
 //! Where a request belongs: an endpoint of ours or a rule of a route; refused where two readers could disagree about it.
 
-use http::Method;
+use http::{HeaderValue, Method, Uri};
 
-use crate::gateway::Gateway;
 use crate::gateway::error::GatewayError;
 use crate::gateway::routes::{Entry, NoRoute};
+use crate::gateway::{Gateway, Visit};
 use crate::request::RequestMeta;
-use crate::request::path::folded;
+use crate::request::host::Host;
+use crate::request::path::{CanonicalPath, folded};
 
 /// Where a request belongs.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +65,23 @@ impl Gateway {
         })
     }
 
+    /// `COPY` and `MOVE` write to the address in `Destination` (RFC 4918 section 10.3), at which no rule has looked: it must have the
+    /// place of the request itself, also for an application that ignores the host in it.
+    pub(super) fn check_destination(&self, entry: &Entry, visit: Visit<'_>) -> Result<(), GatewayError> {
+        if !matches!(visit.meta.method.as_str(), "COPY" | "MOVE") {
+            return Ok(());
+        }
+        let leads_here =
+            |meta: &RequestMeta| matches!(self.place(meta), Ok(Place::Route(other)) if other.rule.id == entry.rule.id);
+        let is_here = |field: &HeaderValue| {
+            let Some((host, path)) = destination(field, visit.meta.https) else { return false };
+            let here = RequestMeta { path, ..visit.meta.clone() };
+            leads_here(&here) && host.is_none_or(|host| leads_here(&RequestMeta { host, ..here }))
+        };
+        let all_here = visit.headers.get_all("destination").iter().all(is_here);
+        if all_here { Ok(()) } else { Err(GatewayError::DestinationElsewhere) }
+    }
+
     /// Whether we answer for a host at all: some route names it, or it is the public URL's.
     pub(super) fn serves(&self, host: &str) -> bool {
         self.routes.covers(host) || self.public_host() == host
@@ -92,6 +110,17 @@ impl Gateway {
         let Ok(Place::Route(entry)) = place else { return false };
         !entry.case_sensitive && !self.routes.folds_to(meta.host.name(), &folded(path), entry)
     }
+}
+
+/// The host, where one is named, and the path of a `Destination`: a path or a URL, without a fragment.
+fn destination(field: &HeaderValue, https: bool) -> Option<(Option<Host>, CanonicalPath)> {
+    let uri = Uri::try_from(field.as_bytes()).ok().filter(|_| !field.as_bytes().contains(&b'#'))?;
+    let host = match uri.authority() {
+        Some(authority) => Some(Host::parse(authority.as_str(), https)?),
+        None => None,
+    };
+    let path = uri.path_and_query().filter(|path| path.as_str().starts_with('/'))?;
+    Some((host, CanonicalPath::new(path).ok()?))
 }
 
 /// What makes two places the same.

@@ -455,6 +455,54 @@ async fn nothing_that_was_judged_arrives_in_a_second_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_moved_stays_under_the_rules_that_were_asked() {
+    // PX-41, AT-PM-02: RFC 4918 section 10.3
+    let upstream = RecordingUpstream::start().await;
+    let rules = format!(
+        "{PUBLIC}\n[route.app.paths]\n'/admin' = {{ access = 'deny' }}\n\
+         [route.other]\nhost = 'other.example'\naccess = 'public'\nupstream = '{}'",
+        upstream.url()
+    );
+    let gateway = Gateway::in_front_of(&upstream).with(&rules).start().await;
+    let own = gateway.origin();
+    let here = [
+        "/files/b".to_owned(),
+        "/administrators".to_owned(),
+        format!("{own}/files/b?x"),
+        "https://alias.example/files/b".to_owned(),
+    ];
+    let elsewhere = [
+        "/admin/b".to_owned(),
+        "/files/../admin/b".to_owned(),
+        "/%61dmin/b".to_owned(),
+        "//x/admin/b".to_owned(),
+        format!("{own}/admin/b"),
+        "http://alias.example/admin".to_owned(),
+        "http://other.example/files/b".to_owned(),
+        "http://other.example/admin".to_owned(),
+        "/_vestibule/logout".to_owned(),
+        "/files/b#/../../admin".to_owned(),
+        "files/b".to_owned(),
+        "a b".to_owned(),
+        String::new(),
+        "/files/b\r\nDestination: /admin/b".to_owned(),
+    ];
+    for (destination, passes) in here.iter().map(|it| (it, true)).chain(elsewhere.iter().map(|it| (it, false))) {
+        for method in ["COPY", "MOVE"] {
+            upstream.forget_seen();
+            let request =
+                get(&gateway, "/files/a", &format!("Destination: {destination}\r\n")).replacen("GET", method, 1);
+            let answer = Raw::once(gateway.address, request).await;
+            assert_eq!(answer.status, if passes { 200 } else { 400 }, "{method} to {destination}");
+            assert_eq!(upstream.seen().len(), usize::from(passes), "{method} to {destination}");
+        }
+        // To other methods the field means nothing.
+        let request = get(&gateway, "/files/a", &format!("Destination: {destination}\r\n"));
+        assert_eq!(Raw::once(gateway.address, request).await.status, 200, "{destination}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn equal_addresses_take_turns_and_one_that_is_down_costs_nobody_anything() {
     // PX-33
     let (one, two) = (RecordingUpstream::start().await, RecordingUpstream::start().await);

@@ -101,6 +101,16 @@ fn framing_has_one_spelling() {
 }
 
 #[test]
+fn what_no_head_may_say_no_trailer_may_say() {
+    // PX-17, AT-HS-07
+    let announced = "X_Host, Content_Length, True-Client-IP, X-HTTP-Method-Override, X-Userinfo, Content-Length, X-Sum";
+    for peer_trusted in [false, true] {
+        let context = RequestContext { peer_trusted, ..RequestContext::default() };
+        assert_eq!(left_in(context, "POST", &[("trailer", announced)]).unwrap(), ["trailer: x-sum"]);
+    }
+}
+
+#[test]
 fn only_a_trusted_proxy_names_the_client_the_scheme_and_the_port() {
     let trusted = RequestContext { peer_trusted: true, ..RequestContext::default() };
     for name in ["true-client-ip", "x-client-ip", "X_Client_IP", "cf-connecting-ip", "front-end-https", "x-client-port"]

@@ -36,7 +36,7 @@ const fn of(class: Class, source: &'static str, fields: &'static str) -> Family 
     Family { source, class, fields }
 }
 
-pub(super) const FAMILIES: [Family; 62] = [
+pub(super) const FAMILIES: [Family; 63] = [
     // Gateways that sign people in.
     identity("vestibule", "vestibule-* x-vestibule-*"),
     identity(
@@ -61,6 +61,11 @@ pub(super) const FAMILIES: [Family; 62] = [
     identity(
         "lua-resty-openidc, kong-oidc and Apache APISIX",
         "x-user x-userid x-username x-nickname x-userinfo x-id-token x-access-token x-refresh-token",
+    ),
+    identity(
+        "API gateways that write claims into fields (KrakenD, Traefik Hub, Envoy Gateway), and Open WebUI's trusted fields",
+        "x-email x-group x-groups x-role x-roles x-sub x-user-claims x-user-email x-user-group x-user-groups x-user-info \
+         x-user-name x-user-role x-user-roles x-user-sub x-user-subject x-ambassador-*",
     ),
     identity("Kong, Apache APISIX and Squid", "x-consumer-* x-credential-* x-authenticated-* x-anonymous-consumer"),
     identity("Blue Coat and other proxies that authenticate", "x-client-username x-sso-*"),
@@ -139,7 +144,7 @@ pub(super) const FAMILIES: [Family; 62] = [
     of(
         Class::Host,
         "frameworks and proxies that take the host from it",
-        "x-host x-hostname x-host-override host-override x-http-host x-http-host-override http-host x-original-host \
+        "x-host x-hostname x-host-name x-host-override host-override x-http-host x-http-host-override http-host x-original-host \
          x-original-hostname x-forwarded-host x-forwarded-server x-forwarded-hostname forwarded-host forwarded-server \
          x-real-host x-backend-host x-requested-host x-rewrite-host x-proxy-host x-server-name x-virtual-host x-vhost \
          disguised-host x-envoy-original-host l5d-dst-override",
@@ -163,7 +168,7 @@ pub(super) const FAMILIES: [Family; 62] = [
         Class::Way,
         "IIS, Symfony, Zend, Envoy and Cloud Foundry, which take the path from it",
         "x-original-uri x-original-url x-original-path x-rewrite-url x-override-url x-request-uri request-uri \
-         x-forwarded-uri x-forwarded-path x-waws-unencoded-url x-cf-forwarded-url x-envoy-*",
+         http-url base-url x-http-destinationurl x-proxy-url x-forwarded-uri x-forwarded-path x-waws-unencoded-url x-cf-forwarded-url x-envoy-*",
     ),
     of(
         Class::Way,
@@ -189,11 +194,11 @@ pub(super) const FAMILIES: [Family; 62] = [
     of(
         Class::Address,
         "proxies (client address and port)",
-        "x-client-ip x-client-addr x-client-address x-client-port client-ip http-client-ip x-cluster-client-ip \
+        "x-client-ip x-client-addr x-client-address x-client-port client-ip real-ip http-client-ip cluster-client-ip x-cluster-client-ip \
          x-cluster-ip x-connecting-ip x-real-client-ip x-client-real-ip x-real-port x-user-ip x-source-ip x-src-ip \
          source-ip x-from-ip x-ip x-peer-ip x-peer-address x-origin-ip x-originating-ip x-coming-from coming-from \
          forwarded-for forwarded-for-ip forwarded-port x-forward-for x-forwarder-for x-original-forwarded-for \
-         x-original-port x-server-port x-proxyuser-ip wl-proxy-client-ip",
+         x-original-remote-addr x-custom-ip-authorization x-true-ip x-original-port x-server-port x-proxyuser-ip wl-proxy-client-ip",
     ),
     of(
         Class::Address,

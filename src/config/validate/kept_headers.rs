@@ -11,10 +11,10 @@ use crate::policy::settings::Access;
 use crate::proxy::headers::spellings::{Class, Spellings, are_one, usual_source};
 
 /// The names; each is warned about. `rules` are those of the route and of its `paths`.
-pub(super) fn kept_headers<'a>(
+pub(super) fn kept_headers(
     field: &Field<OneOrMany<String>>,
     key: &str,
-    rules: impl Iterator<Item = &'a RuleSettings> + Clone,
+    rules: &[&RuleSettings],
     notes: &mut Notes,
 ) -> Vec<HeaderName> {
     let names = Spellings::new(&[]);
@@ -37,7 +37,7 @@ pub(super) fn kept_headers<'a>(
             notes.note(diagnostic.reason(reason).help("remove it"));
             continue;
         }
-        if rules.clone().any(|rule| sends(rule, &name)) {
+        if rules.iter().any(|rule| sends(rule, &name)) {
             let message = format!("`{key}` keeps \"{shown}\", by which the route itself says who is signed in");
             let diagnostic = Diagnostic::error(Code::Conflict, &item.place, message);
             let help = "remove it here, or choose other headers with `identity`";

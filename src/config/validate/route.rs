@@ -69,9 +69,9 @@ pub(super) fn route(
     let needed = rule.access != Access::Deny || paths.iter().any(|(_, rule)| rule.access != Access::Deny);
     let target = upstream::target(name, table, needed, notes);
     let websocket_origins = matching::origins(&table.websocket_origins, &key("websocket_origins"), notes);
-    let rules = std::iter::once(&rule).chain(paths.iter().map(|(_, rule)| rule));
+    let rules: Vec<_> = std::iter::once(&rule).chain(paths.iter().map(|(_, rule)| rule)).collect();
     let kept_headers =
-        kept_headers::kept_headers(&table.insecure_keep_headers, &key("insecure_keep_headers"), rules, notes);
+        kept_headers::kept_headers(&table.insecure_keep_headers, &key("insecure_keep_headers"), &rules, notes);
     let settings = RouteSettings {
         name: Arc::from(name.value.as_str()),
         hosts,

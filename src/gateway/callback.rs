@@ -157,7 +157,11 @@ impl Gateway {
         }
         // An error wins over a code that came with it (AT-LF-13).
         if let Some(error) = query.get("error") {
-            let said = (error.to_owned(), query.get("error_description").map(str::to_owned));
+            let description = query.get("error_description");
+            if let Some(provider) = self.providers.get(provider) {
+                provider.refused_sign_in(error, description);
+            }
+            let said = (error.to_owned(), description.map(str::to_owned));
             return Err(Failed::Over(GatewayError::SignIn {
                 code: Code::of_provider_error(error),
                 again: again(),

@@ -326,8 +326,8 @@ fn provider_code(error: &ProviderError) -> Code {
         | ProviderError::UserinfoToken(UserinfoTokenError::KeyUnknownYet { .. }) => Code::KeysChanged,
         error if error.is_timeout() => Code::ProviderSlow,
         error if error.is_outage() => Code::ProviderUnreachable,
-        ProviderError::InvalidGrant | ProviderError::ErrorResponse { .. } => Code::TokenExchangeRefused,
-        ProviderError::InvalidClient | ProviderError::AssertionRefused | ProviderError::AssertionFailed => {
+        ProviderError::InvalidGrant(_) | ProviderError::ErrorResponse { .. } => Code::TokenExchangeRefused,
+        ProviderError::InvalidClient(_) | ProviderError::AssertionRefused | ProviderError::AssertionFailed => {
             Code::ClientRefused
         }
         ProviderError::IdToken(
@@ -338,7 +338,9 @@ fn provider_code(error: &ProviderError) -> Code {
         ProviderError::UserinfoToken(_) | ProviderError::NoEndpoint(Endpoint::Userinfo) => Code::UserinfoBad,
         ProviderError::IssuerMismatch | ProviderError::IssuerMissing => Code::IssuerMismatch,
         ProviderError::Lost => Code::Internal,
-        ProviderError::Discovery(_) | ProviderError::NoEndpoint(_) | ProviderError::RedirectUri => Code::DiscoveryBad,
+        ProviderError::Discovery { .. } | ProviderError::NoEndpoint(_) | ProviderError::RedirectUri => {
+            Code::DiscoveryBad
+        }
         ProviderError::NoKeys => Code::KeysBad,
         ProviderError::Inactive(_) => Code::IntrospectionBad,
         ProviderError::BadAnswer { endpoint, .. } => match endpoint {

@@ -39,7 +39,7 @@ impl Cure {
         match error {
             // The code is too old, or the provider has forgotten it; or, on a reload, it went out and no answer came.
             GatewayError::Provider { error, .. } => match **error {
-                ProviderError::InvalidGrant => Some(Self::Afresh),
+                ProviderError::InvalidGrant(_) => Some(Self::Afresh),
                 // The provider let somebody in without asking, whatever `max_age` said.
                 ProviderError::IdToken(IdTokenError::AuthTimeOld { .. }) => Some(Self::Ask("login")),
                 _ => error.is_outage().then_some(Self::Afresh),

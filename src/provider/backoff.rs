@@ -69,6 +69,8 @@ mod tests {
         assert!(backoff.may_try(start.plus(LONGEST)).is_ok());
         let asked = ProviderError::ServerError {
             endpoint: crate::provider::error::Endpoint::KeySet,
+            url: "https://op.example/keys".into(),
+            words: crate::provider::words::Words::default(),
             status: http::StatusCode::SERVICE_UNAVAILABLE,
             is_bare: true,
             retry_after: Some(Duration::from_secs(100)),

@@ -9,24 +9,31 @@ use http::StatusCode;
 use crate::provider::id_token::IdTokenError;
 use crate::provider::transport::TransportError;
 use crate::provider::userinfo_token::UserinfoTokenError;
+use crate::provider::words::Words;
 
-/// A call to a provider that did not give what was asked for. Nothing in it is secret, and nothing in it is text that the
-/// provider chose freely (OA-21): it may be logged as it is.
+/// A call to a provider that did not give what was asked for. Nothing in it is secret, and what the provider chose as text is
+/// printable and capped ([`Words`]): it may be logged as it is, and is not for pages, which show the [`code`](Self::code).
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProviderError {
     /// No complete answer came.
-    #[error("{endpoint} of the provider: {cause}")]
+    #[error("{endpoint} of the provider at {url}: {cause}")]
     Unreachable {
         /// Which endpoint was asked.
         endpoint: Endpoint,
+        /// Where it is, without a query.
+        url: Box<str>,
         /// Why there was no answer.
         cause: TransportError,
     },
     /// The provider is there but cannot answer now: 429, 5xx without an OAuth error, `server_error`, `temporarily_unavailable`.
-    #[error("{endpoint} of the provider cannot answer now (status {status})")]
+    #[error("{endpoint} of the provider at {url} cannot answer now (status {status}){}", words.as_end())]
     ServerError {
         /// Which endpoint was asked.
         endpoint: Endpoint,
+        /// Where it is, without a query.
+        url: Box<str>,
+        /// What it says about it.
+        words: Words,
         /// What it answered.
         status: StatusCode,
         /// Whether there was no OAuth error in the body.
@@ -43,23 +50,29 @@ pub enum ProviderError {
         last: Arc<Self>,
     },
     /// `invalid_grant`: the code or refresh token is used up, expired, revoked, or not ours.
-    #[error("the provider refused the code or refresh token (invalid_grant)")]
-    InvalidGrant,
+    #[error("the provider refused the code or refresh token: {0}")]
+    InvalidGrant(Words),
     /// Status 401, or `invalid_client`: the client's own credentials are wrong (OA-22). A configuration fault; trying again does
     /// not help.
-    #[error("the provider refused the client's credentials: check client_id, client_secret and client_auth")]
-    InvalidClient,
+    #[error(
+        "the provider refused the client's credentials (check client_id, client_secret and client_auth){}", _0.as_end()
+    )]
+    InvalidClient(Words),
     /// Another OAuth error, by its registered code; anything else is "unrecognised".
-    #[error("{endpoint} of the provider answered with the error {error}")]
+    #[error("{endpoint} of the provider answered with the error {words}")]
     ErrorResponse {
         /// Which endpoint was asked.
         endpoint: Endpoint,
+        /// What it says.
+        words: Words,
         /// The code, from the list that we know.
         error: &'static str,
     },
     /// An answer that is not what RFC 6749 section 5.1 (or the endpoint's own specification) asks for.
-    #[error("{endpoint} of the provider: {fault}")]
+    #[error("{endpoint} of the provider: {fault}{}", words.as_end())]
     BadAnswer {
+        /// What it says besides.
+        words: Words,
         /// Which endpoint was asked.
         endpoint: Endpoint,
         /// What is wrong with it.
@@ -72,8 +85,13 @@ pub enum ProviderError {
     #[error("the signed userinfo answer: {0}")]
     UserinfoToken(#[from] UserinfoTokenError),
     /// The discovery document can not be used.
-    #[error("the discovery document: {0}")]
-    Discovery(DiscoveryFault),
+    #[error("the discovery document at {url}: {fault}")]
+    Discovery {
+        /// Where it was looked for.
+        url: Box<str>,
+        /// What is wrong with it.
+        fault: DiscoveryFault,
+    },
     /// The key set holds no key that can be used.
     #[error("the key set holds no usable signature key")]
     NoKeys,
@@ -115,13 +133,13 @@ impl ProviderError {
             Self::Unreachable { cause, .. } => cause.code(),
             Self::ServerError { .. } => "provider_server_error",
             Self::Waiting { .. } => "provider_waiting",
-            Self::InvalidGrant => "invalid_grant",
-            Self::InvalidClient => "invalid_client",
+            Self::InvalidGrant(_) => "invalid_grant",
+            Self::InvalidClient(_) => "invalid_client",
             Self::ErrorResponse { .. } => "provider_error_response",
             Self::BadAnswer { fault, .. } => fault.code(),
             Self::IdToken(error) => error.code(),
             Self::UserinfoToken(error) => error.code(),
-            Self::Discovery(fault) => fault.code(),
+            Self::Discovery { fault, .. } => fault.code(),
             Self::NoKeys => "jwks_no_usable_key",
             Self::IssuerMismatch => "iss_mismatch",
             Self::IssuerMissing => "iss_missing",
@@ -145,16 +163,16 @@ impl ProviderError {
             | Self::IdToken(IdTokenError::KeyUnknownYet { .. })
             | Self::UserinfoToken(UserinfoTokenError::KeyUnknownYet { .. }) => FailureClass::Away,
             Self::Waiting { last, .. } => last.class(),
-            Self::InvalidGrant
+            Self::InvalidGrant(_)
             | Self::IdToken(_)
             | Self::UserinfoToken(_)
             | Self::SubjectChanged
             | Self::Inactive(_) => FailureClass::Over,
             Self::Unreachable { .. }
-            | Self::InvalidClient
+            | Self::InvalidClient(_)
             | Self::ErrorResponse { .. }
             | Self::BadAnswer { .. }
-            | Self::Discovery(_)
+            | Self::Discovery { .. }
             | Self::NoKeys
             | Self::IssuerMismatch
             | Self::IssuerMissing
@@ -178,7 +196,7 @@ impl ProviderError {
     /// Whether no token request left us: whatever it carried was not spent and may be sent later.
     pub fn is_unsent(&self) -> bool {
         match self {
-            Self::Unreachable { endpoint: Endpoint::Token, cause } => cause.is_unsent(),
+            Self::Unreachable { endpoint: Endpoint::Token, cause, .. } => cause.is_unsent(),
             Self::Unreachable { endpoint, .. } | Self::ServerError { endpoint, .. } => *endpoint == Endpoint::Discovery,
             Self::Waiting { last, .. } => last.is_unsent(),
             _ => false,
@@ -307,8 +325,8 @@ impl AnswerFault {
 pub enum DiscoveryFault {
     #[error("the issuer is not a URL that a document can be looked up under")]
     IssuerUrl,
-    #[error("it answered with status {0}")]
-    Status(u16),
+    #[error("it answered with status {status}{}", words.as_end())]
+    Status { status: u16, words: Words },
     #[error("it is not JSON")]
     NotJson,
     #[error(
@@ -326,7 +344,7 @@ impl DiscoveryFault {
     pub fn code(&self) -> &'static str {
         match self {
             Self::IssuerUrl => "discovery_issuer_url",
-            Self::Status(_) => "discovery_status",
+            Self::Status { .. } => "discovery_status",
             Self::NotJson => "discovery_not_json",
             Self::IssuerMismatch { .. } => "discovery_issuer_mismatch",
             Self::Missing(_) => "discovery_member_missing",

@@ -80,7 +80,9 @@ impl Provider {
     /// Whatever the provider did wrong, or its absence. In any case the code is spent: it must not be sent again (OA-10).
     pub async fn redeem(&self, exchange: &CodeExchange<'_>) -> Result<SignIn, ProviderError> {
         let sign_in = self.reported(self.redeem_code(exchange).await)?;
-        self.transport.standing.works(Area::SignIn);
+        for area in [Area::SignIn, Area::Endpoint(Endpoint::Authorization)] {
+            self.transport.standing.works(area);
+        }
         Ok(sign_in)
     }
 

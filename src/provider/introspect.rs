@@ -12,6 +12,7 @@ use crate::provider::id_token::{audiences, time};
 use crate::provider::metadata::Metadata;
 use crate::provider::refusal::refusal;
 use crate::provider::standing::Area;
+use crate::provider::words::Words;
 use crate::secret::Secret;
 
 impl Provider {
@@ -28,7 +29,7 @@ impl Provider {
         if reply.status != StatusCode::OK {
             return Err(match refusal(Endpoint::Introspection, &reply) {
                 // Its error codes are about the client, not about this token.
-                ProviderError::InvalidGrant => bad(AnswerFault::Status(reply.status.as_u16())),
+                ProviderError::InvalidGrant(_) => bad(AnswerFault::Status(reply.status.as_u16())),
                 error => error,
             });
         }
@@ -74,5 +75,5 @@ impl Provider {
 }
 
 fn bad(fault: AnswerFault) -> ProviderError {
-    ProviderError::BadAnswer { endpoint: Endpoint::Introspection, fault }
+    ProviderError::BadAnswer { endpoint: Endpoint::Introspection, fault, words: Words::default() }
 }

@@ -22,7 +22,7 @@ use crate::provider::id_token::IdTokenError;
 use crate::provider::jwt::{Algorithm, Curve, Jws, Material, VerificationKey, base64url};
 use crate::provider::standing::Area;
 use crate::provider::transport::{Reply, Transport};
-use crate::provider::words::printable;
+use crate::provider::words::{Words, printable};
 
 /// The cached key set of one provider.
 #[derive(Debug)]
@@ -166,7 +166,7 @@ impl KeyCache {
 
 impl KeySet {
     fn from_reply(reply: &Reply, url: &Url, now: UnixTime) -> Result<Self, ProviderError> {
-        let bad = |fault| ProviderError::BadAnswer { endpoint: Endpoint::KeySet, fault };
+        let bad = |fault| ProviderError::BadAnswer { endpoint: Endpoint::KeySet, fault, words: Words::default() };
         if reply.status != StatusCode::OK {
             return Err(bad(AnswerFault::Status(reply.status.as_u16())));
         }

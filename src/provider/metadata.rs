@@ -21,6 +21,7 @@ use crate::provider::jwt::Algorithm;
 use crate::provider::settings::{Endpoints, ProviderKind, ProviderSettings};
 use crate::provider::standing::Area;
 use crate::provider::transport::{Reply, Transport, check_discovered, check_endpoint};
+use crate::provider::words::Words;
 
 /// A provider's endpoints and abilities.
 #[derive(Clone, Debug)]
@@ -194,18 +195,19 @@ impl Discovery {
 
     /// Reads the document now, whatever is cached.
     pub(super) async fn fetch(&self, transport: &Transport) -> Result<(Metadata, Reply), ProviderError> {
-        let fault = ProviderError::Discovery;
+        let no_url =
+            || ProviderError::Discovery { url: (&**self.issuer.text()).into(), fault: DiscoveryFault::IssuerUrl };
         let below = self.issuer.discovered_below();
-        let url = self.elsewhere.clone().or_else(|| well_known(&below, false));
-        let url = url.ok_or_else(|| fault(DiscoveryFault::IssuerUrl))?;
+        let url = self.elsewhere.clone().or_else(|| well_known(&below, false)).ok_or_else(no_url)?;
         let mut reply = transport.get(Endpoint::Discovery, &url, "application/json", None).await?;
         if reply.status == StatusCode::NOT_FOUND && self.elsewhere.is_none() {
             // Authorization servers without the OpenID document (RFC 8414 section 3.1).
-            let url = well_known(&below, true).ok_or_else(|| fault(DiscoveryFault::IssuerUrl))?;
+            let url = well_known(&below, true).ok_or_else(no_url)?;
             reply = transport.get(Endpoint::Discovery, &url, "application/json", None).await?;
         }
+        let fault = |fault| ProviderError::Discovery { url: reply.place(), fault };
         if reply.status != StatusCode::OK {
-            return Err(fault(DiscoveryFault::Status(reply.status.as_u16())));
+            return Err(fault(DiscoveryFault::Status { status: reply.status.as_u16(), words: Words::of(&reply) }));
         }
         let document = reply.json().map_err(|_| fault(DiscoveryFault::NotJson))?;
         let metadata = self.metadata(&document).map_err(fault)?;

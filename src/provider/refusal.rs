@@ -14,6 +14,7 @@ use crate::clock::UnixTime;
 use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
 use crate::provider::json;
 use crate::provider::transport::Reply;
+use crate::provider::words::Words;
 
 /// The outage that an answer tells of, if it does (RF-04). An error in an answer with status 200 is left to [`named`].
 pub(super) fn outage(endpoint: Endpoint, reply: &Reply, now: UnixTime) -> Option<ProviderError> {
@@ -28,6 +29,8 @@ pub(super) fn outage(endpoint: Endpoint, reply: &Reply, now: UnixTime) -> Option
     };
     is_away.then(|| ProviderError::ServerError {
         endpoint,
+        url: reply.place(),
+        words: Words::of(reply),
         status,
         is_bare: code.is_none(),
         retry_after: reply.retry_after(now),
@@ -37,27 +40,37 @@ pub(super) fn outage(endpoint: Endpoint, reply: &Reply, now: UnixTime) -> Option
 /// What an answer other than 200 means that is no [`outage`], at an endpoint where the client proves itself.
 pub(super) fn refusal(endpoint: Endpoint, reply: &Reply) -> ProviderError {
     match (error_code(reply), reply.status) {
-        (Some(code), _) if is_invalid_grant(&code) => ProviderError::InvalidGrant,
+        (Some(code), _) if is_invalid_grant(&code) => ProviderError::InvalidGrant(Words::of_error(reply, &code)),
         // The status is about the client's authentication whatever the name says: `unauthorized_client` is common.
-        (_, StatusCode::UNAUTHORIZED) => ProviderError::InvalidClient,
+        (_, StatusCode::UNAUTHORIZED) => ProviderError::InvalidClient(Words::of(reply)),
         (Some(code), _) => named(endpoint, reply, &code),
-        (None, status) => ProviderError::BadAnswer { endpoint, fault: AnswerFault::Status(status.as_u16()) },
+        (None, status) => {
+            ProviderError::BadAnswer { endpoint, fault: AnswerFault::Status(status.as_u16()), words: Words::of(reply) }
+        }
     }
 }
 
-/// What an error code means. Only codes that are known here go on (OA-21); the provider's text does not.
+/// What an error code means. Only codes that are known here decide anything (OA-21); the provider's text goes along for the log.
 pub(super) fn named(endpoint: Endpoint, reply: &Reply, code: &str) -> ProviderError {
+    let words = Words::of_error(reply, code);
     match code {
-        code if is_invalid_grant(code) => ProviderError::InvalidGrant,
-        "invalid_client" | "incorrect_client_credentials" | "bad_client_secret" => ProviderError::InvalidClient,
-        code if says_away(code, reply.status) => {
-            ProviderError::ServerError { endpoint, status: reply.status, is_bare: false, retry_after: None }
-        }
-        _ => {
-            let known = KNOWN_ERRORS.iter().copied().find(|known| *known == code);
-            ProviderError::ErrorResponse { endpoint, error: known.unwrap_or("unrecognised") }
-        }
+        code if is_invalid_grant(code) => ProviderError::InvalidGrant(words),
+        "invalid_client" | "incorrect_client_credentials" | "bad_client_secret" => ProviderError::InvalidClient(words),
+        code if says_away(code, reply.status) => ProviderError::ServerError {
+            endpoint,
+            url: reply.place(),
+            words,
+            status: reply.status,
+            is_bare: false,
+            retry_after: None,
+        },
+        _ => ProviderError::ErrorResponse { endpoint, words, error: known(code) },
     }
+}
+
+/// The code from the list that we know.
+pub(super) fn known(code: &str) -> &'static str {
+    KNOWN_ERRORS.iter().copied().find(|known| *known == code).unwrap_or("unrecognised")
 }
 
 /// The error code of a body in lower case: a member of a JSON object under any content type, a field of a form, or a known code
@@ -112,7 +125,7 @@ fn is_registered_form(code: &str) -> bool {
 }
 
 const LONGEST_ERROR: usize = 64 * 1024;
-const KNOWN_ERRORS: [&str; 22] = [
+const KNOWN_ERRORS: [&str; 27] = [
     "invalid_request",
     "unauthorized_client",
     "unsupported_grant_type",
@@ -135,4 +148,9 @@ const KNOWN_ERRORS: [&str; 22] = [
     "invalid_dpop_proof",
     "use_dpop_nonce",
     "invalid_authorization_details",
+    "unsupported_response_type",
+    "unsupported_response_mode",
+    "request_not_supported",
+    "request_uri_not_supported",
+    "registration_not_supported",
 ];

@@ -156,10 +156,10 @@ impl ProviderError {
             | Self::BadAnswer { endpoint, .. }
             | Self::NoEndpoint(endpoint) => Area::Endpoint(*endpoint),
             Self::Waiting { last, .. } => last.area(),
-            Self::InvalidGrant | Self::InvalidClient | Self::AssertionRefused | Self::AssertionFailed => {
+            Self::InvalidGrant(_) | Self::InvalidClient(_) | Self::AssertionRefused | Self::AssertionFailed => {
                 Area::Endpoint(Endpoint::Token)
             }
-            Self::Discovery(_) => Area::Endpoint(Endpoint::Discovery),
+            Self::Discovery { .. } => Area::Endpoint(Endpoint::Discovery),
             Self::NoKeys => Area::Endpoint(Endpoint::KeySet),
             Self::Inactive(_) => Area::Endpoint(Endpoint::Introspection),
             Self::UserinfoToken(_) => Area::Endpoint(Endpoint::Userinfo),
@@ -189,21 +189,21 @@ impl ProviderError {
             // Some servers answer so where one grant's session is over.
             Self::ServerError { endpoint: Endpoint::Token, status, .. } if status.as_u16() == 500 => Gravity::SetUp,
             Self::Unreachable { .. } | Self::ServerError { .. } => Gravity::Outage,
-            Self::ErrorResponse { endpoint: Endpoint::Revocation, .. }
+            Self::ErrorResponse { endpoint: Endpoint::Authorization | Endpoint::Revocation, .. }
             | Self::BadAnswer { endpoint: Endpoint::Revocation, .. } => Gravity::Lesser,
             Self::ErrorResponse { error, .. } if PERSONAL.contains(error) => Gravity::Personal,
             Self::IdToken(error) => error.gravity(),
             Self::UserinfoToken(UserinfoTokenError::KeyUnknownYet { .. }) => Gravity::Personal,
-            Self::InvalidGrant
+            Self::InvalidGrant(_)
             | Self::Inactive(_)
             | Self::SubjectChanged
             | Self::IssuerMismatch
             | Self::IssuerMissing
             | Self::Lost => Gravity::Personal,
-            Self::InvalidClient
+            Self::InvalidClient(_)
             | Self::ErrorResponse { .. }
             | Self::BadAnswer { .. }
-            | Self::Discovery(_)
+            | Self::Discovery { .. }
             | Self::UserinfoToken(_)
             | Self::NoKeys
             | Self::AssertionRefused
@@ -248,9 +248,10 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
     use crate::provider::error::AnswerFault;
+    use crate::provider::words::Words;
 
     fn away(endpoint: Endpoint) -> ProviderError {
-        ProviderError::Unreachable { endpoint, cause: TransportError::Timeout }
+        ProviderError::Unreachable { endpoint, url: "https://op.example/x".into(), cause: TransportError::Timeout }
     }
 
     /// Whether each of these is reported, and as the first of its outage.
@@ -269,6 +270,7 @@ mod tests {
         assert_eq!(begin(&standing, &away(Endpoint::Token)), Some(true));
         let refused = ProviderError::Unreachable {
             endpoint: Endpoint::Token,
+            url: "https://op.example/token".into(),
             cause: TransportError::Connect("refused".to_owned()),
         };
         assert_eq!(begin(&standing, &refused), None, "another form of the same");
@@ -288,7 +290,7 @@ mod tests {
     #[test]
     fn a_fault_in_the_set_up_is_reported_until_the_same_succeeds() {
         let (standing, clock) = standing();
-        let bad = |endpoint| ProviderError::BadAnswer { endpoint, fault: AnswerFault::Json };
+        let bad = |endpoint| ProviderError::BadAnswer { endpoint, fault: AnswerFault::Json, words: Words::default() };
         assert_eq!(begin(&standing, &bad(Endpoint::Userinfo)), Some(true));
         standing.answered(Endpoint::Userinfo);
         standing.works(Area::Endpoint(Endpoint::Token));
@@ -305,10 +307,10 @@ mod tests {
     fn what_is_about_one_person_is_told_once_a_minute() {
         let (standing, clock) = standing();
         for _ in 0..3 {
-            assert!(begin(&standing, &ProviderError::InvalidGrant).is_some());
-            assert!(begin(&standing, &ProviderError::InvalidGrant).is_none());
+            assert!(begin(&standing, &ProviderError::InvalidGrant(Words::default())).is_some());
+            assert!(begin(&standing, &ProviderError::InvalidGrant(Words::default())).is_none());
             standing.works(Area::Endpoint(Endpoint::Token));
-            assert!(begin(&standing, &ProviderError::InvalidGrant).is_none());
+            assert!(begin(&standing, &ProviderError::InvalidGrant(Words::default())).is_none());
             assert!(begin(&standing, &ProviderError::IdToken(IdTokenError::Nonce)).is_some(), "another reason");
             clock.advance(QUIET);
         }

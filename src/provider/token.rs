@@ -15,6 +15,7 @@ use crate::provider::refusal::{error_code, named, refusal};
 use crate::provider::settings::{ProviderSettings, Quirk};
 use crate::provider::standing::Area;
 use crate::provider::transport::Reply;
+use crate::provider::words::Words;
 use crate::secret::Secret;
 
 /// The tokens of one answer. All are opaque, of any length (OA-23).
@@ -89,7 +90,7 @@ fn parse(reply: &Reply, settings: &ProviderSettings) -> Result<TokenSet, Provide
     if reply.status != StatusCode::OK {
         return Err(refusal(Endpoint::Token, reply));
     }
-    let bad = |fault| ProviderError::BadAnswer { endpoint: Endpoint::Token, fault };
+    let bad = |fault| ProviderError::BadAnswer { endpoint: Endpoint::Token, fault, words: Words::default() };
     let forgiven = settings.quirks.contains(&Quirk::TokenContentType);
     let answer = match if forgiven { reply.json_of_any_type() } else { reply.json() } {
         Ok(answer) => answer,

@@ -31,6 +31,7 @@ use crate::provider::refusal;
 use crate::provider::settings::ProviderSettings;
 use crate::provider::standing::Standing;
 use crate::provider::tally::Tally;
+use crate::provider::words::Words;
 use crate::secret::Secret;
 
 /// The HTTP client of one provider.
@@ -134,7 +135,8 @@ impl Transport {
     ) -> Result<Reply, ProviderError> {
         // A call that is broken off had no answer in the time that its caller gave it.
         let cause = TransportError::Timeout;
-        let mut ending = Ending { away: &self.away, found: Some(ProviderError::Unreachable { endpoint, cause }) };
+        let mut ending =
+            Ending { away: &self.away, found: Some(ProviderError::Unreachable { endpoint, url: place(url), cause }) };
         let reply = self.reply(endpoint, method, url, headers, body).await;
         ending.found = reply.as_ref().err().filter(|error| error.is_outage()).cloned();
         reply
@@ -148,14 +150,14 @@ impl Transport {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Reply, ProviderError> {
-        let unreachable = |cause| ProviderError::Unreachable { endpoint, cause };
+        let unreachable = |cause| ProviderError::Unreachable { endpoint, url: place(url), cause };
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method.clone();
         *request.uri_mut() = url.as_str().parse().map_err(|_| unreachable(TransportError::Url))?;
         *request.headers_mut() = headers;
         request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         let asked = Instant::now();
-        let reply = tokio::time::timeout(self.timeout, self.exchange(request)).await;
+        let reply = tokio::time::timeout(self.timeout, self.exchange(url, request)).await;
         let reply = reply.unwrap_or(Err(TransportError::Timeout));
         self.tally.called(&method, reply.as_ref().ok().map(|reply| reply.status), asked.elapsed());
         if let Some(theirs) = reply.as_ref().ok().and_then(Reply::date) {
@@ -170,7 +172,7 @@ impl Transport {
         reply
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Reply, TransportError> {
+    async fn exchange(&self, url: &Url, request: Request<Full<Bytes>>) -> Result<Reply, TransportError> {
         let response = self.client.request(request).await.map_err(|e| TransportError::from_client(&e))?;
         let (parts, body) = response.into_parts();
         let body =
@@ -178,7 +180,8 @@ impl Transport {
                 Ok(_) => TransportError::TooLarge,
                 Err(e) => TransportError::Broken(chain(e.as_ref())),
             })?;
-        Ok(Reply { status: parts.status, headers: parts.headers, body: body.to_bytes(), sent: Vec::new() })
+        let (status, headers, body) = (parts.status, parts.headers, body.to_bytes());
+        Ok(Reply { url: url.clone(), status, headers, body, sent: Vec::new() })
     }
 }
 
@@ -197,6 +200,8 @@ impl Drop for Ending<'_> {
 /// A whole answer that tells of no outage.
 #[derive(Debug)]
 pub(super) struct Reply {
+    /// What was asked for.
+    pub(super) url: Url,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -205,6 +210,11 @@ pub(super) struct Reply {
 }
 
 impl Reply {
+    /// Where the endpoint is, for messages.
+    pub(super) fn place(&self) -> Box<str> {
+        place(&self.url)
+    }
+
     /// The media type without parameters, in lower case.
     pub(super) fn media_type(&self) -> Option<String> {
         let value = self.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
@@ -330,6 +340,13 @@ pub(super) fn check_discovered(url: &Url, issuer: &Url, insecure_http: bool) -> 
     Ok(())
 }
 
+/// A URL as it may stand in a message: its query may hold what is nobody's business.
+pub(super) fn place(url: &Url) -> Box<str> {
+    let mut url = url.clone();
+    url.set_query(None);
+    String::from(url).into()
+}
+
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -382,7 +399,7 @@ fn tls_config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, ProviderSetupError>
 }
 
 fn bad(endpoint: Endpoint, fault: AnswerFault) -> ProviderError {
-    ProviderError::BadAnswer { endpoint, fault }
+    ProviderError::BadAnswer { endpoint, fault, words: Words::default() }
 }
 
 fn http_date(value: &HeaderValue) -> Option<UnixTime> {

@@ -13,6 +13,7 @@ use crate::provider::settings::UserinfoUse;
 use crate::provider::standing::Area;
 use crate::provider::token::TokenSet;
 use crate::provider::userinfo_token::UserinfoTokenError;
+use crate::provider::words::Words;
 
 impl Provider {
     /// Whether to ask: always, never, or when a claim that somebody looks at is missing.
@@ -77,10 +78,12 @@ impl Provider {
         let url = metadata.userinfo_endpoint.as_ref().ok_or(ProviderError::NoEndpoint(Endpoint::Userinfo))?;
         let accept = "application/json, application/jwt;q=0.9";
         let reply = self.transport.get(Endpoint::Userinfo, url, accept, tokens.access_token.as_ref()).await?;
+        let refused =
+            |fault| ProviderError::BadAnswer { endpoint: Endpoint::Userinfo, fault, words: Words::of(&reply) };
         match reply.status {
             StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(bad(AnswerFault::Unauthorized)),
-            status => return Err(bad(AnswerFault::Status(status.as_u16()))),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(refused(AnswerFault::Unauthorized)),
+            status => return Err(refused(AnswerFault::Status(status.as_u16()))),
         }
         if reply.media_type().as_deref() == Some("application/jwt") {
             let token = std::str::from_utf8(&reply.body).map_err(|_| bad(AnswerFault::Json))?;
@@ -104,11 +107,15 @@ impl ProviderError {
     fn is_userinfo_refusal(&self) -> bool {
         matches!(
             self,
-            Self::BadAnswer { endpoint: Endpoint::Userinfo, fault: AnswerFault::Unauthorized | AnswerFault::Status(_) }
+            Self::BadAnswer {
+                endpoint: Endpoint::Userinfo,
+                fault: AnswerFault::Unauthorized | AnswerFault::Status(_),
+                ..
+            }
         )
     }
 }
 
 fn bad(fault: AnswerFault) -> ProviderError {
-    ProviderError::BadAnswer { endpoint: Endpoint::Userinfo, fault }
+    ProviderError::BadAnswer { endpoint: Endpoint::Userinfo, fault, words: Words::default() }
 }

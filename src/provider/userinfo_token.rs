@@ -11,6 +11,7 @@ use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
 use crate::provider::id_token::{IdTokenError, audiences, time};
 use crate::provider::jwt::{Algorithm, Jws, JwtError};
 use crate::provider::metadata::Metadata;
+use crate::provider::words::Words;
 
 impl Provider {
     /// The claims of a signed answer: the signature, and issuer, audience and expiry as far as they are there (UI-03).
@@ -55,7 +56,11 @@ impl Provider {
         // An ID token is signed by the same key; it has no place here (RFC 8725 section 3.12).
         let is_id_token = claims.get("nonce").is_some_and(Value::is_string);
         if (wrong_issuer && metadata.issuer_is_known) || wrong_audience || expired || is_id_token {
-            return Err(ProviderError::BadAnswer { endpoint: Endpoint::Userinfo, fault: AnswerFault::SignedClaims });
+            return Err(ProviderError::BadAnswer {
+                endpoint: Endpoint::Userinfo,
+                fault: AnswerFault::SignedClaims,
+                words: Words::default(),
+            });
         }
         Ok(())
     }

@@ -5,30 +5,44 @@
 
 use std::fmt;
 
+use http::header::WWW_AUTHENTICATE;
 use serde_json::Value;
+use url::form_urlencoded;
 
+use crate::provider::json;
 use crate::provider::transport::Reply;
 use crate::secret::Secret;
 
 /// `error` and `error_description` of a refusal (RFC 6749 sections 4.1.2.1 and 5.2).
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Words {
-    error: String,
-    description: String,
+    error: Box<str>,
+    description: Box<str>,
 }
 
 impl Words {
     /// The two texts, whoever wrote them.
     pub fn new(error: &str, description: Option<&str>) -> Self {
         Self {
-            error: printable(error, ERROR_CAP),
-            description: description.map(|text| printable(text, DESCRIPTION_CAP)).unwrap_or_default(),
+            error: printable(error, ERROR_CAP).into(),
+            description: description.map(|text| printable(text, DESCRIPTION_CAP)).unwrap_or_default().into(),
         }
     }
 
-    /// What an answer says: members of a JSON object, or the text of a page. Empty when it says nothing.
+    /// What goes with an error code that was found in an answer, wherever that was.
+    pub(super) fn of_error(reply: &Reply, code: &str) -> Self {
+        let said = Self::of(reply);
+        let description = if said.error.is_empty() { "" } else { said.description() };
+        Self::new(code, Some(description)).without(&reply.sent)
+    }
+
+    /// What an answer says: in `WWW-Authenticate` (RFC 6750 section 3), as members of a JSON object or of a form, or as the text
+    /// of a page. Empty when it says nothing.
     pub(super) fn of(reply: &Reply) -> Self {
-        let words = match reply.json() {
+        if let Some(words) = challenge(reply) {
+            return words.without(&reply.sent);
+        }
+        let words = match json::object(&reply.body) {
             Ok(answer) => {
                 let text = |name: &str| answer.get(name).and_then(Value::as_str);
                 let description = text("error_description").or_else(|| text("message")).or_else(|| text("detail"));
@@ -36,7 +50,12 @@ impl Words {
             }
             Err(_) => {
                 let start = reply.body.get(..LONGEST_PAGE).unwrap_or(&reply.body);
-                Self::new("", Some(&page_text(&String::from_utf8_lossy(start))))
+                let form: Vec<_> = form_urlencoded::parse(start).collect();
+                let field = |name: &str| form.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
+                match field("error").filter(|_| !start.contains(&b'<')) {
+                    Some(error) => Self::new(error, field("error_description")),
+                    None => Self::new("", Some(&page_text(&String::from_utf8_lossy(start)))),
+                }
             }
         };
         words.without(&reply.sent)
@@ -46,10 +65,15 @@ impl Words {
     fn without(mut self, secrets: &[Secret<String>]) -> Self {
         for text in [&mut self.error, &mut self.description] {
             for secret in secrets {
-                *text = redacted(text, secret.expose());
+                *text = redacted(text, secret.expose()).into();
             }
         }
         self
+    }
+
+    /// As the end of a message; nothing where the provider said nothing.
+    pub(super) fn as_end(&self) -> String {
+        if self.is_empty() { String::new() } else { format!(": {self}") }
     }
 
     /// The error code, printable and capped; empty where the provider named none.
@@ -70,12 +94,22 @@ impl Words {
 
 impl fmt::Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.error.as_str(), self.description.as_str()) {
+        match (self.error(), self.description()) {
             (error, "") => f.write_str(error),
             ("", description) => write!(f, "\"{description}\""),
             (error, description) => write!(f, "{error} (\"{description}\")"),
         }
     }
+}
+
+/// The error of a protected resource (RFC 6750 section 3.1, RFC 9449 section 7.1).
+fn challenge(reply: &Reply) -> Option<Words> {
+    let field = reply.headers.get(WWW_AUTHENTICATE)?.to_str().ok()?;
+    let parameter = |name: &str| {
+        let (_, rest) = field.split_once(&format!("{name}=\""))?;
+        rest.split('"').next()
+    };
+    Some(Words::new(parameter("error")?, parameter("error_description")))
 }
 
 /// A text from elsewhere as it may stand in a log: the printable set of RFC 6749 appendix A.7 (NQSCHAR), at most `cap`

@@ -1,8 +1,9 @@
-//! What the log says of the claims of a sign-in: those that were sought and did not come, and what in the groups is no group.
+//! What the log says of what a sign-in brought: that there was no refresh token, and of the claims: those that were sought and did not come, and what in the groups is no group.
 //! The names of claims are the operator's business; their values are the person's, and are not logged.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -16,7 +17,11 @@ pub(super) struct ClaimsSaid(Mutex<HashSet<(Arc<str>, String)>>);
 
 impl ClaimsSaid {
     fn is_news(&self, provider: &Arc<str>, path: &ClaimPath) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((Arc::clone(provider), path.to_string()))
+        self.is_first(provider, &path.to_string())
+    }
+
+    fn is_first(&self, provider: &Arc<str>, what: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((Arc::clone(provider), what.to_owned()))
     }
 }
 
@@ -49,6 +54,26 @@ impl Sessions {
             came = %sought::names(claims),
             "{error}: claims.subject seeks it in \"{subject}\"{}",
             hint(sought::meant(subject, claims))
+        );
+    }
+
+    /// Nothing renews the sessions of this provider: said once for each configuration.
+    pub(super) fn log_no_refresh_token(&self, provider: usize, life: Duration) {
+        let Some(settings) = self.provider(provider).map(|provider| provider.settings()) else { return };
+        if !self.claims_said.is_first(&settings.name, "refresh_token") {
+            return;
+        }
+        let asked = settings.scopes.iter().any(|scope| scope == "offline_access");
+        tracing::warn!(
+            code = "no_refresh_token",
+            provider = %settings.name,
+            access_token_life = life.as_secs(),
+            "no refresh token came with a sign-in{}: sessions end with their access token, after {} s instead of {} s \
+             ([session] lifetime). {} switch refresh tokens on for this client, or make its access tokens live longer",
+            if asked { ", although offline_access was asked for" } else { "" },
+            life.as_secs(),
+            self.settings.lifetime.as_secs(),
+            if asked { "Grant that scope," } else { "Ask for the scope offline_access," },
         );
     }
 

@@ -215,6 +215,9 @@ impl Sessions {
     ) -> Result<Arc<LiveSession>, IdentityError> {
         let now = self.clock.now();
         let tokens = sign_in.tokens;
+        let life = tokens.expires_in;
+        let tokens_end_early =
+            tokens.refresh_token.is_none() && self.settings.keep.refresh && life < self.settings.lifetime;
         let session = Session {
             id: SessionId::random(),
             provider: self.provider(site.provider).map_or_else(|| Arc::from(""), |p| Arc::clone(&p.settings().name)),
@@ -231,6 +234,9 @@ impl Sessions {
             nonce,
             scope: tokens.scope,
         };
+        if tokens_end_early {
+            self.log_no_refresh_token(site.provider, life);
+        }
         let claims = session.claims.clone();
         let begun = self.enliven(session, site, now);
         match &begun {

@@ -57,6 +57,73 @@ async fn a_fault_in_the_set_up_is_an_error_once_until_it_is_mended() {
     assert!(told.contains("another-client-77") && told.contains(CLIENT_ID), "{told}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_refresh_token_is_told_once() {
+    let house = House::built("").await;
+    for _ in 0..3 {
+        house.breaks(|faults| {
+            faults.token.members.remove("refresh_token");
+        });
+        house.signs_in(200).await;
+    }
+    house.told("WARN", "no refresh token came", 1).await;
+    let warnings = house.lines("WARN");
+    let told: Vec<&Value> = warnings.iter().filter(|line| line["code"] == "no_refresh_token").collect();
+    assert_eq!(told.len(), 1, "{warnings:#?}");
+    assert!(told[0].to_string().contains("offline_access"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_are_told_in_the_providers_own_words_made_harmless() {
+    // OA-08, OA-25
+    let house = House::built("").await;
+    let answer = |error: &str, description: &str| Breakage::Answer {
+        status: 400,
+        content_type: "application/json".to_owned(),
+        body: serde_json::json!({ "error": error, "error_description": description }).to_string(),
+    };
+    for (error, description) in [("use_dpop_nonce", "DPoP is required"), ("odd\u{1b}[31m", "two\nlines \"here\"")] {
+        house.breaks(|faults| faults.token.break_with(answer(error, description)));
+        let page = house.signs_in(502).await;
+        assert!(!page.text().contains("lines") && !page.text().contains("DPoP"), "{}", page.text());
+    }
+    assert!(house.program.wrote("DPoP is required").await.contains("use_dpop_nonce"));
+    assert!(house.program.wrote("two lines here").await.contains("odd[31m"));
+    // A sign-in that the authorization endpoint refuses.
+    house.breaks(|faults| {
+        faults.callback.error = Some(("invalid_scope".to_owned(), Some("no scope emial".to_owned())));
+    });
+    house.signs_in(400).await;
+    assert!(house.program.wrote("no scope emial").await.contains("invalid_scope"));
+    let lines = house.program.errors();
+    assert!(lines.iter().all(|line| !line.contains('\u{1b}') && !line.contains("\\u001b")), "{lines:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_cannot_be_had_is_told_with_its_url_and_what_came() {
+    // DI-05
+    for (breakage, words) in [
+        (Breakage::Status(503), vec!["503", "broken on purpose"]),
+        (Breakage::Reset, vec!["connection"]),
+        (
+            Breakage::Answer {
+                status: 404,
+                content_type: "application/json".to_owned(),
+                body: "{\"error\":\"Realm does not exist\"}".to_owned(),
+            },
+            vec!["404"],
+        ),
+        (Breakage::Html, vec!["not JSON"]),
+    ] {
+        let house = House::built("").await;
+        house.breaks(|faults| faults.discovery.break_with(breakage));
+        house.browser().asks(&format!("{}/page", house.origin)).await;
+        let told = house.program.wrote("\"ERROR\"").await;
+        assert!(told.contains(house.idp.issuer()) && told.contains("/.well-known/"), "{told}");
+        assert!(words.iter().all(|word| told.contains(word)), "{words:?} in {told}");
+    }
+}
+
 /// The real program between a provider and an application.
 struct House {
     program: Program,
@@ -92,10 +159,13 @@ impl House {
         self.idp.break_with(faults);
     }
 
+    fn browser(&self) -> Browser {
+        Browser::new(self.clock.clone()).resolving(&self.origin, self.address)
+    }
+
     /// Somebody new signs in, which ends with this status.
     async fn signs_in(&self, status: u16) -> Page {
-        let browser = Browser::new(self.clock.clone()).resolving(&self.origin, self.address);
-        let page = browser.signs_in(&format!("{}/page", self.origin), "Ada").await;
+        let page = self.browser().signs_in(&format!("{}/page", self.origin), "Ada").await;
         assert_eq!(page.status, status, "{}", page.text());
         page
     }

@@ -32,11 +32,11 @@ impl Provider {
                 found.failed(CODE, format!("token endpoint {url} gives tokens for a made-up code"));
                 Credentials::Unknown
             }
-            Err(ProviderError::InvalidGrant) => {
+            Err(ProviderError::InvalidGrant(_)) => {
                 found.good(CODE, format!("token endpoint takes the client's credentials ({method})"));
                 Credentials::Taken
             }
-            Err(error @ ProviderError::InvalidClient) => {
+            Err(error @ ProviderError::InvalidClient(_)) => {
                 found.failed(CODE, format!("token endpoint {url}: {error}{}", self.listed_methods(metadata)));
                 Credentials::Refused
             }

@@ -54,7 +54,7 @@ async fn a_code_is_sent_once_whatever_happens() {
         let error = fixture.redeem().await.map(|s| s.claims).unwrap_err();
         assert_eq!(error.code(), code);
         assert_eq!(error.is_outage(), outage, "{code}");
-        assert!(!error.to_string().contains("script"));
+        assert!(!error.code().contains("script"), "pages show the code");
         assert_eq!(double.count("/token"), 1);
         assert_eq!(double.count("/elsewhere"), 0);
     }
@@ -146,4 +146,59 @@ async fn codes_and_tokens_are_opaque_and_of_any_length() {
     assert_eq!(tokens.access_token.unwrap().expose(), &long);
     assert_eq!(tokens.refresh_token.unwrap().expose(), &long);
     assert_eq!(double.seen("/token")[0].field("code").unwrap(), long);
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_in_the_providers_words_without_what_was_sent() {
+    // OA-08, OA-21, OA-25
+    let double = Double::openid(&TestKey::es256("k1")).await;
+    let fixture = Fixture::openid(&double);
+    let said = |error: &str, text: &str| json!({ "error": error, "error_description": text });
+    let secret = "client-secret-of-at-least-32-bytes";
+    for (answer, words) in [
+        (
+            Answer::status(400, &said("invalid_grant", "Session not active")),
+            vec!["invalid_grant", "Session not active"],
+        ),
+        (
+            Answer::status(401, &said("invalid_client", "AADSTS7000215: Invalid secret")),
+            vec!["client_secret", "AADSTS7000215"],
+        ),
+        (
+            Answer::status(400, &said("invalid_dpop_proof", "DPoP proof is missing")),
+            vec!["invalid_dpop_proof", "DPoP proof is missing"],
+        ),
+        (Answer::status(400, &said("brand_new_error", "as it is")), vec!["brand_new_error", "as it is"]),
+        (Answer::status(503, &said("temporarily_unavailable", "back at noon")), vec!["503", "back at noon", "/token"]),
+        (
+            Answer::typed(
+                400,
+                "application/x-www-form-urlencoded",
+                "error=invalid_scope&error_description=no+such+scope",
+            ),
+            vec!["invalid_scope", "no such scope"],
+        ),
+        (Answer::typed(403, "text/html", "<h1>Blocked</h1><p>by the firewall"), vec!["403", "Blocked by the firewall"]),
+        (
+            Answer::status(400, &said("invalid_grant", "code code-1 of verifier-1 is unknown")),
+            vec!["[redacted] of [redacted] is unknown"],
+        ),
+        (
+            Answer::status(400, &said("invalid_request", &format!("secret {secret} is wrong"))),
+            vec!["secret [redacted] is wrong"],
+        ),
+    ] {
+        double.on("/token", [answer]);
+        let error = fixture.redeem().await.map(|s| s.claims).unwrap_err();
+        let message = error.to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{words:?} in {message}");
+        assert!(!format!("{error:?}").contains("code-1") && !format!("{error:?}").contains(secret), "{error:?}");
+    }
+    let with_userinfo = Fixture::openid_with(&double, |s| s.userinfo = UserinfoUse::Always);
+    let key = TestKey::es256("k1");
+    double.on("/jwks", [Answer::json(&json!({ "keys": [key.jwk] }))]).issues(&key, &double.claims());
+    let challenge = "Bearer error=\"insufficient_scope\", error_description=\"needs profile for access-1\"";
+    double.on("/userinfo", [Answer::status(403, &json!({})).with("www-authenticate", challenge)]);
+    let message = with_userinfo.redeem().await.map(|s| s.claims).unwrap_err().to_string();
+    assert!(message.contains("insufficient_scope (\"needs profile for [redacted]\")"), "{message}");
 }

@@ -113,9 +113,9 @@ impl Hosts {
     /// Sends a request and holds what the applications were told against the host that was judged.
     async fn ask(&self, asked: &Asked, over_http2: bool) -> usize {
         if over_http2 {
-            self.ask_http2(asked).await
+            self.ask_http2(asked).await;
         } else {
-            self.ask_http1(asked).await
+            self.ask_http1(asked).await;
         }
         let mut arrived = 0;
         for (name, told) in [("www.example", self.www.taken()), ("admin.example", self.admin.taken())] {

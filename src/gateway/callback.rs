@@ -288,12 +288,15 @@ impl Gateway {
             code = error.code(),
             "a callback without its login attempt"
         );
+        let holds = |id: &str| visit.scan.attempts.iter().any(|held| held.id.as_str() == id);
         let code = match error {
             AttemptError::StateMissing => Code::StateMissing,
             AttemptError::StateForged => Code::StateUnknown,
             AttemptError::StateExpired(_) => Code::StateExpired,
             AttemptError::CookieMissing(lost) if self.redemptions.is_known(&lost.id) => Code::AttemptUsed,
-            AttemptError::CookieMissing(lost) if self.redemptions.was_dropped(&lost.id) => Code::AttemptDropped,
+            AttemptError::CookieMissing(lost) if self.redemptions.was_dropped_by(&lost.id, holds) => {
+                Code::AttemptDropped
+            }
             AttemptError::CookieMissing(_) => Code::OtherBrowser,
             AttemptError::CookieForged(_) => Code::StateUnknown,
         };

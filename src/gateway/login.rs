@@ -245,7 +245,7 @@ impl Gateway {
             response.headers_mut().append(SET_COOKIE, cookie);
         }
         for attempt in begun.dropped {
-            self.redemptions.drop_attempt(attempt, self.attempts.life());
+            self.redemptions.drop_attempt(attempt, &started.id, self.attempts.life());
         }
     }
 

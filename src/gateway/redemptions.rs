@@ -17,7 +17,8 @@ use crate::session::live::LiveSession;
 #[derive(Debug)]
 pub(super) struct Redemptions {
     ended: Cache<String, Kept<Landing>>,
-    dropped: Cache<String, Kept<()>>,
+    /// By attempt: the one that it made room for.
+    dropped: Cache<String, Kept<String>>,
 }
 
 /// Where the end of a redemption is told.
@@ -83,14 +84,18 @@ impl Redemptions {
         kept.is_some_and(|kept| matches!(&*kept.what.borrow(), Some(Redeemed::Begun(live)) if !live.is_over(now)))
     }
 
-    /// Remembers that a browser was told to forget an attempt, because it had begun too many.
-    pub(super) fn drop_attempt(&self, attempt: String, life: Duration) {
-        self.dropped.insert(attempt, Kept { what: (), life });
+    /// Remembers that a browser was told to forget an attempt, to make room for `newer`.
+    pub(super) fn drop_attempt(&self, attempt: String, newer: &str, life: Duration) {
+        self.dropped.insert(attempt, Kept { what: newer.to_owned(), life });
     }
 
-    /// Whether a browser was told to forget this attempt.
-    pub(super) fn was_dropped(&self, attempt: &str) -> bool {
-        self.dropped.contains_key(attempt)
+    /// Whether a browser that `holds` other attempts was told to forget this one: it is the same browser if it holds the attempt
+    /// that this one made room for, or what that one made room for.
+    pub(super) fn was_dropped_by(&self, attempt: &str, holds: impl Fn(&str) -> bool) -> bool {
+        let newer = |attempt: &str| self.dropped.get(attempt).map(|kept| kept.what);
+        std::iter::successors(newer(attempt), |attempt| newer(attempt))
+            .take(DROPPED_IN_A_ROW)
+            .any(|newer| holds(&newer))
     }
 }
 
@@ -110,3 +115,4 @@ impl<T> Expiry<String, Kept<T>> for Life {
 }
 
 const REMEMBERED: u64 = 100_000;
+const DROPPED_IN_A_ROW: usize = 64;

@@ -130,7 +130,7 @@ impl Jar {
         if self.unnamed_is_anothers(scan, site) {
             found.retain(|(owner, _)| *owner != Owner::Unnamed);
         }
-        self.set_beside(site.provider, sealed, found)
+        self.set_beside(site.provider, sealed, &found)
     }
 
     /// The same for an answer to a POST from another site, with which the browser sent no session: every cookie that could
@@ -140,10 +140,11 @@ impl Jar {
     /// As of [`set_cookies`](Self::set_cookies).
     pub fn set_cookies_unseen(&self, provider: usize, sealed: &str) -> Result<Vec<HeaderValue>, TooLarge> {
         let chunks = std::iter::once(None).chain((1..=CHUNKS_MAX).map(Some));
-        self.set_beside(provider, sealed, chunks.map(|chunk| (Owner::Provider(provider), chunk)).collect())
+        let found: Vec<Found> = chunks.map(|chunk| (Owner::Provider(provider), chunk)).collect();
+        self.set_beside(provider, sealed, &found)
     }
 
-    fn set_beside(&self, provider: usize, sealed: &str, found: Vec<Found>) -> Result<Vec<HeaderValue>, TooLarge> {
+    fn set_beside(&self, provider: usize, sealed: &str, found: &[Found]) -> Result<Vec<HeaderValue>, TooLarge> {
         let whole = self.lines.set(self.names.session_name(provider), sealed, None);
         let mut lines = if whole.len() <= LINE_MAX { vec![whole] } else { self.chunks(provider, sealed)? };
         let chunks = if lines.len() > 1 { lines.len() } else { 0 };
@@ -155,7 +156,7 @@ impl Jar {
     /// of which only opening tells whose it is goes along: whoever clears one, clears all.
     pub fn clear(&self, provider: usize, scan: &CookieScan) -> Vec<HeaderValue> {
         let mut lines = vec![self.lines.delete(self.names.session_name(provider))];
-        lines.extend(self.stale(provider, found(provider, scan), 0));
+        lines.extend(self.stale(provider, &found(provider, scan), 0));
         lines
     }
 
@@ -195,7 +196,7 @@ impl Jar {
     }
 
     /// Deletes what was found of this provider, except the cookies just written: `chunks` of them, or a whole one if 0.
-    fn stale(&self, provider: usize, found: Vec<Found>, chunks: usize) -> Vec<HeaderValue> {
+    fn stale(&self, provider: usize, found: &[Found], chunks: usize) -> Vec<HeaderValue> {
         let is_written = |(owner, chunk): &Found| {
             let kept = chunk.map_or(chunks == 0, |number| usize::from(number) <= chunks);
             *owner == Owner::Provider(provider) && kept

@@ -4,7 +4,7 @@
 //!    to the next.
 //! 2. Paths: the longest prefix by whole segments. `[route.NAME.paths]` entries stand among the routes' own prefixes.
 //! 3. Methods: chosen among what stands at that prefix; if nothing there takes the method, the answer is 405. A shorter prefix is
-//!    never asked, so that leaving a method out of a strict rule can not open a laxer one.
+//!    never asked, so that leaving a method out of a strict rule can not open a laxer one. Neither can small letters.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -137,7 +137,7 @@ impl Routes {
         for level in self.levels(host) {
             covered = true;
             if let Some(entries) = level.at(path) {
-                return entries.iter().find(|entry| entry.takes(method)).ok_or(NoRoute::Method);
+                return taking(entries, method).ok_or(NoRoute::Method);
             }
         }
         Err(if covered { NoRoute::Path } else { NoRoute::Host })
@@ -219,6 +219,18 @@ impl Entry {
             methods.contains(method) || (*method == Method::HEAD && methods.contains(&Method::GET))
         })
     }
+}
+
+/// The first of the entries that takes the method. Methods have one spelling (RFC 9110 section 9.1), but many frameworks read
+/// `delete` as `DELETE`: what is another rule's method to them is nobody's (AT-HS-16).
+fn taking<'a>(entries: &'a [Entry], method: &Method) -> Option<&'a Entry> {
+    let first = |method: &Method| entries.iter().find(|entry| entry.takes(method));
+    let entry = first(method)?;
+    if !entry.methods_matter || !method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Some(entry);
+    }
+    let in_capitals = Method::from_bytes(method.as_str().to_ascii_uppercase().as_bytes()).ok()?;
+    first(&in_capitals).filter(|other| other.rule.id == entry.rule.id)
 }
 
 /// The rules of one host.

@@ -3,8 +3,9 @@
 use http::Method;
 
 use crate::harness::browser::Ask;
+use crate::harness::frames::{Fate, Frames};
 use crate::harness::raw::RawAnswer;
-use crate::harness::{Raw, Scene};
+use crate::harness::{Gateway, Raw, RecordingUpstream, Scene};
 
 /// Everything asks for a sign-in, `/admin` for a group that only Ada is in, `/public` for nothing.
 const HOUSE: &str = r#"
@@ -331,6 +332,52 @@ upstream = "UPSTREAM"
         .does(Ask::navigation(&scene.gateway.url("/x")).by(Method::HEAD).without_following())
         .await;
     assert_eq!((page.status, page.body.len()), (302, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_letters_in_a_method_are_no_way_round_a_rule() {
+    // AT-HS-16: many frameworks read `delete` as `DELETE`.
+    let upstream = RecordingUpstream::start().await;
+    let rules = r#"
+[route.app]
+access = "public"
+[route.rest]
+path = "/p"
+access = "public"
+upstream = "UP"
+[route.write]
+path = "/p"
+methods = ["DELETE", "PUT"]
+access = "deny"
+upstream = "UP"
+[route.anything]
+path = "/q"
+access = "public"
+upstream = "UP"
+"#;
+    let gateway = Gateway::in_front_of(&upstream).with(&rules.replace("UP", &upstream.url())).start().await;
+    for (method, target, status) in [
+        ("DELETE", "/p/x", 403),
+        ("delete", "/p/x", 405),
+        ("Delete", "/p/x", 405),
+        ("pUT", "/p", 405),
+        ("POST", "/p/x", 200),
+        ("post", "/p/x", 200),
+        ("brew", "/p/x", 200),
+        ("delete", "/q", 200),
+    ] {
+        upstream.forget_seen();
+        let authority = gateway.authority();
+        let answer =
+            Raw::once(gateway.address, format!("{method} {target} HTTP/1.1\r\nHost: {authority}\r\n\r\n")).await;
+        assert_eq!(answer.status, status, "{method} {target}");
+        let mut frames = Frames::connect(gateway.address).await;
+        let fields = [(":method", method), (":scheme", "http"), (":authority", authority), (":path", target)];
+        frames.asks(&fields).await;
+        assert_eq!(frames.fate(1).await, Fate::Answered(status), "{method} {target} over HTTP/2");
+        let methods: Vec<String> = upstream.seen().into_iter().map(|seen| seen.method).collect();
+        assert_eq!(methods, if status == 200 { vec![method; 2] } else { vec![] });
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

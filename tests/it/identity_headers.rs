@@ -419,6 +419,28 @@ async fn a_claim_that_is_absent_is_an_absent_header() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_no_user_name_is_not_called_by_the_subject() {
+    // UI-07, AT-TP-18: who has the subject `root` must not become the user `root` of an application that knows user names.
+    let mut people = ada_with(&[("preferred_username", serde_json::Value::Null)]);
+    people[0].claims.remove("preferred_username");
+    let mut scene = scene_with(people).await;
+    for set in ["default", "auth-request"] {
+        scene.gateway.reload_with(&format!(
+            "[provider.idp.claims]\nuser = 'preferred_username'\n[route.app]\nidentity = '{set}'\n[route.own.identity]\n\
+             headers = {{ X-Who = 'user' }}"
+        ));
+        let session = scene.session_of("Ada").await;
+        for target in ["/", "/own"] {
+            scene.upstream.forget_seen();
+            assert_eq!(scene.asks("GET", target, &session).await.status, 200);
+            let seen = scene.upstream.only_request();
+            let names = ["x-forwarded-user", "x-auth-request-user", "x-who"];
+            assert!(names.iter().all(|name| seen.header(name).is_none()), "{set} {target}: {:?}", seen.headers);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_clients_own_authorization_stays_goes_or_is_replaced() {
     let mut scene = scene_with(Person::two()).await;
     let session = scene.session_of("Ada").await;

@@ -36,12 +36,12 @@ const fn of(class: Class, source: &'static str, fields: &'static str) -> Family 
     Family { source, class, fields }
 }
 
-pub(super) const FAMILIES: [Family; 63] = [
+pub(super) const FAMILIES: [Family; 66] = [
     // Gateways that sign people in.
     identity("vestibule", "vestibule-* x-vestibule-*"),
     identity(
         "oauth2-proxy (nginx auth_request) and BuzzFeed sso",
-        "x-auth-request-* gap-auth gap-signature sso-signature",
+        "x-auth-request-* x-oauth2-proxy-* gap-auth gap-signature sso-signature",
     ),
     identity("oauth2-proxy, traefik-forward-auth, Jenkins, SonarQube and Envoy (client certificates)", "x-forwarded-*"),
     identity("CGI (RFC 3875, REMOTE_USER), Authelia and YunoHost", "remote-* http-remote-*"),
@@ -74,6 +74,10 @@ pub(super) const FAMILIES: [Family; 63] = [
     identity("geOrchestra", "sec-proxy sec-user sec-username sec-roles sec-org sec-orgname"),
     identity("Tailscale serve and nginx-auth", "tailscale-* x-tailscale-*"),
     identity("Teleport application access", "teleport-*"),
+    identity(
+        "ngrok, zrok, NetBird and exe.dev",
+        "ngrok-auth-* zrok-auth-* x-netbird-user* x-netbird-groups x-netbird-principal x-exedev-email x-exedev-userid",
+    ),
     // Web servers and their modules.
     identity("mod_auth_openidc and mod_oauth2", "oidc-* oauth2-claim-* oauth2-token*"),
     identity("mod_auth_mellon", "mellon-*"),
@@ -106,7 +110,8 @@ pub(super) const FAMILIES: [Family; 63] = [
     ),
     identity(
         "AWS load balancers, Verified Access and Lambda",
-        "x-amzn-oidc-* x-amzn-ava-* x-amzn-mtls-* x-amzn-request-context x-amzn-lambda-context",
+        "x-amzn-oidc-* x-amzn-ava-* x-amzn-mtls-* x-amzn-request-context x-amzn-lambda-context \
+         x-apigateway-event x-apigateway-context",
     ),
     identity(
         "Google IAP, App Engine, Cloud Endpoints and API Gateway",
@@ -114,13 +119,15 @@ pub(super) const FAMILIES: [Family; 63] = [
     ),
     identity("Cloudflare Access and client certificates", "cf-access-* cf-client-cert-*"),
     identity("Snowflake container services", "sf-context-*"),
+    identity("Kubeflow and Domino", "kubeflow-userid kubeflow-groups domino-username"),
+    identity("Apache NiFi, Alfresco and Liferay", "x-proxiedentit* x-alfresco-remote-user liferay-*"),
     identity("Red Hat Hybrid Cloud Console", "x-rh-identity"),
     identity("Vercel", "x-vercel-oidc-token"),
     identity("Replit, Sandstorm and Home Assistant ingress", "x-replit-user-* x-sandstorm-* x-hass-*"),
     identity("Streamlit and Open WebUI", "x-streamlit-user x-openwebui-user-*"),
     identity(
         "Posit Connect, RStudio and Shiny Server",
-        "rstudio-connect-credentials x-rstudio-username shiny-server-credentials",
+        "rstudio-connect-credentials posit-connect-* x-rstudio-username shiny-server-credentials",
     ),
     // Service meshes, and services that let a gateway act for somebody.
     identity("Linkerd", "l5d-*"),
@@ -147,7 +154,8 @@ pub(super) const FAMILIES: [Family; 63] = [
         "x-host x-hostname x-host-name x-host-override host-override x-http-host x-http-host-override http-host x-original-host \
          x-original-hostname x-forwarded-host x-forwarded-server x-forwarded-hostname forwarded-host forwarded-server \
          x-real-host x-backend-host x-requested-host x-rewrite-host x-proxy-host x-server-name x-virtual-host x-vhost \
-         disguised-host x-envoy-original-host l5d-dst-override",
+         disguised-host x-envoy-original-host l5d-dst-override x-proxyhost nuxeo-virtual-host x-artifactory-override-base-url \
+         x-jfrog-override-base-url",
     ),
     of(
         Class::Way,
@@ -173,14 +181,14 @@ pub(super) const FAMILIES: [Family; 63] = [
     of(
         Class::Way,
         "proxies that take a prefix off the path (WSGI, Spring, Home Assistant)",
-        "x-forwarded-prefix x-script-name script-name x-path-info path-info x-ingress-path",
+        "x-forwarded-prefix x-script-name script-name x-path-info path-info x-ingress-path x-proxycontextpath",
     ),
     of(Class::Way, "nginx and Apache, for Rack::Sendfile (CVE-2025-61780)", "x-sendfile-type x-accel-mapping"),
     of(
         Class::Method,
         "frameworks that take the method from it",
         "x-http-method* x-http-verb* x-method x-method-override x-override-method x-original-method x-request-method \
-         http-method http-method-override method-override request-method",
+         http-method http-method-override method-override request-method x-restli-method x-original-http-method",
     ),
     of(
         Class::Address,
@@ -189,7 +197,8 @@ pub(super) const FAMILIES: [Family; 63] = [
          x-envoy-external-address x-azure-clientip x-azure-socketip x-ms-forwarded-client-ip x-ms-adfs-proxy-client-ip \
          x-appengine-user-ip x-appengine-remote-addr fly-client-ip x-vercel-forwarded-for x-vercel-proxied-for \
          x-nf-client-connection-ip do-connecting-ip ali-cdn-real-ip cdn-real-ip cdn-src-ip incap-client-ip \
-         x-sucuri-clientip x-sucuri-client-ip akamai-client-ip cloudfront-viewer-address l5d-remote-ip iv-remote-address",
+         x-sucuri-clientip x-sucuri-client-ip akamai-client-ip cloudfront-viewer-address l5d-remote-ip iv-remote-address \
+         eo-client-ip eo-connecting-ip ar-real-ip ddg-connecting-ip",
     ),
     of(
         Class::Address,
@@ -198,14 +207,14 @@ pub(super) const FAMILIES: [Family; 63] = [
          x-cluster-ip x-connecting-ip x-real-client-ip x-client-real-ip x-real-port x-user-ip x-source-ip x-src-ip \
          source-ip x-from-ip x-ip x-peer-ip x-peer-address x-origin-ip x-originating-ip x-coming-from coming-from \
          forwarded-for forwarded-for-ip forwarded-port x-forward-for x-forwarder-for x-original-forwarded-for \
-         x-original-remote-addr x-custom-ip-authorization x-true-ip x-original-port x-server-port x-proxyuser-ip wl-proxy-client-ip",
+         x-original-for x-original-remote-addr x-proxyport x-custom-ip-authorization x-true-ip x-original-port x-server-port x-proxyuser-ip wl-proxy-client-ip",
     ),
     of(
         Class::Address,
         "proxies (scheme)",
         "front-end-https x-scheme x-url-scheme x-proto x-protocol x-client-proto x-client-scheme x-https x-is-https https \
          x-ssl x-arr-ssl x-appengine-https forwarded-proto x-forward-proto x-original-forwarded-proto x-original-proto \
-         x-original-scheme fly-forwarded-* cloudfront-forwarded-proto cf-visitor fastly-ssl wl-proxy-ssl",
+         x-original-scheme x-proxyscheme fly-forwarded-* cloudfront-forwarded-proto cf-visitor fastly-ssl wl-proxy-ssl",
     ),
 ];
 

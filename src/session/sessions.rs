@@ -165,8 +165,7 @@ impl Sessions {
     /// Whether a session in memory belongs here, as its seal would have it: one provider's session is not another's (AT-CS-08),
     /// and one host's opens nothing at another host, unless a cookie domain covers both (CK-14).
     fn belongs(&self, live: &LiveSession, site: Site<'_>) -> bool {
-        let here = self.settings.cookie.domain.is_some() || live.host.name() == site.host.name();
-        live.provider == site.provider && here
+        live.provider == site.provider && self.settings.cookie.is_shared(live.host.name(), site.host.name())
     }
 
     /// Brings a session up to date: takes the successor of an old cookie, renews the tokens when due, keeps it from falling idle.

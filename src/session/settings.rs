@@ -52,8 +52,23 @@ impl CookieSettings {
     /// What our cookies at this host belong to, as part of what they are sealed with: the cookie domain, with a dot before it, or
     /// the host alone. A value opens nowhere else, whoever carries it there (CK-14).
     pub fn realm(&self, host: &str) -> String {
-        self.domain.as_ref().map_or_else(|| host.to_owned(), |domain| format!(".{domain}"))
+        self.domain_of(host).map_or_else(|| host.to_owned(), |domain| format!(".{domain}"))
     }
+
+    /// Whether cookies of one of these hosts open at the other: whether both have one [`realm`](Self::realm).
+    pub fn is_shared(&self, one: &str, other: &str) -> bool {
+        one == other || (self.domain_of(one).is_some() && self.domain_of(other).is_some())
+    }
+
+    /// The cookie domain, where it reaches this host: a route for any host also serves others.
+    fn domain_of(&self, host: &str) -> Option<&str> {
+        self.domain.as_deref().filter(|domain| domain_reaches(domain, host))
+    }
+}
+
+/// Whether a cookie of this domain is sent to a host (RFC 6265 section 5.1.3).
+pub fn domain_reaches(domain: &str, host: &str) -> bool {
+    host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }
 
 /// The `SameSite` attribute.
@@ -63,4 +78,17 @@ pub enum SameSite {
     Lax,
     Strict,
     None,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_reaches_itself_and_what_is_below() {
+        assert!(domain_reaches("example.com", "example.com"));
+        assert!(domain_reaches("example.com", "wiki.example.com"));
+        assert!(!domain_reaches("example.com", "badexample.com"));
+        assert!(!domain_reaches("wiki.example.com", "example.com"));
+    }
 }

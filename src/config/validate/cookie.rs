@@ -5,7 +5,7 @@ use super::super::file::CookieTable;
 use super::super::reading::{Field, Found};
 use super::Notes;
 use crate::gateway::settings::PublicUrl;
-use crate::session::settings::{CookieSettings, SameSite};
+use crate::session::settings::{CookieSettings, SameSite, domain_reaches};
 
 /// `None` where the public URL is not known: nothing can be judged without it.
 pub(super) fn cookie(keys: &CookieTable, public_url: Option<&PublicUrl>, notes: &mut Notes) -> Option<CookieSettings> {
@@ -51,11 +51,6 @@ pub(super) fn host_of(authority: &str) -> &str {
         Some((host, port)) if !port.ends_with(']') => host,
         _ => authority,
     }
-}
-
-/// Whether a cookie of this domain is sent to a host (RFC 6265 section 5.1.3).
-pub(super) fn domain_reaches(domain: &str, host: &str) -> bool {
-    host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }
 
 fn domain(field: &Field<String>, public_host: &str, notes: &mut Notes) -> Option<String> {
@@ -148,14 +143,6 @@ const MAX_NAME: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_domain_reaches_itself_and_what_is_below() {
-        assert!(domain_reaches("example.com", "example.com"));
-        assert!(domain_reaches("example.com", "wiki.example.com"));
-        assert!(!domain_reaches("example.com", "badexample.com"));
-        assert!(!domain_reaches("wiki.example.com", "example.com"));
-    }
 
     #[test]
     fn ports_are_cut_from_authorities() {

@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::super::diagnostics::{Code, Diagnostic, Place};
 use super::super::file::{RouteTable, RuleKeys};
 use super::super::reading::{Field, Found};
-use super::cookie::{domain_reaches, host_of};
+use super::cookie::host_of;
 use super::server::Server;
 use super::{Notes, allow, filled, identity, kept_headers, matching, opened, upstream};
 use crate::gateway::settings::{HostPattern, PublicUrl, RouteSettings, RuleSettings, Target};
@@ -17,7 +17,7 @@ use crate::policy::settings::{Access, AllowSettings};
 use crate::provider::settings::{ProviderKind, ProviderSettings};
 use crate::proxy::settings::{Authorization, IdentityHeaderSettings, IdentityValue, UpstreamTransport};
 use crate::server::settings::ListenAddress;
-use crate::session::settings::KeptTokens;
+use crate::session::settings::{KeptTokens, domain_reaches};
 
 /// A route, and where it was written.
 pub(super) struct Route {

@@ -209,6 +209,7 @@ keys! {
         audiences: OneOrMany<String>,
         id_token_algorithms: OneOrMany<String>,
         userinfo: UserinfoWord,
+        userinfo_every: Duration,
         userinfo_algorithms: OneOrMany<String>,
         logout: LogoutWord,
         default_expires_in: Duration,

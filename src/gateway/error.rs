@@ -321,7 +321,7 @@ pub(super) fn bad_request_code(error: &BadRequest) -> Code {
 
 fn provider_code(error: &ProviderError) -> Code {
     match error {
-        ProviderError::Waiting { last, .. } => provider_code(last),
+        ProviderError::Waiting { last, .. } | ProviderError::IdentityRefused(last) => provider_code(last),
         ProviderError::IdToken(IdTokenError::KeyUnknownYet { .. })
         | ProviderError::UserinfoToken(UserinfoTokenError::KeyUnknownYet { .. }) => Code::KeysChanged,
         error if error.is_timeout() => Code::ProviderSlow,
@@ -331,7 +331,10 @@ fn provider_code(error: &ProviderError) -> Code {
             Code::ClientRefused
         }
         ProviderError::IdToken(
-            IdTokenError::IssuedInFuture { .. } | IdTokenError::NotYetValid { .. } | IdTokenError::Expired { .. },
+            IdTokenError::IssuedInFuture { .. }
+            | IdTokenError::NotYetValid { .. }
+            | IdTokenError::Expired { .. }
+            | IdTokenError::AuthTimeInFuture,
         ) => Code::ClockSkew,
         ProviderError::IdToken(IdTokenError::TenantNotAllowed { .. }) => Code::TenantNotAllowed,
         ProviderError::IdToken(_) | ProviderError::SubjectChanged => Code::IdTokenRefused,

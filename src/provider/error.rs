@@ -109,6 +109,9 @@ pub enum ProviderError {
     /// A refreshed identity names somebody else than the session's (RF-08, AT-TP-17).
     #[error("the provider now names another subject than at sign-in")]
     SubjectChanged,
+    /// Who somebody is was asked again, and refused twice (UI-05).
+    #[error("who this is was asked again and refused: {0}")]
+    IdentityRefused(Arc<Self>),
     /// The provider takes none of the algorithms that the client's key can sign with (CA-04).
     #[error("the provider takes no client assertion that client_key can sign")]
     AssertionRefused,
@@ -145,6 +148,7 @@ impl ProviderError {
             Self::IssuerMissing => "iss_missing",
             Self::Inactive(reason) => reason.code(),
             Self::SubjectChanged => "subject_changed",
+            Self::IdentityRefused(error) => error.code(),
             Self::AssertionRefused => "client_assertion_alg",
             Self::AssertionFailed => "client_assertion_failed",
             Self::NoEndpoint(_) => "provider_endpoint_unknown",
@@ -167,6 +171,7 @@ impl ProviderError {
             | Self::IdToken(_)
             | Self::UserinfoToken(_)
             | Self::SubjectChanged
+            | Self::IdentityRefused(_)
             | Self::Inactive(_) => FailureClass::Over,
             Self::Unreachable { .. }
             | Self::InvalidClient(_)

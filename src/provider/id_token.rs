@@ -99,6 +99,16 @@ pub(super) struct Before<'a> {
     pub(super) claims: &'a Claims,
     pub(super) nonce: Option<&'a str>,
     pub(super) auth_time: Option<UnixTime>,
+    pub(super) acr_values: &'a [String],
+}
+
+/// When the person proved who they are, as two ID tokens of one sign-in tell it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct AuthTime {
+    /// The older of the two.
+    pub(super) at: Option<UnixTime>,
+    /// Whether they differ.
+    pub(super) moved: bool,
 }
 
 impl Expected<'_> {
@@ -116,16 +126,15 @@ impl Expected<'_> {
             return Err(IdTokenError::Nonce);
         }
         // ID-15
-        if !sign_in.acr_values.is_empty() {
-            let acr = claims.get("acr").and_then(Value::as_str);
-            if !acr.is_some_and(|acr| sign_in.acr_values.iter().any(|v| v == acr)) {
-                return Err(IdTokenError::Acr { came: came(claims, "acr"), wanted: sign_in.acr_values.join(", ") });
-            }
-        }
+        check_acr(claims, sign_in.acr_values)?;
         // ID-16
-        let auth_time = time(claims, "auth_time")?;
+        let auth_time = self.past_auth_time(claims)?;
         if let Some(max_age) = sign_in.max_age {
-            let at = auth_time.ok_or(IdTokenError::AuthTimeMissing)?;
+            let at = match auth_time {
+                Some(at) => at,
+                None if claims.contains_key("auth_time") => return Err(IdTokenError::AuthTimeInFuture),
+                None => return Err(IdTokenError::AuthTimeMissing),
+            };
             if self.now.since(at) > max_age.saturating_add(self.leeway) {
                 return Err(IdTokenError::AuthTimeOld {
                     ago: self.now.since(at).as_secs(),
@@ -136,8 +145,14 @@ impl Expected<'_> {
         Ok(auth_time)
     }
 
+    /// `auth_time`; one in the future says nothing about how long ago a sign-in was.
+    fn past_auth_time(&self, claims: &Claims) -> Result<Option<UnixTime>, IdTokenError> {
+        let at = time(claims, "auth_time")?;
+        Ok(at.filter(|at| *at <= self.now.plus(self.leeway)))
+    }
+
     /// Checks the token of a refresh against the session's (section 12.2).
-    pub(super) fn check_refreshed(&self, token: &Signed, before: &Before<'_>) -> Result<(), IdTokenError> {
+    pub(super) fn check_refreshed(&self, token: &Signed, before: &Before<'_>) -> Result<AuthTime, IdTokenError> {
         self.check(token)?;
         let claims = &token.claims;
         // RF-08, AT-TP-17: also the tenant stays the same.
@@ -158,13 +173,18 @@ impl Expected<'_> {
                 return Err(IdTokenError::Nonce);
             }
         }
-        // RF-09
-        if let (Some(new), Some(old)) = (time(claims, "auth_time")?, before.auth_time)
-            && new.secs() != old.secs()
-        {
-            return Err(IdTokenError::AuthTimeChanged);
+        // ID-15: a token that does not repeat it leaves it as it was.
+        if claims.get("acr").is_some_and(|acr| !acr.is_null()) {
+            check_acr(claims, before.acr_values)?;
         }
-        Ok(())
+        // RF-09
+        let new = self.past_auth_time(claims)?;
+        let at = match (new, before.auth_time) {
+            (Some(new), Some(old)) => Some(new.min(old)),
+            (new, old) => old.or(new),
+        };
+        let moved = time(claims, "auth_time")?.zip(before.auth_time).is_some_and(|(new, old)| new.secs() != old.secs());
+        Ok(AuthTime { at, moved })
     }
 
     fn check(&self, token: &Signed) -> Result<(), IdTokenError> {
@@ -249,6 +269,15 @@ fn came(claims: &Claims, name: &str) -> String {
         }
         Some(other) => printable(&other.to_string(), CAME_CAP),
     }
+}
+
+/// Whether `acr` is one of those that are asked for, if any are.
+fn check_acr(claims: &Claims, wanted: &[String]) -> Result<(), IdTokenError> {
+    let acr = claims.get("acr").and_then(Value::as_str);
+    if wanted.is_empty() || acr.is_some_and(|acr| wanted.iter().any(|wanted| wanted == acr)) {
+        return Ok(());
+    }
+    Err(IdTokenError::Acr { came: came(claims, "acr"), wanted: wanted.join(", ") })
 }
 
 /// The audiences: a string, or an array of strings with at least one; `None` for anything else.
@@ -350,8 +379,8 @@ pub enum IdTokenError {
     AuthTimeMissing,
     #[error("auth_time is {ago} s ago, but max_age is {max_age} s")]
     AuthTimeOld { ago: u64, max_age: u64 },
-    #[error("auth_time is not that of the sign-in")]
-    AuthTimeChanged,
+    #[error("auth_time is in the future: compare the clocks")]
+    AuthTimeInFuture,
     #[error("sub is missing")]
     SubjectMissing,
     #[error("sub is not a string of 1 to 255 printable ASCII characters")]
@@ -395,7 +424,7 @@ impl IdTokenError {
             Self::Acr { .. } => "id_token_acr",
             Self::AuthTimeMissing => "id_token_auth_time_missing",
             Self::AuthTimeOld { .. } => "id_token_auth_time_old",
-            Self::AuthTimeChanged => "id_token_auth_time_changed",
+            Self::AuthTimeInFuture => "id_token_auth_time_future",
             Self::SubjectMissing => "id_token_sub_missing",
             Self::Subject => "id_token_sub",
             Self::SubjectChanged => "id_token_sub_changed",

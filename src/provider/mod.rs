@@ -24,6 +24,7 @@ mod jwt;
 mod logout;
 mod metadata;
 mod probe;
+mod refresh;
 mod refusal;
 mod standing;
 mod tally;
@@ -41,11 +42,12 @@ pub use self::error::{
     AnswerFault, DiscoveryFault, Endpoint, EndpointFault, FailureClass, InactiveReason, ProviderError,
     ProviderSetupError,
 };
-pub use self::exchange::{CodeExchange, RefreshRequest, Refreshed, SignIn};
+pub use self::exchange::{CodeExchange, SignIn};
 pub use self::id_token::IdTokenError;
 pub use self::issuer::PLACEHOLDER as TENANT_PLACEHOLDER;
 pub use self::jwt::JwtError;
 pub use self::probe::{ProbeFinding, ProbeRequest, Verdict};
+pub use self::refresh::{AskedClaims, RefreshRequest, Refreshed, RenewedIdentity};
 pub use self::token::{Moment, TokenSet};
 pub use self::transport::TransportError;
 pub use self::userinfo_token::UserinfoTokenError;

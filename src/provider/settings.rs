@@ -63,6 +63,9 @@ pub struct ProviderSettings {
     pub default_expires_in: Duration,
     /// When userinfo is asked.
     pub userinfo: UserinfoUse,
+    /// How old what userinfo or introspection said may become: it is asked again by a refresh then, and not before. `None`: at
+    /// each refresh.
+    pub userinfo_every: Option<Duration>,
     /// How signing out reaches the provider.
     pub logout: LogoutStyle,
     /// Tolerated difference between the clocks; default 60 s.

@@ -155,7 +155,7 @@ impl ProviderError {
             | Self::ErrorResponse { endpoint, .. }
             | Self::BadAnswer { endpoint, .. }
             | Self::NoEndpoint(endpoint) => Area::Endpoint(*endpoint),
-            Self::Waiting { last, .. } => last.area(),
+            Self::Waiting { last, .. } | Self::IdentityRefused(last) => last.area(),
             Self::InvalidGrant(_) | Self::InvalidClient(_) | Self::AssertionRefused | Self::AssertionFailed => {
                 Area::Endpoint(Endpoint::Token)
             }
@@ -197,6 +197,7 @@ impl ProviderError {
             Self::InvalidGrant(_)
             | Self::Inactive(_)
             | Self::SubjectChanged
+            | Self::IdentityRefused(_)
             | Self::IssuerMismatch
             | Self::IssuerMissing
             | Self::Lost => Gravity::Personal,
@@ -221,7 +222,6 @@ impl IdTokenError {
             | Self::Nonce
             | Self::Acr { .. }
             | Self::AuthTimeOld { .. }
-            | Self::AuthTimeChanged
             | Self::SubjectChanged
             | Self::AzpChanged { .. } => Gravity::Personal,
             _ => Gravity::SetUp,

@@ -43,18 +43,24 @@ impl Provider {
             return Ok(None);
         }
         match self.openid_userinfo(metadata, tokens, id_token).await {
-            Err(error) if self.settings.userinfo == UserinfoUse::Auto && error.is_userinfo_refusal() => {
-                if self.transport.standing.is_news(&error) {
-                    let missing: Vec<String> = self.missing_claims(id_token).map(ToString::to_string).collect();
-                    tracing::warn!(
-                        code = error.code(), provider = %self.settings.name, %error, missing = missing.join(", "),
-                        "userinfo was refused: sign-ins go on without the claims that only it could tell"
-                    );
-                }
-                Ok(None)
-            }
-            told => told.map(Some),
+            Err(error) => self.without_userinfo(error, id_token).map(|()| None),
+            Ok(told) => Ok(Some(told)),
         }
+    }
+
+    /// Goes on without userinfo where it refused and nothing depends on it, and warns; other failures stay what they are.
+    pub(super) fn without_userinfo(&self, error: ProviderError, id_token: &Claims) -> Result<(), ProviderError> {
+        if self.settings.userinfo != UserinfoUse::Auto || !error.is_userinfo_refusal() {
+            return Err(error);
+        }
+        if self.transport.standing.is_news(&error) {
+            let missing: Vec<String> = self.missing_claims(id_token).map(ToString::to_string).collect();
+            tracing::warn!(
+                code = error.code(), provider = %self.settings.name, %error, missing = missing.join(", "),
+                "userinfo was refused: sign-ins go on without the claims that only it could tell"
+            );
+        }
+        Ok(())
     }
 
     /// Userinfo about the subject of an accepted ID token, and about nobody else (UI-01).

@@ -58,8 +58,8 @@ impl LiveSession {
             sets.iter().map(|set| render_identity(set, &identity, access, id_token).into_boxed_slice()).collect();
         // From here on headers show them, and nothing else does.
         session.tokens.renewable = renewable;
-        (session.claims, session.nonce) = (Claims::new(), None);
         let times = Times::of(&session, settings);
+        (session.claims, session.asked, session.nonce) = (Claims::new(), None, None);
         let name = session.id.short().into();
         Self {
             session,
@@ -191,7 +191,9 @@ fn refresh_due(session: &Session<Shown>, settings: &SessionSettings) -> UnixTime
     let (Some(expires), true) = (session.access_expires, session.tokens.renewable) else {
         return NEVER;
     };
-    expires.minus(refresh_before(expires.since(session.access_issued), settings.refresh_before))
+    let due = expires.minus(refresh_before(expires.since(session.access_issued), settings.refresh_before));
+    // What was asked for may be due earlier (`userinfo_every`): a refresh asks again.
+    session.asked.as_ref().and_then(|asked| asked.due).map_or(due, |asked| due.min(asked))
 }
 
 /// How long ahead of its expiry a token is renewed: as configured, else a tenth of its life, from 5 s to 5 minutes. At most half

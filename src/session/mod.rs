@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::UnixTime;
 use crate::identity::{ClaimMapping, Claims};
+use crate::provider::AskedClaims;
 use crate::seal;
 use crate::secret::Secret;
 
@@ -64,6 +65,8 @@ pub struct Session<T = Tokens> {
     pub generation: u32,
     /// The claims of the ID token and of userinfo, merged.
     pub claims: Claims,
+    /// Which of the claims userinfo or introspection told.
+    pub asked: Option<AskedClaims>,
     /// The nonce of the sign-in, which a refreshed ID token may repeat.
     pub nonce: Option<String>,
     /// The scope that was granted.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::clock::UnixTime;
-use crate::provider::{FailureClass, Moment, Provider, ProviderError, RefreshRequest, Refreshed};
+use crate::provider::{FailureClass, Moment, Provider, ProviderError, RefreshRequest, Refreshed, RenewedIdentity};
 use crate::session::Session;
 use crate::session::live::LiveSession;
 use crate::session::sessions::Sessions;
@@ -114,13 +114,18 @@ impl Sessions {
     ) -> Result<watch::Receiver<Option<Landing>>, Landing> {
         let mut flight = live.cell.flight.lock().unwrap_or_else(PoisonError::into_inner);
         // Looked at again under the lock: a flight may have landed since this request found its session due.
-        if let Some(newer) = self.successor(live, now) {
-            return Err(Landing::Renewed(newer));
-        }
+        let newer = self.successor(live, now);
+        // It may have new tokens, but an identity that nothing vouches for any more.
+        let is_late = newer.as_ref().is_some_and(|newer| newer.access_expired(now));
         match &*flight {
-            Flight::Flying(landing) if landing.has_changed().is_ok() => return Ok(landing.clone()),
-            Flight::Waiting { until, landing, .. } if now < *until => return Err(landing.clone()),
+            Flight::Flying(landing) if (newer.is_none() || is_late) && landing.has_changed().is_ok() => {
+                return Ok(landing.clone());
+            }
+            Flight::Waiting { until, landing, .. } if now < *until || is_late => return Err(landing.clone()),
             _ => {}
+        }
+        if let Some(newer) = newer {
+            return Err(Landing::Renewed(newer));
         }
         let mut failures =
             if let Flight::Waiting { failures, .. } = &*flight { *failures } else { Failures::default() };
@@ -162,6 +167,7 @@ impl Sessions {
             refresh_token,
             issuer: &session.issuer,
             claims: &session.claims,
+            asked: session.asked.as_ref(),
             nonce: session.nonce.as_deref(),
             auth_time: session.auth_time,
             scope: session.scope.as_deref(),
@@ -172,7 +178,12 @@ impl Sessions {
         match answer {
             Ok(refreshed) => {
                 self.record_refreshed(session, live.provider, took);
-                self.land(live, session, refreshed)
+                let unproven = refreshed.identity.as_ref().err().cloned();
+                match (self.land(live, session, refreshed), unproven) {
+                    // The tokens are kept, and the identity is asked for again: nothing new vouches for it.
+                    (Landing::Renewed(_), Some(error)) => failures.add(error, provider),
+                    (landing, _) => landing,
+                }
             }
             Err(error) => {
                 self.record_refresh_failed(session, live.provider, error.code(), took);
@@ -238,7 +249,11 @@ impl Session {
         session.generation = generation;
         session.active = now;
         session.access_issued = now;
-        session.access_expires = Some(now.plus(tokens.expires_in));
+        session.access_expires = match (&refreshed.identity, self.access_expires) {
+            // UI-05: nothing new vouches for the person.
+            (Err(_), Some(before)) => Some(before.min(now.plus(tokens.expires_in))),
+            _ => Some(now.plus(tokens.expires_in)),
+        };
         session.tokens.access = if keep.access { tokens.access_token } else { None };
         if let Some(refresh) = tokens.refresh_token {
             session.tokens.refresh = Some(refresh);
@@ -251,7 +266,8 @@ impl Session {
         if let Some(scope) = tokens.scope {
             session.scope = Some(scope);
         }
-        if let Some(claims) = refreshed.claims {
+        if let Ok(RenewedIdentity { claims, asked, auth_time }) = refreshed.identity {
+            (session.asked, session.auth_time) = (asked, auth_time);
             // What is not said again is not so any more: many providers leave a claim out that became empty, groups above all.
             // Only the name of the sign-in at the provider can not change.
             let sid = session.claims.remove("sid");

@@ -57,6 +57,7 @@ impl Sample {
             access_issued: NOW,
             access_expires: Some(UnixTime::from_secs(NOW.secs() + 300)),
             generation: 0,
+            asked: None,
             claims,
             nonce,
             scope: Some("openid profile email offline_access".into()),

@@ -230,6 +230,7 @@ impl Sessions {
             tokens: Tokens { access: tokens.access_token, refresh: tokens.refresh_token, id_token: tokens.id_token }
                 .keep(self.settings.keep),
             claims: sign_in.claims,
+            asked: sign_in.asked,
             nonce,
             scope: tokens.scope,
         };
@@ -414,8 +415,12 @@ impl Sessions {
                 .map_err(NoSession::Over),
             Landing::Ended(_) if !live.is_ended() && !live.access_expired(now) => Ok(Current { live, changed: false }),
             Landing::Ended(code) => Err(NoSession::Over(code)),
+            // The tokens may be renewed all the same, and only the identity not.
             Landing::Refused(_) | Landing::Outage(_) if !live.access_expired(now) => {
-                Ok(Current { live, changed: false })
+                Ok(match self.successor(&live, now) {
+                    Some(newer) => Current { live: newer, changed: true },
+                    None => Current { live, changed: false },
+                })
             }
             Landing::Refused(error) => Err(NoSession::Over(error.code())),
             Landing::Outage(error) => Err(NoSession::Outage(error)),

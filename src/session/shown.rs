@@ -80,6 +80,7 @@ impl Session {
             access_expires: self.access_expires,
             generation: self.generation,
             claims: self.claims,
+            asked: self.asked,
             nonce: self.nonce,
             scope: self.scope,
         }

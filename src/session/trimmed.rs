@@ -22,6 +22,9 @@ impl Session {
         for (name, value) in read {
             self.claims.entry(name).or_insert(value);
         }
+        if let Some(asked) = &mut self.asked {
+            asked.names.retain(|name| self.claims.contains_key(name));
+        }
         self
     }
 }

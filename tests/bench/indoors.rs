@@ -219,6 +219,7 @@ pub(crate) fn session(groups: usize) -> Session {
         access_issued: NOW,
         access_expires: Some(NOW.plus(std::time::Duration::from_secs(3600))),
         generation: 0,
+        asked: None,
         claims: map,
         nonce: None,
         scope: Some("openid profile email".to_owned()),

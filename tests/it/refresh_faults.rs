@@ -169,8 +169,8 @@ async fn a_session_that_the_provider_ended_is_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_token_about_somebody_else_ends_the_session() {
-    // RF-08, RF-09, RF-10, RF-12, AT-TP-17
-    let swaps: [fn(&mut Edits); 7] = [
+    // RF-08, RF-10, RF-12, AT-TP-17
+    let swaps: [fn(&mut Edits); 6] = [
         |claims| {
             claims.set("sub", "248289761002");
         },
@@ -185,9 +185,6 @@ async fn an_id_token_about_somebody_else_ends_the_session() {
         },
         |claims| {
             claims.set("nonce", "another nonce");
-        },
-        |claims| {
-            claims.shift("auth_time", 60);
         },
         |claims| {
             claims.set("at_hash", "AAAAAAAAAAAAAAAAAAAAAA");
@@ -239,6 +236,114 @@ async fn without_a_new_id_token_the_identity_stays() {
     let seen = house.upstream.last_request();
     assert_eq!(seen.header("x-forwarded-preferred-username"), Some("ada"));
     assert_eq!(seen.header("x-forwarded-groups"), Some("staff,admins"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auth_time_that_moves_ends_nothing_and_makes_nobody_fresh() {
+    // RF-09
+    let house = House::with("[route.app.paths.\"/bank\"]\nmax_age = '5m'").await;
+    house.idp.break_with(|faults| {
+        faults.refreshed_id_token.claims.shift("auth_time", 300);
+    });
+    for _ in 0..8 {
+        house.later(DUE);
+        assert_eq!(house.asks("/").await.status, 200);
+    }
+    house.upstream.forget_seen();
+    assert_eq!(house.asks("/bank").await.status, 302, "signed in {} s ago", 8 * DUE);
+    assert!(house.upstream.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auth_time_in_the_future_is_no_fresh_sign_in() {
+    // ID-16
+    for (ahead, fresh) in [(30, true), (86_400, false)] {
+        let idp = TestIdp::start().await;
+        idp.break_with(|faults| {
+            faults.id_token.claims.shift("auth_time", ahead);
+        });
+        let house = House::built(idp, |builder| builder.with("[route.app.paths.\"/bank\"]\nmax_age = '5m'")).await;
+        assert_eq!(house.asks("/").await.status, 200);
+        house.upstream.forget_seen();
+        let page = house.browser.opens(&house.gateway.url("/bank")).await;
+        assert_eq!(page.status == 200, fresh, "{ahead} s ahead: {}", page.text());
+        assert_eq!(house.upstream.seen().is_empty(), !fresh);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_userinfo_no_longer_says_is_not_told_to_the_application() {
+    // RF-11, UI-05: a refusal ends the session, an outage keeps it until the access token's end
+    let always = "[provider.idp]\nuserinfo = 'always'";
+    for id_token in [true, false] {
+        let idp = TestIdp::start().await;
+        idp.configure(|settings| {
+            settings.id_token_at_refresh = id_token;
+            settings.thin_id_tokens = true;
+        });
+        let house = House::built(idp, |builder| builder.with(always)).await;
+        house.idp.break_with(|faults| {
+            faults.userinfo.members.set("groups", json!(["staff"]));
+        });
+        house.later(DUE);
+        assert_eq!(house.asks("/").await.status, 200);
+        assert_eq!(house.upstream.last_request().header("x-forwarded-groups"), Some("staff"));
+        // Away: served while the last access token lives; then asked to come again, and nothing is lost.
+        house.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(503)));
+        house.later(DUE);
+        for _ in 0..3 {
+            assert_eq!(house.asks("/").await.status, 200);
+        }
+        assert_eq!(house.refreshes(), 2);
+        house.later(10);
+        house.upstream.forget_seen();
+        let page = house.asks("/").await;
+        assert_eq!(page.status, 503, "{}", page.text());
+        assert_eq!(house.fetches("/").await.status, 503);
+        assert!(house.upstream.seen().is_empty());
+        house.idp.heal();
+        house.later(60);
+        assert_eq!(house.asks("/").await.status, 200);
+        assert_eq!(house.idp.refresh_reuses(), 0);
+        // Refused, and once more: over at once.
+        house.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(401)));
+        house.later(DUE);
+        house.upstream.forget_seen();
+        let asked = house.idp.seen_at(paths::USERINFO).len();
+        assert_eq!(house.asks("/").await.status, 302);
+        assert_eq!(house.fetches("/").await.status, 401);
+        assert!(house.upstream.seen().is_empty());
+        assert_eq!(house.idp.seen_at(paths::USERINFO).len(), asked + 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_server_that_refuses_to_say_who_it_is_ends_the_session() {
+    // UI-05
+    for status in [401, 403] {
+        let house = House::built(TestIdp::plain_oauth2().await, |builder| builder).await;
+        house.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(status)));
+        house.later(DUE);
+        assert_eq!(house.asks("/").await.status, 302, "{status}");
+        assert_eq!(house.fetches("/").await.status, 401, "{status}");
+        assert!(house.upstream.seen().is_empty(), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn userinfo_is_asked_again_as_often_as_configured() {
+    let every = "[provider.idp]\nuserinfo = 'always'\nuserinfo_every = '100s'";
+    // Tokens that live shorter, and longer.
+    for (life, asked) in [(60, [0, 1, 1, 2]), (6000, [0, 1, 1, 2])] {
+        let idp = TestIdp::start().await;
+        idp.configure(|settings| settings.access_life = Some(std::time::Duration::from_secs(life)));
+        let house = House::built(idp, |builder| builder.with(every)).await;
+        for asked in asked {
+            house.later(54);
+            assert_eq!(house.asks("/").await.status, 200);
+            assert_eq!(house.idp.seen_at(paths::USERINFO).len(), asked, "{life} s");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

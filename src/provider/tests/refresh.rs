@@ -1,6 +1,7 @@
 //! Refresh at an OpenID provider: the same person or nobody, and no refresh token lost or sent twice.
 
 use super::*;
+use crate::provider::{AskedClaims, RenewedIdentity};
 
 #[tokio::test]
 async fn a_refresh_sends_the_token_once_and_keeps_what_did_not_change() {
@@ -10,7 +11,7 @@ async fn a_refresh_sends_the_token_once_and_keeps_what_did_not_change() {
     let fixture = Fixture::openid(&double);
     double.on("/token", [Answer::json(&json!({ "access_token": "at2", "token_type": "Bearer" }))]);
     let refreshed = fixture.refresh(&double.claims()).await.unwrap();
-    assert_eq!(refreshed.claims, None);
+    assert_eq!(refreshed.identity.unwrap().claims, *double.claims().as_object().unwrap());
     assert_eq!(refreshed.tokens.refresh_token.unwrap().expose(), "refresh-1");
     assert_eq!(refreshed.tokens.scope.as_deref(), Some("openid email"));
     let seen = &double.seen("/token")[0];
@@ -48,31 +49,79 @@ async fn a_refreshed_id_token_is_about_the_same_sign_in() {
     claims["email"] = json!("new@example.com");
     double.issues(&key, &claims);
     let refreshed = fixture.refresh(&double.claims()).await.unwrap();
-    assert_eq!(refreshed.claims.unwrap()["email"], "new@example.com");
+    assert_eq!(refreshed.identity.unwrap().claims["email"], "new@example.com");
 }
 
 #[tokio::test]
-async fn auth_time_stays_that_of_the_sign_in() {
+async fn the_older_auth_time_counts_wherever_a_refreshed_token_moves_it() {
     // RF-09
     let key = TestKey::es256("k1");
     let double = Double::openid(&key).await;
     let fixture = Fixture::openid(&double);
-    let mut claims = double.claims();
-    claims["auth_time"] = json!(START - 5);
-    double.issues(&key, &claims);
     let (token, before) = (Secret::from("refresh-1"), double.claims());
-    let mut request = RefreshRequest {
-        refresh_token: &token,
-        issuer: &double.origin,
-        claims: before.as_object().unwrap(),
-        nonce: Some(NONCE),
-        auth_time: Some(UnixTime::from_secs(START - 5)),
-        scope: None,
-    };
-    assert!(fixture.provider.refresh(&request).await.is_ok());
-    request.auth_time = Some(UnixTime::from_secs(START - 6));
-    let error = fixture.provider.refresh(&request).await.map(|_| ()).unwrap_err();
-    assert_eq!(error.code(), "id_token_auth_time_changed");
+    for (was, now, counts) in [
+        (Some(START - 5), Some(START - 5), Some(START - 5)),
+        (Some(START - 5), Some(START), Some(START - 5)),
+        (Some(START - 5), Some(START - 9), Some(START - 9)),
+        (Some(START - 5), Some(START + 86_400), Some(START - 5)),
+        (Some(START - 5), None, Some(START - 5)),
+        (None, Some(START - 9), Some(START - 9)),
+        (None, Some(START + 86_400), None),
+        (None, None, None),
+    ] {
+        let mut claims = double.claims();
+        claims.as_object_mut().unwrap().remove("auth_time");
+        if let Some(now) = now {
+            claims["auth_time"] = json!(now);
+        }
+        double.issues(&key, &claims);
+        let request = RefreshRequest {
+            refresh_token: &token,
+            issuer: &double.origin,
+            claims: before.as_object().unwrap(),
+            asked: None,
+            nonce: Some(NONCE),
+            auth_time: was.map(UnixTime::from_secs),
+            scope: None,
+        };
+        let renewed = fixture.provider.refresh(&request).await.unwrap().identity.unwrap();
+        assert_eq!(renewed.auth_time, counts.map(UnixTime::from_secs), "{was:?}, then {now:?}");
+    }
+}
+
+#[tokio::test]
+async fn acr_is_checked_again_where_a_refreshed_token_names_it() {
+    // ID-15
+    let key = TestKey::es256("k1");
+    let double = Double::openid(&key).await;
+    let fixture = Fixture::openid_with(&double, |s| s.acr_values = vec!["phr".to_owned(), "phrh".to_owned()]);
+    let mut before = double.claims();
+    (before["acr"], before["amr"]) = (json!("phr"), json!(["hwk"]));
+    for (acr, goes_on) in [
+        (None, true),
+        (Some(json!(null)), true),
+        (Some(json!("phr")), true),
+        (Some(json!("phrh")), true),
+        (Some(json!("pwd")), false),
+        (Some(json!("")), false),
+        (Some(json!(["phr"])), false),
+        (Some(json!(0)), false),
+    ] {
+        let mut claims = double.claims();
+        if let Some(acr) = &acr {
+            claims["acr"] = acr.clone();
+        }
+        double.issues(&key, &claims);
+        match fixture.refresh(&before).await {
+            Ok(refreshed) => {
+                let claims = refreshed.identity.unwrap().claims;
+                assert!(goes_on, "{acr:?}");
+                assert_eq!(claims["amr"], json!(["hwk"]), "how somebody signed in stays");
+                assert_eq!(claims["acr"], acr.unwrap_or(json!("phr")));
+            }
+            Err(error) => assert_eq!((error.class(), goes_on), (FailureClass::Over, false), "{acr:?}"),
+        }
+    }
 }
 
 #[tokio::test]
@@ -166,7 +215,7 @@ async fn a_rotated_token_is_not_lost_when_its_id_token_can_not_be_checked_now() 
     double.on("/token", [Answer::json(&answer)]);
     let refreshed = fixture.refresh(&double.claims()).await.unwrap();
     assert_eq!(refreshed.tokens.refresh_token.unwrap().expose(), "refresh-2");
-    assert!(refreshed.claims.is_none() && refreshed.tokens.id_token.is_none());
+    assert!(refreshed.identity.unwrap_err().is_outage() && refreshed.tokens.id_token.is_none());
 }
 
 #[tokio::test]
@@ -181,24 +230,127 @@ async fn a_key_that_is_nowhere_ends_the_session_once_the_set_was_read_again() {
     fixture.refresh(&double.claims()).await.unwrap();
     double.issues(&old, &double.claims());
     let refreshed = fixture.refresh(&double.claims()).await.unwrap();
-    assert!(refreshed.claims.is_none() && refreshed.tokens.id_token.is_none());
+    assert!(refreshed.identity.unwrap_err().is_outage() && refreshed.tokens.id_token.is_none());
     fixture.clock.advance(Duration::from_secs(61));
     let error = fixture.refresh(&double.claims()).await.map(|_| ()).unwrap_err();
     assert_eq!((error.code(), (error.class() == FailureClass::Over)), ("id_token_key_unknown", true));
 }
 
+/// A refresh of a session whose claims of these names came from userinfo.
+async fn refreshed_with(
+    fixture: &Fixture,
+    before: &Value,
+    asked: &AskedClaims,
+) -> Result<Result<RenewedIdentity, &'static str>, (&'static str, FailureClass)> {
+    let token = Secret::from("refresh-1");
+    let issuer = before["iss"].as_str().unwrap();
+    let request = RefreshRequest {
+        refresh_token: &token,
+        issuer,
+        claims: before.as_object().unwrap(),
+        asked: Some(asked),
+        nonce: Some(NONCE),
+        auth_time: None,
+        scope: None,
+    };
+    let refreshed = fixture.provider.refresh(&request).await.map_err(|error| (error.code(), error.class()))?;
+    Ok(refreshed.identity.map_err(|error| error.code()))
+}
+
+fn named(names: &[&str]) -> AskedClaims {
+    AskedClaims { names: names.iter().map(|name| (*name).to_owned()).collect(), due: None }
+}
+
 #[tokio::test]
-async fn claims_of_userinfo_survive_its_outage() {
+async fn what_userinfo_said_is_asked_again_whatever_the_refresh_brings() {
+    // RF-11, UI-05: each claim goes by its own source
+    let key = TestKey::es256("k1");
+    let double = Double::openid(&key).await;
+    for userinfo in [UserinfoUse::Auto, UserinfoUse::Always] {
+        let fixture = Fixture::openid_with(&double, |s| s.userinfo = userinfo);
+        let mut before = double.claims();
+        (before["groups"], before["role"]) = (json!(["admins"]), json!("boss"));
+        // `groups` came from userinfo, `role` from the ID token.
+        let asked = named(&["groups"]);
+        let told = |groups: &[&str]| Answer::json(&json!({ "sub": "alice", "groups": groups }));
+        double.on("/userinfo", [told(&["staff"])]);
+        // Without an ID token: what the last one said stays.
+        double.on("/token", [Answer::json(&token_answer(&json!({})))]);
+        let renewed = refreshed_with(&fixture, &before, &asked).await.unwrap().unwrap();
+        assert_eq!((&renewed.claims["groups"], &renewed.claims["role"]), (&json!(["staff"]), &json!("boss")));
+        assert_eq!(renewed.asked, Some(asked.clone()));
+        // With one that lost a claim: that is gone, and not kept by userinfo's silence.
+        double.issues(&key, &double.claims());
+        let renewed = refreshed_with(&fixture, &before, &asked).await.unwrap().unwrap();
+        assert_eq!((renewed.claims.get("groups"), renewed.claims.get("role")), (Some(&json!(["staff"])), None));
+        // What it does not say any more is gone too.
+        double.on("/userinfo", [Answer::json(&json!({ "sub": "alice" }))]);
+        let renewed = refreshed_with(&fixture, &before, &asked).await.unwrap().unwrap();
+        assert_eq!(renewed.claims.get("groups"), None);
+        // An outage vouches for nothing new; a refusal that is repeated ends the session, an answer about somebody else too.
+        for (answer, code) in [
+            (Answer::status(401, &json!({ "error": "invalid_token" })), "userinfo_unauthorized"),
+            (Answer::status(403, &json!({})), "userinfo_unauthorized"),
+            (Answer::status(404, &json!({})), "answer_status"),
+            (Answer::status(500, &json!({ "error": "invalid_token" })), "answer_status"),
+            (Answer::typed(200, "text/html", "<html>"), "answer_content_type"),
+            (Answer::json(&json!({ "sub": "bob", "groups": ["admins"] })), "userinfo_subject"),
+        ] {
+            double.on("/userinfo", [answer]);
+            let count = double.count("/userinfo");
+            let ended = refreshed_with(&fixture, &before, &asked).await.map(|_| ()).unwrap_err();
+            assert_eq!((ended, double.count("/userinfo")), ((code, FailureClass::Over), count + 2));
+        }
+        for answer in [Answer::status(503, &json!({})), Answer::status(429, &json!({}))] {
+            double.on("/userinfo", [answer]);
+            let unproven = refreshed_with(&fixture, &before, &asked).await.unwrap().map(|_| ()).unwrap_err();
+            assert_eq!(unproven, "provider_server_error");
+        }
+        double.on("/userinfo", [Answer::status(401, &json!({})), told(&["late"])]);
+        let renewed = refreshed_with(&fixture, &before, &asked).await.unwrap().unwrap();
+        assert_eq!(renewed.claims["groups"], json!(["late"]), "one retry");
+    }
+}
+
+#[tokio::test]
+async fn userinfo_that_was_no_source_may_refuse_at_a_refresh() {
+    // UI-05
     let key = TestKey::es256("k1");
     let double = Double::openid(&key).await;
     double.issues(&key, &double.claims());
-    let fixture = Fixture::openid_with(&double, |s| s.userinfo = UserinfoUse::Always);
-    let mut before: Value = double.claims();
+    double.on("/userinfo", [Answer::status(401, &json!({}))]);
+    let needed =
+        |s: &mut ProviderSettings| s.needed_claims = vec![crate::identity::ClaimPath::parse("groups").unwrap()];
+    for (userinfo, goes_on) in [(UserinfoUse::Auto, true), (UserinfoUse::Always, false)] {
+        let fixture = Fixture::openid_with(&double, |s| {
+            s.userinfo = userinfo;
+            needed(s);
+        });
+        let renewed = refreshed_with(&fixture, &double.claims(), &named(&[])).await;
+        assert_eq!(renewed.is_ok(), goes_on, "{userinfo:?}");
+    }
+}
+
+#[tokio::test]
+async fn userinfo_is_not_asked_before_it_is_due() {
+    let key = TestKey::es256("k1");
+    let double = Double::openid(&key).await;
+    let every = Duration::from_secs(600);
+    let fixture = Fixture::openid_with(&double, |s| {
+        s.userinfo = UserinfoUse::Always;
+        s.userinfo_every = Some(every);
+    });
+    let mut before = double.claims();
     before["groups"] = json!(["a"]);
-    double.on("/userinfo", [Answer::status(503, &json!({}))]);
-    let claims = fixture.refresh(&before).await.unwrap().claims.unwrap();
-    assert_eq!(claims["groups"], json!(["a"]));
+    double.on("/token", [Answer::json(&token_answer(&json!({})))]);
     double.on("/userinfo", [Answer::json(&json!({ "sub": "alice", "groups": ["b"] }))]);
-    let claims = fixture.refresh(&before).await.unwrap().claims.unwrap();
-    assert_eq!(claims["groups"], json!(["b"]));
+    let start = UnixTime::from_secs(START);
+    let asked = AskedClaims { due: Some(start.plus(every)), ..named(&["groups"]) };
+    let renewed = refreshed_with(&fixture, &before, &asked).await.unwrap().unwrap();
+    assert_eq!((&renewed.claims["groups"], double.count("/userinfo")), (&json!(["a"]), 0));
+    assert_eq!(renewed.asked.as_ref(), Some(&asked));
+    fixture.clock.advance(every);
+    let renewed = refreshed_with(&fixture, &before, &asked).await.unwrap().unwrap();
+    assert_eq!((&renewed.claims["groups"], double.count("/userinfo")), (&json!(["b"]), 1));
+    assert_eq!(renewed.asked.unwrap().due, Some(start.plus(every).plus(every)));
 }

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::clock::UnixTime;
 use crate::identity::Claims;
+use crate::provider::AskedClaims;
 use crate::secret::Secret;
 use crate::session::shown::{Shown, ShownTokens};
 use crate::session::{Session, SessionId, Tokens};
@@ -32,6 +33,8 @@ pub fn encode(session: &Session) -> Vec<u8> {
     let tokens = [split(id_token, &mut text), split(access, &mut text), split(refresh, &mut text)];
     let base = claims_in(&tokens, &text);
     let (extra, removed) = difference(&base, &session.claims);
+    let asked = session.asked.iter().flat_map(|asked| asked.names.iter().cloned());
+    let asked = asked.reduce(|names, name| names + "\0" + &name).unwrap_or_default();
     let nonce_is_claim = session.nonce.is_some() && session.nonce.as_deref() == nonce_claim(&session.claims);
     let mut push = |part: &str| {
         text.push_str(part);
@@ -44,6 +47,7 @@ pub fn encode(session: &Session) -> Vec<u8> {
         extra: push(&extra),
         removed: push(&removed),
     };
+    push(&asked);
     let wire = Wire {
         id: *session.id.bytes(),
         created: session.created.millis(),
@@ -61,6 +65,10 @@ pub fn encode(session: &Session) -> Vec<u8> {
     };
     // Only writing to a buffer that is full can fail, and this one grows.
     let mut bytes = postcard::to_extend(&wire, vec![FORMAT, dictionary::CURRENT]).unwrap_or_default();
+    if let Some(asked) = &session.asked {
+        let due: Asked = Some(asked.due.map(|due| after(due, session.created)));
+        bytes = postcard::to_extend(&due, bytes).unwrap_or_default();
+    }
     bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
     bytes
 }
@@ -97,12 +105,16 @@ fn decode_with<T>(bytes: &[u8], tokens_of: impl TokensOf<T>) -> Result<Session<T
         return Err(DecodeError::Format(format));
     }
     let dictionary = dictionary::numbered(dictionary).ok_or(DecodeError::Dictionary(dictionary))?;
-    let (wire, padding) = postcard::take_from_bytes::<Wire<'_>>(body).map_err(|_| DecodeError::Malformed)?;
+    let (wire, rest) = postcard::take_from_bytes::<Wire<'_>>(body).map_err(|_| DecodeError::Malformed)?;
+    let (asked, padding) = match rest.first() {
+        None | Some(0) => (None, rest),
+        Some(_) => postcard::take_from_bytes::<Asked>(rest).map_err(|_| DecodeError::Malformed)?,
+    };
     if !bytes.len().is_multiple_of(BLOCK) || padding.len() >= BLOCK || padding.iter().any(|byte| *byte != 0) {
         return Err(DecodeError::Malformed);
     }
     let text = inflate(&wire.packed, wire.text_len, dictionary)?;
-    restore(&wire, &text, tokens_of)
+    restore(&wire, asked, &text, tokens_of)
 }
 
 /// One text, compressed as a session's is: for another value that has to fit into a cookie.
@@ -185,6 +197,10 @@ struct Wire<'a> {
     packed: Cow<'a, [u8]>,
 }
 
+/// Behind the fields, for a session whose claims were partly asked for: when they are due again. Their names are the end of the
+/// text, with zeros between them. Nothing at all, for any other session, looks like the padding.
+type Asked = Option<Option<i64>>;
+
 /// ID token, access token, refresh token.
 type PackedTokens<'a> = [Option<PackedToken<'a>>; 3];
 type PackedToken<'a> = Vec<Part<'a>>;
@@ -205,7 +221,12 @@ struct Lengths {
     removed: u32,
 }
 
-fn restore<T>(wire: &Wire<'_>, mut text: &str, tokens_of: impl TokensOf<T>) -> Result<Session<T>, DecodeError> {
+fn restore<T>(
+    wire: &Wire<'_>,
+    asked: Asked,
+    mut text: &str,
+    tokens_of: impl TokensOf<T>,
+) -> Result<Session<T>, DecodeError> {
     let base = claims_in(&wire.tokens, text);
     let text = &mut text;
     let tokens = tokens_of(&wire.tokens, text).ok_or(DecodeError::Malformed)?;
@@ -232,6 +253,10 @@ fn restore<T>(wire: &Wire<'_>, mut text: &str, tokens_of: impl TokensOf<T>) -> R
         access_issued,
         access_expires: wire.access_expires.map(|millis| at(access_issued, millis)),
         generation: wire.generation,
+        asked: asked.map(|due| AskedClaims {
+            names: text.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            due: due.map(|millis| at(created, millis)),
+        }),
         claims,
         nonce,
         scope,

@@ -18,6 +18,7 @@ fn bare() -> Session {
         access_expires: None,
         generation: 0,
         claims: Claims::new(),
+        asked: None,
         nonce: None,
         scope: None,
     }
@@ -51,6 +52,8 @@ fn every_field_comes_back_even_at_its_edges() {
     session.access_issued = UnixTime::from_millis(u64::MAX / 2);
     session.access_expires = Some(UnixTime::from_millis(u64::MAX));
     session.generation = u32::MAX;
+    session.asked =
+        Some(AskedClaims { names: vec!["deep".into(), "\u{e9}".into()], due: Some(UnixTime::from_millis(5)) });
     session.nonce = Some("not a claim".into());
     session.scope = Some(String::new());
     session.tokens.access = Some(Secret::from("opaque \u{e9} token"));

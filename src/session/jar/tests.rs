@@ -66,6 +66,7 @@ fn session(subject: &str, refresh_len: usize) -> Session {
         access_issued: NOW,
         access_expires: Some(later()),
         generation: 3,
+        asked: None,
         claims,
         nonce: Some("bm9uY2U".into()),
         scope: Some("openid email".into()),

@@ -1,0 +1,278 @@
+//! From a refresh token to the next token set, and to who that is by now ([RFC 6749 section 6], [OpenID Connect Core
+//! section 12]).
+//!
+//! 1. One token request, sent once. From its answer on the old refresh token may be spent, so only proof that this is somebody
+//!    else, or nobody any more, may lose the new one.
+//! 2. What the ID token said at the sign-in stays where no new one comes. What userinfo or introspection said is asked again
+//!    (RF-11).
+//! 3. Where that cannot be had now, the tokens are renewed and the identity is not: it counts for as long as it did before.
+//!
+//! [RFC 6749 section 6]: https://www.rfc-editor.org/rfc/rfc6749#section-6
+//! [OpenID Connect Core section 12]: https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokens
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::clock::UnixTime;
+use crate::identity::Claims;
+use crate::provider::Provider;
+use crate::provider::error::{FailureClass, ProviderError};
+use crate::provider::id_token::Before;
+use crate::provider::metadata::Metadata;
+use crate::provider::settings::{OAuth2Identity, ProviderKind, UserinfoUse};
+use crate::provider::token::TokenSet;
+use crate::secret::Secret;
+
+/// What a session knows when it is due for a refresh.
+#[derive(Debug)]
+pub struct RefreshRequest<'a> {
+    /// The session's refresh token. Goes nowhere but to this provider's token endpoint (RF-05).
+    pub refresh_token: &'a Secret<String>,
+    /// The issuer of the session's identity.
+    pub issuer: &'a str,
+    /// The session's claims: the new ones have to be about the same person.
+    pub claims: &'a Claims,
+    /// Which of them were asked for.
+    pub asked: Option<&'a AskedClaims>,
+    /// The nonce of the sign-in.
+    pub nonce: Option<&'a str>,
+    /// The `auth_time` of the sign-in.
+    pub auth_time: Option<UnixTime>,
+    /// What is granted so far.
+    pub scope: Option<&'a str>,
+}
+
+/// A session's next token set.
+#[derive(Clone, Debug)]
+pub struct Refreshed {
+    /// The tokens; the refresh token is the one to use next, whether it changed or not.
+    pub tokens: TokenSet,
+    /// Who that is now. An error: that could not be found out, and the identity of before counts for as long as it did.
+    pub identity: Result<RenewedIdentity, Arc<ProviderError>>,
+}
+
+/// Who somebody is after a refresh.
+#[derive(Clone, Debug)]
+pub struct RenewedIdentity {
+    /// The claims that replace the session's.
+    pub claims: Claims,
+    /// Which of them were asked for.
+    pub asked: Option<AskedClaims>,
+    /// When the person last proved who they are, as far as any ID token said so.
+    pub auth_time: Option<UnixTime>,
+}
+
+/// The claims of a session that its ID token did not hold: userinfo or introspection told them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct AskedClaims {
+    /// Their names. Empty for plain OAuth 2.0, where all claims are asked for.
+    pub names: Vec<String>,
+    /// When they are to be asked for again (`userinfo_every`); `None`: at each refresh.
+    pub due: Option<UnixTime>,
+}
+
+impl AskedClaims {
+    fn is_due(&self, now: UnixTime) -> bool {
+        self.due.is_none_or(|due| now >= due)
+    }
+}
+
+impl RefreshRequest<'_> {
+    /// What the ID token of the sign-in, or of the last refresh that had one, said.
+    fn signed(&self) -> Claims {
+        let mut claims = self.claims.clone();
+        for name in self.asked.iter().flat_map(|asked| &asked.names) {
+            claims.remove(name);
+        }
+        claims
+    }
+
+    /// What was asked for besides.
+    fn told(&self) -> Claims {
+        let names = self.asked.iter().flat_map(|asked| &asked.names);
+        names.filter_map(|name| self.claims.get_key_value(name)).map(|(n, v)| (n.clone(), v.clone())).collect()
+    }
+}
+
+impl Provider {
+    /// Renews a token set: one request, once.
+    ///
+    /// # Errors
+    /// [`ProviderError::class`] says what becomes of the session.
+    pub async fn refresh(&self, request: &RefreshRequest<'_>) -> Result<Refreshed, ProviderError> {
+        self.reported(self.renew(request).await)
+    }
+
+    async fn renew(&self, request: &RefreshRequest<'_>) -> Result<Refreshed, ProviderError> {
+        let metadata = self.metadata.get(&self.transport).await?;
+        // RF-01: without a scope, the granted one stays.
+        let mut form: Vec<(&'static str, Cow<'_, str>)> = vec![
+            ("grant_type", "refresh_token".into()),
+            ("refresh_token", request.refresh_token.expose().as_str().into()),
+        ];
+        form.extend(self.resources());
+        let mut tokens = self.request_tokens(&metadata, form, request.scope).await?;
+        // RF-02
+        let next = tokens.refresh_token.take().unwrap_or_else(|| request.refresh_token.clone());
+        tokens.refresh_token = Some(next);
+        let renewed = self.renewed_identity(&metadata, &mut tokens, request).await;
+        let identity = match renewed.and_then(|renewed| self.check_same_person(renewed, request)) {
+            Err(error) if error.class() == FailureClass::Over => return Err(error),
+            Err(error) => {
+                self.transport.standing.failed(&error);
+                tracing::debug!(code = error.code(), provider = %self.settings.name, %error, "the tokens are renewed, but not the identity: it counts until the last access token ends");
+                tokens.id_token = None;
+                Err(Arc::new(error))
+            }
+            Ok(renewed) => Ok(renewed),
+        };
+        Ok(Refreshed { tokens, identity })
+    }
+
+    /// RF-08 by the claim that names people here: `sub` may stay while another claim, which is mapped, becomes somebody else's.
+    fn check_same_person(
+        &self,
+        renewed: RenewedIdentity,
+        request: &RefreshRequest<'_>,
+    ) -> Result<RenewedIdentity, ProviderError> {
+        let mapping = &self.settings.claims;
+        if mapping.subject_of(&renewed.claims) == mapping.subject_of(request.claims) {
+            Ok(renewed)
+        } else {
+            Err(ProviderError::SubjectChanged)
+        }
+    }
+
+    async fn renewed_identity(
+        &self,
+        metadata: &Metadata,
+        tokens: &mut TokenSet,
+        request: &RefreshRequest<'_>,
+    ) -> Result<RenewedIdentity, ProviderError> {
+        if let ProviderKind::OAuth2 { identity, .. } = &self.settings.kind {
+            tokens.id_token = None;
+            let (claims, asked) = self.plain_claims_again(metadata, tokens, *identity, request).await?;
+            return Ok(RenewedIdentity { claims, asked, auth_time: request.auth_time });
+        }
+        let (mut claims, auth_time) = match &tokens.id_token {
+            Some(id_token) => self.refreshed_id_token(metadata, tokens, id_token.expose(), request).await?,
+            None => (request.signed(), request.auth_time),
+        };
+        let asked = self.userinfo_again(metadata, tokens, &mut claims, request).await?;
+        Ok(RenewedIdentity { claims, asked, auth_time })
+    }
+
+    /// The claims of an ID token that came with a refresh, and the time of the sign-in that they stand on.
+    async fn refreshed_id_token(
+        &self,
+        metadata: &Metadata,
+        tokens: &TokenSet,
+        id_token: &str,
+        request: &RefreshRequest<'_>,
+    ) -> Result<(Claims, Option<UnixTime>), ProviderError> {
+        let signed = self.signed_claims(metadata, id_token).await?;
+        let before = Before {
+            issuer: request.issuer,
+            claims: request.claims,
+            nonce: request.nonce,
+            auth_time: request.auth_time,
+            acr_values: &self.settings.acr_values,
+        };
+        let auth_time = self.expected(metadata, tokens).check_refreshed(&signed, &before)?;
+        if auth_time.moved {
+            // RF-09
+            tracing::info!(
+                code = "auth_time_moved",
+                provider = %self.settings.name,
+                "the auth_time of a refreshed ID token is not that of the sign-in: the older one counts"
+            );
+        }
+        let mut claims = signed.claims;
+        // How somebody signed in does not change by a refresh; many providers say it once.
+        for name in ["acr", "amr"] {
+            if let (None, Some(was)) = (claims.get(name), request.claims.get(name)) {
+                claims.insert(name.to_owned(), was.clone());
+            }
+        }
+        Ok((claims, auth_time.at))
+    }
+
+    /// Adds what userinfo says by now to the claims of an ID token. Where it was a source, a refusal that is repeated is the end
+    /// of the session (UI-05).
+    async fn userinfo_again(
+        &self,
+        metadata: &Metadata,
+        tokens: &TokenSet,
+        claims: &mut Claims,
+        request: &RefreshRequest<'_>,
+    ) -> Result<Option<AskedClaims>, ProviderError> {
+        let was_source =
+            self.settings.userinfo == UserinfoUse::Always || request.asked.is_some_and(|asked| !asked.names.is_empty());
+        if self.settings.userinfo == UserinfoUse::Never || !(was_source || self.wants_userinfo(metadata, claims)) {
+            return Ok(None);
+        }
+        if let Some(asked) = request.asked.filter(|asked| !asked.is_due(self.clock.now())) {
+            let names = merge(claims, request.told());
+            return Ok(Some(AskedClaims { names, ..asked.clone() }));
+        }
+        let mut told = self.openid_userinfo(metadata, tokens, claims).await;
+        if is_refusal(&told) {
+            told = self.openid_userinfo(metadata, tokens, claims).await;
+        }
+        match told {
+            Ok(told) => Ok(Some(self.asked(merge(claims, told)))),
+            Err(error) if error.is_outage() => Err(error),
+            Err(error) if was_source => Err(ProviderError::IdentityRefused(Arc::new(error))),
+            Err(error) => self.without_userinfo(error, claims).map(|()| None),
+        }
+    }
+
+    /// The claims of plain OAuth 2.0, all of which are asked for.
+    async fn plain_claims_again(
+        &self,
+        metadata: &Metadata,
+        tokens: &mut TokenSet,
+        identity: OAuth2Identity,
+        request: &RefreshRequest<'_>,
+    ) -> Result<(Claims, Option<AskedClaims>), ProviderError> {
+        if let Some(asked) = request.asked.filter(|asked| !asked.is_due(self.clock.now())) {
+            return Ok((request.claims.clone(), Some(asked.clone())));
+        }
+        let claims = match identity {
+            OAuth2Identity::Userinfo => {
+                let mut told = self.plain_userinfo(metadata, tokens).await;
+                if is_refusal(&told) {
+                    told = self.plain_userinfo(metadata, tokens).await;
+                }
+                match told {
+                    Err(error) if !error.is_outage() => Err(ProviderError::IdentityRefused(Arc::new(error))),
+                    told => told,
+                }
+            }
+            other => self.plain_claims(metadata, tokens, other).await,
+        };
+        Ok((claims?, Some(self.asked(Vec::new()))))
+    }
+
+    /// The claims of these names were asked for just now.
+    pub(super) fn asked(&self, names: Vec<String>) -> AskedClaims {
+        AskedClaims { names, due: self.settings.userinfo_every.map(|every| self.clock.now().plus(every)) }
+    }
+}
+
+/// Whether to ask once more: a new access token may not be known everywhere at once (UI-05).
+fn is_refusal(told: &Result<Claims, ProviderError>) -> bool {
+    matches!(told, Err(error) if !error.is_outage())
+}
+
+/// Adds what is not there yet, and gives its names: what the ID token says, signed, is not replaced.
+pub(super) fn merge(claims: &mut Claims, told: Claims) -> Vec<String> {
+    let mut names = Vec::new();
+    for (name, value) in told {
+        if !claims.contains_key(&name) {
+            names.push(name.clone());
+            claims.insert(name, value);
+        }
+    }
+    names
+}

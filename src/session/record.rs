@@ -1,5 +1,6 @@
 //! What is told of sessions: renewals, ends, cookies that do not open. Nothing here is on the warm path.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -40,6 +41,25 @@ impl Sessions {
     /// A session cookie that does not open. Anybody can send one, so it is counted, and shown in the access log alone.
     pub(super) fn record_unopened(&self, error: &SessionCookieError) {
         self.telemetry.metrics.session_unopened(error.code());
+    }
+
+    /// Says once for a provider that `refresh_before` is cut down to half of its tokens' life.
+    pub(super) fn check_refresh_before(&self, session: &Session, provider: usize) {
+        let (Some(configured), Some(expires)) = (self.settings.refresh_before, session.access_expires) else { return };
+        let life = expires.since(session.access_issued);
+        if configured <= life / 2 || session.tokens.refresh.is_none() {
+            return;
+        }
+        if self.short_life_told.get(provider).is_some_and(|told| !told.swap(true, Ordering::Relaxed)) {
+            tracing::warn!(
+                code = "refresh_before_too_long",
+                provider = %session.provider,
+                life = life.as_secs(),
+                refresh_before = configured.as_secs(),
+                "the provider's access tokens live too short for [session] refresh_before: they are renewed after half of \
+                 their life"
+            );
+        }
     }
 
     fn audit<T>(

@@ -49,7 +49,7 @@ pub struct Sessions {
     reads: Vec<ReadClaims>,
     pub(super) claims_said: ClaimsSaid,
     /// For each provider, whether it was said that its tokens live too short for `refresh_before`.
-    short_life_told: Vec<AtomicBool>,
+    pub(super) short_life_told: Vec<AtomicBool>,
 }
 
 /// What sessions are built from.
@@ -377,25 +377,6 @@ impl Sessions {
         let expires = session.ends(&self.settings);
         let sealed: Arc<str> = self.jar.seal(site, &session, expires, now).into();
         self.insert(session.shown(self.shown), sealed, site)
-    }
-
-    /// Says once for a provider that `refresh_before` is cut down to half of its tokens' life.
-    fn check_refresh_before(&self, session: &Session, provider: usize) {
-        let (Some(configured), Some(expires)) = (self.settings.refresh_before, session.access_expires) else { return };
-        let life = expires.since(session.access_issued);
-        if configured <= life / 2 || session.tokens.refresh.is_none() {
-            return;
-        }
-        if self.short_life_told.get(provider).is_some_and(|told| !told.swap(true, Ordering::Relaxed)) {
-            tracing::warn!(
-                code = "refresh_before_too_long",
-                provider = %session.provider,
-                life = life.as_secs(),
-                refresh_before = configured.as_secs(),
-                "the provider's access tokens live too short for [session] refresh_before: they are renewed after half of \
-                 their life"
-            );
-        }
     }
 
     pub(super) fn provider(&self, provider: usize) -> Option<&Arc<Provider>> {

@@ -41,11 +41,11 @@ impl Provider {
             Ok(Ended::Returned(said)) => self.judge_answer(metadata, &said, &state, &place, &mut found),
             Ok(Ended::Refused(said)) => self.judge_error(&said, &place, &mut found),
             Ok(Ended::SentTo(to)) => {
-                place.taken(&mut found, &format!("sends people on to {}", to.origin().ascii_serialization()))
+                place.taken(&mut found, &format!("sends people on to {}", to.origin().ascii_serialization()));
             }
             Ok(Ended::Page(reply)) => self.judge_page(&reply, &place, &mut found),
             Ok(Ended::Lost) => {
-                found.warning(CODE, format!("{}: too many redirects, or one that leads nowhere", place.name()))
+                found.warning(CODE, format!("{}: too many redirects, or one that leads nowhere", place.name()));
             }
             Err(error) => found.failed(error.code(), format!("{}: {error}", place.url)),
         }
@@ -81,7 +81,7 @@ impl Provider {
                 ),
             ),
             None if metadata.sends_iss => {
-                found.failed(CODE, format!("{} sends no iss, although its metadata says so (RFC 9207)", place.name()))
+                found.failed(CODE, format!("{} sends no iss, although its metadata says so (RFC 9207)", place.name()));
             }
             _ => place.taken(found, if error.is_empty() { "gives a code at once" } else { error }),
         }
@@ -179,7 +179,7 @@ impl Place<'_> {
     }
 }
 
-fn mentions(words: &Words, any: &[&str]) -> bool {
+pub(super) fn mentions(words: &Words, any: &[&str]) -> bool {
     let text = format!("{} {} ", words.error(), words.description()).to_ascii_lowercase();
     any.iter().any(|word| text.contains(word))
 }

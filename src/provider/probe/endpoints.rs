@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use url::Url;
 
+use super::authorization::mentions;
 use super::visit::{Ended, visit};
 use super::{Credentials, Findings};
 use crate::provider::Provider;
@@ -51,8 +52,8 @@ impl Provider {
     fn judge_token_error(&self, error: &ProviderError, url: &Url, found: &mut Findings) {
         match error {
             // Some servers call a wrong code so.
-            ProviderError::ErrorResponse { error: "invalid_request", .. } => {
-                found.good(CODE, format!("token endpoint answers invalid_request to a made-up code"));
+            ProviderError::ErrorResponse { error: "invalid_request", words, .. } if !mentions(words, &["dpop"]) => {
+                found.good(CODE, "token endpoint answers invalid_request to a made-up code".to_owned());
             }
             ProviderError::ErrorResponse { error: "unauthorized_client" | "unsupported_grant_type", .. } => {
                 found.failed(

@@ -79,8 +79,8 @@ impl Provider {
 
     /// All endpoints at once: each of them may take its time.
     async fn probe_endpoints(&self, metadata: &Metadata, request: &ProbeRequest, found: &mut Findings) -> Credentials {
-        let authorizations = request.redirect_uris.iter().filter_map(known_place).take(MOST_URIS);
-        let sign_outs = request.post_logout_redirect_uris.iter().filter_map(known_place).take(MOST_URIS);
+        let authorizations = request.redirect_uris.iter().filter_map(|uri| known_place(uri)).take(MOST_URIS);
+        let sign_outs = request.post_logout_redirect_uris.iter().filter_map(|uri| known_place(uri)).take(MOST_URIS);
         let redirect_uri = request.redirect_uris.first().map(String::as_str).unwrap_or_default();
         let (keys, authorizations, (token, credentials), sign_outs) = futures_util::join!(
             self.probe_keys(metadata),
@@ -153,7 +153,7 @@ impl Findings {
 }
 
 /// An address of ours as text and as URL; those of a wildcard host stand for no certain address.
-fn known_place(uri: &String) -> Option<(&str, Url)> {
+fn known_place(uri: &str) -> Option<(&str, Url)> {
     let url = Url::parse(uri).ok()?;
     url.host_str().is_some_and(|host| !host.contains('*')).then_some((uri, url))
 }

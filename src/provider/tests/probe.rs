@@ -215,6 +215,8 @@ async fn a_made_up_code_shows_whether_the_clients_credentials_are_taken() {
         (Answer::status(500, &json!({})), "token_endpoint", vec!["500"]),
         (Answer::json(&token_answer(&json!({}))), "token_endpoint", vec!["made-up"]),
         (error(400, "unauthorized_client"), "token_endpoint", vec!["unauthorized_client", "flow"]),
+        (error(400, "invalid_scope"), "token_endpoint", vec!["invalid_scope", "as it is"]),
+        (error(400, "use_dpop_nonce"), "token_endpoint", vec!["use_dpop_nonce", "as it is"]),
     ] {
         double.on("/token", [answer]);
         let found = probed(&double).await;

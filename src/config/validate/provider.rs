@@ -60,7 +60,10 @@ pub(super) fn provider(
         jwks_min_interval: table.jwks_min_interval.value().copied().unwrap_or(JWKS_MIN_INTERVAL),
         default_expires_in: positive(&table.default_expires_in, &key("default_expires_in"), DEFAULT_EXPIRES_IN, notes),
         userinfo: table.userinfo.value().map_or(UserinfoUse::Auto, |word| word.0),
-        userinfo_every: table.userinfo_every.value().copied(),
+        userinfo_every: table
+            .userinfo_every
+            .given()
+            .map(|found| positive(&table.userinfo_every, &key("userinfo_every"), found.value, notes)),
         logout: table.logout.value().map_or(LogoutStyle::Auto, |word| word.0),
         clock_leeway: leeway(&table.clock_leeway, &key("clock_leeway"), notes),
         needed_claims: Vec::new(),

@@ -117,7 +117,7 @@ async fn acr_is_checked_again_where_a_refreshed_token_names_it() {
                 let claims = refreshed.identity.unwrap().claims;
                 assert!(goes_on, "{acr:?}");
                 assert_eq!(claims["amr"], json!(["hwk"]), "how somebody signed in stays");
-                assert_eq!(claims["acr"], acr.unwrap_or(json!("phr")));
+                assert_eq!(claims["acr"], acr.unwrap_or_else(|| json!("phr")));
             }
             Err(error) => assert_eq!((error.class(), goes_on), (FailureClass::Over, false), "{acr:?}"),
         }

@@ -63,9 +63,10 @@ impl Stage {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_ends_whatever_moves_meanwhile() {
+    type Change<'a> = &'a dyn Fn(&Stage) -> String;
     // OA-02, RFC 6749 section 4.1.3
     let second = |stage: &Stage| stage.second_provider();
-    let changes: [(&str, &dyn Fn(&Stage) -> String); 9] = [
+    let changes: [(&str, Change<'_>); 9] = [
         ("nothing", &|_| String::new()),
         ("a second provider", &second),
         ("a second provider, with a path", &|stage| format!("{}\nredirect_path = '/there'", second(stage))),

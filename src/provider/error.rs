@@ -193,9 +193,12 @@ impl ProviderError {
         self.class() == FailureClass::Away
     }
 
-    /// Whether this is an outage of which only the status tells: the provider may mean this grant alone.
+    /// Whether this is an outage of the token endpoint of which only the status tells: the provider may mean this grant alone.
     pub fn is_bare_server_error(&self) -> bool {
-        matches!(self, Self::ServerError { status, is_bare: true, .. } if status.is_server_error())
+        matches!(
+            self,
+            Self::ServerError { endpoint: Endpoint::Token, status, is_bare: true, .. } if status.is_server_error()
+        )
     }
 
     /// Whether no token request left us: whatever it carried was not spent and may be sent later.

@@ -178,6 +178,8 @@ impl Sessions {
         match answer {
             Ok(refreshed) => {
                 self.record_refreshed(session, live.provider, took);
+                // The grant is good: it is nobody else's success that counts from here on.
+                failures.bare = 0;
                 let unproven = refreshed.identity.as_ref().err().cloned();
                 match (self.land(live, session, refreshed), unproven) {
                     // The tokens are kept, and the identity is asked for again: nothing new vouches for it.

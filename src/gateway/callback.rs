@@ -241,6 +241,8 @@ impl Gateway {
     fn stands_already(&self, visit: Visit<'_>, attempt: &Attempt, new: &LiveSession) -> bool {
         let Ok(standing) = self.sessions.find(visit.scan, new.site(), visit.now) else { return false };
         let stands = standing.session.created >= attempt.started
+            // One that has to be renewed may be refused that: the new one is sure.
+            && !standing.access_expired(visit.now)
             && standing.identity.is_same_person(&new.identity)
             && attempt.max_age.is_none_or(|most| standing.is_signed_in_within(most, visit.now));
         if stands && standing.session.id != new.session.id {

@@ -13,6 +13,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::clock::UnixTime;
 use crate::identity::Claims;
 use crate::provider::Provider;
@@ -171,9 +173,11 @@ impl Provider {
         request: &RefreshRequest<'_>,
     ) -> Result<(Claims, Option<UnixTime>), ProviderError> {
         let signed = self.signed_claims(metadata, id_token).await?;
+        // Token is held against token: userinfo may tell of an `azp` or an `acr` too.
+        let said = request.signed();
         let before = Before {
             issuer: request.issuer,
-            claims: request.claims,
+            claims: &said,
             nonce: request.nonce,
             auth_time: request.auth_time,
             acr_values: &self.settings.acr_values,
@@ -190,7 +194,7 @@ impl Provider {
         let mut claims = signed.claims;
         // How somebody signed in does not change by a refresh; many providers say it once.
         for name in ["acr", "amr"] {
-            if let (None, Some(was)) = (claims.get(name), request.claims.get(name)) {
+            if let (None, Some(was)) = (claims.get(name), said.get(name)) {
                 claims.insert(name.to_owned(), was.clone());
             }
         }
@@ -221,6 +225,11 @@ impl Provider {
         }
         match told {
             Ok(told) => Ok(Some(self.asked(merge(claims, told)))),
+            // The sign-in went on without it, so nothing is lost while it is away.
+            Err(error) if error.is_outage() && !was_source && self.wants_userinfo(metadata, request.claims) => {
+                self.transport.standing.failed(&error);
+                Ok(None)
+            }
             Err(error) if error.is_outage() => Err(error),
             Err(error) if was_source => Err(ProviderError::IdentityRefused(Arc::new(error))),
             Err(error) => self.without_userinfo(error, claims).map(|()| None),
@@ -269,7 +278,7 @@ fn is_refusal(told: &Result<Claims, ProviderError>) -> bool {
 pub(super) fn merge(claims: &mut Claims, told: Claims) -> Vec<String> {
     let mut names = Vec::new();
     for (name, value) in told {
-        if !claims.contains_key(&name) {
+        if claims.get(&name).is_none_or(Value::is_null) {
             names.push(name.clone());
             claims.insert(name, value);
         }

@@ -115,7 +115,11 @@ impl ProviderError {
             self,
             Self::BadAnswer {
                 endpoint: Endpoint::Userinfo,
-                fault: AnswerFault::Unauthorized | AnswerFault::Status(_),
+                // Some refuse with a page: a firewall's, or one to sign in with.
+                fault: AnswerFault::Unauthorized
+                    | AnswerFault::Status(_)
+                    | AnswerFault::ContentType
+                    | AnswerFault::Json,
                 ..
             }
         )

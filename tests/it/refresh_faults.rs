@@ -318,6 +318,77 @@ async fn what_userinfo_no_longer_says_is_not_told_to_the_application() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_renews_tokens_and_cannot_say_whose_is_away_however_long_it_is() {
+    // UI-05, RF-04: its own renewals are no proof that it fails for this grant alone
+    for status in [500, 503] {
+        for plain in [false, true] {
+            let idp = if plain { TestIdp::plain_oauth2().await } else { TestIdp::start().await };
+            let always = if plain { "" } else { "[provider.idp]\nuserinfo = 'always'" };
+            let house = House::built(idp, |builder| builder.with(always)).await;
+            house.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(status)));
+            house.later(DUE);
+            assert_eq!(house.asks("/").await.status, 200);
+            house.later(10);
+            for _ in 0..6 {
+                assert_eq!(house.asks("/").await.status, 503, "{status} {plain}");
+                assert_eq!(house.fetches("/").await.status, 503, "{status} {plain}");
+                house.later(61);
+            }
+            assert!(house.refreshes() > 4);
+            house.idp.heal();
+            assert_eq!(house.asks("/").await.status, 200);
+            assert!(house.idp.seen_at(paths::AUTHORIZE).is_empty(), "nobody was sent to sign in");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_went_on_without_userinfo_goes_on_without_it() {
+    // UI-05: what was no source is missed by nobody, be it refused at a refresh or away
+    for id_token in [true, false] {
+        let idp = TestIdp::start().await;
+        idp.configure(|settings| {
+            settings.id_token_at_refresh = id_token;
+            settings.thin_id_tokens = true;
+        });
+        idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(403)));
+        let house = House::built(idp, |builder| builder).await;
+        for breakage in [Breakage::Status(401), Breakage::Status(503), Breakage::Reset, Breakage::Html] {
+            house.idp.break_with(|faults| faults.userinfo.break_with(breakage.clone()));
+            for seconds in [DUE, 10, DUE, 10] {
+                house.later(seconds);
+                assert_eq!(house.asks("/").await.status, 200, "{breakage:?}");
+            }
+        }
+        // Once it was a source, it is one.
+        house.idp.heal();
+        house.later(61);
+        assert_eq!(house.asks("/").await.status, 200);
+        assert_eq!(house.upstream.last_request().header("x-forwarded-email"), Some("ada@example.com"));
+        house.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(503)));
+        house.later(61);
+        assert_eq!(house.asks("/").await.status, 503);
+        house.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(401)));
+        house.later(61);
+        assert_eq!(house.asks("/").await.status, 302);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_cannot_be_renewed_does_not_win_over_the_sign_in_of_another_tab() {
+    // RF-03
+    let house = House::signed_in().await;
+    let browser = house.gateway.browser();
+    let tab = browser.opens(&house.gateway.url("/tab")).await;
+    assert!(tab.is_choosing());
+    assert_eq!(browser.signs_in(&house.gateway.url("/"), "Ada").await.status, 200);
+    house.idp.break_with(|faults| faults.refresh.break_with(Breakage::Status(404)));
+    house.later(61);
+    let page = browser.picks(&tab, "Ada").await;
+    assert_eq!((page.status, page.url.path()), (200, "/tab"), "{}", page.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plain_server_that_refuses_to_say_who_it_is_ends_the_session() {
     // UI-05
     for status in [401, 403] {

@@ -53,6 +53,32 @@ async fn a_refreshed_id_token_is_about_the_same_sign_in() {
 }
 
 #[tokio::test]
+async fn a_refreshed_id_token_is_held_against_the_one_before_and_not_against_userinfo() {
+    // RF-08, RF-11
+    let key = TestKey::es256("k1");
+    let double = Double::openid(&key).await;
+    let told = json!({ "sub": "alice", "azp": "client", "acr": "1", "amr": ["pwd"], "auth_time": START, "nonce": "x" });
+    double.on("/userinfo", [Answer::json(&told)]);
+    double.issues(&key, &double.claims());
+    let fixture = Fixture::openid_with(&double, |s| s.userinfo = UserinfoUse::Always);
+    let signed_in = fixture.redeem().await.unwrap();
+    assert_eq!(signed_in.claims["azp"], "client", "the control");
+    let token = Secret::from("refresh-1");
+    let request = RefreshRequest {
+        refresh_token: &token,
+        issuer: &double.origin,
+        claims: &signed_in.claims,
+        asked: signed_in.asked.as_ref(),
+        nonce: Some(NONCE),
+        auth_time: signed_in.auth_time,
+        scope: None,
+    };
+    let renewed = fixture.provider.refresh(&request).await.unwrap().identity.unwrap();
+    assert_eq!(renewed.claims, signed_in.claims);
+    assert_eq!(renewed.asked.unwrap().names, signed_in.asked.unwrap().names);
+}
+
+#[tokio::test]
 async fn the_older_auth_time_counts_wherever_a_refreshed_token_moves_it() {
     // RF-09
     let key = TestKey::es256("k1");

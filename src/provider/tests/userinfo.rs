@@ -27,6 +27,22 @@ async fn userinfo_is_asked_when_a_claim_that_routes_use_is_missing() {
 }
 
 #[tokio::test]
+async fn what_the_id_token_says_to_be_nothing_may_be_told_by_userinfo() {
+    // UI-01
+    let key = TestKey::es256("k1");
+    let double = Double::openid(&key).await;
+    let mut claims = double.claims();
+    claims["groups"] = json!(null);
+    double.issues(&key, &claims);
+    double.on("/userinfo", [Answer::json(&json!({ "sub": "alice", "groups": ["a"], "email": null }))]);
+    let fixture = Fixture::openid_with(&double, |s| needs(s, &["groups"]));
+    let signed_in = fixture.redeem().await.unwrap();
+    assert_eq!(signed_in.claims["groups"], json!(["a"]));
+    assert_eq!(signed_in.claims["email"], "alice@example.com");
+    assert_eq!(signed_in.asked.unwrap().names, ["groups"]);
+}
+
+#[tokio::test]
 async fn what_no_route_uses_is_not_asked_for() {
     // UI-02: a name, an address and groups are mapped by default, and missing here
     let key = TestKey::es256("k1");
@@ -59,9 +75,11 @@ async fn a_refusal_fails_a_sign_in_under_always_and_is_an_absent_claim_under_aut
     let mut refusals: Vec<Answer> =
         [400, 401, 403, 404, 405, 410, 422].map(|status| Answer::status(status, &json!({}))).into();
     refusals.extend([html(), moved(), Answer::json(&json!({ "error": "invalid_token" }))]);
+    refusals.extend([Answer::typed(200, "text/html", "<html>"), Answer::typed(200, "application/json", "")]);
     for refusal in refusals {
         double.on("/userinfo", [refusal]);
-        assert!(["userinfo_unauthorized", "answer_status"].contains(&always.refusal().await));
+        let codes = ["userinfo_unauthorized", "answer_status", "answer_content_type", "answer_json"];
+        assert!(codes.contains(&always.refusal().await));
         let claims = auto.redeem().await.unwrap().claims;
         assert_eq!((&claims["sub"], claims.get("groups")), (&json!("alice"), None));
     }
@@ -70,7 +88,6 @@ async fn a_refusal_fails_a_sign_in_under_always_and_is_an_absent_claim_under_aut
         (Answer::status(500, &json!({})), "provider_server_error"),
         (Answer::status(429, &json!({})), "provider_server_error"),
         (Answer::json(&json!({ "sub": "bob" })), "userinfo_subject"),
-        (Answer::typed(200, "text/html", "<html>"), "answer_content_type"),
         (Answer::typed(200, "application/jwt", "a.b.c.d.e"), "userinfo_encrypted"),
     ] {
         double.on("/userinfo", [answer]);

@@ -99,7 +99,7 @@ class Bench:
         """A file with the cookies of so many people, sealed with the gateway's key."""
         file = self.house.path(f"{count}-cookies")
         with open(file, "wb") as out:
-            subprocess.run([self.options.seal, gateway.key, gateway.cookie, str(count)], stdout=out, check=True)
+            subprocess.run([self.options.seal, gateway.key, gateway.cookie, programs.CLIENT, str(count)], stdout=out, check=True)
         return file
 
     def cold(self):

@@ -9,6 +9,8 @@ import subprocess
 import machine
 from machine import MEASURED, REST, free_port
 
+# The client of the certified provider that the gateway signs people in with, by HTTP Basic.
+CLIENT = "basic"
 BODY = "x" * 100
 FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 MODULES = "/usr/lib/apache2/modules"
@@ -101,7 +103,7 @@ backend application
 def vestibule(house, binary, application, logins, name="vestibule", workers=1, tls=None, session="", access_life=3600, log=True, issuer=None):
     port, admin = free_port(), free_port()
     origin = f"{'https' if tls else 'http'}://localhost:{port}"
-    table = logins.provider(name, origin, access_life)["tables"]["basic"] if issuer is None else UNREACHABLE.replace("ISSUER", issuer)
+    table = logins.provider(name, origin, access_life)["tables"][CLIENT] if issuer is None else UNREACHABLE.replace("ISSUER", issuer)
     key = base64.b64encode(os.urandom(32)).decode()
     house.write(f"{name}.key", key)
     encrypted = f'[server.tls]\ncert = "{tls[0]}"\nkey = "{tls[1]}"\n' if tls else ""

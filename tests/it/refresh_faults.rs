@@ -384,8 +384,10 @@ async fn a_session_that_cannot_be_renewed_does_not_win_over_the_sign_in_of_anoth
     assert_eq!(browser.signs_in(&house.gateway.url("/"), "Ada").await.status, 200);
     house.idp.break_with(|faults| faults.refresh.break_with(Breakage::Status(404)));
     house.later(61);
+    house.idp.forget_seen();
     let page = browser.picks(&tab, "Ada").await;
     assert_eq!((page.status, page.url.path()), (200, "/tab"), "{}", page.text());
+    assert!(house.idp.seen_at(paths::AUTHORIZE).is_empty(), "not sent to sign in once more");
 }
 
 #[tokio::test(flavor = "multi_thread")]

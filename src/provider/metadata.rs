@@ -259,7 +259,8 @@ impl Discovery {
         member: &'static str,
         written: &Option<Url>,
     ) -> Result<Option<Url>, DiscoveryFault> {
-        let said = document.get(member).filter(|value| !value.is_null());
+        // Some list what they do not have as an empty text.
+        let said = document.get(member).filter(|value| !value.is_null() && **value != "");
         if let Some(url) = written {
             if said.is_some_and(|said| said.as_str() != Some(url.as_str())) {
                 tracing::info!(member, configured = %url, "the configured endpoint is used instead of the discovered one");

@@ -28,15 +28,20 @@ const OPTIONAL: [&str; 14] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_has_nothing_optional_is_enough() {
     // LO-04, TK-05, IS-01, PK-06
-    let idp = TestIdp::with(IdpSettings { iss_in_callback: false, ..IdpSettings::default() }).await;
-    idp.break_with(|faults| {
-        for member in OPTIONAL {
-            faults.discovery.members.remove(member);
-        }
-        faults.token.members.remove("scope");
-        faults.callback.refused = vec!["prompt=select_account".to_owned()];
-    });
-    lives_a_whole_life(idp, &["select_account", "login"]).await;
+    for nothing in [None, Some(json!(null)), Some(json!(""))] {
+        let idp = TestIdp::with(IdpSettings { iss_in_callback: false, ..IdpSettings::default() }).await;
+        idp.break_with(|faults| {
+            for member in OPTIONAL {
+                match nothing.clone() {
+                    None => faults.discovery.members.remove(member),
+                    Some(nothing) => faults.discovery.members.set(member, nothing),
+                };
+            }
+            faults.token.members.remove("scope");
+            faults.callback.refused = vec!["prompt=select_account".to_owned()];
+        });
+        lives_a_whole_life(idp, &["select_account", "login"]).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,6 +71,7 @@ async fn a_document_that_can_not_be_trusted_is_refused() {
         (with("issuer", Value::Null), "discovery_issuer_mismatch"),
         (with("authorization_endpoint", Value::Null), "discovery_member_missing"),
         (with("token_endpoint", Value::Null), "discovery_member_missing"),
+        (with("token_endpoint", json!("")), "discovery_member_missing"),
         (with("jwks_uri", Value::Null), "discovery_member_missing"),
         (with("token_endpoint", json!("http://provider.example/token")), "discovery_endpoint_refused"),
         (with("token_endpoint", json!("file:///etc/passwd")), "discovery_endpoint_refused"),

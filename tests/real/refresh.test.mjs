@@ -12,7 +12,7 @@ async function house(t) {
   const at = await place();
   const app = await application(t);
   const idp = await provider(t, at.origin, { accessLife: 8 });
-  const open = (options) => gateway(t, at, `[session]\nrefresh_before = "5s"\n${idp.table('basic')}${app.routes}`, options);
+  const open = (options) => gateway(t, at, `[session]\nrefresh_before = "4s"\n${idp.table('basic')}${app.routes}`, options);
   const door = await open();
   const restart = async () => {
     await door.started.stop();
@@ -21,8 +21,8 @@ async function house(t) {
   return { at, idp, restart, url: (path) => at.origin + path };
 }
 
-/** Until the access token of 8 s is due: 5 s ahead. */
-const DUE = 3600;
+/** Until the access token of 8 s is due: 4 s ahead, half of its life. */
+const DUE = 4600;
 
 test('twenty requests at once make one refresh, and the old cookie still works', async (t) => { // AT-TP-23, AT-CS-23
   const { idp, url } = await house(t);

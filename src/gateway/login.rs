@@ -299,7 +299,7 @@ impl Gateway {
         })
     }
 
-    /// The redirect URI of a sign-in. Each provider has one of its own, so that an answer can not be taken for another's (IS-03,
+    /// The redirect URI of a sign-in. Each provider has one of its own, so that an answer cannot be taken for another's (IS-03,
     /// RFC 9700 section 4.4.2).
     fn redirect_uri(&self, meta: &RequestMeta, provider: usize) -> String {
         format!("{}{}", self.origin(meta), self.redirects.path(provider))

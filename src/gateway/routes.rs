@@ -4,7 +4,7 @@
 //!    to the next.
 //! 2. Paths: the longest prefix by whole segments. `[route.NAME.paths]` entries stand among the routes' own prefixes.
 //! 3. Methods: chosen among what stands at that prefix; if nothing there takes the method, the answer is 405. A shorter prefix is
-//!    never asked, so that leaving a method out of a strict rule can not open a laxer one. Neither can small letters.
+//!    never asked, so that leaving a method out of a strict rule cannot open a laxer one. Neither can small letters.
 
 use std::collections::HashMap;
 use std::sync::Arc;

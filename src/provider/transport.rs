@@ -133,11 +133,15 @@ impl Transport {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Reply, ProviderError> {
+        let unreachable = |cause| ProviderError::Unreachable { endpoint, url: place(url), cause };
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = url.as_str().parse().map_err(|_| unreachable(TransportError::Url))?;
+        *request.headers_mut() = headers;
+        request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         // A call that is broken off had no answer in the time that its caller gave it.
-        let cause = TransportError::Timeout;
-        let mut ending =
-            Ending { away: &self.away, found: Some(ProviderError::Unreachable { endpoint, url: place(url), cause }) };
-        let reply = self.reply(endpoint, method, url, headers, body).await;
+        let mut ending = Ending { away: &self.away, found: Some(unreachable(TransportError::Timeout)) };
+        let reply = self.reply(endpoint, url, request).await;
         ending.found = reply.as_ref().err().filter(|error| error.is_outage()).cloned();
         reply
     }
@@ -145,17 +149,10 @@ impl Transport {
     async fn reply(
         &self,
         endpoint: Endpoint,
-        method: Method,
         url: &Url,
-        headers: HeaderMap,
-        body: Bytes,
+        request: Request<Full<Bytes>>,
     ) -> Result<Reply, ProviderError> {
-        let unreachable = |cause| ProviderError::Unreachable { endpoint, url: place(url), cause };
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method.clone();
-        *request.uri_mut() = url.as_str().parse().map_err(|_| unreachable(TransportError::Url))?;
-        *request.headers_mut() = headers;
-        request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        let method = request.method().clone();
         let asked = Instant::now();
         let reply = tokio::time::timeout(self.timeout, self.exchange(url, request)).await;
         let reply = reply.unwrap_or(Err(TransportError::Timeout));
@@ -164,6 +161,7 @@ impl Transport {
             self.tally.clock_shown(theirs, self.clock.now());
         }
         let outage = |reply: Reply| refusal::outage(endpoint, &reply, self.clock.now()).map_or(Ok(reply), Err);
+        let unreachable = |cause| ProviderError::Unreachable { endpoint, url: place(url), cause };
         let reply = reply.map_err(unreachable).and_then(outage);
         match &reply {
             Ok(_) => self.standing.answered(endpoint),

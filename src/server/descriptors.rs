@@ -44,7 +44,7 @@ fn open_files() -> usize {
 }
 
 /// Connections where the configuration does not say.
-pub(super) const DEFAULT_CONNECTIONS: usize = 16_384;
+const DEFAULT_CONNECTIONS: usize = 16_384;
 /// Descriptors for the admin listener, calls to providers, key sets, certificates and log files.
 const RESERVE: usize = 32;
 /// Listeners, logs, and what the runtimes open.

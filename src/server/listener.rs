@@ -177,7 +177,7 @@ impl Dispatcher {
                     Err(cause) if is_about_one_connection(&cause) => {}
                     Err(cause) => {
                         if !std::mem::replace(&mut failing, true) {
-                            tracing::error!(code = "accept_failed", %cause, "can not accept connections");
+                            tracing::error!(code = "accept_failed", %cause, "cannot accept connections");
                         }
                         // Out of descriptors or memory: going on at once would only spin.
                         tokio::time::sleep(ACCEPT_PAUSE).await;

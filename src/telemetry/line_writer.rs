@@ -223,7 +223,7 @@ const GATHER: Duration = Duration::from_millis(50);
 /// After so much time without a lost line the loss is over.
 const REPORT_AFTER: Duration = Duration::from_secs(1);
 /// How long the end of the process waits for a sink.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

@@ -64,6 +64,7 @@ async fn an_unknown_key_is_asked_for_once_however_many_tokens_name_it() {
             .await;
     // Whoever came after the fetch may be told better by the next one, which is not due yet.
     assert!(pages.iter().all(|page| matches!(page.status, 502 | 503) && page.text().contains("id_token_key_unknown")));
+    assert!(pages.iter().any(|page| page.status == 502), "whose token had the set read knows that the key is none");
     assert_eq!(scene.idp.seen_at(paths::KEY_SET).len(), before + 1);
     assert!(scene.upstream.seen().is_empty());
 }

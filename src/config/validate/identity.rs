@@ -75,7 +75,7 @@ fn check_separator(text: &str, place: &Place, key: &str, notes: &mut Notes) {
         notes.error(
             Code::BadHeader,
             place,
-            format!("`{key}.separator` can not stand in a header"),
+            format!("`{key}.separator` cannot stand in a header"),
             "write one to eight visible ASCII characters, such as \",\" or \"|\"",
         );
     } else if text.bytes().any(|b| b == b'%' || b.is_ascii_alphanumeric()) {

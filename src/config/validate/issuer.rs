@@ -34,7 +34,7 @@ pub(super) fn issuer(found: &Found<String>, notes: &mut Notes) -> Option<String>
                 .to_owned()
         }
     };
-    notes.error(Code::BadUrl, &found.place, format!("the issuer can not be used: {flaw}"), help);
+    notes.error(Code::BadUrl, &found.place, format!("the issuer cannot be used: {flaw}"), help);
     None
 }
 
@@ -65,7 +65,7 @@ pub(super) fn allowed_tenants(name: &Found<String>, table: &ProviderTable, notes
     for tenant in tenants {
         // Compared with `tid` byte for byte, and put into the issuer.
         if tenant.value.is_empty() || !tenant.value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            let message = format!("`{key}` can not hold \"{}\"", tenant.value.escape_default());
+            let message = format!("`{key}` cannot hold \"{}\"", tenant.value.escape_default());
             notes.error(
                 Code::BadValue,
                 &tenant.place,

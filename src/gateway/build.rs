@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use crate::clock::{SharedClock, UnixTime};
 use crate::control::Control;
 use crate::gateway::Gateway;
+use crate::gateway::own_answers::OwnAnswers;
 use crate::gateway::pages::Pages;
 use crate::gateway::redemptions::Redemptions;
 use crate::gateway::redirects::Redirects;
@@ -102,6 +103,7 @@ impl Gateway {
             rounds: Rounds::new(&session.cookie, own_cookies.clone(), Arc::clone(&keys)),
             redirects: redirects(&settings, &session, &providers, before.as_deref(), clock.now()),
             redemptions: before.map_or_else(Redemptions::new, |before| Arc::clone(&before.redemptions)),
+            own_metrics: OwnAnswers::new(&telemetry.metrics, &settings.prefix),
             pages: Pages::new(settings.title.clone(), settings.contact.clone()),
             cookie_domain: session.cookie.domain.clone(),
             strict_cookies: session.cookie.same_site == SameSite::Strict,

@@ -285,11 +285,8 @@ impl Gateway {
         error: &AttemptError,
         said: Option<&str>,
     ) -> Result<Response<Body>, GatewayError> {
-        tracing::info!(
-            request_id = visit.meta.id.as_str(),
-            code = error.code(),
-            "a callback without its login attempt"
-        );
+        let (request_id, code) = (visit.meta.id.as_str(), error.code());
+        tracing::debug!(request_id, code, "a callback without its login attempt");
         let holds = |id: &str| visit.scan.attempts.iter().any(|held| held.id.as_str() == id);
         let code = match error {
             AttemptError::StateMissing => Code::StateMissing,

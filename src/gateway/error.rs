@@ -15,7 +15,7 @@ use crate::gateway::pages::{Denied, Page, PageContext};
 use crate::gateway::{Gateway, Visit};
 use crate::identity::IdentityError;
 use crate::provider::{Endpoint, IdTokenError, ProviderError, UserinfoTokenError};
-use crate::proxy::error::UpstreamError;
+use crate::proxy::error::{UpstreamError, with_causes};
 use crate::proxy::headers::HeaderRefusal;
 use crate::request::kind::Wants;
 use crate::request::return_to::ReturnTo;
@@ -102,7 +102,12 @@ pub enum GatewayError {
     /// The client: headers with which a request is not forwarded.
     Header(HeaderRefusal),
     /// The application.
-    Upstream(UpstreamError),
+    Upstream {
+        /// The route that leads to it.
+        route: Arc<str>,
+        /// What it did.
+        error: UpstreamError,
+    },
     /// We.
     Internal(&'static str),
 }
@@ -141,7 +146,7 @@ impl GatewayError {
             Self::NoIdentity(_) => Code::IdentityMissing,
             Self::SessionTooLarge(_) => Code::SessionTooLarge,
             Self::DestinationElsewhere | Self::Header(_) => Code::BadHeader,
-            Self::Upstream(error) => upstream_code(error),
+            Self::Upstream { error, .. } => upstream_code(error),
             Self::Internal(_) => Code::Internal,
         }
     }
@@ -154,7 +159,7 @@ impl GatewayError {
             Self::NoIdentity(error) => error.code(),
             Self::DestinationElsewhere => "destination_elsewhere",
             Self::Header(refusal) => refusal.code(),
-            Self::Upstream(error) => error.code(),
+            Self::Upstream { error, .. } => error.code(),
             Self::Internal(reason) => reason,
             _ => self.code().reason(),
         }
@@ -163,7 +168,7 @@ impl GatewayError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Header(refusal) => refusal.status(),
-            Self::Upstream(error) => error.status(),
+            Self::Upstream { error, .. } => error.status(),
             _ => self.code().status(),
         }
     }
@@ -359,7 +364,7 @@ fn provider_code(error: &ProviderError) -> Code {
 
 fn upstream_code(error: &UpstreamError) -> Code {
     match error {
-        UpstreamError::Connect { .. } => Code::UpstreamConnect,
+        UpstreamError::Connect { .. } | UpstreamError::NameResolution { .. } => Code::UpstreamConnect,
         UpstreamError::ConnectTimeout { .. } | UpstreamError::FirstByteTimeout { .. } => Code::UpstreamTimeout,
         UpstreamError::Tls { .. } => Code::UpstreamTls,
         UpstreamError::Closed { .. } => Code::UpstreamBroke,
@@ -376,10 +381,15 @@ fn log(meta: &RequestMeta, error: &GatewayError) {
         GatewayError::Provider { name, error: cause, .. } => {
             let provider = name.as_deref();
             // The provider's own state is reported once, where it changes.
-            tracing::debug!(request_id = id, code, reason, provider, error = %cause, "a provider failed a request");
+            tracing::info!(request_id = id, code, reason, provider, error = %cause, "a provider failed a request");
         }
-        GatewayError::Upstream(cause) => {
-            tracing::warn!(request_id = id, code, reason, error = %cause, "an application failed");
+        GatewayError::Upstream { route, error: cause } if cause.is_upstream_fault() => {
+            let error = with_causes(cause);
+            tracing::warn!(request_id = id, code, reason, route = &**route, error, "an application failed");
+        }
+        GatewayError::Upstream { route, error: cause } => {
+            let error = with_causes(cause);
+            tracing::info!(request_id = id, code, reason, route = &**route, error, "a request could not be forwarded");
         }
         GatewayError::SessionTooLarge(cause) => tracing::error!(
             request_id = id,
@@ -390,7 +400,11 @@ fn log(meta: &RequestMeta, error: &GatewayError) {
             "a session does not fit into cookies: keep fewer tokens ([session] keep), or ask the provider for fewer claims"
         ),
         GatewayError::Internal(_) => tracing::error!(request_id = id, code, reason, "a fault of ours"),
-        _ => tracing::debug!(request_id = id, code, reason, "refused"),
+        // Every script that is not signed in, and whom the audit log names.
+        GatewayError::SignInNeeded { .. } | GatewayError::Denied { .. } => {
+            tracing::debug!(request_id = id, code, reason, "refused");
+        }
+        _ => tracing::info!(request_id = id, client = %meta.client, code, reason, "refused"),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::gateway::{Gateway, Visit};
 use crate::policy::Decision;
 use crate::policy::settings::Access;
 use crate::proxy::Forwarder;
+use crate::proxy::error::UpstreamError;
 use crate::proxy::headers::{RequestContext, inject, set_authorization_aside, set_cookie, set_way_here};
 use crate::proxy::upgrade::{UpgradeTicket, asks_for_websocket, is_websocket};
 use crate::request::RequestMeta;
@@ -123,8 +124,10 @@ impl Gateway {
         let answered = Instant::now();
         let took = answered.saturating_duration_since(asked);
         notes.upstream = Some((took, answered));
-        entry.route.upstream_metrics.called(&meta.method, answer.as_ref().ok().map(Response::status), took);
-        let mut answer = answer.map_err(GatewayError::Upstream)?;
+        let outcome = answer.as_ref().map(Response::status).map_err(UpstreamError::failure);
+        entry.route.upstream_metrics.called(&meta.method, outcome, took);
+        let mut answer =
+            answer.map_err(|error| GatewayError::Upstream { route: Arc::clone(&entry.route.name), error })?;
         self.header_rules.response(&mut answer, |name| self.own_cookies.is_ours(name));
         Ok(back(entry, answer))
     }

@@ -18,6 +18,7 @@ use crate::gateway::codes::Code;
 use crate::gateway::decide::Verdict;
 use crate::gateway::error::GatewayError;
 use crate::gateway::notice::Notice;
+use crate::gateway::own_answers::OwnAnswers;
 use crate::gateway::pages::{Page, PageContext, Pages};
 use crate::gateway::place::Place;
 use crate::gateway::redemptions::Redemptions;
@@ -48,6 +49,7 @@ mod forward;
 mod login;
 mod logout;
 pub mod notice;
+mod own_answers;
 pub mod pages;
 mod place;
 mod plain;
@@ -83,6 +85,7 @@ pub struct Gateway {
     clock: SharedClock,
     control: Control,
     telemetry: Arc<Telemetry>,
+    own_metrics: OwnAnswers,
 }
 
 /// One request on its way through the stages: what every one of them may look at.
@@ -161,7 +164,8 @@ impl Gateway {
         if reason == PANICKED {
             tracing::error!(request_id = id.as_str(), reason, "a fault of ours");
         } else {
-            tracing::debug!(request_id = id.as_str(), reason, "refused unread");
+            let client = downstream.peer.address();
+            tracing::info!(request_id = id.as_str(), %client, code = notice.code.number(), reason, "refused unread");
         }
         let wants = RequestKind::of(request.method(), request.version(), request.headers()).wants();
         // The host is not known, or not to be believed: it is not repeated (AT-PM-17).
@@ -171,6 +175,8 @@ impl Gateway {
             // Who sends such a thing may mean something else by what follows it (RFC 9112 section 9.6).
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        let https = downstream.tls.is_some() || self.settings.public_url.https;
+        self.own_metrics.of(None).served(request.method(), answer.status(), https, outline.took());
         self.record_unread(outline, request, id.as_str(), reason, &answer);
         answer
     }
@@ -189,7 +195,7 @@ impl Gateway {
         // 1. Routes and 2. our own endpoints: by the canonical path, refused where another reader could see another path.
         let entry = match self.place(meta)? {
             Place::Own(endpoint) => {
-                notes.own_endpoint = true;
+                notes.enter_own(self.own_metrics.of(Some(endpoint)));
                 let body = self.own_body(request);
                 let visit = Visit { meta, headers: request.headers(), scan, now };
                 return Box::pin(self.endpoint(endpoint, visit, body, notes)).await;

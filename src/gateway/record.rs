@@ -21,7 +21,7 @@ use crate::session::live::LiveSession;
 use crate::session::sessions::NoSession;
 use crate::telemetry::access::AccessEntry;
 use crate::telemetry::audit::{AuditEvent, AuditFields};
-use crate::telemetry::metrics::{ActiveRequest, Decision, Outcome};
+use crate::telemetry::metrics::{ActiveRequest, Decision, Outcome, OwnMetrics};
 
 /// What must be kept of a request for its line, since its parts travel on to the application.
 #[derive(Debug)]
@@ -43,6 +43,11 @@ impl Outline {
             user_agent: request.headers().get(USER_AGENT).cloned(),
         }
     }
+
+    /// How long ago it came.
+    pub(super) fn took(&self) -> Duration {
+        self.started.elapsed()
+    }
 }
 
 /// What the stages found out on the way.
@@ -50,12 +55,12 @@ impl Outline {
 pub(super) struct Notes<'a> {
     /// When the request came.
     pub(super) came: Option<UnixTime>,
-    pub(super) own_endpoint: bool,
     /// The session that the browser has to be handed.
     pub(super) renewed: Option<Arc<LiveSession>>,
     /// How long the application took to begin its answer, and when it did.
     pub(super) upstream: Option<(Duration, Instant)>,
     entry: Option<&'a Entry>,
+    own: Option<&'a OwnMetrics>,
     active: Option<ActiveRequest<'a>>,
     live: Option<Arc<LiveSession>>,
     decision: Option<Decision>,
@@ -67,6 +72,12 @@ impl<'a> Notes<'a> {
     pub(super) fn enter(&mut self, entry: &'a Entry) {
         self.active = Some(entry.route.metrics.enter());
         self.entry = Some(entry);
+    }
+
+    /// The request is one of our own endpoints'.
+    pub(super) fn enter_own(&mut self, metrics: &'a OwnMetrics) {
+        self.active = Some(metrics.enter());
+        self.own = Some(metrics);
     }
 
     /// The decision, for metrics and the log.
@@ -124,8 +135,12 @@ impl Gateway {
         // Handing an answer on takes microseconds, in which the clock need not be asked again.
         let answered = notes.upstream.map_or_else(Instant::now, |(_, answered)| answered);
         let took = answered.saturating_duration_since(outline.started);
-        if let Some(entry) = &notes.entry {
-            entry.route.metrics.served(&outline.method, answer.status(), meta.https, took);
+        match &notes.entry {
+            Some(entry) => entry.route.metrics.served(&outline.method, answer.status(), meta.https, took),
+            None => {
+                let own = notes.own.unwrap_or_else(|| self.own_metrics.of(None));
+                own.served(&outline.method, answer.status(), meta.https, took);
+            }
         }
         if matches!(notes.decision, Some(Decision::Deny)) {
             self.audit_denial(meta, notes);
@@ -145,7 +160,7 @@ impl Gateway {
     ) {
         // Our own endpoints' queries hold codes and states: only the path is told (AT-CL-08).
         // What took no route may have been meant for one of them.
-        let is_ours = notes.own_endpoint || notes.entry.is_none();
+        let is_ours = notes.entry.is_none();
         let path = if is_ours { meta.path.raw() } else { meta.path.path_and_query().as_str() };
         self.telemetry.access.write(&AccessEntry {
             time: notes.came.unwrap_or_else(|| self.clock.now()),
@@ -196,7 +211,7 @@ impl Gateway {
             status: answer.status().as_u16(),
             bytes_in: None,
             bytes_out: answer.body().size_hint().exact(),
-            took: outline.started.elapsed(),
+            took: outline.took(),
             auth_took: None,
             upstream_took: None,
             route: None,

@@ -214,7 +214,9 @@ impl ProviderError {
     /// Whether the provider was reached but did not answer in time.
     pub fn is_timeout(&self) -> bool {
         match self {
-            Self::Unreachable { cause, .. } => matches!(cause, TransportError::Timeout),
+            Self::Unreachable { cause, .. } => {
+                matches!(cause, TransportError::Timeout | TransportError::ConnectTimeout(_))
+            }
             Self::Waiting { last, .. } => last.is_timeout(),
             _ => false,
         }

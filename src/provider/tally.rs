@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use crate::clock::UnixTime;
-use crate::telemetry::metrics::{Metrics, PeerMetrics};
+use crate::telemetry::metrics::{CallFailure, Metrics, PeerMetrics};
 
 /// The counters of one provider; those of a probe count nothing.
 #[derive(Clone, Debug, Default)]
@@ -25,10 +25,10 @@ impl Tally {
         Self(Some(Counters { metrics: Arc::clone(metrics), peer, provider: Arc::clone(provider) }))
     }
 
-    /// A call ended; `None`: without an answer.
-    pub(super) fn called(&self, method: &Method, status: Option<StatusCode>, took: Duration) {
+    /// A call ended, with an answer or without.
+    pub(super) fn called(&self, method: &Method, outcome: Result<StatusCode, CallFailure>, took: Duration) {
         if let Some(counters) = &self.0 {
-            counters.peer.called(method, status, took);
+            counters.peer.called(method, outcome, took);
         }
     }
 

@@ -15,12 +15,15 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
+use tower::ServiceExt as _;
+use tower::util::MapErr;
 use url::{Host, Url};
 
 use crate::clock::{SharedClock, UnixTime};
@@ -33,11 +36,12 @@ use crate::provider::standing::Standing;
 use crate::provider::tally::Tally;
 use crate::provider::words::Words;
 use crate::secret::Secret;
+use crate::telemetry::metrics::CallFailure;
 
 /// The HTTP client of one provider.
 #[derive(Debug)]
 pub(super) struct Transport {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
     timeout: Duration,
     clock: SharedClock,
     /// What the last call that ended found, where that was an outage.
@@ -49,7 +53,8 @@ pub(super) struct Transport {
 impl Transport {
     /// A client that trusts the machine's roots and the provider's own. Starts no I/O.
     pub(super) fn new(settings: &ProviderSettings, clock: SharedClock) -> Result<Self, ProviderSetupError> {
-        let mut http = HttpConnector::new();
+        let unresolved: fn(io::Error) -> Unresolved = Unresolved;
+        let mut http = HttpConnector::new_with_resolver(GaiResolver::new().map_err(unresolved));
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(settings.timeout));
@@ -156,7 +161,8 @@ impl Transport {
         let asked = Instant::now();
         let reply = tokio::time::timeout(self.timeout, self.exchange(url, request)).await;
         let reply = reply.unwrap_or(Err(TransportError::Timeout));
-        self.tally.called(&method, reply.as_ref().ok().map(|reply| reply.status), asked.elapsed());
+        let outcome = reply.as_ref().map(|reply| reply.status).map_err(TransportError::failure);
+        self.tally.called(&method, outcome, asked.elapsed());
         if let Some(theirs) = reply.as_ref().ok().and_then(Reply::date) {
             self.tally.clock_shown(theirs, self.clock.now());
         }
@@ -182,6 +188,14 @@ impl Transport {
         Ok(Reply { url: url.clone(), status, headers, body, sent: Vec::new() })
     }
 }
+
+/// The system's resolver, whose errors can be told from those of connecting.
+type Resolver = MapErr<GaiResolver, fn(io::Error) -> Unresolved>;
+
+/// The name of a provider has no address.
+#[derive(Debug, thiserror::Error)]
+#[error("the name cannot be resolved: {0}")]
+struct Unresolved(io::Error);
 
 /// Notes how a call ended, however it ends.
 struct Ending<'a> {
@@ -263,6 +277,15 @@ pub enum TransportError {
     /// No connection.
     #[error("no connection: {0}")]
     Connect(String),
+    /// No connection in the time for one call.
+    #[error("no connection within the timeout: {0}")]
+    ConnectTimeout(String),
+    /// Nobody listens there.
+    #[error("no connection: {0}")]
+    Refused(String),
+    /// The name has no address.
+    #[error("no connection: {0}")]
+    NameResolution(String),
     /// No trusted TLS session.
     #[error("TLS failed: {0}")]
     Tls(String),
@@ -284,9 +307,10 @@ impl TransportError {
     /// A stable reason for logs.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Connect(_) => "provider_connect_failed",
+            Self::Connect(_) | Self::Refused(_) => "provider_connect_failed",
+            Self::NameResolution(_) => "provider_name_resolution",
             Self::Tls(_) => "provider_tls_failed",
-            Self::Timeout => "provider_timeout",
+            Self::ConnectTimeout(_) | Self::Timeout => "provider_timeout",
             Self::Broken(_) => "provider_connection_broken",
             Self::TooLarge => "provider_answer_too_large",
             Self::Url => "provider_url",
@@ -300,15 +324,47 @@ impl TransportError {
 
     /// Whether the request never left us.
     pub(super) fn is_unsent(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::Tls(_) | Self::Url)
+        match self {
+            Self::Connect(_)
+            | Self::ConnectTimeout(_)
+            | Self::Refused(_)
+            | Self::NameResolution(_)
+            | Self::Tls(_)
+            | Self::Url => true,
+            Self::Timeout | Self::Broken(_) | Self::TooLarge => false,
+        }
+    }
+
+    /// What failed, for metrics.
+    fn failure(&self) -> CallFailure {
+        match self {
+            Self::Connect(_) => CallFailure::Connect,
+            Self::Refused(_) => CallFailure::ConnectionRefused,
+            Self::NameResolution(_) => CallFailure::NameResolution,
+            Self::Tls(_) => CallFailure::Tls,
+            Self::ConnectTimeout(_) | Self::Timeout => CallFailure::Timeout,
+            Self::Broken(_) => CallFailure::ConnectionClosed,
+            Self::TooLarge => CallFailure::BadResponse,
+            Self::Url => CallFailure::Request,
+        }
     }
 
     fn from_client(error: &hyper_util::client::legacy::Error) -> Self {
         let text = chain(error);
-        match (error.is_connect(), has_tls_cause(error)) {
-            (true, true) => Self::Tls(text),
-            (true, false) => Self::Connect(text),
-            (false, _) => Self::Broken(text),
+        if !error.is_connect() {
+            return Self::Broken(text);
+        }
+        let is_io = |kind| has_cause::<io::Error>(error, |cause| cause.kind() == kind);
+        if has_cause::<rustls::Error>(error, |_| true) {
+            Self::Tls(text)
+        } else if has_cause::<Unresolved>(error, |_| true) {
+            Self::NameResolution(text)
+        } else if is_io(io::ErrorKind::ConnectionRefused) {
+            Self::Refused(text)
+        } else if is_io(io::ErrorKind::TimedOut) {
+            Self::ConnectTimeout(text)
+        } else {
+            Self::Connect(text)
         }
     }
 }
@@ -419,18 +475,17 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-fn has_tls_cause(error: &(dyn StdError + 'static)) -> bool {
+/// Whether an error of this kind is among the causes.
+fn has_cause<E: StdError + 'static>(error: &(dyn StdError + 'static), is_meant: impl Fn(&E) -> bool) -> bool {
     let mut next = Some(error);
     while let Some(cause) = next {
-        if cause.is::<rustls::Error>() {
-            return true;
-        }
         // `io::Error` skips what it wraps when it is asked for its source.
         let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if wrapped.is_some_and(|w| w.is::<rustls::Error>()) {
+        let wrapped = wrapped.map(|wrapped| wrapped as &(dyn StdError + 'static));
+        if cause.downcast_ref().or_else(|| wrapped?.downcast_ref()).is_some_and(&is_meant) {
             return true;
         }
-        next = wrapped.map(|w| w as &(dyn StdError + 'static)).or_else(|| cause.source());
+        next = wrapped.or_else(|| cause.source());
     }
     false
 }

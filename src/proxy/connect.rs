@@ -1,16 +1,17 @@
 //! New connections to applications: TCP, unix sockets, and TLS over either.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio_rustls::client::TlsStream;
 
 use crate::proxy::balance::Upstream;
-use crate::proxy::error::UpstreamError;
+use crate::proxy::error::{UpstreamError, with_causes};
 use crate::proxy::settings::{UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTransport};
 
 /// A connection to an application, and what is spoken on it.
@@ -43,9 +44,9 @@ pub(super) async fn connect(
 /// # Errors
 /// The first address that fails, in words.
 pub async fn probe(settings: &UpstreamSettings) -> Result<(), String> {
-    let upstream = Upstream::new(settings.clone()).map_err(|error| in_words(&error))?;
+    let upstream = Upstream::new(settings.clone()).map_err(|error| with_causes(&error))?;
     for address in &settings.addresses {
-        connect(&upstream, address, false).await.map_err(|error| in_words(&error))?;
+        connect(&upstream, address, false).await.map_err(|error| with_causes(&error))?;
     }
     Ok(())
 }
@@ -55,8 +56,7 @@ async fn connect_untimed(
     address: &UpstreamAddress,
     http1_only: bool,
 ) -> Result<Connected, UpstreamError> {
-    let refused = |source| UpstreamError::Connect { authority: Arc::clone(&address.authority), source };
-    let stream = open(&address.transport).await.map_err(refused)?;
+    let stream = open(address).await?;
     match (address.protocol, upstream.tls()) {
         (UpstreamProtocol::Http1, _) => Ok(Connected { stream, http2: false }),
         (UpstreamProtocol::H2c, _) if http1_only => {
@@ -74,26 +74,20 @@ async fn connect_untimed(
     }
 }
 
-async fn open(transport: &UpstreamTransport) -> io::Result<Stream> {
-    match transport {
+async fn open(address: &UpstreamAddress) -> Result<Stream, UpstreamError> {
+    let authority = || Arc::clone(&address.authority);
+    let refused = |source| UpstreamError::Connect { authority: authority(), source };
+    match &address.transport {
         UpstreamTransport::Tcp(host, port) => {
-            let stream = TcpStream::connect((&**host, *port)).await?;
-            stream.set_nodelay(true)?;
+            // Apart from connecting, so that the log tells a wrong name from an application that is away.
+            let unresolved = |source| UpstreamError::NameResolution { authority: authority(), source };
+            let found: Vec<SocketAddr> = lookup_host((&**host, *port)).await.map_err(unresolved)?.collect();
+            let stream = TcpStream::connect(&*found).await.map_err(refused)?;
+            stream.set_nodelay(true).map_err(refused)?;
             Ok(Stream::Tcp(stream))
         }
-        UpstreamTransport::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        UpstreamTransport::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await.map_err(refused)?)),
     }
-}
-
-fn in_words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 impl AsyncRead for Stream {

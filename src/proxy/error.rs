@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::body::{Stalled, TooLarge};
+use crate::telemetry::metrics::CallFailure;
 
 /// A request that could not be forwarded, or whose answer could not be taken. The display text may hold addresses: it is for
 /// logs. [`code`](Self::code) is for people and metrics.
@@ -16,6 +17,14 @@ pub enum UpstreamError {
     /// No connection to any address.
     #[error("can not connect to {authority}")]
     Connect {
+        /// The address tried last.
+        authority: Arc<str>,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The name of no address could be resolved.
+    #[error("cannot resolve the name of {authority}")]
+    NameResolution {
         /// The address tried last.
         authority: Arc<str>,
         /// What the system said.
@@ -91,6 +100,7 @@ impl UpstreamError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Connect { .. } => "upstream_connect",
+            Self::NameResolution { .. } => "upstream_name_resolution",
             Self::ConnectTimeout { .. } => "upstream_connect_timeout",
             Self::Tls { .. } => "upstream_tls",
             Self::FirstByteTimeout { .. } => "upstream_first_byte_timeout",
@@ -107,6 +117,7 @@ impl UpstreamError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Connect { .. }
+            | Self::NameResolution { .. }
             | Self::Tls { .. }
             | Self::Closed { .. }
             | Self::BadResponse { .. }
@@ -122,6 +133,7 @@ impl UpstreamError {
     pub fn is_upstream_fault(&self) -> bool {
         match self {
             Self::Connect { .. }
+            | Self::NameResolution { .. }
             | Self::ConnectTimeout { .. }
             | Self::Tls { .. }
             | Self::FirstByteTimeout { .. }
@@ -131,6 +143,25 @@ impl UpstreamError {
             | Self::RequestBody { .. }
             | Self::RequestBodyTimeout { .. }
             | Self::RequestTooLarge => false,
+        }
+    }
+
+    /// What failed, for metrics.
+    pub fn failure(&self) -> CallFailure {
+        match self {
+            Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
+                CallFailure::ConnectionRefused
+            }
+            Self::Connect { .. } => CallFailure::Connect,
+            Self::NameResolution { .. } => CallFailure::NameResolution,
+            Self::ConnectTimeout { .. } | Self::FirstByteTimeout { .. } => CallFailure::Timeout,
+            Self::Tls { .. } => CallFailure::Tls,
+            Self::Closed { .. } => CallFailure::ConnectionClosed,
+            Self::BadResponse { .. } => CallFailure::BadResponse,
+            Self::UpgradeImpossible { .. }
+            | Self::RequestBody { .. }
+            | Self::RequestBodyTimeout { .. }
+            | Self::RequestTooLarge => CallFailure::Request,
         }
     }
 
@@ -156,6 +187,21 @@ impl UpstreamError {
     pub(super) fn bad_response(authority: &Arc<str>, fault: &'static str) -> Self {
         Self::BadResponse { authority: Arc::clone(authority), fault, source: None }
     }
+}
+
+/// An error with all its causes, each once, as it stands in a log line.
+pub fn with_causes(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
 }
 
 /// The error of this kind that lies below another one.

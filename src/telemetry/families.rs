@@ -8,13 +8,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::telemetry::outcomes::Label;
 use crate::telemetry::shards::{Count, Durations, Level};
 
 /// Requests, in and out, and what was decided about them.
 #[derive(Debug)]
 pub(super) struct Requests {
-    pub(super) served: Family<Labels<4>, Durations>,
-    pub(super) called: Family<Labels<4>, Durations>,
+    pub(super) served: Family<LabelList, Durations>,
+    pub(super) called: Family<LabelList, Durations>,
     pub(super) active: Level,
     pub(super) decisions: Family<Labels<3>, Count>,
 }
@@ -144,5 +145,7 @@ impl Registering {
     }
 }
 
-pub(super) type Labels<const N: usize> = [(&'static str, String); N];
+pub(super) type Labels<const N: usize> = [Label; N];
+/// Where some labels are not always there.
+pub(super) type LabelList = Vec<Label>;
 pub(super) type Seconds = Gauge<f64, AtomicU64>;

@@ -1,7 +1,8 @@
 //! Metrics, and nothing in their labels that a client could choose: no user, path or session, only names of the
 //! configuration and closed lists.
 //!
-//! The hot path bumps counters that were looked up when the configuration was loaded ([`RouteMetrics`], [`PeerMetrics`]);
+//! The hot path bumps counters that were looked up when the configuration was loaded ([`RouteMetrics`], [`OwnMetrics`],
+//! [`PeerMetrics`]);
 //! everything that happens once per sign-in or less looks its labels up.
 
 use std::fmt;
@@ -16,7 +17,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::clock::UnixTime;
-use crate::telemetry::families::{Labels, Providers, Registering, Requests, Sessions, SignIn, Upkeep};
+use crate::telemetry::families::{LabelList, Labels, Providers, Registering, Requests, Sessions, SignIn, Upkeep};
+pub use crate::telemetry::outcomes::CallFailure;
 use crate::telemetry::outcomes::Outcomes;
 use crate::telemetry::own::OwnUse;
 use crate::telemetry::shards::{Count, Durations, Level};
@@ -61,14 +63,26 @@ impl Metrics {
         let labels = |decision: &str, reason: &str| route_labels(name, decision, reason);
         RouteMetrics(Arc::new(Route {
             name: name.to_owned(),
-            plain: Outcomes::default(),
-            https: Outcomes::default(),
-            served: self.requests.served.clone(),
-            active: self.requests.active.clone(),
+            served: self.served(Some(name)),
             allowed: self.requests.decisions.get_or_create_owned(&labels("allow", "session")),
             bypassed: self.requests.decisions.get_or_create_owned(&labels("bypass", "public")),
             decisions: self.requests.decisions.clone(),
         }))
+    }
+
+    /// The counters of answers of our own that belong to no route; `path` is that of the endpoint, `None` where there is none.
+    pub fn own(&self, path: Option<&str>) -> OwnMetrics {
+        OwnMetrics(self.served(path))
+    }
+
+    fn served(&self, http_route: Option<&str>) -> Served {
+        Served {
+            http_route: http_route.map(str::to_owned),
+            plain: Outcomes::default(),
+            https: Outcomes::default(),
+            durations: self.requests.served.clone(),
+            active: self.requests.active.clone(),
+        }
     }
 
     /// The counters of what we call: `peer` is `upstream` or `idp`, `address` its name in the configuration or its host.
@@ -211,22 +225,12 @@ pub struct RouteMetrics(Arc<Route>);
 impl RouteMetrics {
     /// A request is being answered until what this returns is dropped.
     pub fn enter(&self) -> ActiveRequest<'_> {
-        self.0.active.add(1);
-        ActiveRequest(&self.0.active)
+        self.0.served.enter()
     }
 
     /// A request was answered.
     pub fn served(&self, method: &Method, status: StatusCode, https: bool, took: Duration) {
-        let (outcomes, scheme) = if https { (&self.0.https, "https") } else { (&self.0.plain, "http") };
-        outcomes.observe(method, Some(status), took, |method, status| {
-            let labels = [
-                ("http_request_method", method.to_owned()),
-                ("http_response_status_code", status),
-                ("http_route", self.0.name.clone()),
-                ("url_scheme", scheme.to_owned()),
-            ];
-            self.0.served.get_or_create_owned(&labels)
-        });
+        self.0.served.observe(method, status, https, took);
     }
 
     /// [`Decision::Allow`] for a session: the warm path, without a look-up.
@@ -251,6 +255,54 @@ impl fmt::Debug for RouteMetrics {
     }
 }
 
+/// The counters of what belongs to no route.
+#[derive(Debug)]
+pub struct OwnMetrics(Served);
+
+impl OwnMetrics {
+    /// A request is being answered until what this returns is dropped.
+    pub fn enter(&self) -> ActiveRequest<'_> {
+        self.0.enter()
+    }
+
+    /// A request was answered.
+    pub fn served(&self, method: &Method, status: StatusCode, https: bool, took: Duration) {
+        self.0.observe(method, status, https, took);
+    }
+}
+
+/// The requests of one route, or of one endpoint.
+struct Served {
+    http_route: Option<String>,
+    plain: Outcomes,
+    https: Outcomes,
+    durations: Family<LabelList, Durations>,
+    active: Level,
+}
+
+impl Served {
+    fn enter(&self) -> ActiveRequest<'_> {
+        self.active.add(1);
+        ActiveRequest(&self.active)
+    }
+
+    fn observe(&self, method: &Method, status: StatusCode, https: bool, took: Duration) {
+        let (outcomes, scheme) = if https { (&self.https, "https") } else { (&self.plain, "http") };
+        outcomes.observe(method, Ok(status), took, |method, status| {
+            let mut labels = vec![("http_request_method", method.to_owned()), status];
+            labels.extend(self.http_route.clone().map(|route| ("http_route", route)));
+            labels.push(("url_scheme", scheme.to_owned()));
+            self.durations.get_or_create_owned(&labels)
+        });
+    }
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served").field("http_route", &self.http_route).finish_non_exhaustive()
+    }
+}
+
 /// A request that counts as active.
 #[derive(Debug)]
 pub struct ActiveRequest<'a>(&'a Level);
@@ -266,14 +318,14 @@ impl Drop for ActiveRequest<'_> {
 pub struct PeerMetrics(Arc<Called>);
 
 impl PeerMetrics {
-    /// A call got an answer, or `None` of an error.
-    pub fn called(&self, method: &Method, status: Option<StatusCode>, took: Duration) {
-        self.0.outcomes.observe(method, status, took, |method, status| {
-            let labels = [
+    /// A call ended, with an answer or without.
+    pub fn called(&self, method: &Method, outcome: Result<StatusCode, CallFailure>, took: Duration) {
+        self.0.outcomes.observe(method, outcome, took, |method, outcome| {
+            let labels = vec![
                 ("vestibule_peer", self.0.peer.to_owned()),
                 ("server_address", self.0.address.clone()),
                 ("http_request_method", method.to_owned()),
-                ("http_response_status_code", status),
+                outcome,
             ];
             self.0.called.get_or_create_owned(&labels)
         });
@@ -288,10 +340,7 @@ impl fmt::Debug for PeerMetrics {
 
 struct Route {
     name: String,
-    plain: Outcomes,
-    https: Outcomes,
-    served: Family<Labels<4>, Durations>,
-    active: Level,
+    served: Served,
     allowed: Count,
     bypassed: Count,
     decisions: Family<Labels<3>, Count>,
@@ -301,7 +350,7 @@ struct Called {
     peer: &'static str,
     address: String,
     outcomes: Outcomes,
-    called: Family<Labels<4>, Durations>,
+    called: Family<LabelList, Durations>,
 }
 
 fn one(name: &'static str, value: &str) -> Labels<1> {
@@ -367,6 +416,35 @@ mod tests {
         let labels =
             r#"http_request_method="_OTHER",http_response_status_code="4xx",http_route="wiki",url_scheme="http""#;
         assert_line(&metrics, &format!("http_server_request_duration_seconds_count{{{labels}}} 100"));
+    }
+
+    #[test]
+    fn a_call_without_an_answer_is_counted_by_what_failed() {
+        let metrics = metrics();
+        let peer = metrics.peer("upstream", "wiki");
+        peer.called(&Method::GET, Ok(StatusCode::OK), Duration::ZERO);
+        peer.called(&Method::GET, Err(CallFailure::NameResolution), Duration::ZERO);
+        peer.called(&Method::GET, Err(CallFailure::Tls), Duration::ZERO);
+        let of = r#"vestibule_peer="upstream",server_address="wiki",http_request_method="GET""#;
+        for end in [r#"http_response_status_code="200""#, r#"error_type="name_resolution""#, r#"error_type="tls""#] {
+            assert_line(&metrics, &format!("http_client_request_duration_seconds_count{{{of},{end}}} 1"));
+        }
+    }
+
+    #[test]
+    fn what_takes_no_route_is_counted_without_one() {
+        let metrics = metrics();
+        let (own, none) = (metrics.own(Some("/_vestibule/callback")), metrics.own(None));
+        let active = own.enter();
+        assert_line(&metrics, "http_server_active_requests 1");
+        drop(active);
+        own.served(&Method::GET, StatusCode::BAD_REQUEST, true, Duration::ZERO);
+        none.served(&Method::GET, StatusCode::NOT_FOUND, false, Duration::ZERO);
+        let count =
+            |labels| format!("http_server_request_duration_seconds_count{{http_request_method=\"GET\",{labels}}} 1");
+        let own = r#"http_response_status_code="400",http_route="/_vestibule/callback",url_scheme="https""#;
+        assert_line(&metrics, &count(own));
+        assert_line(&metrics, &count(r#"http_response_status_code="404",url_scheme="http""#));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod claims;
 mod client_authentication;
 mod cookies;
 mod discovery;
+mod failures;
 mod form_post;
 mod forwarded;
 mod forwarding;

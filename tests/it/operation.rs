@@ -179,15 +179,16 @@ async fn providers_and_applications_are_measured() {
     assert_eq!(of_idp("vestibule_idp_discovery_last_success_timestamp_seconds"), Some(now), "{metrics}");
     assert_eq!(of_idp("vestibule_jwks_last_refresh_timestamp_seconds"), Some(now), "{metrics}");
     assert_eq!(of_idp("vestibule_idp_clock_offset_seconds"), Some(42.0), "{metrics}");
-    let called = |peer: &str, address: &str, method: &str, status: &str| {
-        let labels = format!(
-            r#"vestibule_peer="{peer}",server_address="{address}",http_request_method="{method}",http_response_status_code="{status}""#
-        );
+    let called = |peer: &str, address: &str, method: &str, outcome: &str| {
+        let labels =
+            format!(r#"vestibule_peer="{peer}",server_address="{address}",http_request_method="{method}",{outcome}"#);
         sample(&metrics, &format!("http_client_request_duration_seconds_count{{{labels}}}"))
     };
-    assert_eq!(called("idp", "idp", "POST", "200"), Some(1.0), "{metrics}");
-    assert_eq!(called("upstream", "app", "GET", "200"), Some(1.0), "{metrics}");
-    assert_eq!(called("upstream", "app", "GET", ""), Some(1.0), "a call without an answer: {metrics}");
+    let ok = r#"http_response_status_code="200""#;
+    assert_eq!(called("idp", "idp", "POST", ok), Some(1.0), "{metrics}");
+    assert_eq!(called("upstream", "app", "GET", ok), Some(1.0), "{metrics}");
+    let closed = r#"error_type="connection_closed""#;
+    assert_eq!(called("upstream", "app", "GET", closed), Some(1.0), "a call without an answer: {metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,27 @@
+//! The counters of answers that no application gave: those of our own endpoints, and of requests that took no route.
+
+use crate::telemetry::metrics::{Metrics, OwnMetrics};
+
+/// Looked up once for a configuration. Who asks for an endpoint that does not exist chooses no label.
+#[derive(Debug)]
+pub(super) struct OwnAnswers {
+    endpoints: Vec<(&'static str, OwnMetrics)>,
+    others: OwnMetrics,
+}
+
+impl OwnAnswers {
+    /// With our endpoints below this prefix.
+    pub(super) fn new(metrics: &Metrics, prefix: &str) -> Self {
+        let endpoint = |name: &'static str| (name, metrics.own(Some(&format!("{prefix}/{name}"))));
+        Self { endpoints: ENDPOINTS.into_iter().map(endpoint).collect(), others: metrics.own(None) }
+    }
+
+    /// Those of an endpoint, by what stands behind the prefix; `None` for what is no endpoint.
+    pub(super) fn of(&self, endpoint: Option<&str>) -> &OwnMetrics {
+        let name = endpoint.map(|endpoint| endpoint.split_once('/').map_or(endpoint, |(name, _)| name));
+        let known = self.endpoints.iter().find(|(known, _)| Some(*known) == name);
+        known.map_or(&self.others, |(_, metrics)| metrics)
+    }
+}
+
+const ENDPOINTS: [&str; 5] = ["login", "callback", "logout", "signed-out", "session"];

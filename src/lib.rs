@@ -18,7 +18,7 @@
 //! | 3 | [`provider`], [`policy`], [`proxy`], [`server`] | said to providers; decided; forwarded; listened to |
 //! | 2 | [`seal`] | what a browser keeps for us, unread and unchanged |
 //! | 1 | [`identity`], [`request`], [`body`], [`control`], [`telemetry`] | who, what, and what is told of it |
-//! | 0 | [`clock`], [`nearest`], [`secret`] | time as an argument; which word was meant; values that are never seen |
+//! | 0 | [`clock`], [`flood`], [`nearest`], [`secret`] | time as an argument; what a peer sends without end; which word was meant; values that are never seen |
 //!
 //! # One request
 //!
@@ -41,6 +41,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod demo;
+pub mod flood;
 pub mod gateway;
 pub mod identity;
 pub mod nearest;

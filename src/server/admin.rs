@@ -50,7 +50,7 @@ impl AdminState {
         &self.readiness
     }
 
-    pub(super) fn metrics(&self) -> &Metrics {
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 

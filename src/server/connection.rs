@@ -1,9 +1,11 @@
 //! One connection on its worker: the handshake, HTTP/1.1 or HTTP/2, the limits, the wait between requests, and its end.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,15 +23,17 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::server::TlsStream;
 
 use crate::body::{Body, BodyError};
+use crate::flood::Counted;
 use crate::request::{Downstream, TlsFacts};
 use crate::server::listener::{Accepted, AcceptedStream, Place};
 use crate::server::pulse::{BodyWatch, Enrolled, Felt, OpenRequest, Order, Pulse};
 use crate::server::settings::Limits;
 use crate::server::tls::Certificates;
+use crate::telemetry::metrics::Metrics;
 
 /// What all connections of a worker share.
 pub(super) struct Site<S> {
@@ -38,11 +42,26 @@ pub(super) struct Site<S> {
     http2: http2::Builder<Local>,
     tls: Option<Arc<Certificates>>,
     limits: Limits,
+    metrics: Arc<Metrics>,
+    /// When a flood was last written about.
+    flood_told: Cell<Option<Instant>>,
 }
 
 impl<S> Site<S> {
-    pub(super) fn new(service: S, tls: Option<Arc<Certificates>>, limits: Limits) -> Self {
-        Self { service, http1: http1_as_spoken(&limits), http2: http2_as_spoken(&limits), tls, limits }
+    pub(super) fn new(service: S, tls: Option<Arc<Certificates>>, limits: Limits, metrics: Arc<Metrics>) -> Self {
+        let (http1, http2) = (http1_as_spoken(&limits), http2_as_spoken(&limits));
+        Self { service, http1, http2, tls, limits, metrics, flood_told: Cell::new(None) }
+    }
+
+    /// A client was cut off for a flood of such frames. All are counted; who comes back with another flood, and another, shall
+    /// not flood the log with it.
+    fn flooded(&self, client: IpAddr, frames: &'static str) {
+        self.metrics.flooded(frames);
+        let now = Instant::now();
+        if self.flood_told.get().is_none_or(|told| now.saturating_duration_since(told) >= FLOOD_SILENCE) {
+            self.flood_told.set(Some(now));
+            tracing::warn!(code = "http2_flood", %client, frames, "cut off a client that floods an HTTP/2 connection");
+        }
     }
 }
 
@@ -245,6 +264,7 @@ where
 {
     let pulse = &enrolled.pulse;
     let service = answering(site, downstream, pulse);
+    let stream = Counted::accepted(stream, |frames| site.flooded(downstream.peer.address(), frames));
     let mut connection = pin!(site.http2.serve_connection(TokioIo::new(stream), service));
     let mut finishing = false;
     poll_fn(|cx| {
@@ -380,6 +400,8 @@ const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FIRST_READ: usize = 8192;
 /// hyper does not take a smaller buffer, so a smaller `header_bytes` counts as this.
 const H1_SMALLEST_BUFFER: usize = 8192;
+/// Floods within this time after one that was written to the log are only counted, on each worker.
+const FLOOD_SILENCE: Duration = Duration::from_secs(1);
 /// Streams that a client may reset, or make us reset, before they are reaped; one more is GOAWAY.
 const H2_RESETS: usize = 32;
 /// Bytes of an answer that one stream may hold while its reader is slow.

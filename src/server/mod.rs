@@ -126,7 +126,8 @@ impl Bound {
         let mut inboxes = Vec::new();
         for number in 0..self.settings.workers.max(1) {
             let (tls, limits) = (self.tls.clone(), self.settings.limits.clone());
-            let (worker, inbox) = Worker::start(number, make.clone(), tls, limits, ordered.clone())?;
+            let metrics = Arc::clone(admin.metrics());
+            let (worker, inbox) = Worker::start(number, make.clone(), tls, limits, metrics, ordered.clone())?;
             workers.push(worker);
             inboxes.push(inbox);
         }

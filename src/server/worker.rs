@@ -20,6 +20,7 @@ use crate::server::listener::{Accepted, Inbox, Load};
 use crate::server::pulse::{Order, Patience, Roster};
 use crate::server::settings::Limits;
 use crate::server::tls::Certificates;
+use crate::telemetry::metrics::Metrics;
 
 /// A running worker.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ impl Worker {
         make: M,
         tls: Option<Arc<Certificates>>,
         limits: Limits,
+        metrics: Arc<Metrics>,
         orders: watch::Receiver<Order>,
     ) -> io::Result<(Self, Inbox)>
     where
@@ -55,7 +57,7 @@ impl Worker {
             };
             runtime.block_on(async move {
                 let roster = Roster::new(Patience::of(&limits));
-                let site = Rc::new(Site::new(make(number), tls, limits.clone()));
+                let site = Rc::new(Site::new(make(number), tls, limits.clone(), metrics));
                 work(&site, &roster, Patience::of(&limits), inbox, orders, &own_load).await;
             });
             // What is still running (upgraded connections, mostly) ends with its runtime.

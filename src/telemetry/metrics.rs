@@ -168,6 +168,11 @@ impl Metrics {
         self.upkeep.certificate_ends.get_or_create(&one("file", file)).set(seconds(end));
     }
 
+    /// A client was cut off because it flooded an HTTP/2 connection; `frame` is the kind that came last.
+    pub fn flooded(&self, frame: &'static str) {
+        self.upkeep.floods.get_or_create(&one("frame", frame)).inc();
+    }
+
     /// The counter of lines that a log could not take; `log` is `access`, `audit` or `process`.
     pub fn log_lines_lost(&self, log: &'static str) -> Counter {
         self.upkeep.log_lines_lost.get_or_create_owned(&one("log", log))

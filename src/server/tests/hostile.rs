@@ -105,7 +105,9 @@ const GET: [u8; 6] = [0x82, 0x86, 0x84, 0x41, 0x01, b'a'];
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -159,6 +161,69 @@ async fn rapid_resets_end_the_connection() {
         (number < 10_000).then_some(bytes)
     });
     assert!(ended.await);
+    server.assert_serves().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn frames_without_a_request_end_the_connection() {
+    // PX-47, AT-SM-17: what h2 answers or ignores for as long as it comes
+    let server = Running::start().await;
+    let floods = [
+        ("SETTINGS", frame(SETTINGS, 0, 0, &[0, 0xff, 0, 0, 0, 1].repeat(2000))),
+        ("SETTINGS", frame(SETTINGS, 0, 0, &[])),
+        ("WINDOW_UPDATE", frame(WINDOW_UPDATE, 0, 0, &1u32.to_be_bytes())),
+        ("PING", frame(PING, 0, 0, b"12345678")),
+        ("PRIORITY", frame(2, 0, 1, &[0, 0, 0, 0, 9])),
+        ("RST_STREAM", frame(RST_STREAM, 0, 1, &8u32.to_be_bytes())),
+        ("unknown", frame(0x42, 0, 0, b"grease")),
+    ];
+    for (kind, bytes) in floods {
+        let bytes = bytes.repeat(50);
+        let ended = flood(&server, |number| match number {
+            0 => Some(frame(HEADERS, END_STREAM | END_HEADERS, 1, &GET)),
+            1..10_000 => Some(bytes.clone()),
+            _ => None,
+        });
+        assert!(ended.await, "{kind}");
+    }
+    let metrics = server.admin_text("/metrics").await;
+    assert!(metrics.contains("vestibule_http2_floods_total{frame=\"SETTINGS\"} 2"), "{metrics}");
+    server.assert_serves().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_acknowledges_every_frame_of_a_download_is_no_flood() {
+    // PX-47: the other side of it
+    let server = Running::start().await;
+    let endless =
+        [0x82, 0x86, 0x04, 0x08].iter().chain(b"/endless").chain(&[0x41, 0x01, b'a']).copied().collect::<Vec<u8>>();
+    let mut client = h2_raw(&server).await;
+    client.0.write_all(&frame(HEADERS, END_STREAM | END_HEADERS, 1, &endless)).await.unwrap();
+    let mut pieces = 0;
+    while pieces < 4000 {
+        let mut head = [0; 9];
+        soon(client.0.read_exact(&mut head)).await.unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        client.0.read_exact(&mut payload).await.unwrap();
+        if head[3] == 0 && length > 0 {
+            pieces += 1;
+            let more = [0, 1].map(|stream| frame(WINDOW_UPDATE, 0, stream, &length.to_be_bytes()));
+            client.0.write_all(&more.concat()).await.unwrap();
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn empty_lines_without_end_are_no_request() {
+    // AT-SM-22: RFC 9112 section 2.2 has a server ignore them, but not for ever
+    let server = impatient().await;
+    let (answer, requests) = answers_to(&server, &"\r\n".repeat(1 << 20)).await;
+    assert_eq!(requests, 0);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     server.assert_serves().await;
     server.stop().await;
 }

@@ -91,10 +91,14 @@ impl Running {
         Raw(TcpStream::connect(self.address).await.unwrap())
     }
 
-    async fn admin_status(&self, path: &str) -> u16 {
+    async fn admin_text(&self, path: &str) -> String {
         let mut admin = Raw(TcpStream::connect(self.admin).await.unwrap());
         admin.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await;
-        admin.rest().await.get(9..12).unwrap().parse().unwrap()
+        admin.rest().await
+    }
+
+    async fn admin_status(&self, path: &str) -> u16 {
+        self.admin_text(path).await.get(9..12).unwrap().parse().unwrap()
     }
 
     /// The server is well: one whole exchange. On a busy machine a tiny limit may hit us, too, so a second try is fine.

@@ -35,7 +35,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connected<T> {
         let limits = Limits::default();
         let app = App::new(limits.clone());
         let own = app.clone();
-        let site = Rc::new(Site::new(move |request, at| own.clone().answer(0, request, at), None, limits.clone()));
+        let metrics = Metrics::new(UnixTime::default());
+        let site =
+            Rc::new(Site::new(move |request, at| own.clone().answer(0, request, at), None, limits.clone(), metrics));
         let roster = Roster::new(Patience::of(&limits));
         let enrolled = roster.enrol();
         let pulse = Arc::clone(&enrolled.pulse);

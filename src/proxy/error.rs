@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::body::{Stalled, TooLarge};
+use crate::proxy::answer_head::Endless;
 use crate::telemetry::metrics::CallFailure;
 
 /// A request that could not be forwarded, or whose answer could not be taken. The display text may hold addresses: it is for
@@ -177,7 +178,10 @@ impl UpstreamError {
             };
         }
         let authority = Arc::clone(authority);
-        if source.is_parse() {
+        if is_endless(&source) {
+            let fault = "more than 256 KiB of informational answers (1xx) and no final one";
+            Self::BadResponse { authority, fault, source: None }
+        } else if source.is_parse() {
             Self::BadResponse { authority, fault: "it can not be read as HTTP", source: Some(source) }
         } else {
             Self::Closed { authority, source }
@@ -202,6 +206,11 @@ pub fn with_causes(error: &(dyn StdError + 'static)) -> String {
         next = cause.source();
     }
     text
+}
+
+fn is_endless(error: &hyper::Error) -> bool {
+    let stream = error.source().and_then(<dyn StdError>::downcast_ref::<io::Error>);
+    stream.and_then(io::Error::get_ref).is_some_and(|cause| cause.is::<Endless>())
 }
 
 /// The error of this kind that lies below another one.

@@ -29,6 +29,7 @@ use crate::proxy::pool::{Lease, Pool};
 use crate::proxy::request_body::{RequestBody, Upload};
 use crate::proxy::settings::UpstreamAddress;
 
+mod answer_head;
 pub mod balance;
 pub mod connect;
 pub mod error;
@@ -206,8 +207,10 @@ impl Exchange<'_> {
         let request = std::mem::take(request);
         let (answer, sender) = match lease {
             Lease::Http1(mut sender) => {
-                let answer = pin!(sender.try_send_request(request));
-                (self.await_head(answer).await?, Some(sender))
+                let answer = pin!(sender.send(request));
+                let answer = self.await_head(answer).await?;
+                sender.head_came();
+                (answer, Some(sender))
             }
             Lease::Http2(mut sender) => {
                 let answer = pin!(sender.try_send_request(request));

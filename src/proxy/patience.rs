@@ -1,14 +1,15 @@
 //! One coarse timer for every request that a worker waits for: cheaper than a timer of its own for each of them.
 //!
 //! A waiting request leaves its waker and the tick at which it gives up; one task, which lives only while anybody waits,
-//! counts ticks and wakes those whose time has come. Time-outs are therefore late by up to two ticks, never early.
+//! counts ticks and wakes those whose time has come. Time-outs are therefore late by up to two ticks, never early. Ticks are
+//! counted by the clock, not by the turns of that task: on a worker that is busy the task comes late, and time passes all the same.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The worker's coarse timer.
 #[derive(Debug, Default)]
@@ -48,18 +49,18 @@ impl Patience {
 
     /// Counts ticks for as long as somebody waits.
     async fn tick(self: Rc<Self>) {
+        let mut last = Instant::now();
         loop {
             tokio::time::sleep(TICK).await;
+            let passed = ticks(last.elapsed()).max(1);
+            last += TICK.saturating_mul(u32::try_from(passed).unwrap_or(u32::MAX));
             let woken = {
                 let waiting = &mut *self.0.borrow_mut();
                 if waiting.count == 0 {
                     waiting.ticking = false;
                     return;
                 }
-                waiting.now += 1;
-                let now = waiting.now;
-                let due = waiting.slots.iter_mut().filter(|slot| slot.due <= now);
-                due.filter_map(|slot| slot.waker.take()).collect::<Vec<_>>()
+                waiting.pass(passed)
             };
             woken.into_iter().for_each(Waker::wake);
         }
@@ -78,6 +79,8 @@ struct Waiting {
 #[derive(Debug)]
 struct Slot {
     due: u64,
+    /// When the wait began, or was prolonged.
+    since: u64,
     waker: Option<Waker>,
 }
 
@@ -87,6 +90,21 @@ enum Wait<'a> {
 }
 
 impl Waiting {
+    /// So many ticks have gone by; the wakers of those whose time has come.
+    fn pass(&mut self, ticks: u64) -> Vec<Waker> {
+        let before = self.now;
+        self.now = before.saturating_add(ticks);
+        for slot in &mut self.slots {
+            // Who came since the last look may have come at its end: the ticks that it missed are not held against it.
+            if slot.since == before {
+                slot.due = slot.due.saturating_add(ticks - 1);
+            }
+        }
+        let now = self.now;
+        let due = self.slots.iter_mut().filter(|slot| slot.due <= now);
+        due.filter_map(|slot| slot.waker.take()).collect()
+    }
+
     fn wait(&mut self, key: usize, cx: &Context<'_>) -> Wait<'_> {
         let now = self.now;
         match self.slots.get_mut(key) {
@@ -99,17 +117,17 @@ impl Waiting {
     }
 
     fn extend(&mut self, key: usize, span: Duration, cx: &Context<'_>) {
-        let due = self.due(span);
+        let (due, since) = (self.due(span), self.now);
         if let Some(slot) = self.slots.get_mut(key) {
-            slot.due = due;
+            (slot.due, slot.since) = (due, since);
             slot.arm(cx);
         }
     }
 
     fn due(&self, span: Duration) -> u64 {
-        let ticks = span.as_millis().div_ceil(TICK.as_millis());
-        // One more, because the current tick has already begun.
-        self.now.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX)).saturating_add(1)
+        // One more, because the current tick has already begun, and one for what is less than a tick.
+        let begun = u64::from(!span.subsec_nanos().is_multiple_of(TICK.subsec_nanos()));
+        self.now.saturating_add(ticks(span)).saturating_add(1 + begun)
     }
 }
 
@@ -131,7 +149,7 @@ struct Seat<'a> {
 impl Seat<'_> {
     fn take(&mut self, limit: Duration, cx: &Context<'_>) {
         let waiting = &mut *self.patience.0.borrow_mut();
-        let slot = Slot { due: waiting.due(limit), waker: Some(cx.waker().clone()) };
+        let slot = Slot { due: waiting.due(limit), since: waiting.now, waker: Some(cx.waker().clone()) };
         let key = waiting.free.pop().unwrap_or(waiting.slots.len());
         match waiting.slots.get_mut(key) {
             Some(free) => *free = slot,
@@ -151,11 +169,16 @@ impl Drop for Seat<'_> {
         let Some(key) = self.key else { return };
         let waiting = &mut *self.patience.0.borrow_mut();
         if let Some(slot) = waiting.slots.get_mut(key) {
-            *slot = Slot { due: u64::MAX, waker: None };
+            *slot = Slot { due: u64::MAX, since: 0, waker: None };
         }
         waiting.free.push(key);
         waiting.count -= 1;
     }
+}
+
+/// Whole ticks in a span.
+fn ticks(span: Duration) -> u64 {
+    u64::try_from(span.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX)
 }
 
 const TICK: Duration = Duration::from_millis(50);
@@ -182,6 +205,41 @@ mod tests {
                 assert_eq!(patience.0.borrow().slots.len(), 1);
             })
             .await;
+    }
+
+    #[test]
+    fn a_busy_worker_counts_time_and_not_its_own_turns() {
+        let cx = &Context::from_waker(Waker::noop());
+        let mut waiting = Waiting::default();
+        let due = waiting.due(TICK * 40);
+        waiting.slots.push(Slot { due, since: 0, waker: Some(cx.waker().clone()) });
+        // A second went by in one turn: the wait may have begun at its end.
+        assert!(waiting.pass(20).is_empty());
+        assert!(matches!(waiting.wait(0, cx), Wait::Goes));
+        assert!(waiting.pass(20).is_empty());
+        assert_eq!(waiting.pass(20).len(), 1, "after two more of them, two seconds are over for certain");
+        assert!(matches!(waiting.wait(0, cx), Wait::Ends(_)));
+    }
+
+    #[test]
+    fn no_wait_ends_early_however_long_the_turns_are() {
+        let cx = &Context::from_waker(Waker::noop());
+        for (span, turn) in [(1, 1), (1, 7), (40, 1), (40, 3), (40, 100)] {
+            let mut waiting = Waiting::default();
+            let due = waiting.due(TICK * span);
+            waiting.slots.push(Slot { due, since: 0, waker: Some(cx.waker().clone()) });
+            // It began at the very end of the first turn.
+            assert!(waiting.pass(turn).is_empty(), "{span}, {turn}");
+            let mut waited = 0;
+            loop {
+                waited += turn;
+                if !waiting.pass(turn).is_empty() {
+                    break;
+                }
+            }
+            assert!(waited >= u64::from(span), "{span}, {turn}: {waited}");
+            assert!(waited <= u64::from(span) + 2 * turn, "{span}, {turn}: {waited}");
+        }
     }
 
     #[tokio::test]

@@ -9,11 +9,15 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
 use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
 use tokio::sync::Mutex;
 
+use crate::flood::Counted;
+use crate::proxy::answer_head::{Awaited, Awaiting};
 use crate::proxy::balance::Upstream;
 use crate::proxy::connect::{Connected, connect};
 use crate::proxy::error::UpstreamError;
@@ -39,12 +43,40 @@ pub(super) enum Lease {
     Http2(Http2),
 }
 
-pub(super) type Http1 = http1::SendRequest<RequestBody>;
+/// An HTTP/1.1 connection, and how its stream is told that a head is awaited.
+pub(super) struct Http1 {
+    sender: http1::SendRequest<RequestBody>,
+    awaited: Awaited,
+}
+
 pub(super) type Http2 = http2::SendRequest<RequestBody>;
 
 struct Idle {
     sender: Http1,
     since: u32,
+}
+
+impl Http1 {
+    /// To be followed by [`head_came`](Self::head_came) when the answer is there.
+    pub(super) fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<> {
+        self.awaited.begin();
+        self.sender.try_send_request(request)
+    }
+
+    pub(super) fn head_came(&self) {
+        self.awaited.end();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
 }
 
 impl Lease {
@@ -105,17 +137,21 @@ impl Pool {
             self.speaks_http2.set(http2);
         }
         let closed = |error| UpstreamError::from_exchange(&address.authority, error);
-        let io = TokioIo::new(stream);
         if http2 {
-            let (sender, connection) = http2_protocol().handshake(io).await.map_err(closed)?;
+            let authority = Arc::clone(&address.authority);
+            let stream = Counted::opened(stream, move |frames| {
+                tracing::warn!(code = "http2_flood", %authority, frames, "cut off an application that floods an HTTP/2 connection");
+            });
+            let (sender, connection) = http2_protocol().handshake(TokioIo::new(stream)).await.map_err(closed)?;
             tokio::task::spawn_local(connection);
             *self.shared.borrow_mut() = Some((sender.clone(), self.age.get()));
             self.reap();
             Ok(Lease::Http2(sender))
         } else {
-            let (sender, connection) = http1_protocol().handshake(io).await.map_err(closed)?;
+            let (stream, awaited) = Awaiting::new(stream);
+            let (sender, connection) = http1_protocol().handshake(TokioIo::new(stream)).await.map_err(closed)?;
             tokio::task::spawn_local(connection.with_upgrades());
-            Ok(Lease::Http1(sender))
+            Ok(Lease::Http1(Http1 { sender, awaited }))
         }
     }
 
@@ -129,7 +165,7 @@ impl Pool {
         if !sender.is_closed() {
             let pool = Rc::downgrade(self);
             tokio::task::spawn_local(async move {
-                if sender.ready().await.is_ok()
+                if sender.sender.ready().await.is_ok()
                     && let Some(pool) = pool.upgrade()
                 {
                     pool.keep(sender);

@@ -128,9 +128,46 @@ fn endless_informational_answers_are_no_answer() {
             }
         })
         .await;
+        let front = Front::to(port).await;
+        // PX-15, AT-SM-19: long before `first_byte`, which is a minute here
+        let answer = front.get().await;
+        assert_refused(&answer, 502, "upstream_bad_response");
+        assert_eq!(front.idle(), 0);
+    });
+}
+
+#[test]
+fn informational_answers_do_not_prolong_the_wait_for_the_final_one() {
+    run(async {
+        let port = application(async |_, mut stream: TcpStream| {
+            head(&mut stream).await;
+            while stream.write_all(b"HTTP/1.1 102 Processing\r\n\r\n").await.is_ok() {
+                tokio::time::sleep(SHORT / 10).await;
+            }
+        })
+        .await;
         let front = Front::of(UpstreamSettings { first_byte_timeout: SHORT, ..settings(vec![tcp(port)]) }).await;
-        // PX-15, AT-SM-19
+        // PX-15
         assert_refused(&front.get().await, 504, "upstream_first_byte_timeout");
+    });
+}
+
+#[test]
+fn what_may_come_before_a_head_is_counted_anew_for_each_request_and_never_in_a_body() {
+    run(async {
+        let port = application(async |_, mut stream: TcpStream| {
+            while !head(&mut stream).await.is_empty() {
+                let hints = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(4000);
+                let answer =
+                    format!("{hints}HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n{}", "x".repeat(1_000_000));
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        })
+        .await;
+        let front = Front::to(port).await;
+        for _ in 0..4 {
+            assert!(front.get().await.ends_with("xxx"));
+        }
     });
 }
 

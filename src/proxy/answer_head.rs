@@ -1,0 +1,101 @@
+//! How much an application may send before the head of its final answer is there: informational answers, and that head.
+//!
+//! hyper reads one informational answer after the other for as long as they come, within one turn of its task, so that an
+//! application that sends nothing else keeps a worker busy and everybody else on it waiting (PX-15, AT-SM-19). Its stream
+//! therefore counts while a head is awaited, and fails when that is too long.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What the request and the connection know of each other: the bytes that may still come before the head is whole. Only the
+/// worker's thread writes; it is atomic because hyper asks that a stream that can be upgraded be `Send`.
+#[derive(Clone, Debug)]
+pub(super) struct Awaited(Arc<AtomicUsize>);
+
+impl Awaited {
+    /// A request is about to be sent.
+    pub(super) fn begin(&self) {
+        self.0.store(MOST, Relaxed);
+    }
+
+    /// The final head has come.
+    pub(super) fn end(&self) {
+        self.0.store(usize::MAX, Relaxed);
+    }
+
+    fn takes(&self, bytes: usize) -> bool {
+        match self.0.load(Relaxed) {
+            usize::MAX => true,
+            left => {
+                self.0.store(left.saturating_sub(bytes), Relaxed);
+                left >= bytes
+            }
+        }
+    }
+}
+
+/// The stream of an HTTP/1.1 connection.
+#[derive(Debug)]
+pub(super) struct Awaiting<T> {
+    inner: T,
+    awaited: Awaited,
+}
+
+impl<T> Awaiting<T> {
+    pub(super) fn new(inner: T) -> (Self, Awaited) {
+        let awaited = Awaited(Arc::new(AtomicUsize::new(usize::MAX)));
+        (Self { inner, awaited: awaited.clone() }, awaited)
+    }
+}
+
+/// The head of the final answer did not come among the first [`MOST`] bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("no final answer within {MOST} bytes")]
+pub(super) struct Endless;
+
+impl<T: AsyncRead + Unpin> AsyncRead for Awaiting<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
+        if !this.awaited.takes(buf.filled().len().saturating_sub(before)) {
+            return Poll::Ready(Err(io::Error::other(Endless)));
+        }
+        outcome
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Awaiting<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}
+
+/// Informational answers and the final head together. One head has at most 64 KiB (pool.rs), and as much of a body again may be
+/// read before the request is told of its head.
+const MOST: usize = 256 * 1024;

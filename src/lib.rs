@@ -32,7 +32,8 @@
 //! # Where to start reading
 //!
 //! `gateway/mod.rs`, then the stage that interests you. For the flow: `gateway/login.rs` and `gateway/callback.rs`. For what a
-//! cookie holds: `session/codec`. For why a setting is refused: `config/validate`.
+//! cookie holds: `session/codec`. For why a setting is refused: `config/validate`. What an id in a comment means, such as `CK-12`:
+//! `tests/requirements.md`.
 
 pub mod app;
 pub mod body;

@@ -469,7 +469,7 @@ mod tests {
         }
     }
 
-    // SB-12, AT-CL-20, CK-: nothing of ours is cached, framed or sniffed.
+    // SB-12, CH-05, AT-CL-20: nothing of ours is cached, framed or sniffed.
     #[test]
     fn every_answer_carries_the_strict_headers() {
         let pages = contact();

@@ -119,7 +119,7 @@ fn wrong_pseudo_fields(at: &str) -> Vec<Fields<'_>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_requests_are_refused_and_nothing_of_them_arrives() {
-    // PX-42, PX-43, PX-44, PX-46, AT-HS-08, AT-SM-14, AT-SM-16, AT-WS-10
+    // PX-42, PX-43, PX-44, PX-46, WS-08, AT-HS-08, AT-SM-14, AT-SM-16, AT-WS-10
     let scene = Scene::with("").await;
     let session = scene.session_of("Ada").await;
     let at = scene.gateway.authority();

@@ -457,6 +457,7 @@ async fn whoever_has_no_user_name_is_not_called_by_the_subject() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clients_own_authorization_stays_goes_or_is_replaced() {
+    // BE-08
     let mut scene = scene_with(Person::two()).await;
     let session = scene.session_of("Ada").await;
     let of = |seen: &Recorded| seen.all("authorization").join("|");

@@ -33,7 +33,7 @@ async fn the_admin_listener_tells_of_life_and_readiness() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_admin_listener_serves_is_never_on_the_traffic_port() {
-    // AT-CL-11
+    // AT-CL-11, CH-08
     let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
     let gateway = Gateway::in_front_of(&upstream)
         .signing_in_at(&idp)

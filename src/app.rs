@@ -24,9 +24,9 @@ use crate::seal::KeyRing;
 use crate::server::settings::ServerSettings;
 use crate::server::{AdminState, Bound, Certificates, Server, Shutdown, ShutdownSignal, StartError};
 use crate::session::registry::Registry;
-use crate::telemetry::Telemetry;
 use crate::telemetry::audit::{AuditEvent, AuditFields};
-use crate::telemetry::settings::LogSettings;
+use crate::telemetry::settings::{LogSettings, LogSink};
+use crate::telemetry::{LogOpenError, Telemetry};
 
 /// A running gateway.
 #[derive(Debug)]
@@ -63,9 +63,9 @@ pub enum AppError {
     /// A fault of ours.
     #[error("a fault of ours while the configuration was taken: please report it with the place in the log")]
     Panicked,
-    /// A log file can not be opened.
-    #[error("the log can not be written: {0}")]
-    Log(#[from] std::io::Error),
+    /// A log file cannot be opened.
+    #[error(transparent)]
+    Log(#[from] LogOpenError),
 }
 
 impl App {
@@ -173,6 +173,23 @@ impl App {
         self.stop();
         self.finish().await;
     }
+}
+
+/// Makes every part as [`App::start`] does, and lets it go again: what `check` finds out beyond the configuration itself. No socket
+/// is taken, no log opened, nobody asked.
+///
+/// # Errors
+/// What the start would fail for.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub fn rehearse(config: &Config, clock: SharedClock) -> Result<(), AppError> {
+    Server::look(&config.server)?;
+    let silent = LogSettings { access: LogSink::Off, audit: LogSink::Off, ..config.log.clone() };
+    let telemetry = Telemetry::new(&silent, &clock)?;
+    let shared = Shared { clock, control: Control::current(), registry: Registry::new(), telemetry };
+    shared.gateway(config, None)?;
+    Ok(())
 }
 
 impl Shared {

@@ -3,9 +3,12 @@
 use serde_json::json;
 
 use super::probes::{Finding, Mark, probe};
+use super::refusal::finding;
 use super::register::ToRegister;
 use super::sources::ConfigSource;
 use super::{CheckArguments, Exit, Format, complain, say, stderr_color};
+use crate::app::rehearse;
+use crate::clock::SystemClock;
 use crate::config::{Config, Diagnostic, Report};
 
 /// Loads the configuration, probes what it names unless told not to, and says what it found.
@@ -18,6 +21,15 @@ pub(super) fn check(arguments: &CheckArguments) -> Exit {
             return Exit::Config;
         }
     };
+    match rehearsed(&config) {
+        Ok(None) => {}
+        Ok(Some(found)) => {
+            let report = Report::new(config.warnings.iter().cloned().chain([found]).collect());
+            told(arguments.format, &report, &[], None, Exit::Config);
+            return Exit::Config;
+        }
+        Err(error) => return Exit::internal(format!("the parts cannot be made: {error}")),
+    }
     let mut findings = vec![summary(&config, &source.name())];
     if !arguments.offline {
         match probe(&config) {
@@ -29,6 +41,17 @@ pub(super) fn check(arguments: &CheckArguments) -> Exit {
     let report = Report::new(config.warnings.clone());
     told(arguments.format, &report, &findings, Some(&ToRegister::of(&config)), exit);
     exit
+}
+
+/// What `run` would refuse that the configuration itself does not show.
+fn rehearsed(config: &Config) -> std::io::Result<Option<Diagnostic>> {
+    // The parts are made on a runtime, and ask nobody.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _within = runtime.enter();
+    match rehearse(config, SystemClock::shared()) {
+        Ok(()) => Ok(None),
+        Err(error) => finding(&error, &config.places).map(Some).ok_or_else(|| std::io::Error::other(error)),
+    }
 }
 
 /// A failed probe is 69. Warnings count only where they are denied: those of the configuration as 78, those of probes as 69.

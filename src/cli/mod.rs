@@ -16,6 +16,7 @@ pub mod exit;
 pub mod explain;
 pub mod keys;
 mod probes;
+mod refusal;
 mod register;
 pub mod run;
 pub mod sources;

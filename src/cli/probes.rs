@@ -115,7 +115,7 @@ fn probe_route(route: &RouteSettings) -> Option<BoxFuture<'static, Vec<Finding>>
 }
 
 async fn probe_upstream(subject: String, settings: UpstreamSettings) -> Vec<Finding> {
-    let addresses: Vec<String> = settings.addresses.iter().map(|address| address.authority.to_string()).collect();
+    let addresses: Vec<String> = settings.addresses.iter().map(|address| address.place().to_string()).collect();
     let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     let deadline = settings.connect_timeout.saturating_mul(count).min(LONGEST);
     let (mark, code, message) = match tokio::time::timeout(deadline, proxy::connect::probe(&settings)).await {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{App, AppError};
+use crate::app::App;
 use crate::cli::exit::Exit;
+use crate::cli::refusal::{finding, refused};
 use crate::cli::sources::ConfigSource;
 use crate::clock::SystemClock;
 use crate::config::diagnostics::Severity;
@@ -41,7 +42,7 @@ pub(super) fn control_runtime() -> io::Result<Runtime> {
 }
 
 async fn serve(source: &ConfigSource, config: Config, log: &ProcessLog) -> Exit {
-    let banner = banner(source, &config);
+    let (banner, places) = (banner(source, &config), config.places.clone());
     let drain = config.server.drain.clone();
     // Before anybody is told that we serve: a signal that nobody listens for ends the process without a drain.
     let mut signals = match Signals::listen() {
@@ -52,7 +53,7 @@ async fn serve(source: &ConfigSource, config: Config, log: &ProcessLog) -> Exit 
         Ok(app) => app,
         Err(error) => {
             log.flush();
-            return refused(&error);
+            return refused(&error, &places);
         }
     };
     if io::stderr().is_terminal() {
@@ -119,7 +120,11 @@ fn reload(source: &ConfigSource, app: &App) {
         Ok(config) => match app.reload(&config) {
             Ok(()) => tracing::info!(event = "config.reloaded", "the new configuration is in force"),
             Err(error) => {
-                tracing::error!(event = "config.rejected", %error, "the new configuration is not taken, the old one goes on");
+                let found = finding(&error, &config.places).map(|found| Report::new(vec![found]).render(false));
+                tracing::error!(
+                    event = "config.rejected", %error,
+                    "the new configuration is not taken, the old one goes on:\n{}", found.unwrap_or_default()
+                );
             }
         },
     }
@@ -130,15 +135,6 @@ fn reload(source: &ConfigSource, app: &App) {
 fn codes(report: &Report) -> String {
     let errors = report.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
     errors.map(Diagnostic::code).collect::<Vec<_>>().join(" ")
-}
-
-fn refused(error: &AppError) -> Exit {
-    match error {
-        AppError::Bind(error) => Exit::cannot_bind(error.to_string()),
-        AppError::Build(error) => Exit::config(error.to_string()),
-        AppError::Panicked => Exit::internal(error),
-        AppError::Log(_) => Exit::config(error.to_string()),
-    }
 }
 
 /// What a person at a terminal needs to know, in a few lines.

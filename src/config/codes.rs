@@ -38,6 +38,9 @@ pub enum Code {
     BadUpstream,
     Unreachable,
     RedirectPath,
+    FileUnwritable,
+    CannotListen,
+    CannotBuild,
 }
 
 impl Code {
@@ -195,6 +198,18 @@ It is taken, but nothing that a request does can reach it; that is seldom what w
 Each provider has a redirect URI of its own. Without redirect_path it ends in /_vestibule/callback for the only provider and in
 /_vestibule/callback/NAME with several, so that a second table moves the first one's. The provider refuses what is not registered
 there: write redirect_path for a provider whose redirect URI is to stay."),
+    (Code::FileUnwritable, "VB0035", "A log's file cannot be written.
+
+It is a folder, its folder does not exist, or this user may not write there. Relative paths start at the folder of the
+configuration file; a bare name such as \"access.log\" is a file there. Nothing is made or changed while this is found out."),
+    (Code::CannotListen, "VB0036", "An address of server.listen or admin.listen cannot be listened on.
+
+Another program has the port or the socket, a unix socket's folder does not exist, this machine does not have the address, or
+this user may not take a port below 1024. `vestibule check` opens no socket: it tells only what shows without that."),
+    (Code::CannotBuild, "VB0037", "A part of the gateway cannot be made of what the configuration says.
+
+Each value is well formed, but the library that needs it refuses it: a certificate of a kind that is not known, for example. The
+message says what it said."),
 ];
 
 #[cfg(test)]

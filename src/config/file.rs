@@ -10,9 +10,10 @@ use url::Url;
 
 use super::reading::{Field, FromNode, Key, Reading, Section, Shape};
 use super::secrets::{SecretText, SecretTexts};
+use super::sinks::SinkKey;
 use super::tree::{Node, Table};
 use super::units::{
-    AnyScalar, ByteSize, CertificatePem, FilePath, KeyPem, List, Named, OneOrMany, RawText, Tables, Texts,
+    AnyScalar, ByteSize, CertificatePem, FilePath, Filled, KeyPem, List, Named, OneOrMany, RawText, Tables, Texts,
 };
 use super::words::{
     AccessWord, AuthorizationWord, ClientAuthWord, ClientCertificateWord, GroupShapeWord, KeepWord, LogFormatWord,
@@ -145,8 +146,8 @@ keys! {
     struct LogTable {
         format: LogFormatWord,
         level: String,
-        access: String,
-        audit: String,
+        access: SinkKey,
+        audit: SinkKey,
     }
 }
 
@@ -273,7 +274,7 @@ keys! {
     /// What a route asks, and what an entry of `[route.NAME.paths]` may ask otherwise.
     struct RuleKeys {
         access: AccessWord,
-        allow: AllowTable,
+        allow: Filled<AllowTable>,
         identity: IdentityKey,
         providers: OneOrMany<String>,
         max_age: Duration,

@@ -19,8 +19,10 @@ mod codes;
 pub mod diagnostics;
 mod environment;
 mod file;
+mod places;
 mod reading;
 mod secrets;
+mod sinks;
 mod tree;
 mod units;
 mod validate;
@@ -28,6 +30,7 @@ mod words;
 
 pub use diagnostics::Diagnostic;
 pub use diagnostics::Report;
+pub use places::Places;
 
 /// What every part of the program needs to know, already proven.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub struct Config {
     pub log: LogSettings,
     /// What was taken, but should be looked at.
     pub warnings: Vec<Diagnostic>,
+    /// Where each key was written, for what shows only when the parts are made.
+    pub places: Places,
 }
 
 /// Everything that a configuration is made of. Nothing else is read, except for the files that it names.

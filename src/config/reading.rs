@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::Sources;
 use super::diagnostics::{Code, Diagnostic, Place};
 use super::file::File;
+use super::places::Places;
 use super::tree::{Entry, Node, Table, Value};
 use crate::nearest::nearest;
 
@@ -94,15 +95,16 @@ impl<T> Field<T> {
 pub(super) struct Reading<'a> {
     pub(super) sources: &'a Sources,
     pub(super) problems: Vec<Diagnostic>,
+    pub(super) places: Places,
     path: Vec<String>,
     /// Keys that a misspelt one was probably meant for: they are not reported as missing.
     meant: HashSet<String>,
 }
 
 impl<'a> Reading<'a> {
-    /// Nothing read yet.
-    pub(super) fn new(sources: &'a Sources) -> Self {
-        Self { sources, problems: Vec::new(), path: Vec::new(), meant: HashSet::new() }
+    /// Nothing read yet; `whole` is the place of what is missing altogether.
+    pub(super) fn new(sources: &'a Sources, whole: Place) -> Self {
+        Self { sources, problems: Vec::new(), places: Places::of(whole), path: Vec::new(), meant: HashSet::new() }
     }
 
     /// Notes a problem.
@@ -131,11 +133,13 @@ impl<'a> Reading<'a> {
         let field = match table.get(key) {
             None if self.meant.contains(&self.key()) => Field::Wrong,
             None => Field::Absent,
-            Some(entry) => T::from_node(&entry.node, self).map_or(Field::Wrong, |value| {
+            Some(entry) => {
                 // A table's key says more than the span of what stands in it.
                 let place = if matches!(entry.node.value, Value::Table(_)) { &entry.place } else { &entry.node.place };
-                Field::Given(Found { value, place: place.clone() })
-            }),
+                self.places.note(self.key(), place);
+                T::from_node(&entry.node, self)
+                    .map_or(Field::Wrong, |value| Field::Given(Found { value, place: place.clone() }))
+            }
         };
         self.path.pop();
         field
@@ -199,7 +203,9 @@ impl<'a> Reading<'a> {
             ),
             place => Diagnostic::error(Code::UnknownKey, place, format!("unknown key `{key}` {within}")),
         };
-        let help = self.meant_key(entry, keys).unwrap_or_else(|| match elsewhere(key, &table) {
+        // What belongs to a later version is not offered.
+        let keys: Vec<Key> = keys.iter().filter(|key| !matches!((key.shape)(), Shape::Reserved)).copied().collect();
+        let help = self.meant_key(entry, &keys).unwrap_or_else(|| match elsewhere(key, &table) {
             Some(home) if home != table => format!("`{key}` belongs under `[{home}]`"),
             _ if keys.is_empty() => "this table takes no keys".to_owned(),
             _ => format!("the keys here are {}", listed(keys.iter().map(|key| key.name))),
@@ -241,7 +247,7 @@ fn elsewhere(name: &str, table: &str) -> Option<String> {
 
 fn homes_of(name: &str, keys: &[Key], at: &str, homes: &mut Vec<String>) {
     for key in keys {
-        if key.name == name && !at.is_empty() {
+        if key.name == name && !at.is_empty() && !matches!((key.shape)(), Shape::Reserved) {
             homes.push(at.to_owned());
         }
         let below = if at.is_empty() { key.name.to_owned() } else { format!("{at}.{}", key.name) };

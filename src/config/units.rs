@@ -22,6 +22,10 @@ pub(super) struct OneOrMany<T>(pub(super) Vec<Found<T>>);
 #[derive(Clone, Debug)]
 pub(super) struct List<T>(pub(super) Vec<Found<T>>);
 
+/// A table that says something: an empty one could mean nobody or everybody.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Filled<T>(pub(super) T);
+
 /// Tables by names of the operator's choice; `None` for one that is no table, which was noted.
 #[derive(Clone, Debug)]
 pub(super) struct Named<T>(pub(super) Vec<(Found<String>, Option<T>)>);
@@ -338,6 +342,17 @@ pub(super) fn why_unreadable(error: &std::io::Error) -> &'static str {
     }
 }
 
+/// The same of a file that is to be written.
+pub(super) fn why_unwritable(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such folder".to_owned(),
+        std::io::ErrorKind::NotADirectory => "its folder is a file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "this user may not write there".to_owned(),
+        std::io::ErrorKind::IsADirectory => "this is a folder".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 impl<T: FromNode> FromNode for OneOrMany<T> {
     fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
         match items(node) {
@@ -379,7 +394,11 @@ fn items(node: &Node) -> Option<Vec<Node>> {
 fn read_items<T: FromNode>(items: &[Node], reading: &mut Reading<'_>) -> Option<Vec<Found<T>>> {
     let read: Vec<Option<Found<T>>> = items
         .iter()
-        .map(|item| T::from_node(item, reading).map(|value| Found { value, place: item.place.clone() }))
+        .enumerate()
+        .map(|(index, item)| {
+            reading.places.note(format!("{}[{index}]", reading.key()), &item.place);
+            T::from_node(item, reading).map(|value| Found { value, place: item.place.clone() })
+        })
         .collect();
     read.into_iter().collect()
 }
@@ -403,6 +422,28 @@ impl<T: Section> FromNode for Tables<T> {
     }
 }
 
+impl<T: Section> FromNode for Filled<T> {
+    fn shape() -> Shape {
+        Shape::Table(T::keys())
+    }
+
+    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
+        let structured = node.structured();
+        if let Value::Table(table) = &structured.as_ref().unwrap_or(node).value
+            && table.entries.is_empty()
+        {
+            let message = format!("`{}` is empty", reading.key());
+            reading.report(
+                Diagnostic::error(Code::EmptyList, &node.place, message)
+                    .reason("it could mean nobody or everybody")
+                    .help("leave the table out to ask nothing, or write access = \"deny\" to let nobody pass"),
+            );
+            return None;
+        }
+        reading.section(node).map(Self)
+    }
+}
+
 impl<T: Section> FromNode for Named<T> {
     fn shape() -> Shape {
         Shape::Named(T::keys())
@@ -416,7 +457,10 @@ impl<T: Section> FromNode for Named<T> {
         };
         let mut named = Vec::new();
         for entry in &table.entries {
-            let section = reading.below(&entry.key, |reading| reading.section(&entry.node));
+            let section = reading.below(&entry.key, |reading| {
+                reading.places.note(reading.key(), &entry.place);
+                reading.section(&entry.node)
+            });
             let name = Found { value: entry.key.clone(), place: entry.place.clone() };
             named.push((name, section));
         }

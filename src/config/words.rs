@@ -11,11 +11,22 @@ use crate::server::settings::ClientCertificates;
 use crate::session::settings::SameSite;
 use crate::telemetry::settings::LogFormat;
 
-/// Reads one of the words of a table, or notes which there are.
-fn read_word<T: Copy>(words: &[(&str, T)], node: &Node, reading: &mut Reading<'_>) -> Option<T> {
+/// Reads one of the words of a table, or notes which there are. The words of `later` belong to a later version: they are known,
+/// so that what to write instead can be said, and never offered.
+fn read_word<T: Copy>(
+    words: &[(&str, T)],
+    later: &[(&str, &str)],
+    node: &Node,
+    reading: &mut Reading<'_>,
+) -> Option<T> {
     let text = String::from_node(node, reading)?;
     if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
         return Some(*value);
+    }
+    if let Some((word, instead)) = later.iter().find(|(word, _)| *word == text) {
+        let message = format!("`{}` = \"{word}\" is not supported by this version", reading.key());
+        reading.report(Diagnostic::error(Code::Unsupported, &node.place, message).help(*instead));
+        return None;
     }
     let names = || words.iter().map(|(word, _)| *word);
     let help = match nearest(&text, names()) {
@@ -28,14 +39,16 @@ fn read_word<T: Copy>(words: &[(&str, T)], node: &Node, reading: &mut Reading<'_
 }
 
 macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident($meaning:ty) { $($word:literal => $value:expr,)* })*) => {$(
+    ($($(#[$doc:meta])* $name:ident($meaning:ty) {
+        $($word:literal => $value:expr,)* $(later $unsupported:literal: $instead:literal,)*
+    })*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub(super) struct $name(pub(super) $meaning);
 
         impl FromNode for $name {
             fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-                read_word(&[$(($word, $value)),*], node, reading).map(Self)
+                read_word(&[$(($word, $value)),*], &[$(($unsupported, $instead)),*], node, reading).map(Self)
             }
         }
     )*};
@@ -62,8 +75,8 @@ words! {
         "client_secret_basic" => ClientAuthMethod::Basic,
         "client_secret_post" => ClientAuthMethod::Post,
         "private_key_jwt" => ClientAuthMethod::PrivateKeyJwt,
-        "tls" => ClientAuthMethod::Tls,
         "none" => ClientAuthMethod::None,
+        later "tls": "use client_auth = \"private_key_jwt\" or a client secret",
     }
     /// `server.tls.client_auth`.
     ClientCertificateWord(ClientCertificates) {
@@ -113,9 +126,9 @@ words! {
     /// `session.store`.
     StoreWord(Store) {
         "cookie" => Store::Cookie,
-        "memory" => Store::Memory,
-        "file" => Store::File,
-        "redis" => Store::Redis,
+        later "memory": "sessions live in sealed cookies: write store = \"cookie\", or leave the key out",
+        later "file": "sessions live in sealed cookies: write store = \"cookie\", or leave the key out",
+        later "redis": "sessions live in sealed cookies: write store = \"cookie\", or leave the key out",
     }
     /// `provider.NAME.userinfo`.
     UserinfoWord(UserinfoUse) {
@@ -131,7 +144,6 @@ pub(super) enum ClientAuthMethod {
     Basic,
     Post,
     PrivateKeyJwt,
-    Tls,
     None,
 }
 
@@ -154,7 +166,4 @@ pub(super) enum KeptToken {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Store {
     Cookie,
-    Memory,
-    File,
-    Redis,
 }

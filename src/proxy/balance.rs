@@ -87,8 +87,8 @@ impl Upstream {
             let span = u64::try_from(self.settings.eject_for.as_millis()).unwrap_or(u64::MAX);
             health.aside_until.store(self.millis().saturating_add(span).max(1), Ordering::Relaxed);
             health.failures.store(0, Ordering::Relaxed);
-            let address = self.settings.addresses.get(index).map_or("", |address| &address.authority);
-            tracing::warn!(code = "upstream_ejected", address, "address put aside after {failures} failures in a row");
+            let address = self.settings.addresses.get(index).map(UpstreamAddress::place).unwrap_or_default();
+            tracing::warn!(code = "upstream_ejected", %address, "address put aside after {failures} failures in a row");
         }
     }
 

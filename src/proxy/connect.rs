@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -36,7 +35,7 @@ pub(super) async fn connect(
     let after = upstream.settings().connect_timeout;
     tokio::time::timeout(after, connect_untimed(upstream, address, http1_only))
         .await
-        .unwrap_or_else(|_| Err(UpstreamError::ConnectTimeout { authority: Arc::clone(&address.authority), after }))
+        .unwrap_or_else(|_| Err(UpstreamError::ConnectTimeout { authority: address.place(), after }))
 }
 
 /// Tries every address once, for `check`: what can not be reached is named.
@@ -60,11 +59,11 @@ async fn connect_untimed(
     match (address.protocol, upstream.tls()) {
         (UpstreamProtocol::Http1, _) => Ok(Connected { stream, http2: false }),
         (UpstreamProtocol::H2c, _) if http1_only => {
-            Err(UpstreamError::UpgradeImpossible { authority: Arc::clone(&address.authority) })
+            Err(UpstreamError::UpgradeImpossible { authority: address.place() })
         }
         (UpstreamProtocol::H2c, _) => Ok(Connected { stream, http2: true }),
         (UpstreamProtocol::Tls, tls) => {
-            let failed = |source| UpstreamError::Tls { authority: Arc::clone(&address.authority), source };
+            let failed = |source| UpstreamError::Tls { authority: address.place(), source };
             let tls = tls.ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
             let name = tls.name_for(&address.authority).map_err(|error| failed(io::Error::other(error)))?;
             let stream = tls.connector(http1_only).connect(name, stream).await.map_err(failed)?;
@@ -75,7 +74,7 @@ async fn connect_untimed(
 }
 
 async fn open(address: &UpstreamAddress) -> Result<Stream, UpstreamError> {
-    let authority = || Arc::clone(&address.authority);
+    let authority = || address.place();
     let refused = |source| UpstreamError::Connect { authority: authority(), source };
     match &address.transport {
         UpstreamTransport::Tcp(host, port) => {

@@ -223,7 +223,7 @@ impl Exchange<'_> {
         };
         if let Some(fault) = response::fault(&response, self.ticket) {
             // The connection goes with it: nobody can tell where this answer ends and the next begins.
-            return Ok(Err(UpstreamError::bad_response(&self.address.authority, fault)));
+            return Ok(Err(UpstreamError::bad_response(&self.address.place(), fault)));
         }
         if let Some(sender) = sender.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
             self.whole.set(self.pool.give_back(sender));
@@ -249,12 +249,12 @@ impl Exchange<'_> {
         if self.upload.is_some_and(Upload::waits_for_client) {
             UpstreamError::RequestBodyTimeout { after: idle }
         } else {
-            UpstreamError::FirstByteTimeout { authority: Arc::clone(&self.address.authority), after: first_byte }
+            UpstreamError::FirstByteTimeout { authority: self.address.place(), after: first_byte }
         }
     }
 
     fn exchange_error(&self, error: TrySendError<Request<RequestBody>>) -> UpstreamError {
-        UpstreamError::from_exchange(&self.address.authority, error.into_error())
+        UpstreamError::from_exchange(&self.address.place(), error.into_error())
     }
 
     fn finish(&self, response: Response<Incoming>, upgrade: Option<Box<UpgradeTicket>>) -> Response<Body> {

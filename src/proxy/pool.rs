@@ -6,7 +6,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -123,8 +122,7 @@ impl Pool {
             // Whoever waits for another's attempt gives up when it has taken as long as one's own may.
             let after = upstream.settings().connect_timeout;
             let turn = tokio::time::timeout(after, self.connecting.lock()).await;
-            let turn =
-                turn.map_err(|_| UpstreamError::ConnectTimeout { authority: Arc::clone(&address.authority), after })?;
+            let turn = turn.map_err(|_| UpstreamError::ConnectTimeout { authority: address.place(), after })?;
             if let Some(sender) = self.take_shared() {
                 return Ok(Lease::Http2(sender));
             }
@@ -136,9 +134,9 @@ impl Pool {
         if !http1_only {
             self.speaks_http2.set(http2);
         }
-        let closed = |error| UpstreamError::from_exchange(&address.authority, error);
+        let closed = |error| UpstreamError::from_exchange(&address.place(), error);
         if http2 {
-            let authority = Arc::clone(&address.authority);
+            let authority = address.place();
             let stream = Counted::opened(stream, move |frames| {
                 tracing::warn!(code = "http2_flood", %authority, frames, "cut off an application that floods an HTTP/2 connection");
             });

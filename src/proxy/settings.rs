@@ -39,10 +39,21 @@ pub struct UpstreamAddress {
     pub transport: UpstreamTransport,
     /// What is spoken there.
     pub protocol: UpstreamProtocol,
-    /// `host[:port]` as it stands in the URL: for `Host` where it is rewritten, for SNI, and for logs.
+    /// `host[:port]` as it stands in the URL: for `Host` where it is rewritten, for SNI, and for logs;
+    /// see [`place`](Self::place).
     pub authority: Arc<str>,
     /// Prefix of the upstream URL's path, without the last slash; empty for most. It is put before the request's path.
     pub base_path: Arc<str>,
+}
+
+impl UpstreamAddress {
+    /// Where it is, for messages: a socket file has no host, whatever `Host` is sent there.
+    pub fn place(&self) -> Arc<str> {
+        match &self.transport {
+            UpstreamTransport::Tcp(..) => Arc::clone(&self.authority),
+            UpstreamTransport::Unix(path) => Arc::from(format!("unix:{}", path.display())),
+        }
+    }
 }
 
 /// How bytes get there.

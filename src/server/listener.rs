@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::request::Peer;
 use crate::server::settings::ListenAddress;
-use crate::server::systemd::Inherited;
+use crate::server::systemd::{Inherited, NONE_INHERITED};
 
 /// An address could not be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,30 @@ pub enum BindError {
 }
 
 impl BindError {
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Refused { cause, .. } => match cause.kind() {
+                io::ErrorKind::AddrInUse => "stop the program that has it (`ss -ltnp` names it), or write another port",
+                io::ErrorKind::AddrNotAvailable => "write an address of this machine, or 0.0.0.0 or [::] for all of them",
+                io::ErrorKind::PermissionDenied => {
+                    "write a port from 1024 on or a folder that this user may write to, or let the service manager open the socket: \"systemd:NAME\""
+                }
+                io::ErrorKind::NotFound => "make the folder (for systemd: RuntimeDirectory=), or write another path",
+                _ => "write \"0.0.0.0:4180\", \"[::]:4180\", \"unix:/run/vestibule.sock\" or \"systemd:NAME\"",
+            }
+            .to_owned(),
+            Self::InUse { .. } => "stop the program that listens there, or write another path".to_owned(),
+            Self::NotASocket { .. } => "remove the file, or write another path".to_owned(),
+            Self::NotInherited { known, .. } if known == NONE_INHERITED => {
+                "start vestibule by a socket unit of the service manager, or write \"host:port\"".to_owned()
+            }
+            Self::NotInherited { .. } => {
+                "write one of the names that were handed in, or the number of a socket, from 0 on".to_owned()
+            }
+        }
+    }
+
     /// The stable reason.
     pub fn code(&self) -> &'static str {
         match self {
@@ -271,6 +296,21 @@ impl Drop for SocketFile {
     }
 }
 
+/// What shows of an address without taking it.
+pub(super) fn look(address: &ListenAddress) -> Result<(), BindError> {
+    let ListenAddress::Unix(path) = address else { return Ok(()) };
+    let refused = |cause| BindError::Refused { address: shown(address), cause };
+    if path.symlink_metadata().is_ok_and(|file| !file.file_type().is_socket()) {
+        return Err(BindError::NotASocket { address: shown(address) });
+    }
+    std::os::unix::net::SocketAddr::from_pathname(path).map_err(refused)?;
+    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
+    if !folder.metadata().map_err(refused)?.is_dir() {
+        return Err(refused(io::ErrorKind::NotADirectory.into()));
+    }
+    accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(|cause| refused(cause.into()))
+}
+
 /// Removes a socket file that nobody listens on any more.
 fn make_way(path: &Path, address: &ListenAddress) -> Result<(), BindError> {
     let Ok(file) = path.symlink_metadata() else { return Ok(()) };
@@ -367,6 +407,23 @@ mod tests {
         std::fs::rename(&other, &path).unwrap();
         drop(listener);
         assert!(path.exists());
+    }
+
+    #[test]
+    fn what_shows_without_taking_a_socket_is_what_binding_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| ListenAddress::Unix(folder.path().join(name));
+        std::fs::write(folder.path().join("notes.txt"), "precious").unwrap();
+        let long = "x".repeat(120);
+        for bad in ["notes.txt", "nowhere/s", "notes.txt/s", &long] {
+            let (looked, bound) = (look(&at(bad)).unwrap_err(), bind(&at(bad)).unwrap_err());
+            assert_eq!(looked.code(), bound.code(), "{bad}: {looked}, {bound}");
+        }
+        look(&at("s")).unwrap();
+        assert!(!folder.path().join("s").exists());
+        let _listener = bind(&at("s")).unwrap();
+        look(&at("s")).unwrap();
+        look(&ListenAddress::Tcp("127.0.0.1:1".to_owned())).unwrap();
     }
 
     #[test]

@@ -59,12 +59,31 @@ impl Server {
     pub fn bind(settings: &ServerSettings) -> Result<Bound, StartError> {
         let tls = settings.tls.as_ref().map(Certificates::load).transpose()?;
         let mut inherited = Inherited::from_env();
-        let mut bind_all = |addresses: &[ListenAddress]| {
-            addresses.iter().map(|address| Listener::bind(address, &mut inherited)).collect::<Result<Vec<_>, _>>()
+        let mut bind_all = |key, addresses: &[ListenAddress]| {
+            let bind = |(index, address)| {
+                Listener::bind(address, &mut inherited).map_err(|cause| StartError::Bind { key, index, cause })
+            };
+            addresses.iter().enumerate().map(bind).collect::<Result<Vec<_>, _>>()
         };
-        let traffic = bind_all(&settings.listen)?;
-        let admin = bind_all(&settings.admin_listen)?;
+        let traffic = bind_all(LISTEN, &settings.listen)?;
+        let admin = bind_all(ADMIN_LISTEN, &settings.admin_listen)?;
         Ok(Bound { traffic, admin, tls, settings: settings.clone() })
+    }
+
+    /// Looks for what [`Server::bind`] would fail for, as far as that shows without taking a socket.
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub fn look(settings: &ServerSettings) -> Result<(), StartError> {
+        settings.tls.as_ref().map(Certificates::load).transpose()?;
+        let of = |key, addresses: &[ListenAddress]| {
+            let mut found = addresses.iter().enumerate();
+            found.try_for_each(|(index, address)| {
+                listener::look(address).map_err(|cause| StartError::Bind { key, index, cause })
+            })
+        };
+        of(LISTEN, &settings.listen)?;
+        of(ADMIN_LISTEN, &settings.admin_listen)
     }
 }
 
@@ -173,8 +192,15 @@ impl Bound {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address could not be had.
-    #[error(transparent)]
-    Bind(#[from] BindError),
+    #[error("`{key}`: {cause}")]
+    Bind {
+        /// The key that names it.
+        key: &'static str,
+        /// Which of the addresses there.
+        index: usize,
+        /// Why.
+        cause: BindError,
+    },
     /// A certificate could not be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -205,6 +231,8 @@ async fn look_for_new_certificates(tls: Arc<Certificates>, admin: AdminState) {
     }
 }
 
+const LISTEN: &str = "server.listen";
+const ADMIN_LISTEN: &str = "admin.listen";
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

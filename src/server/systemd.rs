@@ -25,9 +25,7 @@ impl Inherited {
     pub(super) fn from_env() -> Self {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let sockets = ListenFd::from_env();
-        // Sockets without a name are called "unknown" there; a unit without FileDescriptorName= uses the unit's name.
-        let mut names: Vec<_> = names.split(':').map(str::to_owned).collect();
-        names.resize(sockets.len(), "unknown".to_owned());
+        let names = names_of(&names, sockets.len());
         Self { sockets, names }
     }
 
@@ -37,9 +35,10 @@ impl Inherited {
         Self { sockets: ListenFd::empty(), names: Vec::new() }
     }
 
-    /// The first socket of that name that was not taken yet: of several with one name, each mention takes one.
+    /// The first socket of that name that was not taken yet: of several with one name, each mention takes one. Where none has
+    /// the name and it is a number, the socket of that number, from 0 on: not every starter gives names.
     pub(super) fn take(&mut self, name: &str) -> io::Result<Option<Listener>> {
-        for (index, _) in self.names.iter().enumerate().filter(|(_, known)| *known == name) {
+        for index in places_of(name, &self.names) {
             // The kind of the socket is found by asking: a TCP listener refuses to be made of a unix socket.
             match self.sockets.take_tcp_listener(index) {
                 Ok(Some(socket)) => return Ok(Some(Listener::Tcp(socket))),
@@ -55,9 +54,27 @@ impl Inherited {
     }
 
     pub(super) fn names(&self) -> String {
-        if self.names.is_empty() { "none".to_owned() } else { self.names.join(", ") }
+        if self.names.is_empty() { NONE_INHERITED.to_owned() } else { self.names.join(", ") }
     }
 }
+
+/// A socket without a name is called "unknown" there; a unit without `FileDescriptorName=` uses the unit's name.
+fn names_of(listed: &str, sockets: usize) -> Vec<String> {
+    let named = |name: &str| if name.is_empty() { "unknown" } else { name }.to_owned();
+    let mut names: Vec<_> = listed.split(':').map(named).collect();
+    names.resize(sockets, named(""));
+    names
+}
+
+/// The sockets that a name may mean, in the order in which they are tried.
+fn places_of(name: &str, names: &[String]) -> Vec<usize> {
+    let named: Vec<usize> = names.iter().enumerate().filter(|(_, known)| *known == name).map(|(at, _)| at).collect();
+    let numbered = name.parse().ok().filter(|at| named.is_empty() && *at < names.len());
+    named.into_iter().chain(numbered).collect()
+}
+
+/// What stands for the names where there are none.
+pub(super) const NONE_INHERITED: &str = "none";
 
 /// Start or reload is over and requests are served; `status` is the line that `systemctl status` shows.
 pub fn ready(status: &str) {
@@ -92,5 +109,25 @@ pub(super) async fn watchdog() {
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(cause) = sd_notify::notify(state) {
         tracing::warn!(code = "sd_notify_failed", %cause, "the service manager could not be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_without_names_are_known_by_number_and_names_win() {
+        assert_eq!(names_of("", 2), ["unknown", "unknown"]);
+        assert_eq!(names_of("web:", 2), ["web", "unknown"]);
+        assert_eq!(names_of("", 0), Vec::<String>::new());
+        let names = |list: &str| names_of(list, list.split(':').count());
+        assert_eq!(places_of("0", &names(":")), [0]);
+        assert_eq!(places_of("1", &names(":")), [1]);
+        assert_eq!(places_of("2", &names(":")), Vec::<usize>::new());
+        assert_eq!(places_of("unknown", &names(":")), [0, 1]);
+        assert_eq!(places_of("0", &names("web:0")), [1], "a name that is a number is a name");
+        assert_eq!(places_of("0", &names("web:admin")), [0]);
+        assert_eq!(places_of("-1", &names("web")), Vec::<usize>::new());
     }
 }

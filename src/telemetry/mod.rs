@@ -23,6 +23,18 @@ use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::settings::LogSettings;
 
+pub use sink::can_append;
+
+/// A log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("`{key}` cannot be opened: {cause}")]
+pub struct LogOpenError {
+    /// The key that names it.
+    pub key: &'static str,
+    /// Why.
+    pub cause: io::Error,
+}
+
 /// Everything that is told of requests and people; one in a process, shared by all workers.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -38,11 +50,13 @@ impl Telemetry {
     /// Opens the logs.
     ///
     /// # Errors
-    /// When a log's file can not be opened for appending.
-    pub fn new(settings: &LogSettings, clock: &SharedClock) -> io::Result<Arc<Self>> {
+    /// When a log's file cannot be opened for appending.
+    pub fn new(settings: &LogSettings, clock: &SharedClock) -> Result<Arc<Self>, LogOpenError> {
         let metrics = Metrics::new(clock.now());
         process::count_losses_in(&metrics);
-        let (access, audit) = (AccessLog::open(settings, &metrics)?, AuditLog::open(settings, &metrics)?);
+        let failed = |key| move |cause| LogOpenError { key, cause };
+        let access = AccessLog::open(settings, &metrics).map_err(failed("log.access"))?;
+        let audit = AuditLog::open(settings, &metrics).map_err(failed("log.audit"))?;
         Ok(Arc::new(Self { metrics, access, audit }))
     }
 

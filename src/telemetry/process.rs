@@ -43,9 +43,7 @@ impl ProcessLog {
 /// # Errors
 /// When the level cannot be understood, a log was started before, or there is no thread for it.
 pub fn init_process_log(settings: &LogSettings, clock: SharedClock, journald: bool) -> Result<ProcessLog, LogError> {
-    let filter = EnvFilter::builder()
-        .parse(&settings.level)
-        .map_err(|cause| LogError::Level { level: settings.level.clone(), cause: cause.to_string() })?;
+    let filter = filter(&settings.level)?;
     let human = match settings.format {
         LogFormat::Auto => journald || io::stderr().is_terminal(),
         LogFormat::Human => true,
@@ -72,6 +70,19 @@ pub fn init_process_log(settings: &LogSettings, clock: SharedClock, journald: bo
     std::panic::set_hook(Box::new(log_panic));
     _ = STARTED.set(lines);
     Ok(ProcessLog { writer })
+}
+
+/// Whether a level, or a list of directives, can be understood.
+///
+/// # Errors
+/// Why not.
+pub fn check_level(level: &str) -> Result<(), LogError> {
+    filter(level).map(drop)
+}
+
+fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    let parsed = EnvFilter::builder().parse(level);
+    parsed.map_err(|cause| LogError::Level { level: level.to_owned(), cause: cause.to_string() })
 }
 
 /// Counts the lines that the process log loses among these metrics, where one was started.

@@ -8,7 +8,46 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
 use crate::telemetry::settings::LogSink;
+
+/// Whether a log's file could be opened, found out without a trace: whoever checks a configuration may be another user than the
+/// one that runs it, and a file that was made on the way would then be in the way.
+///
+/// # Errors
+/// Why it could not be opened.
+pub fn can_append(path: &Path) -> io::Result<()> {
+    let may = |path: &Path, access| Ok(accessat(CWD, path, access, AtFlags::EACCESS)?);
+    match fs::metadata(path) {
+        Ok(file) if file.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Ok(file) if file.file_type().is_socket() => Err(io::Error::other("it is a socket")),
+        Ok(file) if file.file_type().is_fifo() => may(path, Access::READ_OK | Access::WRITE_OK),
+        Ok(_) => may(path, Access::WRITE_OK),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => {
+            let path = linked(path)?;
+            let folder =
+                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+            if !fs::metadata(folder)?.is_dir() {
+                return Err(ErrorKind::NotADirectory.into());
+            }
+            may(folder, Access::WRITE_OK | Access::EXEC_OK)
+        }
+        Err(cause) => Err(cause),
+    }
+}
+
+/// The file that a link leads to and that is not there yet; other paths as they are.
+fn linked(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or_else(|| Path::new(".")).join(target),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other("it is a circle of links"))
+}
 
 /// An open sink. It belongs to one writing thread, which a slow reader may hold up for ever: nobody else waits for it.
 #[derive(Debug)]
@@ -99,6 +138,7 @@ fn append_to(path: &Path) -> io::Result<File> {
     opened.map_err(|cause| io::Error::new(cause.kind(), format!("{}: {cause}", path.display())))
 }
 
+const MOST_LINKS: usize = 40;
 const NON_BLOCKING_PAUSE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
@@ -107,6 +147,28 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+
+    #[test]
+    fn whether_a_file_can_be_opened_is_found_out_without_making_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("there"), "kept").unwrap();
+        std::os::unix::fs::symlink("later", at("link")).unwrap();
+        std::os::unix::fs::symlink("nowhere/later", at("broken")).unwrap();
+        std::os::unix::fs::symlink("circle", at("circle")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        for good in ["there", "new", "link"] {
+            can_append(&at(good)).unwrap();
+        }
+        can_append(Path::new("/dev/null")).unwrap();
+        for bad in ["", "nowhere/new", "there/new", "broken", "circle", "socket"] {
+            let found = can_append(&at(bad)).unwrap_err();
+            // What it says is what opening says.
+            assert!(append_to(&at(bad)).is_err(), "{bad}: {found}");
+        }
+        assert!(!at("new").exists() && !at("later").exists());
+        assert_eq!(fs::read(at("there")).unwrap(), b"kept");
+    }
 
     #[test]
     fn a_full_disk_is_an_error_with_what_was_not_written() {

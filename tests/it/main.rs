@@ -51,6 +51,7 @@ mod several_providers;
 mod sign_in;
 mod smuggling;
 mod sse;
+mod starting;
 mod stopping;
 mod switch_account;
 mod ten_tabs;

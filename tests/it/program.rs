@@ -277,7 +277,7 @@ fn registered(idp: &TestIdp, callback: &str, signed_out: &str) {
 }
 
 /// One public route.
-fn config(upstream: &str) -> String {
+pub(crate) fn config(upstream: &str) -> String {
     BASE.replace("KEY", &key(1))
         .replace("ISSUER", "http://127.0.0.1:9")
         .replace("CLIENT", CLIENT_ID)

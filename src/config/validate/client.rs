@@ -31,12 +31,6 @@ pub(super) fn client_auth(name: &Found<String>, table: &ProviderTable, notes: &m
             secret().map(wrap)
         }
         ClientAuthMethod::PrivateKeyJwt => private_key(name, table, place, notes),
-        ClientAuthMethod::Tls => {
-            let diagnostic =
-                Diagnostic::error(Code::Unsupported, place, "client_auth = \"tls\" is not supported by this version");
-            notes.note(diagnostic.help("use client_auth = \"private_key_jwt\" or a client secret"));
-            None
-        }
         ClientAuthMethod::None => {
             check_public(name, table, notes);
             Some(ClientAuth::Public)
@@ -79,7 +73,6 @@ fn check_unused(name: &Found<String>, table: &ProviderTable, method: ClientAuthM
                 ClientAuthMethod::Basic => "client_secret_basic",
                 ClientAuthMethod::Post => "client_secret_post",
                 ClientAuthMethod::PrivateKeyJwt => "private_key_jwt",
-                ClientAuthMethod::Tls => "tls",
                 ClientAuthMethod::None => "none",
             };
             let message = format!("`provider.{}.{key}` is set, but client_auth is \"{word}\"", name.value);

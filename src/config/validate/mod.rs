@@ -7,6 +7,7 @@ use super::Sources;
 use super::diagnostics::{Code, Diagnostic, Place, Severity};
 use super::environment::{overlay_environment, overlay_flags};
 use super::file::{File, RouteTable};
+use super::places::Places;
 use super::reading::{Field, Found, Reading};
 use super::tree::{self, Node};
 use super::units::{Named, OneOrMany};
@@ -32,16 +33,16 @@ mod upstream;
 
 /// Reads everything, and gives a configuration only when nothing is wrong.
 pub(super) fn load(sources: &Sources) -> Result<Config, Vec<Diagnostic>> {
-    let mut reading = Reading::new(sources);
     let (mut root, whole) = match &sources.file {
         Some((name, text)) => tree::parse(name, text).map(|(root, source)| (root, Place::Whole(source)))?,
         None => (Node::empty(Place::Nowhere), Place::Nowhere),
     };
+    let mut reading = Reading::new(sources, whole.clone());
     overlay_environment(&mut root, &sources.env, &mut reading.problems);
     overlay_flags(&mut root, &sources.flags);
     let file = reading.section::<File>(&root).unwrap_or_default();
     let mut notes = Notes { problems: reading.problems, whole };
-    let config = assemble(file, &mut notes);
+    let config = assemble(file, reading.places, &mut notes);
     match config {
         Some(config) if notes.errors() == 0 => Ok(Config { warnings: notes.problems, ..config }),
         _ => Err(notes.problems),
@@ -130,7 +131,7 @@ pub(super) fn checked_name(name: &Found<String>, what: &str, notes: &mut Notes) 
     fits
 }
 
-fn assemble(file: File, notes: &mut Notes) -> Option<Config> {
+fn assemble(file: File, places: Places, notes: &mut Notes) -> Option<Config> {
     let pages = opened(file.pages, notes).map(|found| found.value);
     let admin = file.admin;
     let server = opened(file.server, notes).and_then(|table| server::server(&table, admin, notes));
@@ -158,7 +159,8 @@ fn assemble(file: File, notes: &mut Notes) -> Option<Config> {
     let routes: Vec<_> = routes?.into_iter().map(|route| route.settings).collect();
     let providers = claims_needed::with_needed_claims(providers?, &routes);
     let gateway = server.gateway(routes, pages);
-    Some(Config { server: server.settings, gateway, session, keys: keys?, providers, log: log?, warnings: Vec::new() })
+    let (server, warnings) = (server.settings, Vec::new());
+    Some(Config { server, gateway, session, keys: keys?, providers, log: log?, warnings, places })
 }
 
 /// `None` when the providers that there are can not be told from the file.

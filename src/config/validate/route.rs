@@ -103,7 +103,7 @@ struct Asked {
 fn asked(keys: &RuleKeys, key: &str, providers: Option<&[Arc<str>]>, notes: &mut Notes) -> Asked {
     let allow_key = format!("{key}.allow");
     let allow = opened(keys.allow.clone(), notes)
-        .map(|found| allow::allow(&found.value, &allow_key, notes))
+        .map(|found| allow::allow(&found.value.0, &allow_key, notes))
         .unwrap_or_default();
     let access = keys.access.value().map(|word| word.0);
     if let (Some(found), Some(access)) = (keys.allow.given(), access) {
@@ -232,17 +232,18 @@ fn check_below(path: &str, route_path: Option<&str>, found: &Found<String>, note
     let Some(route_path) = route_path else { return };
     let below =
         path.strip_prefix(route_path.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/') && rest.len() > 1);
-    if !below {
-        let diagnostic = Diagnostic::error(
-            Code::BadPath,
-            &found.place,
-            format!("\"{}\" does not lie below the route's path \"{route_path}\"", path.escape_default()),
+    if path == route_path {
+        let message = format!("\"{}\" is the route's own path", path.escape_default());
+        let diagnostic = Diagnostic::error(Code::BadPath, &found.place, message);
+        notes.note(
+            diagnostic
+                .reason("the route's own keys say what holds there; with two rules, nobody could tell which one does")
+                .help("write the rule into the route itself"),
         );
-        let help = if path == route_path {
-            "write the rule into the route itself".to_owned()
-        } else {
-            format!("write the whole path, such as \"{}{path}\"", route_path.trim_end_matches('/'))
-        };
+    } else if !below {
+        let message = format!("\"{}\" does not lie below the route's path \"{route_path}\"", path.escape_default());
+        let help = format!("write the whole path, such as \"{}{path}\"", route_path.trim_end_matches('/'));
+        let diagnostic = Diagnostic::error(Code::BadPath, &found.place, message);
         notes.note(diagnostic.reason("no request of this route could match it").help(help));
     }
 }

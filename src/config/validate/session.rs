@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::diagnostics::{Code, Diagnostic, Place};
 use super::super::file::SessionTable;
 use super::super::reading::{Field, Found};
-use super::super::words::{KeptToken, Store};
+use super::super::words::{KeptToken, Store, StoreWord};
 use super::{Notes, cookie, opened, positive};
 use crate::gateway::settings::PublicUrl;
 use crate::seal;
@@ -18,7 +18,8 @@ pub(super) fn session(
     notes: &mut Notes,
 ) -> Option<SessionSettings> {
     let keys = &table.value;
-    check_store(keys, notes);
+    // The only store of this version.
+    let (Some(StoreWord(Store::Cookie)) | None) = keys.store.value();
     let lifetime = positive(&keys.lifetime, "session.lifetime", LIFETIME, notes);
     let idle_timeout = positive(&keys.idle_timeout, "session.idle_timeout", IDLE.min(lifetime), notes);
     if let Field::Given(found) = &keys.idle_timeout
@@ -47,17 +48,6 @@ pub(super) fn session(
         grace: keys.refresh_grace.value().copied().unwrap_or(GRACE),
         attempt_life,
     })
-}
-
-fn check_store(keys: &SessionTable, notes: &mut Notes) {
-    let Some(found) = keys.store.given() else { return };
-    if found.value.0 != Store::Cookie {
-        let diagnostic =
-            Diagnostic::error(Code::Unsupported, &found.place, "this session store is not supported by this version");
-        notes.note(
-            diagnostic.reason("sessions live in sealed cookies").help("write store = \"cookie\", or leave the key out"),
-        );
-    }
 }
 
 fn kept(keys: &SessionTable) -> KeptTokens {

@@ -1,25 +1,33 @@
 //! Time as an argument: nothing outside this file asks the system what time it is.
 //!
-//! Wall-clock time decides about expiry (tokens, sessions, login attempts) and is handed in as a [`SharedClock`], so that a
-//! test can move it. Timeouts of single I/O operations use tokio's timer instead.
+//! 1. Wall-clock time ([`UnixTime`]) decides about what others date or read: the expiry of tokens, sessions and login attempts. It
+//!    may be set forward or back at any moment.
+//! 2. What happens once in a while (waits after a failure, the age of what was fetched, how long something is remembered) counts
+//!    [`MonotonicTime`], which nobody sets. The types do not mix.
+//!
+//! Both are handed in as a [`SharedClock`], so that a test can move them. Timeouts of single I/O operations use tokio's timer
+//! instead.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// A source of wall-clock time.
+/// A source of time.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The time now.
+    /// The wall-clock time now.
     fn now(&self) -> UnixTime;
+
+    /// The moment now, for intervals.
+    fn monotonic(&self) -> MonotonicTime;
 }
 
 /// A clock that every part of the program can hold.
 pub type SharedClock = Arc<dyn Clock>;
 
-/// Milliseconds since 1970-01-01T00:00:00Z. Arithmetic saturates: a hostile `expires_in` can not wrap it around.
+/// Milliseconds since 1970-01-01T00:00:00Z. Arithmetic saturates: a hostile `expires_in` cannot wrap it around.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct UnixTime(u64);
 
@@ -60,6 +68,33 @@ impl UnixTime {
     }
 }
 
+/// Milliseconds since some moment in the life of this process. Only good for intervals, and means nothing to any other process.
+/// Arithmetic saturates.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct MonotonicTime(u64);
+
+impl MonotonicTime {
+    /// The moment `millis` milliseconds after the first.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the first moment: to be kept in an atomic.
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
+    /// This moment and `span` more, or the end of time.
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(millis(span)))
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
 /// The machine's clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
@@ -76,32 +111,46 @@ impl Clock for SystemClock {
     fn now(&self) -> UnixTime {
         UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis))
     }
+
+    fn monotonic(&self) -> MonotonicTime {
+        MonotonicTime(millis(FIRST.elapsed()))
+    }
 }
+
+static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// A clock that stands still until it is told to move: for tests.
 #[derive(Debug)]
-pub struct ManualClock(AtomicU64);
+pub struct ManualClock {
+    wall: AtomicU64,
+    monotonic: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that shows `start`.
     pub fn starting_at(start: UnixTime) -> Arc<Self> {
-        Arc::new(Self(AtomicU64::new(start.0)))
+        Arc::new(Self { wall: AtomicU64::new(start.0), monotonic: AtomicU64::new(0) })
     }
 
-    /// Moves the clock forward.
+    /// Lets time pass.
     pub fn advance(&self, span: Duration) {
-        self.0.fetch_add(millis(span), Ordering::SeqCst);
+        self.wall.fetch_add(millis(span), Ordering::SeqCst);
+        self.monotonic.fetch_add(millis(span), Ordering::SeqCst);
     }
 
-    /// Sets the clock, forward or back.
-    pub fn set(&self, time: UnixTime) {
-        self.0.store(time.0, Ordering::SeqCst);
+    /// Sets the wall clock, forward or back, without time having passed.
+    pub fn step_to(&self, time: UnixTime) {
+        self.wall.store(time.0, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> UnixTime {
-        UnixTime(self.0.load(Ordering::SeqCst))
+        UnixTime(self.wall.load(Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> MonotonicTime {
+        MonotonicTime(self.monotonic.load(Ordering::SeqCst))
     }
 }
 
@@ -118,6 +167,8 @@ mod tests {
         assert_eq!(UnixTime::from_secs(u64::MAX).plus(Duration::MAX).millis(), u64::MAX);
         assert_eq!(UnixTime::from_secs(1).minus(Duration::from_secs(2)).millis(), 0);
         assert_eq!(UnixTime::from_secs(1).since(UnixTime::from_secs(2)), Duration::ZERO);
+        assert_eq!(MonotonicTime::from_millis(u64::MAX).plus(Duration::MAX).millis(), u64::MAX);
+        assert_eq!(MonotonicTime::from_millis(1).since(MonotonicTime::from_millis(2)), Duration::ZERO);
     }
 
     #[test]
@@ -126,5 +177,15 @@ mod tests {
         assert_eq!(clock.now().secs(), 100);
         clock.advance(Duration::from_millis(1500));
         assert_eq!(clock.now().millis(), 101_500);
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_moves_no_interval() {
+        let clock = ManualClock::starting_at(UnixTime::from_secs(100));
+        let begun = clock.monotonic();
+        clock.step_to(UnixTime::from_secs(7));
+        assert_eq!((clock.now().secs(), clock.monotonic().since(begun)), (7, Duration::ZERO));
+        clock.advance(Duration::from_secs(3));
+        assert_eq!((clock.now().secs(), clock.monotonic().since(begun).as_secs()), (10, 3));
     }
 }

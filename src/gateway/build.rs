@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::clock::{SharedClock, UnixTime};
+use crate::clock::{MonotonicTime, SharedClock};
 use crate::control::Control;
 use crate::gateway::Gateway;
 use crate::gateway::own_answers::OwnAnswers;
@@ -101,7 +101,7 @@ impl Gateway {
             forms: keys.sealer(Purpose::Form, "logout"),
             attempts: Attempts::new(&session, own_cookies.clone(), Arc::clone(&keys)),
             rounds: Rounds::new(&session.cookie, own_cookies.clone(), Arc::clone(&keys)),
-            redirects: redirects(&settings, &session, &providers, before.as_deref(), clock.now()),
+            redirects: redirects(&settings, &session, &providers, before.as_deref(), clock.monotonic()),
             redemptions: before.map_or_else(Redemptions::new, |before| Arc::clone(&before.redemptions)),
             own_metrics: OwnAnswers::new(&telemetry.metrics, &settings.prefix),
             pages: Pages::new(settings.title.clone(), settings.contact.clone()),
@@ -146,7 +146,7 @@ fn redirects(
     session: &SessionSettings,
     providers: &[Arc<Provider>],
     before: Option<&Gateway>,
-    now: UnixTime,
+    now: MonotonicTime,
 ) -> Redirects {
     let providers: Vec<_> = providers.iter().map(|provider| provider.settings()).collect();
     let redirects = Redirects::new(settings, session.cookie.domain.as_deref(), &providers);

@@ -100,7 +100,7 @@ impl Gateway {
         match path.strip_prefix(self.settings.prefix.as_str()) {
             Some("") => Ok(Place::Own("")),
             Some(rest) if rest.starts_with('/') => Ok(Place::Own(rest.trim_start_matches('/'))),
-            _ if self.redirects.takes(path, || self.clock.now()) => Ok(Place::Own("callback")),
+            _ if self.redirects.takes(path, || self.clock.monotonic()) => Ok(Place::Own("callback")),
             _ => self.routes.find(host, path, method).map(Place::Route),
         }
     }

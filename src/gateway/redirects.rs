@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::clock::UnixTime;
+use crate::clock::MonotonicTime;
 use crate::gateway::settings::{GatewaySettings, HostPattern};
 use crate::provider::settings::ProviderSettings;
 
@@ -14,7 +14,7 @@ pub(super) struct Redirects {
     /// Those of them that do not lie below our prefix.
     outside: Vec<String>,
     /// What was sent to providers before a reload, and until when an answer may come back there.
-    former: Vec<(String, UnixTime)>,
+    former: Vec<(String, MonotonicTime)>,
     /// What has to be registered at each provider.
     uris: Vec<(Arc<str>, Vec<String>)>,
 }
@@ -34,7 +34,7 @@ impl Redirects {
     }
 
     /// The same after a reload: what was ours before stays so until then.
-    pub(super) fn after(mut self, before: &Self, until: UnixTime, now: UnixTime) -> Self {
+    pub(super) fn after(mut self, before: &Self, until: MonotonicTime, now: MonotonicTime) -> Self {
         let still = before.former.iter().filter(|(_, until)| *until > now).cloned();
         let moved = before.paths.iter().map(|path| (path.clone(), until));
         self.former = moved.chain(still).filter(|(path, _)| !self.paths.contains(path)).collect();
@@ -52,7 +52,7 @@ impl Redirects {
     }
 
     /// Whether answers come back to a path that does not lie below our prefix.
-    pub(super) fn takes(&self, path: &str, now: impl Fn() -> UnixTime) -> bool {
+    pub(super) fn takes(&self, path: &str, now: impl Fn() -> MonotonicTime) -> bool {
         self.outside.iter().any(|known| known == path)
             || self.former.iter().any(|(known, until)| known == path && now() < *until)
     }
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn paths_of_before_are_ours_for_a_time_over_several_reloads() {
         let at = |path: &str| Redirects { paths: vec![path.to_owned()], ..Redirects::default() };
-        let now = UnixTime::from_secs(1000);
+        let now = MonotonicTime::from_millis(1_000_000);
         let later = |secs| now.plus(Duration::from_secs(secs));
         let third = at("/c").after(&at("/b").after(&at("/a"), later(60), now), later(100), later(30));
         let takes = |path, secs| third.takes(path, || later(secs));

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::UnixTime;
+use crate::clock::MonotonicTime;
 use crate::provider::error::ProviderError;
 
 /// The failures of one kind of call since it last succeeded.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
-    not_before: UnixTime,
+    not_before: MonotonicTime,
     last: Option<ProviderError>,
 }
 
 impl Backoff {
     /// Whether the time has come; otherwise the error to answer with.
-    pub(super) fn may_try(&self, now: UnixTime) -> Result<(), ProviderError> {
+    pub(super) fn may_try(&self, now: MonotonicTime) -> Result<(), ProviderError> {
         match &self.last {
             Some(last) if now < self.not_before => {
                 let retry_after = self.not_before.since(now);
@@ -32,7 +32,7 @@ impl Backoff {
     }
 
     /// Notes a failure: 1 s, 2 s, 4 s, … up to 30 s, or what the provider asks for, up to 5 minutes.
-    pub(super) fn failed(&mut self, now: UnixTime, error: &ProviderError) {
+    pub(super) fn failed(&mut self, now: MonotonicTime, error: &ProviderError) {
         let own = FIRST.saturating_mul(1 << self.failures.min(5)).min(LONGEST);
         let asked = error.retry_after().unwrap_or_default().min(LONGEST_ASKED);
         self.failures = self.failures.saturating_add(1);
@@ -58,7 +58,7 @@ mod tests {
     fn waits_longer_each_time_and_as_long_as_the_provider_asks() {
         // DI-07
         let mut backoff = Backoff::default();
-        let start = UnixTime::from_secs(1000);
+        let start = MonotonicTime::from_millis(1_000_000);
         assert!(backoff.may_try(start).is_ok());
         let mut waits = Vec::new();
         for _ in 0..7 {

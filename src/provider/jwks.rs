@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use url::Url;
 
-use crate::clock::{SharedClock, UnixTime};
+use crate::clock::{MonotonicTime, SharedClock};
 use crate::identity::Claims;
 use crate::provider::backoff::Backoff;
 use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
@@ -36,7 +36,7 @@ pub(super) struct KeyCache {
 
 #[derive(Debug, Default)]
 struct Flight {
-    forced: Option<UnixTime>,
+    forced: Option<MonotonicTime>,
     failures: Backoff,
 }
 
@@ -45,7 +45,7 @@ struct Flight {
 pub(super) struct KeySet {
     pub(super) keys: Vec<VerificationKey>,
     url: Url,
-    fetched: UnixTime,
+    fetched: MonotonicTime,
     good_for: Duration,
 }
 
@@ -79,11 +79,11 @@ impl KeyCache {
     /// The same, and whether this call fetched it.
     async fn current_or_new(&self, transport: &Transport, url: &Url) -> Result<(Arc<KeySet>, bool), ProviderError> {
         let cached = self.current.load_full().filter(|set| set.url == *url);
-        if let Some(set) = cached.as_ref().filter(|set| set.is_fresh(self.clock.now())) {
+        if let Some(set) = cached.as_ref().filter(|set| set.is_fresh(self.clock.monotonic())) {
             return Ok((Arc::clone(set), false));
         }
         let mut flight = self.flight.lock().await;
-        let now = self.clock.now();
+        let now = self.clock.monotonic();
         // Somebody else may have fetched it while we waited.
         let cached = self.current.load_full().filter(|set| set.url == *url);
         if let Some(set) = cached.as_ref().filter(|set| set.is_fresh(now)) {
@@ -104,7 +104,7 @@ impl KeyCache {
     /// `min_interval` ago; while that fails, what was read last counts.
     pub(super) async fn still_verifies(&self, transport: &Transport, url: &Url, jws: &Jws<'_>) -> bool {
         let cached = || self.current.load_full().filter(|set| set.url == *url);
-        let is_recent = |set: &Arc<KeySet>| self.clock.now().since(set.fetched) < self.min_interval;
+        let is_recent = |set: &Arc<KeySet>| self.clock.monotonic().since(set.fetched) < self.min_interval;
         let set = match cached().filter(is_recent) {
             Some(set) => Some(set),
             None => self.fetch_now(transport, url).await.ok().or_else(cached),
@@ -115,7 +115,7 @@ impl KeyCache {
     /// Fetches the set, whatever is cached; not while a failure is waited out.
     pub(super) async fn fetch_now(&self, transport: &Transport, url: &Url) -> Result<Arc<KeySet>, ProviderError> {
         let mut flight = self.flight.lock().await;
-        flight.failures.may_try(self.clock.now())?;
+        flight.failures.may_try(self.clock.monotonic())?;
         self.fetch(transport, url, &mut flight).await
     }
 
@@ -125,7 +125,7 @@ impl KeyCache {
         if let Some(set) = self.current.load_full().filter(|set| set.url == *url && !Arc::ptr_eq(set, than)) {
             return Ok(set);
         }
-        let now = self.clock.now();
+        let now = self.clock.monotonic();
         // After a fetch that failed, the key may well exist: that is an outage, not a forgery.
         flight.failures.may_try(now)?;
         let since = flight.forced.map_or(self.min_interval, |forced| now.since(forced));
@@ -143,7 +143,7 @@ impl KeyCache {
     async fn fetch(&self, transport: &Transport, url: &Url, flight: &mut Flight) -> Result<Arc<KeySet>, ProviderError> {
         let fetched =
             match transport.get(Endpoint::KeySet, url, "application/jwk-set+json, application/json", None).await {
-                Ok(reply) => KeySet::from_reply(&reply, url, self.clock.now()),
+                Ok(reply) => KeySet::from_reply(&reply, url, self.clock.monotonic()),
                 Err(error) => Err(error),
             };
         match fetched {
@@ -157,7 +157,7 @@ impl KeyCache {
             }
             Err(error) => {
                 transport.standing.failed(&error);
-                flight.failures.failed(self.clock.now(), &error);
+                flight.failures.failed(self.clock.monotonic(), &error);
                 Err(error)
             }
         }
@@ -165,7 +165,7 @@ impl KeyCache {
 }
 
 impl KeySet {
-    fn from_reply(reply: &Reply, url: &Url, now: UnixTime) -> Result<Self, ProviderError> {
+    fn from_reply(reply: &Reply, url: &Url, now: MonotonicTime) -> Result<Self, ProviderError> {
         let bad = |fault| ProviderError::BadAnswer { endpoint: Endpoint::KeySet, fault, words: Words::default() };
         if reply.status != StatusCode::OK {
             return Err(bad(AnswerFault::Status(reply.status.as_u16())));
@@ -179,7 +179,7 @@ impl KeySet {
         Ok(Self { keys, url: url.clone(), fetched: now, good_for })
     }
 
-    fn is_fresh(&self, now: UnixTime) -> bool {
+    fn is_fresh(&self, now: MonotonicTime) -> bool {
         now.since(self.fetched) < self.good_for
     }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use url::Url;
 
-use crate::clock::{SharedClock, UnixTime};
+use crate::clock::{MonotonicTime, SharedClock};
 use crate::identity::Claims;
 use crate::provider::backoff::Backoff;
 use crate::provider::error::{DiscoveryFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError};
@@ -144,7 +144,7 @@ pub(super) struct Discovery {
 #[derive(Debug)]
 struct Read {
     metadata: Arc<Metadata>,
-    at: UnixTime,
+    at: MonotonicTime,
 }
 
 impl Discovery {
@@ -164,7 +164,7 @@ impl Discovery {
         if let Some(read) = cached.as_ref().filter(|read| self.is_fresh(read)) {
             return Ok(Arc::clone(&read.metadata));
         }
-        let read = match failures.may_try(self.clock.now()) {
+        let read = match failures.may_try(self.clock.monotonic()) {
             Ok(()) => self.read(transport, &mut failures).await,
             Err(waiting) => Err(waiting),
         };
@@ -179,7 +179,8 @@ impl Discovery {
         match self.fetch(transport).await {
             Ok((metadata, _)) => {
                 let metadata = Arc::new(metadata);
-                self.current.store(Some(Arc::new(Read { metadata: Arc::clone(&metadata), at: self.clock.now() })));
+                self.current
+                    .store(Some(Arc::new(Read { metadata: Arc::clone(&metadata), at: self.clock.monotonic() })));
                 failures.clear();
                 transport.tally.discovered(self.clock.now());
                 transport.standing.works(Area::Endpoint(Endpoint::Discovery));
@@ -187,7 +188,7 @@ impl Discovery {
             }
             Err(error) => {
                 transport.standing.failed(&error);
-                failures.failed(self.clock.now(), &error);
+                failures.failed(self.clock.monotonic(), &error);
                 Err(error)
             }
         }
@@ -275,7 +276,7 @@ impl Discovery {
     }
 
     fn is_fresh(&self, read: &Read) -> bool {
-        self.clock.now().since(read.at) < READ_AGAIN
+        self.clock.monotonic().since(read.at) < READ_AGAIN
     }
 }
 

@@ -12,6 +12,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -74,8 +75,11 @@ pub struct AskedClaims {
 }
 
 impl AskedClaims {
-    fn is_due(&self, now: UnixTime) -> bool {
-        self.due.is_none_or(|due| now >= due)
+    /// A moment further ahead than the interval itself was written by a clock that has been set back since, or under a longer
+    /// interval.
+    fn is_due(&self, now: UnixTime, every: Option<Duration>) -> bool {
+        let (Some(due), Some(every)) = (self.due, every) else { return true };
+        now >= due || due.since(now) > every
     }
 }
 
@@ -215,7 +219,8 @@ impl Provider {
         if self.settings.userinfo == UserinfoUse::Never || !(was_source || self.wants_userinfo(metadata, claims)) {
             return Ok(None);
         }
-        if let Some(asked) = request.asked.filter(|asked| !asked.is_due(self.clock.now())) {
+        if let Some(asked) = request.asked.filter(|asked| !asked.is_due(self.clock.now(), self.settings.userinfo_every))
+        {
             let names = merge(claims, request.told());
             return Ok(Some(AskedClaims { names, ..asked.clone() }));
         }
@@ -244,7 +249,8 @@ impl Provider {
         identity: OAuth2Identity,
         request: &RefreshRequest<'_>,
     ) -> Result<(Claims, Option<AskedClaims>), ProviderError> {
-        if let Some(asked) = request.asked.filter(|asked| !asked.is_due(self.clock.now())) {
+        if let Some(asked) = request.asked.filter(|asked| !asked.is_due(self.clock.now(), self.settings.userinfo_every))
+        {
             return Ok((request.claims.clone(), Some(asked.clone())));
         }
         let claims = match identity {

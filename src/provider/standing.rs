@@ -10,7 +10,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{SharedClock, UnixTime};
+use crate::clock::{MonotonicTime, SharedClock};
 use crate::provider::error::{Endpoint, ProviderError};
 use crate::provider::id_token::IdTokenError;
 use crate::provider::transport::TransportError;
@@ -35,7 +35,7 @@ struct State {
 struct Fault {
     area: Area,
     kind: &'static str,
-    reported: UnixTime,
+    reported: MonotonicTime,
     is_open: bool,
     /// Whether its beginning was reported, so that its end is worth a line.
     is_known: bool,
@@ -103,7 +103,7 @@ impl Standing {
 
     /// Notes that a fault begins: `None` when it is known. Otherwise whether nothing else has gone silent before it.
     fn begin(&self, area: Area, kind: &'static str, gravity: Gravity) -> Option<bool> {
-        let now = self.clock.now();
+        let now = self.clock.monotonic();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = !state.is_silent;
         state.is_silent |= gravity == Gravity::Outage;
@@ -246,7 +246,7 @@ const QUIET: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::clock::{ManualClock, UnixTime};
     use crate::provider::error::AnswerFault;
     use crate::provider::words::Words;
 

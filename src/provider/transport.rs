@@ -267,7 +267,9 @@ impl Reply {
     pub(super) fn retry_after(&self, now: UnixTime) -> Option<Duration> {
         let value = self.headers.get(header::RETRY_AFTER)?;
         let seconds = value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs);
-        seconds.or_else(|| http_date(value).map(|at| at.since(now))).map(|d| d.min(MAX_RETRY_AFTER))
+        // By the clock that wrote it, where the answer tells that one.
+        let wait = || Some(http_date(value)?.since(self.date().unwrap_or(now)));
+        seconds.or_else(wait).map(|d| d.min(MAX_RETRY_AFTER))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::clock::UnixTime;
+use crate::clock::{MonotonicTime, UnixTime};
 use crate::identity::{Claims, Identity};
 use crate::proxy::identity_headers::render_identity;
 use crate::proxy::settings::IdentityHeaderSettings;
@@ -123,9 +123,9 @@ impl LiveSession {
         now >= self.times.touch
     }
 
-    /// Whether this request is the one that seals the session anew: one request in each step, however many come at once.
-    pub fn take_touch(&self, now: UnixTime) -> bool {
-        self.touch_due(now) && self.cell.take_touch(now, self.times.touch_step)
+    /// Whether this request is the one that seals the session anew where that is [due](Self::touch_due): one request in each step, however many come at once.
+    pub fn take_touch(&self, now: MonotonicTime) -> bool {
+        self.cell.take_touch(now, self.times.touch_step)
     }
 
     /// The moment from which the cookie opens nothing any more.

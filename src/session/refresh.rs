@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::clock::UnixTime;
+use crate::clock::{MonotonicTime, UnixTime};
 use crate::provider::{FailureClass, Moment, Provider, ProviderError, RefreshRequest, Refreshed, RenewedIdentity};
 use crate::session::Session;
 use crate::session::live::LiveSession;
@@ -43,7 +43,7 @@ pub enum Flight {
     /// The last ones failed: none starts before `until`.
     Waiting {
         /// When the next may start.
-        until: UnixTime,
+        until: MonotonicTime,
         /// All of them.
         failures: Failures,
         /// How the last one ended.
@@ -121,7 +121,9 @@ impl Sessions {
             Flight::Flying(landing) if (newer.is_none() || is_late) && landing.has_changed().is_ok() => {
                 return Ok(landing.clone());
             }
-            Flight::Waiting { until, landing, .. } if now < *until || is_late => return Err(landing.clone()),
+            Flight::Waiting { until, landing, .. } if self.clock.monotonic() < *until || is_late => {
+                return Err(landing.clone());
+            }
             _ => {}
         }
         if let Some(newer) = newer {
@@ -147,7 +149,7 @@ impl Sessions {
             let mut flight = live.cell.flight.lock().unwrap_or_else(PoisonError::into_inner);
             *flight = match &landed {
                 Landing::Outage(error) | Landing::Refused(error) => Flight::Waiting {
-                    until: sessions.clock.now().plus(back_off(failures.count, error.retry_after())),
+                    until: sessions.clock.monotonic().plus(back_off(failures.count, error.retry_after())),
                     failures,
                     landing: landed.clone(),
                 },
@@ -220,7 +222,8 @@ impl Sessions {
         self.log_refreshed_claims(live.provider, &old.claims, &session.claims);
         match self.enliven(session, live.site(), now) {
             Ok(renewed) => {
-                live.cell.succession.publish(renewed.session.generation, Arc::clone(&renewed.sealed), now);
+                let made = self.clock.monotonic();
+                live.cell.succession.publish(renewed.session.generation, Arc::clone(&renewed.sealed), made);
                 self.registry.keep_unseen(&renewed.session.id, &live.cell, renewed.ends().since(now));
                 // Looked at after publishing: a sign-out meanwhile waits for these tokens to revoke them (AT-LG-12).
                 if renewed.is_ended() {

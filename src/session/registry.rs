@@ -13,7 +13,7 @@ use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
-use crate::clock::UnixTime;
+use crate::clock::MonotonicTime;
 use crate::secret::Secret;
 use crate::session::SessionId;
 use crate::session::refresh::Flight;
@@ -142,6 +142,7 @@ pub struct SessionCell {
     /// Generations below this one are over.
     ended: AtomicU64,
     ending: Notify,
+    /// One more than the [`MonotonicTime`] of the last touch; zero before the first.
     touched: AtomicU64,
     /// Its cookies.
     pub succession: Succession,
@@ -179,10 +180,11 @@ impl SessionCell {
         }
     }
 
-    pub(super) fn take_touch(&self, now: UnixTime, step: Duration) -> bool {
+    pub(super) fn take_touch(&self, now: MonotonicTime, step: Duration) -> bool {
         let last = self.touched.load(Ordering::Relaxed);
-        now.since(UnixTime::from_millis(last)) >= step
-            && self.touched.compare_exchange(last, now.millis(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let is_due = last.checked_sub(1).is_none_or(|last| now.since(MonotonicTime::from_millis(last)) >= step);
+        let now = now.millis().saturating_add(1);
+        is_due && self.touched.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -277,7 +279,7 @@ mod tests {
     #[test]
     fn one_request_in_a_step_touches_the_session() {
         let cell = SessionCell::default();
-        let now = UnixTime::from_secs(1_000_000);
+        let now = MonotonicTime::default();
         assert!(cell.take_touch(now, Duration::from_secs(60)));
         assert!(!cell.take_touch(now, Duration::from_secs(60)));
         assert!(cell.take_touch(now.plus(Duration::from_secs(60)), Duration::from_secs(60)));

@@ -178,7 +178,7 @@ impl Sessions {
         now: UnixTime,
     ) -> Result<Current, NoSession> {
         if !live.cell.succession.is_settled(live.session.generation)
-            && live.cell.succession.saw(live.session.generation, now, self.settings.grace)
+            && live.cell.succession.saw(live.session.generation, self.clock.monotonic(), self.settings.grace)
         {
             self.registry.arrived(&live.session.id);
         }
@@ -191,7 +191,7 @@ impl Sessions {
         if live.refresh_due(now) {
             return self.renewed(live, now).await;
         }
-        if live.take_touch(now) {
+        if live.touch_due(now) && live.take_touch(self.clock.monotonic()) {
             return Ok(self.touched(live, now));
         }
         Ok(Current { live, changed: false })
@@ -351,12 +351,16 @@ impl Sessions {
     /// Whether a refresh made another cookie of this session the newest, and it still may be handed out.
     pub(super) fn successor(&self, live: &LiveSession, now: UnixTime) -> Option<Arc<LiveSession>> {
         let (cookies, generation, grace) = (&live.cell.succession, live.session.generation, self.settings.grace);
-        if cookies.generation() <= generation || !cookies.may_follow(generation, now, grace) {
+        if cookies.generation() <= generation {
+            return None;
+        }
+        let moment = self.clock.monotonic();
+        if !cookies.may_follow(generation, moment, grace) {
             return None;
         }
         let latest = cookies.latest()?;
         let newer = self.by_sealed(&latest.sealed, live.site(), now).ok().filter(|newer| !newer.is_over(now))?;
-        if latest.is_first_found_late(now, grace) {
+        if latest.is_first_found_late(moment, grace) {
             self.telemetry.metrics.renewal_answer_lost(&live.session.provider);
         }
         Some(newer)

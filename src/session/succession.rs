@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use crate::clock::UnixTime;
+use crate::clock::MonotonicTime;
 
 /// The cookies of one session that this process made, by generation.
 #[derive(Debug, Default)]
@@ -29,13 +29,13 @@ pub struct Latest {
     /// Its sealed value.
     pub sealed: Arc<str>,
     /// When it was made.
-    pub since: UnixTime,
+    pub since: MonotonicTime,
     found_late: AtomicBool,
 }
 
 impl Latest {
     /// Whether this is the first time that somebody needs it this long after it was made: the answer that carried it was lost.
-    pub(super) fn is_first_found_late(&self, now: UnixTime, grace: Duration) -> bool {
+    pub(super) fn is_first_found_late(&self, now: MonotonicTime, grace: Duration) -> bool {
         now.since(self.since) > grace && !self.found_late.swap(true, Ordering::Relaxed)
     }
 }
@@ -57,20 +57,20 @@ impl Succession {
     }
 
     /// There is a newer cookie.
-    pub(super) fn publish(&self, generation: u32, sealed: Arc<str>, now: UnixTime) {
+    pub(super) fn publish(&self, generation: u32, sealed: Arc<str>, now: MonotonicTime) {
         self.latest.store(Some(Arc::new(Latest { sealed, since: now, found_late: AtomicBool::new(false) })));
         self.newest.store(2 * u64::from(generation) + 1, Ordering::Release);
     }
 
     /// A client showed a cookie of this generation. Gives whether the newest has just arrived.
-    pub(super) fn saw(&self, generation: u32, now: UnixTime, grace: Duration) -> bool {
+    pub(super) fn saw(&self, generation: u32, now: MonotonicTime, grace: Duration) -> bool {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).add(generation, now, grace);
         let settled = 2 * u64::from(generation);
         self.newest.compare_exchange(settled + 1, settled, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Whether a cookie of this generation may still get the newest.
-    pub(super) fn may_follow(&self, generation: u32, now: UnixTime, grace: Duration) -> bool {
+    pub(super) fn may_follow(&self, generation: u32, now: MonotonicTime, grace: Duration) -> bool {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.later_than(generation).is_none_or(|at| now.since(at) <= grace)
     }
@@ -78,10 +78,10 @@ impl Succession {
 
 /// The generations that clients showed, each with the first time, in order. Of those before the grace only the last is kept.
 #[derive(Debug, Default)]
-struct FirstSeen(Vec<(u32, UnixTime)>);
+struct FirstSeen(Vec<(u32, MonotonicTime)>);
 
 impl FirstSeen {
-    fn add(&mut self, generation: u32, now: UnixTime, grace: Duration) {
+    fn add(&mut self, generation: u32, now: MonotonicTime, grace: Duration) {
         if self.0.last().is_some_and(|(last, _)| *last >= generation) {
             return;
         }
@@ -94,7 +94,7 @@ impl FirstSeen {
     }
 
     /// When a generation after this one was first seen.
-    fn later_than(&self, generation: u32) -> Option<UnixTime> {
+    fn later_than(&self, generation: u32) -> Option<MonotonicTime> {
         self.0.iter().find(|(seen, _)| *seen > generation).map(|(_, at)| *at)
     }
 }
@@ -108,8 +108,8 @@ mod tests {
 
     const GRACE: Duration = Duration::from_secs(30);
 
-    fn at(seconds: u64) -> UnixTime {
-        UnixTime::from_secs(1_000_000 + seconds)
+    fn at(seconds: u64) -> MonotonicTime {
+        MonotonicTime::from_millis(1000 * (1_000_000 + seconds))
     }
 
     fn renewed(cookies: &Succession, generation: u32, now: u64) {

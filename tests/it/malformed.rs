@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::timeout;
 use vestibule::app::App;
-use vestibule::clock::{Clock, UnixTime};
+use vestibule::clock::{Clock, MonotonicTime, UnixTime};
 use vestibule::config::{Config, Sources};
 use vestibule::demo::idp::{Breakage, Faults, Signing};
 
@@ -187,6 +187,10 @@ impl Clock for Trap {
     fn now(&self) -> UnixTime {
         assert!(!self.set.swap(false, Ordering::SeqCst), "hunter2");
         UnixTime::from_secs(1_767_225_600)
+    }
+
+    fn monotonic(&self) -> MonotonicTime {
+        MonotonicTime::default()
     }
 }
 

@@ -112,13 +112,13 @@ async fn old_keys_stay_while_the_provider_is_away_for_a_bounded_time() {
         double.on("/jwks", [answer]);
         for hours in [2, 23] {
             let now = START + hours * 3600;
-            fixture.clock.set(UnixTime::from_secs(now));
+            fixture.later_until(now);
             let mut claims = double.claims();
             (claims["iat"], claims["exp"]) = (json!(now), json!(now + 300));
             double.issues(&key, &claims);
             fixture.redeem().await.unwrap();
         }
-        fixture.clock.set(UnixTime::from_secs(START + 25 * 3600));
+        fixture.later_until(START + 25 * 3600);
         assert!(fixture.redeem().await.is_err());
     }
 }
@@ -152,7 +152,7 @@ async fn the_key_sets_own_caching_counts_within_bounds() {
     fixture.redeem().await.unwrap();
     assert_eq!(double.count("/jwks"), 1);
     let now = START + 3600;
-    fixture.clock.set(UnixTime::from_secs(now));
+    fixture.later_until(now);
     let mut claims = double.claims();
     (claims["iat"], claims["exp"]) = (json!(now), json!(now + 300));
     double.issues(&key, &claims);

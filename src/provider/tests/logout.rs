@@ -110,7 +110,8 @@ async fn a_revocation_that_failed_is_told_and_may_be_tried_later() {
     // TK-06, TK-07
     let double = Double::openid(&TestKey::es256("k1")).await;
     let provider = Fixture::openid(&double).provider;
-    double.on("/revoke", [Answer::status(503, &json!({})).with("retry-after", "Fri, 15 Jan 2027 08:00:30 GMT")]);
+    let busy = Answer::status(503, &json!({})).with("date", "Fri, 15 Jan 2027 08:00:00 GMT");
+    double.on("/revoke", [busy.with("retry-after", "Fri, 15 Jan 2027 08:00:30 GMT")]);
     let error = provider.sign_out(Some(&Secret::from("r")), Some(&Secret::from("a"))).await.unwrap_err();
     assert!(error.is_outage());
     assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));

@@ -12,6 +12,7 @@ mod plain;
 mod probe;
 mod quirks;
 mod refresh;
+mod steps;
 mod tenants;
 mod userinfo;
 
@@ -35,7 +36,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use url::{Url, form_urlencoded};
 
-use crate::clock::{ManualClock, UnixTime};
+use crate::clock::{Clock as _, ManualClock, UnixTime};
 use crate::identity::ClaimMapping;
 use crate::provider::settings::{
     ClientAuth, Endpoints, LogoutStyle, OAuth2Identity, ProviderKind, ProviderSettings, ResponseMode, UserinfoUse,
@@ -367,6 +368,11 @@ impl Fixture {
         let mut settings = settings(kind);
         change(&mut settings);
         Self { provider: Provider::new(settings, Arc::clone(&clock) as _).unwrap(), clock }
+    }
+
+    /// Lets time pass until it is so many seconds after the epoch.
+    pub(super) fn later_until(&self, seconds: u64) {
+        self.clock.advance(UnixTime::from_secs(seconds).since(self.clock.now()));
     }
 
     pub(super) async fn redeem(&self) -> Result<SignIn, ProviderError> {

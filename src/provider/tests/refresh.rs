@@ -263,7 +263,7 @@ async fn a_key_that_is_nowhere_ends_the_session_once_the_set_was_read_again() {
 }
 
 /// A refresh of a session whose claims of these names came from userinfo.
-async fn refreshed_with(
+pub(super) async fn refreshed_with(
     fixture: &Fixture,
     before: &Value,
     asked: &AskedClaims,

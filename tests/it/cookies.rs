@@ -18,7 +18,7 @@ use crate::scene::param;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn over_https_every_line_has_the_attributes_of_the_host_prefix() {
-    // AT-CS-18, CK-01, CK-03, CK-04, CK-05, CK-10, CK-13, CK-20
+    // AT-CS-18, AT-CL-23, CK-01, CK-03, CK-04, CK-05, CK-10, CK-13, CK-20
     let seen = every_set_cookie("", true).await;
     for line in &seen {
         assert!(line.name.starts_with("__Host-vestibule"), "{line:?}");
@@ -612,6 +612,9 @@ fn lines_of(headers: &HeaderMap) -> Vec<Line> {
         let (ages, mut attributes): (Vec<_>, Vec<_>) =
             parts.map(str::to_owned).partition(|part| part.starts_with("Max-Age=") || part.starts_with("Expires="));
         attributes.sort();
+        // CK-11: browsers cut what is longer than 400 days.
+        let seconds = ages.iter().filter_map(|age| age.strip_prefix("Max-Age=")).map(|age| age.parse::<u64>().unwrap());
+        assert!(seconds.max().is_none_or(|longest| longest <= 400 * 24 * 3600), "{line:?}");
         Line {
             name: name.to_owned(),
             deletes: value.is_empty() && ages.iter().any(|age| age == "Max-Age=0"),

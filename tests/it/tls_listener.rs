@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use rustls::ClientConnection;
 use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConnection, HandshakeKind};
 use rustls_pki_types::ServerName;
 use tokio_rustls::client::TlsStream;
 
@@ -114,12 +114,18 @@ async fn only_sound_versions_suites_and_protocols_are_agreed_on() {
         assert!(suite.contains(exchange), "{suite}");
     }
     assert!(authority.connect(scene.gateway.address, WIKI, &["smtp"]).await.is_err());
-    // TLS 1.1 and SSL 3; no forward secrecy; compression and nothing else.
+    // The control: what differs from it below is all that is wrong.
+    let mut raw = Raw::connect(scene.gateway.address).await;
+    raw.send(client_hello([3, 3], [0xc0, 0x2b], 0)).await;
+    assert_eq!(raw.exactly(1).await.unwrap(), [HANDSHAKE]);
+    // TLS 1.1 and SSL 3; no forward secrecy; CBC; compression and nothing else.
     for (version, suites, compression) in [
-        ([3, 2], [0xc0, 0x13], 0),
-        ([3, 0], [0xc0, 0x13], 0),
+        ([3, 2], [0xc0, 0x2b], 0),
+        ([3, 2], [0xc0, 0x09], 0),
+        ([3, 0], [0xc0, 0x2b], 0),
         ([3, 3], [0x00, 0x9c], 0),
-        ([3, 3], [0xc0, 0x13], 0),
+        ([3, 3], [0xc0, 0x09], 0),
+        ([3, 3], [0xc0, 0x23], 0),
         ([3, 3], [0xc0, 0x2b], 1),
     ] {
         let mut raw = Raw::connect(scene.gateway.address).await;
@@ -130,14 +136,24 @@ async fn only_sound_versions_suites_and_protocols_are_agreed_on() {
     scene.assert_nobody_was_asked("handshakes only");
 }
 
-/// The smallest ClientHello there is (RFC 5246 section 7.4.1.2).
-fn client_hello(version: [u8; 2], suites: [u8; 2], compression: u8) -> Vec<u8> {
-    let body = [&version[..], &[7; 32], &[0, 0, 2], &suites, &[1, compression]].concat();
-    let length = u8::try_from(body.len()).unwrap();
-    [&[0x16, 3, 1, 0, length + 4, 1, 0, 0, length][..], &body].concat()
+/// The smallest ClientHello (RFC 5246 section 7.4.1.2) that a server with a P-256 certificate can answer: one suite, and
+/// groups, point formats, signature algorithms and the extended master secret as extensions.
+fn client_hello(version: [u8; 2], suite: [u8; 2], compression: u8) -> Vec<u8> {
+    let extensions = [
+        &[0, 0x0a, 0, 6, 0, 4, 0, 0x1d, 0, 0x17][..],
+        &[0, 0x0b, 0, 2, 1, 0],
+        &[0, 0x0d, 0, 6, 0, 4, 4, 3, 8, 4],
+        &[0, 0x17, 0, 0],
+    ]
+    .concat();
+    let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
+    let head = [&version[..], &[7; 32], &[0, 0, 2], &suite, &[1, compression]].concat();
+    let body = [&head[..], &[0, length(&extensions)], &extensions].concat();
+    [&[HANDSHAKE, 3, 1, 0, length(&body) + 4, 1, 0, 0, length(&body)][..], &body].concat()
 }
 
 const ALERT: u8 = 0x15;
+const HANDSHAKE: u8 = 0x16;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn early_data_is_never_taken() {
@@ -145,9 +161,10 @@ async fn early_data_is_never_taken() {
     let authority = Authority::new();
     let scene = scene(&authority).await;
     let connector = authority.connector(&["http/1.1"], &[&TLS13]);
-    for _ in 0..2 {
-        let mut stream = Raw::over(connect(&connector, scene.gateway.address, SHOP).await.unwrap());
-        assert_eq!(status(&mut stream, SHOP, "").await, 204);
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let stream = connect(&connector, scene.gateway.address, SHOP).await.unwrap();
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(kind));
+        assert_eq!(status(&mut Raw::over(stream), SHOP, "").await, 204);
     }
     // A client that holds tickets by now, and would like to, may not.
     let name = ServerName::try_from(SHOP).unwrap();

@@ -253,8 +253,8 @@ fn a_document_from_outside_can_not_point_inside() {
 }
 
 #[tokio::test]
-async fn tls_needs_a_certificate_that_is_trusted() {
-    // OA-24, DI-01
+async fn tls_needs_a_certificate_that_is_trusted_and_of_the_hosts_own_name() {
+    // OA-24, DI-01, TL-02
     use tokio_rustls::TlsAcceptor;
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (cert, key) = (made.cert.der().clone(), made.signing_key.serialize_der());
@@ -266,13 +266,16 @@ async fn tls_needs_a_certificate_that_is_trusted() {
         .with_single_cert(vec![cert], rustls_pki_types::PrivateKeyDer::try_from(key).unwrap())
         .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let issuer = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let port = listener.local_addr().unwrap().port();
+    let issuer = format!("https://localhost:{port}");
     let document = json!({ "issuer": issuer, "authorization_endpoint": format!("{issuer}/a"),
         "token_endpoint": format!("{issuer}/t"), "jwks_uri": format!("{issuer}/k") });
+    let (names, named) = std::sync::mpsc::channel();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(stream) = acceptor.accept(stream).await else { continue };
+            names.send(stream.get_ref().1.server_name().map(str::to_owned)).unwrap();
             let body = document.to_string();
             let service = service_fn(move |_| {
                 let response = Response::new(Full::new(Bytes::from(body.clone())));
@@ -281,12 +284,16 @@ async fn tls_needs_a_certificate_that_is_trusted() {
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });
-    let fixture = |ca: Option<Vec<u8>>| {
-        let kind = ProviderKind::Oidc { issuer: issuer.clone(), overrides: Endpoints::default() };
+    let fixture = |issuer: &str, ca: Option<Vec<u8>>| {
+        let kind = ProviderKind::Oidc { issuer: issuer.to_owned(), overrides: Endpoints::default() };
         Fixture::new(kind, |s| s.ca_pem = ca)
     };
-    let error = fixture(None).provider.check_iss(None, true).await.unwrap_err();
-    assert_eq!(error.code(), "provider_tls_failed");
-    let trusting = fixture(Some(made.cert.pem().into_bytes()));
-    trusting.provider.check_iss(None, true).await.unwrap();
+    let ca = || Some(made.cert.pem().into_bytes());
+    for (issuer, ca) in [(issuer.clone(), None), (format!("https://127.0.0.1:{port}"), ca())] {
+        let error = fixture(&issuer, ca).provider.check_iss(None, true).await.unwrap_err();
+        assert_eq!(error.code(), "provider_tls_failed", "{issuer}");
+    }
+    assert!(named.try_recv().is_err(), "no handshake was finished");
+    fixture(&issuer, ca()).provider.check_iss(None, true).await.unwrap();
+    assert_eq!(named.recv().unwrap().as_deref(), Some("localhost"));
 }

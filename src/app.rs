@@ -22,7 +22,7 @@ use crate::proxy::Forwarder;
 use crate::request::Downstream;
 use crate::seal::KeyRing;
 use crate::server::settings::ServerSettings;
-use crate::server::{AdminState, Bound, Certificates, Server, Shutdown, ShutdownSignal, StartError};
+use crate::server::{AdminState, Bound, Certificates, Server, Shutdown, ShutdownSignal, StartError, UncappedPeers};
 use crate::session::registry::Registry;
 use crate::telemetry::audit::{AuditEvent, AuditFields};
 use crate::telemetry::settings::{LogSettings, LogSink};
@@ -36,6 +36,7 @@ pub struct App {
     traffic: Vec<SocketAddr>,
     admin: Vec<SocketAddr>,
     certificates: Option<Arc<Certificates>>,
+    uncapped: Arc<UncappedPeers>,
     started_with: (ServerSettings, LogSettings),
     shutdown: Shutdown,
     stopping: AtomicBool,
@@ -84,12 +85,12 @@ impl App {
         let gateway = Arc::new(ArcSwap::new(shared.gateway(&config, None)?));
         let (shutdown, signal) = Shutdown::new();
         let (traffic, admin) = (bound.traffic_addresses(), bound.admin_addresses());
-        let certificates = bound.tls();
+        let (certificates, uncapped) = (bound.tls(), bound.uncapped_peers());
         let state = AdminState::new(Arc::clone(&shared.telemetry.metrics), degraded(&gateway));
         let stopped = serve(bound, &gateway, state, signal, &shared.control);
         shared.telemetry.metrics.config_loaded(true, shared.clock.now());
         let stopping = AtomicBool::new(false);
-        Ok(Self { gateway, shared, traffic, admin, certificates, started_with, shutdown, stopping, stopped })
+        Ok(Self { gateway, shared, traffic, admin, certificates, uncapped, started_with, shutdown, stopping, stopped })
     }
 
     /// Where traffic is taken, with the ports that were found for port 0. Unix sockets are not among them.
@@ -115,6 +116,7 @@ impl App {
         let gateway = built.inspect_err(|error| self.reload_refused(&error.to_string()))?;
         gateway.warn_of_moved_redirects(&before);
         self.gateway.store(gateway);
+        self.uncapped.become_these(&config.server.trusted_proxies);
         for table in self.needs_restart(config) {
             tracing::warn!(code = "restart_needed", table, "a change in this table is taken at the next start");
         }
@@ -132,9 +134,11 @@ impl App {
     fn needs_restart(&self, config: &Config) -> impl Iterator<Item = &'static str> + use<> {
         let (server, log) = &self.started_with;
         let mut wanted = config.server.clone();
-        // These two are kept by the gateway, which is a new one.
+        // These are kept by the gateway, which is a new one.
         wanted.limits.body_bytes = server.limits.body_bytes;
         wanted.limits.upgrade_life = server.limits.upgrade_life;
+        wanted.limits.upgrade_idle = server.limits.upgrade_idle;
+        wanted.trusted_proxies.clone_from(&server.trusted_proxies);
         let changed = [("server", wanted != *server), ("log", config.log != *log)];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(table, _)| table)
     }

@@ -47,9 +47,9 @@ impl Body {
     }
 }
 
-/// The client began a body and then sent nothing for this long.
+/// The client began a body and then sent nothing, or too little, for this long.
 #[derive(Debug, thiserror::Error)]
-#[error("the client stopped sending in the middle of the body")]
+#[error("the client stopped sending, or sent too slowly, in the middle of the body")]
 pub struct Stalled(pub Duration);
 
 /// The body was longer than the limit.

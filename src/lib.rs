@@ -18,7 +18,7 @@
 //! | 3 | [`provider`], [`policy`], [`proxy`], [`server`] | said to providers; decided; forwarded; listened to |
 //! | 2 | [`seal`] | what a browser keeps for us, unread and unchanged |
 //! | 1 | [`identity`], [`request`], [`body`], [`control`], [`telemetry`] | who, what, and what is told of it |
-//! | 0 | [`clock`], [`flood`], [`nearest`], [`secret`] | time as an argument; what a peer sends without end; which word was meant; values that are never seen |
+//! | 0 | [`clock`], [`flood`], [`keep_alive`], [`nearest`], [`secret`] | time as an argument; what a peer sends without end; peers that are gone; which word was meant; values that are never seen |
 //!
 //! # One request
 //!
@@ -45,6 +45,7 @@ pub mod demo;
 pub mod flood;
 pub mod gateway;
 pub mod identity;
+pub mod keep_alive;
 pub mod nearest;
 pub mod policy;
 pub mod provider;

@@ -119,8 +119,10 @@ keys! {
         header_time: Duration,
         body_bytes: ByteSize,
         idle_time: Duration,
+        body_rate: ByteSize,
         connections: u32,
         upgrade_life: Duration,
+        upgrade_idle: Duration,
         h2_streams: u32,
         handshake_time: Duration,
     }

@@ -208,9 +208,8 @@ impl Compiler<'_> {
             websocket_origins: settings.websocket_origins.clone(),
             kept_headers: settings.kept_headers.clone(),
             body_limits: Limits {
-                body_bytes: settings.body_bytes.or(self.settings.body_bytes),
-                idle_time: self.settings.body_idle,
-                ..Limits::default()
+                body_bytes: settings.body_bytes.or(self.settings.limits.body_bytes),
+                ..self.settings.limits.clone()
             },
             metrics: self.telemetry.metrics.route(&settings.name),
             upstream_metrics: self.telemetry.metrics.peer("upstream", &settings.name),

@@ -175,6 +175,9 @@ codes! {
     BodyTooLarge "VB-4005" "body_too_large" PAYLOAD_TOO_LARGE
         "That was too large"
         "What you sent is larger than this site takes. Nothing was saved. Try it with less, or with a smaller file.";
+    BodyTooSlow "VB-4006" "request_body_timeout" REQUEST_TIMEOUT
+        "That came too slowly"
+        "What your browser or program sent did not arrive in time. Nothing was saved. Check the connection, and send it again.";
     BadForm "VB-4007" "bad_form" BAD_REQUEST
         "This form could not be read"
         "What was sent is not the form that we gave out. Go back and send it again.";

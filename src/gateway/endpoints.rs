@@ -7,13 +7,12 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response};
 use http_body_util::LengthLimitError;
 
-use crate::body::Body;
+use crate::body::{Body, Stalled};
 use crate::gateway::error::GatewayError;
 use crate::gateway::record::Notes;
 use crate::gateway::{Gateway, Visit};
 use crate::request::RequestMeta;
-use crate::server::request_body;
-use crate::server::settings::Limits;
+use crate::server::form_body;
 
 impl Gateway {
     /// Answers one of our own paths; `endpoint` is what stands behind the prefix, `body` what [`own_body`](Self::own_body) gave.
@@ -35,10 +34,10 @@ impl Gateway {
         }
     }
 
-    /// The body of a request to ourselves: one that stops coming is not waited for (AT-SM-22).
+    /// The body of a request to ourselves: all of it comes in the time that a head has, or it is not waited for (AT-SM-22).
     pub(super) fn own_body(&self, request: &mut Request<Body>) -> Body {
         let body = std::mem::take(request.body_mut());
-        request_body(request.extensions(), body, &Limits { idle_time: self.settings.body_idle, ..Limits::default() })
+        form_body(request.extensions(), body, &self.settings.limits)
     }
 
     /// One of our own paths, as it stands in a URL on the same host.
@@ -98,7 +97,13 @@ impl Form {
     /// Reads a small form; a POST without a body is an empty form.
     pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Self, GatewayError> {
         let bytes = body.collect_capped(LARGEST_FORM).await.map_err(|error| {
-            if error.is::<LengthLimitError>() { GatewayError::BodyTooLarge } else { GatewayError::BadForm }
+            if error.is::<LengthLimitError>() {
+                GatewayError::BodyTooLarge
+            } else if error.is::<Stalled>() {
+                GatewayError::BodyTooSlow
+            } else {
+                GatewayError::BadForm
+            }
         })?;
         if bytes.is_empty() {
             return Ok(Self::default());

@@ -43,6 +43,8 @@ pub enum GatewayError {
     EndpointMethod(&'static str),
     /// The client: a body over the limit.
     BodyTooLarge,
+    /// The client: a form of ours that did not come in time.
+    BodyTooSlow,
     /// The client: a form of ours that can not be read.
     BadForm,
     /// The client: a handshake begun by another site.
@@ -131,6 +133,7 @@ impl GatewayError {
             Self::NotFound => Code::NotFound,
             Self::MethodNotAllowed { .. } | Self::EndpointMethod(_) => Code::MethodNotAllowed,
             Self::BodyTooLarge => Code::BodyTooLarge,
+            Self::BodyTooSlow => Code::BodyTooSlow,
             Self::BadForm => Code::BadForm,
             Self::WebSocketOrigin => Code::WebSocketOrigin,
             Self::CrossSiteLogout => Code::CrossSiteLogout,
@@ -370,7 +373,8 @@ fn upstream_code(error: &UpstreamError) -> Code {
         UpstreamError::Closed { .. } => Code::UpstreamBroke,
         UpstreamError::BadResponse { .. } => Code::UpstreamBadResponse,
         UpstreamError::UpgradeImpossible { .. } => Code::UpgradeRefused,
-        UpstreamError::RequestBody { .. } | UpstreamError::RequestBodyTimeout { .. } => Code::BadRequest,
+        UpstreamError::RequestBody { .. } => Code::BadRequest,
+        UpstreamError::RequestBodyTimeout { .. } => Code::BodyTooSlow,
         UpstreamError::RequestTooLarge => Code::BodyTooLarge,
     }
 }

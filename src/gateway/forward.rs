@@ -175,13 +175,13 @@ impl Gateway {
         if meta.kind != RequestKind::WebSocket || !asks_for_websocket(request) {
             return None;
         }
-        let longest = self.settings.upgrade_life;
+        let longest = self.settings.limits.upgrade_life;
         let life = live.map_or(longest, |live| longest.min(live.absolute_end().since(self.clock.now())));
         let cell = live.map(|live| (Arc::clone(&live.cell), live.session.generation));
         Some(Box::new(UpgradeTicket {
             on_upgrade: hyper::upgrade::on(request),
             life,
-            idle: longest,
+            idle: self.settings.limits.upgrade_idle,
             close: Box::pin(async move {
                 match cell {
                     Some((cell, generation)) => cell.ending(generation).await,

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::policy::settings::{Access, AllowSettings};
 use crate::proxy::settings::{IdentityHeaderSettings, UpstreamSettings};
+use crate::server::settings::Limits;
 
 /// The pipeline.
 #[derive(Clone, Debug)]
@@ -22,12 +23,8 @@ pub struct GatewaySettings {
     pub trust_unix: bool,
     /// The routes; at least one.
     pub routes: Vec<RouteSettings>,
-    /// Bytes of a request body, unless a route says otherwise.
-    pub body_bytes: Option<u64>,
-    /// A request body without any byte for this long is broken off.
-    pub body_idle: Duration,
-    /// The longest life of an upgraded connection.
-    pub upgrade_life: Duration,
+    /// What a client may take; a route may say otherwise of `body_bytes`.
+    pub limits: Limits,
     /// Contact shown on pages: text or `mailto:`/`https:` link.
     pub contact: Option<String>,
     /// Title shown on pages; default the host.

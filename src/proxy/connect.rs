@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio_rustls::client::TlsStream;
 
+use crate::keep_alive::keep_alive;
 use crate::proxy::balance::Upstream;
 use crate::proxy::error::{UpstreamError, with_causes};
 use crate::proxy::settings::{UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTransport};
@@ -83,6 +84,7 @@ async fn open(address: &UpstreamAddress) -> Result<Stream, UpstreamError> {
             let found: Vec<SocketAddr> = lookup_host((&**host, *port)).await.map_err(unresolved)?.collect();
             let stream = TcpStream::connect(&*found).await.map_err(refused)?;
             stream.set_nodelay(true).map_err(refused)?;
+            keep_alive(&stream);
             Ok(Stream::Tcp(stream))
         }
         UpstreamTransport::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await.map_err(refused)?)),

@@ -85,8 +85,8 @@ pub enum UpstreamError {
         /// What hyper said.
         source: hyper::Error,
     },
-    /// The client sent nothing of its request's body for too long.
-    #[error("the client sent nothing of the request's body for {after:?}")]
+    /// The client sent nothing, or too little, of its request's body for too long.
+    #[error("the client sent nothing, or less than `body_rate`, of the request's body for {after:?}")]
     RequestBodyTimeout {
         /// The configured limit.
         after: Duration,

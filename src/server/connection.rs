@@ -14,7 +14,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -29,8 +30,10 @@ use tokio_rustls::server::TlsStream;
 use crate::body::{Body, BodyError};
 use crate::flood::Counted;
 use crate::request::{Downstream, TlsFacts};
-use crate::server::listener::{Accepted, AcceptedStream, Place};
-use crate::server::pulse::{BodyWatch, Enrolled, Felt, OpenRequest, Order, Pulse};
+use crate::server::listener::{Accepted, AcceptedStream};
+use crate::server::places::Place;
+use crate::server::pulse::{BodyWatch, Felt, OpenRequest, Order, Pulse};
+use crate::server::roster::Enrolled;
 use crate::server::settings::Limits;
 use crate::server::tls::Certificates;
 use crate::telemetry::metrics::Metrics;
@@ -77,9 +80,8 @@ where
     let outcome = match (stream, &site.tls) {
         (AcceptedStream::Tcp(stream), Some(certificates)) => {
             let Some(stream) = adopt(TcpStream::from_std(stream)) else { return };
-            let Some(stream) = Box::pin(encrypted(certificates, stream, site.limits.handshake_time)).await else {
-                return;
-            };
+            let handshake = encrypted(certificates, stream, site.limits.handshake_time, &enrolled.pulse);
+            let Some(stream) = Box::pin(handshake).await else { return };
             let server_name = stream.get_ref().1.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
             downstream.tls = Some(TlsFacts { server_name });
             Box::pin(speak(&site, stream, downstream, &enrolled, place)).await
@@ -104,8 +106,14 @@ async fn encrypted(
     certificates: &Certificates,
     stream: TcpStream,
     patience: Duration,
+    pulse: &Pulse,
 ) -> Option<Box<TlsStream<TcpStream>>> {
-    match timeout(patience, certificates.acceptor().accept(stream)).await {
+    let mut handshake = pin!(timeout(patience, certificates.acceptor().accept(stream)));
+    let outcome = poll_fn(|cx| {
+        pulse.wake_by(cx);
+        if pulse.order() == Order::Drop { Poll::Ready(None) } else { handshake.as_mut().poll(cx).map(Some) }
+    });
+    match outcome.await? {
         Ok(Ok(stream)) => return Some(Box::new(stream)),
         Ok(Err(cause)) => tracing::debug!(code = "tls_handshake_failed", %cause, "no TLS session"),
         Err(_) => tracing::debug!(code = "tls_handshake_timeout", "a TLS handshake took too long"),
@@ -317,9 +325,21 @@ impl<F: Future<Output = Response<Body>>> Future for Answering<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(self.answer.as_mut().poll(cx));
-        let open = self.open.take();
+        let mut open = self.open.take();
+        if let (Body::Stream(_), Some(open)) = (answer.body(), &mut open)
+            && comes_over_time(answer.headers())
+        {
+            open.take_time();
+        }
         Poll::Ready(Ok(answer.map(|body| Answer { body, open })))
     }
+}
+
+/// Event streams and gRPC: nobody is slow who sends or reads little of them.
+fn comes_over_time(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let begins = |with: &[u8]| kind.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    begins(b"text/event-stream") || begins(b"application/grpc")
 }
 
 /// HTTP/1.1 as we speak it. Head and idle times are not hyper's here: see pulse.rs.

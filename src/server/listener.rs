@@ -1,18 +1,16 @@
-//! Sockets: bind what the configuration names, accept, and hand each connection to the worker that has the fewest.
+//! Sockets: bind what the configuration names, and accept.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::keep_alive::keep_alive;
 use crate::request::Peer;
+use crate::server::places::Place;
 use crate::server::settings::ListenAddress;
 use crate::server::systemd::{Inherited, NONE_INHERITED};
 
@@ -108,7 +106,11 @@ impl Listener {
                 .ok_or_else(|| BindError::NotInherited { address: shown(address), known: inherited.names() })?,
         };
         match &listener {
-            Self::Tcp(socket) => socket.set_nonblocking(true),
+            Self::Tcp(socket) => {
+                // A browser that is gone without a word must not keep the place of its WebSocket.
+                keep_alive(socket);
+                socket.set_nonblocking(true)
+            }
             Self::Unix(socket, _) => socket.set_nonblocking(true),
         }
         .map_err(refused)?;
@@ -175,103 +177,6 @@ pub(super) enum AcceptedStream {
     Unix(UnixStream),
 }
 
-/// Hands connections to workers.
-#[derive(Clone, Debug)]
-pub(super) struct Dispatcher {
-    workers: Arc<[Inbox]>,
-    places: Arc<Semaphore>,
-}
-
-impl Dispatcher {
-    /// For so many connections; each of the listeners holds a place ready for its next one.
-    pub(super) fn new(workers: Vec<Inbox>, connections: usize, listeners: usize) -> Self {
-        let places = connections.max(1).saturating_add(listeners.saturating_sub(1));
-        let places = Semaphore::new(places.min(Semaphore::MAX_PERMITS));
-        Self { workers: workers.into(), places: Arc::new(places) }
-    }
-
-    /// Accepts until the task is dropped. While all places are taken nothing more is accepted: the rest waits in the
-    /// kernel's queue (AT-SM-25).
-    pub(super) async fn accept_all(self, listener: OpenListener) {
-        let mut failing = false;
-        loop {
-            let Ok(permit) = Arc::clone(&self.places).acquire_owned().await else { return };
-            let (stream, peer, local_port) = loop {
-                match listener.accept().await {
-                    Ok(accepted) => break accepted,
-                    Err(cause) if is_about_one_connection(&cause) => {}
-                    Err(cause) => {
-                        if !std::mem::replace(&mut failing, true) {
-                            tracing::error!(code = "accept_failed", %cause, "cannot accept connections");
-                        }
-                        // Out of descriptors or memory: going on at once would only spin.
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                }
-            };
-            if std::mem::take(&mut failing) {
-                tracing::info!(code = "accept_recovered", "accepting connections again");
-            }
-            let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.open()) else { return };
-            let accepted = Accepted { stream, peer, local_port, place: worker.load.place(permit) };
-            if worker.connections.send(accepted).is_err() {
-                tracing::error!(code = "worker_gone", "a worker takes no connections any more");
-            }
-        }
-    }
-}
-
-/// Where a worker's connections arrive.
-#[derive(Debug)]
-pub(super) struct Inbox {
-    pub(super) connections: mpsc::UnboundedSender<Accepted>,
-    pub(super) load: Arc<Load>,
-}
-
-/// How many connections a worker has, upgraded ones included.
-#[derive(Debug, Default)]
-pub(super) struct Load {
-    open: AtomicUsize,
-    emptied: Notify,
-}
-
-impl Load {
-    pub(super) fn open(&self) -> usize {
-        self.open.load(Ordering::Acquire)
-    }
-
-    /// Ends when there is no connection.
-    pub(super) async fn emptied(&self) {
-        loop {
-            let emptied = self.emptied.notified();
-            if self.open() == 0 {
-                return;
-            }
-            emptied.await;
-        }
-    }
-
-    pub(super) fn place(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
-        self.open.fetch_add(1, Ordering::AcqRel);
-        Place { load: Arc::clone(self), _permit: permit }
-    }
-}
-
-/// The place of one connection among all that may be open; it goes with the stream.
-#[derive(Debug)]
-pub(super) struct Place {
-    load: Arc<Load>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self.load.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.load.emptied.notify_waiters();
-        }
-    }
-}
-
 /// The file of a unix socket that we made: removed at the end, unless it is not ours any more.
 #[derive(Debug)]
 pub(super) struct SocketFile {
@@ -336,7 +241,7 @@ fn shown(address: &ListenAddress) -> String {
 }
 
 /// accept(2) also reports what went wrong with the connection that it would have returned.
-fn is_about_one_connection(cause: &io::Error) -> bool {
+pub(super) fn is_about_one_connection(cause: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, InvalidInput, NotConnected,
     };
@@ -345,8 +250,6 @@ fn is_about_one_connection(cause: &io::Error) -> bool {
         ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | InvalidInput | NotConnected
     )
 }
-
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

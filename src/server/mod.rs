@@ -24,11 +24,15 @@ use crate::request::Downstream;
 mod admin;
 mod connection;
 mod descriptors;
+mod dispatch;
 mod drain;
 mod listener;
+mod pace;
 mod parking;
+mod places;
 mod pulse;
 mod request_body;
+mod roster;
 pub mod settings;
 pub mod systemd;
 mod tls;
@@ -38,10 +42,13 @@ mod x509;
 pub use admin::AdminState;
 pub use drain::{Shutdown, ShutdownSignal};
 pub use listener::BindError;
-pub use request_body::request_body;
+pub use places::UncappedPeers;
+pub use request_body::{form_body, request_body};
 pub use tls::{Certificates, TlsError};
 
-use listener::{Dispatcher, Listener};
+use dispatch::{Dispatcher, Losers};
+use listener::Listener;
+use places::Places;
 use pulse::Order;
 use settings::{ListenAddress, ServerSettings};
 use systemd::Inherited;
@@ -67,7 +74,8 @@ impl Server {
         };
         let traffic = bind_all(LISTEN, &settings.listen)?;
         let admin = bind_all(ADMIN_LISTEN, &settings.admin_listen)?;
-        Ok(Bound { traffic, admin, tls, settings: settings.clone() })
+        let uncapped = UncappedPeers::new(&settings.trusted_proxies);
+        Ok(Bound { traffic, admin, tls, uncapped, settings: settings.clone() })
     }
 
     /// Looks for what [`Server::bind`] would fail for, as far as that shows without taking a socket.
@@ -93,6 +101,7 @@ pub struct Bound {
     traffic: Vec<Listener>,
     admin: Vec<Listener>,
     tls: Option<Arc<Certificates>>,
+    uncapped: Arc<UncappedPeers>,
     settings: ServerSettings,
 }
 
@@ -110,6 +119,11 @@ impl Bound {
     /// The certificates, to have them read again ([`Certificates::reload`]); none for plain text.
     pub fn tls(&self) -> Option<Arc<Certificates>> {
         self.tls.clone()
+    }
+
+    /// The peers that may have any number of connections, to be changed on reload.
+    pub fn uncapped_peers(&self) -> Arc<UncappedPeers> {
+        Arc::clone(&self.uncapped)
     }
 
     /// Serves until `shutdown` asks to stop and the drain is over. To be awaited on the control runtime.
@@ -151,7 +165,12 @@ impl Bound {
             inboxes.push(inbox);
         }
         let connections = descriptors::connections(self.settings.limits.connections);
-        let dispatcher = Dispatcher::new(inboxes, connections, self.traffic.len());
+        let metrics = admin.metrics();
+        let losers = Losers {
+            peer_cap: metrics.connections_ended("peer_cap"),
+            made_room: metrics.connections_ended("made_room"),
+        };
+        let dispatcher = Dispatcher::new(inboxes, Places::new(connections, self.uncapped), losers);
         let mut accepting = JoinSet::new();
         for listener in self.traffic {
             accepting.spawn(dispatcher.clone().accept_all(listener.open()?));

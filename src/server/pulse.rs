@@ -1,44 +1,16 @@
-//! What a connection is waiting for, and for how long: one sweep per worker instead of timers per request.
-//!
-//! A timer for every request head would cost more than the rest of the accept path. Here a connection only notes, in
-//! uncontended atomics, that bytes or requests went by; the worker looks at all its connections a few times per limit and
-//! ends those that stood still for too long. Limits are therefore kept to within a quarter.
+//! What a connection notes of itself, in uncontended atomics: that bytes or requests went by, and what it waits for. Its worker
+//! looks at that from time to time (roster.rs).
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
 
-use crate::server::listener::Place;
-use crate::server::parking::Resting;
-use crate::server::settings::Limits;
-
-/// How long each kind of waiting may last.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    head: Duration,
-    idle: Duration,
-}
-
-impl Patience {
-    pub(super) fn of(limits: &Limits) -> Self {
-        Self { head: limits.header_time, idle: limits.idle_time }
-    }
-
-    /// How often to look.
-    pub(super) fn tick(self) -> Duration {
-        (self.head.min(self.idle) / 4).clamp(Duration::from_millis(5), Duration::from_secs(5))
-    }
-}
+use crate::server::places::Place;
 
 /// Everything about one connection that its worker wants to know. Only the worker's thread writes, so that plain loads and
 /// stores do; it is atomic because hyper asks that a stream that can be upgraded be `Send`.
@@ -53,11 +25,17 @@ pub(super) struct Pulse {
     /// Requests not yet answered to the last byte.
     open: AtomicU32,
     /// Bytes came that belong to no request yet.
-    head_begun: AtomicBool,
+    pub(super) head_begun: AtomicBool,
     h2: AtomicBool,
-    /// Writes, and pieces of answers, that got somewhere; wrapping.
-    moved: AtomicU32,
-    write_blocked: AtomicBool,
+    /// Bytes that the client took.
+    written: AtomicU64,
+    /// Bytes of bodies that came.
+    read: AtomicU64,
+    /// Bodies of which somebody waits for the next byte.
+    awaited: AtomicU32,
+    /// Answers that come over time, such as event streams.
+    leisurely: AtomicU32,
+    pub(super) write_blocked: AtomicBool,
     /// Answers of which a piece was taken and the next not yet asked for: the reader's window is full.
     owed: AtomicU32,
     /// The last request has a body, of which more may come, also after its answer.
@@ -82,7 +60,7 @@ impl Pulse {
         self.body_begun.store(has_body, Relaxed);
         self.requests.store(self.requests.load(Relaxed).wrapping_add(1), Relaxed);
         self.open.store(self.open.load(Relaxed).wrapping_add(1), Relaxed);
-        OpenRequest { pulse: Arc::clone(self), owed: false }
+        OpenRequest { pulse: Arc::clone(self), owed: false, leisurely: false }
     }
 
     /// What the worker wants of this connection.
@@ -148,19 +126,32 @@ impl Pulse {
         }
     }
 
-    fn note_progress(&self) {
-        self.moved.store(self.moved.load(Relaxed).wrapping_add(1), Relaxed);
+    pub(super) fn note_written(&self, bytes: usize) {
+        self.written.store(self.written.load(Relaxed).wrapping_add(bytes as u64), Relaxed);
     }
 
-    fn give(&self, order: Order) {
+    /// Bytes of bodies that came, and bytes that the client took.
+    pub(super) fn moved(&self) -> (u64, u64) {
+        (self.read.load(Relaxed), self.written.load(Relaxed))
+    }
+
+    /// Whether an answer is under way that comes over time: an event stream, gRPC.
+    pub(super) fn is_leisurely(&self) -> bool {
+        self.leisurely.load(Relaxed) > 0
+    }
+
+    pub(super) fn give(&self, order: Order) {
         self.order.store(order as u8, Relaxed);
         self.wake();
     }
 
-    fn waiting(&self) -> WaitingFor {
+    /// What holds the connection up.
+    pub(super) fn waiting(&self) -> WaitingFor {
         let requests = self.requests.load(Relaxed);
         if self.write_blocked.load(Relaxed) || self.owed.load(Relaxed) > 0 {
-            WaitingFor::Reader { moved: self.moved.load(Relaxed) }
+            WaitingFor::Reader
+        } else if self.awaited.load(Relaxed) > 0 {
+            WaitingFor::Body
         } else if self.open.load(Relaxed) > 0 {
             WaitingFor::Us
         } else if requests == 0 || self.head_begun.load(Relaxed) && !self.h2.load(Relaxed) {
@@ -188,15 +179,13 @@ pub(super) enum Order {
 pub(super) struct OpenRequest {
     pulse: Arc<Pulse>,
     owed: bool,
+    leisurely: bool,
 }
 
 impl OpenRequest {
     /// Notes that a piece of the answer was taken (`true`), or that the application has none at the moment (`false`). An
     /// HTTP/2 client that gives no window is told apart from a slow application by this only: its socket takes all we write.
     pub(super) fn note_piece(&mut self, taken: bool) {
-        if taken {
-            self.pulse.note_progress();
-        }
         if self.owed != taken {
             self.owed = taken;
             let owed = self.pulse.owed.load(Relaxed);
@@ -205,9 +194,21 @@ impl OpenRequest {
     }
 }
 
+impl OpenRequest {
+    /// The answer is one that comes over time: nobody is slow who gets little of it.
+    pub(super) fn take_time(&mut self) {
+        if !std::mem::replace(&mut self.leisurely, true) {
+            self.pulse.leisurely.store(self.pulse.leisurely.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+    }
+}
+
 impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.note_piece(false);
+        if self.leisurely {
+            self.pulse.leisurely.store(self.pulse.leisurely.load(Relaxed).saturating_sub(1), Relaxed);
+        }
         let open = self.pulse.open.load(Relaxed).saturating_sub(1);
         self.pulse.open.store(open, Relaxed);
         if open == 0 {
@@ -216,17 +217,49 @@ impl Drop for OpenRequest {
     }
 }
 
-/// Tells the connection that the body of one request was read to its end; it travels among the request's extensions.
-#[derive(Clone, Debug)]
+/// Tells the connection how the body of one request goes; it travels among the request's extensions.
+#[derive(Debug)]
 pub(super) struct BodyWatch {
     pulse: Arc<Pulse>,
     request: u32,
+    awaited: bool,
+}
+
+impl Clone for BodyWatch {
+    fn clone(&self) -> Self {
+        Self { pulse: Arc::clone(&self.pulse), request: self.request, awaited: false }
+    }
+}
+
+impl Drop for BodyWatch {
+    fn drop(&mut self) {
+        self.note_awaited(false);
+    }
 }
 
 impl BodyWatch {
     /// The body of the last request.
     pub(super) fn new(pulse: &Arc<Pulse>) -> Self {
-        Self { pulse: Arc::clone(pulse), request: pulse.requests() }
+        Self { pulse: Arc::clone(pulse), request: pulse.requests(), awaited: false }
+    }
+
+    /// Whether the answer is one that comes over time, such as an event stream, so that its request may, too.
+    pub(super) fn is_leisurely(&self) -> bool {
+        self.pulse.is_leisurely()
+    }
+
+    /// Somebody waits for the next byte, or does not any more.
+    pub(super) fn note_awaited(&mut self, awaited: bool) {
+        if self.awaited != awaited {
+            self.awaited = awaited;
+            let all = self.pulse.awaited.load(Relaxed);
+            self.pulse.awaited.store(if awaited { all.wrapping_add(1) } else { all.saturating_sub(1) }, Relaxed);
+        }
+    }
+
+    /// So many bytes came.
+    pub(super) fn note_read(&self, bytes: u64) {
+        self.pulse.read.store(self.pulse.read.load(Relaxed).wrapping_add(bytes), Relaxed);
     }
 
     /// Of no account once another request has begun: its body is another one.
@@ -252,12 +285,10 @@ impl<T> Felt<T> {
         Self { inner, pulse, again: Bytes::new(), _place: place }
     }
 
-    fn note_write<R>(&self, outcome: &Poll<R>) {
-        if outcome.is_pending() {
-            self.pulse.write_blocked.store(true, Relaxed);
-        } else {
-            self.pulse.note_progress();
-            self.pulse.write_blocked.store(false, Relaxed);
+    fn note_write(&self, outcome: &Poll<std::io::Result<usize>>) {
+        self.pulse.write_blocked.store(outcome.is_pending(), Relaxed);
+        if let Poll::Ready(Ok(bytes)) = outcome {
+            self.pulse.note_written(*bytes);
         }
     }
 }
@@ -317,204 +348,25 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Felt<T> {
     }
 }
 
-/// All connections of one worker.
-#[derive(Debug)]
-pub(super) struct Roster {
-    patience: Patience,
-    watched: RefCell<HashMap<u64, Watched>>,
-    next: Cell<u64>,
-    finishing: Cell<bool>,
-    pub(super) resting: Resting,
-}
-
-impl Roster {
-    pub(super) fn new(patience: Patience) -> Rc<Self> {
-        Rc::new(Self {
-            patience,
-            watched: RefCell::default(),
-            next: Cell::new(0),
-            finishing: Cell::new(false),
-            resting: Resting::default(),
-        })
-    }
-
-    /// Puts a new connection on the list, for as long as what this returns lives.
-    pub(super) fn enrol(self: &Rc<Self>) -> Enrolled {
-        let pulse = Arc::<Pulse>::default();
-        if self.finishing.get() {
-            pulse.give(Order::Finish);
-        }
-        let number = self.next.replace(self.next.get().wrapping_add(1));
-        let watched = Watched { pulse: Arc::clone(&pulse), waiting: pulse.waiting(), since: Instant::now() };
-        self.watched.borrow_mut().insert(number, watched);
-        Enrolled { roster: Rc::clone(self), number, pulse }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.watched.borrow().is_empty()
-    }
-
-    /// Ends what has waited for too long.
-    pub(super) fn sweep(&self, now: Instant) {
-        for watched in self.watched.borrow_mut().values_mut() {
-            let waiting = watched.pulse.waiting();
-            if waiting != watched.waiting {
-                (watched.waiting, watched.since) = (waiting, now);
-                continue;
-            }
-            let waited = now.saturating_duration_since(watched.since);
-            match waiting {
-                WaitingFor::Us => {}
-                WaitingFor::Head { .. } if waited >= self.patience.head => watched.pulse.give(Order::Drop),
-                WaitingFor::Reader { .. } if waited >= self.patience.idle => watched.pulse.give(Order::Drop),
-                WaitingFor::Request { .. } if waited >= self.patience.idle => match watched.pulse.order() {
-                    // A farewell first (GOAWAY); whoever does not leave by the next look is shown out.
-                    Order::Serve => watched.pulse.give(Order::Finish),
-                    Order::Finish | Order::Drop => watched.pulse.give(Order::Drop),
-                },
-                WaitingFor::Head { .. } | WaitingFor::Reader { .. } | WaitingFor::Request { .. } => {}
-            }
-        }
-    }
-
-    /// Every connection, and every later one, ends what is open and begins nothing.
-    pub(super) fn finish_all(&self) {
-        self.finishing.set(true);
-        for watched in self.watched.borrow().values() {
-            watched.pulse.give(Order::Finish);
-        }
-    }
-}
-
-/// A place on the [`Roster`].
-#[derive(Debug)]
-pub(super) struct Enrolled {
-    pub(super) roster: Rc<Roster>,
-    number: u64,
-    pub(super) pulse: Arc<Pulse>,
-}
-
-impl Drop for Enrolled {
-    fn drop(&mut self) {
-        self.roster.watched.borrow_mut().remove(&self.number);
-    }
-}
-
-#[derive(Debug)]
-struct Watched {
-    pulse: Arc<Pulse>,
-    waiting: WaitingFor,
-    since: Instant,
-}
-
-/// What holds a connection up. Two looks that see the same value saw the same wait: the numbers change with progress.
+/// What holds a connection up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum WaitingFor {
+pub(super) enum WaitingFor {
     /// For the gateway or the application; their time limits are theirs.
     Us,
-    /// For the rest of a request head, or the first byte of a new connection. Dripping bytes are no progress.
+    /// For the rest of a request head, or the first byte of a new connection. Dripping bytes are no progress: the wait is the
+    /// same until a request has begun.
     Head { requests: u32 },
+    /// For the client to send more of a body, which has a limit of its own (request_body.rs).
+    Body,
     /// For the next request.
     Request { requests: u32 },
     /// For the client to read.
-    Reader { moved: u32 },
+    Reader,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn roster() -> Rc<Roster> {
-        Roster::new(Patience { head: Duration::from_secs(10), idle: Duration::from_secs(60) })
-    }
-
-    fn after(secs: u64) -> Instant {
-        Instant::now() + Duration::from_secs(secs)
-    }
-
-    #[test]
-    fn a_connection_without_a_first_request_is_dropped_however_it_drips() {
-        // AT-SM-22
-        let roster = roster();
-        let place = roster.enrol();
-        place.pulse.head_begun.store(true, Relaxed);
-        roster.sweep(after(9));
-        assert_eq!(place.pulse.order(), Order::Serve);
-        roster.sweep(after(11));
-        assert_eq!(place.pulse.order(), Order::Drop);
-    }
-
-    #[test]
-    fn an_idle_connection_is_finished_and_then_dropped() {
-        // AT-SM-22: idle keep-alive
-        let roster = roster();
-        let place = roster.enrol();
-        drop(place.pulse.begin_request(http::Version::HTTP_11, false));
-        roster.sweep(after(1));
-        roster.sweep(after(50));
-        assert_eq!(place.pulse.order(), Order::Serve);
-        roster.sweep(after(62));
-        assert_eq!(place.pulse.order(), Order::Finish);
-        roster.sweep(after(67));
-        assert_eq!(place.pulse.order(), Order::Drop);
-    }
-
-    #[test]
-    fn a_slow_application_is_not_the_clients_fault() {
-        let roster = roster();
-        let place = roster.enrol();
-        let open = place.pulse.begin_request(http::Version::HTTP_11, false);
-        roster.sweep(after(1));
-        roster.sweep(after(10_000));
-        assert_eq!(place.pulse.order(), Order::Serve);
-        drop(open);
-    }
-
-    #[test]
-    fn a_client_that_reads_nothing_is_dropped_and_one_that_reads_slowly_is_not() {
-        // AT-SM-23
-        let roster = roster();
-        let place = roster.enrol();
-        let _open = place.pulse.begin_request(http::Version::HTTP_11, false);
-        place.pulse.write_blocked.store(true, Relaxed);
-        roster.sweep(after(1));
-        place.pulse.note_progress();
-        roster.sweep(after(62));
-        assert_eq!(place.pulse.order(), Order::Serve);
-        roster.sweep(after(130));
-        assert_eq!(place.pulse.order(), Order::Drop);
-    }
-
-    #[test]
-    fn a_stream_without_window_is_not_taken_for_a_slow_application() {
-        // AT-SM-17, PX-47: windows of zero stall answers while the socket takes everything
-        let roster = roster();
-        let place = roster.enrol();
-        let mut open = place.pulse.begin_request(http::Version::HTTP_2, false);
-        open.note_piece(true);
-        open.note_piece(false);
-        roster.sweep(after(1));
-        roster.sweep(after(10_000));
-        assert_eq!(place.pulse.order(), Order::Serve);
-        open.note_piece(true);
-        roster.sweep(after(10_001));
-        roster.sweep(after(10_062));
-        assert_eq!(place.pulse.order(), Order::Drop);
-    }
-
-    #[test]
-    fn pings_do_not_keep_an_http2_connection() {
-        // AT-SM-17, PX-47
-        let roster = roster();
-        let place = roster.enrol();
-        drop(place.pulse.begin_request(http::Version::HTTP_2, false));
-        roster.sweep(after(1));
-        place.pulse.head_begun.store(true, Relaxed);
-        roster.sweep(after(30));
-        assert_eq!(place.pulse.order(), Order::Serve);
-        roster.sweep(after(62));
-        assert_eq!(place.pulse.order(), Order::Finish);
-    }
 
     #[test]
     fn every_order_wakes_the_connection() {
@@ -534,13 +386,5 @@ mod tests {
             pulse.give(order);
             assert_eq!(count.0.load(Relaxed), times);
         }
-    }
-
-    #[test]
-    fn late_connections_of_a_draining_worker_finish_too() {
-        let roster = roster();
-        roster.finish_all();
-        assert_eq!(roster.enrol().pulse.order(), Order::Finish);
-        assert!(roster.is_empty());
     }
 }

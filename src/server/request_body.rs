@@ -1,37 +1,69 @@
-//! The body of a request under the limits of `[server.limits]`: how long it may be, and how long it may stand still.
+//! The body of a request under the limits of `[server.limits]`: how long it may be, and how slowly it may come.
 
 use std::future::Future as _;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Extensions;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::body::{Body, BodyError, Stalled, TooLarge};
+use crate::server::pace::Pace;
 use crate::server::pulse::BodyWatch;
 use crate::server::settings::Limits;
 
 /// The body of a request as the rest of the gateway gets it. It fails with [`TooLarge`] at the first byte beyond
-/// `limits.body_bytes`, and with [`Stalled`] when it is waited for and `limits.idle_time` passes without a byte (AT-SM-22).
-/// A request without a body costs nothing. `extensions` are the request's: its connection wants to know when it has been read.
+/// `limits.body_bytes`, and with [`Stalled`] when it is waited for and falls `limits.idle_time` behind `limits.body_rate`
+/// (AT-SM-22). A request without a body costs nothing. `extensions` are the request's: its connection wants to know how the
+/// body goes.
 pub fn request_body(extensions: &Extensions, incoming: Body, limits: &Limits) -> Body {
+    limited(extensions, incoming, limits.body_bytes, Pace::of(limits.body_rate, limits.idle_time))
+}
+
+/// The body of a request to ourselves: as small as a head, it has as long as one to arrive (`limits.header_time`).
+pub fn form_body(extensions: &Extensions, incoming: Body, limits: &Limits) -> Body {
+    limited(extensions, incoming, None, Pace::whole(limits.header_time))
+}
+
+fn limited(extensions: &Extensions, incoming: Body, left: Option<u64>, pace: Pace) -> Body {
     if incoming.is_end_stream() {
         return Body::Empty;
     }
-    let (left, patience) = (limits.body_bytes, limits.idle_time);
-    Body::stream(LimitedBody { incoming, left, patience, timer: None, watch: extensions.get().cloned() })
+    let watch = extensions.get().cloned();
+    Body::stream(LimitedBody { incoming, left, pace, waiting: None, timer: None, watch })
 }
 
 struct LimitedBody {
     incoming: Body,
     left: Option<u64>,
-    patience: Duration,
-    /// Runs only while somebody waits for a byte that is not there: a slow reader is not the client's fault.
+    pace: Pace,
+    /// Since when somebody waits for a byte that is not there: a slow reader is not the client's fault.
+    waiting: Option<Instant>,
+    /// Made at the first wait, and moved only when it fires, because the deadline only ever moves away.
     timer: Option<Pin<Box<Sleep>>>,
     watch: Option<BodyWatch>,
+}
+
+impl LimitedBody {
+    /// Ends when the body is too far behind.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Stalled> {
+        let since = *self.waiting.get_or_insert_with(Instant::now);
+        if let Some(watch) = &mut self.watch {
+            watch.note_awaited(true);
+        }
+        let deadline = since.checked_add(self.pace.left()).unwrap_or_else(|| since + FAR);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if Instant::now() >= deadline {
+                return Poll::Ready(Stalled(self.pace.patience()));
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
 }
 
 impl HttpBody for LimitedBody {
@@ -40,18 +72,25 @@ impl HttpBody for LimitedBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx)? else {
-            let patience = self.patience;
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(patience)));
-            return timer.as_mut().poll(cx).map(|()| Some(Err(Stalled(patience).into())));
+            return self.poll_stalled(cx).map(|stalled| Some(Err(stalled.into())));
         };
-        self.timer = None;
+        let data = frame.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+        if let Some(since) = self.waiting.take() {
+            self.pace.waited(since.elapsed());
+        }
+        let leisurely = self.watch.as_mut().is_some_and(|watch| {
+            watch.note_awaited(false);
+            watch.note_read(data);
+            watch.is_leisurely()
+        });
+        self.pace.moved(data, leisurely);
         if (frame.is_none() || self.incoming.is_end_stream())
             && let Some(watch) = self.watch.take()
         {
             watch.ended();
         }
-        if let (Some(data), Some(left)) = (frame.as_ref().and_then(Frame::data_ref), self.left) {
-            let Some(rest) = left.checked_sub(data.len() as u64) else {
+        if let Some(left) = self.left {
+            let Some(rest) = left.checked_sub(data) else {
                 return Poll::Ready(Some(Err(TooLarge.into())));
             };
             self.left = Some(rest);
@@ -67,3 +106,6 @@ impl HttpBody for LimitedBody {
         self.incoming.size_hint()
     }
 }
+
+/// A time-out that never comes, within what the timer can hold.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);

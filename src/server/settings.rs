@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 /// The listening side.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServerSettings {
@@ -17,6 +19,8 @@ pub struct ServerSettings {
     pub tls: Option<TlsSettings>,
     /// Limits on what a client may take.
     pub limits: Limits,
+    /// Peers that stand for many people, and so may have more connections than a quarter of all.
+    pub trusted_proxies: Vec<IpNet>,
     /// How to stop.
     pub drain: Drain,
 }
@@ -68,17 +72,22 @@ pub enum ClientCertificates {
 pub struct Limits {
     /// Bytes of a request head; one more is 431. Default 32 KiB.
     pub header_bytes: usize,
-    /// Time for a request head to arrive; default 15 s.
+    /// Time for a request head, or one of our own forms, to arrive; default 15 s.
     pub header_time: Duration,
     /// Bytes of a request body; one more is 413. Default none.
     pub body_bytes: Option<u64>,
     /// A connection without any byte for this long is closed: between requests, and in the middle of a body. Default 60 s.
     pub idle_time: Duration,
-    /// Open connections over all listeners; further ones wait to be accepted. Default 16384, or as many as the limit of open
+    /// Bytes a second that a body has to make, in either direction, while the client is waited for: one that is `idle_time`
+    /// behind ends. None: any byte will do. Default 256.
+    pub body_rate: Option<u64>,
+    /// Open connections over all listeners; further ones wait until others end, or can be ended. A peer gets a quarter. Default 16384, or as many as the limit of open
     /// files allows.
     pub connections: Option<usize>,
     /// The longest life of an upgraded connection (WebSocket). Default 24 h.
     pub upgrade_life: Duration,
+    /// An upgraded connection without any byte for this long is closed. Default 1 h.
+    pub upgrade_idle: Duration,
     /// Concurrent streams of one HTTP/2 connection. Default 128.
     pub h2_streams: u32,
     /// Time for a TLS handshake. Default 10 s.
@@ -101,8 +110,10 @@ impl Default for Limits {
             header_time: Duration::from_secs(15),
             body_bytes: None,
             idle_time: Duration::from_secs(60),
+            body_rate: Some(256),
             connections: None,
             upgrade_life: Duration::from_secs(24 * 3600),
+            upgrade_idle: Duration::from_secs(3600),
             h2_streams: 128,
             handshake_time: Duration::from_secs(10),
         }

@@ -16,8 +16,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::body::Body;
 use crate::request::Downstream;
 use crate::server::connection::{Site, serve};
-use crate::server::listener::{Accepted, Inbox, Load};
-use crate::server::pulse::{Order, Patience, Roster};
+use crate::server::dispatch::{Errand, Inbox};
+use crate::server::places::Load;
+use crate::server::pulse::Order;
+use crate::server::roster::{Patience, Roster};
 use crate::server::settings::Limits;
 use crate::server::tls::Certificates;
 use crate::telemetry::metrics::Metrics;
@@ -45,7 +47,7 @@ impl Worker {
         S: Fn(Request<Incoming>, Rc<Downstream>) -> F + 'static,
         F: Future<Output = Response<Body>> + 'static,
     {
-        let (connections, inbox) = mpsc::unbounded_channel();
+        let (errands, inbox) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel::<()>();
         let load = Arc::<Load>::default();
         let own_load = Arc::clone(&load);
@@ -62,7 +64,7 @@ impl Worker {
             });
             // What is still running (upgraded connections, mostly) ends with its runtime.
         })?;
-        Ok((Self { thread, ended: Some(ended) }, Inbox { connections, load }))
+        Ok((Self { thread, ended: Some(ended) }, Inbox { errands, load }))
     }
 
     /// Ends when the worker has ended.
@@ -84,7 +86,7 @@ async fn work<S, F>(
     site: &Rc<Site<S>>,
     roster: &Rc<Roster>,
     patience: Patience,
-    mut inbox: mpsc::UnboundedReceiver<Accepted>,
+    mut inbox: mpsc::UnboundedReceiver<Errand>,
     mut orders: watch::Receiver<Order>,
     load: &Load,
 ) where
@@ -109,9 +111,14 @@ async fn work<S, F>(
                 }
                 Order::Drop => return,
             },
-            Some(accepted) = inbox.recv() => {
-                drop(spawn_local(serve(Rc::clone(site), accepted, roster.enrol())));
-            }
+            Some(errand) = inbox.recv() => match errand {
+                Errand::Serve(accepted) => {
+                    let enrolled = roster.enrol(accepted.place.peer());
+                    drop(spawn_local(serve(Rc::clone(site), accepted, enrolled)));
+                }
+                Errand::Name { of, most, tell } => _ = tell.send(roster.dispensable(Instant::now(), of, most)),
+                Errand::End(numbers) => roster.end(&numbers),
+            },
             _ = tick.tick(), if !roster.is_empty() => roster.sweep(Instant::now()),
             () = load.emptied(), if finishing => return,
             else => return,

@@ -114,6 +114,7 @@ pub(super) struct Upkeep {
     pub(super) certificate_ends: Family<Labels<1>, Seconds>,
     pub(super) log_lines_lost: Family<Labels<1>, Counter>,
     pub(super) floods: Family<Labels<1>, Counter>,
+    pub(super) connections_ended: Family<Labels<1>, Counter>,
 }
 
 impl Upkeep {
@@ -130,6 +131,10 @@ impl Upkeep {
             log_lines_lost: into.add("vestibule_log_lines_lost", "Log lines dropped by a slow sink"),
             floods: into
                 .add("vestibule_http2_floods", "Clients cut off for a flood of HTTP/2 frames, by the last kind"),
+            connections_ended: into.add(
+                "vestibule_connections_ended",
+                "Connections refused because their peer has a quarter of all (peer_cap), or ended for new ones (made_room)",
+            ),
         }
     }
 }

@@ -177,6 +177,11 @@ impl Metrics {
     pub fn log_lines_lost(&self, log: &'static str) -> Counter {
         self.upkeep.log_lines_lost.get_or_create_owned(&one("log", log))
     }
+
+    /// The counter of connections that we ended for the sake of others; `reason` is `peer_cap` or `made_room`.
+    pub fn connections_ended(&self, reason: &'static str) -> Counter {
+        self.upkeep.connections_ended.get_or_create_owned(&one("reason", reason))
+    }
 }
 
 /// How something ended.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::sleep;
 
 use crate::harness::{Raw, Scene};
@@ -77,6 +77,32 @@ async fn a_body_that_stands_still_is_408_and_the_application_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_form_of_ours_that_drips_is_408_and_one_that_is_whole_is_taken() {
+    // AT-SM-22
+    let scene = Scene::with("[server.limits]\nheader_time = '300ms'").await;
+    let session = scene.session_of("Ada").await;
+    let own = format!("Origin: {}\r\nContent-Type: application/x-www-form-urlencoded\r\n", scene.gateway.origin());
+    for (framing, drip) in [("Content-Length: 16000", "a"), ("Transfer-Encoding: chunked", "1\r\na\r\n")] {
+        let mut raw = scene.raw().await;
+        raw.send(scene.request("POST", "/_vestibule/logout", &format!("{session}{own}{framing}\r\n"))).await;
+        let (mut reading, mut writing) = tokio::io::split(raw.into_stream());
+        let drips = async {
+            while writing.write_all(drip.as_bytes()).await.is_ok() {
+                sleep(Duration::from_millis(10)).await; // the attacker's own pace
+            }
+        };
+        let mut answer = [0; 12];
+        let answered = async { reading.read_exact(&mut answer).await.unwrap() };
+        tokio::select! { _ = answered => {}, () = drips => {} }
+        assert_eq!(&answer, b"HTTP/1.1 408", "{framing}");
+    }
+    let whole = format!("{session}{own}Content-Length: 3\r\n");
+    let mut raw = scene.raw().await;
+    raw.send(scene.request("POST", "/_vestibule/logout", &whole) + "a=b").await;
+    assert_ne!(raw.answer("POST").await.status, 408);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_reads_nothing_loses_the_connection() {
     // AT-SM-23
     let scene = Scene::with("[server.limits]\nidle_time = '150ms'").await;
@@ -96,7 +122,7 @@ async fn who_reads_nothing_loses_the_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_over_the_cap_wait_and_health_is_answered() {
     // AT-SM-25
-    let scene = Scene::with("[server.limits]\nconnections = 2").await;
+    let scene = Scene::with("[server]\ntrusted_proxies = ['127.0.0.0/8']\n[server.limits]\nconnections = 2").await;
     let session = scene.session_of("Ada").await;
     let mut open = [scene.raw().await, scene.raw().await];
     for raw in &mut open {

@@ -250,6 +250,23 @@ async fn a_tunnel_lives_no_longer_than_it_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tunnel_that_is_silent_for_too_long_ends_and_one_that_is_not_goes_on() {
+    // WS-06
+    let (scene, session) = scene("[server.limits]\nupgrade_idle = '300ms'").await;
+    let (mut silent, mut talks) = (opened(&scene, &session).await, opened(&scene, &session).await);
+    let talking = async {
+        loop {
+            talks.send(HI).await;
+            assert_eq!(talks.exactly(HI.len()).await.unwrap(), HI);
+            tokio::time::sleep(Duration::from_millis(20)).await; // the pace of the conversation
+        }
+    };
+    tokio::select! { closed = silent.is_closed() => assert!(closed), () = talking => {} }
+    talks.send(HI).await;
+    assert_eq!(talks.exactly(HI.len()).await.unwrap(), HI);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_quiet_tunnel_is_not_an_idle_connection() {
     // WS-06
     let (scene, session) = scene("[server.limits]\nidle_time = '100ms'").await;

@@ -33,9 +33,7 @@ impl Server {
             trusted_proxies: self.trusted_proxies.clone(),
             trust_unix: self.trust_unix,
             routes,
-            body_bytes: limits.body_bytes,
-            body_idle: limits.idle_time,
-            upgrade_life: limits.upgrade_life,
+            limits: limits.clone(),
             contact: pages.contact.into_value(),
             title: pages.title.into_value(),
         }
@@ -77,6 +75,7 @@ pub(super) fn server(table: &Found<ServerTable>, admin: Field<AdminTable>, notes
         workers: workers(&keys.workers, notes),
         tls: tls_settings,
         limits: limits(&opened(keys.limits.clone(), notes)?.value, notes),
+        trusted_proxies: trusted_proxies.clone(),
         drain: drain(&opened(keys.drain.clone(), notes)?.value),
     };
     Some(Server { settings, public_url: public_url?, prefix, trusted_proxies, trust_unix })
@@ -250,8 +249,10 @@ fn limits(keys: &LimitsTable, notes: &mut Notes) -> Limits {
         header_time: positive(&keys.header_time, "server.limits.header_time", defaults.header_time, notes),
         body_bytes: keys.body_bytes.value().map(|size| size.0),
         idle_time: positive(&keys.idle_time, "server.limits.idle_time", defaults.idle_time, notes),
+        body_rate: keys.body_rate.value().map_or(defaults.body_rate, |rate| Some(rate.0).filter(|rate| *rate > 0)),
         connections: connections.and_then(|count| usize::try_from(count).ok()),
         upgrade_life: positive(&keys.upgrade_life, "server.limits.upgrade_life", defaults.upgrade_life, notes),
+        upgrade_idle: positive(&keys.upgrade_idle, "server.limits.upgrade_idle", defaults.upgrade_idle, notes),
         h2_streams,
         handshake_time: positive(&keys.handshake_time, "server.limits.handshake_time", defaults.handshake_time, notes),
     }

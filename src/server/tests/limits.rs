@@ -87,6 +87,104 @@ async fn a_body_that_stands_still_is_given_up() {
     server.stop().await;
 }
 
+/// Requests whose bodies never end, and what comes of them again and again.
+fn drips() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+    let head =
+        |framing: &str, begun: &str| format!("POST /echo HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{begun}").into_bytes();
+    let chunked = "Transfer-Encoding: chunked";
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        [&[0, 0, u8::try_from(payload.len()).unwrap(), kind, flags, 0, 0, 0, stream], payload].concat()
+    };
+    // :method POST, :scheme http, :path /echo, :authority a, as literals where the static table has none (RFC 7541).
+    let fields = [&[0x83, 0x86, 0x04, 5][..], b"/echo", &[0x01, 1], b"a"].concat();
+    let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[]), &frame(1, 4, 1, &fields)].concat();
+    vec![
+        ("a length", head("Content-Length: 16000", "a"), b"a".to_vec()),
+        ("chunks", head(chunked, ""), b"1\r\na\r\n".to_vec()),
+        ("a chunk's extension", head(chunked, "4;"), b"e".to_vec()),
+        ("a trailer", head(chunked, "0\r\nX-T: "), b"e".to_vec()),
+        ("HTTP/2", preface.clone(), frame(0, 0, 1, b"a")),
+        ("HTTP/2 without content", preface, frame(0, 0, 1, b"")),
+    ]
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_given_up_however_it_is_framed() {
+    // AT-SM-22: a byte of content each time would keep any limit on silence at bay
+    let server = impatient(|limits| limits.idle_time = Duration::from_millis(100)).await;
+    for (kind, begun, drip) in drips() {
+        let mut client = server.connect().await;
+        client.0.write_all(&begun).await.unwrap();
+        let (mut reading, mut writing) = tokio::io::split(client.0);
+        let dripping = async {
+            while writing.write_all(&drip).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await; // the attacker's own pace
+            }
+        };
+        let answered = async {
+            let mut answer = Vec::new();
+            while !String::from_utf8_lossy(&answer).contains("stalled") {
+                if reading.read_buf(&mut answer).await.unwrap_or(0) == 0 {
+                    return false;
+                }
+            }
+            true
+        };
+        let answered = async {
+            tokio::select! { answered = answered => answered, () = dripping => false }
+        };
+        assert!(soon(answered).await, "{kind}");
+    }
+    server.assert_serves().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn when_all_places_are_taken_slow_bodies_make_room() {
+    // AT-SM-22, AT-SM-25: long before any time limit is over, for peers that are all within their own cap
+    let held = drips().into_iter().chain([
+        ("a silent client", Vec::new(), Vec::new()),
+        ("half a head", b"GET / HTTP/1.1\r\nHo".to_vec(), Vec::new()),
+        ("an idle connection", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), Vec::new()),
+    ]);
+    let tries = held.map(async |(kind, begun, _)| {
+        let server = one_place().await;
+        let mut slow = server.connect().await;
+        slow.0.write_all(&begun).await.unwrap();
+        if kind == "an idle connection" {
+            assert_eq!(slow.answer().await.status, 200);
+        }
+        server.assert_serves().await;
+        slow.rest().await;
+        server.stop().await;
+    });
+    futures_util::future::join_all(tries).await;
+}
+
+#[tokio::test]
+async fn one_peer_gets_a_quarter_of_the_places() {
+    // AT-SM-25
+    let server = impatient(|limits| limits.connections = Some(8)).await;
+    let from = async |address: &str| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+        Raw(socket.connect(server.address).await.unwrap())
+    };
+    let mut held = [from("127.0.0.2").await, from("127.0.0.2").await];
+    for client in &mut held {
+        client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc").await;
+    }
+    assert_eq!(from("127.0.0.2").await.rest().await, "");
+    assert_eq!(from("127.0.0.3").await.get("/").await.status, 200);
+    held[0].send("defghij").await;
+    assert_eq!(held[0].answer().await.status, 200);
+    drop(held);
+    let served =
+        async { while from("127.0.0.2").await.0.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.is_err() {} };
+    soon(served).await;
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_client_that_does_not_read_is_dropped() {
     // AT-SM-23, PX-47: windows of zero
@@ -138,10 +236,19 @@ async fn a_body_that_is_too_large_is_told_at_its_first_byte_too_many() {
     server.stop().await;
 }
 
+/// One place, which one peer may have.
+async fn one_place() -> Running {
+    Running::with(|settings| {
+        settings.limits.connections = Some(1);
+        settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await
+}
+
 #[tokio::test]
 async fn connections_beyond_the_cap_wait_and_the_admin_listener_lives() {
     // AT-SM-25
-    let server = impatient(|limits| limits.connections = Some(1)).await;
+    let server = one_place().await;
     let mut first = server.connect().await;
     assert_eq!(first.get("/").await.status, 200);
     let mut second = server.connect().await;
@@ -157,7 +264,7 @@ async fn connections_beyond_the_cap_wait_and_the_admin_listener_lives() {
 #[tokio::test]
 async fn an_upgraded_connection_keeps_its_place() {
     // AT-SM-25
-    let server = impatient(|limits| limits.connections = Some(1)).await;
+    let server = one_place().await;
     let mut first = server.connect().await;
     first.send("GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n").await;
     assert_eq!(first.answer().await.status, 101);

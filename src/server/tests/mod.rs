@@ -63,6 +63,7 @@ impl Running {
             workers: 1,
             tls: None,
             limits: Limits::default(),
+            trusted_proxies: Vec::new(),
             drain: Drain::default(),
         };
         change(&mut settings);

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use super::serving::Tls;
 use super::*;
 use crate::server::connection::{Site, speak};
-use crate::server::listener::Load;
-use crate::server::pulse::{Patience, Pulse, Roster};
+use crate::server::places::{Load, Seat};
+use crate::server::pulse::Pulse;
+use crate::server::roster::{Patience, Roster};
 use crate::server::tls::Certificates;
 
 /// One connection, as its worker and as its client see it.
@@ -39,10 +40,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connected<T> {
         let site =
             Rc::new(Site::new(move |request, at| own.clone().answer(0, request, at), None, limits.clone(), metrics));
         let roster = Roster::new(Patience::of(&limits));
-        let enrolled = roster.enrol();
+        let enrolled = roster.enrol(None);
         let pulse = Arc::clone(&enrolled.pulse);
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let place = Arc::<Load>::default().place(permit);
+        let place = Arc::<Load>::default().place(permit, Seat::uncapped());
         let downstream = Downstream::new(Peer::Unix, None, None);
         let served = spawn_local(async move { speak(&site, stream, downstream, &enrolled, place).await });
         Self { client: Raw(client), roster, pulse, served, app }

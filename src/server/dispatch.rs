@@ -1,0 +1,179 @@
+//! Accepting connections, and handing each to the worker that has the fewest. Where there is no place for one more, room is made:
+//! the connections go that hold their place with the least (AT-SM-22, AT-SM-25).
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::request::Peer;
+use crate::server::listener::{Accepted, AcceptedStream, OpenListener, is_about_one_connection};
+use crate::server::places::{Load, PeerNetwork, Places, Seat};
+use crate::server::roster::Dispensable;
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(super) enum Errand {
+    /// To serve this connection.
+    Serve(Accepted),
+    /// To name the connections that could go: at most so many, of this peer or of all.
+    Name { of: Option<PeerNetwork>, most: usize, tell: oneshot::Sender<Vec<(Dispensable, u64)>> },
+    /// To end these.
+    End(Vec<u64>),
+}
+
+/// Where a worker's errands arrive.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pub(super) errands: mpsc::UnboundedSender<Errand>,
+    pub(super) load: Arc<Load>,
+}
+
+/// Connections that did not get, or lost, their place to others; by reason.
+#[derive(Clone, Debug)]
+pub(super) struct Losers {
+    pub(super) peer_cap: Counter,
+    pub(super) made_room: Counter,
+}
+
+/// Hands connections to workers.
+#[derive(Clone, Debug)]
+pub(super) struct Dispatcher {
+    workers: Arc<[Inbox]>,
+    places: Arc<Places>,
+    /// When it was last looked who could go.
+    looked: Arc<Mutex<Option<Instant>>>,
+    /// When it was last said that a peer has too many.
+    warned: Arc<std::sync::Mutex<Option<Instant>>>,
+    losers: Losers,
+}
+
+impl Dispatcher {
+    pub(super) fn new(workers: Vec<Inbox>, places: Arc<Places>, losers: Losers) -> Self {
+        Self { workers: workers.into(), places, looked: Arc::default(), warned: Arc::default(), losers }
+    }
+
+    /// Accepts until the task is dropped. While all places are taken nothing more is accepted: the rest waits in the
+    /// kernel's queue (AT-SM-25).
+    pub(super) async fn accept_all(self, listener: OpenListener) {
+        let mut failing = false;
+        loop {
+            let (stream, peer, local_port) = next(&listener, &mut failing).await;
+            let Some(seat) = self.seat(peer).await else { continue };
+            let Some(permit) = self.permit().await else { return };
+            let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.open()) else { return };
+            let accepted = Accepted { stream, peer, local_port, place: worker.load.place(permit, seat) };
+            if worker.errands.send(Errand::Serve(accepted)).is_err() {
+                tracing::error!(code = "worker_gone", "a worker takes no connections any more");
+            }
+        }
+    }
+
+    /// A place among those of the peer, at the cost of another one of the same peer if need be.
+    async fn seat(&self, peer: Peer) -> Option<Seat> {
+        let peer = match self.places.seat(peer) {
+            Ok(seat) => return Some(seat),
+            Err(peer) => peer,
+        };
+        if self.make_room(Some(peer), 1).await {
+            return Some(self.places.seat_of_another(peer));
+        }
+        self.losers.peer_cap.inc();
+        self.warn_of(peer);
+        None
+    }
+
+    /// A place among all, at the cost of others if need be.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        let free = self.places.free();
+        if let Ok(permit) = Arc::clone(free).try_acquire_owned() {
+            return Some(permit);
+        }
+        let mut permit = pin!(Arc::clone(free).acquire_owned());
+        loop {
+            // More than the one that is asked for: where all are taken, others wait behind it.
+            self.make_room(None, 1 + self.places.cap() / 64).await;
+            tokio::select! {
+                permit = &mut permit => return permit.ok(),
+                () = sleep(BETWEEN_LOOKS) => {}
+            }
+        }
+    }
+
+    /// Ends so many connections that are the first to go; whether there were any. Looks at all of them only so often.
+    async fn make_room(&self, of: Option<PeerNetwork>, most: usize) -> bool {
+        let mut looked = self.looked.lock().await;
+        if looked.is_some_and(|looked| looked.elapsed() < BETWEEN_LOOKS) {
+            return false;
+        }
+        *looked = Some(Instant::now());
+        let asked = self.workers.iter().enumerate().map(async |(index, worker)| {
+            let (tell, told) = oneshot::channel();
+            worker.errands.send(Errand::Name { of, most, tell }).ok()?;
+            // A worker that is too busy to answer is left alone.
+            let named = timeout(BETWEEN_LOOKS, told).await.ok()?.ok()?;
+            Some(named.into_iter().map(move |(dispensable, number)| (dispensable, index, number)))
+        });
+        let mut named: Vec<_> = join_all(asked).await.into_iter().flatten().flatten().collect();
+        named.sort_unstable();
+        named.truncate(most);
+        self.losers.made_room.inc_by(named.len() as u64);
+        let mut ends = BTreeMap::<usize, Vec<u64>>::new();
+        for (_, index, number) in &named {
+            ends.entry(*index).or_default().push(*number);
+        }
+        for (index, numbers) in ends {
+            tracing::debug!(code = "made_room", connections = numbers.len(), "ended slow connections for new ones");
+            if let Some(worker) = self.workers.get(index) {
+                _ = worker.errands.send(Errand::End(numbers));
+            }
+        }
+        !named.is_empty()
+    }
+
+    /// Says, not too often, that a peer has as many connections as it may.
+    fn warn_of(&self, peer: PeerNetwork) {
+        let mut warned = self.warned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if warned.is_none_or(|warned| warned.elapsed() >= BETWEEN_WARNINGS) {
+            *warned = Some(Instant::now());
+            tracing::warn!(
+                code = "peer_cap",
+                %peer,
+                most = self.places.cap(),
+                "a peer has as many connections as one may (a quarter of server.limits.connections), and more are closed; \
+                 if it is a proxy in front, write it in server.trusted_proxies"
+            );
+        }
+    }
+}
+
+/// The next connection, however long it takes.
+async fn next(listener: &OpenListener, failing: &mut bool) -> (AcceptedStream, Peer, Option<u16>) {
+    let accepted = loop {
+        match listener.accept().await {
+            Ok(accepted) => break accepted,
+            Err(cause) if is_about_one_connection(&cause) => {}
+            Err(cause) => {
+                if !std::mem::replace(failing, true) {
+                    tracing::error!(code = "accept_failed", %cause, "cannot accept connections");
+                }
+                // Out of descriptors or memory: going on at once would only spin.
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    };
+    if std::mem::take(failing) {
+        tracing::info!(code = "accept_recovered", "accepting connections again");
+    }
+    accepted
+}
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// To look costs each worker a walk over its connections.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);

@@ -1,0 +1,234 @@
+//! The places for connections: how many there are in all, and how many of them one peer may take.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::request::Peer;
+
+/// What counts as one peer: an IPv4 address, or the /64 of an IPv6 address, of which one host has as many as it likes.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct PeerNetwork(IpAddr);
+
+impl PeerNetwork {
+    pub(super) fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+            v4 => v4,
+        })
+    }
+}
+
+impl std::fmt::Display for PeerNetwork {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            IpAddr::V4(v4) => v4.fmt(f),
+            IpAddr::V6(v6) => write!(f, "{v6}/64"),
+        }
+    }
+}
+
+/// Peers that may take as many places as there are: the proxies in front (`trusted_proxies`), behind each of which there are many
+/// people. A reload changes them.
+#[derive(Debug, Default)]
+pub struct UncappedPeers(ArcSwap<Vec<IpNet>>);
+
+impl UncappedPeers {
+    pub(super) fn new(networks: &[IpNet]) -> Arc<Self> {
+        Arc::new(Self(ArcSwap::from_pointee(networks.to_vec())))
+    }
+
+    /// From now on these.
+    pub fn become_these(&self, networks: &[IpNet]) {
+        self.0.store(Arc::new(networks.to_vec()));
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.load().iter().any(|network| network.contains(&address))
+    }
+}
+
+/// All places.
+#[derive(Debug)]
+pub(super) struct Places {
+    free: Arc<Semaphore>,
+    /// A quarter of them, which one peer may take.
+    cap: usize,
+    uncapped: Arc<UncappedPeers>,
+    taken: Mutex<HashMap<PeerNetwork, usize>>,
+}
+
+/// A place among those of its peer; none of a peer that may take them all.
+#[derive(Debug)]
+pub(super) struct Seat(Option<(Arc<Places>, PeerNetwork)>);
+
+impl Seat {
+    /// For a peer that may have any number.
+    pub(super) fn uncapped() -> Self {
+        Self(None)
+    }
+}
+
+impl Places {
+    pub(super) fn new(connections: usize, uncapped: Arc<UncappedPeers>) -> Arc<Self> {
+        let connections = connections.clamp(1, Semaphore::MAX_PERMITS);
+        Arc::new(Self {
+            free: Arc::new(Semaphore::new(connections)),
+            cap: (connections / 4).max(1),
+            uncapped,
+            taken: Mutex::default(),
+        })
+    }
+
+    pub(super) fn free(&self) -> &Arc<Semaphore> {
+        &self.free
+    }
+
+    pub(super) fn cap(&self) -> usize {
+        self.cap
+    }
+
+    /// A seat for a connection of this peer; or the peer, if it has as many as it may.
+    pub(super) fn seat(self: &Arc<Self>, peer: Peer) -> Result<Seat, PeerNetwork> {
+        let Peer::Ip(socket) = peer else { return Ok(Seat::uncapped()) };
+        if self.uncapped.contains(socket.ip()) {
+            return Ok(Seat::uncapped());
+        }
+        let peer = PeerNetwork::of(socket.ip());
+        let mut taken = self.taken();
+        let count = taken.entry(peer).or_default();
+        if *count >= self.cap {
+            return Err(peer);
+        }
+        *count += 1;
+        Ok(Seat(Some((Arc::clone(self), peer))))
+    }
+
+    /// A seat in place of another one of the same peer that is just being given up.
+    pub(super) fn seat_of_another(self: &Arc<Self>, peer: PeerNetwork) -> Seat {
+        *self.taken().entry(peer).or_default() += 1;
+        Seat(Some((Arc::clone(self), peer)))
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashMap<PeerNetwork, usize>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let Some((places, peer)) = &self.0 else { return };
+        let mut taken = places.taken();
+        if let Some(count) = taken.get_mut(peer) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                taken.remove(peer);
+            }
+        }
+    }
+}
+
+/// How many connections a worker has, upgraded ones included.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    open: AtomicUsize,
+    emptied: Notify,
+}
+
+impl Load {
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Ends when there is no connection.
+    pub(super) async fn emptied(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.open() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    pub(super) fn place(self: &Arc<Self>, permit: OwnedSemaphorePermit, seat: Seat) -> Place {
+        self.open.fetch_add(1, Ordering::AcqRel);
+        Place { load: Arc::clone(self), seat, _permit: permit }
+    }
+}
+
+/// The place of one connection among all that may be open; it goes with the stream.
+#[derive(Debug)]
+pub(super) struct Place {
+    load: Arc<Load>,
+    seat: Seat,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Whose it is, if its peer's places are counted.
+    pub(super) fn peer(&self) -> Option<PeerNetwork> {
+        self.seat.0.as_ref().map(|(_, peer)| *peer)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.load.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.load.emptied.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    fn peer(address: &str) -> Peer {
+        Peer::Ip(SocketAddr::new(address.parse().unwrap(), 1))
+    }
+
+    #[test]
+    fn a_peer_gets_a_quarter_and_those_in_front_get_all() {
+        // AT-SM-25
+        let uncapped = UncappedPeers::new(&["192.0.2.0/24".parse().unwrap(), "2001:db8:f::/48".parse().unwrap()]);
+        let places = Places::new(8, Arc::clone(&uncapped));
+        for (first, second, same) in [
+            ("198.51.100.1", "198.51.100.1", true),
+            ("198.51.100.2", "198.51.100.3", false),
+            // On a socket that listens for both, IPv4 comes in the clothes of IPv6.
+            ("198.51.100.4", "::ffff:198.51.100.4", true),
+            ("2001:db8::1", "2001:db8::ffff:0:0:1", true),
+            ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
+        ] {
+            let seats = [places.seat(peer(first)).unwrap(), places.seat(peer(first)).unwrap()];
+            assert_eq!(places.seat(peer(second)).is_err(), same, "{first} {second}");
+            drop(seats);
+            assert!(places.seat(peer(second)).is_ok(), "{first} {second}");
+        }
+        for all in [peer("192.0.2.9"), peer("::ffff:192.0.2.9"), peer("2001:db8:f::1"), Peer::Unix] {
+            let seats: Vec<_> = (0..8).map(|_| places.seat(all).unwrap()).collect();
+            assert!(seats.iter().all(|seat| seat.0.is_none()), "{all:?}");
+        }
+        assert!(places.taken().is_empty(), "who has no connection is not remembered");
+        uncapped.become_these(&[]);
+        let _seats = [places.seat(peer("192.0.2.9")).unwrap(), places.seat(peer("192.0.2.9")).unwrap()];
+        assert!(places.seat(peer("192.0.2.9")).is_err(), "a reload took it out");
+    }
+
+    #[test]
+    fn a_peer_gets_one_place_where_there_are_few() {
+        let places = Places::new(1, UncappedPeers::new(&[]));
+        let _seat = places.seat(peer("192.0.2.1")).unwrap();
+        assert!(places.seat(peer("192.0.2.1")).is_err());
+        assert!(places.seat(peer("192.0.2.2")).is_ok());
+    }
+}

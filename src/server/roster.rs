@@ -1,0 +1,452 @@
+//! How long connections wait: one sweep per worker instead of timers per request.
+//!
+//! A timer for every request head would cost more than the rest of the accept path. Here a connection only notes what goes on
+//! (pulse.rs); the worker looks at all its connections a few times per limit and ends those that stood still, or were slow, for
+//! too long. Limits are therefore kept to within a quarter.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::server::pace::Pace;
+use crate::server::parking::Resting;
+use crate::server::places::PeerNetwork;
+use crate::server::pulse::{Order, Pulse, WaitingFor};
+use crate::server::settings::Limits;
+
+/// How long each kind of waiting may last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    head: Duration,
+    idle: Duration,
+    body_rate: Option<u64>,
+}
+
+impl Patience {
+    pub(super) fn of(limits: &Limits) -> Self {
+        Self { head: limits.header_time, idle: limits.idle_time, body_rate: limits.body_rate }
+    }
+
+    /// How often to look.
+    pub(super) fn tick(self) -> Duration {
+        (self.head.min(self.idle) / 4).clamp(Duration::from_millis(5), Duration::from_secs(1))
+    }
+
+    fn pace(self) -> Pace {
+        Pace::of(self.body_rate, self.idle)
+    }
+}
+
+/// All connections of one worker.
+#[derive(Debug)]
+pub(super) struct Roster {
+    patience: Patience,
+    watched: RefCell<HashMap<u64, Watched>>,
+    next: Cell<u64>,
+    finishing: Cell<bool>,
+    pub(super) resting: Resting,
+}
+
+impl Roster {
+    pub(super) fn new(patience: Patience) -> Rc<Self> {
+        Rc::new(Self {
+            patience,
+            watched: RefCell::default(),
+            next: Cell::new(0),
+            finishing: Cell::new(false),
+            resting: Resting::default(),
+        })
+    }
+
+    /// Puts a new connection on the list, for as long as what this returns lives. `peer` is known of those whose connections
+    /// are counted.
+    pub(super) fn enrol(self: &Rc<Self>, peer: Option<PeerNetwork>) -> Enrolled {
+        let pulse = Arc::<Pulse>::default();
+        if self.finishing.get() {
+            pulse.give(Order::Finish);
+        }
+        let number = self.next.replace(self.next.get().wrapping_add(1));
+        let now = Instant::now();
+        let watched = Watched {
+            peer,
+            waiting: pulse.waiting(),
+            pulse: Arc::clone(&pulse),
+            since: now,
+            looked: now,
+            moved: (0, 0),
+            pace: self.patience.pace(),
+            recent: (Duration::ZERO, 0),
+        };
+        self.watched.borrow_mut().insert(number, watched);
+        Enrolled { roster: Rc::clone(self), number, pulse }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.watched.borrow().is_empty()
+    }
+
+    /// Ends what has waited for too long.
+    pub(super) fn sweep(&self, now: Instant) {
+        for watched in self.watched.borrow_mut().values_mut() {
+            if !watched.look(now, self.patience) {
+                continue;
+            }
+            let waited = now.saturating_duration_since(watched.since);
+            match watched.waiting {
+                WaitingFor::Head { .. } if waited >= self.patience.head => watched.pulse.give(Order::Drop),
+                WaitingFor::Reader if watched.pace.left().is_zero() => watched.pulse.give(Order::Drop),
+                WaitingFor::Request { .. } if waited >= self.patience.idle => match watched.pulse.order() {
+                    // A farewell first (GOAWAY); whoever does not leave by the next look is shown out.
+                    Order::Serve => watched.pulse.give(Order::Finish),
+                    Order::Finish | Order::Drop => watched.pulse.give(Order::Drop),
+                },
+                _ => {}
+            }
+        }
+    }
+
+    /// Which connections to end first where others need their places: at most so many, of this peer or of all.
+    pub(super) fn dispensable(&self, now: Instant, of: Option<PeerNetwork>, most: usize) -> Vec<(Dispensable, u64)> {
+        // What they are doing right now.
+        self.sweep(now);
+        let watched = self.watched.borrow();
+        let asked = watched.iter().filter(|(_, watched)| of.is_none() || watched.peer == of);
+        let mut found: Vec<_> = asked.filter_map(|(number, it)| Some((it.dispensable(now)?, *number))).collect();
+        found.sort_unstable();
+        found.truncate(most);
+        found
+    }
+
+    /// Ends these connections.
+    pub(super) fn end(&self, numbers: &[u64]) {
+        let watched = self.watched.borrow();
+        for number in numbers {
+            if let Some(watched) = watched.get(number) {
+                watched.pulse.give(Order::Drop);
+            }
+        }
+    }
+
+    /// Every connection, and every later one, ends what is open and begins nothing.
+    pub(super) fn finish_all(&self) {
+        self.finishing.set(true);
+        for watched in self.watched.borrow().values() {
+            watched.pulse.give(Order::Finish);
+        }
+    }
+}
+
+/// A place on the [`Roster`].
+#[derive(Debug)]
+pub(super) struct Enrolled {
+    pub(super) roster: Rc<Roster>,
+    number: u64,
+    pub(super) pulse: Arc<Pulse>,
+}
+
+impl Drop for Enrolled {
+    fn drop(&mut self) {
+        self.roster.watched.borrow_mut().remove(&self.number);
+    }
+}
+
+/// How dispensable a connection is; the first in order is the first to go.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Dispensable {
+    /// Those that hold their place with a body or a head that does not come on, or with an answer that they do not read, go
+    /// before those that only wait for their next request.
+    between_requests: bool,
+    /// The slowest go first,
+    bytes_a_second: u64,
+    /// then those that were waited for longest.
+    waited: Reverse<Duration>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    peer: Option<PeerNetwork>,
+    pulse: Arc<Pulse>,
+    waiting: WaitingFor,
+    since: Instant,
+    looked: Instant,
+    moved: (u64, u64),
+    pace: Pace,
+    /// How long it waited for the same of late, and how many bytes moved in that time.
+    recent: (Duration, u64),
+}
+
+impl Watched {
+    /// Notes what became of it since the last look; whether it still waits for the same.
+    fn look(&mut self, now: Instant, patience: Patience) -> bool {
+        let (waiting, (read, written)) = (self.pulse.waiting(), self.pulse.moved());
+        let step = now.saturating_duration_since(self.looked);
+        let (newly_read, newly_written) = (read.wrapping_sub(self.moved.0), written.wrapping_sub(self.moved.1));
+        self.looked = now;
+        self.moved = (read, written);
+        if waiting != self.waiting {
+            (self.waiting, self.since) = (waiting, now);
+            self.pace = patience.pace();
+            self.recent = (Duration::ZERO, 0);
+            return false;
+        }
+        if waiting == WaitingFor::Reader {
+            self.pace.waited(step);
+            self.pace.moved(newly_written, self.pulse.is_leisurely());
+        }
+        let (time, bytes) = &mut self.recent;
+        *time += step;
+        *bytes = bytes.saturating_add(newly_read).saturating_add(newly_written);
+        if *time > RECENT {
+            *time /= 2;
+            *bytes /= 2;
+        }
+        true
+    }
+
+    /// None for those that are at work, or were a moment ago; for event streams; and for bodies that are fast enough.
+    fn dispensable(&self, now: Instant) -> Option<Dispensable> {
+        let waited = now.saturating_duration_since(self.since);
+        if waited < MOMENT || self.pulse.is_leisurely() || self.pulse.order() == Order::Drop {
+            return None;
+        }
+        let (time, bytes) = self.recent;
+        let (between_requests, bytes_a_second) = match self.waiting {
+            WaitingFor::Us => return None,
+            WaitingFor::Head { .. } => (false, 0),
+            WaitingFor::Body | WaitingFor::Reader => {
+                let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+                (false, bytes.saturating_mul(1000) / millis)
+            }
+            WaitingFor::Request { .. } => (true, 0),
+        };
+        let slow = bytes_a_second < FAST_ENOUGH;
+        slow.then_some(Dispensable { between_requests, bytes_a_second, waited: Reverse(waited) })
+    }
+}
+
+/// A connection that waits for less is not looked at: it may be about to go on.
+const MOMENT: Duration = Duration::from_secs(1);
+/// What counts as late: a body that was fast long ago is not fast.
+const RECENT: Duration = Duration::from_secs(10);
+/// Bytes a second that no body is ended at to make room for another connection.
+const FAST_ENOUGH: u64 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::*;
+
+    fn roster() -> Rc<Roster> {
+        Roster::new(Patience { head: Duration::from_secs(10), idle: Duration::from_secs(60), body_rate: Some(256) })
+    }
+
+    fn after(secs: u64) -> Instant {
+        Instant::now() + Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn a_connection_without_a_first_request_is_dropped_however_it_drips() {
+        // AT-SM-22
+        let roster = roster();
+        let place = roster.enrol(None);
+        place.pulse.head_begun.store(true, Relaxed);
+        roster.sweep(after(9));
+        assert_eq!(place.pulse.order(), Order::Serve);
+        roster.sweep(after(11));
+        assert_eq!(place.pulse.order(), Order::Drop);
+    }
+
+    #[test]
+    fn an_idle_connection_is_finished_and_then_dropped() {
+        // AT-SM-22: idle keep-alive
+        let roster = roster();
+        let place = roster.enrol(None);
+        drop(place.pulse.begin_request(http::Version::HTTP_11, false));
+        roster.sweep(after(1));
+        roster.sweep(after(50));
+        assert_eq!(place.pulse.order(), Order::Serve);
+        roster.sweep(after(62));
+        assert_eq!(place.pulse.order(), Order::Finish);
+        roster.sweep(after(67));
+        assert_eq!(place.pulse.order(), Order::Drop);
+    }
+
+    #[test]
+    fn a_slow_application_is_not_the_clients_fault() {
+        let roster = roster();
+        let place = roster.enrol(None);
+        let open = place.pulse.begin_request(http::Version::HTTP_11, false);
+        roster.sweep(after(1));
+        roster.sweep(after(10_000));
+        assert_eq!(place.pulse.order(), Order::Serve);
+        drop(open);
+    }
+
+    #[test]
+    fn a_client_that_reads_nothing_is_dropped_and_one_that_reads_slowly_is_not() {
+        // AT-SM-23
+        let roster = roster();
+        let place = roster.enrol(None);
+        let _open = place.pulse.begin_request(http::Version::HTTP_11, false);
+        place.pulse.write_blocked.store(true, Relaxed);
+        roster.sweep(after(1));
+        place.pulse.note_written(256 * 30);
+        roster.sweep(after(62));
+        assert_eq!(place.pulse.order(), Order::Serve);
+        roster.sweep(after(130));
+        assert_eq!(place.pulse.order(), Order::Drop);
+    }
+
+    #[test]
+    fn a_stream_without_window_is_not_taken_for_a_slow_application() {
+        // AT-SM-17, PX-47: windows of zero stall answers while the socket takes everything
+        let roster = roster();
+        let place = roster.enrol(None);
+        let mut open = place.pulse.begin_request(http::Version::HTTP_2, false);
+        open.note_piece(true);
+        open.note_piece(false);
+        roster.sweep(after(1));
+        roster.sweep(after(10_000));
+        assert_eq!(place.pulse.order(), Order::Serve);
+        open.note_piece(true);
+        roster.sweep(after(10_001));
+        roster.sweep(after(10_062));
+        assert_eq!(place.pulse.order(), Order::Drop);
+    }
+
+    #[test]
+    fn pings_do_not_keep_an_http2_connection() {
+        // AT-SM-17, PX-47
+        let roster = roster();
+        let place = roster.enrol(None);
+        drop(place.pulse.begin_request(http::Version::HTTP_2, false));
+        roster.sweep(after(1));
+        place.pulse.head_begun.store(true, Relaxed);
+        roster.sweep(after(30));
+        assert_eq!(place.pulse.order(), Order::Serve);
+        roster.sweep(after(62));
+        assert_eq!(place.pulse.order(), Order::Finish);
+    }
+
+    #[test]
+    fn late_connections_of_a_draining_worker_finish_too() {
+        let roster = roster();
+        roster.finish_all();
+        assert_eq!(roster.enrol(None).pulse.order(), Order::Finish);
+        assert!(roster.is_empty());
+    }
+
+    #[test]
+    fn a_reader_of_a_byte_a_second_is_dropped_and_one_of_an_event_stream_is_not() {
+        // AT-SM-23
+        for leisurely in [false, true] {
+            let roster = roster();
+            let place = roster.enrol(None);
+            let mut open = place.pulse.begin_request(http::Version::HTTP_11, false);
+            if leisurely {
+                open.take_time();
+            }
+            place.pulse.write_blocked.store(true, Relaxed);
+            for second in 1..=65 {
+                place.pulse.note_written(1);
+                roster.sweep(after(second));
+            }
+            assert_eq!(place.pulse.order() == Order::Drop, !leisurely);
+        }
+    }
+
+    /// What connections are doing.
+    enum Doing {
+        Nothing,
+        Head,
+        Body(u64),
+        Reading(u64),
+        EventStream,
+        Working,
+    }
+
+    /// Connections that do this for so many seconds, and the order in which they would go.
+    fn order_of_going(doing: &[Doing], seconds: u64) -> Vec<usize> {
+        let roster = roster();
+        let places: Vec<_> = doing.iter().map(|_| roster.enrol(None)).collect();
+        let mut kept = Vec::new();
+        for (doing, place) in doing.iter().zip(&places) {
+            let has_body = matches!(doing, Doing::Body(_));
+            if matches!(doing, Doing::Head) {
+                place.pulse.head_begun.store(true, Relaxed);
+                continue;
+            }
+            let mut open = place.pulse.begin_request(http::Version::HTTP_11, has_body);
+            let mut watch = has_body.then(|| crate::server::pulse::BodyWatch::new(&place.pulse));
+            match doing {
+                Doing::Nothing => continue,
+                Doing::Body(_) => watch.iter_mut().for_each(|watch| watch.note_awaited(true)),
+                Doing::Reading(_) => place.pulse.write_blocked.store(true, Relaxed),
+                Doing::EventStream => {
+                    open.take_time();
+                    place.pulse.write_blocked.store(true, Relaxed);
+                }
+                Doing::Head | Doing::Working => {}
+            }
+            kept.push((open, watch, Arc::clone(&place.pulse), doing));
+        }
+        roster.sweep(after(0));
+        for second in 1..=seconds {
+            for (_, watch, pulse, doing) in &kept {
+                match (doing, watch) {
+                    (Doing::Body(rate), Some(watch)) => watch.note_read(*rate),
+                    (Doing::Reading(rate), _) => pulse.note_written(usize::try_from(*rate).unwrap()),
+                    _ => {}
+                }
+            }
+            roster.sweep(after(second));
+        }
+        let going = roster.dispensable(after(seconds), None, 100);
+        going.into_iter().map(|(_, number)| usize::try_from(number).unwrap()).collect()
+    }
+
+    #[test]
+    fn the_slowest_go_first_and_never_event_streams_or_who_is_at_work() {
+        // AT-SM-22, AT-SM-25
+        use Doing::*;
+        let all =
+            [Nothing, Body(100), Working, Reading(50), EventStream, Head, Body(60_000), Body(1), Reading(100_000)];
+        assert_eq!(order_of_going(&all, 5), [5, 7, 3, 1, 0]);
+        assert!(order_of_going(&all, 0).is_empty(), "nobody goes who has just come");
+    }
+
+    #[test]
+    fn what_was_fast_long_ago_is_not_fast() {
+        let roster = roster();
+        let place = roster.enrol(None);
+        let _open = place.pulse.begin_request(http::Version::HTTP_11, true);
+        let mut watch = crate::server::pulse::BodyWatch::new(&place.pulse);
+        watch.note_awaited(true);
+        roster.sweep(after(0));
+        watch.note_read(10 << 20);
+        roster.sweep(after(1));
+        assert!(roster.dispensable(after(2), None, 1).is_empty());
+        let goes = (3..600).find(|second| {
+            roster.sweep(after(*second));
+            !roster.dispensable(after(*second), None, 1).is_empty()
+        });
+        assert!(goes.is_some_and(|second| second < 120), "{goes:?}");
+    }
+
+    #[test]
+    fn only_connections_of_the_peer_are_named_where_one_is_asked_for() {
+        let roster = roster();
+        let [mine, other] = ["192.0.2.1", "192.0.2.2"].map(|at| Some(PeerNetwork::of(at.parse().unwrap())));
+        let places = [roster.enrol(other), roster.enrol(mine), roster.enrol(None)];
+        let found = roster.dispensable(after(5), mine, 9);
+        assert_eq!(found.iter().map(|(_, number)| *number).collect::<Vec<_>>(), [1]);
+        roster.end(&[1]);
+        assert_eq!(places.each_ref().map(|place| place.pulse.order() == Order::Drop), [false, true, false]);
+    }
+}

@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
             Command::Run(arguments) => run::run(&arguments.into()),
             Command::Demo(arguments) => demo::demo(arguments.port),
             Command::Check(arguments) => check::check(&arguments),
-            Command::Explain(arguments) => explain::explain(&arguments, codes::explain),
+            Command::Explain(arguments) => explain::explain(&arguments.pasted, codes::explain),
             Command::Keys(command) => keys::keys(command),
         },
     };
@@ -111,8 +111,9 @@ pub enum Format {
 /// What is to be explained.
 #[derive(Args, Clone, Debug)]
 pub struct ExplainArguments {
-    /// A code such as VB0002, or one that an error page showed
-    pub code: String,
+    /// A code such as VB0002 or VB-1002, a reason such as state_expired, or the line in which it stands: of a message, a page or a log
+    #[arg(required = true, value_name = "CODE")]
+    pub pasted: Vec<String>,
 }
 
 /// What to do about keys.

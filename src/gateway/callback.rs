@@ -16,7 +16,7 @@ use http::{HeaderValue, Response, StatusCode};
 use crate::body::Body;
 use crate::gateway::codes::Code;
 use crate::gateway::endpoints::Query;
-use crate::gateway::error::GatewayError;
+use crate::gateway::error::{GatewayError, Lack};
 use crate::gateway::login::redirect;
 use crate::gateway::record::Notes;
 use crate::gateway::redemptions::Redeemed;
@@ -60,7 +60,7 @@ impl Gateway {
         // A browser that fetches ahead ends no sign-in.
         if is_prefetch(visit.headers) {
             let login_url = self.login_url(&ReturnTo::root(visit.meta.host.clone()), None);
-            return Err(GatewayError::SignInNeeded { login_url, api: false, ended: false });
+            return Err(GatewayError::SignInNeeded { login_url, api: false, lack: Lack::Session });
         }
         let query = self.authorization_response(visit, body).await?;
         if ["code", "state", "error", "iss"].iter().any(|name| query.is_doubtful(name)) {
@@ -131,7 +131,7 @@ impl Gateway {
         query: &Query<'_>,
     ) -> Result<Arc<LiveSession>, Failed> {
         let again = || Some(self.login_url(&attempt.return_to, Some(&attempt.provider)));
-        let over = |code| Failed::Over(GatewayError::sign_in(code, again()));
+        let over = |code| Failed::Over(GatewayError::sign_in_at(&attempt.provider, code, again()));
         let internal = |reason| Failed::Over(GatewayError::Internal(reason));
         let name = || Some(Arc::clone(&attempt.provider));
         let failed =
@@ -163,6 +163,7 @@ impl Gateway {
             }
             let said = (error.to_owned(), description.map(str::to_owned));
             return Err(Failed::Over(GatewayError::SignIn {
+                provider: name(),
                 code: Code::of_provider_error(error),
                 again: again(),
                 provider_said: Some(said),
@@ -180,7 +181,9 @@ impl Gateway {
             Some((Redeemed::Unsent(error), _)) => Err(away(error)),
             Some((Redeemed::Refused(error), false)) if error.is_outage() => Err(away(error)),
             Some((Redeemed::Refused(error), _)) => Err(failed(error)),
-            Some((Redeemed::Nobody(error), _)) => Err(Failed::Over(GatewayError::NoIdentity(error))),
+            Some((Redeemed::Nobody(error), _)) => {
+                Err(Failed::Over(GatewayError::NoIdentity { provider: Arc::clone(&attempt.provider), error }))
+            }
             None => Err(internal("redemption_lost")),
         }
     }
@@ -285,8 +288,6 @@ impl Gateway {
         error: &AttemptError,
         said: Option<&str>,
     ) -> Result<Response<Body>, GatewayError> {
-        let (request_id, code) = (visit.meta.id.as_str(), error.code());
-        tracing::debug!(request_id, code, "a callback without its login attempt");
         let holds = |id: &str| visit.scan.attempts.iter().any(|held| held.id.as_str() == id);
         let code = match error {
             AttemptError::StateMissing => Code::StateMissing,
@@ -299,6 +300,15 @@ impl Gateway {
             AttemptError::CookieMissing(_) => Code::OtherBrowser,
             AttemptError::CookieForged(_) => Code::StateUnknown,
         };
+        // `found` is finer than the reason: what the state and this browser's cookies were.
+        let (request_id, found) = (visit.meta.id.as_str(), error.code());
+        tracing::debug!(
+            request_id,
+            code = code.number(),
+            reason = code.reason(),
+            found,
+            "a callback without its login attempt"
+        );
         let lost = error.lost();
         let return_to = self.reachable(visit, lost.and_then(|lost| lost.return_to.clone()));
         if let AttemptError::StateExpired(lost) = error

@@ -42,7 +42,7 @@ codes! {
         "The address that brought you here is not complete. This happens when it was typed, shortened or kept as a bookmark. Start again from the page that you want to see.";
     StateExpired "VB-1002" "state_expired" BAD_REQUEST
         "This sign-in took too long"
-        "The sign-in page was open for longer than a sign-in may take. Nothing is lost: start again, and it should take only a moment.";
+        "The sign-in page{at} was open for longer than a sign-in may take. Nothing is lost: start again, and it should take only a moment.";
     StateUnknown "VB-1003" "state_unknown" BAD_REQUEST
         "This sign-in is not known here"
         "This sign-in was not started here, or it was started before this site changed its keys. Start again from the page that you want to see.";
@@ -57,37 +57,37 @@ codes! {
         "Signing in needs one cookie from this site, and it did not come back. Allow cookies for this site, or open it in a tab of its own if it is shown inside another page.";
     CallbackMalformed "VB-1008" "callback_malformed" BAD_REQUEST
         "The answer to this sign-in makes no sense"
-        "What came back from the sign-in page is not complete or contradicts itself. Start again from the page that you want to see.";
+        "What came back from the sign-in page{at} is not complete or contradicts itself. Start again from the page that you want to see.";
     IssuerMismatch "VB-1009" "issuer_mismatch" BAD_REQUEST
         "This answer came from somewhere else"
-        "The sign-in was answered by another provider than the one that was asked. You have not been signed in. Start again.";
+        "The sign-in page{at} was asked, and the answer is from another one. You have not been signed in. Start again.";
     IdTokenRefused "VB-1010" "id_token_refused" BAD_GATEWAY
         "Your sign-in could not be verified"
-        "The sign-in page let you in, but what it told us about you could not be verified. This is a fault in the set-up, not in what you did.";
+        "The sign-in page{at} let you in, but what it told us about you could not be verified. This is a fault in the set-up, not in what you did.";
     ClockSkew "VB-1011" "clock_skew" BAD_GATEWAY
         "Two clocks disagree"
-        "The sign-in page's clock and ours are too far apart for a sign-in to be verified. Somebody has to set one of them.";
+        "The clock of the sign-in page{at} and ours are too far apart for a sign-in to be verified. Somebody has to set one of them.";
     AccessDenied "VB-1012" "access_denied" FORBIDDEN
         "The sign-in was declined"
-        "You, or the sign-in page, said no. If that was a mistake, start again.";
+        "You, or the sign-in page{at}, said no. If that was a mistake, start again.";
     LoginRequired "VB-1013" "login_required" BAD_REQUEST
         "You need to sign in yourself"
-        "You could not be signed in without being asked. Start again, and follow the sign-in page.";
+        "You could not be signed in without being asked. Start again, and follow the sign-in page{at}.";
     ConsentRequired "VB-1014" "consent_required" BAD_REQUEST
         "Your consent is needed"
-        "The sign-in page has to ask you whether this site may know who you are. Start again, and answer its question.";
+        "The sign-in page{at} has to ask you whether this site may know who you are. Start again, and answer its question.";
     InteractionRequired "VB-1015" "interaction_required" BAD_REQUEST
         "The sign-in page needs something from you"
-        "It could not sign you in without asking you something. Start again, and follow its steps.";
+        "The sign-in page{at} could not sign you in without asking you something. Start again, and follow its steps.";
     ProviderError "VB-1016" "provider_error" BAD_REQUEST
         "The sign-in page refused"
-        "It did not say yes to this sign-in. If starting again does not help, pass on the lines below.";
+        "The sign-in page{at} did not say yes to this sign-in. If starting again does not help, pass on the lines below.";
     IdentityMissing "VB-1017" "identity_missing" BAD_GATEWAY
         "We were not told who you are"
-        "The sign-in worked, but nothing came back that says who you are. This is a fault in the set-up, not in what you did.";
+        "The sign-in worked, but nothing came back from the sign-in page{at} that says who you are. This is a fault in the set-up, not in what you did.";
     TenantNotAllowed "VB-1019" "tenant_not_allowed" FORBIDDEN
         "Your organisation has no access here"
-        "You signed in with an account of an organisation whose people cannot use this site.";
+        "At the sign-in page{at}, you signed in with an account of an organisation whose people cannot use this site.";
     SignInNeeded "VB-1020" "sign_in_needed" UNAUTHORIZED
         "Please sign in"
         "This page is only for people who are signed in.";
@@ -96,7 +96,7 @@ codes! {
         "You were signed in for a long time, or away for a while. Sign in again to go on.";
     FormNotSubmitted "VB-1022" "form_not_submitted" UNAUTHORIZED
         "Your form was not submitted"
-        "Your session ended before you sent the form, so nothing was saved or changed. Sign in again, go back to the form, and send it once more.";
+        "You were not signed in any more when you sent the form, so nothing was saved or changed. Sign in again, go back to the form, and send it once more.";
     ProviderUnknown "VB-1024" "provider_unknown" BAD_REQUEST
         "There is no such way to sign in"
         "The way to sign in that this address asks for does not exist here. Start again and choose another.";
@@ -106,43 +106,49 @@ codes! {
     ReturnTooLong "VB-1026" "return_too_long" URI_TOO_LONG
         "This address is too long"
         "You need to sign in, and the address that you asked for is too long to be kept until you come back. Sign in from the start page first, then open the address again.";
+    SignInTooOld "VB-1027" "sign_in_too_old" UNAUTHORIZED
+        "Please sign in once more"
+        "You are signed in, but this page takes only a sign-in of a short time ago.";
+    FormTooLate "VB-1028" "form_too_late" UNAUTHORIZED
+        "Your form was not submitted"
+        "You are signed in, but this form is taken only a short time after a sign-in, so nothing was saved or changed. Sign in once more, go back to the form, and send it again.";
 
     ProviderUnreachable "VB-2001" "provider_unreachable" SERVICE_UNAVAILABLE
         "The sign-in page is not available"
-        "New sign-ins have to wait until it is back. Whoever is signed in already stays signed in.";
+        "New sign-ins have to wait until the sign-in page{at} is back. Whoever is signed in already stays signed in.";
     ProviderSlow "VB-2002" "provider_slow" SERVICE_UNAVAILABLE
         "The sign-in page takes too long"
-        "It did not answer in time, so we stopped waiting. Try again in a moment.";
+        "The sign-in page{at} did not answer in time, so we stopped waiting. Try again in a moment.";
     TokenExchangeRefused "VB-2003" "token_exchange_refused" BAD_GATEWAY
         "The sign-in could not be completed"
-        "You did everything right. The sign-in page refused to complete what it had begun. The people who run this site have been told.";
+        "You did everything right. The sign-in page{at} refused to complete what it had begun. The people who run this site have been told.";
     ClientRefused "VB-2004" "client_refused" BAD_GATEWAY
         "This site is not set up correctly"
-        "The sign-in page does not accept this site's own credentials. Only the people who run this site can put that right; it has been logged for them.";
+        "The sign-in page{at} does not accept this site's own credentials. Only the people who run this site can put that right; it has been logged for them.";
     TokenResponseBad "VB-2005" "token_response_bad" BAD_GATEWAY
         "The sign-in page gave a broken answer"
-        "We could not understand what it sent when your sign-in was to be completed. It has been logged for the people who run this site.";
+        "We could not understand what the sign-in page{at} sent when your sign-in was to be completed. It has been logged for the people who run this site.";
     DiscoveryBad "VB-2006" "discovery_bad" BAD_GATEWAY
         "The sign-in page describes itself wrongly"
-        "What it says about itself does not fit how this site is set up. It has been logged for the people who run this site.";
+        "What the sign-in page{at} says about itself does not fit how this site is set up. It has been logged for the people who run this site.";
     KeysBad "VB-2007" "keys_bad" BAD_GATEWAY
         "The sign-in page's keys are not available"
-        "Without them, nobody's sign-in can be verified. Try again in a moment.";
+        "Without the keys of the sign-in page{at}, nobody's sign-in can be verified. Try again in a moment.";
     UserinfoBad "VB-2008" "userinfo_bad" BAD_GATEWAY
         "We could not find out who you are"
-        "The sign-in worked, but the question who you are was not answered properly. Try again; if it stays like this, pass on the lines below.";
+        "The sign-in worked, but the sign-in page{at} did not answer properly who you are. Try again; if it stays like this, pass on the lines below.";
     IntrospectionBad "VB-2009" "introspection_bad" BAD_GATEWAY
         "Your sign-in could not be looked up"
-        "The sign-in worked, but its result could not be looked up. Try again; if it stays like this, pass on the lines below.";
+        "The sign-in worked, but its result could not be looked up at the sign-in page{at}. Try again; if it stays like this, pass on the lines below.";
     ProviderBusy "VB-2010" "temporarily_unavailable" SERVICE_UNAVAILABLE
         "The sign-in page is busy"
-        "It asks for a little patience. Try again in a moment.";
+        "The sign-in page{at} asks for a little patience. Try again in a moment.";
     ProviderFault "VB-2011" "server_error" BAD_GATEWAY
         "The sign-in page has a fault"
-        "Something went wrong there, not with you. Try again in a moment.";
+        "Something went wrong at the sign-in page{at}, not with you. Try again in a moment.";
     KeysChanged "VB-2012" "keys_changed" SERVICE_UNAVAILABLE
         "The sign-in page has just changed its keys"
-        "Your sign-in could not be verified with the keys that are known here. They are read again in a moment: try again then.";
+        "Your sign-in could not be verified with the keys of the sign-in page{at} that are known here. They are read again in a moment: try again then.";
 
     UpstreamConnect "VB-3001" "upstream_connect" BAD_GATEWAY
         "The application is not reachable"
@@ -171,7 +177,7 @@ codes! {
         "It could be read in more than one way, so we do not guess. Check the address, or go to the start page.";
     BadHeader "VB-4004" "bad_header" BAD_REQUEST
         "This request has a broken header"
-        "One of the header fields that came with the request can not be taken.";
+        "One of the header fields that came with the request cannot be taken.";
     BodyTooLarge "VB-4005" "body_too_large" PAYLOAD_TOO_LARGE
         "That was too large"
         "What you sent is larger than this site takes. Nothing was saved. Try it with less, or with a smaller file.";
@@ -198,7 +204,7 @@ codes! {
         "This address does not exist. Check it, or go to the start page.";
     MethodNotAllowed "VB-4022" "method_not_allowed" METHOD_NOT_ALLOWED
         "That does not work here"
-        "This address can not be used in this way.";
+        "This address cannot be used in this way.";
     WebSocketOrigin "VB-4023" "websocket_origin" FORBIDDEN
         "Another site tried to connect"
         "A page from another site wanted to open a connection to this one. That is not allowed.";
@@ -238,9 +244,15 @@ impl Code {
         self.entry().title
     }
 
-    /// What the person is told.
-    pub fn message(self) -> &'static str {
-        self.entry().message
+    /// What the person is told; `provider` is what people call the provider that it is about.
+    pub fn message(self, provider: Option<&str>) -> String {
+        let at = provider.map(|title| format!(" of {title}")).unwrap_or_default();
+        self.entry().message.replacen(AT, &at, 1)
+    }
+
+    /// Whether the provider's title stands in what the person is told.
+    pub fn is_about_a_provider(self) -> bool {
+        self.entry().message.contains(AT)
     }
 
     /// Whether the person need not do anything but try again later.
@@ -261,6 +273,12 @@ impl Code {
             _ => Self::ProviderError,
         }
     }
+
+    /// The reason of an authorization response with `error`: that error where it is a registered one, else the code's own.
+    pub fn reason_of_provider_error(error: &str) -> &'static str {
+        let registered = REGISTERED_ERRORS.iter().copied().find(|registered| *registered == error);
+        registered.unwrap_or_else(|| Self::of_provider_error(error).reason())
+    }
 }
 
 impl fmt::Display for Code {
@@ -270,19 +288,39 @@ impl fmt::Display for Code {
 }
 
 /// The long text of a code for `vestibule explain CODE`: what caused it, and what whoever runs the gateway does about it.
-/// Takes `VB-1002`, `vb-1002`, `VB1002`, and the reason `state_expired`.
+/// Takes `VB-1002`, `vb-1002`, `VB1002`, the reason `state_expired`, and every finer reason that logs and pages have for it.
 pub fn explain(code: &str) -> Option<&'static str> {
     let wanted = code.trim().to_ascii_lowercase();
     let digits = wanted.strip_prefix("vb").map(|rest| rest.trim_start_matches('-'));
     let found = Code::ALL.iter().find(|code| {
         code.reason() == wanted || digits.is_some_and(|digits| code.number().strip_prefix("VB-") == Some(digits))
-    })?;
-    section(found.number())
+    });
+    match found {
+        Some(code) => section(code.number()),
+        None => sections().find(|text| finer_reasons(text).any(|reason| reason == wanted)),
+    }
+}
+
+/// The reasons that pages, logs and metrics may have for a code: its own, and the finer ones that its text lists.
+pub fn reasons(code: Code) -> impl Iterator<Item = &'static str> {
+    let text = section(code.number()).unwrap_or_default();
+    std::iter::once(code.reason()).chain(finer_reasons(text))
+}
+
+/// The reasons, besides its own, that a code's text lists.
+fn finer_reasons(text: &str) -> impl Iterator<Item = &str> {
+    let lists = text.lines().filter_map(|line| line.strip_prefix("Reasons: "));
+    // What stands between two backticks, and not between two of those.
+    lists.flat_map(|list| list.split('`').skip(1).step_by(2))
+}
+
+fn sections() -> impl Iterator<Item = &'static str> {
+    LONG_TEXTS.split("\n## ").skip(1).map(str::trim_end)
 }
 
 /// The part of `codes.md` below `## NUMBER`, with that line, up to the next such heading.
 fn section(number: &str) -> Option<&'static str> {
-    LONG_TEXTS.split("\n## ").skip(1).find(|part| part.split_whitespace().next() == Some(number)).map(str::trim_end)
+    sections().find(|part| part.split_whitespace().next() == Some(number))
 }
 
 struct Entry {
@@ -293,6 +331,23 @@ struct Entry {
     message: &'static str,
 }
 
+/// The errors of an authorization response (OpenID Connect Core section 3.1.2.6, RFC 6749 section 4.1.2.1, RFC 8707 section 2)
+/// that are no code's own reason.
+const REGISTERED_ERRORS: [&str; 11] = [
+    "account_selection_required",
+    "invalid_request",
+    "invalid_request_object",
+    "invalid_request_uri",
+    "invalid_scope",
+    "invalid_target",
+    "registration_not_supported",
+    "request_not_supported",
+    "request_uri_not_supported",
+    "unauthorized_client",
+    "unsupported_response_type",
+];
+/// Where in a message the provider's title goes.
+const AT: &str = "{at}";
 const LONG_TEXTS: &str = include_str!("codes.md");
 
 #[cfg(test)]
@@ -347,7 +402,7 @@ mod tests {
     #[test]
     fn nobody_is_accused() {
         for code in Code::ALL {
-            let said = format!("{} {}", code.title(), code.message()).to_lowercase();
+            let said = format!("{} {}", code.title(), code.message(None)).to_lowercase();
             for word in ["attack", "csrf", "forged", "malicious", "illegal", "invalid", "hacker"] {
                 assert!(!said.contains(word), "{code} says {word}");
             }

@@ -11,10 +11,10 @@ use crate::body::Body;
 use crate::gateway::codes::Code;
 use crate::gateway::decide::Denial;
 use crate::gateway::notice::{Action, Notice, Person};
-use crate::gateway::pages::{Denied, Page, PageContext};
+use crate::gateway::pages::{Denied, Page, PageContext, in_words};
 use crate::gateway::{Gateway, Visit};
 use crate::identity::IdentityError;
-use crate::provider::{Endpoint, IdTokenError, ProviderError, UserinfoTokenError};
+use crate::provider::{Endpoint, IdTokenError, Provider, ProviderError, UserinfoTokenError};
 use crate::proxy::error::{UpstreamError, with_causes};
 use crate::proxy::headers::HeaderRefusal;
 use crate::request::kind::Wants;
@@ -57,13 +57,15 @@ pub enum GatewayError {
         login_url: String,
         /// `access = "api"`: with `WWW-Authenticate` (RFC 6750 section 3).
         api: bool,
-        /// The session that came was over.
-        ended: bool,
+        /// Why there is none that will do.
+        lack: Lack,
     },
-    /// The person: a form was sent without a session; it is not sent again for them.
+    /// The person: a form was sent without a session, or too long after the sign-in; it is not sent again for them.
     FormNotSubmitted {
         /// Where to sign in.
         login_url: String,
+        /// Why.
+        lack: Lack,
     },
     /// The person: signed in, and not allowed.
     Denied {
@@ -79,6 +81,8 @@ pub enum GatewayError {
     },
     /// The sign-in: this went wrong with it; where to begin again, and what to add.
     SignIn {
+        /// The name of the provider that it was with.
+        provider: Option<Arc<str>>,
         /// What went wrong.
         code: Code,
         /// Where to begin again.
@@ -98,7 +102,12 @@ pub enum GatewayError {
         sign_in: Option<String>,
     },
     /// The provider: its claims name nobody.
-    NoIdentity(IdentityError),
+    NoIdentity {
+        /// Its name.
+        provider: Arc<str>,
+        /// Why.
+        error: IdentityError,
+    },
     /// The session does not fit into cookies.
     SessionTooLarge(TooLarge),
     /// The client: headers with which a request is not forwarded.
@@ -114,6 +123,17 @@ pub enum GatewayError {
     Internal(&'static str),
 }
 
+/// What a request lacks that needs a sign-in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lack {
+    /// No session came.
+    Session,
+    /// The one that came was over. Why is not told to whoever sent it: no two bad cookies differ from outside.
+    Ended,
+    /// Somebody is signed in; the sign-in has to be younger than this.
+    Recent(Duration),
+}
+
 impl GatewayError {
     /// A request that goes no further, with whoever sent it.
     pub(super) fn denied(denial: Denial, live: Option<&Arc<LiveSession>>) -> Self {
@@ -122,7 +142,12 @@ impl GatewayError {
 
     /// A sign-in that can be begun again at `again`.
     pub(super) fn sign_in(code: Code, again: Option<String>) -> Self {
-        Self::SignIn { code, again, provider_said: None }
+        Self::SignIn { provider: None, code, again, provider_said: None }
+    }
+
+    /// The same, where it is known with which provider the sign-in was.
+    pub(super) fn sign_in_at(provider: &Arc<str>, code: Code, again: Option<String>) -> Self {
+        Self::SignIn { provider: Some(Arc::clone(provider)), code, again, provider_said: None }
     }
 
     /// What the page says.
@@ -137,8 +162,10 @@ impl GatewayError {
             Self::BadForm => Code::BadForm,
             Self::WebSocketOrigin => Code::WebSocketOrigin,
             Self::CrossSiteLogout => Code::CrossSiteLogout,
-            Self::SignInNeeded { ended: false, .. } => Code::SignInNeeded,
-            Self::SignInNeeded { ended: true, .. } => Code::SessionEnded,
+            Self::SignInNeeded { lack: Lack::Session, .. } => Code::SignInNeeded,
+            Self::SignInNeeded { lack: Lack::Ended, .. } => Code::SessionEnded,
+            Self::SignInNeeded { lack: Lack::Recent(_), .. } => Code::SignInTooOld,
+            Self::FormNotSubmitted { lack: Lack::Recent(_), .. } => Code::FormTooLate,
             Self::FormNotSubmitted { .. } => Code::FormNotSubmitted,
             Self::ReturnTooLong { .. } => Code::ReturnTooLong,
             Self::Denied { denial: Denial::Closed, .. } => Code::RouteClosed,
@@ -146,7 +173,7 @@ impl GatewayError {
             Self::Denied { .. } => Code::NotAllowed,
             Self::SignIn { code, .. } => *code,
             Self::Provider { error, .. } => provider_code(error),
-            Self::NoIdentity(_) => Code::IdentityMissing,
+            Self::NoIdentity { .. } => Code::IdentityMissing,
             Self::SessionTooLarge(_) => Code::SessionTooLarge,
             Self::DestinationElsewhere | Self::Header(_) => Code::BadHeader,
             Self::Upstream { error, .. } => upstream_code(error),
@@ -154,17 +181,27 @@ impl GatewayError {
         }
     }
 
-    /// The stable reason for logs: finer than the page's code where there is more to say.
+    /// The stable reason that the page, the logs and the metrics have: finer than the code's where there is more to say.
     pub fn reason(&self) -> &'static str {
         match self {
+            Self::SignIn { provider_said: Some((error, _)), .. } => Code::reason_of_provider_error(error),
             Self::Denied { denial: Denial::Policy(reason), .. } => reason.code(),
             Self::Provider { error, .. } => error.code(),
-            Self::NoIdentity(error) => error.code(),
+            Self::NoIdentity { error, .. } => error.code(),
             Self::DestinationElsewhere => "destination_elsewhere",
             Self::Header(refusal) => refusal.code(),
             Self::Upstream { error, .. } => error.code(),
             Self::Internal(reason) => reason,
             _ => self.code().reason(),
+        }
+    }
+
+    /// The name of the provider that it is about.
+    fn provider(&self) -> Option<&str> {
+        match self {
+            Self::Provider { name, .. } | Self::SignIn { provider: name, .. } => name.as_deref(),
+            Self::NoIdentity { provider, .. } => Some(provider),
+            _ => None,
         }
     }
 
@@ -203,7 +240,7 @@ impl Gateway {
         log(meta, &error);
         let login_url = match &error {
             GatewayError::SignInNeeded { login_url, .. }
-            | GatewayError::FormNotSubmitted { login_url }
+            | GatewayError::FormNotSubmitted { login_url, .. }
             | GatewayError::Provider { sign_in: Some(login_url), .. } => {
                 // Whole, because who reads it may not know any more what it asked.
                 Some(format!("{}{login_url}", self.own_origin(meta)))
@@ -239,20 +276,28 @@ impl Gateway {
     }
 
     fn page_of(&self, meta: &RequestMeta, error: GatewayError) -> Page {
-        let mut notice = Notice::new(error.code()).status(error.status());
+        let mut notice = Notice::new(error.code()).status(error.status()).reason(error.reason());
         notice.retry_after = error.retry_after();
+        notice.provider = self.title_for(&error);
         Page::Problem(match error {
+            GatewayError::SignInNeeded { login_url, lack: Lack::Recent(most), .. } => notice
+                .detail(format!("It takes one of the last {}.", in_words(most.as_secs())))
+                .action(Action::link("Sign in again", login_url)),
             GatewayError::SignInNeeded { login_url, .. } => notice.action(Action::link("Sign in", login_url)),
             GatewayError::ReturnTooLong { start_page } => {
                 notice.action(Action::link("Sign in to the start page", start_page))
             }
-            GatewayError::FormNotSubmitted { login_url } => return Page::FormNotSubmitted { sign_in_href: login_url },
-            GatewayError::Denied { denial, live: None } => notice.detail(denial_text(&denial)),
+            GatewayError::FormNotSubmitted { login_url, .. } => {
+                return Page::FormNotSubmitted { code: notice.code, sign_in_href: login_url };
+            }
+            GatewayError::Denied { denial, live: None } => notice.details(needs(&denial)),
             GatewayError::Denied { denial, live: Some(live) } => {
                 return Page::Denied(Denied {
                     code: notice.code,
                     person: Some(Person::of(&live.identity)),
-                    reason: denial_text(&denial),
+                    reason: notice.reason,
+                    needs: needs(&denial).unwrap_or_default(),
+                    provider: None,
                     switch_account: self.switch_form(Some(&live), self.address_of(meta)),
                 });
             }
@@ -262,33 +307,45 @@ impl Gateway {
                 return Page::Denied(Denied {
                     code: notice.code,
                     person: None,
-                    reason: String::new(),
+                    reason: notice.reason,
+                    needs: String::new(),
+                    provider: notice.provider,
                     switch_account: self.switch_form(None, root),
                 });
             }
-            GatewayError::SignIn { again, provider_said: Some((error, description)), .. } => {
-                let mut said = Notice::provider_error(&error, description.as_deref());
-                said.retry_after = notice.retry_after;
+            GatewayError::SignIn { again, provider_said, .. } => {
+                if let Some((error, description)) = provider_said {
+                    notice.said = Notice::provider_error(&error, description.as_deref()).said;
+                }
                 match again {
-                    Some(again) => said.start_again(again),
-                    None => said,
+                    Some(again) => notice.start_again(again),
+                    None => notice,
                 }
             }
-            GatewayError::SignIn { again: Some(again), .. } => notice.start_again(again),
-            GatewayError::Provider { again, sign_in, error, .. } => {
-                notice.details.push(error.code().to_owned());
+            GatewayError::Provider { again, sign_in, .. } => {
                 notice.instead = sign_in.map(|login_url| Action::link("Sign in again", login_url));
                 match again {
                     Some(again) => notice.action(Action::link("Try again", again)),
                     None => notice,
                 }
             }
-            GatewayError::NoIdentity(error) => notice.detail(error.code()),
             GatewayError::SessionTooLarge(error) => {
                 notice.detail(format!("{} bytes, and {} fit", error.bytes, error.limit))
             }
             _ => notice,
         })
+    }
+
+    /// What people call the provider that an error is about: the only one there is, where the error does not know.
+    fn title_for(&self, error: &GatewayError) -> Option<String> {
+        let named = error.provider().and_then(|name| self.providers.iter().find(|it| &**it.name() == name));
+        let provider = named.or_else(|| self.only_provider()).filter(|_| error.code().is_about_a_provider())?;
+        Some(provider.title().to_owned())
+    }
+
+    /// The provider, where there is only one.
+    pub(super) fn only_provider(&self) -> Option<&Arc<Provider>> {
+        self.providers.first().filter(|_| self.providers.len() == 1)
     }
 }
 
@@ -304,10 +361,11 @@ impl Visit<'_> {
     }
 }
 
-fn denial_text(denial: &Denial) -> String {
+/// What is missing, where the code's own words do not say all.
+fn needs(denial: &Denial) -> Option<String> {
     match denial {
-        Denial::Closed => "Nobody may open this page.".to_owned(),
-        Denial::Policy(reason) => sentence(&reason.to_string()),
+        Denial::Closed => None,
+        Denial::Policy(reason) => Some(sentence(&reason.to_string())),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::body::Body;
 use crate::gateway::codes::Code;
 use crate::gateway::decide::Challenge;
 use crate::gateway::endpoints::{Form, Query};
-use crate::gateway::error::GatewayError;
+use crate::gateway::error::{GatewayError, Lack};
 use crate::gateway::forward::RuleSession;
 use crate::gateway::pages::{Choice, Chooser, Page};
 use crate::gateway::routes::Rule;
@@ -84,12 +84,16 @@ impl Gateway {
             let again = Some(self.address_of(visit.meta));
             return Err(GatewayError::Provider { name: None, error, again, sign_in: Some(sign_in) });
         }
-        let ended = matches!(session, RuleSession::Missing(NoSession::Over(_)));
+        let lack = match (&session, challenge) {
+            (RuleSession::Missing(NoSession::Over(_)), _) => Lack::Ended,
+            (RuleSession::Found(_), Challenge::TooOld(most)) => Lack::Recent(most),
+            _ => Lack::Session,
+        };
         let api = rule.access == Access::Api;
         match visit.meta.kind {
             RequestKind::Navigation if !api && is_prefetch(visit.headers) => {
                 let login_url = self.login_url(&ReturnTo::here(visit.meta), self.provider_names(rule).as_deref());
-                return Err(GatewayError::SignInNeeded { login_url, api, ended });
+                return Err(GatewayError::SignInNeeded { login_url, api, lack });
             }
             RequestKind::Navigation if !api && !self.signs_in_at(visit.meta) => {
                 return Ok(self.to_public_url(visit.meta));
@@ -97,11 +101,11 @@ impl Gateway {
             RequestKind::Navigation if !api => {}
             RequestKind::FormNavigation if !api => {
                 let login_url = self.login_url(&self.form_page(visit), self.provider_names(rule).as_deref());
-                return Err(GatewayError::FormNotSubmitted { login_url });
+                return Err(GatewayError::FormNotSubmitted { login_url, lack });
             }
             _ => {
                 let login_url = self.login_url(&ReturnTo::here(visit.meta), self.provider_names(rule).as_deref());
-                return Err(GatewayError::SignInNeeded { login_url, api, ended });
+                return Err(GatewayError::SignInNeeded { login_url, api, lack });
             }
         }
         let return_to = ReturnTo::here(visit.meta);
@@ -152,7 +156,7 @@ impl Gateway {
             .unwrap_or_else(|| ReturnTo::root(visit.meta.host.clone()));
         if !navigates || is_prefetch(visit.headers) {
             let login_url = self.login_url(&return_to, None);
-            return Err(GatewayError::SignInNeeded { login_url, api: false, ended: false });
+            return Err(GatewayError::SignInNeeded { login_url, api: false, lack: Lack::Session });
         }
         self.check_portable(visit, &return_to)?;
         let provider = match (query.get("provider"), query.get("iss")) {
@@ -187,7 +191,7 @@ impl Gateway {
         if self.rounds.count(visit.scan, visit.meta.host.name(), visit.now) >= MOST_ROUNDS {
             // The session cookie of the last sign-ins never came back: another round would be the same (AT-LF-20).
             self.record_login_failed(visit, provider.name(), Code::CookiesBlocked.reason());
-            let error = GatewayError::sign_in(Code::CookiesBlocked, Some(again));
+            let error = GatewayError::sign_in_at(provider.name(), Code::CookiesBlocked, Some(again));
             let mut response = self.answer_error(visit.meta, error);
             // Said once: whoever allows cookies now need not wait, and a count that somebody planted is gone.
             response.headers_mut().append(SET_COOKIE, self.rounds.clear());
@@ -277,7 +281,7 @@ impl Gateway {
                 href: format!("{}&provider={}", self.login_url(return_to, None), provider.name()),
             })
             .collect();
-        self.render(meta, &Page::Chooser(Chooser { providers, in_place: false }), None)
+        self.render(meta, &Page::Chooser(Chooser { providers }), None)
     }
 
     /// The `login` endpoint with a target, as a path on the same host. A single name in `of` is a provider to go to at once.

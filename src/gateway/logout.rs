@@ -20,7 +20,7 @@ use crate::request::kind::{RequestKind, is_prefetch};
 use crate::request::return_to::ReturnTo;
 use crate::seal;
 use crate::secret::constant_time_eq;
-use crate::session::attempt::{Aim, Asked, Attempt};
+use crate::session::attempt::{Aim, Asked, Attempt, SIGNED_OUT};
 use crate::session::live::LiveSession;
 
 impl Gateway {
@@ -53,12 +53,8 @@ impl Gateway {
         {
             return self.sign_in_after(visit, left).await;
         }
-        let expected = visit
-            .scan
-            .attempts
-            .iter()
-            .find(|attempt| attempt.id.as_str() == SIGNED_OUT_ID)
-            .map(|attempt| &attempt.value);
+        let expected =
+            visit.scan.attempts.iter().find(|attempt| attempt.id.as_str() == SIGNED_OUT).map(|attempt| &attempt.value);
         let everywhere = match (query.get("state"), expected) {
             (Some(state), Some(expected)) => constant_time_eq(state.as_bytes(), expected.as_bytes()),
             _ => false,
@@ -68,9 +64,11 @@ impl Gateway {
             return Ok(redirect(StatusCode::SEE_OTHER, &self.own_path("session")));
         }
         let sign_in_href = self.login_url(&ReturnTo::root(visit.meta.host.clone()), None);
-        let mut response = self.render(visit.meta, &Page::SignedOut { sign_in_href, everywhere }, None);
-        if expected.is_some() {
-            response.headers_mut().append(SET_COOKIE, self.attempts.finish(SIGNED_OUT_ID));
+        let provider = self.only_provider().map(|provider| provider.title().to_owned());
+        let mut response = self.render(visit.meta, &Page::SignedOut { sign_in_href, everywhere, provider }, None);
+        // Whoever else opens this page, by a link or ahead of time, does not make the browser forget what it waits for.
+        if everywhere {
+            response.headers_mut().append(SET_COOKIE, self.attempts.finish(SIGNED_OUT));
         }
         Ok(response)
     }
@@ -134,7 +132,7 @@ impl Gateway {
         let url = self.end_session_url(visit, live.provider, Some(live), &state).await;
         let Some(url) = url else { return Ok(sent_to(visit, &here)) };
         let mut response = sent_to(visit, &url);
-        response.headers_mut().append(SET_COOKIE, self.attempts.note(SIGNED_OUT_ID, &state, SIGNED_OUT_LIFE));
+        response.headers_mut().append(SET_COOKIE, self.attempts.note(SIGNED_OUT, &state, SIGNED_OUT_LIFE));
         Ok(response)
     }
 
@@ -305,8 +303,6 @@ fn sent_to(visit: Visit<'_>, url: &str) -> Response<Body> {
 const FORM_TOKEN: &str = "form";
 const FORM_LIFE: Duration = Duration::from_secs(12 * 3600);
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// The place of the sign-out's state among the attempt cookies.
-const SIGNED_OUT_ID: &str = "signed-out";
 const SIGNED_OUT_LIFE: Duration = Duration::from_secs(600);
 /// How long a sign-out waits for the provider to revoke the tokens.
 const REVOCATION: Duration = Duration::from_secs(3);

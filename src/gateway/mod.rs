@@ -111,11 +111,13 @@ impl Gateway {
         let meta = match caught_now(|| self.reader.read(request, downstream)) {
             Ok(Ok(meta)) => meta,
             Ok(Err(error)) => {
-                let notice = Notice::new(error::bad_request_code(&error)).status(error.status());
-                return self.refuse_unread(request, downstream, &outline, notice, error.code());
+                let code = error::bad_request_code(&error);
+                let notice = Notice::new(code).status(error.status()).reason(error.code());
+                return self.refuse_unread(request, downstream, &outline, notice);
             }
             Err(Panicked) => {
-                return self.refuse_unread(request, downstream, &outline, Notice::new(Code::Internal), PANICKED);
+                let notice = Notice::new(Code::Internal).reason(PANICKED);
+                return self.refuse_unread(request, downstream, &outline, notice);
             }
         };
         let scan = self.own_cookies.scan(request.headers());
@@ -158,14 +160,14 @@ impl Gateway {
         downstream: &Downstream,
         outline: &record::Outline,
         notice: Notice,
-        reason: &'static str,
     ) -> Response<Body> {
+        let (code, reason) = (notice.code.number(), notice.reason);
         let id = self.reader.request_id(request.headers(), downstream);
         if reason == PANICKED {
-            tracing::error!(request_id = id.as_str(), reason, "a fault of ours");
+            tracing::error!(request_id = id.as_str(), code, reason, "a fault of ours");
         } else {
             let client = downstream.peer.address();
-            tracing::info!(request_id = id.as_str(), %client, code = notice.code.number(), reason, "refused unread");
+            tracing::info!(request_id = id.as_str(), %client, code, reason, "refused unread");
         }
         let wants = RequestKind::of(request.method(), request.version(), request.headers()).wants();
         // The host is not known, or not to be believed: it is not repeated (AT-PM-17).

@@ -14,6 +14,12 @@ pub struct Notice {
     pub code: Code,
     /// The status of the answer; the code's own unless there is a reason.
     pub status: StatusCode,
+    /// The reason in the logs and metrics: the code's own unless there is a finer one. It stands among the lines for support.
+    pub reason: &'static str,
+    /// What people call the provider that it is about.
+    pub provider: Option<String>,
+    /// What the provider said, for support.
+    pub said: Vec<String>,
     /// Lines about this very case. They may come from elsewhere: they are cleaned and escaped when rendered.
     pub details: Vec<String>,
     /// The one thing to do next.
@@ -30,7 +36,23 @@ impl Notice {
     pub fn new(code: Code) -> Self {
         let action =
             if code.is_passing() { Action::link("Try again", "") } else { Action::link("Go to the start page", "/") };
-        Self { code, status: code.status(), details: Vec::new(), action, instead: None, retry_after: None }
+        let (reason, status) = (code.reason(), code.status());
+        let (provider, said, details) = (None, Vec::new(), Vec::new());
+        Self { code, status, reason, provider, said, details, action, instead: None, retry_after: None }
+    }
+
+    /// With these lines about this very case.
+    #[must_use]
+    pub fn details(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.details.extend(lines);
+        self
+    }
+
+    /// With a finer reason than the code's.
+    #[must_use]
+    pub fn reason(mut self, reason: &'static str) -> Self {
+        self.reason = reason;
+        self
     }
 
     /// With a line about this very case.
@@ -75,14 +97,15 @@ impl Notice {
     }
 
     /// The notice of an authorization response with `error`. Both texts come from the browser's address bar: they are cut down
-    /// to what RFC 6749 appendix A.7 and A.8 let them be, and their length is capped (OA-08). `error_uri` is never shown (OA-09).
+    /// to what RFC 6749 appendix A.7 and A.8 let them be, their length is capped (OA-08), and they stand among the lines for
+    /// support, not among the words for the person. `error_uri` is never shown (OA-09).
     pub fn provider_error(error: &str, description: Option<&str>) -> Self {
-        let notice = Self::new(Code::of_provider_error(error))
-            .detail(format!("The sign-in page answered: {}", oauth_text(error, ERROR_CAP)));
-        match description.map(|text| oauth_text(text, DESCRIPTION_CAP)).filter(|text| !text.is_empty()) {
-            Some(text) => notice.detail(format!("“{text}”")),
-            None => notice,
-        }
+        let mut notice = Self::new(Code::of_provider_error(error)).reason(Code::reason_of_provider_error(error));
+        let error = oauth_text(error, ERROR_CAP);
+        let description = description.map(|text| oauth_text(text, DESCRIPTION_CAP)).filter(|text| !text.is_empty());
+        let error = Some(error).filter(|error| error != notice.reason && !error.is_empty());
+        notice.said = error.into_iter().chain(description.map(|text| format!("“{text}”"))).collect();
+        notice
     }
 }
 
@@ -213,8 +236,10 @@ mod tests {
         let nasty = "a\"b\\c\u{0}\r\nd\u{202e}é+ADw-script~";
         assert_eq!(oauth_text(nasty, 99), "abcd+ADw-script~");
         let notice = Notice::provider_error(&"e".repeat(5000), Some(&"d".repeat(5000)));
-        assert!(notice.details.iter().all(|line| line.len() < 260), "{:?}", notice.details);
-        assert_eq!(Notice::provider_error("access_denied", Some("\u{1}\"")).details.len(), 1);
+        assert!(notice.said.len() == 2 && notice.said.iter().all(|line| line.len() < 260), "{:?}", notice.said);
+        assert!(Notice::provider_error("access_denied", Some("\u{1}\"")).said.is_empty(), "the reason says it already");
+        assert_eq!(Notice::provider_error("not_registered", None).said, ["not_registered"]);
+        assert_eq!(Notice::provider_error("invalid_scope", None).reason, "invalid_scope");
     }
 
     #[test]

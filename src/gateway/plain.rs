@@ -18,51 +18,67 @@ pub(super) struct Gist {
     /// What tells a client that the answer is ours and not the application's: the code, or a word.
     pub(super) word: &'static str,
     pub(super) title: &'static str,
-    pub(super) message: &'static str,
+    pub(super) message: String,
     pub(super) details: Vec<String>,
+    /// What logs and metrics call it.
+    pub(super) reason: &'static str,
+    /// What the provider said, for support.
+    pub(super) said: Vec<String>,
     pub(super) retry_after: Option<u64>,
 }
 
 impl Gist {
     pub(super) fn of(page: &Page) -> Self {
-        let plain = |word, title, message| Self {
+        let plain = |word, title, message: &str| Self {
             status: StatusCode::OK,
             code: None,
             word,
             title,
-            message,
+            message: message.to_owned(),
             details: Vec::new(),
+            reason: "",
+            said: Vec::new(),
             retry_after: None,
         };
         match page {
-            Page::Chooser(chooser) if chooser.in_place => Self { title: "Sign in", ..Self::coded(Code::SignInNeeded) },
             Page::Chooser(_) => plain("sign-in", "Sign in", "Choose how you want to sign in."),
-            Page::Problem(notice) => Self {
-                status: notice.status,
-                details: notice.details.iter().take(DETAIL_LINES).map(|line| clipped(line, DETAIL_BUDGET)).collect(),
-                retry_after: notice.retry_after.map(|wait| wait.as_secs().max(1)),
-                ..Self::coded(notice.code)
-            },
+            Page::Problem(notice) => {
+                let provider = notice.provider.as_deref().map(|title| clipped(title, LABEL_BUDGET));
+                let lines = |lines: &[String]| {
+                    lines.iter().take(DETAIL_LINES).map(|line| clipped(line, DETAIL_BUDGET)).collect()
+                };
+                Self {
+                    status: notice.status,
+                    details: lines(&notice.details),
+                    reason: notice.reason,
+                    said: lines(&notice.said),
+                    retry_after: notice.retry_after.map(|wait| wait.as_secs().max(1)),
+                    ..Self::coded(notice.code, provider.as_deref())
+                }
+            }
             Page::Denied(denied) => {
-                let reason = clipped(&denied.reason, DETAIL_BUDGET);
-                let details = if reason.is_empty() { Vec::new() } else { vec![reason] };
-                Self { details, ..Self::coded(denied.code) }
+                let provider = denied.provider.as_deref().map(|title| clipped(title, LABEL_BUDGET));
+                let needs = clipped(&denied.needs, DETAIL_BUDGET);
+                let details = if needs.is_empty() { Vec::new() } else { vec![needs] };
+                Self { details, reason: denied.reason, ..Self::coded(denied.code, provider.as_deref()) }
             }
             Page::SignedOut { .. } => plain("signed-out", "You are signed out", "Your session has ended."),
             Page::LogoutConfirm { .. } => plain("sign-out", "Sign out?", "Send a POST to this address to sign out."),
             Page::SessionInfo(_) => plain("session", "Your session", "You are signed in."),
-            Page::FormNotSubmitted { .. } => Self::coded(Code::FormNotSubmitted),
+            Page::FormNotSubmitted { code, .. } => Self::coded(*code, None),
         }
     }
 
-    fn coded(code: Code) -> Self {
+    fn coded(code: Code, provider: Option<&str>) -> Self {
         Self {
             status: code.status(),
             code: Some(code),
             word: code.number(),
             title: code.title(),
-            message: code.message(),
+            message: code.message(provider),
             details: Vec::new(),
+            reason: code.reason(),
+            said: Vec::new(),
             retry_after: None,
         }
     }
@@ -73,7 +89,7 @@ pub(super) fn json_body(page: &Page, gist: &Gist, context: &PageContext<'_>) -> 
     if let Page::SessionInfo(session) = page {
         return (JSON, session.document.to_string());
     }
-    let mut detail = gist.message.to_owned();
+    let mut detail = gist.message.clone();
     for line in &gist.details {
         let _ = write!(detail, " {line}");
     }
@@ -85,9 +101,14 @@ pub(super) fn json_body(page: &Page, gist: &Gist, context: &PageContext<'_>) -> 
         "request_id": context.request_id,
         "code": gist.word,
     });
-    if let (Some(members), Some(url)) = (problem.as_object_mut(), context.login_url) {
-        members.insert("login_url".to_owned(), url.into());
-    }
+    let mut member = |name: &str, value: &str| {
+        if let Some(members) = problem.as_object_mut().filter(|_| !value.is_empty()) {
+            members.insert(name.to_owned(), value.into());
+        }
+    };
+    member("login_url", context.login_url.unwrap_or_default());
+    member("reason", gist.reason);
+    member("provider_said", &gist.said.join(" "));
     let kind = if gist.code.is_some() { PROBLEM } else { JSON };
     (kind, problem.to_string())
 }
@@ -95,7 +116,7 @@ pub(super) fn json_body(page: &Page, gist: &Gist, context: &PageContext<'_>) -> 
 /// The body for a terminal.
 pub(super) fn text(page: &Page, gist: &Gist, context: &PageContext<'_>) -> String {
     let mut out = match gist.code {
-        Some(code) => format!("{} ({code} {})\n{}\n", gist.title, code.reason(), gist.message),
+        Some(code) => format!("{} ({code} {})\n{}\n", gist.title, gist.reason, gist.message),
         None => format!("{}\n{}\n", gist.title, gist.message),
     };
     for line in &gist.details {
@@ -113,9 +134,15 @@ pub(super) fn text(page: &Page, gist: &Gist, context: &PageContext<'_>) -> Strin
         _ => {}
     }
     if let Some(url) = context.login_url {
-        let _ = writeln!(out, "Sign in: {url}");
+        let again = if gist.code == Some(Code::SignInTooOld) { " again" } else { "" };
+        let _ = writeln!(out, "Sign in{again}: {url}");
     }
-    let _ = writeln!(out, "Request {} at {} on {}", context.request_id, utc(context.now).0, context.host);
+    if gist.code.is_some() {
+        if !gist.said.is_empty() {
+            let _ = writeln!(out, "The provider said: {}", gist.said.join(" "));
+        }
+        let _ = writeln!(out, "Request {} at {} on {}", context.request_id, utc(context.now).0, context.host);
+    }
     out
 }
 

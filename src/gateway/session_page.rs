@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::body::Body;
 use crate::clock::UnixTime;
-use crate::gateway::error::GatewayError;
+use crate::gateway::error::{GatewayError, Lack};
 use crate::gateway::notice::Person;
 use crate::gateway::pages::{Page, SessionInfo};
 use crate::gateway::plain::utc;
@@ -28,7 +28,7 @@ impl Gateway {
             return Err(GatewayError::SignInNeeded {
                 login_url: self.login_url(&here, None),
                 api: false,
-                ended: false,
+                lack: Lack::Session,
             });
         };
         let page = Page::SessionInfo(SessionInfo {

@@ -116,7 +116,7 @@ impl AccessLog {
 impl AccessEntry<'_> {
     fn write_json(&self, out: &mut Vec<u8>) {
         let mut line = JsonLine::begin(out);
-        line.time("ts", self.time).text("request_id", self.request_id).address("client", self.client);
+        line.time(self.time).text("request_id", self.request_id).address("client", self.client);
         if let Some(peer) = self.peer {
             line.address("peer", peer);
         }

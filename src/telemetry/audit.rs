@@ -164,7 +164,7 @@ impl AuditLog {
 
 fn write(out: &mut Vec<u8>, now: UnixTime, event: AuditEvent, fields: &AuditFields<'_>) {
     let mut line = JsonLine::begin(out);
-    line.time("ts", now).text("log", "audit").text("event", event.as_str()).text("outcome", event.outcome().as_str());
+    line.time(now).text("log", "audit").text("event", event.as_str()).text("outcome", event.outcome().as_str());
     line.maybe("reason", fields.reason).maybe("detail", fields.detail).maybe("request_id", fields.request_id);
     for (key, address) in [("client", fields.client), ("peer", fields.peer)] {
         if let Some(address) = address {

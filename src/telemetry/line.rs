@@ -66,8 +66,9 @@ impl<'a> JsonLine<'a> {
         self
     }
 
-    pub(super) fn time(&mut self, key: &str, value: UnixTime) -> &mut Self {
-        self.key(key);
+    /// When it was, under the one name that all logs have for it.
+    pub(super) fn time(&mut self, value: UnixTime) -> &mut Self {
+        self.key(TIME);
         self.out.push(b'"');
         write_time(self.out, value);
         self.out.push(b'"');
@@ -86,6 +87,9 @@ impl<'a> JsonLine<'a> {
         self.out.extend_from_slice(b"\":");
     }
 }
+
+/// The field of the time, in every log.
+pub(super) const TIME: &str = "ts";
 
 /// RFC 3339 in UTC with milliseconds.
 pub(super) fn write_time(out: &mut Vec<u8>, time: UnixTime) {

@@ -9,14 +9,14 @@ use std::sync::OnceLock;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::{Format, Full, JsonFields, Writer};
+use tracing_subscriber::fmt::format::{Format, Full, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 use crate::clock::SharedClock;
-use crate::telemetry::line::write_time;
+use crate::telemetry::line::{TIME, write_time};
 use crate::telemetry::line_writer::{LineWriter, Lines};
 use crate::telemetry::losses::PROCESS;
 use crate::telemetry::metrics::Metrics;
@@ -61,10 +61,7 @@ pub fn init_process_log(settings: &LogSettings, clock: SharedClock, journald: bo
             base.event_format(ForJournal(Format::default().without_time().with_level(false))).finish().try_init()
         }
         (true, false) => base.with_timer(time).finish().try_init(),
-        (false, _) => {
-            let format = Format::default().with_timer(time).json().flatten_event(true).with_current_span(false);
-            base.fmt_fields(JsonFields::new()).event_format(format).finish().try_init()
-        }
+        (false, _) => base.fmt_fields(JsonFields::new()).event_format(ForPrograms::new(time)).finish().try_init(),
     }
     .map_err(LogError::Twice)?;
     std::panic::set_hook(Box::new(log_panic));
@@ -161,6 +158,34 @@ impl FormatTime for ClockTime {
         let mut text = Vec::with_capacity(24);
         write_time(&mut text, self.0.now());
         w.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// JSON whose time stands under the same name as in the access log and the audit log.
+struct ForPrograms {
+    time: ClockTime,
+    rest: Format<Json, ()>,
+}
+
+impl ForPrograms {
+    fn new(time: ClockTime) -> Self {
+        let rest = Format::default().without_time().json().flatten_event(true).with_current_span(false);
+        Self { time, rest }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for ForPrograms
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut rest = String::new();
+        self.rest.format_event(ctx, Writer::new(&mut rest), event)?;
+        write!(writer, "{{\"{TIME}\":\"")?;
+        self.time.format_time(&mut writer)?;
+        writer.write_str("\",")?;
+        writer.write_str(rest.strip_prefix('{').unwrap_or(&rest))
     }
 }
 

@@ -48,6 +48,32 @@ async fn the_state_of_a_sign_out_is_bound_to_the_browser() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_happens_in_other_tabs_does_not_make_a_browser_forget_its_sign_out() {
+    // LO-02: everything else that sets or deletes cookies of ours, between the sign-out and the way back from the provider
+    let house = House::signed_in().await;
+    let left = house.browser.does(Ask::form(&house.gateway.own("logout"), &[]).without_following()).await;
+    let to_provider = left.header("location").unwrap().to_owned();
+    assert!(to_provider.contains(paths::END_SESSION), "{to_provider}");
+    for _ in 0..3 {
+        assert_eq!(house.asks("/another-tab").await.status, 302);
+    }
+    for (path, status) in [
+        ("/_vestibule/signed-out", 200),
+        ("/_vestibule/signed-out?state=forged", 200),
+        ("/_vestibule/logout", 200),
+        ("/_vestibule/callback?state=forged&code=x", 400),
+        ("/_vestibule/callback", 400),
+    ] {
+        assert_eq!(house.asks(path).await.status, status, "{path}");
+    }
+    let again = house.browser.does(Ask::form(&house.gateway.own("logout"), &[]).without_following()).await;
+    assert_eq!(again.status, 303);
+    let back = house.browser.opens(&to_provider).await;
+    assert_eq!((back.status, back.url.path()), (200, "/_vestibule/signed-out"));
+    assert!(back.text().contains("so has the one at the sign-in page"), "{}", back.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_forged_return_from_a_sign_out_ends_nothing() {
     // LO-03, AT-LG-03
     let house = House::signed_in().await;

@@ -235,7 +235,8 @@ impl Attempts {
         self.lines.delete(&self.names.attempt_name(id))
     }
 
-    /// A cookie beside the attempts, under the name of one with this id, for what needs no seal.
+    /// A cookie beside the attempts, under one of the names that no attempt has ([`SIGNED_OUT`]), for what needs no seal. Attempts
+    /// that begin meanwhile leave it alone.
     pub fn note(&self, id: &str, value: &str, life: Duration) -> HeaderValue {
         self.lines.set(&self.names.attempt_name(id), value, Some(life))
     }
@@ -272,6 +273,10 @@ impl Attempts {
         let (mut kept, mut gone): (Vec<&str>, Vec<(&str, bool)>) = Default::default();
         for (started, cookie) in by_age {
             let id = cookie.id.as_str();
+            // A note of another flow is over when that flow says so. What is longer than any note was planted.
+            if NOTES.contains(&id) && cookie.value.as_bytes().len() <= NOTE_MAX {
+                continue;
+            }
             if started.is_some() {
                 count += 1;
                 bytes += self.names.attempt_name(id).len() + 1 + cookie.value.as_bytes().len();
@@ -465,6 +470,10 @@ fn fingerprint(state: &str) -> [u8; 16] {
     half
 }
 
+/// The place of a sign-out's state among the attempt cookies, until the provider sends the browser back.
+pub const SIGNED_OUT: &str = "signed-out";
+const NOTES: [&str; 1] = [SIGNED_OUT];
+const NOTE_MAX: usize = 64;
 const ID_BYTES: usize = 9;
 const ID_LEN: usize = 12;
 /// A URL of more than about 2 KB is refused somewhere on the way.

@@ -321,6 +321,25 @@ fn junk_attempts_are_cleared_away() {
     assert_eq!(gone, expected);
 }
 
+// LO-02: the state of a sign-out under way is no attempt that is over.
+#[test]
+fn a_sign_in_that_begins_leaves_the_note_of_a_sign_out_alone() {
+    let attempts = attempts();
+    let note = pair(&attempts.note(SIGNED_OUT, &seal::random_token(), Duration::from_secs(600)));
+    let mut cookies: Vec<String> = (0..9).map(|tab| cookie_of(&attempts, &start(&attempts, "/", after(tab)))).collect();
+    cookies.insert(0, note);
+    cookies.push("__Host-vestibule.login.anothername=AAAA".into());
+    let told = |cookies: &[String]| -> Vec<String> {
+        let begun = attempts.begin(&start(&attempts, "/", after(10)), &scan(cookies), after(10));
+        begun.lines[1..].iter().map(pair).collect()
+    };
+    let gone = told(&cookies);
+    assert!(gone.len() > 1 && !gone.iter().any(|line| line.contains(SIGNED_OUT)), "{gone:?}");
+    // One that no sign-out made goes like any other junk.
+    cookies[0] = format!("{}={}", names().attempt_name(SIGNED_OUT), "x".repeat(3000));
+    assert!(told(&cookies).iter().any(|line| line.contains(SIGNED_OUT)));
+}
+
 // CK-26: 3 000 characters at least, whatever they are.
 #[test]
 fn long_pages_go_into_the_cookie_and_longer_ones_are_refused() {

@@ -1,8 +1,7 @@
 //! `vestibule demo`: a small honest OpenID provider and a sample application, to see the whole thing work.
 //!
-//! Both are real servers over loopback, never inside the gateway's process path: the provider ([`idp`]) is also the
-//! provider of the in-process tests, with a switch for each fault ([`idp::Faults`]) and a record of every request it saw;
-//! the application ([`upstream`]) knows nothing of OAuth and shows what it was sent.
+//! Both are real servers over loopback. The application ([`upstream`]) knows nothing of OAuth and shows what it was sent. The
+//! provider ([`idp`]) is honest; what makes it misbehave, and records what it was asked, lives with the tests.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
-use crate::demo::idp::{Idp, IdpSettings};
+use crate::demo::idp::{Answer, Idp, IdpRequest, IdpSettings, SigningAlgorithm, SigningKey};
 use crate::demo::upstream::SampleSettings;
 
 pub mod idp;
@@ -42,7 +41,7 @@ pub enum DemoError {
 }
 
 /// Starts the provider on `listener` in a task of its own, until `shutdown`. Its issuer is `http://` and the listener's address;
-/// the handle registers clients, breaks things on purpose and tells what was asked.
+/// the handle registers clients.
 ///
 /// # Errors
 /// When the listener is not on loopback, or no key could be made.
@@ -53,9 +52,20 @@ pub fn start_idp(
     shutdown: CancellationToken,
 ) -> Result<Arc<Idp>, DemoError> {
     let issuer = loopback_origin(&listener)?;
-    let idp = Idp::new(issuer, settings, clock)?;
+    let key = Arc::new(SigningKey::generate(SigningAlgorithm::Es256)?);
+    let idp = Idp::new(issuer, settings, key, clock);
     let serving = Arc::clone(&idp);
-    tokio::spawn(serve::serve(listener, shutdown, move |request| Arc::clone(&serving).answer(request)));
+    let answer = move |request| {
+        let idp = Arc::clone(&serving);
+        async move {
+            let answer = match IdpRequest::read(request).await {
+                Some(asked) => idp.answer(&asked),
+                None => Answer::too_large(),
+            };
+            answer.into_response()
+        }
+    };
+    tokio::spawn(serve::serve(listener, shutdown, answer));
     Ok(idp)
 }
 
@@ -70,7 +80,8 @@ pub fn start_upstream(
 ) -> Result<String, DemoError> {
     let origin = loopback_origin(&listener)?;
     let sample = Arc::new(settings);
-    tokio::spawn(serve::serve(listener, shutdown, move |request| upstream::answer(Arc::clone(&sample), request)));
+    let answer = move |request| std::future::ready(upstream::answer(&sample, request));
+    tokio::spawn(serve::serve(listener, shutdown, answer));
     Ok(origin)
 }
 

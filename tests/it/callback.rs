@@ -1,8 +1,9 @@
 //! The way back: what a callback must bring, and what happens to every other one. The state is looked at before anything is said to the provider.
 
+use crate::harness::idp::{Breakage, Gate};
 use http::Method;
 use serde_json::json;
-use vestibule::demo::idp::{Breakage, Gate, IdpSettings, paths};
+use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::browser::Ask;
 use crate::scene::{Scene, has_session, param, with_param};

@@ -255,7 +255,7 @@ async fn every_line_about_a_session_names_the_subject_that_is_mapped() {
     assert_eq!(browser.asks(&gateway.url("/own")).await.status, 200);
     gateway.clock.advance(Duration::from_secs(58));
     assert_eq!(browser.asks(&gateway.url("/")).await.status, 200);
-    idp.break_with(|faults| faults.refresh.break_with(vestibule::demo::idp::Breakage::Status(503)));
+    idp.break_with(|faults| faults.refresh.break_with(crate::harness::idp::Breakage::Status(503)));
     gateway.clock.advance(Duration::from_secs(58));
     assert_eq!(browser.asks(&gateway.url("/")).await.status, 200);
     gateway.clock.advance(Duration::from_secs(60 * 60 * 24));

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use crate::harness::idp::Breakage;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
-use vestibule::demo::idp::{Breakage, Client, ClientProof, Seen};
+use vestibule::demo::idp::{Client, ClientProof, IdpRequest};
 
 use crate::harness::TestIdp;
 use crate::harness::idp::{CLIENT_ID, CLIENT_SECRET};
@@ -33,7 +34,8 @@ async fn basic_encodes_each_half_and_says_it_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn post_puts_the_secret_into_the_body_alone() {
     // OA-13, OA-14
-    let scene = registered("client_secret_post", ClientProof::Post(CLIENT_SECRET.to_owned()), "").await;
+    let posting = Client::proving(CLIENT_ID, ClientProof::Post(CLIENT_SECRET.to_owned()));
+    let scene = registered("client_secret_post", |idp| idp.register(posting), "").await;
     scene.signs_in().await;
     let seen = only(&scene, "authorization_code");
     assert_eq!(
@@ -72,7 +74,7 @@ async fn each_assertion_is_new() {
     let file = folder.path().join("key.pem");
     std::fs::write(&file, pem).unwrap();
     let toml = format!("client_key = {{ file = '{}' }}\nclient_key_id = 'k-1'", file.display());
-    let scene = registered("private_key_jwt", ClientProof::PrivateKeyJwt(jwk), &toml).await;
+    let scene = registered("private_key_jwt", |idp| idp.expects_assertions(CLIENT_ID, jwk), &toml).await;
     scene.idp.break_with(|faults| faults.token.break_times(1, Breakage::Status(503)));
     let browser = scene.gateway.browser();
     let page = browser.signs_in(&scene.gateway.url("/page"), "Ada").await;
@@ -106,9 +108,9 @@ async fn a_client_that_is_not_believed_is_a_fault_of_the_set_up() {
     assert!(!page.text().contains("wrong") && !page.text().contains("the secret is"));
 }
 
-async fn registered(method: &str, proof: ClientProof, toml: &str) -> Scene {
+async fn registered(method: &str, register: impl FnOnce(&TestIdp), toml: &str) -> Scene {
     let idp = TestIdp::start().await;
-    idp.register(Client::proving(CLIENT_ID, proof));
+    register(&idp);
     let upstream = crate::harness::RecordingUpstream::start().await;
     let mut builder = crate::harness::Gateway::in_front_of(&upstream)
         .signing_in_at(&idp)
@@ -120,7 +122,7 @@ async fn registered(method: &str, proof: ClientProof, toml: &str) -> Scene {
     Scene { idp, upstream, gateway }
 }
 
-fn only(scene: &Scene, grant: &str) -> Seen {
+fn only(scene: &Scene, grant: &str) -> IdpRequest {
     let mut seen = scene.idp.token_requests(grant);
     assert_eq!(seen.len(), 1, "{grant}");
     seen.remove(0)

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::harness::idp::Breakage;
 use serde_json::json;
-use vestibule::demo::idp::{Breakage, paths};
+use vestibule::demo::idp::paths;
 
 use crate::scene::{Scene, param};
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use vestibule::demo::idp::{Breakage, paths};
+use crate::harness::idp::Breakage;
+use vestibule::demo::idp::paths;
 use vestibule::demo::start_upstream;
 use vestibule::demo::upstream::SampleSettings;
 

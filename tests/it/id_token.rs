@@ -1,8 +1,9 @@
 //! The ID token: whatever is wrong with it signs nobody in, and the page says which check it failed.
 
+use crate::harness::idp::{KeyForm, Signing};
 use serde_json::{Value, json};
 use vestibule::clock::Clock as _;
-use vestibule::demo::idp::{IdpSettings, KeyForm, Signing, SigningAlgorithm, paths};
+use vestibule::demo::idp::{SigningAlgorithm, paths};
 
 use crate::harness::idp::{CLIENT_ID, CLIENT_SECRET};
 use crate::harness::{RecordingUpstream, TestIdp};
@@ -114,7 +115,7 @@ async fn more_audiences_are_taken_when_they_are_configured() {
 async fn no_signature_but_the_providers_own_counts() {
     // AT-TP-02, AT-TP-03, AT-TP-11, ID-06, ID-07, ID-08, ID-09, ID-10, ID-27
     for algorithm in [SigningAlgorithm::Es256, SigningAlgorithm::Rs256] {
-        let scene = Scene::set_up(IdpSettings { signing: algorithm, ..IdpSettings::default() }, "").await;
+        let scene = Scene::at(TestIdp::signing_by(algorithm).await, "").await;
         scene.signs_in().await;
         scene.upstream.forget_seen();
         let zeros = vec![0; 64];
@@ -224,7 +225,7 @@ async fn an_odd_key_id_finds_no_key() {
     assert!(again <= 1, "the key set was read {again} times");
 
     // Another key's name: that key is tried, and does not fit.
-    scene.idp.rotate_key().unwrap();
+    scene.idp.rotate_key();
     scene.gateway.clock.advance(std::time::Duration::from_secs(61));
     let old = scene.idp.key_set()["keys"][1]["kid"].as_str().unwrap().to_owned();
     scene

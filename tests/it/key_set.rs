@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::harness::TestIdp;
+use crate::harness::idp::{Breakage, Signing};
 use serde_json::{Value, json};
-use vestibule::demo::idp::{Breakage, IdpSettings, Signing, SigningAlgorithm, paths};
+use vestibule::demo::idp::{SigningAlgorithm, paths};
 
 use crate::scene::Scene;
 
@@ -20,13 +22,13 @@ async fn a_new_key_is_taken_and_a_withdrawn_one_is_not() {
     assert_eq!(scene.idp.seen_at(paths::KEY_SET).len(), 1);
 
     // An ordinary fetch is no reason to keep anybody out who brings a newer key.
-    scene.idp.rotate_key().unwrap();
+    scene.idp.rotate_key();
     scene.signs_in().await;
     scene.upstream.forget_seen();
     assert_eq!(scene.idp.seen_at(paths::KEY_SET).len(), 2);
 
     // A second fetch for the sake of a token has to wait for `jwks_min_interval`, and that passes by itself.
-    scene.idp.rotate_key().unwrap();
+    scene.idp.rotate_key();
     scene.gateway.clock.advance(Duration::from_secs(20));
     let (browser, page) = scene.signs_in_while(|_| {}).await;
     scene.is_refused(&browser, &page, "id_token_key_unknown_yet");
@@ -76,7 +78,7 @@ async fn keys_without_a_name_are_tried_and_fetched_again() {
     scene.idp.break_with(|faults| faults.keys_without_kid = true);
     for _ in 0..2 {
         scene.signs_in().await;
-        scene.idp.rotate_key().unwrap();
+        scene.idp.rotate_key();
     }
     scene.upstream.forget_seen();
     let (browser, page) = scene
@@ -91,8 +93,7 @@ async fn keys_without_a_name_are_tried_and_fetched_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poisoned_key_set_signs_nobody_in() {
     // AT-TP-08, ID-10, ID-26, ID-30, ID-33: a gateway that has read no other set yet
-    let idp = IdpSettings { signing: SigningAlgorithm::Rs256, ..IdpSettings::default() };
-    let scene = Scene::set_up(idp, NO_WAIT).await;
+    let scene = Scene::at(TestIdp::signing_by(SigningAlgorithm::Rs256).await, NO_WAIT).await;
     let keys = scene.idp.key_set();
     let key = keys["keys"][0].clone();
     let with = |name: &str, value: Value| {
@@ -168,7 +169,7 @@ async fn old_keys_stay_good_while_the_provider_is_away_but_not_for_ever() {
     // AT-TP-08, ID-32
     let scene = Scene::start().await;
     scene.signs_in().await;
-    let breaks = |faults: &mut vestibule::demo::idp::Faults| faults.key_set.break_with(Breakage::Status(500));
+    let breaks = |faults: &mut crate::harness::idp::Faults| faults.key_set.break_with(Breakage::Status(500));
     scene.gateway.clock.advance(Duration::from_secs(3 * 3600));
     let (_, page) = scene.signs_in_while(breaks).await;
     assert_eq!(page.status, 200, "{}", page.text());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::harness::idp::{Breakage, Faults, Signing};
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -12,7 +13,6 @@ use tokio::time::timeout;
 use vestibule::app::App;
 use vestibule::clock::{Clock, MonotonicTime, UnixTime};
 use vestibule::config::{Config, Sources};
-use vestibule::demo::idp::{Breakage, Faults, Signing};
 
 use crate::harness::gateway::key;
 use crate::harness::{Gateway, Raw, RecordingUpstream, TestIdp};

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use vestibule::demo::idp::{Breakage, Gate, IdpSettings, paths};
+use crate::harness::idp::{Breakage, Gate};
+use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::idp::CLIENT_ID;
 use crate::harness::{Browser, Gateway, RecordingUpstream, TestIdp};

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::harness::idp::Breakage;
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use vestibule::demo::idp::Breakage;
 
 use crate::harness::browser::Ask;
 use crate::harness::gateway::key;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use vestibule::demo::idp::{Breakage, Gate, IdpSettings, paths};
+use crate::harness::idp::{Breakage, Gate};
+use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::{Gateway, House, Raw, RecordingUpstream, TestIdp};
 use crate::scene::{Scene, param};

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::harness::idp::Breakage;
 use serde_json::json;
-use vestibule::demo::idp::{Breakage, Pkce, paths};
+use vestibule::demo::idp::{Pkce, paths};
 
 use crate::harness::idp::CLIENT_ID;
 use crate::harness::{Gateway, RecordingUpstream, TestIdp};

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::harness::idp::{Breakage, Gate};
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use vestibule::demo::idp::{Breakage, Gate, paths};
+use vestibule::demo::idp::paths;
 
 use crate::harness::{Browser, Gateway, House, Page, RecordingUpstream, TestIdp};
 

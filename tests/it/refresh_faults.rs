@@ -1,7 +1,8 @@
 //! Refreshes that fail: an outage ends nothing, a refusal ends the session, a swapped identity is never seen upstream.
 
+use crate::harness::idp::{Breakage, Edits, Gate};
 use serde_json::json;
-use vestibule::demo::idp::{Breakage, Client, ClientProof, Edits, Gate, IdpSettings, paths};
+use vestibule::demo::idp::paths;
 
 use crate::harness::idp::CLIENT_ID;
 use crate::harness::{House, TestIdp};
@@ -453,8 +454,8 @@ async fn a_sign_out_is_not_undone_by_a_refresh_under_way() {
 async fn each_client_assertion_is_made_for_one_request() {
     // AT-TP-32
     let (pem, jwk) = client_key();
-    let client = Client::proving(CLIENT_ID, ClientProof::PrivateKeyJwt(jwk));
-    let idp = TestIdp::with(IdpSettings { clients: vec![client], ..IdpSettings::default() }).await;
+    let idp = TestIdp::start().await;
+    idp.expects_assertions(CLIENT_ID, jwk);
     let house = House::built(idp, |builder| {
         builder.without("provider.idp.client_secret").with(&format!(
             "[provider.idp]\nclient_auth = 'private_key_jwt'\nclient_key_id = 'k1'\nclient_key = '''{pem}'''"

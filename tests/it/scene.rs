@@ -1,7 +1,8 @@
 //! What the stories about signing in have in common: a provider, an application, a gateway between them, and the three sides that a refusal is
 //! looked at from.
 
-use vestibule::demo::idp::{Faults, IdpSettings, paths};
+use crate::harness::idp::Faults;
+use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::browser::{Ask, Page};
 use crate::harness::{Browser, Gateway, RecordingUpstream, TestIdp};

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::harness::idp::{Breakage, Faults, Signing};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use vestibule::clock::ManualClock;
-use vestibule::demo::idp::{Breakage, Faults, IdpSettings, Signing, paths};
+use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::browser::{Ask, Page};
 use crate::harness::gateway::key;

@@ -184,7 +184,7 @@ async fn one_session_for_each_provider_side_by_side() {
 async fn one_provider_that_is_away_does_not_keep_anybody_from_the_other() {
     // AT-TP-21: other routes live
     let all = Two::start(true, "[provider.one]\ntimeout = '10s'").await;
-    all.one.break_with(|faults| faults.discovery.break_with(vestibule::demo::idp::Breakage::Hang));
+    all.one.break_with(|faults| faults.discovery.break_with(crate::harness::idp::Breakage::Hang));
     let (stuck, free) = (all.gateway.browser(), all.gateway.browser());
     let url = all.gateway.own("login?provider=one");
     let waiting = stuck.asks(&url);

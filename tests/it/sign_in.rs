@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::harness::idp::Breakage;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
-use vestibule::demo::idp::{Breakage, Pkce, paths};
+use vestibule::demo::idp::{Pkce, paths};
 
 use crate::harness::idp::{CLIENT_ID, CLIENT_SECRET};
 use crate::harness::{Gateway, RecordingUpstream, TestIdp};

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::harness::idp::Breakage;
 use futures_util::future::join_all;
-use vestibule::demo::idp::{Breakage, paths};
+use vestibule::demo::idp::paths;
 
 use crate::harness::browser::Ask;
 use crate::harness::{Browser, Gateway, RecordingUpstream, TestIdp};

@@ -1,6 +1,7 @@
 //! A provider of several tenants (Microsoft Entra ID): each token names the issuer of its tenant, and only some are let in.
 
-use vestibule::demo::idp::{Faults, IdpSettings, paths};
+use crate::harness::idp::Faults;
+use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::{Gateway, RecordingUpstream, TestIdp};
 use crate::scene::{Scene, has_session, param};

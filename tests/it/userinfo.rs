@@ -1,7 +1,8 @@
 //! Userinfo: asked when something is missing, believed about the same person only; and how claims reach the application.
 
+use crate::harness::idp::{Breakage, Signing};
 use serde_json::json;
-use vestibule::demo::idp::{Breakage, IdpSettings, Signing, paths};
+use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::{RecordingUpstream, TestIdp};
 use crate::scene::{ADA, Scene};
@@ -108,8 +109,8 @@ async fn what_the_id_token_says_is_not_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signed_answer_is_verified() {
     // UI-03
-    let settings = IdpSettings { signed_userinfo: true, thin_id_tokens: true, ..IdpSettings::default() };
-    let scene = Scene::set_up(settings, "").await;
+    let settings = IdpSettings { thin_id_tokens: true, ..IdpSettings::default() };
+    let scene = Scene::at(TestIdp::with(settings).await.signing_userinfo(), "").await;
     scene.signs_in().await;
     assert_eq!(scene.upstream.only_request().header("x-forwarded-email"), Some("ada@example.com"));
     scene.upstream.forget_seen();
@@ -166,7 +167,7 @@ async fn claims_by_reference_are_not_followed() {
 async fn an_absent_claim_is_an_absent_header() {
     // UI-07, AT-HS-10
     let scene = Scene::start().await;
-    let remove = |faults: &mut vestibule::demo::idp::Faults| {
+    let remove = |faults: &mut crate::harness::idp::Faults| {
         faults.id_token.claims.remove("email").remove("groups").remove("name").remove("preferred_username");
         faults.userinfo.members.remove("email").remove("groups").remove("name").remove("preferred_username");
     };

@@ -1,4 +1,4 @@
-//! An answer before it goes out: whole, so that a fault can still damage it.
+//! An answer of the provider, whole.
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION};
@@ -9,10 +9,13 @@ use crate::body::Body;
 
 /// A whole answer.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: Vec<(HeaderName, String)>,
-    pub(super) body: Bytes,
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its header fields.
+    pub headers: Vec<(HeaderName, String)>,
+    /// Its body.
+    pub body: Bytes,
 }
 
 impl Answer {
@@ -37,11 +40,17 @@ impl Answer {
         Self::text(StatusCode::NOT_FOUND, "The provider has nothing here.\n")
     }
 
+    /// The request was larger than anything that a client has to say.
+    pub fn too_large() -> Self {
+        Self::text(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large.\n")
+    }
+
     pub(super) fn redirect(status: StatusCode, to: &str) -> Self {
         Self { status, headers: vec![(LOCATION, to.to_owned()), no_store()], body: Bytes::new() }
     }
 
-    pub(super) fn new(status: StatusCode, content_type: &str, body: impl Into<Bytes>) -> Self {
+    /// With this content type.
+    pub fn new(status: StatusCode, content_type: &str, body: impl Into<Bytes>) -> Self {
         Self { status, headers: vec![(CONTENT_TYPE, content_type.to_owned()), no_store()], body: body.into() }
     }
 
@@ -50,20 +59,9 @@ impl Answer {
         self
     }
 
-    /// In place of the content type that it has.
-    pub(super) fn retyped(mut self, content_type: &str) -> Self {
-        self.headers.retain(|(name, _)| name != CONTENT_TYPE);
-        self.with(CONTENT_TYPE, content_type)
-    }
-
-    pub(super) fn into_response(self) -> Response<Body> {
-        let body = Body::full(self.body.clone());
-        self.with_body(body)
-    }
-
-    /// The same head over another body.
-    pub(super) fn with_body(self, body: Body) -> Response<Body> {
-        let mut response = Response::new(body);
+    /// As it is sent.
+    pub fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::full(self.body));
         *response.status_mut() = self.status;
         for (name, value) in self.headers {
             if let Ok(value) = HeaderValue::from_str(&value) {

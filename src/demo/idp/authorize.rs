@@ -7,7 +7,7 @@ use url::Url;
 use crate::clock::UnixTime;
 use crate::demo::idp::answer::Answer;
 use crate::demo::idp::grants::{BrowserSession, Grant};
-use crate::demo::idp::recorder::Seen;
+use crate::demo::idp::request::IdpRequest;
 use crate::demo::idp::settings::{Client, Mode, Pkce};
 use crate::demo::idp::{CODE_LIFE, Idp, State, pages};
 
@@ -36,13 +36,13 @@ enum Fault {
 }
 
 impl Idp {
-    pub(super) fn authorize(&self, seen: &Seen) -> Answer {
+    pub(super) fn authorize(&self, asked: &IdpRequest) -> Answer {
         let mut state = self.state();
-        let request = match AuthorizationRequest::read(&state, &seen.query) {
+        let request = match AuthorizationRequest::read(&state, &asked.query) {
             Ok(request) => request,
             Err(fault) => return self.refuse(&state, fault),
         };
-        match browser_session(&state, seen).filter(|(_, session)| request.is_served_by(session, self.now())) {
+        match browser_session(&state, asked).filter(|(_, session)| request.is_served_by(session, self.now())) {
             Some((sid, session)) => self.grant(&mut state, &request, &sid, &session),
             None if request.prompts("none") => {
                 self.send_error(&state, &request, "login_required", "nobody is signed in")
@@ -52,14 +52,14 @@ impl Idp {
     }
 
     /// The page's form: somebody has chosen to be somebody.
-    pub(super) fn choose(&self, seen: &Seen) -> Answer {
+    pub(super) fn choose(&self, asked: &IdpRequest) -> Answer {
         let mut state = self.state();
-        let query = seen.field("request").unwrap_or_default();
+        let query = asked.field("request").unwrap_or_default();
         let request = match AuthorizationRequest::read(&state, &query) {
             Ok(request) => request,
             Err(fault) => return self.refuse(&state, fault),
         };
-        let chosen = seen.field("person").unwrap_or_default();
+        let chosen = asked.field("person").unwrap_or_default();
         if chosen.is_empty() {
             return self.send_error(&state, &request, "access_denied", "The person did not want to sign in");
         }
@@ -82,9 +82,6 @@ impl Idp {
             sid: sid.to_owned(),
         };
         let expires = self.now().plus(CODE_LIFE);
-        if let Some((error, description)) = state.faults.callback.error.clone() {
-            return self.send_error(state, request, &error, description.as_deref().unwrap_or_default());
-        }
         let code = state.grants.give_code(grant, request.redirect_uri.clone(), request.challenge.clone(), expires);
         self.send_back(state, request, vec![("code".to_owned(), code)])
     }
@@ -97,11 +94,8 @@ impl Idp {
     }
 
     fn send_error(&self, state: &State, request: &AuthorizationRequest, error: &str, description: &str) -> Answer {
-        let mut params = vec![("error".to_owned(), error.to_owned())];
-        if !description.is_empty() {
-            params.push(("error_description".to_owned(), description.to_owned()));
-        }
-        self.send_back(state, request, params)
+        let said = [("error", error), ("error_description", description)];
+        self.send_back(state, request, said.map(|(name, text)| (name.to_owned(), text.to_owned())).into())
     }
 
     fn send_back(&self, state: &State, request: &AuthorizationRequest, mut params: Vec<(String, String)>) -> Answer {
@@ -109,9 +103,6 @@ impl Idp {
         if state.settings.iss_in_callback {
             params.push(("iss".to_owned(), self.issuer().to_owned()));
         }
-        let faults = &state.faults.callback;
-        faults.params.apply_to_params(&mut params);
-        params.extend(faults.added.iter().cloned());
         let Ok(mut to) = Url::parse(&request.redirect_uri) else {
             return pages::refused("The redirect URI is no URL.");
         };
@@ -166,13 +157,6 @@ impl AuthorizationRequest {
         if state.settings.mode == Mode::OpenId && !self.scope.split(' ').any(|scope| scope == "openid") {
             return Some(("invalid_scope", "the scope openid is missing"));
         }
-        let is_refused = |refused: &String| match refused.split_once('=') {
-            Some((name, word)) => one(name).is_some_and(|value| value.split(' ').any(|found| found == word)),
-            None => one(refused).is_some(),
-        };
-        if state.faults.callback.refused.iter().any(is_refused) {
-            return Some(("invalid_request", "a parameter is not supported"));
-        }
         if !matches!(one("response_mode"), None | Some("query" | "form_post")) {
             return Some(("invalid_request", "only the response modes query and form_post are served"));
         }
@@ -202,15 +186,15 @@ impl AuthorizationRequest {
     }
 }
 
-fn browser_session(state: &State, seen: &Seen) -> Option<(String, BrowserSession)> {
-    let sid = browser_sid(seen)?;
+fn browser_session(state: &State, asked: &IdpRequest) -> Option<(String, BrowserSession)> {
+    let sid = browser_sid(asked)?;
     let session = state.grants.browser_session(&sid)?;
     Some((sid, session))
 }
 
 /// The single-sign-on cookie's value.
-pub(super) fn browser_sid(seen: &Seen) -> Option<String> {
-    let cookies = seen.headers.get_all(http::header::COOKIE).into_iter().filter_map(|field| field.to_str().ok());
+pub(super) fn browser_sid(asked: &IdpRequest) -> Option<String> {
+    let cookies = asked.headers.get_all(http::header::COOKIE).into_iter().filter_map(|field| field.to_str().ok());
     let mut pairs = cookies.flat_map(|field| field.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, _)| *name == BROWSER_COOKIE).map(|(_, value)| value.to_owned())
 }

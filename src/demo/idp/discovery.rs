@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::demo::idp::answer::Answer;
-use crate::demo::idp::{Idp, paths};
+use crate::demo::idp::{Idp, State, paths};
 
 impl Idp {
     /// OpenID Connect Discovery 1.0 section 3.
@@ -24,7 +24,7 @@ impl Idp {
             "response_modes_supported": ["query", "form_post"],
             "grant_types_supported": ["authorization_code", "refresh_token"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": state.keys.algorithms(),
+            "id_token_signing_alg_values_supported": algorithms(&state),
             "token_endpoint_auth_methods_supported":
                 ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
             "token_endpoint_auth_signing_alg_values_supported": ["ES256", "ES384", "RS256", "PS256", "EdDSA"],
@@ -35,16 +35,15 @@ impl Idp {
         Answer::json(StatusCode::OK, &metadata)
     }
 
-    pub(super) fn serve_key_set(&self) -> Answer {
-        let state = self.state();
-        let mut key_set = state.keys.key_set();
-        if state.faults.keys_without_kid
-            && let Some(keys) = key_set.get_mut("keys").and_then(Value::as_array_mut)
-        {
-            for key in keys.iter_mut().filter_map(Value::as_object_mut) {
-                key.remove("kid");
-            }
-        }
-        Answer::json(StatusCode::OK, &key_set)
+    pub(super) fn key_set(&self) -> Answer {
+        let keys: Vec<Value> = self.state().keys.iter().map(|key| key.jwk()).collect();
+        Answer::json(StatusCode::OK, &json!({ "keys": keys }))
     }
+}
+
+fn algorithms(state: &State) -> Vec<&'static str> {
+    let mut names: Vec<_> = state.keys.iter().map(|key| key.algorithm().name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }

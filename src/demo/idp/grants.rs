@@ -1,9 +1,12 @@
 //! What the provider remembers: codes, refresh-token families, access tokens, and who is signed in in which browser.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::clock::UnixTime;
-use crate::demo::idp::unguessable;
+use crate::seal;
 
 /// Everything that was given out.
 #[derive(Default)]
@@ -13,7 +16,6 @@ pub(super) struct Grants {
     refresh: HashMap<String, RefreshToken>,
     access: HashMap<String, AccessToken>,
     browsers: HashMap<String, BrowserSession>,
-    assertions: HashSet<String>,
     reuses: usize,
     next_family: u64,
 }
@@ -172,11 +174,6 @@ impl Grants {
         }
     }
 
-    /// Counts a `jti` once; `false` when it has been here before.
-    pub(super) fn first_use_of(&mut self, assertion: String) -> bool {
-        self.assertions.insert(assertion)
-    }
-
     pub(super) fn reuses(&self) -> usize {
         self.reuses
     }
@@ -221,4 +218,9 @@ impl Refusal {
             Self::OfAnotherClient => "it was given to another client",
         }
     }
+}
+
+/// A value that nobody guesses, with a prefix that tells people what it is.
+pub(super) fn unguessable(prefix: &str) -> String {
+    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(seal::random::<24>()))
 }

@@ -1,18 +1,16 @@
-//! The provider's signing keys and its key set.
+//! The provider's signing keys, as JWKs and as what signs (RFC 7515, RFC 7517).
 
-use std::collections::VecDeque;
-
-use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_SHA256, UnparsedPublicKey,
+};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use crate::demo::idp::faults::{KeyForm, Signing, TokenFaults};
-use crate::demo::idp::unguessable;
+use crate::demo::idp::grants::unguessable;
 
 /// With what the provider signs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,20 +21,33 @@ pub enum SigningAlgorithm {
     Rs256,
 }
 
-/// No key could be made.
+/// No key could be made, or it would not sign.
 #[derive(Debug, thiserror::Error)]
-#[error("the provider's signing key could not be made: {0}")]
+#[error("the provider's signing key: {0}")]
 pub struct KeyError(String);
 
-/// The keys, the one that signs first.
-pub(super) struct Keys(VecDeque<SigningKey>);
+/// A key pair with its name.
+#[derive(Debug)]
+pub struct SigningKey {
+    /// Its name in the key set and in the header of a token.
+    pub kid: String,
+    /// The pair.
+    pub pair: Pair,
+}
 
-struct SigningKey {
-    kid: String,
-    algorithm: SigningAlgorithm,
-    private: EncodingKey,
-    public: Value,
-    public_der: Vec<u8>,
+/// A key pair by its algorithm.
+#[derive(Debug)]
+pub enum Pair {
+    /// For ES256.
+    Es256(EcdsaKeyPair),
+    /// For RS256.
+    Rs256(RsaKeyPair),
+}
+
+impl KeyError {
+    pub(super) fn none() -> Self {
+        Self("there is none".to_owned())
+    }
 }
 
 impl SigningAlgorithm {
@@ -47,183 +58,101 @@ impl SigningAlgorithm {
             Self::Rs256 => "RS256",
         }
     }
-
-    fn jose(self) -> Algorithm {
-        match self {
-            Self::Es256 => Algorithm::ES256,
-            Self::Rs256 => Algorithm::RS256,
-        }
-    }
-}
-
-impl Keys {
-    pub(super) fn new(algorithm: SigningAlgorithm) -> Result<Self, KeyError> {
-        Ok(Self(VecDeque::from([SigningKey::generate(algorithm)?])))
-    }
-
-    pub(super) fn rotate(&mut self, algorithm: SigningAlgorithm) -> Result<(), KeyError> {
-        self.0.push_front(SigningKey::generate(algorithm)?);
-        Ok(())
-    }
-
-    pub(super) fn withdraw_old(&mut self) {
-        self.0.truncate(1);
-    }
-
-    pub(super) fn key_set(&self) -> Value {
-        json!({ "keys": self.0.iter().map(|key| key.public.clone()).collect::<Vec<_>>() })
-    }
-
-    /// The algorithms of all keys, for the metadata.
-    pub(super) fn algorithms(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> = self.0.iter().map(|key| key.algorithm.name()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-
-    /// Signs claims as a JWT of this type, with what is wrong on purpose.
-    pub(super) fn sign(
-        &self,
-        kind: &str,
-        mut claims: Map<String, Value>,
-        faults: &TokenFaults,
-    ) -> Result<String, KeyError> {
-        let key = self.0.front().ok_or_else(|| KeyError("none left".to_owned()))?;
-        faults.claims.apply(&mut claims);
-        key.sign(kind, &claims, faults)
-    }
-
-    /// The claims of a token that we signed, however old; `None` for any other.
-    pub(super) fn own_claims(&self, token: &str) -> Option<Map<String, Value>> {
-        let (signed, signature) = token.rsplit_once('.')?;
-        let (_, payload) = signed.split_once('.')?;
-        let ours = self.0.iter().any(|key| key.verifies(signed, signature));
-        ours.then(|| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()).flatten()
-    }
 }
 
 impl SigningKey {
-    fn generate(algorithm: SigningAlgorithm) -> Result<Self, KeyError> {
-        let (private, public_der) = match algorithm {
-            SigningAlgorithm::Es256 => elliptic_key()?,
-            SigningAlgorithm::Rs256 => rsa_key()?,
+    /// A new key.
+    ///
+    /// # Errors
+    /// When the machine can make none.
+    pub fn generate(algorithm: SigningAlgorithm) -> Result<Self, KeyError> {
+        let pair = match algorithm {
+            SigningAlgorithm::Es256 => {
+                Pair::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(refused)?)
+            }
+            SigningAlgorithm::Rs256 => Pair::Rs256(RsaKeyPair::generate(KeySize::Rsa2048).map_err(refused)?),
         };
-        let kid = unguessable("key-");
-        let jwk = Jwk::from_encoding_key(&private, algorithm.jose()).map_err(refused)?;
-        let mut public = serde_json::to_value(&jwk).map_err(refused)?;
-        if let Some(members) = public.as_object_mut() {
-            members.insert("kid".to_owned(), kid.clone().into());
-            members.insert("use".to_owned(), "sig".into());
-            members.insert("alg".to_owned(), algorithm.name().into());
-        }
-        Ok(Self { kid, algorithm, private, public, public_der })
+        Ok(Self { kid: unguessable("key-"), pair })
     }
 
-    fn sign(&self, kind: &str, claims: &Map<String, Value>, faults: &TokenFaults) -> Result<String, KeyError> {
-        let stranger = match faults.signing {
-            Signing::ForeignKey | Signing::EmbeddedKey => Some(Self::generate(self.algorithm)?),
-            _ => None,
+    /// What it signs with.
+    pub fn algorithm(&self) -> SigningAlgorithm {
+        match self.pair {
+            Pair::Es256(_) => SigningAlgorithm::Es256,
+            Pair::Rs256(_) => SigningAlgorithm::Rs256,
+        }
+    }
+
+    /// The public key, as it stands in the key set.
+    pub fn jwk(&self) -> Value {
+        let (kid, algorithm) = (&self.kid, self.algorithm().name());
+        match &self.pair {
+            Pair::Es256(pair) => {
+                // The uncompressed point begins with a byte that says so (RFC 7518 section 6.2.1).
+                let halves = pair.public_key().as_ref().get(1..).unwrap_or_default();
+                let (x, y) = halves.split_at(halves.len() / 2);
+                let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+                json!({ "kid": kid, "use": "sig", "alg": algorithm, "kty": "EC", "crv": "P-256", "x": x, "y": y })
+            }
+            Pair::Rs256(pair) => {
+                let key = pair.public_key();
+                let n = URL_SAFE_NO_PAD.encode(key.modulus().big_endian_without_leading_zero());
+                let e = URL_SAFE_NO_PAD.encode(key.exponent().big_endian_without_leading_zero());
+                json!({ "kid": kid, "use": "sig", "alg": algorithm, "kty": "RSA", "n": n, "e": e })
+            }
+        }
+    }
+
+    /// The header of the tokens that it signs.
+    pub fn header(&self, kind: &str) -> Map<String, Value> {
+        let members = [("typ", json!(kind)), ("alg", json!(self.algorithm().name())), ("kid", json!(self.kid))];
+        members.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+    }
+
+    /// The signature of a token's first two parts, in base64url.
+    ///
+    /// # Errors
+    /// When the library refuses to sign.
+    pub fn sign(&self, signed: &str) -> Result<String, KeyError> {
+        let random = SystemRandom::new();
+        let signature = match &self.pair {
+            Pair::Es256(pair) => pair.sign(&random, signed.as_bytes()).map_err(refused)?.as_ref().to_vec(),
+            Pair::Rs256(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &random, signed.as_bytes(), &mut signature).map_err(refused)?;
+                signature
+            }
         };
-        let header = self.header(kind, stranger.as_ref(), faults);
-        let payload = match &faults.signing {
-            Signing::Payload(text) => URL_SAFE_NO_PAD.encode(text),
-            _ => part(claims)?,
-        };
-        let signed = format!("{}.{payload}", part(&header)?);
-        let signature = match &faults.signing {
-            Signing::Text(text) => return Ok(text.clone()),
-            Signing::Missing | Signing::Unsigned => String::new(),
-            Signing::HmacOfPublicKey(form) => hmac(&signed, &self.written(*form))?,
-            Signing::HmacOf(secret) => hmac(&signed, secret.as_bytes())?,
-            Signing::Bytes(bytes) => URL_SAFE_NO_PAD.encode(bytes),
-            Signing::Flipped => flipped(&self.signature(&signed)?),
-            Signing::Honest | Signing::Payload(_) => self.signature(&signed)?,
-            Signing::ForeignKey | Signing::EmbeddedKey => stranger.as_ref().unwrap_or(self).signature(&signed)?,
-        };
+        Ok(URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// A JWT of these claims.
+    pub(super) fn token(&self, claims: &Map<String, Value>) -> Result<String, KeyError> {
+        let signed = format!("{}.{}", part(&self.header("JWT")), part(claims));
+        let signature = self.sign(&signed)?;
         Ok(format!("{signed}.{signature}"))
     }
 
-    fn header(&self, kind: &str, stranger: Option<&Self>, faults: &TokenFaults) -> Map<String, Value> {
-        let algorithm = match faults.signing {
-            Signing::Unsigned => "none",
-            Signing::HmacOfPublicKey(_) | Signing::HmacOf(_) => "HS256",
-            _ => self.algorithm.name(),
-        };
-        let named = [("typ", json!(kind)), ("alg", json!(algorithm)), ("kid", json!(self.kid))];
-        let mut header: Map<_, _> = named.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
-        if let (Signing::EmbeddedKey, Some(stranger)) = (&faults.signing, stranger) {
-            header.insert("jwk".to_owned(), stranger.public.clone());
+    /// The claims of a token that it signed, however old.
+    pub(super) fn own_claims(&self, token: &str) -> Option<Map<String, Value>> {
+        let (signed, signature) = token.rsplit_once('.')?;
+        let (_, payload) = signed.split_once('.')?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+        match &self.pair {
+            Pair::Es256(pair) => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref())
+                .verify(signed.as_bytes(), &signature),
+            Pair::Rs256(pair) => UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, pair.public_key().as_ref())
+                .verify(signed.as_bytes(), &signature),
         }
-        faults.header.apply(&mut header);
-        header
-    }
-
-    fn signature(&self, signed: &str) -> Result<String, KeyError> {
-        jsonwebtoken::crypto::sign(signed.as_bytes(), &self.private, self.algorithm.jose()).map_err(refused)
-    }
-
-    fn written(&self, form: KeyForm) -> Vec<u8> {
-        match form {
-            KeyForm::Pem => pem("PUBLIC KEY", &self.public_der).into_bytes(),
-            KeyForm::Der => self.public_der.clone(),
-            KeyForm::Jwk => self.public.to_string().into_bytes(),
-        }
-    }
-
-    fn verifies(&self, signed: &str, signature: &str) -> bool {
-        let Ok(jwk) = serde_json::from_value::<Jwk>(self.public.clone()) else { return false };
-        let Ok(key) = DecodingKey::from_jwk(&jwk) else { return false };
-        jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &key, self.algorithm.jose()).unwrap_or(false)
+        .ok()?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
     }
 }
 
-fn elliptic_key() -> Result<(EncodingKey, Vec<u8>), KeyError> {
-    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(refused)?;
-    let private = pair.to_pkcs8v1().map_err(refused)?;
-    let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(refused)?;
-    Ok((EncodingKey::from_ec_der(private.as_ref()), public.as_ref().to_vec()))
-}
-
-fn rsa_key() -> Result<(EncodingKey, Vec<u8>), KeyError> {
-    let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(refused)?;
-    let private: Pkcs8V1Der<'_> = pair.as_der().map_err(refused)?;
-    let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(refused)?;
-    // By way of PEM, because only that reader takes the key out of its PKCS#8 wrapping.
-    let key = EncodingKey::from_rsa_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes()).map_err(refused)?;
-    Ok((key, public.as_ref().to_vec()))
-}
-
-fn hmac(signed: &str, secret: &[u8]) -> Result<String, KeyError> {
-    jsonwebtoken::crypto::sign(signed.as_bytes(), &EncodingKey::from_secret(secret), Algorithm::HS256).map_err(refused)
-}
-
-/// Turns one bit in the middle of a signature.
-fn flipped(signature: &str) -> String {
-    let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
-    let middle = bytes.len() / 2;
-    if let Some(byte) = bytes.get_mut(middle) {
-        *byte ^= 1;
-    }
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
-fn part(members: &Map<String, Value>) -> Result<String, KeyError> {
-    Ok(URL_SAFE_NO_PAD.encode(serde_json::to_vec(members).map_err(refused)?))
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    let mut lines = String::new();
-    for line in text.as_bytes().chunks(PEM_LINE) {
-        lines.push_str(&String::from_utf8_lossy(line));
-        lines.push('\n');
-    }
-    format!("-----BEGIN {label}-----\n{lines}-----END {label}-----\n")
+fn part(members: &Map<String, Value>) -> String {
+    URL_SAFE_NO_PAD.encode(Value::Object(members.clone()).to_string())
 }
 
 fn refused(error: impl std::fmt::Display) -> KeyError {
     KeyError(error.to_string())
 }
-
-const PEM_LINE: usize = 64;

@@ -7,15 +7,15 @@ use url::Url;
 
 use crate::demo::idp::answer::Answer;
 use crate::demo::idp::authorize::{BROWSER_COOKIE, browser_sid};
-use crate::demo::idp::recorder::Seen;
+use crate::demo::idp::request::IdpRequest;
 use crate::demo::idp::{Idp, State, pages};
 
 impl Idp {
-    pub(super) fn end_session(&self, seen: &Seen) -> Answer {
+    pub(super) fn end_session(&self, asked: &IdpRequest) -> Answer {
         let mut state = self.state();
-        let said = |name: &str| seen.query_field(name).or_else(|| seen.field(name));
+        let said = |name: &str| asked.query_field(name).or_else(|| asked.field(name));
         // An expired hint is still a hint (section 2).
-        let hint = said("id_token_hint").and_then(|token| state.keys.own_claims(&token));
+        let hint = said("id_token_hint").and_then(|token| state.keys.iter().find_map(|key| key.own_claims(&token)));
         if said("id_token_hint").is_some() && hint.is_none() {
             return pages::refused("The id_token_hint is not an ID token of this provider.");
         }
@@ -31,11 +31,11 @@ impl Idp {
             Err(reason) => return pages::refused(reason),
         };
         // Without a hint anybody could have sent the browser here: the person is asked (section 6).
-        if hint.is_none() && seen.method == "GET" {
-            return pages::confirm_sign_out(&seen.query);
+        if hint.is_none() && asked.method == "GET" {
+            return pages::confirm_sign_out(&asked.query);
         }
         let hinted = hint.as_ref().and_then(|hint| text(hint, "sid"));
-        for sid in [hinted, browser_sid(seen)].into_iter().flatten() {
+        for sid in [hinted, browser_sid(asked)].into_iter().flatten() {
             state.grants.end_browser_session(&sid);
         }
         let gone = format!("{BROWSER_COOKIE}=; Path=/sso; Max-Age=0; HttpOnly; SameSite=Lax");

@@ -5,16 +5,15 @@ use http::header::WWW_AUTHENTICATE;
 use serde_json::{Map, Value, json};
 
 use crate::demo::idp::answer::Answer;
-use crate::demo::idp::faults::TokenFaults;
 use crate::demo::idp::grants::Grant;
-use crate::demo::idp::recorder::Seen;
+use crate::demo::idp::request::IdpRequest;
 use crate::demo::idp::{Idp, State};
 
 impl Idp {
     /// OpenID Connect Core 1.0 section 5.3; the token in the `Authorization` header only (RFC 6750 section 2.1).
-    pub(super) fn userinfo(&self, seen: &Seen) -> Answer {
+    pub(super) fn userinfo(&self, asked: &IdpRequest) -> Answer {
         let state = self.state();
-        let Some(token) = seen.header("authorization").and_then(|header| header.strip_prefix("Bearer ")) else {
+        let Some(token) = asked.header("authorization").and_then(|header| header.strip_prefix("Bearer ")) else {
             return challenge("Bearer");
         };
         let Some((grant, _)) = state.grants.access(token, self.now()) else {
@@ -22,26 +21,16 @@ impl Idp {
         };
         let mut claims = about(&state, &grant);
         claims.insert("sub".to_owned(), json!(grant.sub));
-        if !state.settings.signed_userinfo {
-            return Answer::json(StatusCode::OK, &Value::Object(claims));
-        }
-        claims.insert("iss".to_owned(), json!(self.issuer()));
-        claims.insert("aud".to_owned(), json!(grant.client_id));
-        // Edits of the JSON can no longer reach what is signed.
-        let faults = TokenFaults { claims: state.faults.userinfo.members.clone(), ..TokenFaults::default() };
-        match state.keys.sign("JWT", claims, &faults) {
-            Ok(signed) => Answer::new(StatusCode::OK, "application/jwt", signed),
-            Err(error) => Answer::text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-        }
+        Answer::json(StatusCode::OK, &Value::Object(claims))
     }
 
     /// RFC 7662: nothing about a token is told to a client that is not proven.
-    pub(super) fn introspect(&self, seen: &Seen) -> Answer {
+    pub(super) fn introspect(&self, asked: &IdpRequest) -> Answer {
         let mut state = self.state();
-        if let Err(not_believed) = self.client(&mut state, seen) {
+        if let Err(not_believed) = self.client(&mut state, asked) {
             return not_believed.answer();
         }
-        let token = seen.field("token").unwrap_or_default();
+        let token = asked.field("token").unwrap_or_default();
         let access = state.grants.access(&token, self.now());
         let active = access.map(|(grant, expires)| (grant, Some(expires), "Bearer"));
         let refresh = || state.grants.refresh_grant(&token).map(|grant| (grant, None, "refresh_token"));
@@ -65,13 +54,13 @@ impl Idp {
     }
 
     /// RFC 7009: 200 also for tokens that nobody knows (section 2.2).
-    pub(super) fn revoke(&self, seen: &Seen) -> Answer {
+    pub(super) fn revoke(&self, asked: &IdpRequest) -> Answer {
         let mut state = self.state();
-        let client = match self.client(&mut state, seen) {
+        let client = match self.client(&mut state, asked) {
             Ok(client) => client,
             Err(not_believed) => return not_believed.answer(),
         };
-        let Some(token) = seen.field("token") else {
+        let Some(token) = asked.field("token") else {
             return Answer::oauth_error(StatusCode::BAD_REQUEST, "invalid_request", "token is missing or repeated");
         };
         state.grants.revoke(&token, &client.id);

@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::demo::idp::keys::SigningAlgorithm;
 use crate::demo::idp::people::Person;
 
 /// The provider as a whole; every part may be changed while it serves ([`Idp::configure`](super::Idp::configure)).
@@ -18,8 +15,6 @@ pub struct IdpSettings {
     pub people: Vec<Person>,
     /// Life of an access token; `None`: the token response carries no `expires_in`, and tokens live an hour.
     pub access_life: Option<Duration>,
-    /// With what ID tokens, signed userinfo and access tokens that are JWTs are signed; takes effect at the next key rotation.
-    pub signing: SigningAlgorithm,
     /// Whether a refresh gives a new refresh token and spends the old one.
     pub rotation: bool,
     /// Whether a refresh gives a new ID token.
@@ -28,10 +23,6 @@ pub struct IdpSettings {
     pub iss_in_callback: bool,
     /// Whether ID tokens carry no claim about the person but `sub`, so that userinfo must be asked.
     pub thin_id_tokens: bool,
-    /// Whether userinfo is a signed JWT.
-    pub signed_userinfo: bool,
-    /// Whether access tokens are JWTs (RFC 9068) rather than opaque.
-    pub jwt_access_tokens: bool,
 }
 
 /// What kind of server it is.
@@ -39,7 +30,7 @@ pub struct IdpSettings {
 pub enum Mode {
     /// OpenID Connect: discovery, key set, ID tokens, logout.
     OpenId,
-    /// None of these: RFC 6749 to the letter.
+    /// None of these: RFC 6749 alone.
     PlainOAuth2,
 }
 
@@ -65,8 +56,6 @@ pub enum ClientProof {
     Basic(String),
     /// `client_secret_post`.
     Post(String),
-    /// `private_key_jwt`: its public key as a JWK, with `alg`.
-    PrivateKeyJwt(Value),
     /// `none`.
     Public,
 }
@@ -83,8 +72,7 @@ pub enum Pkce {
 }
 
 impl Client {
-    /// A client with a secret, by `client_secret_basic`, with PKCE; its addresses come by
-    /// [`Idp::allow_return_to`](super::Idp::allow_return_to).
+    /// A client with a secret, by `client_secret_basic`, with PKCE, and no addresses yet.
     pub fn with_secret(id: &str, secret: &str) -> Self {
         Self::proving(id, ClientProof::Basic(secret.to_owned()))
     }
@@ -108,19 +96,16 @@ impl Default for IdpSettings {
             clients: Vec::new(),
             people: Person::two(),
             access_life: Some(Duration::from_secs(60)),
-            signing: SigningAlgorithm::Es256,
             rotation: true,
             id_token_at_refresh: true,
             iss_in_callback: true,
             thin_id_tokens: false,
-            signed_userinfo: false,
-            jwt_access_tokens: false,
         }
     }
 }
 
 impl IdpSettings {
-    /// A plain OAuth 2.0 server that follows the letter of the code grant: no `iss` in the callback, no ID token, no discovery.
+    /// A plain OAuth 2.0 server with the code grant: no `iss` in the callback, no ID token, no discovery.
     pub fn plain_oauth2() -> Self {
         Self { mode: Mode::PlainOAuth2, iss_in_callback: false, ..Self::default() }
     }

@@ -7,36 +7,36 @@ use sha2::{Digest as _, Sha256};
 
 use crate::demo::idp::answer::Answer;
 use crate::demo::idp::grants::{Code, Refusal};
-use crate::demo::idp::recorder::Seen;
+use crate::demo::idp::request::IdpRequest;
 use crate::demo::idp::settings::Client;
 use crate::demo::idp::tokens::Occasion;
 use crate::demo::idp::{Idp, State};
 use crate::secret::constant_time_eq;
 
 impl Idp {
-    pub(super) fn token(&self, seen: &Seen) -> Answer {
+    pub(super) fn token(&self, asked: &IdpRequest) -> Answer {
         let mut state = self.state();
-        let client = match self.client(&mut state, seen) {
+        let client = match self.client(&mut state, asked) {
             Ok(client) => client,
             Err(not_believed) => return not_believed.answer(),
         };
-        match seen.field("grant_type").as_deref() {
-            Some("authorization_code") => self.exchange(&mut state, &client, seen),
-            Some("refresh_token") => self.refresh(&mut state, &client, seen),
+        match asked.field("grant_type").as_deref() {
+            Some("authorization_code") => self.exchange(&mut state, &client, asked),
+            Some("refresh_token") => self.refresh(&mut state, &client, asked),
             Some(_) => bad_request("unsupported_grant_type", "only authorization_code and refresh_token are served"),
             None => bad_request("invalid_request", "grant_type is missing or repeated"),
         }
     }
 
-    fn exchange(&self, state: &mut State, client: &Client, seen: &Seen) -> Answer {
-        let Some(code) = seen.field("code") else {
+    fn exchange(&self, state: &mut State, client: &Client, asked: &IdpRequest) -> Answer {
+        let Some(code) = asked.field("code") else {
             return bad_request("invalid_request", "code is missing or repeated");
         };
         let known = match state.grants.code(&code, &client.id, self.now()) {
             Ok(known) => known,
             Err(refusal) => return invalid_grant("the code", refusal),
         };
-        if let Some(reason) = mismatch(known, seen) {
+        if let Some(reason) = mismatch(known, asked) {
             return bad_request("invalid_grant", reason);
         }
         let grant = known.grant.clone();
@@ -46,15 +46,15 @@ impl Idp {
         }
     }
 
-    fn refresh(&self, state: &mut State, client: &Client, seen: &Seen) -> Answer {
-        let Some(token) = seen.field("refresh_token") else {
+    fn refresh(&self, state: &mut State, client: &Client, asked: &IdpRequest) -> Answer {
+        let Some(token) = asked.field("refresh_token") else {
             return bad_request("invalid_request", "refresh_token is missing or repeated");
         };
         let (family, mut grant) = match state.grants.refreshable(&token, &client.id) {
             Ok(found) => found,
             Err(refusal) => return invalid_grant("the refresh token", refusal),
         };
-        if let Some(wanted) = seen.field("scope") {
+        if let Some(wanted) = asked.field("scope") {
             let granted: Vec<&str> = grant.scope.split(' ').collect();
             // RF-01: never wider than what was granted.
             if !wanted.split(' ').all(|scope| granted.contains(&scope)) {
@@ -71,11 +71,11 @@ impl Idp {
 }
 
 /// What a code was bound to and the request does not repeat: the redirect URI, byte for byte, and the PKCE verifier.
-fn mismatch(code: &Code, seen: &Seen) -> Option<&'static str> {
-    if seen.field("redirect_uri").as_deref() != Some(&code.redirect_uri) {
+fn mismatch(code: &Code, asked: &IdpRequest) -> Option<&'static str> {
+    if asked.field("redirect_uri").as_deref() != Some(&code.redirect_uri) {
         return Some("redirect_uri is not the one of the authorization request");
     }
-    match (&code.challenge, seen.field("code_verifier")) {
+    match (&code.challenge, asked.field("code_verifier")) {
         (None, None) => None,
         (Some(_), None) => Some("code_verifier is missing"),
         // RFC 9700 section 2.1.1: a verifier without a challenge is a downgrade.

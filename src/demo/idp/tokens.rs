@@ -9,11 +9,10 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::demo::idp::answer::Answer;
-use crate::demo::idp::faults::TokenFaults;
-use crate::demo::idp::grants::Grant;
+use crate::demo::idp::grants::{Grant, unguessable};
 use crate::demo::idp::keys::KeyError;
 use crate::demo::idp::settings::Mode;
-use crate::demo::idp::{ID_TOKEN_LIFE, Idp, State, unguessable};
+use crate::demo::idp::{ID_TOKEN_LIFE, Idp, State};
 
 /// What tokens are made for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,12 +42,7 @@ impl Idp {
         let now = self.now();
         let life = state.settings.access_life;
         let expires = now.plus(life.unwrap_or(UNSAID_LIFE));
-        let access = if state.settings.jwt_access_tokens {
-            let claims = self.access_claims(grant, now.secs(), expires.secs());
-            state.keys.sign("at+jwt", claims, &TokenFaults::default())?
-        } else {
-            unguessable("at_")
-        };
+        let access = unguessable("at_");
         state.grants.keep_access(access.clone(), family, grant.scope.clone(), expires);
         let mut members = Map::new();
         let mut tell = |name: &str, value: Value| members.insert(name.to_owned(), value);
@@ -92,29 +86,7 @@ impl Idp {
         if let (Some(nonce), Occasion::SignIn) = (&grant.nonce, occasion) {
             claims.insert("nonce".to_owned(), json!(nonce));
         }
-        let mut faults = match occasion {
-            Occasion::SignIn => state.faults.id_token.clone(),
-            Occasion::Refresh { .. } => state.faults.refreshed_id_token.clone(),
-        };
-        if state.faults.keys_without_kid {
-            faults.header.remove("kid");
-        }
-        state.keys.sign("JWT", claims, &faults)
-    }
-
-    /// RFC 9068 section 2.2.
-    fn access_claims(&self, grant: &Grant, now: u64, expires: u64) -> Map<String, Value> {
-        let said = [
-            ("iss", json!(self.issuer())),
-            ("sub", json!(grant.sub)),
-            ("aud", json!(self.issuer())),
-            ("client_id", json!(grant.client_id)),
-            ("scope", json!(grant.scope)),
-            ("iat", json!(now)),
-            ("exp", json!(expires)),
-            ("jti", json!(unguessable("jti_"))),
-        ];
-        said.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+        state.keys.first().ok_or_else(KeyError::none)?.token(&claims)
     }
 }
 

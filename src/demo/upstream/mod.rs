@@ -3,7 +3,6 @@
 //! It works at any path, because only the last segment of a path means something to it:
 //! `socket` and `stream` are pages, `echo` is the WebSocket, `ticks` the event stream, `headers.json` what arrived.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +15,6 @@ use hyper::body::Incoming;
 use serde_json::json;
 
 use crate::body::{Body, BodyError};
-use crate::demo::serve::BreakOff;
 
 mod page;
 mod socket;
@@ -37,22 +35,19 @@ impl Default for SampleSettings {
 }
 
 /// Answers one request.
-pub(super) async fn answer(
-    sample: Arc<SampleSettings>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, BreakOff> {
+pub(super) fn answer(sample: &SampleSettings, request: Request<Incoming>) -> Response<Body> {
     let last = request.uri().path().rsplit('/').next().unwrap_or_default();
-    Ok(match last {
-        "socket" => page::socket(&sample),
-        "stream" => page::stream(&sample),
+    match last {
+        "socket" => page::socket(sample),
+        "stream" => page::stream(sample),
         "echo" => socket::echo(request),
         "ticks" => ticks(),
         "headers.json" => headers_json(request.headers()),
         "style.css" => typed("text/css", page::STYLE),
         "sample.js" => typed("text/javascript", page::SCRIPT),
         "favicon.ico" => empty(StatusCode::NO_CONTENT),
-        _ => page::home(&sample, &request),
-    })
+        _ => page::home(sample, &request),
+    }
 }
 
 /// One event a second, until the browser goes away.

@@ -31,7 +31,7 @@ async fn discovery_is_tried_again_as_soon_as_ever() {
         issues_now(&double, &key, &fixture);
         assert!(fixture.redeem().await.is_err(), "{seconds} s: the wait is not over");
         fixture.clock.advance(Duration::from_secs(1));
-        fixture.redeem().await.map(|_| ()).unwrap_or_else(|error| panic!("{seconds} s: {error}"));
+        fixture.redeem().await.map_or_else(|error| panic!("{seconds} s: {error}"), |_| ());
         assert_eq!(double.count(DISCOVERY), 2, "{seconds} s");
     }
 }

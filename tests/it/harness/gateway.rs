@@ -34,7 +34,7 @@ pub(crate) struct GatewayBuilder {
     settings: Table,
     public: Public,
     other_hosts: Vec<String>,
-    redirects_at: Vec<(Arc<vestibule::demo::idp::Idp>, String)>,
+    redirects_at: Vec<(Arc<crate::harness::idp::Misbehaving>, String)>,
     clock: Option<Arc<ManualClock>>,
 }
 

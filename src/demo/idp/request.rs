@@ -1,17 +1,13 @@
-//! The record of every request that the provider saw, as tests read it.
+//! A request to the provider, whole.
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 
-use crate::clock::UnixTime;
-
 /// One request, whole.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    /// When it had been read.
-    pub at: UnixTime,
+pub struct IdpRequest {
     /// Its method.
     pub method: String,
     /// Its path, as sent.
@@ -24,7 +20,20 @@ pub struct Seen {
     pub body: Bytes,
 }
 
-impl Seen {
+impl IdpRequest {
+    /// Reads it; `None` when its body is larger than anything a client has to say.
+    pub async fn read(request: Request<Incoming>) -> Option<Self> {
+        let (parts, body) = request.into_parts();
+        let body = Limited::new(body, BODY_BYTES).collect().await.ok()?.to_bytes();
+        Some(Self {
+            method: parts.method.to_string(),
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            headers: parts.headers,
+            body,
+        })
+    }
+
     /// The parameters of the body where it is a form, in order, repeats kept.
     pub fn form(&self) -> Vec<(String, String)> {
         if self.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
@@ -53,20 +62,6 @@ impl Seen {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
-}
-
-/// Reads a request whole; `None` when its body is larger than anything a client has to say.
-pub(super) async fn read(request: Request<Incoming>, now: UnixTime) -> Option<Seen> {
-    let (parts, body) = request.into_parts();
-    let body = Limited::new(body, BODY_BYTES).collect().await.ok()?.to_bytes();
-    Some(Seen {
-        at: now,
-        method: parts.method.to_string(),
-        path: parts.uri.path().to_owned(),
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: parts.headers,
-        body,
-    })
 }
 
 fn pairs(encoded: &[u8]) -> Vec<(String, String)> {

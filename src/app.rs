@@ -20,7 +20,7 @@ use crate::gateway::Gateway;
 use crate::gateway::build::{BuildError, GatewayParts};
 use crate::proxy::Forwarder;
 use crate::request::Downstream;
-use crate::seal::KeyRing;
+use crate::seal::{KeyRing, SealedHere};
 use crate::server::settings::ServerSettings;
 use crate::server::{AdminState, Bound, Certificates, Server, Shutdown, ShutdownSignal, StartError, UncappedPeers};
 use crate::session::registry::Registry;
@@ -49,6 +49,7 @@ struct Shared {
     clock: SharedClock,
     control: Control,
     registry: Arc<Registry>,
+    sealed_here: Arc<SealedHere>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -79,7 +80,7 @@ impl App {
     /// Outside of a tokio runtime: the one that this is called on becomes the control runtime.
     pub async fn start(config: Config, clock: SharedClock) -> Result<Self, AppError> {
         let telemetry = Telemetry::new(&config.log, &clock)?;
-        let shared = Shared { clock, control: Control::current(), registry: Registry::new(), telemetry };
+        let shared = Shared::new(clock, telemetry);
         let bound = Server::bind(&config.server)?;
         let started_with = (config.server.clone(), config.log.clone());
         let gateway = Arc::new(ArcSwap::new(shared.gateway(&config, None)?));
@@ -191,12 +192,17 @@ pub fn rehearse(config: &Config, clock: SharedClock) -> Result<(), AppError> {
     Server::look(&config.server)?;
     let silent = LogSettings { access: LogSink::Off, audit: LogSink::Off, ..config.log.clone() };
     let telemetry = Telemetry::new(&silent, &clock)?;
-    let shared = Shared { clock, control: Control::current(), registry: Registry::new(), telemetry };
+    let shared = Shared::new(clock, telemetry);
     shared.gateway(config, None)?;
     Ok(())
 }
 
 impl Shared {
+    fn new(clock: SharedClock, telemetry: Arc<Telemetry>) -> Self {
+        let sealed_here = SealedHere::new(Arc::clone(&clock));
+        Self { clock, control: Control::current(), registry: Registry::new(), sealed_here, telemetry }
+    }
+
     fn tell_of_reload(&self, event: AuditEvent, detail: Option<&str>) {
         let now = self.clock.now();
         self.telemetry.metrics.config_loaded(event == AuditEvent::ConfigReloaded, now);
@@ -207,7 +213,9 @@ impl Shared {
         Gateway::build(GatewayParts {
             settings: config.gateway.clone(),
             session: config.session.clone(),
-            keys: KeyRing::new(config.keys.clone()).map_err(BuildError::Keys)?,
+            keys: KeyRing::new(config.keys.clone())
+                .map_err(BuildError::Keys)?
+                .within(Arc::clone(&self.sealed_here), config.session.clock_leeway),
             providers: config.providers.clone(),
             registry: Arc::clone(&self.registry),
             before,

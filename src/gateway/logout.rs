@@ -18,7 +18,7 @@ use crate::gateway::{Gateway, Visit};
 use crate::provider::AccountSwitch;
 use crate::request::kind::{RequestKind, is_prefetch};
 use crate::request::return_to::ReturnTo;
-use crate::seal;
+use crate::seal::{self, OpenError, Opened};
 use crate::secret::constant_time_eq;
 use crate::session::attempt::{Aim, Asked, Attempt, SIGNED_OUT};
 use crate::session::live::LiveSession;
@@ -270,9 +270,10 @@ impl Gateway {
 
     /// Whether the form carries the seal that we put into it for one of the sessions that came with it.
     fn is_our_form(&self, visit: Visit<'_>, form: &Form) -> bool {
-        let opened = form.get(FORM_TOKEN).and_then(|token| self.forms.open(token, visit.now).ok());
-        opened.is_some_and(|opened| {
-            let ours = |live: &Arc<LiveSession>| constant_time_eq(live.session.id.bytes(), &opened.plaintext);
+        let read = |opened: &Opened| Ok::<_, OpenError>((opened.plaintext.clone(), opened.expires.minus(FORM_LIFE)));
+        let session = form.get(FORM_TOKEN).and_then(|token| self.forms.open_dated(token, visit.now, read).ok());
+        session.is_some_and(|session| {
+            let ours = |live: &Arc<LiveSession>| constant_time_eq(live.session.id.bytes(), &session);
             self.live_sessions(visit).iter().any(ours)
         })
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aes_gcm::{Aes256Gcm, KeyInit as _};
 use arc_swap::ArcSwap;
@@ -11,7 +12,8 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroize as _;
 
-use super::{Purpose, Sealer, VERSION, random};
+use super::{OpenError, Purpose, SealedHere, Sealer, VERSION, random};
+use crate::clock::{SystemClock, UnixTime};
 use crate::secret::Secret;
 
 /// The keys of this deployment: the first seals, all open. Shared by every thread.
@@ -19,6 +21,8 @@ pub struct KeyRing {
     keys: Vec<RingKey>,
     /// Sorted by [`Slot`]; read on every cold request, replaced once a day and purpose.
     ciphers: ArcSwap<Vec<(Slot, Arc<Aes256Gcm>)>>,
+    here: Arc<SealedHere>,
+    leeway: Duration,
 }
 
 impl KeyRing {
@@ -38,7 +42,27 @@ impl KeyRing {
             }
             ring.push(key);
         }
-        Ok(Self { keys: ring, ciphers: ArcSwap::default() })
+        let here = SealedHere::new(SystemClock::shared());
+        Ok(Self { keys: ring, ciphers: ArcSwap::default(), here, leeway: LEEWAY })
+    }
+
+    /// The same for a process that has sealed things `here` before, and whose clock may differ by this `leeway` from others'.
+    #[must_use]
+    pub fn within(self, here: Arc<SealedHere>, leeway: Duration) -> Self {
+        Self { here, leeway, ..self }
+    }
+
+    /// The time by which a value that was sealed at `sealed` is judged: now, unless it comes from the future.
+    ///
+    /// # Errors
+    /// [`OpenError::Ahead`].
+    pub fn judged_at(&self, sealed: UnixTime, now: UnixTime) -> Result<UnixTime, OpenError> {
+        if sealed <= now.plus(self.leeway) { Ok(now) } else { self.here.clock_of(sealed).ok_or(OpenError::Ahead) }
+    }
+
+    /// What this process sealed.
+    pub(super) fn here(&self) -> &SealedHere {
+        &self.here
     }
 
     /// Seals and opens values of one purpose and name (a cookie's name, for cookies).
@@ -203,6 +227,8 @@ fn from_hex(text: &str) -> Vec<u8> {
 }
 
 pub(super) const KEY_ID_LEN: usize = 4;
+/// As of the configuration's `clock_leeway`, where nothing is said.
+const LEEWAY: Duration = Duration::from_secs(60);
 /// Five purposes and two keys over more than three weeks.
 pub(super) const CIPHERS_KEPT: usize = 256;
 

@@ -5,7 +5,9 @@
 //! 2. The cipher's key is derived per purpose, format version and day, so that random nonces stay far below 2^32 for one
 //!    key (NIST SP 800-38D section 8.3) without an operator who rotates, and so that no purpose can open another's values.
 //! 3. Purpose, name, version, key id, day and expiry are associated data: what is sealed as one thing opens as nothing else.
-//! 4. Nothing read from a value is believed before its tag verified, and no cipher is kept for a value that did not verify.
+//! 4. A value opens only until it expires, and not before it was sealed, so that a clock that was ahead once gives nobody a value
+//!    that is good for months: whoever opens one has to say when it was sealed.
+//! 5. Nothing read from a value is believed before its tag verified, and no cipher is kept for a value that did not verify.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,10 +17,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroize as _;
 
+pub use self::here::SealedHere;
 use self::keys::KEY_ID_LEN;
 pub use self::keys::{KeyError, KeyRing, KeyRingError, new_key_text, parse_key};
 use crate::clock::UnixTime;
 
+mod here;
 mod keys;
 
 /// Random bytes from the operating system: the only randomness of this program.
@@ -68,23 +72,31 @@ impl Sealer {
     /// Seals `plaintext` until `expires` (whole seconds, rounded down): base64url without padding, so cookie-octets only
     /// (CK-13).
     pub fn seal(&self, plaintext: &[u8], expires: UnixTime, now: UnixTime) -> String {
+        self.ring.here().note(now);
         self.seal_with_nonce(plaintext, expires, now, random())
     }
 
-    /// Opens what [`seal`](Self::seal) made.
+    /// Opens what [`seal`](Self::seal) made. `read` gives what it is, and when it was sealed.
     ///
     /// # Errors
-    /// It is not a value that this ring sealed for this purpose and name, or it is over. The other side must not be able to
-    /// tell which (AT-CS-11).
-    pub fn open(&self, sealed: &str, now: UnixTime) -> Result<Opened, OpenError> {
+    /// It is not a value that this ring sealed for this purpose and name, it is over, or it was sealed in the future. The other
+    /// side must not be able to tell which (AT-CS-11). Or an error of `read`.
+    pub fn open_dated<T, E: From<OpenError>>(
+        &self,
+        sealed: &str,
+        now: UnixTime,
+        read: impl FnOnce(&Opened) -> Result<(T, UnixTime), E>,
+    ) -> Result<T, E> {
         let opened = self.open_at_any_age(sealed)?;
-        if opened.expires <= now { Err(OpenError::Expired) } else { Ok(opened) }
+        let (value, sealed_at) = read(&opened)?;
+        let judged_at = self.ring.judged_at(sealed_at, now)?;
+        if opened.expires <= judged_at { Err(OpenError::Expired.into()) } else { Ok(value) }
     }
 
     /// Opens a genuine value however old it is: only to say politely what became of it.
     ///
     /// # Errors
-    /// As [`open`](Self::open), without [`OpenError::Expired`].
+    /// As [`open_dated`](Self::open_dated), without [`OpenError::Expired`] and [`OpenError::Ahead`].
     pub fn open_at_any_age(&self, sealed: &str) -> Result<Opened, OpenError> {
         if sealed.len() > SEALED_MAX {
             return Err(OpenError::Malformed);
@@ -140,6 +152,12 @@ impl Sealer {
         aad
     }
 
+    /// [`open_dated`](Self::open_dated) for values that were sealed just now.
+    #[cfg(test)]
+    pub(crate) fn open(&self, sealed: &str, now: UnixTime) -> Result<Opened, OpenError> {
+        self.open_dated(sealed, now, |opened| Ok((opened.clone(), now)))
+    }
+
     /// [`seal`](Self::seal) with a nonce that is known beforehand, for golden values.
     #[cfg(test)]
     pub(crate) fn seal_golden(&self, plaintext: &[u8], expires: UnixTime, now: UnixTime) -> String {
@@ -180,6 +198,9 @@ pub enum OpenError {
     /// Genuine, and over.
     #[error("the sealed value has expired")]
     Expired,
+    /// Genuine, and sealed in the future by another process.
+    #[error("the value was sealed by a process whose clock is ahead of this machine's")]
+    Ahead,
     /// The tag does not verify: changed, cut, or sealed for another purpose or name.
     #[error("the value was changed, or was sealed for something else")]
     Tampered,
@@ -192,6 +213,7 @@ impl OpenError {
             Self::Malformed => "sealed_malformed",
             Self::UnknownKey => "sealed_unknown_key",
             Self::Expired => "sealed_expired",
+            Self::Ahead => "sealed_ahead",
             Self::Tampered => "sealed_tampered",
         }
     }

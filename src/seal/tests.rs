@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::clock::{Clock as _, ManualClock};
 use crate::secret::Secret;
 
 const NOW: UnixTime = UnixTime::from_secs(1_780_000_000);
@@ -160,3 +161,53 @@ proptest::proptest! {
 }
 
 const GOLDEN: &str = "Af4e23JQeWoYpTxnb2xkZW4gbm9uY2Wt_9eFYL806CuA__vpdFmUf76vd2pB8hI6W44";
+
+/// Seals and opens as one process: with a clock, and a memory of what it sealed.
+fn process(start: UnixTime) -> (Arc<KeyRing>, Arc<ManualClock>) {
+    let clock = ManualClock::starting_at(start);
+    let here = SealedHere::new(clock.clone());
+    (Arc::new(KeyRing::new(vec![key(1)]).unwrap().within(here, LEEWAY)), clock)
+}
+
+/// Opens a value that lives for a minute.
+fn open(ring: &Arc<KeyRing>, sealed: &str, now: UnixTime) -> Result<(), OpenError> {
+    ring.sealer(Purpose::Session, "s").open_dated(sealed, now, |opened| Ok(((), opened.expires.minus(LIFE))))
+}
+
+const LEEWAY: Duration = Duration::from_secs(10);
+const LIFE: Duration = Duration::from_secs(60);
+
+// AT-CS-21
+#[test]
+fn what_another_process_sealed_in_the_future_opens_neither_now_nor_then() {
+    let (theirs, _) = process(NOW);
+    let (ours, clock) = process(NOW);
+    for (ahead, expected) in
+        [(0, Ok(())), (10, Ok(())), (11, Err(OpenError::Ahead)), (30 * 86_400, Err(OpenError::Ahead))]
+    {
+        let sealed_at = NOW.plus(Duration::from_secs(ahead));
+        let sealed = theirs.sealer(Purpose::Session, "s").seal(b"x", sealed_at.plus(LIFE), sealed_at);
+        assert_eq!(open(&ours, &sealed, NOW), expected, "{ahead} s");
+        // What we seal meanwhile is of now, and opens nothing of the future.
+        ours.sealer(Purpose::Session, "s").seal(b"y", NOW.plus(LIFE), NOW);
+        clock.advance(Duration::from_secs(3600));
+        assert_eq!(open(&ours, &sealed, NOW), expected, "{ahead} s");
+    }
+}
+
+#[test]
+fn what_we_sealed_before_our_clock_was_set_back_lives_as_long_as_it_would_have() {
+    let (ring, clock) = process(NOW);
+    let sealed = ring.sealer(Purpose::Session, "s").seal(b"x", later(), NOW);
+    clock.advance(Duration::from_secs(20));
+    for back in [3600, 86_400, 365 * 86_400] {
+        clock.step_to(NOW.minus(Duration::from_secs(back)));
+        assert_eq!(open(&ring, &sealed, clock.now()), Ok(()), "{back} s");
+        // What is sealed after the step changes nothing.
+        ring.sealer(Purpose::Session, "s").seal(b"y", clock.now().plus(LIFE), clock.now());
+    }
+    clock.advance(Duration::from_secs(39));
+    assert_eq!(open(&ring, &sealed, clock.now()), Ok(()));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(open(&ring, &sealed, clock.now()), Err(OpenError::Expired));
+}

@@ -105,7 +105,7 @@ impl LiveSession {
     /// so young: a new session may stand on a sign-in of last week, for most providers tell `auth_time` only when `max_age` was
     /// asked for (ID-16).
     pub fn is_signed_in_within(&self, most: Duration, now: UnixTime) -> bool {
-        self.session.auth_time.is_some_and(|at| now.since(at) <= most)
+        !self.is_ahead(now) && self.session.auth_time.is_some_and(|at| now.since(at) <= most)
     }
 
     /// Whether the access token is past its expiry.
@@ -113,14 +113,19 @@ impl LiveSession {
         self.session.access_expires.is_some_and(|expires| now >= expires)
     }
 
-    /// Whether the access token should be renewed now.
+    /// Whether the session was sealed in the future: by a clock that is ahead of ours, or by ours before it was set back.
+    pub fn is_ahead(&self, now: UnixTime) -> bool {
+        now < self.times.starts
+    }
+
+    /// Whether the access token should be renewed now: also where nobody can tell how old it is.
     pub fn refresh_due(&self, now: UnixTime) -> bool {
-        now >= self.times.refresh
+        now >= self.times.refresh || (self.is_ahead(now) && self.times.refresh != NEVER)
     }
 
     /// Whether the session should be sealed anew, to keep it from falling idle.
     pub fn touch_due(&self, now: UnixTime) -> bool {
-        now >= self.times.touch
+        now >= self.times.touch || self.is_ahead(now)
     }
 
     /// Whether this request is the one that seals the session anew where that is [due](Self::touch_due): one request in each step, however many come at once.
@@ -166,6 +171,8 @@ pub(super) type RenderedSet = Box<[(HeaderName, HeaderValue)]>;
 /// The moments that decide about a session, computed once.
 #[derive(Clone, Copy, Debug)]
 struct Times {
+    /// Before this the session comes from the future: [`Jar::judged_at`](super::jar::Jar::judged_at).
+    starts: UnixTime,
     ends: UnixTime,
     absolute: UnixTime,
     refresh: UnixTime,
@@ -177,6 +184,7 @@ impl Times {
     fn of(session: &Session<Shown>, settings: &SessionSettings) -> Self {
         let touch_step = touch_step(settings);
         Self {
+            starts: session.active.minus(settings.clock_leeway),
             ends: session.ends(settings),
             absolute: session.absolute_end(settings),
             refresh: refresh_due(session, settings),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
@@ -93,6 +94,19 @@ impl<T: Renewable> Session<T> {
 }
 
 impl Session {
+    /// The same, used now. What lies in the future then was written by a clock that was set back since: counted from now on it is
+    /// no longer than it was, and a sign-in in the future says nothing about its age.
+    fn brought_to(mut self, now: UnixTime, leeway: Duration) -> Self {
+        self.active = now;
+        self.created = self.created.min(now);
+        self.auth_time = self.auth_time.filter(|at| *at <= now.plus(leeway));
+        if self.access_issued > now {
+            self.access_expires = self.access_expires.map(|at| now.plus(at.since(self.access_issued)));
+            self.access_issued = now;
+        }
+        self
+    }
+
     /// Which of two sessions of one person is the newer: compare.
     fn age_order(&self) -> (UnixTime, UnixTime, u32) {
         (self.created, self.active, self.generation)

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::clock::UnixTime;
 use crate::identity::Claims;
 use crate::session::Session;
 use crate::session::jar::SessionCookieError;
-use crate::session::sessions::Sessions;
+use crate::session::live::LiveSession;
+use crate::session::sessions::{NoSession, Sessions};
 use crate::telemetry::audit::{AuditEvent, AuditFields};
 use crate::telemetry::metrics::Outcome;
 
@@ -41,6 +43,17 @@ impl Sessions {
     /// A session cookie that does not open. Anybody can send one, so it is counted, and shown in the access log alone.
     pub(super) fn record_unopened(&self, error: &SessionCookieError) {
         self.telemetry.metrics.session_unopened(error.code());
+    }
+
+    /// The time by which a session in memory is judged, as it would be if it were opened now.
+    pub(super) fn judged_at(&self, live: &LiveSession, now: UnixTime) -> Result<UnixTime, NoSession> {
+        if !live.is_ahead(now) {
+            return Ok(now);
+        }
+        self.jar.judged_at(live.session.active, now).map_err(|error| {
+            self.record_unopened(&error.into());
+            NoSession::Over(error.code())
+        })
     }
 
     /// Says once for a provider that `refresh_before` is cut down to half of its tokens' life.

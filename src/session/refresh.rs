@@ -219,6 +219,7 @@ impl Sessions {
         }
         let session =
             old.renewed(refreshed, live.cell.succession.generation().max(old.generation) + 1, now, &self.settings.keep);
+        let session = session.brought_to(now, self.settings.clock_leeway);
         self.log_refreshed_claims(live.provider, &old.claims, &session.claims);
         match self.enliven(session, live.site(), now) {
             Ok(renewed) => {
@@ -252,7 +253,6 @@ impl Session {
         let tokens = refreshed.tokens;
         let mut session = self.clone();
         session.generation = generation;
-        session.active = now;
         session.access_issued = now;
         session.access_expires = match (&refreshed.identity, self.access_expires) {
             // UI-05: nothing new vouches for the person.

@@ -12,7 +12,7 @@ use super::set_cookie::SetCookie;
 use super::settings::CookieSettings;
 use crate::clock::UnixTime;
 use crate::request::cookies::{CookieScan, OwnCookies};
-use crate::seal::{KeyRing, Purpose};
+use crate::seal::{KeyRing, OpenError, Opened, Purpose};
 
 /// Reads and writes the cookie that counts.
 #[derive(Clone, Debug)]
@@ -34,7 +34,9 @@ impl Rounds {
     /// How many rounds the request's cookies tell of.
     pub fn count(&self, scan: &CookieScan, host: &str, now: UnixTime) -> u8 {
         let sealer = self.ring.sealer(Purpose::Rounds, &self.settings.realm(host));
-        let read = |sealed: &str| sealer.open(sealed, now).ok()?.plaintext.first().copied();
+        let sealed_at = |opened: &Opened| opened.expires.minus(LIFE);
+        let read = |opened: &Opened| Ok::<_, OpenError>((opened.plaintext.first().copied(), sealed_at(opened)));
+        let read = |sealed: &str| sealer.open_dated(sealed, now, read).ok()?;
         scan.rounds.iter().filter_map(|cookie| read(cookie.as_str())).max().unwrap_or(0)
     }
 

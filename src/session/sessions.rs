@@ -36,7 +36,7 @@ pub struct Sessions {
     pub(super) clock: SharedClock,
     pub(super) control: Control,
     pub(super) telemetry: Arc<Telemetry>,
-    jar: Jar,
+    pub(super) jar: Jar,
     live: Cache<Arc<str>, Arc<LiveSession>, ByTail>,
     /// Never given twice in one run of the program: what threads remember of another configuration's sessions is not ours.
     number: u64,
@@ -138,7 +138,7 @@ impl Sessions {
         if live.is_ended() {
             return Err(NoSession::Over("session_ended"));
         }
-        if live.is_over(now) {
+        if live.is_over(self.judged_at(&live, now)?) {
             self.record_expired(&live.session, site.provider, &live.identity.claims);
             return Err(NoSession::Over("session_expired"));
         }
@@ -147,7 +147,10 @@ impl Sessions {
 
     /// The same where this thread has not just seen it.
     fn find_farther(&self, scan: &CookieScan, site: Site<'_>, now: UnixTime) -> Result<Arc<LiveSession>, NoSession> {
-        let is_ended = |session: &Session| self.registry.cell(&session.id).is_ended(session.generation);
+        let is_ended = |session: &Session| {
+            self.registry.cell(&session.id).is_ended(session.generation)
+                || self.jar.judged_at(session.active, now).is_err()
+        };
         let Some(sealed) = self.jar.assemble(scan, site, self.mapping(site.provider), is_ended) else {
             return Err(if self.end_rivals(scan, site) {
                 NoSession::Over("sessions_of_several")
@@ -414,7 +417,7 @@ impl Sessions {
 
     /// The same session with its idle time begun anew.
     fn touched(&self, live: Arc<LiveSession>, now: UnixTime) -> Current {
-        let session = self.reopened(&live).map(|session| Session { active: now, ..session });
+        let session = self.reopened(&live).map(|session| session.brought_to(now, self.settings.clock_leeway));
         match session.map(|session| self.enliven(session, live.site(), now)) {
             Some(Ok(touched)) => Current { live: touched, changed: true },
             Some(Err(_)) | None => Current { live, changed: false },

@@ -22,6 +22,8 @@ pub struct SessionSettings {
     pub grace: Duration,
     /// Life of one sign-in attempt. 10 minutes.
     pub attempt_life: Duration,
+    /// How far the clocks of machines may differ: the largest of the providers' `clock_leeway`.
+    pub clock_leeway: Duration,
 }
 
 /// Which tokens the session keeps. Without the refresh token nothing is renewed; without the ID token signing out at the provider sends `client_id` only.

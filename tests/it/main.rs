@@ -11,6 +11,7 @@ mod harness;
 mod callback;
 mod claims;
 mod client_authentication;
+mod clock_steps;
 mod cookies;
 mod discovery;
 mod failures;

@@ -155,9 +155,10 @@ fn assemble(file: File, places: Places, notes: &mut Notes) -> Option<Config> {
     if let (Some(routes), Some(providers)) = (&routes, &providers) {
         route::check_ages(routes, providers, notes);
     }
-    let (server, session, pages) = (server?, session?, pages?);
+    let (server, mut session, pages) = (server?, session?, pages?);
     let routes: Vec<_> = routes?.into_iter().map(|route| route.settings).collect();
     let providers = claims_needed::with_needed_claims(providers?, &routes);
+    session.clock_leeway = providers.iter().map(|provider| provider.clock_leeway).max().unwrap_or_default();
     let gateway = server.gateway(routes, pages);
     let (server, warnings) = (server.settings, Vec::new());
     Some(Config { server, gateway, session, keys: keys?, providers, log: log?, warnings, places })

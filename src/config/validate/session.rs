@@ -47,6 +47,7 @@ pub(super) fn session(
         cache_bytes: keys.cache_bytes.value().map_or(CACHE_BYTES, |size| size.0),
         grace: keys.refresh_grace.value().copied().unwrap_or(GRACE),
         attempt_life,
+        clock_leeway: Duration::ZERO,
     })
 }
 

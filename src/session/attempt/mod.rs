@@ -204,7 +204,8 @@ impl Attempts {
     pub fn find(&self, scan: &CookieScan, state: Option<&str>, now: UnixTime) -> Result<Attempt, AttemptError> {
         let state = state.filter(|state| !state.is_empty()).ok_or(AttemptError::StateMissing)?;
         let (id, lost, expires) = self.read_state(state).ok_or(AttemptError::StateForged)?;
-        if expires <= now {
+        // By the clock that it was sealed by, where ours was set back since; whether that was ours, the cookie tells.
+        if expires <= self.ring.judged_at(expires.minus(self.life), now).unwrap_or(now) {
             return Err(AttemptError::StateExpired(lost));
         }
         let mut cookies = scan.attempts.iter().filter(|cookie| cookie.id.as_str() == id).peekable();
@@ -257,8 +258,11 @@ impl Attempts {
     }
 
     fn opened(&self, cookie: &AttemptPiece, now: UnixTime) -> Result<Memory, OpenError> {
-        let opened = self.cookie_sealer(cookie.id.as_str()).open(cookie.value.as_str(), now)?;
-        postcard::from_bytes(&opened.plaintext).map_err(|_| OpenError::Malformed)
+        self.cookie_sealer(cookie.id.as_str()).open_dated(cookie.value.as_str(), now, |opened| {
+            let memory: Memory = postcard::from_bytes(&opened.plaintext).map_err(|_| OpenError::Malformed)?;
+            let sealed_at = UnixTime::from_millis(memory.started);
+            Ok((memory, sealed_at))
+        })
     }
 
     /// Which attempts have to go so that the newest ones and a cookie of `new` bytes stay within the caps, the oldest first; and

@@ -24,6 +24,7 @@ fn settings() -> SessionSettings {
         cache_bytes: 0,
         grace: Duration::from_secs(30),
         attempt_life: Duration::from_secs(600),
+        clock_leeway: Duration::from_secs(60),
     }
 }
 

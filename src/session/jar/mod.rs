@@ -81,8 +81,7 @@ impl Jar {
     /// # Errors
     /// It is none of ours, belongs elsewhere, or is over.
     pub fn open(&self, site: Site<'_>, sealed: &str, now: UnixTime) -> Result<Session, SessionCookieError> {
-        let opened = self.sealer(site).open(sealed, now)?;
-        Ok(codec::decode(&opened.plaintext)?)
+        self.sealer(site).open_dated(sealed, now, |opened| dated(codec::decode(&opened.plaintext)?))
     }
 
     /// The same without the tokens that applications are not `shown`.
@@ -96,14 +95,21 @@ impl Jar {
         now: UnixTime,
         shown: ShownTokens,
     ) -> Result<Session<Shown>, SessionCookieError> {
-        let opened = self.sealer(site).open(sealed, now)?;
-        Ok(codec::decode_shown(&opened.plaintext, shown)?)
+        self.sealer(site).open_dated(sealed, now, |opened| dated(codec::decode_shown(&opened.plaintext, shown)?))
     }
 
     /// Opens a genuine sealed session even after its end: only to say whose it was.
     pub fn open_at_any_age(&self, site: Site<'_>, sealed: &str) -> Option<Session> {
         let opened = self.sealer(site).open_at_any_age(sealed).ok()?;
         codec::decode(&opened.plaintext).ok()
+    }
+
+    /// The time by which a session that was sealed at `sealed` is judged.
+    ///
+    /// # Errors
+    /// It comes from the future, and this process did not seal it.
+    pub fn judged_at(&self, sealed: UnixTime, now: UnixTime) -> Result<UnixTime, OpenError> {
+        self.ring.judged_at(sealed, now)
     }
 
     /// Every genuine session that the request carries for this provider, however many were planted beside each other.
@@ -262,6 +268,12 @@ impl SessionCookieError {
             Self::Decode(error) => error.code(),
         }
     }
+}
+
+/// A session, and when it was sealed: whenever it was renewed, by a request or at the provider.
+fn dated<T>(session: Session<T>) -> Result<(Session<T>, UnixTime), SessionCookieError> {
+    let sealed_at = session.active;
+    Ok((session, sealed_at))
 }
 
 /// A cookie that the request carried: by its name, and which chunk it is.

@@ -356,6 +356,7 @@ fn idle_and_absolute_end_are_inside_the_sealed_value() {
         cache_bytes: 0,
         grace: Duration::ZERO,
         attempt_life: Duration::ZERO,
+        clock_leeway: Duration::from_secs(60),
     };
     let after = |secs| NOW.plus(Duration::from_secs(secs));
     let mut session = session("anna", 20);

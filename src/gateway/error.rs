@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ALLOW, WWW_AUTHENTICATE};
+use http::header::{ALLOW, SEC_WEBSOCKET_VERSION, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::body::Body;
@@ -17,6 +17,7 @@ use crate::identity::IdentityError;
 use crate::provider::{Endpoint, IdTokenError, Provider, ProviderError, UserinfoTokenError};
 use crate::proxy::error::{UpstreamError, with_causes};
 use crate::proxy::headers::HeaderRefusal;
+use crate::request::handshake::{self, HandshakeFault};
 use crate::request::kind::Wants;
 use crate::request::return_to::ReturnTo;
 use crate::request::{BadRequest, RequestMeta};
@@ -49,6 +50,8 @@ pub enum GatewayError {
     BadForm,
     /// The client: a handshake begun by another site.
     WebSocketOrigin,
+    /// The client: a WebSocket handshake that is not by the book.
+    Handshake(HandshakeFault),
     /// The client: a sign-out begun by another site.
     CrossSiteLogout,
     /// The person: has to sign in, and this request can not be sent there.
@@ -161,6 +164,7 @@ impl GatewayError {
             Self::BodyTooSlow => Code::BodyTooSlow,
             Self::BadForm => Code::BadForm,
             Self::WebSocketOrigin => Code::WebSocketOrigin,
+            Self::Handshake(_) => Code::UpgradeRefused,
             Self::CrossSiteLogout => Code::CrossSiteLogout,
             Self::SignInNeeded { lack: Lack::Session, .. } => Code::SignInNeeded,
             Self::SignInNeeded { lack: Lack::Ended, .. } => Code::SessionEnded,
@@ -189,6 +193,7 @@ impl GatewayError {
             Self::Provider { error, .. } => error.code(),
             Self::NoIdentity { error, .. } => error.code(),
             Self::DestinationElsewhere => "destination_elsewhere",
+            Self::Handshake(fault) => fault.code(),
             Self::Header(refusal) => refusal.code(),
             Self::Upstream { error, .. } => error.code(),
             Self::Internal(reason) => reason,
@@ -207,6 +212,7 @@ impl GatewayError {
 
     fn status(&self) -> StatusCode {
         match self {
+            Self::Handshake(fault) => fault.status(),
             Self::Header(refusal) => refusal.status(),
             Self::Upstream { error, .. } => error.status(),
             _ => self.code().status(),
@@ -223,12 +229,16 @@ impl GatewayError {
     }
 
     /// The headers that the status asks for.
-    fn headers(&self) -> Option<(HeaderName, HeaderValue)> {
+    fn headers(&self, host: &str) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::EndpointMethod(methods) => Some((ALLOW, HeaderValue::from_static(methods))),
             Self::MethodNotAllowed { allow } => Some((ALLOW, HeaderValue::from_str(allow).ok()?)),
-            // Without `error`: no token was sent (RFC 6750 section 3.1, BE-02).
-            Self::SignInNeeded { api: true, .. } => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            // RFC 6750 section 3 asks for a parameter; without `error`, for no token was sent (section 3.1, BE-02). No host that is
+            // served holds a quotation mark.
+            Self::SignInNeeded { api: true, .. } => {
+                Some((WWW_AUTHENTICATE, HeaderValue::from_str(&format!("Bearer realm=\"{host}\"")).ok()?))
+            }
+            Self::Handshake(HandshakeFault::Version) => Some((SEC_WEBSOCKET_VERSION, handshake::SUPPORTED_VERSION)),
             _ => None,
         }
     }
@@ -247,7 +257,7 @@ impl Gateway {
             }
             _ => None,
         };
-        let headers = error.headers();
+        let headers = error.headers(meta.host.authority());
         let page = self.page_of(meta, error);
         let mut response = self.render(meta, &page, login_url.as_deref());
         if let Some((name, value)) = headers {
@@ -329,6 +339,7 @@ impl Gateway {
                     None => notice,
                 }
             }
+            GatewayError::Handshake(fault) => notice.detail(sentence(&fault.to_string())),
             GatewayError::SessionTooLarge(error) => {
                 notice.detail(format!("{} bytes, and {} fit", error.bytes, error.limit))
             }

@@ -18,9 +18,10 @@ use crate::policy::settings::Access;
 use crate::proxy::Forwarder;
 use crate::proxy::error::UpstreamError;
 use crate::proxy::headers::{RequestContext, inject, set_authorization_aside, set_cookie, set_way_here};
-use crate::proxy::upgrade::{UpgradeTicket, asks_for_websocket, is_websocket};
+use crate::proxy::upgrade::{UpgradeTicket, asks_for_websocket};
 use crate::request::RequestMeta;
 use crate::request::cookies::CookieScan;
+use crate::request::handshake::{self, HandshakeFault};
 use crate::request::kind::RequestKind;
 use crate::server::request_body;
 use crate::server::settings::Limits;
@@ -76,8 +77,9 @@ impl Gateway {
     /// begin one (RFC 6455 section 10.2, WS-02, AT-WS-01).
     pub(super) fn check_websocket_origin(&self, route: &Route, visit: Visit<'_>) -> Result<(), GatewayError> {
         // Whatever could become a tunnel is asked, be the rest of the handshake as it should or not.
-        let could_be = visit.meta.kind == RequestKind::WebSocket || is_websocket(visit.headers);
-        if !could_be || self.origin_is_ours(visit.headers, visit.authority()).unwrap_or(true) {
+        if !handshake::asks_for_websocket(visit.headers)
+            || self.origin_is_ours(visit.headers, visit.authority()).unwrap_or(true)
+        {
             return Ok(());
         }
         let origin = visit.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
@@ -213,6 +215,15 @@ impl Gateway {
             ),
         }
     }
+}
+
+/// A WebSocket handshake that is not by the book gets an answer here: the application never hears of it (RFC 6455 section 4.2.1).
+pub(super) fn check_handshake(request: &Request<Body>) -> Result<(), GatewayError> {
+    if !handshake::asks_for_websocket(request.headers()) {
+        return Ok(());
+    }
+    handshake::check(request.method(), request.version(), request.headers()).map_err(GatewayError::Handshake)?;
+    if request.body().is_end_stream() { Ok(()) } else { Err(GatewayError::Handshake(HandshakeFault::Body)) }
 }
 
 /// The application's answer, on its way back.

@@ -17,6 +17,7 @@ use crate::control::Control;
 use crate::gateway::codes::Code;
 use crate::gateway::decide::Verdict;
 use crate::gateway::error::GatewayError;
+use crate::gateway::forward::check_handshake;
 use crate::gateway::notice::Notice;
 use crate::gateway::own_answers::OwnAnswers;
 use crate::gateway::pages::{Page, PageContext, Pages};
@@ -207,6 +208,7 @@ impl Gateway {
         notes.enter(entry);
         let visit = Visit { meta, headers: request.headers(), scan, now };
         self.check_websocket_origin(&entry.route, visit)?;
+        check_handshake(request)?;
         self.check_destination(entry, visit)?;
         // 3. The session and 4. its renewal: only where the rule looks at one.
         let session = self.session(&entry.rule, visit).await;

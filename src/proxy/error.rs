@@ -9,6 +9,7 @@ use http::StatusCode;
 
 use crate::body::{Stalled, TooLarge};
 use crate::proxy::answer_head::Endless;
+use crate::proxy::response::HEADER_TOO_LARGE;
 use crate::telemetry::metrics::CallFailure;
 
 /// A request that could not be forwarded, or whose answer could not be taken. The display text may hold addresses: it is for
@@ -181,6 +182,8 @@ impl UpstreamError {
         if is_endless(&source) {
             let fault = "more than 256 KiB of informational answers (1xx) and no final one";
             Self::BadResponse { authority, fault, source: None }
+        } else if source.is_parse_too_large() {
+            Self::BadResponse { authority, fault: HEADER_TOO_LARGE, source: Some(source) }
         } else if source.is_parse() {
             Self::BadResponse { authority, fault: "it can not be read as HTTP", source: Some(source) }
         } else {

@@ -21,6 +21,7 @@ use crate::proxy::balance::Upstream;
 use crate::proxy::connect::{Connected, connect};
 use crate::proxy::error::UpstreamError;
 use crate::proxy::request_body::RequestBody;
+use crate::proxy::response::MOST_FIELDS;
 use crate::proxy::settings::{UpstreamAddress, UpstreamProtocol};
 
 /// Connections of one worker to one address.
@@ -244,7 +245,7 @@ where
 /// HTTP/1.1 towards applications.
 fn http1_protocol() -> http1::Builder {
     let mut protocol = http1::Builder::new();
-    protocol.writev(false).max_buf_size(BUFFER);
+    protocol.writev(false).max_buf_size(BUFFER).max_headers(MOST_FIELDS);
     protocol
 }
 
@@ -255,7 +256,9 @@ fn http2_protocol() -> http2::Builder<Local> {
     protocol
         .initial_stream_window_size(stream)
         .initial_connection_window_size(stream.saturating_mul(STREAMS))
-        .max_send_buf_size(BUFFER);
+        .max_send_buf_size(BUFFER)
+        // Each field counts 32 bytes more than it has (RFC 9113 section 6.5.2); hyper's own limit is 16 KiB.
+        .max_header_list_size(stream.saturating_add(u32::try_from(32 * MOST_FIELDS).unwrap_or_default()));
     protocol
 }
 

@@ -15,7 +15,9 @@ use crate::proxy::upgrade::{self, UpgradeTicket};
 /// What is wrong with an answer's head, if anything; `asked` tells whether the request asked for a WebSocket.
 pub(super) fn fault(response: &Response<Incoming>, asked: bool) -> Option<&'static str> {
     let (status, headers) = (response.status(), response.headers());
-    if status.as_u16() > LAST_STATUS {
+    if headers.len() > MOST_FIELDS {
+        Some(TOO_MANY_FIELDS)
+    } else if status.as_u16() > LAST_STATUS {
         Some("its status is not a status")
     } else if status == StatusCode::SWITCHING_PROTOCOLS && !(asked && upgrade::is_websocket(headers)) {
         // RFC 9110 section 15.2.2; PX-14
@@ -69,3 +71,9 @@ fn coding_fault(status: StatusCode, headers: &HeaderMap) -> Option<&'static str>
 }
 
 const LAST_STATUS: u16 = 599;
+/// Header fields of an application's answer, over HTTP/1.1 and HTTP/2. hyper's own limit for HTTP/1.1 is 100, which a page with
+/// many `Link` fields or cookies goes beyond.
+pub(super) const MOST_FIELDS: usize = 256;
+const TOO_MANY_FIELDS: &str = "its header has more than 256 fields";
+/// hyper does not tell which of the two it was.
+pub(super) const HEADER_TOO_LARGE: &str = "its header has more than 256 fields, or more than 64 KiB"; // pool.rs, BUFFER

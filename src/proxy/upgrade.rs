@@ -44,7 +44,7 @@ pub fn asks_for_websocket(request: &Request<Body>) -> bool {
 }
 
 /// Whether `Upgrade` names `websocket` and nothing else.
-pub fn is_websocket(headers: &HeaderMap) -> bool {
+pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(UPGRADE).iter();
     match (values.next(), values.next()) {
         (Some(only), None) => only.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()),

@@ -3,8 +3,10 @@
 //! Fetch Metadata decides where the browser sent it; `Accept`, `X-Requested-With` and the method only where it did not (CK-25).
 //! Only a navigation may be sent to sign in: a script can not follow such a redirect, and would only start attempts that nobody ends.
 
-use http::header::{ACCEPT, CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderName, Method, Version};
+
+use crate::request::handshake;
 
 /// What kind of request this is.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -35,7 +37,8 @@ pub enum Wants {
 impl RequestKind {
     /// Recognises the kind of a request.
     pub fn of(method: &Method, version: Version, headers: &HeaderMap) -> Self {
-        if is_websocket_handshake(method, version, headers) {
+        // AT-WS-04: anything less than the whole handshake is not a WebSocket.
+        if handshake::asks_for_websocket(headers) && handshake::check(method, version, headers).is_ok() {
             return Self::WebSocket;
         }
         let is_navigation = match fetch_metadata(headers) {
@@ -133,31 +136,6 @@ fn is_zero_weight(parameter: &str) -> bool {
     weight.is_some_and(|w| w.starts_with('0') && w.bytes().all(|b| matches!(b, b'0' | b'.')))
 }
 
-// AT-WS-04: anything less than the whole handshake is not a WebSocket, and its `Upgrade` goes nowhere.
-fn is_websocket_handshake(method: &Method, version: Version, headers: &HeaderMap) -> bool {
-    let Some(upgrade) = headers.get(UPGRADE) else {
-        return false;
-    };
-    *method == Method::GET
-        && version == Version::HTTP_11
-        && has_token(std::iter::once(upgrade), "websocket")
-        && has_token(headers.get_all(CONNECTION).iter(), "upgrade")
-        && headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|v| v == "13")
-        && headers.get(SEC_WEBSOCKET_KEY).is_some_and(|key| is_sixteen_bytes(key.as_bytes()))
-}
-
-fn has_token<'a>(values: impl Iterator<Item = &'a HeaderValue>, token: &str) -> bool {
-    values.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).any(|t| t.trim().eq_ignore_ascii_case(token))
-}
-
-// 16 bytes are 22 base64 digits and two signs of padding.
-fn is_sixteen_bytes(key: &[u8]) -> bool {
-    key.len() == 24
-        && key
-            .strip_suffix(b"==")
-            .is_some_and(|k| k.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')))
-}
-
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
@@ -168,6 +146,8 @@ static X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with"
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn kind(method: &Method, fields: &[(&'static str, &'static str)]) -> RequestKind {

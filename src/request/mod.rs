@@ -17,6 +17,7 @@ use self::path::{CanonicalPath, PathError};
 
 pub mod cookies;
 pub mod forwarded;
+pub mod handshake;
 pub mod host;
 pub mod id;
 pub mod kind;

@@ -125,9 +125,11 @@ async fn an_api_is_never_redirected_and_says_which_scheme() {
     let scene = Scene::with("[route.app.paths]\n'/api' = { access = 'api' }").await;
     let browser = scene.gateway.browser();
     let url = scene.gateway.url("/api/x");
+    // RFC 6750 section 3: a parameter, and no error where no token was sent.
+    let realm = format!("Bearer realm=\"{}\"", scene.gateway.authority());
     for ask in [Ask::navigation(&url), Ask::script(&url), Ask::form(&url, &[])] {
         let page = browser.does(ask).await;
-        assert_eq!((page.status, page.header("www-authenticate")), (401, Some("Bearer")));
+        assert_eq!((page.status, page.header("www-authenticate")), (401, Some(&*realm)));
         assert!(page.header("location").is_none() && browser.cookies().is_empty());
     }
     nobody_noticed(&scene);

@@ -98,11 +98,12 @@ async fn an_api_is_told_which_scheme_it_takes_and_of_no_error() {
     // BE-02
     let house = House::with(RULES).await;
     let stranger = house.gateway.browser();
+    let realm = format!("Bearer realm=\"{}\"", house.gateway.authority());
     for answer in [
         stranger.asks(&house.gateway.url("/api/x")).await,
         stranger.fetches(&house.gateway.url("/"), &house.gateway.url("/api/x")).await,
     ] {
-        assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")));
+        assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some(&*realm)));
         assert_eq!(answer.headers.get("set-cookie"), None);
     }
     assert!(house.upstream.seen().is_empty() && house.idp.seen().is_empty());

@@ -212,13 +212,14 @@ async fn rules_match_whole_segments_from_the_start() {
 async fn each_access_answers_in_its_own_way() {
     let scene = Scene::with(HOUSE).await;
     let page = "Accept: text/html\r\n";
+    let realm = format!("Bearer realm=\"{}\"", scene.gateway.authority());
     let kinds = async |path: &str, fields: &str| {
         let answer = scene.asks("GET", path, fields).await;
         (answer.status, answer.header("www-authenticate").map(str::to_owned))
     };
     assert_eq!(kinds("/", "").await, (401, None));
-    assert_eq!(kinds("/api/x", "").await, (401, Some("Bearer".to_owned())));
-    assert_eq!(kinds("/api/x", page).await, (401, Some("Bearer".to_owned())));
+    assert_eq!(kinds("/api/x", "").await, (401, Some(realm.clone())));
+    assert_eq!(kinds("/api/x", page).await, (401, Some(realm.clone())));
     assert_eq!(kinds("/closed", "").await, (403, None));
     scene.assert_nobody_was_asked("nobody is signed in");
     assert_eq!(kinds("/", page).await, (302, None));

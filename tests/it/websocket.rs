@@ -139,13 +139,8 @@ async fn nothing_else_is_ever_upgraded_to() {
         "Connection: Upgrade\r\nUpgrade: foo\r\n",
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
         "Connection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
-        "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n",
-        "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n",
-        "Upgrade: websocket\r\n",
-        "Connection: keep-alive\r\nUpgrade: websocket\r\n",
         "Connection: Upgrade\r\n",
-        "Connection: Upgrade\r\nUpgrade: websocket/13\r\n",
-        "Connection: \"Upgrade\"\r\nUpgrade: websocket\r\n",
+        "Connection: Upgrade\r\nUpgrade: websockets\r\n",
     ] {
         scene.upstream.forget_seen();
         let answer = scene.asks("GET", "/", &format!("{fields}{session}")).await;
@@ -157,17 +152,45 @@ async fn nothing_else_is_ever_upgraded_to() {
             seen.head
         );
     }
-    // With a body, or by another method, it is no handshake.
-    for (method, body) in
-        [("GET", "Content-Length: 2\r\n\r\nhi"), ("POST", "Content-Length: 2\r\n\r\nhi"), ("POST", "\r\n")]
-    {
-        scene.upstream.forget_seen();
-        let mut raw = scene.raw().await;
-        let head = scene.request(method, "/", &format!("{HANDSHAKE}{session}"));
-        raw.send(format!("{}{body}", head.trim_end_matches("\r\n").to_owned() + "\r\n")).await;
-        assert_eq!(raw.answer(method).await.status, 200);
-        assert_eq!(scene.upstream.only_request().header("upgrade"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_that_is_not_by_the_book_is_refused_and_the_application_hears_nothing_of_it() {
+    // RFC 6455 sections 4.2.1 and 4.4, WS-04, WS-10, AT-WS-04
+    let (scene, session) = scene("[route.app.paths]\n'/open' = { access = 'public' }").await;
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let version = "Sec-WebSocket-Version: 13\r\n";
+    let rest = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    let forms = [
+        ("GET", format!("Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n{version}{key}"), "", 400),
+        ("GET", format!("{rest}Upgrade: h2c\r\n{version}{key}"), "", 400),
+        ("GET", format!("Connection: Upgrade\r\nUpgrade: websocket/13\r\n{version}{key}"), "", 400),
+        ("GET", format!("Upgrade: websocket\r\n{version}{key}"), "", 400),
+        ("GET", format!("Connection: keep-alive\r\nUpgrade: websocket\r\n{version}{key}"), "", 400),
+        ("GET", format!("Connection: \"Upgrade\"\r\nUpgrade: websocket\r\n{version}{key}"), "", 400),
+        ("GET", format!("{rest}{key}"), "", 426),
+        ("GET", format!("{rest}Sec-WebSocket-Version: 8\r\n{key}"), "", 426),
+        ("GET", format!("{rest}{version}{version}{key}"), "", 426),
+        ("GET", format!("{rest}{version}"), "", 400),
+        ("GET", format!("{rest}{version}Sec-WebSocket-Key: redacted==\r\n"), "", 400),
+        ("GET", format!("{rest}{version}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ\r\n"), "", 400),
+        ("GET", format!("{rest}{version}{key}{key}"), "", 400),
+        ("POST", HANDSHAKE.to_owned(), "", 400),
+        ("GET", format!("{HANDSHAKE}Content-Length: 2\r\n"), "hi", 400),
+        ("POST", format!("{HANDSHAKE}Transfer-Encoding: chunked\r\n"), "0\r\n\r\n", 400),
+    ];
+    for (method, fields, body, status) in forms {
+        for path in ["/", "/open"] {
+            let mut raw = scene.raw().await;
+            raw.send(format!("{}{body}", scene.request(method, path, &format!("{fields}{session}")))).await;
+            let answer = raw.answer(method).await;
+            assert_eq!(answer.status, status, "{method} {fields}");
+            assert!(answer.text().contains("VB-4025"), "{fields}: {}", answer.text());
+            assert_eq!(answer.header("sec-websocket-version"), (status == 426).then_some("13"), "{fields}");
+            assert_eq!(answer.header("upgrade"), None, "{fields}");
+        }
     }
+    scene.assert_nobody_was_asked("a handshake that is not by the book");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,7 +204,7 @@ async fn an_answer_that_is_no_101_is_an_answer() {
     ] {
         scene.upstream.answers(answer);
         let mut raw = scene.raw().await;
-        raw.send(scene.request("GET", "/", &format!("{}{session}", HANDSHAKE.replace("13", "99")))).await;
+        raw.send(scene.request("GET", "/", &format!("{HANDSHAKE}{session}"))).await;
         let got = raw.answer("GET").await;
         assert_eq!(got.head.split(' ').nth(1), answer.split(' ').nth(1));
         assert_eq!(got.header("sec-websocket-version"), answer.contains("426").then_some("13"));

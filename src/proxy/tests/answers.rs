@@ -137,3 +137,33 @@ fn a_slow_reader_slows_the_application_down() {
         assert!(written < 64, "{written} MiB of 1024 were taken from the application for a client that reads nothing");
     });
 }
+
+/// An answer with this many header fields, `Content-Length` among them.
+fn with_fields(count: usize) -> &'static str {
+    let fields: String =
+        (2..=count)
+            .map(|n| {
+                if n % 2 == 0 {
+                    format!("Link: </s{n}.css>; rel=preload\r\n")
+                } else {
+                    format!("Set-Cookie: c{n}=v\r\n")
+                }
+            })
+            .collect();
+    Box::leak(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{fields}\r\nok").into_boxed_str())
+}
+
+#[test]
+fn an_answer_may_have_256_header_fields_and_one_with_more_is_refused_by_that_number() {
+    run(async {
+        for count in [100, 101, 140, 255, 256] {
+            let answer = passed_on(GET, with_fields(count)).await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{count}: {answer}");
+            assert_eq!(answer.matches("\r\nlink: ").count() + answer.matches("\r\nset-cookie: ").count(), count - 1);
+        }
+        for count in [257, 1000] {
+            let answer = passed_on(GET, with_fields(count)).await;
+            assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("256 fields"), "{count}: {answer}");
+        }
+    });
+}

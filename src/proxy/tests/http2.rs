@@ -248,3 +248,28 @@ fn a_probe_names_what_it_can_not_reach() {
         assert!(reason.contains(&*address.authority) && reason.contains("certificate"), "{reason}");
     });
 }
+
+#[test]
+fn an_answer_over_http2_has_the_same_limit_of_header_fields() {
+    run(async {
+        for (count, passes) in [(101, true), (256, true), (257, false), (600, false)] {
+            let port = application(async move |_, stream: TcpStream| {
+                let answer = move |_| async move {
+                    let mut answer = Response::new(Body::Empty);
+                    for n in 0..count {
+                        answer.headers_mut().append("link", format!("</style{n}.css>; rel=preload; as=style").parse()?);
+                    }
+                    Ok::<_, BodyError>(answer)
+                };
+                let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                // `Date` would be one more.
+                let _ = server.auto_date_header(false).serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+            })
+            .await;
+            let address = UpstreamAddress { protocol: UpstreamProtocol::H2c, ..tcp(port) };
+            let answer = Front::of(settings(vec![address])).await.get().await;
+            assert_eq!(answer.starts_with("HTTP/1.1 200 OK\r\n"), passes, "{count}: {answer}");
+            assert_eq!(answer.contains("256 fields"), !passes, "{count}: {answer}");
+        }
+    });
+}

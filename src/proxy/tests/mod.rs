@@ -184,7 +184,11 @@ async fn serve(
             rules.response(&mut response, |name| name.starts_with("__Host-vestibule"));
             response
         }
-        Err(error) => refused(error.status(), error.code()),
+        Err(error) => {
+            let mut answer = refused(error.status(), error.code());
+            answer.headers_mut().insert("x-error", error.to_string().try_into().unwrap());
+            answer
+        }
     }
 }
 

@@ -20,6 +20,8 @@ mod refusal;
 mod register;
 pub mod run;
 pub mod sources;
+#[cfg(test)]
+mod words;
 
 pub use self::exit::Exit;
 

@@ -184,7 +184,7 @@ fn word(out: &mut Vec<u8>, value: Option<&str>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
@@ -213,6 +213,15 @@ mod tests {
             upstream: Some("10.0.0.1:80"),
             user_agent: Some("curl/8"),
         }
+    }
+
+    /// Every field that a line may hold.
+    pub(crate) fn fields() -> Vec<String> {
+        let (bytes, took) = (Some(1), Some(Duration::from_millis(1)));
+        let whole = AccessEntry { bytes_in: bytes, auth_took: took, reason: Some("x"), ..entry() };
+        assert!(!format!("{whole:?}").contains("None"), "give every field a value here: {whole:?}");
+        let line: serde_json::Value = serde_json::from_str(&json(&whole)).unwrap();
+        line.as_object().unwrap().keys().cloned().collect()
     }
 
     fn json(entry: &AccessEntry<'_>) -> String {

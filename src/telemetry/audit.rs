@@ -182,9 +182,39 @@ fn write(out: &mut Vec<u8>, now: UnixTime, event: AuditEvent, fields: &AuditFiel
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::telemetry::settings::{LogFormat, LogSink};
+
+    /// Every field that a line may hold.
+    pub(crate) fn fields() -> Vec<String> {
+        let (x, address) = (Some("x"), Some(IpAddr::from([127, 0, 0, 1])));
+        let whole = AuditFields {
+            reason: x,
+            detail: x,
+            request_id: x,
+            client: address,
+            peer: address,
+            user_agent: x,
+            host: x,
+            path: x,
+            route: x,
+            provider: x,
+            issuer: x,
+            subject: x,
+            user: x,
+            email: x,
+            session: x,
+            sid: x,
+            acr: x,
+            amr: x,
+            count: Some(1),
+        };
+        let mut out = Vec::new();
+        write(&mut out, UnixTime::default(), AuditEvent::LoginStarted, &whole);
+        let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        line.as_object().unwrap().keys().cloned().collect()
+    }
 
     #[test]
     fn an_event_is_one_line_with_a_stable_name() {

@@ -272,8 +272,9 @@ fn serve(
     control: &Control,
 ) -> watch::Receiver<bool> {
     let gateway = Arc::clone(gateway);
+    let budget = bound.budget();
     let make = move |worker: usize| {
-        let forwarder = Forwarder::new(worker);
+        let forwarder = Forwarder::new(worker, Arc::clone(&budget));
         let current = Rc::new(Current::new(&gateway));
         move |request: Request<Incoming>, downstream: Rc<Downstream>| {
             let (held, forwarder) = (current.get(), Rc::clone(&forwarder));

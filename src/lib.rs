@@ -18,7 +18,7 @@
 //! | 3 | [`provider`], [`policy`], [`proxy`], [`server`] | said to providers; decided; forwarded; listened to |
 //! | 2 | [`seal`] | what a browser keeps for us, unread and unchanged |
 //! | 1 | [`identity`], [`request`], [`body`], [`control`], [`telemetry`] | who, what, and what is told of it |
-//! | 0 | [`clock`], [`flood`], [`keep_alive`], [`nearest`], [`secret`] | time as an argument; what a peer sends without end; peers that are gone; which word was meant; values that are never seen |
+//! | 0 | [`budget`], [`clock`], [`flood`], [`keep_alive`], [`nearest`], [`secret`] | how many connections; time as an argument; what a peer sends without end; peers that are gone; which word was meant; values that are never seen |
 //!
 //! # One request
 //!
@@ -37,6 +37,7 @@
 
 pub mod app;
 pub mod body;
+pub mod budget;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -165,6 +165,9 @@ codes! {
     UpstreamBadResponse "VB-3005" "upstream_bad_response" BAD_GATEWAY
         "The application gave a broken answer"
         "Your sign-in is fine. What the application answered could not be understood.";
+    UpstreamNoRoom "VB-3006" "upstream_no_room" SERVICE_UNAVAILABLE
+        "Too much is going on"
+        "Your sign-in is fine. So many requests are under way that this one could not be passed on. Try again in a moment.";
 
     BadRequest "VB-4001" "bad_request" BAD_REQUEST
         "This request could not be understood"

@@ -222,7 +222,7 @@ impl GatewayError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Provider { error, .. } => Some(error.retry_after().unwrap_or(RETRY_AFTER)),
-            Self::SignIn { .. } => Some(RETRY_AFTER),
+            Self::SignIn { .. } | Self::Upstream { .. } => Some(RETRY_AFTER),
             _ => None,
         }
         .filter(|_| self.status() == StatusCode::SERVICE_UNAVAILABLE)
@@ -438,6 +438,7 @@ fn upstream_code(error: &UpstreamError) -> Code {
     match error {
         UpstreamError::Connect { .. } | UpstreamError::NameResolution { .. } => Code::UpstreamConnect,
         UpstreamError::ConnectTimeout { .. } | UpstreamError::FirstByteTimeout { .. } => Code::UpstreamTimeout,
+        UpstreamError::NoRoom { .. } => Code::UpstreamNoRoom,
         UpstreamError::Tls { .. } => Code::UpstreamTls,
         UpstreamError::Closed { .. } => Code::UpstreamBroke,
         UpstreamError::BadResponse { .. } => Code::UpstreamBadResponse,

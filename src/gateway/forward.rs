@@ -122,7 +122,7 @@ impl Gateway {
         }
         self.tell(request.headers_mut(), entry, meta, scan, told);
         let asked = Instant::now();
-        let answer = forwarder.forward(upstream, request, ticket).await;
+        let answer = forwarder.forward(upstream, request, ticket, meta.alone).await;
         let answered = Instant::now();
         let took = answered.saturating_duration_since(asked);
         notes.upstream = Some((took, answered));

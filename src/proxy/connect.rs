@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio_rustls::client::TlsStream;
 
+use crate::budget::Slot;
 use crate::keep_alive::keep_alive;
 use crate::proxy::balance::Upstream;
 use crate::proxy::error::{UpstreamError, with_causes};
@@ -22,8 +23,8 @@ pub(super) struct Connected {
 
 /// The bytes of a connection.
 pub(super) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Tcp(TcpStream, #[expect(dead_code, reason = "goes with the connection")] Option<Slot>),
+    Unix(UnixStream, #[expect(dead_code, reason = "goes with the connection")] Option<Slot>),
     Tls(Box<TlsStream<Self>>),
 }
 
@@ -32,9 +33,10 @@ pub(super) async fn connect(
     upstream: &Upstream,
     address: &UpstreamAddress,
     http1_only: bool,
+    slot: Option<Slot>,
 ) -> Result<Connected, UpstreamError> {
     let after = upstream.settings().connect_timeout;
-    tokio::time::timeout(after, connect_untimed(upstream, address, http1_only))
+    tokio::time::timeout(after, connect_untimed(upstream, address, http1_only, slot))
         .await
         .unwrap_or_else(|_| Err(UpstreamError::ConnectTimeout { authority: address.place(), after }))
 }
@@ -46,7 +48,7 @@ pub(super) async fn connect(
 pub async fn probe(settings: &UpstreamSettings) -> Result<(), String> {
     let upstream = Upstream::new(settings.clone()).map_err(|error| with_causes(&error))?;
     for address in &settings.addresses {
-        connect(&upstream, address, false).await.map_err(|error| with_causes(&error))?;
+        connect(&upstream, address, false, None).await.map_err(|error| with_causes(&error))?;
     }
     Ok(())
 }
@@ -55,8 +57,9 @@ async fn connect_untimed(
     upstream: &Upstream,
     address: &UpstreamAddress,
     http1_only: bool,
+    slot: Option<Slot>,
 ) -> Result<Connected, UpstreamError> {
-    let stream = open(address).await?;
+    let stream = open(address, slot).await?;
     match (address.protocol, upstream.tls()) {
         (UpstreamProtocol::Http1, _) => Ok(Connected { stream, http2: false }),
         (UpstreamProtocol::H2c, _) if http1_only => {
@@ -74,7 +77,7 @@ async fn connect_untimed(
     }
 }
 
-async fn open(address: &UpstreamAddress) -> Result<Stream, UpstreamError> {
+async fn open(address: &UpstreamAddress, slot: Option<Slot>) -> Result<Stream, UpstreamError> {
     let authority = || address.place();
     let refused = |source| UpstreamError::Connect { authority: authority(), source };
     match &address.transport {
@@ -85,17 +88,17 @@ async fn open(address: &UpstreamAddress) -> Result<Stream, UpstreamError> {
             let stream = TcpStream::connect(&*found).await.map_err(refused)?;
             stream.set_nodelay(true).map_err(refused)?;
             keep_alive(&stream);
-            Ok(Stream::Tcp(stream))
+            Ok(Stream::Tcp(stream, slot))
         }
-        UpstreamTransport::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await.map_err(refused)?)),
+        UpstreamTransport::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await.map_err(refused)?, slot)),
     }
 }
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tcp(stream, _) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream, _) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -104,8 +107,8 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tcp(stream, _) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream, _) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
@@ -116,32 +119,32 @@ impl AsyncWrite for Stream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tcp(stream, _) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Unix(stream, _) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Unix(stream) => stream.is_write_vectored(),
+            Self::Tcp(stream, _) => stream.is_write_vectored(),
+            Self::Unix(stream, _) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tcp(stream, _) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream, _) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tcp(stream, _) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream, _) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

@@ -40,6 +40,16 @@ pub enum UpstreamError {
         /// The configured limit.
         after: Duration,
     },
+    /// As many connections to applications are open as there may be, and none was given up in time.
+    #[error(
+        "no connection to {authority} within {after:?}: as many to applications are open as the limit of open files allows"
+    )]
+    NoRoom {
+        /// The address.
+        authority: Arc<str>,
+        /// The configured limit.
+        after: Duration,
+    },
     /// The TLS handshake failed: an unknown authority, another name, a refused client certificate.
     #[error("TLS towards {authority} failed")]
     Tls {
@@ -104,6 +114,7 @@ impl UpstreamError {
             Self::Connect { .. } => "upstream_connect",
             Self::NameResolution { .. } => "upstream_name_resolution",
             Self::ConnectTimeout { .. } => "upstream_connect_timeout",
+            Self::NoRoom { .. } => "upstream_no_room",
             Self::Tls { .. } => "upstream_tls",
             Self::FirstByteTimeout { .. } => "upstream_first_byte_timeout",
             Self::Closed { .. } => "upstream_closed",
@@ -125,6 +136,7 @@ impl UpstreamError {
             | Self::BadResponse { .. }
             | Self::UpgradeImpossible { .. } => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout { .. } | Self::FirstByteTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::NoRoom { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::RequestBody { .. } => StatusCode::BAD_REQUEST,
             Self::RequestBodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -141,7 +153,8 @@ impl UpstreamError {
             | Self::FirstByteTimeout { .. }
             | Self::Closed { .. }
             | Self::BadResponse { .. } => true,
-            Self::UpgradeImpossible { .. }
+            Self::NoRoom { .. }
+            | Self::UpgradeImpossible { .. }
             | Self::RequestBody { .. }
             | Self::RequestBodyTimeout { .. }
             | Self::RequestTooLarge => false,
@@ -154,7 +167,7 @@ impl UpstreamError {
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
                 CallFailure::ConnectionRefused
             }
-            Self::Connect { .. } => CallFailure::Connect,
+            Self::Connect { .. } | Self::NoRoom { .. } => CallFailure::Connect,
             Self::NameResolution { .. } => CallFailure::NameResolution,
             Self::ConnectTimeout { .. } | Self::FirstByteTimeout { .. } => CallFailure::Timeout,
             Self::Tls { .. } => CallFailure::Tls,

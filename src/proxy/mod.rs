@@ -14,7 +14,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::rc::{Rc, Weak as WeakRc};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 use crate::body::Body;
+use crate::budget::Budget;
 use crate::proxy::error::UpstreamError;
 use crate::proxy::patience::Patience;
 use crate::proxy::pool::{Lease, Pool};
@@ -54,6 +55,9 @@ pub struct Forwarder {
     pools: RefCell<BTreeMap<u64, Rc<Pools>>>,
     patience: Rc<Patience>,
     worker: usize,
+    budget: Arc<Budget>,
+    /// Whether it is listened for others who want room.
+    gives: Cell<bool>,
 }
 
 /// The worker's connections to one application, one pool for each address.
@@ -64,14 +68,17 @@ struct Pools {
 }
 
 impl Forwarder {
-    /// The forwarder of the worker with this number.
-    pub fn new(worker: usize) -> Rc<Self> {
-        Rc::new(Self { pools: RefCell::default(), patience: Rc::default(), worker })
+    /// The forwarder of the worker with this number. All workers' connections together stay within the budget.
+    pub fn new(worker: usize, budget: Arc<Budget>) -> Rc<Self> {
+        let (pools, patience, gives) = (RefCell::default(), Rc::default(), Cell::new(false));
+        Rc::new(Self { pools, patience, worker, budget, gives })
     }
 
     /// Sends a request, which is taken out of its place, to an application and returns its answer, whose body is still
     /// coming. The headers are sent as they are, except what frames the body, and `Host` where the route sets another:
     /// [`headers::HeaderRules`] and [`headers::set_way_here`] must have been applied before.
+    ///
+    /// `alone`: it is the only request of its connection that is being answered.
     ///
     /// With a ticket the request asks for a WebSocket; a `101` then starts the tunnel, every other answer is an answer.
     ///
@@ -82,6 +89,7 @@ impl Forwarder {
         upstream: &Arc<Upstream>,
         request: &mut Request<Body>,
         upgrade: Option<Box<UpgradeTicket>>,
+        alone: bool,
     ) -> Result<Response<Body>, UpstreamError> {
         let pools = self.pools(upstream);
         let (mut request, upload) = RequestBody::watch(std::mem::take(request));
@@ -96,6 +104,7 @@ impl Forwarder {
                 pool,
                 upload: upload.as_deref(),
                 ticket: upgrade.is_some(),
+                alone,
                 whole: Cell::new(false),
             };
             match exchange.run(&mut request, &mut target).await {
@@ -124,7 +133,7 @@ impl Forwarder {
         }))
     }
 
-    fn pools(&self, upstream: &Arc<Upstream>) -> Rc<Pools> {
+    fn pools(self: &Rc<Self>, upstream: &Arc<Upstream>) -> Rc<Pools> {
         if let Some(pools) = self.pools.borrow().get(&upstream.id()) {
             return Rc::clone(pools);
         }
@@ -132,14 +141,33 @@ impl Forwarder {
         // A reload has made new applications: the connections to the old ones are let go.
         all.retain(|_, pools| pools.upstream.strong_count() > 0);
         let settings = upstream.settings();
-        let pool = |address: &UpstreamAddress| Pool::new(settings.pool_idle, address.protocol);
+        let pool =
+            |address: &UpstreamAddress| Pool::new(settings.pool_idle, address.protocol, Arc::clone(&self.budget));
         let pools = Rc::new(Pools {
             upstream: Arc::downgrade(upstream),
             by_address: settings.addresses.iter().map(pool).collect(),
             turn: Cell::new(self.worker),
         });
         all.insert(upstream.id(), Rc::clone(&pools));
+        if !self.gives.replace(true) {
+            tokio::task::spawn_local(give_room(Rc::downgrade(self), Arc::clone(&self.budget)));
+        }
         pools
+    }
+
+    fn let_go(&self) {
+        for pools in self.pools.borrow().values() {
+            pools.by_address.iter().for_each(|pool| pool.let_go());
+        }
+    }
+}
+
+/// Closes connections that lie unused when somebody, on whichever worker, waits for room.
+async fn give_room(forwarder: WeakRc<Forwarder>, budget: Arc<Budget>) {
+    loop {
+        budget.wanted().await;
+        let Some(forwarder) = forwarder.upgrade() else { return };
+        forwarder.let_go();
     }
 }
 
@@ -160,6 +188,7 @@ struct Exchange<'a> {
     pool: &'a Rc<Pool>,
     upload: Option<&'a Upload>,
     ticket: bool,
+    alone: bool,
     /// Whether the answer's body has come with its head, all of it.
     whole: Cell<bool>,
 }
@@ -192,7 +221,7 @@ impl Exchange<'_> {
             }
         }
         // Boxed, because every request's future would have room for a handshake otherwise.
-        let lease = match Box::pin(self.pool.connect(self.upstream, self.address, self.ticket)).await {
+        let lease = match Box::pin(self.pool.connect(self.upstream, self.address, self.ticket, self.alone)).await {
             Ok(lease) => lease,
             Err(error) => return Err(Failure::Unreachable(error)),
         };

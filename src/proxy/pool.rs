@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -15,6 +16,7 @@ use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
 use tokio::sync::Mutex;
 
+use crate::budget::Budget;
 use crate::flood::Counted;
 use crate::proxy::answer_head::{Awaited, Awaiting};
 use crate::proxy::balance::Upstream;
@@ -35,6 +37,7 @@ pub(super) struct Pool {
     age: Cell<u32>,
     reaping: Cell<bool>,
     keep: Duration,
+    budget: Arc<Budget>,
 }
 
 /// A connection for one request.
@@ -86,7 +89,7 @@ impl Lease {
 }
 
 impl Pool {
-    pub(super) fn new(keep: Duration, protocol: UpstreamProtocol) -> Rc<Self> {
+    pub(super) fn new(keep: Duration, protocol: UpstreamProtocol, budget: Arc<Budget>) -> Rc<Self> {
         Rc::new(Self {
             idle: RefCell::default(),
             shared: RefCell::default(),
@@ -95,6 +98,7 @@ impl Pool {
             age: Cell::new(0),
             reaping: Cell::new(false),
             keep,
+            budget,
         })
     }
 
@@ -118,10 +122,11 @@ impl Pool {
         upstream: &Upstream,
         address: &UpstreamAddress,
         http1_only: bool,
+        alone: bool,
     ) -> Result<Lease, UpstreamError> {
+        let after = upstream.settings().connect_timeout;
         let _turn = if self.speaks_http2.get() && !http1_only {
             // Whoever waits for another's attempt gives up when it has taken as long as one's own may.
-            let after = upstream.settings().connect_timeout;
             let turn = tokio::time::timeout(after, self.connecting.lock()).await;
             let turn = turn.map_err(|_| UpstreamError::ConnectTimeout { authority: address.place(), after })?;
             if let Some(sender) = self.take_shared() {
@@ -131,7 +136,9 @@ impl Pool {
         } else {
             None
         };
-        let Connected { stream, http2 } = connect(upstream, address, http1_only).await?;
+        let slot = self.budget.slot(alone, after).await;
+        let slot = slot.ok_or_else(|| UpstreamError::NoRoom { authority: address.place(), after })?;
+        let Connected { stream, http2 } = connect(upstream, address, http1_only, Some(slot)).await?;
         if !http1_only {
             self.speaks_http2.set(http2);
         }
@@ -191,7 +198,16 @@ impl Pool {
         Some(sender.clone())
     }
 
+    /// Closes what lies unused.
+    pub(super) fn let_go(&self) {
+        self.idle.borrow_mut().clear();
+    }
+
     fn keep(self: &Rc<Self>, sender: Http1) {
+        // Others wait for room, or soon will.
+        if self.budget.is_tight() {
+            return;
+        }
         self.idle.borrow_mut().push_back(Idle { sender, since: self.age.get() });
         self.reap();
     }

@@ -1,6 +1,6 @@
 //! One request as the gateway judges it: made once, canonical, and the only reader of what other proxies say about it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -36,6 +36,8 @@ pub struct Downstream {
     pub local_port: Option<u16>,
     /// What the TLS handshake said, if we ended TLS.
     pub tls: Option<TlsFacts>,
+    // Whether others of its requests were under way when the last one began.
+    many: Cell<bool>,
     // What the last request on this connection came to; the next one nearly always comes to the same.
     last: RefCell<Option<Remembered>>,
 }
@@ -43,7 +45,17 @@ pub struct Downstream {
 impl Downstream {
     /// A connection from `peer`.
     pub fn new(peer: Peer, local_port: Option<u16>, tls: Option<TlsFacts>) -> Self {
-        Self { peer, local_port, tls, last: RefCell::new(None) }
+        Self { peer, local_port, tls, many: Cell::new(false), last: RefCell::new(None) }
+    }
+
+    /// Whether the last request is the only one that is being answered.
+    pub fn is_alone(&self) -> bool {
+        !self.many.get()
+    }
+
+    /// A request has begun, while others were under way or not.
+    pub fn note_begun(&self, others: bool) {
+        self.many.set(others);
     }
 }
 
@@ -88,6 +100,8 @@ pub struct RequestMeta {
     pub client: IpAddr,
     /// Whether the peer is a trusted proxy.
     pub peer_trusted: bool,
+    /// Whether it is the only one of its connection that is being answered.
+    pub alone: bool,
     /// What kind of request this is.
     pub kind: RequestKind,
     /// Its identifier.
@@ -207,7 +221,8 @@ impl RequestReader {
         let client = said.hops.first().map_or_else(|| downstream.peer.address(), |hop| hop.address);
         let kind = RequestKind::of(method, request.version(), headers);
         let id = self.request_id(headers, downstream);
-        Ok(RequestMeta { method: method.clone(), https, host, path, client, peer_trusted, kind, id, forwarded })
+        let alone = downstream.is_alone();
+        Ok(RequestMeta { method: method.clone(), https, host, path, client, peer_trusted, alone, kind, id, forwarded })
     }
 
     /// Names a request, also one that can not be read.

@@ -21,6 +21,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use crate::server::descriptors;
 use crate::server::listener::{AcceptedStream, OpenListener};
 use crate::telemetry::metrics::Metrics;
 
@@ -172,9 +173,11 @@ async fn speak<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: T, st
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
+        .keep_alive(false)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    if let Err(cause) = connection.await {
+    // One request, and not for long: whoever sends or reads slowly does not keep the place of a health check.
+    if let Ok(Err(cause)) = tokio::time::timeout(PATIENCE, connection).await {
         tracing::debug!(code = "admin_connection_broken", %cause, "an admin connection ended early");
     }
 }
@@ -192,7 +195,8 @@ fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const CONNECTIONS: usize = 64;
+/// Half of the descriptors that are kept in reserve.
+const CONNECTIONS: usize = descriptors::RESERVE / 2;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(30);
 const HEAD_BYTES: usize = 16 * 1024;

@@ -302,6 +302,7 @@ where
 {
     service_fn(move |mut request: Request<Incoming>| {
         let has_body = !request.body().is_end_stream();
+        downstream.note_begun(pulse.is_answering());
         let open = pulse.begin_request(request.version(), has_body);
         if has_body {
             request.extensions_mut().insert(BodyWatch::new(pulse));

@@ -5,14 +5,23 @@ use std::fs;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// How many connections may be open at once: as many as asked for (or the default), at most as many as open files allow.
-/// Says so where these are fewer.
-pub(super) fn connections(asked: Option<usize>) -> usize {
+/// How many connections may be open at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Connections {
+    /// From clients.
+    pub(super) clients: usize,
+    /// To applications: at least one for each of the others.
+    pub(super) applications: usize,
+}
+
+/// As many as asked for (or the default), at most as many as open files allow. Says so where these are fewer.
+pub(super) fn connections(asked: Option<usize>) -> Connections {
     let wanted = asked.unwrap_or(DEFAULT_CONNECTIONS);
-    let Some(limit) = raised_limit() else { return wanted };
-    let most = affordable(limit, open_files());
+    let Some(limit) = raised_limit() else { return Connections { clients: wanted, applications: usize::MAX } };
+    let connections = affordable(limit, open_files(), wanted);
+    let most = connections.clients;
     if most >= wanted {
-        return wanted;
+        return connections;
     }
     let message = "fewer connections than configured: the process may not open enough files (ulimit -n, LimitNOFILE=)";
     if asked.is_some() {
@@ -20,12 +29,14 @@ pub(super) fn connections(asked: Option<usize>) -> usize {
     } else {
         tracing::info!(code = "connections_cut", connections = most, wanted, open_files = limit, "{message}");
     }
-    most
+    connections
 }
 
-/// Each connection may need another one to its application.
-fn affordable(limit: usize, open: usize) -> usize {
-    (limit.saturating_sub(open).saturating_sub(RESERVE) / 2).max(1)
+/// Each connection may need another one to its application, and one over HTTP/2 several.
+fn affordable(limit: usize, open: usize, wanted: usize) -> Connections {
+    let free = limit.saturating_sub(open).saturating_sub(RESERVE);
+    let clients = wanted.min(free / 2).max(1);
+    Connections { clients, applications: free.saturating_sub(clients).max(1) }
 }
 
 /// The limit of open files in force, after the attempt to raise it; `None` where there is none.
@@ -46,7 +57,7 @@ fn open_files() -> usize {
 /// Connections where the configuration does not say.
 const DEFAULT_CONNECTIONS: usize = 16_384;
 /// Descriptors for the admin listener, calls to providers, key sets, certificates and log files.
-const RESERVE: usize = 32;
+pub(super) const RESERVE: usize = 32;
 /// Listeners, logs, and what the runtimes open.
 const USUALLY_OPEN: usize = 32;
 
@@ -57,14 +68,24 @@ mod tests {
     #[test]
     fn a_connection_counts_twice_and_the_reserve_is_left() {
         for (limit, open, most) in [(1024, 24, 484), (100, 24, 22), (50, 24, 1), (0, 24, 1)] {
-            assert_eq!(affordable(limit, open), most, "{limit}, {open}");
+            assert_eq!(affordable(limit, open, usize::MAX).clients, most, "{limit}, {open}");
+        }
+    }
+
+    #[test]
+    fn connections_to_applications_never_take_the_reserve_or_the_places_of_clients() {
+        for (limit, wanted) in [(1024, usize::MAX), (1024, 100), (1024, 1), (100, 20), (1_048_576, DEFAULT_CONNECTIONS)]
+        {
+            let Connections { clients, applications } = affordable(limit, 24, wanted);
+            assert!(clients + applications + RESERVE + 24 <= limit, "{limit}, {wanted}");
+            assert!(applications >= clients, "{limit}, {wanted}");
         }
     }
 
     #[test]
     fn what_is_asked_for_is_never_exceeded() {
-        assert_eq!(connections(Some(1)), 1);
-        assert!(connections(None) <= DEFAULT_CONNECTIONS);
+        assert_eq!(connections(Some(1)).clients, 1);
+        assert!(connections(None).clients <= DEFAULT_CONNECTIONS);
         let limit = getrlimit(Resource::Nofile);
         assert_eq!(limit.current, limit.maximum, "raised");
     }

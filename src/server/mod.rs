@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
 use crate::body::Body;
+use crate::budget::Budget;
 use crate::request::Downstream;
 
 mod admin;
@@ -75,7 +76,8 @@ impl Server {
         let traffic = bind_all(LISTEN, &settings.listen)?;
         let admin = bind_all(ADMIN_LISTEN, &settings.admin_listen)?;
         let uncapped = UncappedPeers::new(&settings.trusted_proxies);
-        Ok(Bound { traffic, admin, tls, uncapped, settings: settings.clone() })
+        let budget = Budget::empty();
+        Ok(Bound { traffic, admin, tls, uncapped, budget, settings: settings.clone() })
     }
 
     /// Looks for what [`Server::bind`] would fail for, as far as that shows without taking a socket.
@@ -102,6 +104,7 @@ pub struct Bound {
     admin: Vec<Listener>,
     tls: Option<Arc<Certificates>>,
     uncapped: Arc<UncappedPeers>,
+    budget: Arc<Budget>,
     settings: ServerSettings,
 }
 
@@ -124,6 +127,11 @@ impl Bound {
     /// The peers that may have any number of connections, to be changed on reload.
     pub fn uncapped_peers(&self) -> Arc<UncappedPeers> {
         Arc::clone(&self.uncapped)
+    }
+
+    /// How many connections to applications there may be; the workers get room when they begin to serve.
+    pub fn budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.budget)
     }
 
     /// Serves until `shutdown` asks to stop and the drain is over. To be awaited on the control runtime.
@@ -165,12 +173,13 @@ impl Bound {
             inboxes.push(inbox);
         }
         let connections = descriptors::connections(self.settings.limits.connections);
+        self.budget.grow(connections.applications);
         let metrics = admin.metrics();
         let losers = Losers {
             peer_cap: metrics.connections_ended("peer_cap"),
             made_room: metrics.connections_ended("made_room"),
         };
-        let dispatcher = Dispatcher::new(inboxes, Places::new(connections, self.uncapped), losers);
+        let dispatcher = Dispatcher::new(inboxes, Places::new(connections.clients, self.uncapped), losers);
         let mut accepting = JoinSet::new();
         for listener in self.traffic {
             accepting.spawn(dispatcher.clone().accept_all(listener.open()?));

@@ -63,6 +63,11 @@ impl Pulse {
         OpenRequest { pulse: Arc::clone(self), owed: false, leisurely: false }
     }
 
+    /// Whether a request is being answered.
+    pub(super) fn is_answering(&self) -> bool {
+        self.open.load(Relaxed) > 0
+    }
+
     /// What the worker wants of this connection.
     pub(super) fn order(&self) -> Order {
         match self.order.load(Relaxed) {

@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::task::{LocalSet, spawn_local};
 
 use vestibule::body::Body;
+use vestibule::budget::Budget;
 use vestibule::clock::{ManualClock, SharedClock, UnixTime};
 use vestibule::config::{Config, Sources};
 use vestibule::control::Control;
@@ -52,7 +53,7 @@ impl Indoors {
         let request = request(&cookie(&config, &session(1)));
         Self::over(request, || {
             let gateway = build(config, &clock);
-            let forwarder = Forwarder::new(0);
+            let forwarder = Forwarder::new(0, Budget::of(1000));
             let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
             let downstream = Rc::new(Downstream::new(Peer::Ip(peer), Some(80), None));
             move |request: Request<Incoming>| {

@@ -15,6 +15,7 @@ use tokio::task::LocalSet;
 
 use super::*;
 use crate::body::TooLarge;
+use crate::budget::Budget;
 use crate::proxy::headers::{HeaderRuleSettings, HeaderRules, RequestContext};
 use crate::proxy::settings::{HostHeader, UpstreamProtocol, UpstreamSettings, UpstreamTls, UpstreamTransport};
 
@@ -106,7 +107,7 @@ impl Front {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let upstream = Upstream::new(settings).unwrap();
-        let forwarder = Forwarder::new(0);
+        let forwarder = Forwarder::new(0, Budget::of(1000));
         let rules = Rc::new(HeaderRules::new(&HeaderRuleSettings {
             pseudonym: "here",
             identity_names: &[HeaderName::from_static("x-team")],
@@ -179,7 +180,7 @@ async fn serve(
     {
         return refused(refusal.status(), refusal.code());
     }
-    match forwarder.forward(upstream, &mut request, ticket).await {
+    match forwarder.forward(upstream, &mut request, ticket, true).await {
         Ok(mut response) => {
             rules.response(&mut response, |name| name.starts_with("__Host-vestibule"));
             response

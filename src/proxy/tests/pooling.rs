@@ -27,9 +27,9 @@ fn connections_are_used_again() {
 fn a_small_answer_costs_no_task_no_timer_and_no_box() {
     run(async {
         let upstream = Upstream::new(settings(vec![tcp(answering(OK).await)])).unwrap();
-        let forwarder = Forwarder::new(0);
+        let forwarder = Forwarder::new(0, Budget::of(1000));
         let mut request = Request::get("/").header("host", "app").body(Body::Empty).unwrap();
-        let response = forwarder.forward(&upstream, &mut request, None).await.unwrap();
+        let response = forwarder.forward(&upstream, &mut request, None, true).await.unwrap();
         // The connection is back before anybody has read the body, and the body is hyper's own.
         assert!(matches!(response.body(), Body::Incoming(_)));
         assert_eq!(forwarder.pools(&upstream).by_address.iter().map(|pool| pool.idle()).sum::<usize>(), 1);
@@ -222,5 +222,47 @@ fn a_client_that_leaves_takes_its_request_with_it() {
         assert!(nothing.is_err());
         drop(client);
         assert_eq!(told.await.unwrap(), "");
+    });
+}
+
+#[test]
+fn what_lies_unused_is_let_go_for_who_waits_and_where_room_is_scarce_nothing_is_kept() {
+    // AT-SM-25: connections to applications are file descriptors, too
+    run(async {
+        let budget = Budget::of(2);
+        let forwarder = Forwarder::new(0, Arc::clone(&budget));
+        let [one, other] = [
+            Upstream::new(settings(vec![tcp(answering(OK).await)])).unwrap(),
+            Upstream::new(settings(vec![tcp(answering(OK).await)])).unwrap(),
+        ];
+        let ask = async |upstream| {
+            let mut request = Request::get("/").header("host", "app").body(Body::Empty).unwrap();
+            forwarder.forward(upstream, &mut request, None, true).await.unwrap().into_body().collect().await.unwrap();
+        };
+        let idle = |upstream| forwarder.pools(upstream).by_address.iter().map(|pool| pool.idle()).sum::<usize>();
+        ask(&one).await;
+        assert_eq!(idle(&one), 1, "one of two");
+        let held = budget.slot(true, SHORT).await.unwrap();
+        ask(&other).await;
+        assert_eq!((idle(&one), idle(&other)), (0, 0));
+        drop(held);
+    });
+}
+
+#[test]
+fn without_room_a_request_is_503_and_no_application_is_to_blame() {
+    run(async {
+        let budget = Budget::of(1);
+        let _held = budget.slot(true, SHORT).await.unwrap();
+        let forwarder = Forwarder::new(0, budget);
+        let upstream =
+            Upstream::new(UpstreamSettings { connect_timeout: SHORT, ..settings(vec![tcp(answering(OK).await)]) })
+                .unwrap();
+        let mut request = Request::get("/").header("host", "app").body(Body::Empty).unwrap();
+        let error = forwarder.forward(&upstream, &mut request, None, true).await.err().unwrap();
+        assert_eq!(
+            (error.status().as_u16(), error.code(), error.is_upstream_fault()),
+            (503, "upstream_no_room", false)
+        );
     });
 }

@@ -216,3 +216,21 @@ async fn a_handshake_that_stands_still_is_ended() {
     tls.connect(&server).await.unwrap();
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_request_knows_whether_others_of_its_connection_are_under_way() {
+    let server = Running::start().await;
+    let mut h1 = server.connect().await;
+    assert_eq!(h1.get("/alone").await.body, "true");
+    let (h2, _connection) = h2_over(server.connect().await.0).await;
+    let ask = async |path: &str| body_text(h2.clone().send_request(h2_get(path)).await.unwrap()).await;
+    assert_eq!(ask("/alone").await, "true");
+    let hanging = tokio::spawn(h2.clone().send_request(h2_get("/hang")));
+    server.app.reached_hang().await;
+    assert_eq!(ask("/alone").await, "false");
+    assert_eq!(h1.get("/alone").await.body, "true", "another connection");
+    server.app.release.notify_one();
+    assert_eq!(body_text(hanging.await.unwrap().unwrap()).await, "released");
+    assert_eq!(ask("/alone").await, "true");
+    server.stop().await;
+}

@@ -218,6 +218,25 @@ async fn a_handshake_that_stands_still_is_ended() {
 }
 
 #[tokio::test]
+async fn a_handshake_that_stands_still_makes_room_where_all_places_are_taken() {
+    // AT-SM-22, AT-SM-25
+    let tls = Tls::new(b"h2");
+    let server = Running::with(|settings| {
+        settings.tls = Some(tls.settings.clone());
+        settings.limits.handshake_time = Duration::from_secs(3600);
+        settings.limits.header_time = Duration::from_secs(3600);
+        settings.limits.connections = Some(1);
+        settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let mut silent = server.connect().await;
+    silent.0.write_all(&[0x16, 3, 1]).await.unwrap();
+    soon(tls.connect(&server)).await.unwrap();
+    silent.rest().await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_request_knows_whether_others_of_its_connection_are_under_way() {
     let server = Running::start().await;
     let mut h1 = server.connect().await;

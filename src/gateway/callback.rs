@@ -91,7 +91,7 @@ impl Gateway {
         let ended = match self.finish(visit, provider, &attempt, &query).await {
             Ok(live) if self.stands_already(visit, &attempt, &live) => Ok(self.onward(&attempt.return_to)),
             Ok(live) => self.signed_in(visit, &attempt, &live),
-            Err(Failed::Over(error)) => self.second_round(visit, provider, &attempt, error).await,
+            Err(Failed::Over(error)) => self.second_round(visit, provider, &attempt, error, notes).await,
             Err(Failed::Away(error)) => {
                 self.record_login_failed(visit, &attempt.provider, error.reason());
                 return Err(error);

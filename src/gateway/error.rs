@@ -14,7 +14,7 @@ use crate::gateway::notice::{Action, Notice, Person};
 use crate::gateway::pages::{Denied, Page, PageContext, in_words};
 use crate::gateway::{Gateway, Visit};
 use crate::identity::IdentityError;
-use crate::provider::{Endpoint, IdTokenError, Provider, ProviderError, UserinfoTokenError};
+use crate::provider::{Endpoint, IdTokenError, Provider, ProviderError, UserinfoTokenError, Words};
 use crate::proxy::error::{UpstreamError, with_causes};
 use crate::proxy::headers::HeaderRefusal;
 use crate::request::handshake::{self, HandshakeFault};
@@ -332,7 +332,11 @@ impl Gateway {
                     None => notice,
                 }
             }
-            GatewayError::Provider { again, sign_in, .. } => {
+            GatewayError::Provider { name, again, sign_in, error } => {
+                let provider = name.and_then(|name| self.providers.get(self.provider_named(&name)?));
+                if let Some(clocks) = provider.and_then(|provider| provider.clock_difference(&error)) {
+                    notice.details.push(format!("The sign-in page's clock is {clocks}."));
+                }
                 notice.instead = sign_in.map(|login_url| Action::link("Sign in again", login_url));
                 match again {
                     Some(again) => notice.action(Action::link("Try again", again)),
@@ -411,7 +415,7 @@ fn provider_code(error: &ProviderError) -> Code {
             IdTokenError::IssuedInFuture { .. }
             | IdTokenError::NotYetValid { .. }
             | IdTokenError::Expired { .. }
-            | IdTokenError::AuthTimeInFuture,
+            | IdTokenError::AuthTimeInFuture { .. },
         ) => Code::ClockSkew,
         ProviderError::IdToken(IdTokenError::TenantNotAllowed { .. }) => Code::TenantNotAllowed,
         ProviderError::IdToken(_) | ProviderError::SubjectChanged => Code::IdTokenRefused,
@@ -456,6 +460,11 @@ fn log(meta: &RequestMeta, error: &GatewayError) {
             let provider = name.as_deref();
             // The provider's own state is reported once, where it changes.
             tracing::info!(request_id = id, code, reason, provider, error = %cause, "a provider failed a request");
+        }
+        GatewayError::SignIn { provider_said: Some((error, description)), .. } => {
+            let said = Words::new(error, description.as_deref());
+            let (error, error_description) = (said.error(), said.description());
+            tracing::info!(request_id = id, code, reason, error, error_description, "the provider refused a sign-in");
         }
         GatewayError::Upstream { route, error: cause } if cause.is_upstream_fault() => {
             let error = with_causes(cause);

@@ -17,7 +17,7 @@ use crate::gateway::routes::Rule;
 use crate::gateway::{Gateway, Visit};
 use crate::policy::settings::Access;
 use crate::provider::settings::ResponseMode;
-use crate::provider::{AuthorizationRequest, Provider};
+use crate::provider::{AuthorizationRequest, Provider, ProviderError};
 use crate::request::RequestMeta;
 use crate::request::kind::{RequestKind, is_prefetch};
 use crate::request::return_to::ReturnTo;
@@ -190,7 +190,7 @@ impl Gateway {
         let again = self.login_url(&beginning.return_to, Some(provider.name()));
         if self.rounds.count(visit.scan, visit.meta.host.name(), visit.now) >= MOST_ROUNDS {
             // The session cookie of the last sign-ins never came back: another round would be the same (AT-LF-20).
-            self.record_login_failed(visit, provider.name(), Code::CookiesBlocked.reason());
+            self.record_login_not_begun(visit, provider.name(), Code::CookiesBlocked.reason());
             let error = GatewayError::sign_in_at(provider.name(), Code::CookiesBlocked, Some(again));
             let mut response = self.answer_error(visit.meta, error);
             // Said once: whoever allows cookies now need not wait, and a count that somebody planted is gone.
@@ -230,16 +230,29 @@ impl Gateway {
         });
         let url = match url.await {
             Ok(Ok(url)) => url,
-            Ok(Err(error)) => {
-                let name = Some(Arc::clone(provider.name()));
-                return Err(GatewayError::Provider { name, error: Arc::new(error), again: Some(again), sign_in: None });
+            Ok(Err(error)) => return Err(self.cannot_begin(visit, &provider, error, again)),
+            Err(_) => {
+                self.record_login_not_begun(visit, provider.name(), "control_lost");
+                return Err(GatewayError::Internal("control_lost"));
             }
-            Err(_) => return Err(GatewayError::Internal("control_lost")),
         };
         self.record_login_started(visit, provider.name());
         let mut response = redirect(status, &url);
         self.remember(visit, &started, &mut response);
         Ok(response)
+    }
+
+    /// A provider's fault keeps a sign-in from beginning: each visitor counts, and with the cause, also while it is waited out.
+    pub(super) fn cannot_begin(
+        &self,
+        visit: Visit<'_>,
+        provider: &Provider,
+        error: ProviderError,
+        again: String,
+    ) -> GatewayError {
+        self.record_login_not_begun(visit, provider.name(), error.code());
+        let name = Some(Arc::clone(provider.name()));
+        GatewayError::Provider { name, error: Arc::new(error), again: Some(again), sign_in: None }
     }
 
     /// Makes the browser remember an attempt.

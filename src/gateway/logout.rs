@@ -179,8 +179,8 @@ impl Gateway {
         let Some(provider) = self.providers.get(beginning.provider).map(Arc::clone) else {
             return Err(GatewayError::Internal("provider_index"));
         };
-        let name = Arc::clone(provider.name());
-        let switch = self.control.run(async move { provider.account_switch(refused).await });
+        let asked = Arc::clone(&provider);
+        let switch = self.control.run(async move { asked.account_switch(refused).await });
         let switch = switch.await.map_err(|_| GatewayError::Internal("control_lost"))?;
         let beginning = match switch {
             Ok(AccountSwitch::Prompt("login")) => Beginning { prompt: Some("login"), ..beginning },
@@ -193,8 +193,8 @@ impl Gateway {
                 None => Beginning { prompt: Some("login"), ..beginning },
             },
             Err(error) => {
-                let again = Some(self.login_url(&beginning.return_to, Some(&name)));
-                return Err(GatewayError::Provider { name: Some(name), error: Arc::new(error), again, sign_in: None });
+                let again = self.login_url(&beginning.return_to, Some(provider.name()));
+                return Err(self.cannot_begin(visit, &provider, error, again));
             }
         };
         self.begin(visit, beginning, StatusCode::SEE_OTHER).await

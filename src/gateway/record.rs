@@ -255,6 +255,14 @@ impl Gateway {
         self.telemetry.audit.record(visit.now, AuditEvent::LoginFailed, &fields);
     }
 
+    /// A sign-in was to begin, and could not.
+    pub(super) fn record_login_not_begun(&self, visit: Visit<'_>, provider: &str, reason: &'static str) {
+        self.telemetry.metrics.login_started(provider);
+        self.telemetry.metrics.login_completed(provider, Outcome::Failure, reason, None);
+        let fields = AuditFields { provider: Some(provider), reason: Some(reason), ..about(visit.meta) };
+        self.telemetry.audit.record(visit.now, AuditEvent::LoginFailed, &fields);
+    }
+
     pub(super) fn record_callback_failed(&self, visit: Visit<'_>, reason: &'static str) {
         self.telemetry.metrics.callback_failed(reason);
         let fields = AuditFields { reason: Some(reason), ..about(visit.meta) };

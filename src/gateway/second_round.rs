@@ -11,6 +11,7 @@ use crate::body::Body;
 use crate::gateway::codes::Code;
 use crate::gateway::error::GatewayError;
 use crate::gateway::login::Beginning;
+use crate::gateway::record::Notes;
 use crate::gateway::{Gateway, Visit};
 use crate::provider::{IdTokenError, Provider, ProviderError};
 use crate::request::kind::RequestKind;
@@ -70,6 +71,7 @@ impl Gateway {
         provider: usize,
         attempt: &Attempt,
         error: GatewayError,
+        notes: &mut Notes<'_>,
     ) -> Result<Response<Body>, GatewayError> {
         let cure = self.providers.get(provider).and_then(|at| Cure::of(&error, attempt, at));
         let Some(cure) = cure.filter(|_| is_navigation(visit)) else { return Err(error) };
@@ -95,12 +97,17 @@ impl Gateway {
             Cure::Afresh => same,
             Cure::Ask(prompt) => Beginning { prompt: Some(prompt), ..same },
             Cure::Bare => Beginning { bare: true, ..same },
-            Cure::SwitchOtherwise => {
-                let beginning = Beginning { aim: Aim::SignIn, ..same };
-                return self.switch_at(visit, beginning, None, true).await;
-            }
+            Cure::SwitchOtherwise => Beginning { aim: Aim::SignIn, ..same },
         };
-        self.begin(visit, beginning, StatusCode::SEE_OTHER).await
+        let begun = match cure {
+            Cure::SwitchOtherwise => self.switch_at(visit, beginning, None, true).await,
+            _ => self.begin(visit, beginning, StatusCode::SEE_OTHER).await,
+        };
+        // One that cannot begin is on record already.
+        Ok(begun.unwrap_or_else(|error| {
+            notes.failed(&error);
+            self.answer_error(visit.meta, error)
+        }))
     }
 
     /// The second round of an attempt of ours that took too long. Its cookie is gone, so nothing ties it to this browser: what is

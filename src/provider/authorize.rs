@@ -187,15 +187,11 @@ impl Provider {
         self.settings.max_age.into_iter().chain(asked).min()
     }
 
-    /// Reports that a callback came with an error (RFC 6749 section 4.1.2.1), where that tells something of the set-up. Anybody
-    /// can make such a callback of a sign-in that they began themselves.
+    /// Reports that a callback came with an error (RFC 6749 section 4.1.2.1).
     pub fn refused_sign_in(&self, error: &str, description: Option<&str>) {
         let words = Words::new(error, description);
-        let error = known(error);
-        if !ENDS_OF_A_PERSON.contains(&error) {
-            let error = ProviderError::ErrorResponse { endpoint: Endpoint::Authorization, words, error };
-            self.transport.standing.failed(&error);
-        }
+        let error = ProviderError::ErrorResponse { endpoint: Endpoint::Authorization, words, error: known(error) };
+        self.transport.standing.failed(&error);
     }
 
     /// Whether a callback, also one with `error`, is this provider's answer (RFC 9207 section 2.4). `own_redirect` says that no
@@ -228,10 +224,6 @@ pub(super) fn accepts_iss(metadata: &Metadata, iss: &str, own_redirect: bool) ->
 fn challenge(verifier: &Secret<String>) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.expose().as_bytes()))
 }
-
-/// Errors with which a sign-in ends every day: the audit log has them.
-const ENDS_OF_A_PERSON: [&str; 5] =
-    ["access_denied", "login_required", "interaction_required", "consent_required", "account_selection_required"];
 
 /// Parameters that `authorization_params` can not set: they have settings of their own or belong to the protocol; `request` and
 /// its kin would replace all others.

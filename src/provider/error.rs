@@ -42,7 +42,7 @@ pub enum ProviderError {
         retry_after: Option<Duration>,
     },
     /// It failed a moment ago and is not asked again yet.
-    #[error("not asked again for {} s after: {last}", retry_after.as_secs())]
+    #[error("{last} (not asked again for {} s)", retry_after.as_millis().div_ceil(1000))]
     Waiting {
         /// When it may be asked again.
         retry_after: Duration,
@@ -135,7 +135,8 @@ impl ProviderError {
         match self {
             Self::Unreachable { cause, .. } => cause.code(),
             Self::ServerError { .. } => "provider_server_error",
-            Self::Waiting { .. } => "provider_waiting",
+            // What keeps it from being asked is its cause, for whoever comes meanwhile too.
+            Self::Waiting { last, .. } => last.code(),
             Self::InvalidGrant(_) => "invalid_grant",
             Self::InvalidClient(_) => "invalid_client",
             Self::ErrorResponse { .. } => "provider_error_response",
@@ -199,6 +200,19 @@ impl ProviderError {
             self,
             Self::ServerError { endpoint: Endpoint::Token, status, is_bare: true, .. } if status.is_server_error()
         )
+    }
+
+    /// Whether it is we who refuse what the provider says, not the provider who refuses a grant.
+    pub fn is_refused_here(&self) -> bool {
+        match self {
+            Self::IdToken(_) | Self::UserinfoToken(_) | Self::SubjectChanged => true,
+            Self::Inactive(reason) => *reason != InactiveReason::NotActive,
+            Self::IdentityRefused(last) | Self::Waiting { last, .. } => last.is_refused_here(),
+            Self::BadAnswer { fault, .. } => {
+                matches!(fault, AnswerFault::Subject | AnswerFault::SignedClaims | AnswerFault::SignedExpired)
+            }
+            _ => false,
+        }
     }
 
     /// Whether no token request left us: whatever it carried was not spent and may be sent later.
@@ -306,8 +320,10 @@ pub enum AnswerFault {
     Subject,
     #[error("it refused the access token")]
     Unauthorized,
-    #[error("the signed answer has a wrong issuer or audience, or has expired")]
+    #[error("the signed answer has a wrong issuer, audience or exp, or is an ID token")]
     SignedClaims,
+    #[error("the signed answer has expired: compare the clocks")]
+    SignedExpired,
 }
 
 impl AnswerFault {
@@ -325,6 +341,7 @@ impl AnswerFault {
             Self::Subject => "userinfo_subject",
             Self::Unauthorized => "userinfo_unauthorized",
             Self::SignedClaims => "userinfo_signed_claims",
+            Self::SignedExpired => "userinfo_signed_expired",
         }
     }
 }

@@ -132,8 +132,10 @@ impl Expected<'_> {
         if let Some(max_age) = sign_in.max_age {
             let at = match auth_time {
                 Some(at) => at,
-                None if claims.contains_key("auth_time") => return Err(IdTokenError::AuthTimeInFuture),
-                None => return Err(IdTokenError::AuthTimeMissing),
+                None => {
+                    let future = time(claims, "auth_time")?.ok_or(IdTokenError::AuthTimeMissing)?;
+                    return Err(IdTokenError::AuthTimeInFuture { ahead: future.since(self.now).as_secs() });
+                }
             };
             if self.now.since(at) > max_age.saturating_add(self.leeway) {
                 return Err(IdTokenError::AuthTimeOld {
@@ -379,8 +381,8 @@ pub enum IdTokenError {
     AuthTimeMissing,
     #[error("auth_time is {ago} s ago, but max_age is {max_age} s")]
     AuthTimeOld { ago: u64, max_age: u64 },
-    #[error("auth_time is in the future: compare the clocks")]
-    AuthTimeInFuture,
+    #[error("auth_time is {ahead} s in the future: compare the clocks")]
+    AuthTimeInFuture { ahead: u64 },
     #[error("sub is missing")]
     SubjectMissing,
     #[error("sub is not a string of 1 to 255 printable ASCII characters")]
@@ -424,7 +426,7 @@ impl IdTokenError {
             Self::Acr { .. } => "id_token_acr",
             Self::AuthTimeMissing => "id_token_auth_time_missing",
             Self::AuthTimeOld { .. } => "id_token_auth_time_old",
-            Self::AuthTimeInFuture => "id_token_auth_time_future",
+            Self::AuthTimeInFuture { .. } => "id_token_auth_time_future",
             Self::SubjectMissing => "id_token_sub_missing",
             Self::Subject => "id_token_sub",
             Self::SubjectChanged => "id_token_sub_changed",

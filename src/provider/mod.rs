@@ -13,6 +13,7 @@ pub mod settings;
 mod authorize;
 mod backoff;
 mod client_auth;
+mod clocks;
 mod error;
 mod exchange;
 mod id_token;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 pub use self::authorize::{AccountSwitch, AuthorizationRequest, RESERVED_PARAMETERS};
+pub use self::clocks::ClockDifference;
 pub use self::error::{
     AnswerFault, DiscoveryFault, Endpoint, EndpointFault, FailureClass, InactiveReason, ProviderError,
     ProviderSetupError,

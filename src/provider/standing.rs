@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{MonotonicTime, SharedClock};
+use crate::provider::clocks::Clocks;
 use crate::provider::error::{Endpoint, ProviderError};
 use crate::provider::id_token::IdTokenError;
 use crate::provider::transport::TransportError;
@@ -21,6 +22,7 @@ use crate::provider::userinfo_token::UserinfoTokenError;
 pub(super) struct Standing {
     provider: Arc<str>,
     clock: SharedClock,
+    pub(super) clocks: Clocks,
     state: Mutex<State>,
 }
 
@@ -62,8 +64,8 @@ enum Gravity {
 }
 
 impl Standing {
-    pub(super) fn of(provider: &Arc<str>, clock: SharedClock) -> Self {
-        Self { provider: Arc::clone(provider), clock, state: Mutex::default() }
+    pub(super) fn of(provider: &Arc<str>, clock: SharedClock, leeway: Duration) -> Self {
+        Self { provider: Arc::clone(provider), clock, clocks: Clocks::new(leeway), state: Mutex::default() }
     }
 
     /// A call failed, or its answer was refused. May be told of the same error again on its way up.
@@ -71,6 +73,7 @@ impl Standing {
         let (area, kind, gravity) = (error.area(), error.kind(), error.gravity());
         let Some(is_first) = self.begin(area, kind, gravity) else { return };
         let (code, provider) = (error.code(), &*self.provider);
+        let clocks = self.clocks.difference(error).map(|it| format!("the provider's clock is {it}"));
         match gravity {
             Gravity::Outage if is_first => tracing::error!(
                 code, provider, %error,
@@ -78,11 +81,13 @@ impl Standing {
             ),
             Gravity::Outage => tracing::warn!(code, provider, %error, "the provider does not answer here either"),
             Gravity::SetUp => tracing::error!(
-                code, provider, %error,
+                code, provider, clocks, %error,
                 "the provider does not answer as the configuration expects"
             ),
             Gravity::Lesser => tracing::warn!(code, provider, %error, "the provider refused a request"),
-            Gravity::Personal => tracing::warn!(code, provider, %error, "a sign-in or a session ended with this"),
+            Gravity::Personal => {
+                tracing::warn!(code, provider, clocks, %error, "a sign-in or a session ended with this");
+            }
         }
     }
 
@@ -189,7 +194,9 @@ impl ProviderError {
             // Some servers answer so where one grant's session is over.
             Self::ServerError { endpoint: Endpoint::Token, status, .. } if status.as_u16() == 500 => Gravity::SetUp,
             Self::Unreachable { .. } | Self::ServerError { .. } => Gravity::Outage,
-            Self::ErrorResponse { endpoint: Endpoint::Authorization | Endpoint::Revocation, .. }
+            // Anybody can make a callback with an error of a sign-in that they began.
+            Self::ErrorResponse { endpoint: Endpoint::Authorization, .. } => Gravity::Personal,
+            Self::ErrorResponse { endpoint: Endpoint::Revocation, .. }
             | Self::BadAnswer { endpoint: Endpoint::Revocation, .. } => Gravity::Lesser,
             Self::ErrorResponse { error, .. } if PERSONAL.contains(error) => Gravity::Personal,
             Self::IdToken(error) => error.gravity(),
@@ -261,7 +268,7 @@ mod tests {
 
     fn standing() -> (Standing, Arc<ManualClock>) {
         let clock = ManualClock::starting_at(UnixTime::from_secs(1000));
-        (Standing::of(&Arc::from("corp"), clock.clone()), clock)
+        (Standing::of(&Arc::from("corp"), clock.clone(), Duration::from_secs(60)), clock)
     }
 
     #[test]

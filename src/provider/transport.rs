@@ -71,7 +71,7 @@ impl Transport {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(4)
             .build(connector);
-        let standing = Standing::of(&settings.name, Arc::clone(&clock));
+        let standing = Standing::of(&settings.name, Arc::clone(&clock), settings.clock_leeway);
         let (tally, away) = (Tally::default(), Mutex::default());
         Ok(Self { client, timeout: settings.timeout, clock, away, tally, standing })
     }
@@ -164,7 +164,9 @@ impl Transport {
         let outcome = reply.as_ref().map(|reply| reply.status).map_err(TransportError::failure);
         self.tally.called(&method, outcome, asked.elapsed());
         if let Some(theirs) = reply.as_ref().ok().and_then(Reply::date) {
-            self.tally.clock_shown(theirs, self.clock.now());
+            let now = self.clock.now();
+            self.tally.clock_shown(theirs, now);
+            self.standing.clocks.shown(endpoint, theirs, now);
         }
         let outage = |reply: Reply| refusal::outage(endpoint, &reply, self.clock.now()).map_or(Ok(reply), Err);
         let unreachable = |cause| ProviderError::Unreachable { endpoint, url: place(url), cause };

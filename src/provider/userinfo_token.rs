@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::clock::UnixTime;
 use crate::identity::Claims;
 use crate::provider::Provider;
 use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
@@ -49,20 +50,19 @@ impl Provider {
             claims.get("iss").is_some_and(|iss| iss.as_str().is_none_or(|iss| !metadata.issuer.covers(iss)));
         let wrong_audience = claims.contains_key("aud")
             && !audiences(claims).is_some_and(|list| list.contains(&self.settings.client_id.as_str()));
-        let expired = match time(claims, "exp") {
-            Ok(exp) => exp.is_some_and(|exp| exp.plus(self.settings.clock_leeway) <= self.clock.now()),
-            Err(_) => true,
-        };
+        let expires = time(claims, "exp");
+        let has_expired = |exp: UnixTime| exp.plus(self.settings.clock_leeway) <= self.clock.now();
         // An ID token is signed by the same key; it has no place here (RFC 8725 section 3.12).
         let is_id_token = claims.get("nonce").is_some_and(Value::is_string);
-        if (wrong_issuer && metadata.issuer_is_known) || wrong_audience || expired || is_id_token {
-            return Err(ProviderError::BadAnswer {
-                endpoint: Endpoint::Userinfo,
-                fault: AnswerFault::SignedClaims,
-                words: Words::default(),
-            });
-        }
-        Ok(())
+        let fault = match expires {
+            _ if (wrong_issuer && metadata.issuer_is_known) || wrong_audience || is_id_token => {
+                AnswerFault::SignedClaims
+            }
+            Err(_) => AnswerFault::SignedClaims,
+            Ok(Some(exp)) if has_expired(exp) => AnswerFault::SignedExpired,
+            Ok(_) => return Ok(()),
+        };
+        Err(ProviderError::BadAnswer { endpoint: Endpoint::Userinfo, fault, words: Words::default() })
     }
 }
 

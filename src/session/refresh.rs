@@ -195,7 +195,12 @@ impl Sessions {
                 let (code, name) = (error.code(), session.id.short());
                 match &landing {
                     Landing::Ended(_) => {
-                        tracing::info!(code, session = %name, provider = %session.provider, %error, "the provider ended a session");
+                        let provider = &*session.provider;
+                        if error.is_refused_here() {
+                            tracing::warn!(code, session = %name, provider, %error, "what came with a renewal is refused here, and the session with it: it is of somebody else, or proves nothing");
+                        } else {
+                            tracing::info!(code, session = %name, provider, %error, "the provider ended a session");
+                        }
                         self.registry.end_up_to(&session.id, session.generation, self.settings.lifetime);
                     }
                     Landing::Refused(_) => {

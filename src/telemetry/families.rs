@@ -44,8 +44,8 @@ impl SignIn {
     pub(super) fn register(into: &mut Registering) -> Self {
         let seconds = Histogram::new([1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0]);
         Self {
-            started: into.add("vestibule_logins_started", "Sign-ins sent to a provider"),
-            completed: into.add("vestibule_logins_completed", "Sign-ins that came back"),
+            started: into.add("vestibule_logins_started", "Sign-ins begun, or that could not be"),
+            completed: into.add("vestibule_logins_completed", "Sign-ins that ended, and how"),
             seconds: into.put("vestibule_login_duration_seconds", "From a sign-in's start to its callback", seconds),
             callback_errors: into.add("vestibule_callback_errors", "Callbacks that failed, and why"),
         }

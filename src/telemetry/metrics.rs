@@ -95,7 +95,7 @@ impl Metrics {
         }))
     }
 
-    /// A browser was sent to a provider.
+    /// A browser was sent to a provider, or was to be sent there.
     pub fn login_started(&self, provider: &str) {
         self.sign_in.started.get_or_create(&one("provider", provider)).inc();
     }

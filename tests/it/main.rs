@@ -50,6 +50,7 @@ mod session_page;
 mod session_too_large;
 mod several_providers;
 mod sign_in;
+mod sign_in_failures;
 mod smuggling;
 mod sse;
 mod starting;

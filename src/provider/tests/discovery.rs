@@ -14,7 +14,9 @@ async fn the_gateway_starts_without_the_provider_and_finds_it_later() {
     let error = fixture.redeem().await.map(|s| s.claims).unwrap_err();
     assert!(error.is_outage() && error.retry_after() == Some(Duration::from_secs(7)));
     let error = fixture.redeem().await.map(|s| s.claims).unwrap_err();
-    assert_eq!(error.code(), "provider_waiting");
+    // Whoever comes meanwhile is told the cause, not that we wait.
+    assert_eq!(error.code(), "provider_server_error");
+    assert!(error.to_string().ends_with("(not asked again for 7 s)"), "{error}");
     assert!(error.is_outage());
     assert_eq!(double.count(DISCOVERY), 1); // not asked again while it is waiting
     fixture.clock.advance(Duration::from_secs(7));

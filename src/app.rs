@@ -18,11 +18,14 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::gateway::Gateway;
 use crate::gateway::build::{BuildError, GatewayParts};
+use crate::provider::{Condition, Provider};
 use crate::proxy::Forwarder;
 use crate::request::Downstream;
 use crate::seal::{KeyRing, SealedHere};
 use crate::server::settings::ServerSettings;
-use crate::server::{AdminState, Bound, Certificates, Server, Shutdown, ShutdownSignal, StartError, UncappedPeers};
+use crate::server::{
+    AdminState, Bound, Certificates, Health, Server, Shutdown, ShutdownSignal, StartError, UncappedPeers,
+};
 use crate::session::registry::Registry;
 use crate::telemetry::audit::{AuditEvent, AuditFields};
 use crate::telemetry::settings::{LogSettings, LogSink};
@@ -71,7 +74,8 @@ pub enum AppError {
 }
 
 impl App {
-    /// Binds the listeners and serves. Nothing is asked of any provider before somebody signs in.
+    /// Binds the listeners and serves. Nothing is asked of any provider before somebody signs in, or
+    /// [`get_to_know_providers`](Self::get_to_know_providers) is called.
     ///
     /// # Errors
     /// [`AppError`]; nothing is left running then.
@@ -87,7 +91,7 @@ impl App {
         let (shutdown, signal) = Shutdown::new();
         let (traffic, admin) = (bound.traffic_addresses(), bound.admin_addresses());
         let (certificates, uncapped) = (bound.tls(), bound.uncapped_peers());
-        let state = AdminState::new(Arc::clone(&shared.telemetry.metrics), degraded(&gateway));
+        let state = AdminState::new(Arc::clone(&shared.telemetry.metrics), health(&gateway));
         let stopped = serve(bound, &gateway, state, signal, &shared.control);
         shared.telemetry.metrics.config_loaded(true, shared.clock.now());
         let stopping = AtomicBool::new(false);
@@ -161,6 +165,11 @@ impl App {
         self.stopping.load(Ordering::Acquire)
     }
 
+    /// Asks the providers of the configuration of now for what the first sign-in will need, in the background.
+    pub fn get_to_know_providers(&self) {
+        self.gateway.load().get_to_know_providers();
+    }
+
     /// Waits until the listeners and workers have stopped.
     pub async fn stopped(&self) {
         let _ = self.stopped.clone().wait_for(|stopped| *stopped).await;
@@ -227,14 +236,14 @@ impl Shared {
 }
 
 /// What `/readyz?verbose` says of the providers of the moment: one that is away keeps nobody out who is signed in.
-fn degraded(
-    gateway: &Arc<ArcSwap<Gateway>>,
-) -> impl Fn() -> Vec<(String, Option<&'static str>)> + Send + Sync + 'static {
+fn health(gateway: &Arc<ArcSwap<Gateway>>) -> impl Fn() -> Vec<(String, Health)> + Send + Sync + 'static {
     let gateway = Arc::clone(gateway);
-    move || {
-        let gateway = gateway.load();
-        gateway.providers().iter().map(|it| (format!("provider {}", it.name()), it.trouble())).collect()
-    }
+    let health = |provider: &Provider| match provider.condition() {
+        Condition::Unknown => Health::Unknown,
+        Condition::Works => Health::Ok,
+        Condition::Trouble(code) => Health::Degraded(code),
+    };
+    move || gateway.load().providers().iter().map(|it| (format!("provider {}", it.name()), health(it))).collect()
 }
 
 /// A worker's hold on the gateway of the moment. Requests count their use of it on the worker alone: a count that all workers

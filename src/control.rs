@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// A handle to the control runtime. Workers hand work over and wait for its answer; work that was handed over goes on when
@@ -11,6 +12,7 @@ use tokio_util::task::TaskTracker;
 pub struct Control {
     runtime: Handle,
     tasks: TaskTracker,
+    finishing: CancellationToken,
 }
 
 impl Control {
@@ -19,7 +21,7 @@ impl Control {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn current() -> Self {
-        Self { runtime: Handle::current(), tasks: TaskTracker::new() }
+        Self { runtime: Handle::current(), tasks: TaskTracker::new(), finishing: CancellationToken::new() }
     }
 
     /// Runs `work` on the control runtime and waits for it. Work that was begun ends even if the caller goes away.
@@ -35,8 +37,17 @@ impl Control {
         self.tasks.spawn_on(work, &self.runtime);
     }
 
+    /// Runs `work` on the control runtime, at the longest until the program ends: it is broken off then.
+    pub fn background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let finishing = self.finishing.clone();
+        self.detach(async move {
+            let _ = finishing.run_until_cancelled(work).await;
+        });
+    }
+
     /// Waits for everything that was handed over: at the end of the program.
     pub async fn finish(&self) {
+        self.finishing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
     }

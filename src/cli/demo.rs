@@ -70,6 +70,7 @@ async fn serve(port: u16) -> Result<(), Failure> {
     let upstream = application.local_addr()?;
     start_upstream(application, SampleSettings::default(), shutdown.clone())?;
     let app = start_gateway(gateway, idp.issuer(), upstream, &secret, clock).await?;
+    app.get_to_know_providers();
     // Standard output carries the URL alone on its line: for people, and for scripts that open it.
     let _ = writeln!(
         io::stderr(),

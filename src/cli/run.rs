@@ -33,7 +33,10 @@ pub(super) fn run(source: &ConfigSource) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return Exit::internal(format!("the control runtime can not be started: {error}")),
     };
-    runtime.block_on(serve(source, config, &log))
+    let exit = runtime.block_on(serve(source, config, &log));
+    // The look-up of a provider's name holds a thread for as long as the resolver likes: the exit does not wait for it.
+    runtime.shutdown_background();
+    exit
 }
 
 /// The runtime for everything that is not forwarding: two threads, so that one slow computation holds up nothing.
@@ -61,6 +64,7 @@ async fn serve(source: &ConfigSource, config: Config, log: &ProcessLog) -> Exit 
     }
     tracing::info!(event = "started", traffic = ?app.traffic_addresses(), admin = ?app.admin_addresses(), "serving");
     systemd::ready("serving");
+    app.get_to_know_providers();
     tokio::select! {
         () = signals.heed(source, &app, drain.delay + drain.grace) => {}
         () = app.stopped() => {}
@@ -118,7 +122,10 @@ fn reload(source: &ConfigSource, app: &App) {
             );
         }
         Ok(config) => match app.reload(&config) {
-            Ok(()) => tracing::info!(event = "config.reloaded", "the new configuration is in force"),
+            Ok(()) => {
+                tracing::info!(event = "config.reloaded", "the new configuration is in force");
+                app.get_to_know_providers();
+            }
             Err(error) => {
                 let found = finding(&error, &config.places).map(|found| Report::new(vec![found]).render(false));
                 tracing::error!(

@@ -7,6 +7,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
@@ -27,7 +28,7 @@ use crate::gateway::redirects::Redirects;
 use crate::gateway::routes::Routes;
 use crate::gateway::settings::GatewaySettings;
 use crate::gateway::unwind::{Panicked, caught, caught_now};
-use crate::provider::Provider;
+use crate::provider::{Provider, ProviderError};
 use crate::proxy::Forwarder;
 use crate::proxy::headers::HeaderRules;
 use crate::proxy::settings::Authorization;
@@ -154,6 +155,27 @@ impl Gateway {
         &self.providers
     }
 
+    /// Gets to know the providers in the background, each until it has answered: their first visitor need not wait, and what is
+    /// wrong is in the log before anybody meets it. For a gateway that has a program's whole life: nothing depends on it.
+    pub fn get_to_know_providers(&self) {
+        for provider in &self.providers {
+            // A reload makes new ones; nobody asks for the old ones then.
+            let provider = Arc::downgrade(provider);
+            self.control.background(async move {
+                while let Some(provider) = provider.upgrade() {
+                    let Err(error) = provider.get_known().await else { return };
+                    drop(provider);
+                    // Asked again too early, it only says how long it is waited.
+                    let wait = match error {
+                        ProviderError::Waiting { retry_after, .. } => retry_after,
+                        _ => Duration::ZERO,
+                    };
+                    tokio::time::sleep(wait.max(ASK_AGAIN)).await;
+                }
+            });
+        }
+    }
+
     /// Answers a request that is not one that we could judge.
     fn refuse_unread(
         &self,
@@ -232,5 +254,7 @@ impl fmt::Debug for Gateway {
     }
 }
 
+/// The shortest time until a provider that has not answered is asked again in the background.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// The reason of an answer that a panic took the place of.
 const PANICKED: &str = "panicked";

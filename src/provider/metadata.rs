@@ -117,6 +117,19 @@ impl MetadataSource {
         }
     }
 
+    /// Whether it is there, be it old.
+    pub(super) fn is_known(&self) -> bool {
+        match self {
+            Self::Fixed(_) => true,
+            Self::Discovered(discovery) => discovery.current.load().is_some(),
+        }
+    }
+
+    /// Whether it is read from the provider.
+    pub(super) fn is_discovered(&self) -> bool {
+        matches!(self, Self::Discovered(_))
+    }
+
     /// Who the provider is.
     pub(super) fn issuer(&self) -> &Issuer {
         match self {

@@ -136,9 +136,25 @@ impl Provider {
         &self.settings
     }
 
-    /// What is wrong with it as far as is known, as a stable code: nobody can sign in there then, and sessions work on.
-    pub fn trouble(&self) -> Option<&'static str> {
-        self.metadata.trouble().map(|error| error.code())
+    /// What is known of it: whether the last that was asked of it was answered.
+    pub fn condition(&self) -> Condition {
+        match self.metadata.trouble().or_else(|| self.transport.away()) {
+            Some(error) => Condition::Trouble(error.code()),
+            None if self.metadata.is_known() && self.transport.standing.has_answered() => Condition::Works,
+            None => Condition::Unknown,
+        }
+    }
+
+    /// Asks for what a sign-in would need of it first: the discovery document, or the key set where there is none to be read.
+    ///
+    /// # Errors
+    /// That could not be had. [`ProviderError::retry_after`] says when it may be asked again, where it is waited.
+    pub async fn get_known(&self) -> Result<(), ProviderError> {
+        let metadata = self.metadata.get(&self.transport).await?;
+        match &metadata.jwks_uri {
+            Some(url) if !self.metadata.is_discovered() => self.keys.current(&self.transport, url).await.map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// The issuer of its identities, or the template of them; for plain OAuth 2.0, the origin of its authorization endpoint.
@@ -150,6 +166,17 @@ impl Provider {
     pub fn is_named_by(&self, iss: &str) -> bool {
         self.metadata.issuer().covers(iss)
     }
+}
+
+/// What is known of a provider. Sessions go on whatever it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Condition {
+    /// It was not asked yet, or has not answered yet.
+    Unknown,
+    /// It answers.
+    Works,
+    /// Nobody can sign in there, for this reason: a stable code.
+    Trouble(&'static str),
 }
 
 fn algorithms_named(key: &'static str, names: &[String]) -> Result<Vec<Algorithm>, ProviderSetupError> {

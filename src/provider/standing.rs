@@ -31,6 +31,8 @@ struct State {
     faults: Vec<Fault>,
     /// An outage was reported, and nothing has answered since.
     is_silent: bool,
+    /// Anything has ever answered.
+    has_answered: bool,
 }
 
 #[derive(Debug)]
@@ -101,6 +103,11 @@ impl Standing {
         self.end(Area::Endpoint(endpoint), |fault| fault.kind == AWAY, "the provider answers again");
     }
 
+    /// Whether any endpoint ever gave an answer.
+    pub(super) fn has_answered(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).has_answered
+    }
+
     /// The same with an answer that was right.
     pub(super) fn works(&self, area: Area) {
         self.end(area, |_| true, "the provider answers again as the configuration expects");
@@ -135,7 +142,7 @@ impl Standing {
 
     fn end(&self, area: Area, which: impl Fn(&Fault) -> bool, message: &'static str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.is_silent = false;
+        (state.is_silent, state.has_answered) = (false, true);
         let mut was_known = false;
         for fault in state.faults.iter_mut().filter(|fault| fault.is_open && fault.area == area && which(fault)) {
             fault.is_open = false;

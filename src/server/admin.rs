@@ -33,16 +33,23 @@ pub struct AdminState {
     notes: Arc<Notes>,
 }
 
-/// What is only reported: the name of a part, and the code of its trouble. A provider that is away does not make us unready,
-/// because sessions work on.
-type Notes = dyn Fn() -> Vec<(String, Option<&'static str>)> + Send + Sync;
+/// What is only reported: a part, and how it is. A provider that is away does not make us unready, because sessions work on.
+type Notes = dyn Fn() -> Vec<(String, Health)> + Send + Sync;
+
+/// How a part is, as far as is known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Health {
+    /// It works.
+    Ok,
+    /// Nobody has heard of it yet.
+    Unknown,
+    /// It does not, for this reason: a stable code.
+    Degraded(&'static str),
+}
 
 impl AdminState {
     /// Metrics for `/metrics`, and for `/readyz?verbose` what else there is to tell.
-    pub fn new(
-        metrics: Arc<Metrics>,
-        notes: impl Fn() -> Vec<(String, Option<&'static str>)> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(metrics: Arc<Metrics>, notes: impl Fn() -> Vec<(String, Health)> + Send + Sync + 'static) -> Self {
         Self { readiness: Readiness::default(), metrics, notes: Arc::new(notes) }
     }
 
@@ -78,10 +85,11 @@ impl AdminState {
         let mut text = String::new();
         text.push_str(if listening { "[+]listeners ok\n" } else { "[-]listeners failed: not open yet\n" });
         text.push_str(if draining { "[-]drain failed: stopping\n" } else { "[+]drain ok\n" });
-        for (name, trouble) in (self.notes)() {
-            _ = match trouble {
-                None => writeln!(text, "[+]{name} ok"),
-                Some(code) => writeln!(text, "[!]{name} degraded: {code}"),
+        for (name, health) in (self.notes)() {
+            _ = match health {
+                Health::Ok => writeln!(text, "[+]{name} ok"),
+                Health::Unknown => writeln!(text, "[?]{name} unknown: it has not answered yet"),
+                Health::Degraded(code) => writeln!(text, "[!]{name} degraded: {code}"),
             };
         }
         text.push_str(if ready { "readyz check passed\n" } else { "readyz check failed\n" });
@@ -209,7 +217,9 @@ mod tests {
 
     fn state() -> AdminState {
         AdminState::new(Metrics::new(crate::clock::UnixTime::default()), || {
-            vec![("provider corp".to_owned(), Some("provider_timeout")), ("provider other".to_owned(), None)]
+            let of = |name: &str, health| (format!("provider {name}"), health);
+            let trouble = Health::Degraded("provider_timeout");
+            vec![of("corp", trouble), of("other", Health::Ok), of("new", Health::Unknown)]
         })
     }
 
@@ -236,7 +246,10 @@ mod tests {
         assert_eq!(answer.status(), 200);
         let text = answer.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&text);
-        assert!(text.contains("[!]provider corp degraded: provider_timeout\n[+]provider other ok\n"), "{text}");
+        assert!(
+            text.contains("[!]provider corp degraded: provider_timeout\n[+]provider other ok\n[?]provider new unknown"),
+            "{text}"
+        );
     }
 
     #[test]

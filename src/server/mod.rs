@@ -40,7 +40,7 @@ mod tls;
 mod worker;
 mod x509;
 
-pub use admin::AdminState;
+pub use admin::{AdminState, Health};
 pub use drain::{Shutdown, ShutdownSignal};
 pub use listener::BindError;
 pub use places::UncappedPeers;

@@ -40,6 +40,7 @@ mod paths;
 mod plain_oauth2;
 mod program;
 mod provider_log;
+mod provider_start;
 mod readings;
 mod refresh;
 mod refresh_faults;

@@ -116,9 +116,8 @@ async fn a_document_that_cannot_be_had_is_told_with_its_url_and_what_came() {
         ),
         (Breakage::Html, vec!["not JSON"]),
     ] {
-        let house = House::built("").await;
-        house.breaks(|faults| faults.discovery.break_with(breakage));
-        house.browser().asks(&format!("{}/page", house.origin)).await;
+        // The provider is asked at the start, whether anybody comes or not.
+        let house = House::built_while(|faults| faults.discovery.break_with(breakage)).await;
         let told = house.program.wrote("\"ERROR\"").await;
         assert!(told.contains(house.idp.issuer()) && told.contains("/.well-known/"), "{told}");
         assert!(words.iter().all(|word| told.contains(word)), "{words:?} in {told}");
@@ -126,20 +125,31 @@ async fn a_document_that_cannot_be_had_is_told_with_its_url_and_what_came() {
 }
 
 /// The real program between a provider and an application.
-struct House {
-    program: Program,
-    idp: TestIdp,
+pub(crate) struct House {
+    pub(crate) program: Program,
+    pub(crate) idp: TestIdp,
     clock: Arc<ManualClock>,
-    origin: String,
+    pub(crate) origin: String,
     address: SocketAddr,
+    config: String,
     _upstream: RecordingUpstream,
 }
 
 impl House {
     /// With more lines in the provider's table.
     async fn built(provider: &str) -> Self {
+        Self::with(provider, |_| {}).await
+    }
+
+    /// With a provider that is broken when the program starts.
+    pub(crate) async fn built_while(faults: impl FnOnce(&mut Faults)) -> Self {
+        Self::with("", faults).await
+    }
+
+    async fn with(provider: &str, faults: impl FnOnce(&mut Faults)) -> Self {
         let clock = clock_of_today();
         let idp = TestIdp::sharing(IdpSettings::default(), clock.clone()).await;
+        idp.break_with(faults);
         let upstream = RecordingUpstream::start().await;
         let config = CONFIG
             .replace("KEY", &key(1))
@@ -152,7 +162,7 @@ impl House {
         let (origin, address) = (format!("https://{HOST}"), program.address().await);
         let own = |endpoint: &str| format!("{origin}/_vestibule/{endpoint}");
         idp.allow_return_to(CLIENT_ID, &own("callback"), &own("signed-out"));
-        Self { program, idp, clock, origin, address, _upstream: upstream }
+        Self { program, idp, clock, origin, address, config, _upstream: upstream }
     }
 
     fn breaks(&self, faults: impl FnOnce(&mut Faults)) {
@@ -160,19 +170,38 @@ impl House {
         self.idp.break_with(faults);
     }
 
+    /// Reloads with more lines at the end of the configuration.
+    pub(crate) fn reloads_with(&self, more: &str) {
+        self.program.configure(&format!("{}\n{more}", self.config));
+        self.program.signals("HUP");
+    }
+
+    /// The line of `/readyz?verbose` about the provider of this name, once it says `wanted`.
+    pub(crate) async fn ready(&self, name: &str, wanted: &str) -> String {
+        let about = format!("]provider {name} ");
+        loop {
+            let text = self.program.admin_text("/readyz?verbose").await;
+            let line = text.lines().find(|line| line.contains(&about)).unwrap_or_else(|| panic!("no {name} in {text}"));
+            if line.contains(wanted) {
+                return line.to_owned();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn browser(&self) -> Browser {
         Browser::new(self.clock.clone()).resolving(&self.origin, self.address)
     }
 
     /// Somebody new signs in, which ends with this status.
-    async fn signs_in(&self, status: u16) -> Page {
+    pub(crate) async fn signs_in(&self, status: u16) -> Page {
         let page = self.browser().signs_in(&format!("{}/page", self.origin), "Ada").await;
         assert_eq!(page.status, status, "{}", page.text());
         page
     }
 
     /// The lines of the process log at this level so far.
-    fn lines(&self, level: &str) -> Vec<Value> {
+    pub(crate) fn lines(&self, level: &str) -> Vec<Value> {
         let lines = self.program.errors();
         let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| line["level"] == level).collect()

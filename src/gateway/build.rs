@@ -10,6 +10,7 @@ use crate::gateway::own_answers::OwnAnswers;
 use crate::gateway::pages::Pages;
 use crate::gateway::redemptions::Redemptions;
 use crate::gateway::redirects::Redirects;
+use crate::gateway::refusals::Refusals;
 use crate::gateway::routes::{Route, Routes, Rule, Target};
 use crate::gateway::settings::{self, GatewaySettings, RouteSettings, RuleSettings};
 use crate::policy::Policy;
@@ -103,6 +104,8 @@ impl Gateway {
             rounds: Rounds::new(&session.cookie, own_cookies.clone(), Arc::clone(&keys)),
             redirects: redirects(&settings, &session, &providers, before.as_deref(), clock.monotonic()),
             redemptions: before.map_or_else(Redemptions::new, |before| Arc::clone(&before.redemptions)),
+            // A reload may have mended what made the provider refuse.
+            refusals: Refusals::new(Arc::clone(&clock)),
             own_metrics: OwnAnswers::new(&telemetry.metrics, &settings.prefix),
             pages: Pages::new(settings.title.clone(), settings.contact.clone()),
             cookie_domain: session.cookie.domain.clone(),

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFRESH, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
@@ -20,6 +21,7 @@ use crate::gateway::error::{GatewayError, Lack};
 use crate::gateway::login::redirect;
 use crate::gateway::record::Notes;
 use crate::gateway::redemptions::Redeemed;
+use crate::gateway::refusals::{Spent, Turn};
 use crate::gateway::response_mode::posted;
 use crate::gateway::{Gateway, Visit};
 use crate::provider::{CodeExchange, ProviderError};
@@ -171,7 +173,8 @@ impl Gateway {
         }
         let code = query.get("code").filter(|code| !code.is_empty()).ok_or_else(|| over(Code::CallbackMalformed))?;
         let arrived = Arrived { code: Secret::from(code), iss: for_code, own_redirect, host: visit.meta.host.clone() };
-        match self.redeem(provider, attempt, arrived).await {
+        let redeemed = self.redeem(visit, provider, attempt, arrived).await;
+        match redeemed.map_err(|spent| self.too_many_refused(visit, provider, &spent))? {
             // A reload may have come in between: the session is taken over as a cookie of before would be.
             Some((Redeemed::Begun(live), _)) => {
                 let live = self.sessions.adopt(&live, provider).filter(|live| !live.is_over(visit.now));
@@ -191,17 +194,22 @@ impl Gateway {
     /// Redeems a code, or joins whoever is redeeming it. Also says whether it had ended before this callback came.
     async fn redeem(
         self: &Arc<Self>,
+        visit: Visit<'_>,
         provider: usize,
         attempt: &Attempt,
         arrived: Arrived,
-    ) -> Option<(Redeemed, bool)> {
+    ) -> Result<Option<(Redeemed, bool)>, Spent> {
+        // A reload sends nothing, so it needs no turn.
+        let client = Some(visit.meta.client).filter(|_| visit.meta.client_is_known);
+        let is_new = !self.redemptions.is_known(&attempt.id);
+        let turn = if is_new { Some(self.refusals.turn(client, provider).await?) } else { None };
         let (mut landing, first) = self.redemptions.begin(&attempt.id, self.attempts.life());
         let had_ended = first.is_none() && landing.borrow().is_some();
         if let Some(tell) = first {
             let gateway = Arc::clone(self);
             let attempt = attempt.clone();
             self.control.detach(async move {
-                let redeemed = gateway.exchange(provider, &attempt, &arrived).await;
+                let redeemed = gateway.exchange(provider, &attempt, &arrived, turn).await;
                 if matches!(redeemed, Redeemed::Unsent(_)) {
                     gateway.redemptions.forget(&attempt.id);
                 }
@@ -209,11 +217,29 @@ impl Gateway {
                 let _ = tell.send(Some(redeemed));
             });
         }
-        let redeemed = landing.wait_for(Option::is_some).await.ok()?;
-        redeemed.clone().map(|redeemed| (redeemed, had_ended))
+        let Ok(redeemed) = landing.wait_for(Option::is_some).await else { return Ok(None) };
+        Ok(redeemed.clone().map(|redeemed| (redeemed, had_ended)))
     }
 
-    async fn exchange(&self, provider: usize, attempt: &Attempt, arrived: &Arrived) -> Redeemed {
+    /// The code stays as good as it is: it was not sent.
+    fn too_many_refused(&self, visit: Visit<'_>, provider: usize, spent: &Spent) -> Failed {
+        if spent.is_news {
+            let provider = self.providers.get(provider).map(|provider| &**provider.name());
+            tracing::warn!(
+                code = Code::TooManyRefused.reason(),
+                client = %visit.meta.client,
+                provider,
+                last = spent.last,
+                "the provider refuses the codes that come from this address: no more than one in two seconds is sent to it"
+            );
+        }
+        let again = self.address_of(visit.meta);
+        // In whole seconds, none of which is too early.
+        let seconds = u64::try_from(spent.retry_after.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
+        Failed::Away(GatewayError::TooManyRefused { retry_after: Duration::from_secs(seconds), again })
+    }
+
+    async fn exchange(&self, provider: usize, attempt: &Attempt, arrived: &Arrived, turn: Option<Turn>) -> Redeemed {
         let Some(asked) = self.providers.get(provider) else {
             return Redeemed::Refused(Arc::new(ProviderError::Lost));
         };
@@ -226,7 +252,12 @@ impl Gateway {
             nonce: &attempt.nonce,
             max_age: attempt.max_age,
         };
-        match asked.redeem(&exchange).await {
+        let redeemed = asked.redeem(&exchange).await;
+        if let (Err(error), Some(turn)) = (&redeemed, &turn) {
+            turn.failed(error, asked);
+        }
+        drop(turn);
+        match redeemed {
             Err(error) if error.is_unsent() => Redeemed::Unsent(Arc::new(error)),
             Err(error) => Redeemed::Refused(Arc::new(error)),
             Ok(sign_in) => {

@@ -112,6 +112,9 @@ codes! {
     FormTooLate "VB-1028" "form_too_late" UNAUTHORIZED
         "Your form was not submitted"
         "You are signed in, but this form is taken only a short time after a sign-in, so nothing was saved or changed. Sign in once more, go back to the form, and send it again.";
+    TooManyRefused "VB-1029" "too_many_refused" TOO_MANY_REQUESTS
+        "Too many sign-ins could not be completed"
+        "In a short time, many sign-ins that came from your network were refused. Yours was not looked at yet, and nothing is lost: wait a moment, then try again.";
 
     ProviderUnreachable "VB-2001" "provider_unreachable" SERVICE_UNAVAILABLE
         "The sign-in page is not available"
@@ -260,8 +263,10 @@ impl Code {
 
     /// Whether the person need not do anything but try again later.
     pub fn is_passing(self) -> bool {
-        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
-            || matches!(self, Self::UpstreamConnect | Self::UpstreamBroke | Self::ProviderFault | Self::KeysBad)
+        matches!(
+            self.status(),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+        ) || matches!(self, Self::UpstreamConnect | Self::UpstreamBroke | Self::ProviderFault | Self::KeysBad)
     }
 
     /// The code for the `error` of an authorization response (RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6).

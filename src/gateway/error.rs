@@ -93,6 +93,13 @@ pub enum GatewayError {
         /// `error` and `error_description` of the provider's answer.
         provider_said: Option<(String, Option<String>)>,
     },
+    /// The sign-in: too many codes from this address were refused, so that this one was not sent.
+    TooManyRefused {
+        /// When it may be.
+        retry_after: Duration,
+        /// The same callback.
+        again: String,
+    },
     /// The provider.
     Provider {
         /// Its name, where it is sure which one.
@@ -176,6 +183,7 @@ impl GatewayError {
             Self::Denied { denial: Denial::Policy(reason), .. } if reason.code() == NETWORK => Code::NetworkNotAllowed,
             Self::Denied { .. } => Code::NotAllowed,
             Self::SignIn { code, .. } => *code,
+            Self::TooManyRefused { .. } => Code::TooManyRefused,
             Self::Provider { error, .. } => provider_code(error),
             Self::NoIdentity { .. } => Code::IdentityMissing,
             Self::SessionTooLarge(_) => Code::SessionTooLarge,
@@ -223,6 +231,7 @@ impl GatewayError {
         match self {
             Self::Provider { error, .. } => Some(error.retry_after().unwrap_or(RETRY_AFTER)),
             Self::SignIn { .. } | Self::Upstream { .. } => Some(RETRY_AFTER),
+            Self::TooManyRefused { retry_after, .. } => return Some(*retry_after),
             _ => None,
         }
         .filter(|_| self.status() == StatusCode::SERVICE_UNAVAILABLE)
@@ -332,11 +341,9 @@ impl Gateway {
                     None => notice,
                 }
             }
+            GatewayError::TooManyRefused { again, .. } => notice.action(Action::link("Try again", again)),
             GatewayError::Provider { name, again, sign_in, error } => {
-                let provider = name.and_then(|name| self.providers.get(self.provider_named(&name)?));
-                if let Some(clocks) = provider.and_then(|provider| provider.clock_difference(&error)) {
-                    notice.details.push(format!("The sign-in page's clock is {clocks}."));
-                }
+                notice = notice.details(self.clocks(name.as_deref(), &error));
                 notice.instead = sign_in.map(|login_url| Action::link("Sign in again", login_url));
                 match again {
                     Some(again) => notice.action(Action::link("Try again", again)),
@@ -361,6 +368,14 @@ impl Gateway {
     /// The provider, where there is only one.
     pub(super) fn only_provider(&self) -> Option<&Arc<Provider>> {
         self.providers.first().filter(|_| self.providers.len() == 1)
+    }
+}
+
+impl Gateway {
+    /// By how much a provider's clock differs from ours, where its fault is about that.
+    fn clocks(&self, name: Option<&str>, error: &ProviderError) -> Option<String> {
+        let provider = self.providers.get(self.provider_named(name?)?)?;
+        Some(format!("The sign-in page's clock is {}.", provider.clock_difference(error)?))
     }
 }
 

@@ -25,6 +25,7 @@ use crate::gateway::pages::{Page, PageContext, Pages};
 use crate::gateway::place::Place;
 use crate::gateway::redemptions::Redemptions;
 use crate::gateway::redirects::Redirects;
+use crate::gateway::refusals::Refusals;
 use crate::gateway::routes::Routes;
 use crate::gateway::settings::GatewaySettings;
 use crate::gateway::unwind::{Panicked, caught, caught_now};
@@ -58,6 +59,7 @@ mod plain;
 mod record;
 mod redemptions;
 pub mod redirects;
+mod refusals;
 mod response_mode;
 pub mod routes;
 mod second_round;
@@ -76,6 +78,7 @@ pub struct Gateway {
     forms: Sealer,
     rounds: Rounds,
     redemptions: Arc<Redemptions>,
+    refusals: Refusals,
     redirects: Redirects,
     providers: Vec<Arc<Provider>>,
     header_rules: HeaderRules,

@@ -107,7 +107,7 @@ mod tests {
         let (clocks, now) = (Clocks::new(Duration::from_secs(60)), UnixTime::from_secs(10_000));
         let said = |error: IdTokenError| clocks.difference(&error.into()).map(|it| it.to_string());
         let (future, past) = (IdTokenError::IssuedInFuture { ahead: 90 }, IdTokenError::Expired { ago: 3300 });
-        assert_eq!(said(future.clone()).unwrap(), "90 seconds ahead of ours", "no date was ever shown");
+        assert_eq!(said(future).unwrap(), "90 seconds ahead of ours", "no date was ever shown");
         clocks.shown(Endpoint::Token, now.plus(Duration::from_secs(1)), now);
         assert_eq!(said(past.clone()).unwrap(), "3300 seconds behind ours", "its tokens are made by another clock");
         clocks.shown(Endpoint::Token, UnixTime::from_secs(6_400), now);

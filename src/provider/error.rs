@@ -215,6 +215,15 @@ impl ProviderError {
         }
     }
 
+    /// Whether the token endpoint answered, and did not take the code.
+    pub fn is_refused_code(&self) -> bool {
+        match self {
+            Self::InvalidGrant(_) | Self::InvalidClient(_) => true,
+            Self::ErrorResponse { endpoint, .. } | Self::BadAnswer { endpoint, .. } => *endpoint == Endpoint::Token,
+            _ => false,
+        }
+    }
+
     /// Whether no token request left us: whatever it carried was not spent and may be sent later.
     pub fn is_unsent(&self) -> bool {
         match self {
@@ -340,8 +349,7 @@ impl AnswerFault {
             Self::IdToken => "answer_id_token",
             Self::Subject => "userinfo_subject",
             Self::Unauthorized => "userinfo_unauthorized",
-            Self::SignedClaims => "userinfo_signed_claims",
-            Self::SignedExpired => "userinfo_signed_expired",
+            Self::SignedClaims | Self::SignedExpired => "userinfo_signed_claims",
         }
     }
 }

@@ -130,12 +130,9 @@ impl Expected<'_> {
         // ID-16
         let auth_time = self.past_auth_time(claims)?;
         if let Some(max_age) = sign_in.max_age {
-            let at = match auth_time {
-                Some(at) => at,
-                None => {
-                    let future = time(claims, "auth_time")?.ok_or(IdTokenError::AuthTimeMissing)?;
-                    return Err(IdTokenError::AuthTimeInFuture { ahead: future.since(self.now).as_secs() });
-                }
+            let Some(at) = auth_time else {
+                let future = time(claims, "auth_time")?.ok_or(IdTokenError::AuthTimeMissing)?;
+                return Err(IdTokenError::AuthTimeInFuture { ahead: future.since(self.now).as_secs() });
             };
             if self.now.since(at) > max_age.saturating_add(self.leeway) {
                 return Err(IdTokenError::AuthTimeOld {

@@ -12,6 +12,7 @@ pub mod settings;
 
 mod authorize;
 mod backoff;
+mod causes;
 mod client_auth;
 mod clocks;
 mod error;

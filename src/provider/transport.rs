@@ -3,7 +3,6 @@
 //! One call is one request on the wire. Nothing is tried again here: a code or a rotated refresh token that may have been
 //! received must not be sent twice (OA-10, RFC 9700 section 4.14.2).
 
-use std::error::Error as StdError;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,6 +27,7 @@ use url::{Host, Url};
 
 use crate::clock::{SharedClock, UnixTime};
 use crate::identity::Claims;
+use crate::provider::causes;
 use crate::provider::error::{AnswerFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError};
 use crate::provider::json;
 use crate::provider::refusal;
@@ -184,7 +184,7 @@ impl Transport {
         let body =
             Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| match e.downcast::<LengthLimitError>() {
                 Ok(_) => TransportError::TooLarge,
-                Err(e) => TransportError::Broken(chain(e.as_ref())),
+                Err(e) => TransportError::Broken(causes::chain(e.as_ref())),
             })?;
         let (status, headers, body) = (parts.status, parts.headers, body.to_bytes());
         Ok(Reply { url: url.clone(), status, headers, body, sent: Vec::new() })
@@ -354,14 +354,14 @@ impl TransportError {
     }
 
     fn from_client(error: &hyper_util::client::legacy::Error) -> Self {
-        let text = chain(error);
+        let text = causes::chain(error);
         if !error.is_connect() {
             return Self::Broken(text);
         }
-        let is_io = |kind| has_cause::<io::Error>(error, |cause| cause.kind() == kind);
-        if has_cause::<rustls::Error>(error, |_| true) {
+        let is_io = |kind| causes::has::<io::Error>(error, |cause| cause.kind() == kind);
+        if causes::has::<rustls::Error>(error, |_| true) {
             Self::Tls(text)
-        } else if has_cause::<Unresolved>(error, |_| true) {
+        } else if causes::has::<Unresolved>(error, |_| true) {
             Self::NameResolution(text)
         } else if is_io(io::ErrorKind::ConnectionRefused) {
             Self::Refused(text)
@@ -463,35 +463,6 @@ fn bad(endpoint: Endpoint, fault: AnswerFault) -> ProviderError {
 fn http_date(value: &HeaderValue) -> Option<UnixTime> {
     let at = OffsetDateTime::parse(value.to_str().ok()?, &Rfc2822).ok()?;
     u64::try_from(at.unix_timestamp()).ok().map(UnixTime::from_secs)
-}
-
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        next = cause.source();
-    }
-    text
-}
-
-/// Whether an error of this kind is among the causes.
-fn has_cause<E: StdError + 'static>(error: &(dyn StdError + 'static), is_meant: impl Fn(&E) -> bool) -> bool {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        // `io::Error` skips what it wraps when it is asked for its source.
-        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let wrapped = wrapped.map(|wrapped| wrapped as &(dyn StdError + 'static));
-        if cause.downcast_ref().or_else(|| wrapped?.downcast_ref()).is_some_and(&is_meant) {
-            return true;
-        }
-        next = wrapped.or_else(|| cause.source());
-    }
-    false
 }
 
 const MAX_ANSWER: usize = 1024 * 1024;

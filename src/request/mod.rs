@@ -102,6 +102,8 @@ pub struct RequestMeta {
     pub peer_trusted: bool,
     /// Whether it is the only one of its connection that is being answered.
     pub alone: bool,
+    /// Whether that is the address of somebody in particular, and not of a proxy in front whom nobody trusts or who does not say.
+    pub client_is_known: bool,
     /// What kind of request this is.
     pub kind: RequestKind,
     /// Its identifier.
@@ -219,10 +221,11 @@ impl RequestReader {
         let https = said.https.unwrap_or_else(|| downstream.tls.is_some() || self.public_https);
         let (host, forwarded) = self.place(stated, https, &said, downstream)?;
         let client = said.hops.first().map_or_else(|| downstream.peer.address(), |hop| hop.address);
+        let client_is_known = !said.hops.is_empty() || (!peer_trusted && self.is_reached_directly(downstream));
         let kind = RequestKind::of(method, request.version(), headers);
         let id = self.request_id(headers, downstream);
-        let alone = downstream.is_alone();
-        Ok(RequestMeta { method: method.clone(), https, host, path, client, peer_trusted, alone, kind, id, forwarded })
+        let (alone, method) = (downstream.is_alone(), method.clone());
+        Ok(RequestMeta { method, https, host, path, client, peer_trusted, client_is_known, alone, kind, id, forwarded })
     }
 
     /// Names a request, also one that can not be read.
@@ -240,6 +243,15 @@ impl RequestReader {
         match peer {
             Peer::Ip(socket) => self.trust.covers(socket.ip().to_canonical()),
             Peer::Unix => self.trust.unix,
+        }
+    }
+
+    /// Whether a peer that nobody trusts is a client itself. Where nobody is trusted, and browsers speak https and we do not, they
+    /// all come through somebody who ends their TLS.
+    fn is_reached_directly(&self, downstream: &Downstream) -> bool {
+        match downstream.peer {
+            Peer::Ip(_) => downstream.tls.is_some() || !self.public_https || !self.trust.networks.is_empty(),
+            Peer::Unix => false,
         }
     }
 

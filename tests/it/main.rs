@@ -23,6 +23,7 @@ mod http2;
 mod id_token;
 mod identity_headers;
 mod judged_host;
+mod junk_callbacks;
 mod key_set;
 mod lifetimes;
 mod limits;

@@ -181,8 +181,7 @@ impl House {
         let about = format!("]provider {name} ");
         loop {
             let text = self.program.admin_text("/readyz?verbose").await;
-            let line = text.lines().find(|line| line.contains(&about)).unwrap_or_else(|| panic!("no {name} in {text}"));
-            if line.contains(wanted) {
+            if let Some(line) = text.lines().find(|line| line.contains(&about) && line.contains(wanted)) {
                 return line.to_owned();
             }
             tokio::task::yield_now().await;

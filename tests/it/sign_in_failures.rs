@@ -69,7 +69,10 @@ async fn switching_the_account_where_the_provider_is_away_is_told_as_well() {
     })
     .await;
     let denied = house.asks("/admins").await;
-    house.idp.break_with(|faults| faults.discovery.break_with(Breakage::Status(503)));
+    house.idp.break_with(|faults| {
+        faults.discovery.break_with(Breakage::Status(503));
+        faults.key_set.break_with(Breakage::Status(503));
+    });
     house.later(2 * 3600);
     let page = house.browser.submits(&denied, "/_vestibule/logout", &[]).await;
     assert_eq!(page.status, 503, "{}", page.text());

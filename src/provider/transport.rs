@@ -70,6 +70,7 @@ impl Transport {
             // Shorter than servers' own (5 s is common), so that a POST is not lost to a connection that is just closing.
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(4)
+            .http1_max_buf_size(64 * 1024) // of a head, and read at once; hyper's own is 408 KiB
             .build(connector);
         let standing = Standing::of(&settings.name, Arc::clone(&clock), settings.clock_leeway);
         let (tally, away) = (Tally::default(), Mutex::default());

@@ -1,8 +1,12 @@
-//! How much an application may send before the head of its final answer is there: informational answers, and that head.
+//! The stream of an HTTP/1.1 connection to an application: how much may come before the head of the final answer is there, and
+//! how much is read at once.
 //!
 //! hyper reads one informational answer after the other for as long as they come, within one turn of its task, so that an
 //! application that sends nothing else keeps a worker busy and everybody else on it waiting (PX-15, AT-SM-19). Its stream
 //! therefore counts while a head is awaited, and fails when that is too long.
+//!
+//! hyper also doubles what it asks for each time that it gets it all, and keeps a buffer of twice that: for a slow reader, several
+//! times. What it gets is therefore a byte less than would have it double.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 
 /// What the request and the connection know of each other: the bytes that may still come before the head is whole. Only the
 /// worker's thread writes; it is atomic because hyper asks that a stream that can be upgraded be `Send`.
@@ -42,14 +46,14 @@ impl Awaited {
 /// The stream of an HTTP/1.1 connection.
 #[derive(Debug)]
 pub(super) struct Awaiting<T> {
-    inner: T,
+    inner: Take<T>,
     awaited: Awaited,
 }
 
-impl<T> Awaiting<T> {
+impl<T: AsyncRead> Awaiting<T> {
     pub(super) fn new(inner: T) -> (Self, Awaited) {
         let awaited = Awaited(Arc::new(AtomicUsize::new(usize::MAX)));
-        (Self { inner, awaited: awaited.clone() }, awaited)
+        (Self { inner: inner.take(PIECE), awaited: awaited.clone() }, awaited)
     }
 }
 
@@ -62,6 +66,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Awaiting<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
+        this.inner.set_limit(PIECE);
         let outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
         if !this.awaited.takes(buf.filled().len().saturating_sub(before)) {
             return Poll::Ready(Err(io::Error::other(Endless)));
@@ -70,9 +75,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Awaiting<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Awaiting<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Awaiting<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write(cx, buf)
+        Pin::new(self.get_mut().inner.get_mut()).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -80,22 +85,24 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Awaiting<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs)
+        Pin::new(self.get_mut().inner.get_mut()).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        self.inner.get_ref().is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+        Pin::new(self.get_mut().inner.get_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+        Pin::new(self.get_mut().inner.get_mut()).poll_shutdown(cx)
     }
 }
 
-/// Informational answers and the final head together. One head has at most 64 KiB (pool.rs), and as much of a body again may be
-/// read before the request is told of its head.
+/// Informational answers and the final head together. One head has at most 64 KiB (pool.rs), and two pieces of its body may be read
+/// before the request is told of it.
 const MOST: usize = 256 * 1024;
+/// What is read at once, at most.
+const PIECE: u64 = 32 * 1024 - 1;

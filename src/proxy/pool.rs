@@ -278,8 +278,8 @@ fn http2_protocol() -> http2::Builder<Local> {
     protocol
 }
 
-/// Bytes of one body that may wait here in each direction. hyper's own limit is 408 KiB for HTTP/1.1 and 2 MiB for HTTP/2,
-/// which a slow reader fills.
+/// Bytes of one head, or of one body over HTTP/2, that may wait here in each direction. hyper's own limit is 408 KiB for HTTP/1.1
+/// and 2 MiB for HTTP/2, which a slow reader fills. (Of bodies over HTTP/1.1 less is read at once: answer_head.rs.)
 const BUFFER: usize = 64 * 1024;
 /// Streams that may wait with a full window before the connection's window is full.
 const STREAMS: u32 = 256;

@@ -273,3 +273,33 @@ fn an_answer_over_http2_has_the_same_limit_of_header_fields() {
         }
     });
 }
+
+#[test]
+fn an_application_that_floods_frames_or_informational_answers_is_cut_off() {
+    // AT-SM-19, PX-15: a PING, a SETTINGS frame without content, and `:status: 103` on the request's stream, without end
+    let status_103: &[u8] = &[0, 0, 5, 1, 4, 0, 0, 0, 1, 0x08, 3, b'1', b'0', b'3'];
+    let floods: [&[u8]; 3] = [b"\0\0\x08\x06\0\0\0\0\x0012345678", b"\0\0\0\x04\0\0\0\0\0", status_103];
+    for flood in floods {
+        run(async move {
+            let port = application(async move |_, mut stream: TcpStream| {
+                stream.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
+                // `:method: GET` and a scheme, as HPACK has them: the request is there.
+                let (mut room, mut seen) = ([0; 4096], Vec::new());
+                while !seen.windows(2).any(|two| two == [0x82, 0x86]) && !seen.windows(2).any(|two| two == [0x82, 0x87])
+                {
+                    let count = stream.read(&mut room).await.unwrap();
+                    assert!(count > 0);
+                    seen.extend_from_slice(&room[..count]);
+                }
+                let (mut reading, mut writing) = stream.split();
+                let send = async { while writing.write_all(&flood.repeat(100)).await.is_ok() {} };
+                let take = async { while reading.read(&mut room).await.is_ok_and(|count| count > 0) {} };
+                tokio::join!(send, take);
+            })
+            .await;
+            let address = UpstreamAddress { protocol: UpstreamProtocol::H2c, ..tcp(port) };
+            let answer = Front::of(settings(vec![address])).await.get().await;
+            assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+        });
+    }
+}

@@ -266,6 +266,7 @@ async fn the_limit_of_header_lists_is_told() {
     };
     assert_eq!(told(6), Some(32 * 1024), "SETTINGS_MAX_HEADER_LIST_SIZE");
     assert_eq!(told(3), Some(128), "SETTINGS_MAX_CONCURRENT_STREAMS");
+    assert_eq!(told(4), Some(128 * 1024), "SETTINGS_INITIAL_WINDOW_SIZE: what waits of an upload");
     server.stop().await;
 }
 

@@ -5,11 +5,11 @@ use super::{Exit, complain, say};
 use crate::config::diagnostics::Code;
 
 /// Explains a code of a configuration finding, or whatever else `others` knows (codes and reasons of error pages).
-pub(super) fn explain(pasted: &[String], others: impl Fn(&str) -> Option<&'static str>) -> Exit {
+pub(super) fn explain(pasted: &[String], others: impl Fn(&str) -> Option<String>) -> Exit {
     let pasted = pasted.join(" ");
     let known = |word: &str| {
         let of_config = Code::parse(word).map(|code| format!("{}: {}", code.as_str(), code.explanation()));
-        of_config.or_else(|| others(word).map(str::to_owned))
+        of_config.or_else(|| others(word))
     };
     match candidates(&pasted).into_iter().find_map(known) {
         Some(text) => {
@@ -58,9 +58,9 @@ mod tests {
 
     fn says(pasted: &[&str], code: &str) -> bool {
         let pasted = pasted.join(" ");
-        let found = candidates(&pasted).into_iter().find_map(|word| {
-            codes::explain(word).map(str::to_owned).or_else(|| Code::parse(word).map(|code| code.as_str().to_owned()))
-        });
+        let found = candidates(&pasted)
+            .into_iter()
+            .find_map(|word| codes::explain(word).or_else(|| Code::parse(word).map(|code| code.as_str().to_owned())));
         found.is_some_and(|text| text.starts_with(code))
     }
 

@@ -342,7 +342,7 @@ fn events() -> BTreeSet<String> {
 }
 
 fn page_texts() -> Vec<(String, String)> {
-    Code::ALL.iter().map(|code| (code.number().to_owned(), codes::explain(code.number()).unwrap().to_owned())).collect()
+    Code::ALL.iter().map(|code| (code.number().to_owned(), codes::explain(code.number()).unwrap())).collect()
 }
 
 fn config_texts() -> Vec<(String, String)> {
@@ -374,7 +374,10 @@ fn sources() -> Vec<(PathBuf, String)> {
                 open.push(path);
             } else if path.extension().is_some_and(|ext| ext == "rs") && !path.ends_with("cli/words.rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                let text = text.split("#[cfg(test)]\n").next().unwrap_or_default().to_owned();
+                let tests =
+                    ["mod tests {", "pub(crate) mod tests {"].map(|tests| text.find(&format!("#[cfg(test)]\n{tests}")));
+                let end = tests.into_iter().flatten().min().unwrap_or(text.len());
+                let text = text.split_at(end).0.to_owned();
                 found.push((path.strip_prefix(&root).unwrap().to_owned(), text));
             }
         }

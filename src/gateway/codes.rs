@@ -297,15 +297,19 @@ impl fmt::Display for Code {
 
 /// The long text of a code for `vestibule explain CODE`: what caused it, and what whoever runs the gateway does about it.
 /// Takes `VB-1002`, `vb-1002`, `VB1002`, the reason `state_expired`, and every finer reason that logs and pages have for it.
-pub fn explain(code: &str) -> Option<&'static str> {
+/// A reason that several codes list has the text of each.
+pub fn explain(code: &str) -> Option<String> {
     let wanted = code.trim().to_ascii_lowercase();
     let digits = wanted.strip_prefix("vb").map(|rest| rest.trim_start_matches('-'));
     let found = Code::ALL.iter().find(|code| {
         code.reason() == wanted || digits.is_some_and(|digits| code.number().strip_prefix("VB-") == Some(digits))
     });
     match found {
-        Some(code) => section(code.number()),
-        None => sections().find(|text| finer_reasons(text).any(|reason| reason == wanted)),
+        Some(code) => section(code.number()).map(str::to_owned),
+        None => {
+            let texts = sections().filter(|text| finer_reasons(text).any(|reason| reason == wanted));
+            Some(texts.collect::<Vec<_>>().join("\n\n")).filter(|texts| !texts.is_empty())
+        }
     }
 }
 
@@ -388,8 +392,10 @@ mod tests {
     fn a_code_is_found_however_it_is_written() {
         let long = explain("VB-1002").unwrap();
         for spelling in ["vb-1002", "VB1002", " VB-1002\n", "state_expired"] {
-            assert_eq!(explain(spelling), Some(long), "{spelling}");
+            assert_eq!(explain(spelling).as_ref(), Some(&long), "{spelling}");
         }
+        let both = explain("answer_status").unwrap();
+        assert!(both.starts_with("VB-2005 ") && both.contains("\nVB-2008 "), "a reason of several codes: {both}");
         for unknown in ["", "VB-", "VB-9999", "1002", "## VB-1002", "VB-100"] {
             assert_eq!(explain(unknown), None, "{unknown}");
         }

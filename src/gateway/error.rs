@@ -10,12 +10,13 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use crate::body::Body;
 use crate::gateway::codes::Code;
 use crate::gateway::decide::Denial;
+use crate::gateway::error_line::log;
 use crate::gateway::notice::{Action, Notice, Person};
 use crate::gateway::pages::{Denied, Page, PageContext, in_words};
 use crate::gateway::{Gateway, Visit};
 use crate::identity::IdentityError;
-use crate::provider::{Endpoint, IdTokenError, Provider, ProviderError, UserinfoTokenError, Words};
-use crate::proxy::error::{UpstreamError, with_causes};
+use crate::provider::{Endpoint, IdTokenError, Provider, ProviderError, UserinfoTokenError};
+use crate::proxy::error::UpstreamError;
 use crate::proxy::headers::HeaderRefusal;
 use crate::request::handshake::{self, HandshakeFault};
 use crate::request::kind::Wants;
@@ -465,44 +466,6 @@ fn upstream_code(error: &UpstreamError) -> Code {
         UpstreamError::RequestBody { .. } => Code::BadRequest,
         UpstreamError::RequestBodyTimeout { .. } => Code::BodyTooSlow,
         UpstreamError::RequestTooLarge => Code::BodyTooLarge,
-    }
-}
-
-fn log(meta: &RequestMeta, error: &GatewayError) {
-    let (id, code, reason) = (meta.id.as_str(), error.code().number(), error.reason());
-    match error {
-        GatewayError::Provider { name, error: cause, .. } => {
-            let provider = name.as_deref();
-            // The provider's own state is reported once, where it changes.
-            tracing::info!(request_id = id, code, reason, provider, error = %cause, "a provider failed a request");
-        }
-        GatewayError::SignIn { provider_said: Some((error, description)), .. } => {
-            let said = Words::new(error, description.as_deref());
-            let (error, error_description) = (said.error(), said.description());
-            tracing::info!(request_id = id, code, reason, error, error_description, "the provider refused a sign-in");
-        }
-        GatewayError::Upstream { route, error: cause } if cause.is_upstream_fault() => {
-            let error = with_causes(cause);
-            tracing::warn!(request_id = id, code, reason, route = &**route, error, "an application failed");
-        }
-        GatewayError::Upstream { route, error: cause } => {
-            let error = with_causes(cause);
-            tracing::info!(request_id = id, code, reason, route = &**route, error, "a request could not be forwarded");
-        }
-        GatewayError::SessionTooLarge(cause) => tracing::error!(
-            request_id = id,
-            code,
-            reason,
-            bytes = cause.bytes,
-            limit = cause.limit,
-            "a session does not fit into cookies: keep fewer tokens ([session] keep), or ask the provider for fewer claims"
-        ),
-        GatewayError::Internal(_) => tracing::error!(request_id = id, code, reason, "a fault of ours"),
-        // Every script that is not signed in, and whom the audit log names.
-        GatewayError::SignInNeeded { .. } | GatewayError::Denied { .. } => {
-            tracing::debug!(request_id = id, code, reason, "refused");
-        }
-        _ => tracing::info!(request_id = id, client = %meta.client, code, reason, "refused"),
     }
 }
 

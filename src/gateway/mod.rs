@@ -48,6 +48,7 @@ pub mod codes;
 pub mod decide;
 mod endpoints;
 pub mod error;
+mod error_line;
 mod forward;
 mod login;
 mod logout;

@@ -31,6 +31,8 @@ struct SessionName {
 pub struct CookieScan {
     /// Pieces of session cookies in the order they came; repeated names are all here, because order is not to be trusted (CK-12).
     pub sessions: Vec<SessionPiece>,
+    /// There were more pieces than are looked at, so that the person's own may not be among them (AT-CS-12).
+    pub crowded: bool,
     /// Login attempts.
     pub attempts: Vec<AttemptPiece>,
     /// Markers that count rounds of a login loop.
@@ -43,7 +45,7 @@ impl CookieScan {
     /// The value of the only cookie that may be a session of a provider, if it is whole.
     pub fn lone_session(&self, provider: usize) -> Option<&CookieText> {
         let mut pieces = self.sessions.iter().filter(|piece| piece.owner.may_be(provider));
-        let first = pieces.next().filter(|piece| piece.chunk.is_none())?;
+        let first = pieces.next().filter(|piece| piece.chunk.is_none() && !self.crowded)?;
         pieces.next().is_none().then_some(&first.value)
     }
 }
@@ -206,6 +208,7 @@ impl OwnCookies {
     pub fn scan(&self, headers: &HeaderMap) -> CookieScan {
         let mut scan = CookieScan {
             sessions: Vec::new(),
+            crowded: false,
             attempts: Vec::new(),
             rounds: Vec::new(),
             for_upstream: Forward::Unchanged,
@@ -259,6 +262,7 @@ impl OwnCookies {
             let value = part(value_start..value_end);
             match own {
                 Own::Session(owner, chunk) => {
+                    scan.crowded |= scan.sessions.len() >= MOST_PIECES;
                     push_newest(&mut scan.sessions, MOST_PIECES, SessionPiece { owner, chunk, value });
                 }
                 Own::Attempt(length) => {

@@ -254,7 +254,12 @@ async fn a_planted_session_is_never_taken_silently() {
     }
     house.upstream.forget_seen();
     for (first, second) in [(&ours, &theirs), (&theirs, &ours)] {
-        refused(&house, &house.sends_cookies(&format!("vestibule={first}; vestibule={second}")).await);
+        // Also when so much stands between them that not all of it is looked at.
+        for junk in [0, 3, 4, 31, 40] {
+            let junk: String = (0..junk).map(|n| format!("vestibule=junk{n}; ")).collect();
+            let cookies = format!("vestibule={first}; {junk}vestibule={second}");
+            refused(&house, &house.sends_cookies(&cookies).await);
+        }
     }
 }
 

@@ -195,7 +195,7 @@ async fn unfit_keys_are_skipped_and_never_used() {
         double.on("/jwks", [Answer::json(&json!({ "keys": [jwk] }))]);
         for signer in [&key, &rsa] {
             double.issues(signer, &double.claims());
-            assert!(Fixture::openid(&double).redeem().await.is_err(), "{jwk}");
+            assert_eq!(Fixture::openid(&double).refusal().await, "jwks_no_usable_key", "{jwk}");
         }
         // Beside a good one it does no harm.
         double.on("/jwks", [Answer::json(&json!({ "keys": [jwk, off_curve, key.jwk] }))]);
@@ -228,4 +228,19 @@ async fn a_huge_key_set_costs_little() {
     double.on("/jwks", [Answer::json(&json!({ "keys": many }))]);
     double.issues(&TestKey::es256("k").nameless(), &double.claims());
     assert_eq!(Fixture::openid(&double).refusal().await, "id_token_signature");
+}
+
+#[tokio::test]
+async fn keys_without_a_name_are_tried_up_to_a_cap() {
+    // ID-29, AT-TP-08
+    let right = TestKey::es256("k1").nameless();
+    for (strangers, found) in [(15, true), (16, false)] {
+        let double = Double::openid(&right).await;
+        let mut keys: Vec<Value> = (0..strangers).map(|_| TestKey::es256("k1").nameless().jwk).collect();
+        keys.push(right.jwk.clone());
+        double.on("/jwks", [Answer::json(&json!({ "keys": keys }))]);
+        double.issues(&right, &double.claims());
+        let refused = Fixture::openid(&double).redeem().await.err().map(|error| error.code());
+        assert_eq!(refused, (!found).then_some("id_token_signature"), "{strangers}");
+    }
 }

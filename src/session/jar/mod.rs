@@ -73,6 +73,10 @@ impl Jar {
             return Some(Cow::Borrowed(sealed.as_str()));
         }
         let mut candidates = candidates(scan, |owner| owner.may_be(site.provider));
+        if scan.crowded || candidates.len() > CANDIDATES_MAX {
+            // The one that was not looked at may be the person's own, and the only genuine one that was, planted (AT-CS-12).
+            return None;
+        }
         if candidates.len() > 1 { self.choose(site, mapping, candidates, is_ended) } else { candidates.pop() }
     }
 
@@ -112,7 +116,7 @@ impl Jar {
         self.ring.judged_at(sealed, now)
     }
 
-    /// Every genuine session that the request carries for this provider, however many were planted beside each other.
+    /// The genuine sessions that the request carries for this provider, of as many as are looked at.
     pub fn carried(&self, scan: &CookieScan, site: Site<'_>) -> Vec<Session> {
         let candidates = candidates(scan, |owner| owner.may_be(site.provider));
         candidates.iter().filter_map(|sealed| self.open_at_any_age(site, sealed)).collect()
@@ -285,7 +289,7 @@ fn found(provider: usize, scan: &CookieScan) -> Vec<Found> {
     pieces.map(|piece| (piece.owner, piece.chunk)).collect()
 }
 
-/// Every sealed value that can be put together from what was sent, each once.
+/// Every sealed value that can be put together from what was sent, each once; one more than [`CANDIDATES_MAX`] at most.
 fn candidates(scan: &CookieScan, is_meant: impl Fn(Owner) -> bool) -> Vec<Cow<'_, str>> {
     let mut found: Vec<Cow<'_, str>> = Vec::new();
     let pieces = || scan.sessions.iter().filter(|piece| is_meant(piece.owner));
@@ -298,7 +302,7 @@ fn candidates(scan: &CookieScan, is_meant: impl Fn(Owner) -> bool) -> Vec<Cow<'_
             Some(_) => None,
         };
         if let Some(candidate) = candidate
-            && found.len() < CANDIDATES_MAX
+            && found.len() <= CANDIDATES_MAX
             && !found.contains(&candidate)
         {
             found.push(candidate);

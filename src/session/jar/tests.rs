@@ -239,6 +239,25 @@ fn planted_cookies_are_passed_over_and_never_taken_for_ours() {
     }
 }
 
+// AT-CS-12, AT-CS-15, CK-12: what crowds the person's own session out must not leave a planted one alone.
+#[test]
+fn a_planted_session_is_not_believed_however_many_others_stand_between() {
+    let jar = jar();
+    for length in [20, 4000] {
+        let (ours, planted) = (set(&jar, &session("anna", length)), set(&jar, &session("mallory", 20)));
+        for count in 0..40 {
+            let junk: Vec<String> = (0..count).map(|n| format!("__Host-vestibule=AAA{n:03}")).collect();
+            for order in
+                [[&planted, &junk, &ours], [&ours, &junk, &planted], [&ours, &planted, &junk], [&junk, &planted, &ours]]
+            {
+                assert_eq!(read(&jar, &order.map(Vec::as_slice).concat()), None, "{length}, {count}");
+            }
+            let own = read(&jar, &[junk, ours.clone()].concat());
+            assert_eq!(own.is_some(), count < CANDIDATES_MAX, "{length}, {count}");
+        }
+    }
+}
+
 // AT-CS-02, through the cookie: whole and chunked.
 #[test]
 fn cut_and_extended_cookies_are_no_session() {

@@ -65,7 +65,10 @@ async fn what_happens_in_other_tabs_does_not_make_a_browser_forget_its_sign_out(
         ("/_vestibule/callback?state=forged&code=x", 400),
         ("/_vestibule/callback", 400),
     ] {
-        assert_eq!(house.asks(path).await.status, status, "{path}");
+        let page = house.asks(path).await;
+        assert_eq!(page.status, status, "{path}");
+        // Without the state of this very sign-out nobody is told that it is over at the provider too (LO-03).
+        assert_eq!(page.text().contains("may still be"), path.contains("signed-out"), "{path}: {}", page.text());
     }
     let again = house.browser.does(Ask::form(&house.gateway.own("logout"), &[]).without_following()).await;
     assert_eq!(again.status, 303);

@@ -327,7 +327,8 @@ async fn a_target_on_a_sister_host_needs_the_cookies_reach() {
         .signing_in_at(&idp)
         .at_https("wiki.example.com")
         .known_as("files.example.com")
-        .with("[route.app]\nhost = ['wiki.example.com', 'files.example.com']");
+        .with("[route.app]\nhost = ['wiki.example.com', 'files.example.com']")
+        .with("[route.twin]\nhost = 'notexample.com'\naccess = 'public'\nupstream = 'static:200'");
     let alone = base.clone().start().await;
     let joined = base.with("[session.cookie]\ndomain = 'example.com'").start().await;
     let rd = "https://files.example.com/x";
@@ -335,7 +336,12 @@ async fn a_target_on_a_sister_host_needs_the_cookies_reach() {
         let page = gateway.browser().signs_in(&named(gateway, "login", rd), "Ada").await;
         assert_eq!((page.status, page.url.as_str()), (200, wanted), "{}", page.text());
     }
-    for rd in ["https://other.example.com/", "https://files.example.com:8443/", "http://files.example.com/"] {
+    for rd in [
+        "https://other.example.com/",
+        "https://files.example.com:8443/",
+        "http://files.example.com/",
+        "https://notexample.com/",
+    ] {
         let page = joined.browser().signs_in(&named(&joined, "login", rd), "Ada").await;
         assert_eq!(page.url.as_str(), "https://wiki.example.com/", "{rd}");
     }

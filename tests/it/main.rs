@@ -32,6 +32,7 @@ mod logs;
 mod malformed;
 mod moved;
 mod navigation;
+mod one_name;
 mod open_redirects;
 mod operation;
 mod optional;

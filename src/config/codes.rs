@@ -86,7 +86,7 @@ with an upstream. Any of them may come from the environment instead: VESTIBULE__
     (Code::UnknownWord, "VB0005", "A value is not one of the words that its key takes.
 
 The help line lists them. Words are lower-case."),
-    (Code::BadValue, "VB0006", "A value of the right type can not be used.
+    (Code::BadValue, "VB0006", "A value of the right type cannot be used.
 
 A duration, size, number or text is outside of what makes sense for its key; the note says why."),
     (Code::UnknownVariable, "VB0007", "An environment variable that starts with VESTIBULE__ names no key.
@@ -97,10 +97,10 @@ are the parts of the key, upper-case, separated by two underscores: VESTIBULE__P
     (Code::HalfWrittenVariable, "VB0008", "An environment variable looks as if it was meant for vestibule, but is not read.
 
 The parts of a key are separated by two underscores, also after VESTIBULE."),
-    (Code::BadUrl, "VB0009", "A URL can not be used.
+    (Code::BadUrl, "VB0009", "A URL cannot be used.
 
 URLs are absolute, with a scheme and a host, without user name, password or fragment."),
-    (Code::BadAddress, "VB0010", "An address or network can not be used.
+    (Code::BadAddress, "VB0010", "An address or network cannot be used.
 
 Listeners are \"host:port\", \"unix:/path\" or \"systemd:name\". Networks are CIDRs such as \"10.0.0.0/8\" or single addresses."),
     (Code::InsecureHttp, "VB0011", "Codes, tokens and the client secret would travel in clear text.
@@ -112,7 +112,7 @@ insecure_http = true in the provider's table; it is warned about at each start."
 
 A secret is exactly one of { file = \"/path\" }, { env = \"NAME\" }, { credential = \"name\" } (systemd's LoadCredential=), or,
 with a warning, a literal string. A secret given two ways is an error, because nobody can tell which one would count."),
-    (Code::SecretUnreadable, "VB0013", "A secret can not be read from where it is said to be.
+    (Code::SecretUnreadable, "VB0013", "A secret cannot be read from where it is said to be.
 
 The file does not exist or may not be read by this user, the variable is not set, or the service manager passed no such
 credential. Relative paths start at the folder of the configuration file."),
@@ -124,7 +124,7 @@ Whoever knows a session key can make a session for anybody. A session key is 32 
 
 Files are copied, mailed and committed. Keep the secret elsewhere and write { file = \"…\" }, { env = \"…\" } or
 { credential = \"…\" }."),
-    (Code::FileUnreadable, "VB0016", "A file that the configuration names can not be read.
+    (Code::FileUnreadable, "VB0016", "A file that the configuration names cannot be read.
 
 It does not exist, is a folder, or may not be read by this user. Relative paths start at the folder of the configuration
 file."),
@@ -146,20 +146,20 @@ Each name in providers is the name of a table [provider.NAME]."),
 
 An empty list in allow could mean nobody or everybody, so it is refused: leave the key out to ask nothing, or write
 access = \"deny\" to let nobody pass."),
-    (Code::BadHost, "VB0022", "A host can not be matched.
+    (Code::BadHost, "VB0022", "A host cannot be matched.
 
 Hosts are names or addresses without scheme, port or path: \"wiki.example.com\", or \"*.example.com\" for every host below it.
 Leave the key out for any host."),
-    (Code::BadPath, "VB0023", "A path can not be matched.
+    (Code::BadPath, "VB0023", "A path cannot be matched.
 
 Paths start with a slash, are written decoded and canonical (no //, no dot segments, no query), and match whole segments:
 \"/admin\" covers /admin and /admin/x, not /administrator. Entries of paths lie below their route's path."),
-    (Code::BadHeader, "VB0024", "An identity header can not be sent.
+    (Code::BadHeader, "VB0024", "An identity header cannot be sent.
 
 Header names are letters, digits and dashes. Headers that steer the connection (Host, Connection, Content-Length, Cookie and
-the like) can not carry an identity. Values are user, subject, email, name, preferred_username, groups, provider,
+the like) cannot carry an identity. Values are user, subject, email, name, preferred_username, groups, provider,
 access_token, id_token, claim:NAME or text:WORDS."),
-    (Code::BadClaim, "VB0025", "A claim can not be found this way.
+    (Code::BadClaim, "VB0025", "A claim cannot be found this way.
 
 A claim is a plain name (\"groups\") or a JSON pointer (\"/realm_access/roles\", RFC 6901)."),
     (Code::CookieName, "VB0026", "A cookie's name contradicts its attributes.
@@ -183,10 +183,10 @@ production. `vestibule check --deny-warnings` refuses it."),
 
 It is the scheme, host and, where needed, port under which browsers reach the gateway, and nothing else:
 \"https://wiki.example.com\". Redirect URIs and cookies follow from it, never from what a request says."),
-    (Code::BadName, "VB0031", "A table's name can not be used.
+    (Code::BadName, "VB0031", "A table's name cannot be used.
 
 Names of providers and routes are letters, digits, - and _, at most 64 of them; they stand in cookies, logs and metrics."),
-    (Code::BadUpstream, "VB0032", "An upstream can not be used.
+    (Code::BadUpstream, "VB0032", "An upstream cannot be used.
 
 An upstream is http://host:port, https://host, h2c://host:port, unix:/path/to/socket, a list of such addresses of one kind,
 or static:CODE for an empty answer."),

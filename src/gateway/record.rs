@@ -172,17 +172,14 @@ impl Gateway {
             path,
             protocol: protocol(outline.version),
             status: answer.status().as_u16(),
-            bytes_in: None,
             bytes_out: answer.body().size_hint().exact(),
             took,
-            auth_took: None,
             upstream_took: notes.upstream.map(|(took, _)| took),
             route: notes.entry.as_ref().map(|entry| &*entry.route.name),
             decision: notes.decision.map(Decision::as_str),
             reason: notes.reason,
             user: notes.live.as_ref().map(|live| live.identity.user.as_deref().unwrap_or(&live.identity.subject)),
             session: notes.live.as_ref().map(|live| &*live.name),
-            upstream: None,
             user_agent: outline.user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
         });
     }
@@ -209,17 +206,14 @@ impl Gateway {
             path: request.uri().path(),
             protocol: protocol(outline.version),
             status: answer.status().as_u16(),
-            bytes_in: None,
             bytes_out: answer.body().size_hint().exact(),
             took: outline.took(),
-            auth_took: None,
             upstream_took: None,
             route: None,
             decision: None,
             reason: Some(reason),
             user: None,
             session: None,
-            upstream: None,
             user_agent: outline.user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
         });
     }
@@ -283,6 +277,9 @@ impl Gateway {
     fn record_person(&self, visit: Visit<'_>, event: AuditEvent, live: &LiveSession) {
         let identity = &live.identity;
         let claim = |name: &str| identity.claims.get(name).and_then(serde_json::Value::as_str);
+        let methods = identity.claims.get("amr").and_then(serde_json::Value::as_array);
+        let methods: Option<Vec<&str>> = methods.map(|it| it.iter().filter_map(serde_json::Value::as_str).collect());
+        let amr = methods.map(|methods| methods.join(" ")).filter(|methods| !methods.is_empty());
         let fields = AuditFields {
             provider: Some(&live.session.provider),
             issuer: Some(&identity.issuer),
@@ -292,6 +289,7 @@ impl Gateway {
             session: Some(&live.name),
             sid: claim("sid"),
             acr: claim("acr"),
+            amr: amr.as_deref(),
             ..about(visit.meta)
         };
         self.telemetry.audit.record(visit.now, event, &fields);

@@ -34,14 +34,10 @@ pub struct AccessEntry<'a> {
     pub protocol: &'static str,
     /// The status that was answered.
     pub status: u16,
-    /// Body bytes received, if known.
-    pub bytes_in: Option<u64>,
     /// Body bytes sent, if known.
     pub bytes_out: Option<u64>,
     /// From the request's head to the end of the answer, or to the answer's head where that is all that is known.
     pub took: Duration,
-    /// Of which deciding.
-    pub auth_took: Option<Duration>,
     /// Of which waiting for the application's head.
     pub upstream_took: Option<Duration>,
     /// The route's name.
@@ -54,8 +50,6 @@ pub struct AccessEntry<'a> {
     pub user: Option<&'a str>,
     /// The session, as a hash.
     pub session: Option<&'a str>,
-    /// The address of the application.
-    pub upstream: Option<&'a str>,
     /// `User-Agent`.
     pub user_agent: Option<&'a str>,
 }
@@ -125,23 +119,19 @@ impl AccessEntry<'_> {
             .text("path", self.path)
             .token("protocol", self.protocol);
         line.number("status", u64::from(self.status));
-        for (key, bytes) in [("bytes_in", self.bytes_in), ("bytes_out", self.bytes_out)] {
-            if let Some(bytes) = bytes {
-                line.number(key, bytes);
-            }
+        if let Some(bytes) = self.bytes_out {
+            line.number("bytes_out", bytes);
         }
         line.millis("duration_ms", self.took);
-        for (key, span) in [("auth_ms", self.auth_took), ("upstream_ms", self.upstream_took)] {
-            if let Some(span) = span {
-                line.millis(key, span);
-            }
+        if let Some(span) = self.upstream_took {
+            line.millis("upstream_ms", span);
         }
         line.maybe("route", self.route);
         if let Some(decision) = self.decision {
             line.token("decision", decision);
         }
         line.maybe("reason", self.reason);
-        line.maybe("user", self.user).maybe("session", self.session).maybe("upstream", self.upstream);
+        line.maybe("user", self.user).maybe("session", self.session);
         line.maybe("user_agent", self.user_agent).end();
     }
 
@@ -200,25 +190,21 @@ pub(crate) mod tests {
             path: "/a?b=c",
             protocol: "HTTP/1.1",
             status: 200,
-            bytes_in: None,
             bytes_out: Some(512),
             took: Duration::from_micros(12_345),
-            auth_took: None,
             upstream_took: Some(Duration::from_millis(12)),
             route: Some("wiki"),
             decision: Some("allow"),
             reason: None,
             user: Some("ann"),
             session: Some("5f3c"),
-            upstream: Some("10.0.0.1:80"),
             user_agent: Some("curl/8"),
         }
     }
 
     /// Every field that a line may hold.
     pub(crate) fn fields() -> Vec<String> {
-        let (bytes, took) = (Some(1), Some(Duration::from_millis(1)));
-        let whole = AccessEntry { bytes_in: bytes, auth_took: took, reason: Some("x"), ..entry() };
+        let whole = AccessEntry { reason: Some("x"), ..entry() };
         assert!(!format!("{whole:?}").contains("None"), "give every field a value here: {whole:?}");
         let line: serde_json::Value = serde_json::from_str(&json(&whole)).unwrap();
         line.as_object().unwrap().keys().cloned().collect()
@@ -242,7 +228,7 @@ pub(crate) mod tests {
             r#"{"ts":"2025-11-22T17:20:00.123Z","request_id":"r-1","client":"192.0.2.7","peer":"127.0.0.1","method":"GET","#,
             r#""host":"wiki.example","path":"/a?b=c","protocol":"HTTP/1.1","status":200,"bytes_out":512,"#,
             r#""duration_ms":12.345,"upstream_ms":12.000,"route":"wiki","decision":"allow","user":"ann","#,
-            r#""session":"5f3c","upstream":"10.0.0.1:80","user_agent":"curl/8"}"#
+            r#""session":"5f3c","user_agent":"curl/8"}"#
         );
         assert_eq!(json(&entry()), wanted);
     }

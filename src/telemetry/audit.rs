@@ -87,10 +87,6 @@ pub struct AuditFields<'a> {
     pub request_id: Option<&'a str>,
     /// The client, believed proxies taken into account.
     pub client: Option<IpAddr>,
-    /// The other end of the socket.
-    pub peer: Option<IpAddr>,
-    /// `User-Agent`.
-    pub user_agent: Option<&'a str>,
     /// The host that was asked for.
     pub host: Option<&'a str>,
     /// The path, without its query.
@@ -115,8 +111,6 @@ pub struct AuditFields<'a> {
     pub acr: Option<&'a str>,
     /// The methods of authentication, separated by spaces.
     pub amr: Option<&'a str>,
-    /// How many events this line stands for, where they are gathered.
-    pub count: Option<u64>,
 }
 
 /// The audit log. Dropping it writes out what is left.
@@ -166,18 +160,13 @@ fn write(out: &mut Vec<u8>, now: UnixTime, event: AuditEvent, fields: &AuditFiel
     let mut line = JsonLine::begin(out);
     line.time(now).text("log", "audit").text("event", event.as_str()).text("outcome", event.outcome().as_str());
     line.maybe("reason", fields.reason).maybe("detail", fields.detail).maybe("request_id", fields.request_id);
-    for (key, address) in [("client", fields.client), ("peer", fields.peer)] {
-        if let Some(address) = address {
-            line.address(key, address);
-        }
+    if let Some(client) = fields.client {
+        line.address("client", client);
     }
-    line.maybe("user_agent", fields.user_agent).maybe("host", fields.host).maybe("path", fields.path);
+    line.maybe("host", fields.host).maybe("path", fields.path);
     line.maybe("route", fields.route).maybe("provider", fields.provider).maybe("issuer", fields.issuer);
     line.maybe("subject", fields.subject).maybe("user", fields.user).maybe("email", fields.email);
     line.maybe("session", fields.session).maybe("sid", fields.sid).maybe("acr", fields.acr).maybe("amr", fields.amr);
-    if let Some(count) = fields.count {
-        line.number("count", count);
-    }
     line.end();
 }
 
@@ -194,8 +183,6 @@ pub(crate) mod tests {
             detail: x,
             request_id: x,
             client: address,
-            peer: address,
-            user_agent: x,
             host: x,
             path: x,
             route: x,
@@ -208,7 +195,6 @@ pub(crate) mod tests {
             sid: x,
             acr: x,
             amr: x,
-            count: Some(1),
         };
         let mut out = Vec::new();
         write(&mut out, UnixTime::default(), AuditEvent::LoginStarted, &whole);
@@ -229,8 +215,7 @@ pub(crate) mod tests {
         let log = AuditLog::open(&settings, &Metrics::new(UnixTime::default())).unwrap();
         let fields = AuditFields {
             reason: Some("state_missing"),
-            user_agent: Some("evil\n{\"event\":\"login.succeeded\"}"),
-            count: Some(2),
+            path: Some("evil\n{\"event\":\"login.succeeded\"}"),
             ..AuditFields::default()
         };
         log.record(UnixTime::from_secs(0), AuditEvent::LoginFailed, &fields);
@@ -239,7 +224,7 @@ pub(crate) mod tests {
             std::fs::read_to_string(path).unwrap(),
             concat!(
                 r#"{"ts":"1970-01-01T00:00:00.000Z","log":"audit","event":"login.failed","outcome":"failure","#,
-                r#""reason":"state_missing","user_agent":"evil\n{\"event\":\"login.succeeded\"}","count":2}"#,
+                r#""reason":"state_missing","path":"evil\n{\"event\":\"login.succeeded\"}"}"#,
                 "\n"
             )
         );

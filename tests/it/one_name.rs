@@ -22,29 +22,7 @@ async fn a_reason_has_one_name_on_the_page_in_every_log_and_in_the_metrics() {
     let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
     let builder = Gateway::in_front_of(&upstream).signing_in_at(&idp).with(&logs_in(folder.path())).with(RULES);
     let gateway = builder.start().await;
-    let signs_in = || async { gateway.browser().signs_in(&gateway.url("/"), "Ada").await };
-
-    let mut callbacks = Vec::new();
-    for query in ["", "?code=x", "?state=forged&code=x", "?state=a&state=b&code=x"] {
-        callbacks.push(gateway.browser().opens(&gateway.own(&format!("callback{query}"))).await);
-    }
-    for error in ["access_denied", "invalid_scope", "server_error", "not_registered"] {
-        idp.break_with(|faults| faults.callback.error = Some((error.to_owned(), Some("said_so".to_owned()))));
-        callbacks.push(signs_in().await);
-        idp.heal();
-    }
-    for error in ["invalid_client", "invalid_scope"] {
-        idp.break_with(|faults| faults.token.break_with(Breakage::oauth_error(error)));
-        callbacks.push(signs_in().await);
-        idp.heal();
-    }
-    for (claim, value) in [("aud", "another-client"), ("nonce", "another"), ("iss", "https://elsewhere.example")] {
-        idp.break_with(|faults| {
-            faults.id_token.claims.set(claim, value);
-        });
-        callbacks.push(signs_in().await);
-        idp.heal();
-    }
+    let callbacks = failed_callbacks(&gateway, &idp).await;
     let browser = gateway.browser();
     browser.signs_in(&gateway.url("/"), "Ada").await;
     let mut others = Vec::new();
@@ -83,6 +61,33 @@ async fn a_reason_has_one_name_on_the_page_in_every_log_and_in_the_metrics() {
             assert!(said.is_none_or(|said| said == code), "{code} {reason}: {line}");
         }
     }
+}
+
+/// Callbacks that fail, each in a way of its own.
+async fn failed_callbacks(gateway: &Gateway, idp: &TestIdp) -> Vec<Page> {
+    let signs_in = || async { gateway.browser().signs_in(&gateway.url("/"), "Ada").await };
+    let mut callbacks = Vec::new();
+    for query in ["", "?code=x", "?state=forged&code=x", "?state=a&state=b&code=x"] {
+        callbacks.push(gateway.browser().opens(&gateway.own(&format!("callback{query}"))).await);
+    }
+    for error in ["access_denied", "invalid_scope", "server_error", "not_registered"] {
+        idp.break_with(|faults| faults.callback.error = Some((error.to_owned(), Some("said_so".to_owned()))));
+        callbacks.push(signs_in().await);
+        idp.heal();
+    }
+    for error in ["invalid_client", "invalid_scope"] {
+        idp.break_with(|faults| faults.token.break_with(Breakage::oauth_error(error)));
+        callbacks.push(signs_in().await);
+        idp.heal();
+    }
+    for (claim, value) in [("aud", "another-client"), ("nonce", "another"), ("iss", "https://elsewhere.example")] {
+        idp.break_with(|faults| {
+            faults.id_token.claims.set(claim, value);
+        });
+        callbacks.push(signs_in().await);
+        idp.heal();
+    }
+    callbacks
 }
 
 /// The code, the reason and the request id among the lines for support.

@@ -9,7 +9,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{ClaimPath, has_control, text_of};
+use super::path::ClaimPath;
+use super::text::{has_control, text_of};
 
 /// How a provider writes groups: `groups_separator`, `groups_shape` and `groups_member` of `[provider.NAME.claims]`.
 #[derive(Clone, Debug, Default, PartialEq)]

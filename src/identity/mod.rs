@@ -6,18 +6,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-
 use self::groups::GroupShape;
-pub use self::path::{ClaimPath, ClaimPathError};
+pub use self::path::{ClaimPath, ClaimPathError, Claims};
+use self::text::{clean_text, has_control, is_address, says_unverified, text_of};
 
 pub mod groups;
 pub mod kept;
 mod path;
 pub mod sought;
-
-/// Claims as a provider sent them.
-pub type Claims = Map<String, Value>;
+mod text;
 
 /// A person that a provider vouches for. The key of a person is the pair of [`issuer`](Self::issuer) and
 /// [`subject`](Self::subject) (OpenID Connect Core 1.0, section 5.7); an e-mail address is only ever a description.
@@ -189,50 +186,12 @@ impl Default for ClaimMapping {
     }
 }
 
-// Whole numbers are names too: user ids of several plain OAuth 2.0 providers. Others are not: two large ones could be read as the
-// same floating point number.
-fn text_of(value: Option<&Value>) -> Option<Cow<'_, str>> {
-    match value? {
-        Value::String(text) if !text.trim().is_empty() => Some(Cow::Borrowed(text)),
-        Value::Number(number) if number.is_u64() || number.is_i64() => Some(Cow::Owned(number.to_string())),
-        _ => None,
-    }
-}
-
-// AT-HS-11: text that could break a header or a log line is not shortened or repaired, because then it would name somebody else.
-fn clean_text(value: Option<&Value>) -> Option<String> {
-    text_of(value).filter(|text| !has_control(text)).map(Cow::into_owned)
-}
-
-// UI-06, AT-TP-18: absent (or null) says nothing; anything that is there and is not "yes" is "no".
-fn says_unverified(claim: &Value) -> bool {
-    match claim {
-        Value::Null | Value::Bool(true) => false,
-        Value::String(text) => !text.eq_ignore_ascii_case("true"),
-        _ => true,
-    }
-}
-
-// A second `@` is how "me@evil.example@corp.example" gets by a check of domains.
-fn is_address(text: &str) -> bool {
-    let clean = !text.contains(|c: char| c.is_whitespace() || c.is_control());
-    clean
-        && text
-            .split_once('@')
-            .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
-}
-
-fn has_control(text: &str) -> bool {
-    // Nearly all text is printable ASCII, which is seen without taking characters apart.
-    !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && text.contains(char::is_control)
-}
-
 const EMAIL_VERIFIED: &str = "email_verified";
 const LONGEST_SUBJECT: usize = 255;
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

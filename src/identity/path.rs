@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::Claims;
+/// Claims as a provider sent them.
+pub type Claims = Map<String, Value>;
 
 /// One claim: a plain name (`groups`, also with dots or as a URL), or a JSON pointer when it starts with `/`
 /// (`/realm_access/roles`, RFC 6901).

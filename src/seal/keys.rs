@@ -12,13 +12,43 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroize as _;
 
-use super::{OpenError, Purpose, SealedHere, Sealer, VERSION, random};
-use crate::clock::{SystemClock, UnixTime};
+use super::here::SealedHere;
+use super::random::random;
+use crate::clock::SystemClock;
 use crate::secret::Secret;
+
+/// What a sealed value is for. A value sealed for one purpose never opens for another (AT-CS-08).
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Purpose {
+    /// A session cookie.
+    Session,
+    /// The cookie of one login attempt.
+    LoginAttempt,
+    /// The `state` parameter of an authorization request.
+    State,
+    /// A token in one of our own forms.
+    Form,
+    /// The cookie that counts rounds of a sign-in.
+    Rounds,
+}
+
+impl Purpose {
+    /// Part of the format: never give a number to anything else.
+    pub(super) const fn number(self) -> u8 {
+        match self {
+            Self::Session => 1,
+            Self::LoginAttempt => 2,
+            Self::State => 3,
+            Self::Form => 4,
+            Self::Rounds => 5,
+        }
+    }
+}
 
 /// The keys of this deployment: the first seals, all open. Shared by every thread.
 pub struct KeyRing {
-    keys: Vec<RingKey>,
+    sealing_key: RingKey,
+    older_keys: Vec<RingKey>,
     /// Sorted by [`Slot`]; read on every cold request, replaced once a day and purpose.
     ciphers: ArcSwap<Vec<(Slot, Arc<Aes256Gcm>)>>,
     here: Arc<SealedHere>,
@@ -31,9 +61,6 @@ impl KeyRing {
     /// # Errors
     /// There is no key, or one of them is there twice.
     pub fn new(keys: Vec<Secret<[u8; 32]>>) -> Result<Self, KeyRingError> {
-        if keys.is_empty() {
-            return Err(KeyRingError::Empty);
-        }
         let mut ring: Vec<RingKey> = Vec::with_capacity(keys.len());
         for (at, secret) in keys.into_iter().enumerate() {
             let key = RingKey::new(secret);
@@ -43,7 +70,9 @@ impl KeyRing {
             ring.push(key);
         }
         let here = SealedHere::new(SystemClock::shared());
-        Ok(Self { keys: ring, ciphers: ArcSwap::default(), here, leeway: LEEWAY })
+        let mut ring = ring.into_iter();
+        let sealing_key = ring.next().ok_or(KeyRingError::Empty)?;
+        Ok(Self { sealing_key, older_keys: ring.collect(), ciphers: ArcSwap::default(), here, leeway: LEEWAY })
     }
 
     /// The same for a process that has sealed things `here` before, and whose clock may differ by this `leeway` from others'.
@@ -52,42 +81,38 @@ impl KeyRing {
         Self { here, leeway, ..self }
     }
 
-    /// The time by which a value that was sealed at `sealed` is judged: now, unless it comes from the future.
-    ///
-    /// # Errors
-    /// [`OpenError::Ahead`].
-    pub fn judged_at(&self, sealed: UnixTime, now: UnixTime) -> Result<UnixTime, OpenError> {
-        if sealed <= now.plus(self.leeway) { Ok(now) } else { self.here.clock_of(sealed).ok_or(OpenError::Ahead) }
-    }
-
     /// What this process sealed.
     pub(super) fn here(&self) -> &SealedHere {
         &self.here
     }
 
-    /// Seals and opens values of one purpose and name (a cookie's name, for cookies).
-    pub fn sealer(self: &Arc<Self>, purpose: Purpose, name: &str) -> Sealer {
-        Sealer::new(Arc::clone(self), purpose, name)
+    /// How far ahead the clock of another process may be.
+    pub(super) fn leeway(&self) -> Duration {
+        self.leeway
     }
 
     /// The id of the key that seals, and its cipher for this purpose and day.
-    pub(super) fn sealing(&self, purpose: Purpose, day: u16) -> Option<([u8; KEY_ID_LEN], Arc<Aes256Gcm>)> {
-        let id = self.keys.first()?.id;
-        let derived = self.opening(id, purpose, day)?;
+    pub(super) fn sealing(&self, purpose: Purpose, day: u16) -> ([u8; KEY_ID_LEN], Arc<Aes256Gcm>) {
+        let derived = self.derived(0, &self.sealing_key, purpose, day);
         self.keep(&derived);
-        Some((id, derived.cipher))
+        (self.sealing_key.id, derived.cipher)
     }
 
     /// The cipher of the key with this id, if the ring has it. Whoever finds that it was the right one has it [kept](Self::keep).
     pub(super) fn opening(&self, id: [u8; KEY_ID_LEN], purpose: Purpose, day: u16) -> Option<Derived> {
-        let (at, key) = self.keys.iter().enumerate().find(|(_, key)| key.id == id)?;
+        let keys = std::iter::once(&self.sealing_key).chain(&self.older_keys);
+        let (at, key) = keys.enumerate().find(|(_, key)| key.id == id)?;
+        Some(self.derived(at, key, purpose, day))
+    }
+
+    fn derived(&self, at: usize, key: &RingKey, purpose: Purpose, day: u16) -> Derived {
         let slot = Slot { day, key: at, purpose };
         let ciphers = self.ciphers.load();
         let cached = ciphers.binary_search_by_key(&slot, |(slot, _)| *slot).ok().and_then(|at| ciphers.get(at));
-        Some(match cached {
+        match cached {
             Some((_, cipher)) => Derived { cipher: Arc::clone(cipher), missing_at: None },
             None => Derived { cipher: Arc::new(key.derive(purpose, day)), missing_at: Some(slot) },
-        })
+        }
     }
 
     /// Keeps a cipher for the next time. Two threads may both derive a missing one; they get the same, and one of them stays.
@@ -114,11 +139,11 @@ impl KeyRing {
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyRing").field("keys", &self.keys.len()).finish_non_exhaustive()
+        f.debug_struct("KeyRing").field("keys", &(1 + self.older_keys.len())).finish_non_exhaustive()
     }
 }
 
-/// A ring can not be made of these keys.
+/// A ring cannot be made of these keys.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum KeyRingError {
     /// No key at all.
@@ -226,6 +251,8 @@ fn from_hex(text: &str) -> Vec<u8> {
     text.as_bytes().chunks(2).map(|pair| pair.iter().fold(0, |byte, c| (byte << 4) | nibble(c))).collect()
 }
 
+/// Names the algorithm and the form of a sealed value: 1 is AES-256-GCM.
+pub(super) const VERSION: u8 = 1;
 pub(super) const KEY_ID_LEN: usize = 4;
 /// As of the configuration's `clock_leeway`, where nothing is said.
 const LEEWAY: Duration = Duration::from_secs(60);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::{Clock as _, ManualClock};
+use crate::seal::SealedHere;
 use crate::secret::Secret;
 
 const NOW: UnixTime = UnixTime::from_secs(1_780_000_000);
@@ -123,7 +124,7 @@ fn each_day_has_its_own_cipher_and_forgeries_are_not_cached() {
     for day in 0..400 {
         sealer.seal(b"a", end, NOW.plus(Duration::from_secs(day * DAY_SECS)));
     }
-    assert_eq!(ring.ciphers_kept(), keys::CIPHERS_KEPT);
+    assert_eq!(ring.ciphers_kept(), crate::seal::keys::CIPHERS_KEPT);
 }
 
 #[test]

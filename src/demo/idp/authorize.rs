@@ -12,11 +12,11 @@ use crate::demo::idp::settings::{Client, Mode, Pkce};
 use crate::demo::idp::{CODE_LIFE, Idp, State, pages};
 
 /// An authorization request whose client and redirect URI are known to belong together, so that errors may be sent there.
-pub(super) struct AuthorizationRequest {
+struct AuthorizationRequest {
     /// The query as it came, for the page to send back.
-    pub(super) query: String,
-    pub(super) client: Client,
-    pub(super) redirect_uri: String,
+    query: String,
+    client: Client,
+    redirect_uri: String,
     state: Option<String>,
     scope: String,
     nonce: Option<String>,
@@ -47,7 +47,7 @@ impl Idp {
             None if request.prompts("none") => {
                 self.send_error(&state, &request, "login_required", "nobody is signed in")
             }
-            None => pages::choose(&request, &state.settings.people, None),
+            None => pages::choose(&request.client.id, &request.query, &state.settings.people, None),
         }
     }
 
@@ -64,7 +64,8 @@ impl Idp {
             return self.send_error(&state, &request, "access_denied", "The person did not want to sign in");
         }
         if !state.settings.people.iter().any(|person| person.sub == chosen) {
-            return pages::choose(&request, &state.settings.people, Some("Nobody of that name is known here."));
+            let complaint = Some("Nobody of that name is known here.");
+            return pages::choose(&request.client.id, &request.query, &state.settings.people, complaint);
         }
         let session = BrowserSession { sub: chosen, auth_time: self.now() };
         let sid = state.grants.begin_browser_session(session.clone());

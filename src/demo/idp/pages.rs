@@ -4,20 +4,19 @@ use http::StatusCode;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 
 use crate::demo::idp::answer::Answer;
-use crate::demo::idp::authorize::AuthorizationRequest;
 use crate::demo::idp::paths;
 use crate::demo::idp::people::Person;
 
-/// Who do you want to be?
-pub(super) fn choose(request: &AuthorizationRequest, people: &[Person], complaint: Option<&str>) -> Answer {
+/// Who do you want to be? `query` is the authorization request that the choice is for.
+pub(super) fn choose(client_id: &str, query: &str, people: &[Person], complaint: Option<&str>) -> Answer {
     let complaint = complaint.map(|text| format!("<p class=\"complaint\" role=\"alert\">{}</p>", escape(text)));
     let mut body = complaint.unwrap_or_default();
     body.push_str(&format!(
         "<h1>Who are you?</h1><p>The application <strong>{}</strong> asks you to sign in.</p>\
          <form method=\"post\" action=\"{}\"><input type=\"hidden\" name=\"request\" value=\"{}\">",
-        escape(&request.client.id),
+        escape(client_id),
         paths::CHOOSE,
-        escape(&request.query),
+        escape(query),
     ));
     for person in people {
         body.push_str(&button(person));

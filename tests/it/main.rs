@@ -30,6 +30,7 @@ mod limits;
 mod logout;
 mod logs;
 mod malformed;
+mod memory;
 mod moved;
 mod navigation;
 mod one_name;

@@ -209,7 +209,8 @@ pub fn rehearse(config: &Config, clock: SharedClock) -> Result<(), AppError> {
 impl Shared {
     fn new(clock: SharedClock, telemetry: Arc<Telemetry>) -> Self {
         let sealed_here = SealedHere::new(Arc::clone(&clock));
-        Self { clock, control: Control::current(), registry: Registry::new(), sealed_here, telemetry }
+        let registry = Registry::new(&clock, &telemetry.metrics);
+        Self { clock, control: Control::current(), registry, sealed_here, telemetry }
     }
 
     fn tell_of_reload(&self, event: AuditEvent, detail: Option<&str>) {

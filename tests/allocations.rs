@@ -10,11 +10,13 @@
 mod indoors;
 
 use indoors::{Indoors, NOW};
+use vestibule::clock::SystemClock;
 use vestibule::identity::{ClaimMapping, Identity};
 use vestibule::proxy::settings::IdentityHeaderSettings;
 use vestibule::session::live::LiveSession;
 use vestibule::session::registry::Registry;
 use vestibule::session::shown::ShownTokens;
+use vestibule::telemetry::metrics::Metrics;
 
 /// Allocations of one exchange on this thread, hyper's included, on average over many.
 fn allocations(mut gateway: Indoors) -> u64 {
@@ -61,7 +63,8 @@ fn weight() -> usize {
     let shown = jar.open_shown(indoors::site(), &sealed, NOW, ShownTokens::default()).unwrap();
     let (name, issuer) = (shown.provider.clone(), shown.issuer.clone());
     let identity = Identity::from_claims(name, issuer, shown.claims.clone(), &ClaimMapping::default()).unwrap();
-    let cell = Registry::new().cell(&shown.id);
+    let clock = SystemClock::shared();
+    let cell = Registry::new(&clock, &Metrics::new(NOW)).cell(&shown.id);
     let sets = [IdentityHeaderSettings::named("default").unwrap()];
     LiveSession::new(shown, identity, sealed.into(), indoors::site(), cell, &sets, &config.session).weight()
 }

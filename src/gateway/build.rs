@@ -103,7 +103,8 @@ impl Gateway {
             attempts: Attempts::new(&session, own_cookies.clone(), Arc::clone(&keys)),
             rounds: Rounds::new(&session.cookie, own_cookies.clone(), Arc::clone(&keys)),
             redirects: redirects(&settings, &session, &providers, before.as_deref(), clock.monotonic()),
-            redemptions: before.map_or_else(Redemptions::new, |before| Arc::clone(&before.redemptions)),
+            redemptions: before
+                .map_or_else(|| Redemptions::new(&clock, &telemetry.metrics), |before| Arc::clone(&before.redemptions)),
             // A reload may have mended what made the provider refuse.
             refusals: Refusals::new(Arc::clone(&clock)),
             own_metrics: OwnAnswers::new(&telemetry.metrics, &settings.prefix),

@@ -15,6 +15,7 @@ use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFRESH, SET
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::body::Body;
+use crate::clock::UnixTime;
 use crate::gateway::codes::Code;
 use crate::gateway::endpoints::Query;
 use crate::gateway::error::{GatewayError, Lack};
@@ -33,6 +34,7 @@ use crate::secret::Secret;
 use crate::session::attempt::{Aim, Attempt, AttemptError};
 use crate::session::jar::Site;
 use crate::session::live::LiveSession;
+use crate::session::remembered::Owner;
 
 /// Why a callback signs nobody in.
 enum Failed {
@@ -49,6 +51,7 @@ struct Arrived {
     iss: Option<String>,
     own_redirect: bool,
     host: Host,
+    owner: Owner,
 }
 
 impl Gateway {
@@ -105,7 +108,7 @@ impl Gateway {
             self.answer_error(visit.meta, error)
         });
         // Whatever came of it, the attempt is over (OA-06).
-        self.redemptions.close(&attempt.id, self.attempts.life());
+        self.redemptions.close(&attempt.id, Owner::address(visit.meta.client), self.attempts.remembered_for());
         response.headers_mut().append(SET_COOKIE, self.attempts.finish(&attempt.id));
         self.warn_of_large_cookies(&response);
         Ok(response)
@@ -172,12 +175,14 @@ impl Gateway {
             }));
         }
         let code = query.get("code").filter(|code| !code.is_empty()).ok_or_else(|| over(Code::CallbackMalformed))?;
-        let arrived = Arrived { code: Secret::from(code), iss: for_code, own_redirect, host: visit.meta.host.clone() };
+        let (host, owner) = (visit.meta.host.clone(), Owner::address(visit.meta.client));
+        let arrived = Arrived { code: Secret::from(code), iss: for_code, own_redirect, host, owner };
         let redeemed = self.redeem(visit, provider, attempt, arrived).await;
         match redeemed.map_err(|spent| self.too_many_refused(visit, provider, &spent))? {
             // A reload may have come in between: the session is taken over as a cookie of before would be.
             Some((Redeemed::Begun(live), _)) => {
-                let live = self.sessions.adopt(&live, provider).filter(|live| !live.is_over(visit.now));
+                let live = self.sessions.adopt(&live.sealed, Site { provider, host: &live.host });
+                let live = live.filter(|live| !live.is_over(visit.now));
                 live.ok_or_else(|| over(Code::AttemptUsed))
             }
             Some((Redeemed::Over, _)) => Err(over(Code::AttemptUsed)),
@@ -203,18 +208,13 @@ impl Gateway {
         let client = Some(visit.meta.client).filter(|_| visit.meta.client_is_known);
         let is_new = !self.redemptions.is_known(&attempt.id);
         let turn = if is_new { Some(self.refusals.turn(client, provider).await?) } else { None };
-        let (mut landing, first) = self.redemptions.begin(&attempt.id, self.attempts.life());
+        let (mut landing, first) = self.redemptions.begin(&attempt.id, arrived.owner, self.attempts.remembered_for());
         let had_ended = first.is_none() && landing.borrow().is_some();
-        if let Some(tell) = first {
+        if let Some(flight) = first {
             let gateway = Arc::clone(self);
             let attempt = attempt.clone();
             self.control.detach(async move {
-                let redeemed = gateway.exchange(provider, &attempt, &arrived, turn).await;
-                if matches!(redeemed, Redeemed::Unsent(_)) {
-                    gateway.redemptions.forget(&attempt.id);
-                }
-                // Nobody listens any more when the browser hung up; the end stands in the cell for its next try.
-                let _ = tell.send(Some(redeemed));
+                flight.land(gateway.exchange(provider, &attempt, &arrived, turn).await);
             });
         }
         let Ok(redeemed) = landing.wait_for(Option::is_some).await else { return Ok(None) };
@@ -263,7 +263,7 @@ impl Gateway {
             Ok(sign_in) => {
                 let site = Site { provider, host: &arrived.host };
                 match self.sessions.begin(site, sign_in, Some(attempt.nonce.clone())) {
-                    Ok(live) => Redeemed::Begun(live),
+                    Ok(live) => Redeemed::Begun((&*live).into()),
                     Err(error) => Redeemed::Nobody(error),
                 }
             }
@@ -351,12 +351,15 @@ impl Gateway {
             return Ok(response);
         }
         // A form that is posted again brings no session along that could be seen: the page will see it.
-        if let Some(lost) =
-            lost.filter(|lost| posted(visit) && self.redemptions.signed_somebody_in(&lost.id, visit.now))
-        {
+        if let Some(lost) = lost.filter(|lost| posted(visit) && self.signed_somebody_in(&lost.id, visit.now)) {
             return Ok(self.sent_on(&return_to, Some(&lost.id)));
         }
         self.without_attempt(visit, Some(return_to), lost.map(|lost| lost.id.as_str()), code)
+    }
+
+    /// Whether an attempt ended with a session that is still alive.
+    fn signed_somebody_in(&self, attempt: &str, now: UnixTime) -> bool {
+        self.redemptions.session_of(attempt, now).is_some_and(|session| !self.sessions.has_ended(&session))
     }
 
     /// A callback that cannot be taken: whoever is signed in is just sent on, and everybody else is told, with a way to begin

@@ -22,6 +22,7 @@ use crate::request::RequestMeta;
 use crate::request::kind::{RequestKind, is_prefetch};
 use crate::request::return_to::ReturnTo;
 use crate::session::attempt::{Aim, Asked, Attempt, Round};
+use crate::session::remembered::Owner;
 use crate::session::sessions::NoSession;
 
 /// What a sign-in is begun with.
@@ -262,7 +263,8 @@ impl Gateway {
             response.headers_mut().append(SET_COOKIE, cookie);
         }
         for attempt in begun.dropped {
-            self.redemptions.drop_attempt(attempt, &started.id, self.attempts.life());
+            let (owner, life) = (Owner::address(visit.meta.client), self.attempts.remembered_for());
+            self.redemptions.drop_attempt(&attempt, &started.id, owner, life);
         }
     }
 

@@ -1,24 +1,36 @@
 //! What is remembered of login attempts that are over, across reloads: a code is never sent twice, and a page can say what became
 //! of a sign-in.
+//!
+//! 1. An attempt under way stands in a table of its own, from which nothing pushes it out.
+//! 2. For a moment its end is kept whole, for reloads of the callback that come beside the first; then only that it is over.
+//! 3. What a sign-in put here, and what anybody's request did, are two memories: whoever begins and ends attempts without end
+//!    pushes out no sign-in, and of the others only those from the same address (see [`Remembered`]).
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use moka::Expiry;
-use moka::sync::Cache;
 use tokio::sync::watch;
 
-use crate::clock::UnixTime;
+use crate::clock::{SharedClock, UnixTime};
 use crate::identity::IdentityError;
 use crate::provider::ProviderError;
+use crate::request::host::Host;
+use crate::session::SessionId;
 use crate::session::live::LiveSession;
+use crate::session::remembered::{Mark, Owner, Remembered};
+use crate::telemetry::metrics::Metrics;
 
-/// The redemptions under way and just done, by attempt. An attempt stands here for as long as its cookie could open.
+/// The redemptions under way and done, by attempt. An attempt stands here for as long as its cookie could open.
 #[derive(Debug)]
 pub(super) struct Redemptions {
-    ended: Cache<String, Kept<Landing>>,
+    /// Held through every change of what is over, so that one of two reloads in the same moment is the first.
+    flying: Mutex<HashMap<Mark, Landing>>,
+    landed: Remembered<Redeemed>,
+    signed_in: Remembered<SignedIn>,
+    closed: Remembered<()>,
     /// By attempt: the one that it made room for.
-    dropped: Cache<String, Kept<String>>,
+    dropped: Remembered<Box<str>>,
 }
 
 /// Where the end of a redemption is told.
@@ -28,91 +40,252 @@ pub(super) type Landing = watch::Receiver<Option<Redeemed>>;
 #[derive(Clone, Debug)]
 pub(super) enum Redeemed {
     /// With a session.
-    Begun(Arc<LiveSession>),
+    Begun(Begun),
     /// The provider, or what it said, was not taken.
     Refused(Arc<ProviderError>),
     /// The provider was not reached, so the code is as good as before: it is sent when the callback comes again.
     Unsent(Arc<ProviderError>),
     /// Its claims name nobody.
     Nobody(IdentityError),
-    /// The attempt ended without a redemption.
+    /// The attempt ended without a redemption, or some time ago.
     Over,
+}
+
+/// A session as its cookie holds it: it is opened again by whoever takes it.
+#[derive(Clone, Debug)]
+pub(super) struct Begun {
+    /// Its sealed value.
+    pub(super) sealed: Arc<str>,
+    /// The host that it is for.
+    pub(super) host: Host,
+    owner: Owner,
+    what: SignedIn,
+}
+
+impl From<&LiveSession> for Begun {
+    fn from(live: &LiveSession) -> Self {
+        Self {
+            sealed: Arc::clone(&live.sealed),
+            host: live.host.clone(),
+            owner: live.owner(),
+            what: SignedIn { session: live.session.id, ends: live.ends() },
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SignedIn {
+    session: SessionId,
+    ends: UnixTime,
+}
+
+/// A redemption under way. One that is dropped before it [landed](Self::land) is over.
+#[derive(Debug)]
+pub(super) struct Flight {
+    redemptions: Arc<Redemptions>,
+    attempt: Mark,
+    owner: Owner,
+    life: Duration,
+    tell: watch::Sender<Option<Redeemed>>,
+    has_landed: bool,
+}
+
+impl Flight {
+    /// Tells how it ended, and remembers that. Where nothing was sent, the next callback begins anew.
+    pub(super) fn land(mut self, redeemed: Redeemed) {
+        self.has_landed = true;
+        self.redemptions.landed(self.attempt, self.owner, self.life, &redeemed);
+        // Nobody listens any more when the browser hung up; the end is remembered for its next try.
+        let _ = self.tell.send(Some(redeemed));
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !self.has_landed {
+            self.redemptions.landed(self.attempt, self.owner, self.life, &Redeemed::Over);
+        }
+    }
 }
 
 impl Redemptions {
     /// None yet.
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(clock: &SharedClock, metrics: &Metrics) -> Arc<Self> {
         Arc::new(Self {
-            ended: Cache::builder().max_capacity(REMEMBERED).expire_after(Life).build(),
-            dropped: Cache::builder().max_capacity(REMEMBERED).expire_after(Life).build(),
+            flying: Mutex::default(),
+            landed: Remembered::new("redemptions_landed", LANDED_BYTES, clock, metrics),
+            signed_in: Remembered::new("redemptions_signed_in", SIGNED_IN_BYTES, clock, metrics),
+            closed: Remembered::new("redemptions_closed", CLOSED_BYTES, clock, metrics),
+            dropped: Remembered::new("attempts_dropped", DROPPED_BYTES, clock, metrics),
         })
     }
 
-    /// The redemption of an attempt, and where to tell its end if nobody began it before. It is remembered for `life`.
-    pub(super) fn begin(&self, attempt: &str, life: Duration) -> (Landing, Option<watch::Sender<Option<Redeemed>>>) {
-        let (tell, ours) = watch::channel(None);
-        // Not `or_insert`, which looks and then inserts: of two reloads in the same moment, both would be the first.
-        let entry = self.ended.entry_by_ref(attempt).or_insert_with(|| Kept { what: ours, life });
-        let tell = entry.is_fresh().then_some(tell);
-        (entry.into_value().what, tell)
-    }
-
-    /// Forgets a redemption in which nothing was sent: the next callback begins it anew.
-    pub(super) fn forget(&self, attempt: &str) {
-        self.ended.invalidate(attempt);
+    /// The redemption of an attempt, and the flight if nobody began it before. It is remembered for `life`; until somebody has
+    /// signed in, on the account of `owner`.
+    pub(super) fn begin(self: &Arc<Self>, attempt: &str, owner: Owner, life: Duration) -> (Landing, Option<Flight>) {
+        let attempt = Mark::of(attempt);
+        let mut flying = self.flying();
+        if let Some(landing) = flying.get(&attempt) {
+            return (landing.clone(), None);
+        }
+        if let Some(end) = self.end_of(attempt) {
+            return (watch::channel(Some(end)).1, None);
+        }
+        let (tell, landing) = watch::channel(None);
+        flying.insert(attempt, landing.clone());
+        drop(flying);
+        let redemptions = Arc::clone(self);
+        (landing, Some(Flight { redemptions, attempt, owner, life, tell, has_landed: false }))
     }
 
     /// Ends an attempt that was not redeemed: its cookie may still be somewhere.
-    pub(super) fn close(&self, attempt: &str, life: Duration) {
-        let over = || Kept { what: watch::channel(Some(Redeemed::Over)).1, life };
-        self.ended.entry_by_ref(attempt).or_insert_with(over);
+    pub(super) fn close(&self, attempt: &str, owner: Owner, life: Duration) {
+        let attempt = Mark::of(attempt);
+        let flying = self.flying();
+        if !flying.contains_key(&attempt) && self.end_of(attempt).is_none() {
+            self.closed.insert(attempt, owner, life, (), 0);
+        }
     }
 
     /// Whether a redemption of this attempt was begun, or it was closed.
     pub(super) fn is_known(&self, attempt: &str) -> bool {
-        self.ended.contains_key(attempt)
+        let attempt = Mark::of(attempt);
+        self.flying().contains_key(&attempt) || self.end_of(attempt).is_some()
     }
 
     /// Whether the attempt is over, whatever came of it.
     pub(super) fn is_over(&self, attempt: &str) -> bool {
-        self.ended.get(attempt).is_some_and(|kept| kept.what.borrow().is_some())
+        self.end_of(Mark::of(attempt)).is_some()
     }
 
-    /// Whether the attempt ended with a session that is still alive.
-    pub(super) fn signed_somebody_in(&self, attempt: &str, now: UnixTime) -> bool {
-        let kept = self.ended.get(attempt);
-        kept.is_some_and(|kept| matches!(&*kept.what.borrow(), Some(Redeemed::Begun(live)) if !live.is_over(now)))
+    /// The session that the attempt ended with, unless that is past its time.
+    pub(super) fn session_of(&self, attempt: &str, now: UnixTime) -> Option<SessionId> {
+        self.signed_in.get(Mark::of(attempt)).filter(|it| now < it.ends).map(|it| it.session)
     }
 
     /// Remembers that a browser was told to forget an attempt, to make room for `newer`.
-    pub(super) fn drop_attempt(&self, attempt: String, newer: &str, life: Duration) {
-        self.dropped.insert(attempt, Kept { what: newer.to_owned(), life });
+    pub(super) fn drop_attempt(&self, attempt: &str, newer: &str, owner: Owner, life: Duration) {
+        self.dropped.insert(Mark::of(attempt), owner, life, newer.into(), newer.len());
     }
 
     /// Whether a browser that `holds` other attempts was told to forget this one: it is the same browser if it holds the attempt
     /// that this one made room for, or what that one made room for.
     pub(super) fn was_dropped_by(&self, attempt: &str, holds: impl Fn(&str) -> bool) -> bool {
-        let newer = |attempt: &str| self.dropped.get(attempt).map(|kept| kept.what);
+        let newer = |attempt: &str| self.dropped.get(Mark::of(attempt));
         std::iter::successors(newer(attempt), |attempt| newer(attempt))
             .take(DROPPED_IN_A_ROW)
             .any(|newer| holds(&newer))
     }
-}
 
-/// An entry, and for how long it matters.
-#[derive(Clone, Debug)]
-struct Kept<T> {
-    what: T,
-    life: Duration,
-}
+    fn landed(&self, attempt: Mark, owner: Owner, life: Duration, redeemed: &Redeemed) {
+        let mut flying = self.flying();
+        flying.remove(&attempt);
+        match redeemed {
+            Redeemed::Unsent(_) => return,
+            Redeemed::Begun(begun) => self.signed_in.insert(attempt, begun.owner, life, begun.what, 0),
+            Redeemed::Refused(_) | Redeemed::Nobody(_) | Redeemed::Over => {
+                self.closed.insert(attempt, owner, life, (), 0);
+            }
+        }
+        let (owner, bytes) = match redeemed {
+            Redeemed::Begun(begun) => (begun.owner, begun.sealed.len()),
+            _ => (owner, REFUSAL_BYTES),
+        };
+        self.landed.insert(attempt, owner, LINGER.min(life), redeemed.clone(), bytes);
+    }
 
-struct Life;
+    fn end_of(&self, attempt: Mark) -> Option<Redeemed> {
+        let is_over = || self.signed_in.get(attempt).is_some() || self.closed.get(attempt).is_some();
+        self.landed.get(attempt).or_else(|| is_over().then_some(Redeemed::Over))
+    }
 
-impl<T> Expiry<String, Kept<T>> for Life {
-    fn expire_after_create(&self, _: &String, kept: &Kept<T>, _: Instant) -> Option<Duration> {
-        Some(kept.life)
+    fn flying(&self) -> MutexGuard<'_, HashMap<Mark, Landing>> {
+        self.flying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-const REMEMBERED: u64 = 100_000;
+/// How long the end of a redemption is kept whole.
+const LINGER: Duration = Duration::from_secs(30);
+const LANDED_BYTES: usize = 2 * 1024 * 1024;
+const SIGNED_IN_BYTES: usize = 32 * 1024 * 1024;
+const CLOSED_BYTES: usize = 64 * 1024 * 1024;
+const DROPPED_BYTES: usize = 8 * 1024 * 1024;
+/// About what a provider's error and its words take.
+const REFUSAL_BYTES: usize = 512;
 const DROPPED_IN_A_ROW: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    const LIFE: Duration = Duration::from_secs(600);
+
+    fn redemptions() -> (Arc<Redemptions>, Arc<ManualClock>) {
+        let clock = ManualClock::starting_at(UnixTime::from_secs(1_780_000_000));
+        let shared: SharedClock = clock.clone();
+        (Redemptions::new(&shared, &Metrics::new(UnixTime::default())), clock)
+    }
+
+    fn address(number: u32) -> Owner {
+        Owner::address(std::net::Ipv4Addr::from_bits(number).into())
+    }
+
+    fn begun(person: &str) -> Redeemed {
+        Redeemed::Begun(Begun {
+            sealed: "sealed".into(),
+            host: Host::parse("wiki.example.com", true).unwrap(),
+            owner: Owner::subject("https://op.example", person),
+            what: SignedIn { session: SessionId::random(), ends: UnixTime::from_secs(1_790_000_000) },
+        })
+    }
+
+    /// Whether a code would go out for this attempt.
+    fn sends(redemptions: &Arc<Redemptions>, attempt: &str) -> bool {
+        redemptions.begin(attempt, address(1), LIFE).1.is_some()
+    }
+
+    // OA-10, AT-LF-16
+    #[test]
+    fn no_code_goes_out_twice_and_no_denied_attempt_at_all_whatever_strangers_do() {
+        let (redemptions, clock) = redemptions();
+        let (_, flight) = redemptions.begin("came in", address(1), LIFE);
+        flight.unwrap().land(begun("ada"));
+        redemptions.close("denied", address(1), LIFE);
+        let (_, under_way) = redemptions.begin("under way", address(1), LIFE);
+        // One address for most of them, then many.
+        for number in 0..400_000_u32 {
+            let from = if number < 200_000 { address(2) } else { address(number % 5 + 3) };
+            redemptions.close(&number.to_string(), from, LIFE);
+        }
+        clock.advance(LINGER);
+        for attempt in ["came in", "denied", "under way", "399999", "399000"] {
+            assert!(!sends(&redemptions, attempt), "{attempt}");
+        }
+        assert!(redemptions.session_of("came in", UnixTime::from_secs(1_780_000_000)).is_some());
+        drop(under_way);
+        assert!(!sends(&redemptions, "under way"), "broken off, it may have been sent");
+    }
+
+    #[test]
+    fn an_end_is_kept_whole_for_a_moment_and_then_as_a_fact() {
+        let (redemptions, clock) = redemptions();
+        redemptions.begin("a", address(1), LIFE).1.unwrap().land(begun("ada"));
+        let end = || redemptions.begin("a", address(1), LIFE).0.borrow().clone();
+        assert!(matches!(end(), Some(Redeemed::Begun(_))));
+        clock.advance(LINGER);
+        assert!(matches!(end(), Some(Redeemed::Over)));
+        clock.advance(LIFE);
+        assert!(sends(&redemptions, "a"), "its cookie opens nothing by now");
+    }
+
+    #[test]
+    fn where_nothing_was_sent_the_next_callback_begins_anew() {
+        let (redemptions, _) = redemptions();
+        let (landing, flight) = redemptions.begin("a", address(1), LIFE);
+        assert!(!sends(&redemptions, "a") && !redemptions.is_over("a"));
+        flight.unwrap().land(Redeemed::Unsent(Arc::new(ProviderError::Lost)));
+        assert!(matches!(&*landing.borrow(), Some(Redeemed::Unsent(_))));
+        assert!(sends(&redemptions, "a"));
+    }
+}

@@ -14,6 +14,7 @@ use crate::request::host::Host;
 use crate::session::Session;
 use crate::session::jar::Site;
 use crate::session::registry::SessionCell;
+use crate::session::remembered::Owner;
 use crate::session::settings::SessionSettings;
 use crate::session::shown::Shown;
 use crate::session::weight;
@@ -79,6 +80,11 @@ impl LiveSession {
     /// What it belongs to.
     pub fn site(&self) -> Site<'_> {
         Site { provider: self.provider, host: &self.host }
+    }
+
+    /// On whose account something is remembered of it.
+    pub fn owner(&self) -> Owner {
+        Owner::subject(&self.session.issuer, &self.identity.subject)
     }
 
     /// About how many bytes of memory this takes, the cache's own entry for it and what an allocator adds included.

@@ -24,6 +24,7 @@ mod near;
 mod record;
 pub mod refresh;
 pub mod registry;
+pub mod remembered;
 pub mod rounds;
 pub mod sessions;
 pub mod set_cookie;

@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use crate::clock::UnixTime;
 use crate::identity::Claims;
-use crate::session::Session;
 use crate::session::jar::SessionCookieError;
 use crate::session::live::LiveSession;
+use crate::session::remembered::Owner;
 use crate::session::sessions::{NoSession, Sessions};
+use crate::session::{Session, SessionId};
 use crate::telemetry::audit::{AuditEvent, AuditFields};
 use crate::telemetry::metrics::Outcome;
 
@@ -35,7 +36,9 @@ impl Sessions {
 
     /// A session is past its end: said once, however often its cookie still comes.
     pub(super) fn record_expired<T>(&self, session: &Session<T>, provider: usize, claims: &Claims) {
-        if self.registry.expires_now(&session.id) {
+        let subject = self.mapping(provider).subject_of(claims);
+        let owner = Owner::subject(&session.issuer, subject.as_deref().unwrap_or_default());
+        if self.registry.expires_now(&session.id, owner) {
             self.audit(AuditEvent::SessionExpired, session, provider, claims, None);
         }
     }
@@ -43,6 +46,17 @@ impl Sessions {
     /// A session cookie that does not open. Anybody can send one, so it is counted, and shown in the access log alone.
     pub(super) fn record_unopened(&self, error: &SessionCookieError) {
         self.telemetry.metrics.session_unopened(error.code());
+    }
+
+    /// On whose account something is remembered of a session.
+    pub(super) fn owner_of<T>(&self, session: &Session<T>, provider: usize) -> Owner {
+        let subject = self.mapping(provider).subject_of(&session.claims);
+        Owner::subject(&session.issuer, subject.as_deref().unwrap_or_default())
+    }
+
+    /// Whether a session that was begun here has ended since.
+    pub fn has_ended(&self, id: &SessionId) -> bool {
+        self.registry.cell(id).is_ended(0)
     }
 
     /// The time by which a session in memory is judged, as it would be if it were opened now.

@@ -201,7 +201,7 @@ impl Sessions {
                         } else {
                             tracing::info!(code, session = %name, provider, %error, "the provider ended a session");
                         }
-                        self.registry.end_up_to(&session.id, session.generation, self.settings.lifetime);
+                        self.registry.end_up_to(&session.id, live.owner(), session.generation, self.settings.lifetime);
                     }
                     Landing::Refused(_) => {
                         tracing::debug!(code, session = %name, provider = %session.provider, %error, "the provider refuses to renew a session; it stays until its access token ends");
@@ -220,7 +220,7 @@ impl Sessions {
         let rotated =
             refreshed.tokens.refresh_token.as_ref().is_some_and(|new| old.tokens.refresh.as_ref() != Some(new));
         if rotated && let Some(spent) = &old.tokens.refresh {
-            self.registry.spend(spent, self.settings.lifetime);
+            self.registry.spend(spent, live.owner(), self.settings.lifetime);
         }
         let session =
             old.renewed(refreshed, live.cell.succession.generation().max(old.generation) + 1, now, &self.settings.keep);
@@ -230,7 +230,7 @@ impl Sessions {
             Ok(renewed) => {
                 let made = self.clock.monotonic();
                 live.cell.succession.publish(renewed.session.generation, Arc::clone(&renewed.sealed), made);
-                self.registry.keep_unseen(&renewed.session.id, &live.cell, renewed.ends().since(now));
+                self.registry.keep_unseen(&renewed.session.id, live.owner(), &live.cell, renewed.ends().since(now));
                 // Looked at after publishing: a sign-out meanwhile waits for these tokens to revoke them (AT-LG-12).
                 if renewed.is_ended() {
                     return Landing::Ended("signed_out");
@@ -239,7 +239,7 @@ impl Sessions {
             }
             Err(error) => {
                 tracing::warn!(code = "identity_lost", claim = %self.mapping(live.provider).subject, %error, "a refreshed session names nobody");
-                self.registry.end(&live.session.id, self.settings.lifetime);
+                self.registry.end(&live.session.id, live.owner(), self.settings.lifetime);
                 Landing::Ended("identity_lost")
             }
         }

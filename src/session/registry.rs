@@ -1,50 +1,42 @@
 //! What is known of sessions beyond their cookies: which ended, which were renewed since, which refresh tokens are spent.
 //!
 //! Cookies can not be taken back, so this is the memory that makes sign-out and rotation hold. It lives as long as the process
-//! and outlives a reload. It is bounded: an entry costs an attacker a real sign-in.
+//! and outlives a reload. It is bounded: an entry costs an attacker a real sign-in, and pushes out none of another person's.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use moka::Expiry;
-use moka::sync::Cache;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
-use crate::clock::MonotonicTime;
+use crate::clock::{MonotonicTime, SharedClock};
 use crate::secret::Secret;
 use crate::session::SessionId;
 use crate::session::refresh::Flight;
+use crate::session::remembered::{Mark, Owner, Remembered};
 use crate::session::succession::Succession;
+use crate::telemetry::metrics::Metrics;
 
 /// The memory of sessions.
 #[derive(Debug)]
 pub struct Registry {
     cells: Mutex<Cells>,
-    ended: Cache<SessionId, Lasting<Generations>>,
-    spent: Cache<TokenDigest, Lasting<()>>,
-    expired: Cache<SessionId, ()>,
-    unseen: Cache<SessionId, Lasting<Arc<SessionCell>>>,
+    ended: Remembered<Generations>,
+    spent: Remembered<()>,
+    expired: Remembered<()>,
+    unseen: Remembered<Arc<SessionCell>>,
 }
 
 impl Registry {
     /// An empty memory.
-    pub fn new() -> Arc<Self> {
+    pub fn new(clock: &SharedClock, metrics: &Metrics) -> Arc<Self> {
         Arc::new(Self {
             cells: Mutex::default(),
-            ended: Cache::builder().max_capacity(REMEMBERED).expire_after(UntilEnd).build(),
-            spent: Cache::builder().max_capacity(REMEMBERED).expire_after(UntilEnd).build(),
-            expired: Cache::builder().max_capacity(TOLD).build(),
-            unseen: Cache::builder()
-                .max_capacity(UNSEEN_BYTES)
-                .weigher(|_, kept: &Lasting<Arc<SessionCell>>| {
-                    let sealed = kept.what.succession.latest().map_or(0, |latest| latest.sealed.len());
-                    u32::try_from(sealed + size_of::<SessionCell>()).unwrap_or(u32::MAX)
-                })
-                .expire_after(UntilEnd)
-                .build(),
+            ended: Remembered::new("sessions_ended", ENDED_BYTES, clock, metrics),
+            spent: Remembered::new("refresh_tokens_spent", SPENT_BYTES, clock, metrics),
+            expired: Remembered::new("sessions_expired", EXPIRED_BYTES, clock, metrics),
+            unseen: Remembered::new("sessions_unseen", UNSEEN_BYTES, clock, metrics),
         })
     }
 
@@ -55,40 +47,39 @@ impl Registry {
             return cell;
         }
         cells.sweep();
-        let ended = self.ended.get(id).map_or(0, |ended| ended.what.0);
+        let ended = self.ended.get(id.into()).map_or(0, |ended| ended.0);
         let cell = Arc::new(SessionCell { ended: AtomicU64::new(ended), ..SessionCell::default() });
         cells.by_id.insert(*id, Arc::downgrade(&cell));
         cell
     }
 
     /// Ends a session: from now on none of its cookies opens anything, however often they are sent again (LO-07, AT-CS-05).
-    pub fn end(&self, id: &SessionId, remaining: Duration) {
-        self.unseen.invalidate(id);
-        self.end_generations(id, Generations(u64::MAX), remaining);
+    pub fn end(&self, id: &SessionId, owner: Owner, remaining: Duration) {
+        self.unseen.remove(id.into());
+        self.end_generations(id, owner, Generations(u64::MAX), remaining);
     }
 
     /// Ends the cookies of a session up to a generation, whose refresh token the provider does not take any more. Where another
     /// instance renewed the session first, what it made of it goes on (RF-07, AT-TP-24).
-    pub fn end_up_to(&self, id: &SessionId, generation: u32, remaining: Duration) {
-        self.end_generations(id, Generations(u64::from(generation) + 1), remaining);
+    pub fn end_up_to(&self, id: &SessionId, owner: Owner, generation: u32, remaining: Duration) {
+        self.end_generations(id, owner, Generations(u64::from(generation) + 1), remaining);
     }
 
     /// Keeps the newest cookie of a session that nobody has shown yet, whatever else memory is needed for: the answer that carries
     /// it may be lost.
-    pub fn keep_unseen(&self, id: &SessionId, cell: &Arc<SessionCell>, remaining: Duration) {
-        self.unseen.insert(*id, Lasting { what: Arc::clone(cell), remaining });
+    pub fn keep_unseen(&self, id: &SessionId, owner: Owner, cell: &Arc<SessionCell>, remaining: Duration) {
+        let sealed = cell.succession.latest().map_or(0, |latest| latest.sealed.len());
+        self.unseen.insert(id.into(), owner, remaining, Arc::clone(cell), size_of::<SessionCell>() + sealed);
     }
 
     /// The newest cookie of a session arrived.
     pub fn arrived(&self, id: &SessionId) {
-        self.unseen.invalidate(id);
+        self.unseen.remove(id.into());
     }
 
-    fn end_generations(&self, id: &SessionId, what: Generations, remaining: Duration) {
-        self.ended.entry(*id).and_upsert_with(|before| {
-            let what = before.map_or(what, |before| before.into_value().what.max(what));
-            Lasting { what, remaining }
-        });
+    fn end_generations(&self, id: &SessionId, owner: Owner, what: Generations, remaining: Duration) {
+        let newest = |before: Option<Generations>| before.map_or(what, |before| before.max(what));
+        self.ended.update(id.into(), owner, remaining, 0, newest);
         let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cell) = cells.by_id.get(id).and_then(Weak::upgrade) {
             cell.ended.fetch_max(what.0, Ordering::AcqRel);
@@ -97,18 +88,20 @@ impl Registry {
     }
 
     /// Remembers that a refresh token was exchanged for another: it must never be sent again (RFC 9700 section 4.14.2).
-    pub fn spend(&self, refresh_token: &Secret<String>, remaining: Duration) {
-        self.spent.insert(digest(refresh_token), Lasting { what: (), remaining });
+    pub fn spend(&self, refresh_token: &Secret<String>, owner: Owner, remaining: Duration) {
+        self.spent.insert(Mark::of(refresh_token.expose()), owner, remaining, (), 0);
     }
 
     /// Whether a refresh token was exchanged for another.
     pub fn is_spent(&self, refresh_token: &Secret<String>) -> bool {
-        self.spent.contains_key(&digest(refresh_token))
+        self.spent.get(Mark::of(refresh_token.expose())).is_some()
     }
 
     /// Whether this is the first time that somebody finds the session to be past its end: a forgotten tab comes again and again.
-    pub fn expires_now(&self, id: &SessionId) -> bool {
-        self.expired.entry(*id).or_insert_with(|| ()).is_fresh()
+    pub fn expires_now(&self, id: &SessionId, owner: Owner) -> bool {
+        let mut is_news = false;
+        self.expired.update(id.into(), owner, TOLD_FOR, 0, |before| is_news = before.is_none());
+        is_news
     }
 }
 
@@ -188,39 +181,29 @@ impl SessionCell {
     }
 }
 
-type TokenDigest = [u8; 32];
-
-fn digest(token: &Secret<String>) -> TokenDigest {
-    Sha256::digest(token.expose().as_bytes()).into()
-}
-
 /// All generations below this one.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Generations(u64);
 
-/// An entry, and how much longer it matters: afterwards the cookie is over by itself.
-#[derive(Clone, Copy, Debug)]
-struct Lasting<T> {
-    what: T,
-    remaining: Duration,
-}
-
-struct UntilEnd;
-
-impl<K, T> Expiry<K, Lasting<T>> for UntilEnd {
-    fn expire_after_create(&self, _: &K, value: &Lasting<T>, _: std::time::Instant) -> Option<Duration> {
-        Some(value.remaining)
-    }
-}
-
-const REMEMBERED: u64 = 1_000_000;
-const TOLD: u64 = 10_000;
-const UNSEEN_BYTES: u64 = 16 * 1024 * 1024;
+/// Each of them is an entry, or a little more, of [`Remembered`].
+const ENDED_BYTES: usize = 64 * 1024 * 1024;
+const SPENT_BYTES: usize = 64 * 1024 * 1024;
+const EXPIRED_BYTES: usize = 2 * 1024 * 1024;
+const UNSEEN_BYTES: usize = 16 * 1024 * 1024;
+/// How long a forgotten tab that asks again and again is told of once.
+const TOLD_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 const SWEEP_FROM: usize = 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ADA: Owner = Owner::numbered(1);
+
+    fn registry() -> Arc<Registry> {
+        let clock = crate::clock::SystemClock::shared();
+        Registry::new(&clock, &Metrics::new(clock.now()))
+    }
 
     fn id() -> SessionId {
         SessionId::random()
@@ -229,10 +212,10 @@ mod tests {
     #[test]
     fn an_ended_session_stays_ended_for_cookies_that_are_opened_later() {
         // AT-CS-05
-        let registry = Registry::new();
+        let registry = registry();
         let id = id();
         let held = registry.cell(&id);
-        registry.end(&id, Duration::from_secs(60));
+        registry.end(&id, ADA, Duration::from_secs(60));
         assert!(held.is_ended(0));
         drop(held);
         assert!(registry.cell(&id).is_ended(u32::MAX));
@@ -241,27 +224,27 @@ mod tests {
     #[test]
     fn what_another_instance_renewed_outlives_a_refused_refresh_token() {
         // AT-TP-24
-        let registry = Registry::new();
+        let registry = registry();
         let id = id();
-        registry.end_up_to(&id, 3, Duration::from_secs(60));
+        registry.end_up_to(&id, ADA, 3, Duration::from_secs(60));
         let cell = registry.cell(&id);
         assert!(cell.is_ended(0) && cell.is_ended(3) && !cell.is_ended(4));
-        registry.end(&id, Duration::from_secs(60));
-        registry.end_up_to(&id, 5, Duration::from_secs(60));
+        registry.end(&id, ADA, Duration::from_secs(60));
+        registry.end_up_to(&id, ADA, 5, Duration::from_secs(60));
         assert!(cell.is_ended(6) && registry.cell(&id).is_ended(6));
     }
 
     #[test]
     fn the_end_of_a_session_is_news_once() {
-        let registry = Registry::new();
+        let registry = registry();
         let id = id();
-        assert!(registry.expires_now(&id));
-        assert!(!registry.expires_now(&id));
+        assert!(registry.expires_now(&id, ADA));
+        assert!(!registry.expires_now(&id, ADA));
     }
 
     #[test]
     fn everybody_with_a_cookie_of_one_session_shares_its_cell() {
-        let registry = Registry::new();
+        let registry = registry();
         let id = id();
         let cell = registry.cell(&id);
         assert!(Arc::ptr_eq(&cell, &registry.cell(&id)));
@@ -270,8 +253,8 @@ mod tests {
 
     #[test]
     fn a_spent_refresh_token_is_remembered() {
-        let registry = Registry::new();
-        registry.spend(&Secret::from("r1"), Duration::from_secs(60));
+        let registry = registry();
+        registry.spend(&Secret::from("r1"), ADA, Duration::from_secs(60));
         assert!(registry.is_spent(&Secret::from("r1")));
         assert!(!registry.is_spent(&Secret::from("r2")));
     }
@@ -283,5 +266,27 @@ mod tests {
         assert!(cell.take_touch(now, Duration::from_secs(60)));
         assert!(!cell.take_touch(now, Duration::from_secs(60)));
         assert!(cell.take_touch(now.plus(Duration::from_secs(60)), Duration::from_secs(60)));
+    }
+
+    // AT-CS-05, RFC 9700 section 4.14.2
+    #[test]
+    fn a_full_memory_knows_what_ended_last_whoever_ends_sessions_without_end() {
+        let registry = registry();
+        let adas = id();
+        registry.end(&adas, ADA, Duration::from_secs(60));
+        registry.spend(&Secret::from("hers"), ADA, Duration::from_secs(60));
+        let entries = ENDED_BYTES / 200 + 1000;
+        for number in 0..entries {
+            registry.end(&id(), Owner::numbered(2), Duration::from_secs(60));
+            if number % 100 == 0 {
+                registry.spend(&Secret::new(number.to_string()), Owner::numbered(2), Duration::from_secs(60));
+            }
+        }
+        let newest: Vec<SessionId> = (0..1000).map(|_| id()).collect();
+        for (id, number) in newest.iter().zip(3..) {
+            registry.end(id, Owner::numbered(number % 40), Duration::from_secs(60));
+        }
+        assert!(newest.iter().all(|id| registry.cell(id).is_ended(0)));
+        assert!(registry.cell(&adas).is_ended(0) && registry.is_spent(&Secret::from("hers")));
     }
 }

@@ -249,9 +249,9 @@ impl Sessions {
         begun
     }
 
-    /// A session that another configuration's sessions began, as one of ours; none if it does not belong here any more.
-    pub fn adopt(&self, live: &LiveSession, provider: usize) -> Option<Arc<LiveSession>> {
-        self.by_sealed(&live.sealed, Site { provider, ..live.site() }, self.clock.now()).ok()
+    /// A session that was begun a moment ago, maybe under another configuration; none if it does not belong here any more.
+    pub fn adopt(&self, sealed: &str, site: Site<'_>) -> Option<Arc<LiveSession>> {
+        self.by_sealed(sealed, site, self.clock.now()).ok()
     }
 
     /// The `Set-Cookie` lines that hand a session to the browser, and take away what is stale of it.
@@ -291,7 +291,7 @@ impl Sessions {
     pub fn replace_carried(&self, live: &LiveSession, scan: &CookieScan) {
         for old in self.jar.carried(scan, live.site()) {
             if old.id != live.session.id {
-                self.registry.end(&old.id, self.settings.lifetime);
+                self.registry.end(&old.id, self.owner_of(&old, live.provider), self.settings.lifetime);
             }
         }
     }
@@ -304,7 +304,7 @@ impl Sessions {
     /// Ends a session here, at once, for every copy of its cookies. Its tokens stay good until they are
     /// [revoked](Self::revoke).
     pub fn end(&self, live: &LiveSession) {
-        self.registry.end(&live.session.id, self.settings.lifetime);
+        self.registry.end(&live.session.id, live.owner(), self.settings.lifetime);
         self.live.invalidate(&live.sealed);
     }
 
@@ -346,7 +346,7 @@ impl Sessions {
             "a browser sent sessions of several people: all of them are ended"
         );
         for rival in &rivals {
-            self.registry.end(&rival.id, self.settings.lifetime);
+            self.registry.end(&rival.id, self.owner_of(rival, site.provider), self.settings.lifetime);
         }
         true
     }

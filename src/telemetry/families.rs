@@ -113,6 +113,7 @@ pub(super) struct Upkeep {
     pub(super) reload_time: Seconds,
     pub(super) certificate_ends: Family<Labels<1>, Seconds>,
     pub(super) log_lines_lost: Family<Labels<1>, Counter>,
+    pub(super) memory_used: Family<Labels<1>, Seconds>,
     pub(super) floods: Family<Labels<1>, Counter>,
     pub(super) connections_ended: Family<Labels<1>, Counter>,
 }
@@ -129,6 +130,10 @@ impl Upkeep {
             certificate_ends: into
                 .add("vestibule_tls_cert_not_after_timestamp_seconds", "When our own certificates end"),
             log_lines_lost: into.add("vestibule_log_lines_lost", "Log lines dropped by a slow sink"),
+            memory_used: into.add(
+                "vestibule_memory_used_ratio",
+                "How full the memories of what is over are: a full one forgets the oldest before its time",
+            ),
             floods: into
                 .add("vestibule_http2_floods", "Clients cut off for a flood of HTTP/2 frames, by the last kind"),
             connections_ended: into.add(

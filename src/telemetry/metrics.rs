@@ -17,7 +17,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::clock::UnixTime;
-use crate::telemetry::families::{LabelList, Labels, Providers, Registering, Requests, Sessions, SignIn, Upkeep};
+use crate::telemetry::families::{
+    LabelList, Labels, Providers, Registering, Requests, Seconds, Sessions, SignIn, Upkeep,
+};
 pub use crate::telemetry::outcomes::CallFailure;
 use crate::telemetry::outcomes::Outcomes;
 use crate::telemetry::own::OwnUse;
@@ -173,6 +175,13 @@ impl Metrics {
         self.upkeep.floods.get_or_create(&one("frame", frame)).inc();
     }
 
+    /// The gauge of a bounded memory; `name` is one of ours.
+    pub fn memory(&self, name: &'static str) -> MemoryUse {
+        let gauge = self.upkeep.memory_used.get_or_create_owned(&one("memory", name));
+        gauge.set(0.0);
+        MemoryUse(gauge)
+    }
+
     /// The counter of lines that a log could not take; `log` is `access`, `audit` or `process`.
     pub fn log_lines_lost(&self, log: &'static str) -> Counter {
         self.upkeep.log_lines_lost.get_or_create_owned(&one("log", log))
@@ -225,6 +234,18 @@ impl Decision {
             Self::Deny => "deny",
             Self::Login => "login",
         }
+    }
+}
+
+/// How full a bounded memory is.
+#[derive(Clone, Debug)]
+pub struct MemoryUse(Seconds);
+
+impl MemoryUse {
+    /// So many bytes are used of those that there may be.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio need not be exact")]
+    pub fn set(&self, bytes: usize, most: usize) {
+        self.0.set(bytes as f64 / most.max(1) as f64);
     }
 }
 

@@ -163,16 +163,17 @@ pub(crate) fn configuration(upstream: &str) -> Config {
 }
 
 fn build(config: Config, clock: &SharedClock) -> Arc<Gateway> {
+    let telemetry = Telemetry::new(&config.log, clock).unwrap();
     Gateway::build(GatewayParts {
         settings: config.gateway,
         session: config.session,
         keys: KeyRing::new(config.keys).unwrap(),
         providers: config.providers,
-        registry: Registry::new(),
+        registry: Registry::new(clock, &telemetry.metrics),
         before: None,
         clock: Arc::clone(clock),
         control: Control::current(),
-        telemetry: Telemetry::new(&config.log, clock).unwrap(),
+        telemetry,
     })
     .unwrap()
 }

@@ -130,6 +130,7 @@ pub struct Attempts {
     lines_across_sites: SetCookie,
     ring: Arc<KeyRing>,
     life: Duration,
+    leeway: Duration,
 }
 
 impl Attempts {
@@ -137,7 +138,8 @@ impl Attempts {
     pub fn new(settings: &SessionSettings, names: OwnCookies, ring: Arc<KeyRing>) -> Self {
         let (lines, lines_across_sites) =
             (SetCookie::sign_in(&settings.cookie), SetCookie::across_sites(&settings.cookie));
-        Self { names, lines, lines_across_sites, ring, life: settings.attempt_life }
+        let (life, leeway) = (settings.attempt_life, settings.clock_leeway);
+        Self { names, lines, lines_across_sites, ring, life, leeway }
     }
 
     /// A new attempt.
@@ -169,6 +171,11 @@ impl Attempts {
     /// For how long an attempt can end.
     pub fn life(&self) -> Duration {
         self.life
+    }
+
+    /// For how long it has to be remembered that one is over: a clock that is set back a little is not noticed.
+    pub fn remembered_for(&self) -> Duration {
+        self.life.saturating_add(self.leeway)
     }
 
     /// Makes the browser remember `attempt`, and forget what is over and the oldest of too many (CK-09).

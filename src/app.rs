@@ -121,6 +121,16 @@ impl App {
         let gateway = built.inspect_err(|error| self.reload_refused(&error.to_string()))?;
         gateway.warn_of_moved_redirects(&before);
         self.gateway.store(gateway);
+        // The new configuration is in force by now, whatever becomes of the rest.
+        if catch_unwind(AssertUnwindSafe(|| self.take_along(config))).is_err() {
+            tracing::error!(code = "reload_panicked", "a fault of ours after the new configuration was taken");
+        }
+        self.shared.tell_of_reload(AuditEvent::ConfigReloaded, None);
+        Ok(())
+    }
+
+    /// What a reload does besides: front proxies, certificates, log files, and a word on what takes a restart.
+    fn take_along(&self, config: &Config) {
         self.uncapped.become_these(&config.server.trusted_proxies);
         for table in self.needs_restart(config) {
             tracing::warn!(code = "restart_needed", table, "a change in this table is taken at the next start");
@@ -131,8 +141,6 @@ impl App {
             tracing::error!(code = error.code(), %error, "new certificates can not be used; the old ones stay");
         }
         self.shared.telemetry.reopen();
-        self.shared.tell_of_reload(AuditEvent::ConfigReloaded, None);
-        Ok(())
     }
 
     /// The tables that say something else than at the start, and that no reload can change.

@@ -1,6 +1,7 @@
 //! `vestibule run`: serves until told to stop; SIGHUP reloads.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -95,7 +96,14 @@ impl Signals {
         let mut asked = false;
         loop {
             tokio::select! {
-                _ = self.hang_up.recv() => reload(source, app),
+                _ = self.hang_up.recv() => {
+                    // Also what only reads a new configuration must not end the process: the log's hook names the place.
+                    if catch_unwind(AssertUnwindSafe(|| reload(source, app))).is_err() {
+                        app.reload_refused("panicked");
+                        tracing::error!(event = "config.rejected", "a fault of ours while the configuration was read");
+                        systemd::ready("serving");
+                    }
+                }
                 _ = self.terminate.recv() => app.stop(),
                 _ = self.interrupt.recv() => app.stop(),
                 () = app.stopped(), if asked => return,

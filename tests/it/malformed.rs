@@ -10,7 +10,7 @@ use futures_util::stream::{self, StreamExt as _};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::timeout;
-use vestibule::app::App;
+use vestibule::app::{App, AppError};
 use vestibule::clock::{Clock, MonotonicTime, UnixTime};
 use vestibule::config::{Config, Sources};
 
@@ -177,7 +177,29 @@ async fn a_panic_costs_one_request_and_neither_its_connection_nor_a_word_of_what
     assert!(page.contains(line["request_id"].as_str().unwrap()), "{line} {page}");
 }
 
-/// A clock that panics once when it was set to: a fault in the middle of a request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_of_ours_in_a_reload_leaves_the_old_configuration_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = TRAPPED.replace("KEY", &key(1)).replace("FOLDER", &folder.path().display().to_string());
+    let config = |text: String| {
+        Config::load(&Sources { file: Some(("a.toml".to_owned(), text)), ..Sources::default() }).unwrap()
+    };
+    let trap = Arc::new(Trap::default());
+    let app = App::start(config(text.clone()), trap.clone()).await.unwrap();
+    let new = config(text.replace("static:204", "static:205"));
+    let mut connection = Raw::connect(app.traffic_addresses()[0]).await;
+    for (is_set, refused, status) in [(true, true, 204), (true, true, 204), (false, false, 205)] {
+        trap.set.store(is_set, Ordering::SeqCst);
+        let taken = app.reload(&new);
+        assert_eq!(matches!(taken, Err(AppError::Panicked)), refused, "{taken:?}");
+        assert_eq!(taken.is_ok(), !refused, "{taken:?}");
+        connection.send("GET / HTTP/1.1\r\nHost: wiki.example.com\r\n\r\n").await;
+        assert_eq!(connection.answer("GET").await.status, status);
+    }
+    app.shutdown().await;
+}
+
+/// A clock that panics once when it was set to: a fault in the middle of a request, or of a reload.
 #[derive(Debug, Default)]
 struct Trap {
     set: AtomicBool,
@@ -190,6 +212,7 @@ impl Clock for Trap {
     }
 
     fn monotonic(&self) -> MonotonicTime {
+        assert!(!self.set.swap(false, Ordering::SeqCst), "hunter2");
         MonotonicTime::default()
     }
 }

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "tests say what they expect by failing")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use vestibule::clock::SystemClock;
@@ -72,7 +73,8 @@ fn every_code_that_a_file_can_cause_is_caused_by_one() {
         text.push_str(&load(&path).map_or_else(|report| report.render(false), |_| String::new()));
     }
     // Warnings do not make a file invalid; they are shown below.
-    let only_warnings = [Code::HalfWrittenVariable, Code::Weakened, Code::Unreachable];
+    let only_warnings =
+        [Code::HalfWrittenVariable, Code::Weakened, Code::Unreachable, Code::ReadableSecret, Code::NoTrustedProxies];
     // What shows only when the parts are made: see tests/it/starting.rs.
     let later = [Code::CannotListen, Code::CannotBuild];
     let missing: Vec<&str> = Code::all()
@@ -172,7 +174,187 @@ fn what_weakens_security_is_warned_about() {
     ] {
         let text = SMALLEST.replace("public_url = \"https://wiki.example.com\"", change);
         let config = Config::load(&sources("a.toml", text)).unwrap();
-        assert_eq!(config.warnings.first().map(|it| it.code), Some(code), "{change}");
+        assert_eq!(told(&config).first(), Some(&code), "{change}");
+    }
+}
+
+#[test]
+fn a_proxy_in_front_that_is_not_named_is_warned_about() {
+    let codes = |server: &str| {
+        let text = SMALLEST.replace("public_url = \"https://wiki.example.com\"", server);
+        let config = Config::load(&sources("a.toml", text)).unwrap_or_else(|report| panic!("{report}"));
+        config.warnings.iter().map(|it| it.code).collect::<Vec<_>>()
+    };
+    let https = "public_url = \"https://wiki.example.com\"";
+    assert_eq!(codes(https), [Code::NoTrustedProxies]);
+    assert_eq!(codes(&format!("{https}\ntrusted_proxies = []")), [Code::NoTrustedProxies]);
+    assert_eq!(codes(&format!("{https}\nlisten = \"unix:/run/a.sock\"")), [Code::NoTrustedProxies]);
+    assert_eq!(codes(&format!("{https}\ntrusted_proxies = \"unix\"")), []);
+    assert_eq!(codes(&format!("{https}\ntrusted_proxies = \"10.0.0.1\"")), []);
+    assert_eq!(codes("public_url = \"http://localhost:4180\""), []);
+}
+
+#[test]
+fn a_secret_is_cleaned_alike_wherever_it_is_kept_and_check_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    let bare = "s3cr3t-of-the-client";
+    for (raw, code) in [
+        (bare.to_owned(), None),
+        (format!("{bare}\r\n"), None),
+        (format!("\u{feff}{bare}\n"), Some(Code::UncleanSecret)),
+        (format!("{bare} \n"), Some(Code::UncleanSecret)),
+        (format!("{bare}\n\n"), Some(Code::UncleanSecret)),
+        (format!("{bare}\0\n"), Some(Code::UncleanSecret)),
+    ] {
+        private_file(&file, &raw);
+        let toml_text = serde_json::to_string(&raw).unwrap();
+        for place in [
+            format!("{{ file = '{}' }}", file.display()),
+            "{ env = 'RAW' }".to_owned(),
+            "{ credential = 'secret' }".to_owned(),
+            toml_text,
+        ] {
+            let mut sources = sources("a.toml", SMALLEST.replace("{ env = \"CLIENT_SECRET\" }", &place));
+            sources.env.push(("RAW".into(), raw.clone()));
+            sources.env.push(("CREDENTIALS_DIRECTORY".into(), folder.path().display().to_string()));
+            let config = Config::load(&sources).unwrap_or_else(|report| panic!("{raw:?} {place}: {report}"));
+            let secret = config.providers[0].client_auth.secret().unwrap();
+            assert_eq!(secret.expose(), bare, "{raw:?} {place}");
+            let codes: Vec<Code> = told(&config).into_iter().filter(|code| *code != Code::LiteralSecret).collect();
+            assert_eq!(codes, Vec::from_iter(code), "{raw:?} {place}");
+        }
+    }
+    // A variable of ours alike, and a session key too.
+    let mut sources = sources("a.toml", SMALLEST.to_owned());
+    sources.env.push(("VESTIBULE__PROVIDER__CORP__CLIENT_SECRET".into(), format!(" {bare}")));
+    sources.env.retain(|(name, _)| name != "SESSION_KEY");
+    sources.env.push(("SESSION_KEY".into(), format!("\u{feff}{SESSION_KEY}\0\n")));
+    let config = Config::load(&sources).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(told(&config), [Code::UncleanSecret; 2]);
+    assert!(config.warnings.iter().any(|it| it.message.contains("session.keys")));
+}
+
+#[test]
+fn key_and_secret_files_that_others_may_read_are_warned_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["wiki.example.com".to_owned()]).unwrap();
+    let write = |name: &str, text: &str| private_file(&folder.path().join(name), text);
+    write("cert.pem", &made.cert.pem());
+    let key = made.signing_key.serialize_pem();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let text = SMALLEST
+        .replace("{ env = \"CLIENT_SECRET\" }", &format!("{{ file = '{}' }}", at("client")))
+        .replace("{ env = \"SESSION_KEY\" }", "{ credential = 'session' }")
+        .replace("http://127.0.0.1:3000", "https://127.0.0.1:3000")
+        .replace(
+            "[provider.corp]",
+            &format!("tls = {{ cert = '{0}', key = '{1}' }}\n[provider.corp]", at("cert.pem"), at("server.key")),
+        );
+    let text = format!("{text}tls = {{ cert = '{0}', key = '{1}' }}\n", at("cert.pem"), at("route.key"));
+    let second = format!(
+        "[provider.two]\nissuer = 'https://b'\nclient_id = 'b'\nclient_auth = 'private_key_jwt'\nclient_key = {{ file = '{}' }}\n",
+        at("jwt.key")
+    );
+    let text = format!("{text}{second}");
+    let files = [
+        ("client", CLIENT_SECRET),
+        ("session", SESSION_KEY),
+        ("server.key", &key),
+        ("route.key", &key),
+        ("jwt.key", &key),
+    ];
+    let paths: Vec<PathBuf> = files.iter().map(|(name, content)| write(name, content)).collect();
+    let open = || {
+        let mut sources = sources("a.toml", text.clone());
+        sources.env.push(("CREDENTIALS_DIRECTORY".into(), folder.path().display().to_string()));
+        let config = Config::load(&sources).unwrap_or_else(|report| panic!("{report}"));
+        config
+            .warnings
+            .iter()
+            .filter(|it| it.code == Code::ReadableSecret)
+            .map(|it| it.message.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(open(), Vec::<String>::new(), "0600");
+    for (path, key) in paths.iter().zip([
+        "provider.corp.client_secret",
+        "session.keys",
+        "server.tls.key",
+        "route.wiki.tls.key",
+        "provider.two.client_key",
+    ]) {
+        for (mode, warned) in
+            [(0o644, true), (0o666, true), (0o602, true), (0o640, false), (0o400, false), (0o600, false)]
+        {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            let told = open();
+            assert_eq!(told.len(), usize::from(warned), "{mode:o}: {told:?}");
+            assert!(told.iter().all(|message| message.contains(key)), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn every_secret_on_the_command_line_is_warned_about_where_it_stands() {
+    let session_key = format!("[\"{SESSION_KEY}\"]");
+    for (flag, value, warned) in [
+        ("provider.corp.client_secret", "visible-in-ps", true),
+        ("session.keys", SESSION_KEY, true),
+        ("session.keys", &session_key, true),
+        ("provider.corp", "{ issuer = 'https://a', client_id = 'b', client_secret = 'visible-in-ps' }", true),
+        ("provider.corp.client_secret", "{ env = 'CLIENT_SECRET' }", false),
+        ("provider.corp.title", "x", false),
+    ] {
+        let load = |name: &str, env: bool| {
+            let mut sources = sources("a.toml", SMALLEST.to_owned());
+            if env {
+                sources.env.push((format!("VESTIBULE__{}", name.to_uppercase().replace('.', "__")), value.to_owned()));
+            } else {
+                sources.flags.push((name.to_owned(), value.to_owned()));
+            }
+            let config = Config::load(&sources).unwrap_or_else(|report| panic!("{flag}: {report}"));
+            config.warnings.into_iter().filter(|it| it.code == Code::LiteralSecret).collect::<Vec<_>>()
+        };
+        let told = load(flag, false);
+        assert_eq!(told.len(), usize::from(warned), "{flag}: {told:?}");
+        for warning in &told {
+            let shown = warning.render(false);
+            assert!(shown.contains("command line") && shown.contains("flag --set"), "{shown}");
+            assert!(!shown.contains("visible-in-ps") && !shown.contains(SESSION_KEY), "{shown}");
+        }
+        // The environment is a place where secrets may stand.
+        assert!(load(flag, true).is_empty(), "{flag}");
+    }
+}
+
+#[test]
+fn what_other_gateways_and_languages_write_is_told_what_it_is_here() {
+    let help = |table: &str, key: &str| {
+        let mut sources = sources("a.toml", SMALLEST.to_owned());
+        sources.flags.push((format!("{table}{key}"), "x".to_owned()));
+        let report = Config::load(&sources).unwrap_err();
+        let found = report
+            .diagnostics
+            .iter()
+            .find(|it| it.code == Code::UnknownKey && it.message.contains(&key.to_lowercase()));
+        found.and_then(|it| it.help.clone()).unwrap_or_else(|| panic!("{key}: {report}"))
+    };
+    for (table, key, ours) in [
+        ("provider.corp.", "redirect_url", "`provider.corp.redirect_path`"),
+        ("provider.corp.", "redirect-url", "`provider.corp.redirect_path`"),
+        ("session.", "cookie_secret", "`session.keys`"),
+        ("session.", "cookie-secret", "`session.keys`"),
+        ("", "cookie_secret", "`session.keys`"),
+        ("route.wiki.", "allowed_groups", "`route.wiki.allow.groups`"),
+        ("server.", "OIDCCryptoPassphrase", "`session.keys`"),
+        ("provider.corp.", "oidc_issuer_url", "`provider.corp.issuer`"),
+        ("server.", "publicUrl", "`public_url`"),
+        ("provider.corp.", "clientSecret", "`client_secret`"),
+        ("session.", "liftime", "`lifetime`"),
+        ("", "public_url", "`[server]`"),
+    ] {
+        assert!(help(table, key).contains(ours), "{table}{key}: {}", help(table, key));
     }
 }
 
@@ -184,9 +366,9 @@ fn an_address_that_nobody_verified_counts_only_with_a_warning() {
         Config::load(&sources("a.toml", SMALLEST.replace("client_id = \"wiki\"", &format!("{key}{value}")))).unwrap()
     };
     let (on, off) = (load("true"), load("false"));
-    assert_eq!(on.warnings.iter().map(|it| it.code).collect::<Vec<_>>(), [Code::Weakened]);
+    assert_eq!(told(&on), [Code::Weakened]);
     assert!(on.providers[0].claims.trust_unverified_email);
-    assert!(off.warnings.is_empty() && !off.providers[0].claims.trust_unverified_email);
+    assert!(told(&off).is_empty() && !off.providers[0].claims.trust_unverified_email);
 }
 
 #[test]
@@ -197,7 +379,7 @@ fn a_second_provider_that_moves_the_redirect_uri_of_the_first_is_warned_about() 
         let first = format!("client_id = \"wiki\"\n{of_first}");
         let text = format!("{}\n{more}", SMALLEST.replacen("client_id = \"wiki\"", &first, 1));
         let config = Config::load(&sources("a.toml", text)).unwrap();
-        let codes: Vec<Code> = config.warnings.iter().map(|it| it.code).collect();
+        let codes = told(&config);
         (config.providers.into_iter().map(|it| it.redirect_path).collect::<Vec<_>>(), codes)
     };
     let path = "redirect_path = \"/_vestibule/callback\"\n";
@@ -246,7 +428,7 @@ fn the_example_loads_and_is_the_smallest_file_with_comments() {
     let text = with_secrets_at_hand(&fs::read_to_string("config.example.toml").unwrap());
     let example = Config::load(&sources("config.example.toml", text)).unwrap_or_else(|report| panic!("{report}"));
     let smallest = Config::load(&sources("a.toml", SMALLEST.to_owned())).unwrap();
-    assert!(example.warnings.is_empty());
+    assert!(told(&example).is_empty());
     let shown =
         |config: &Config| format!("{:?}{:?}{:?}{:?}", config.server, config.session, config.providers, config.log);
     assert_eq!(shown(&example), shown(&smallest));
@@ -255,7 +437,8 @@ fn the_example_loads_and_is_the_smallest_file_with_comments() {
 #[test]
 fn every_key_of_the_example_shows_its_default_or_says_what_it_is() {
     // What shows another value may need a file that is not here, or a key beside it.
-    let excused = [Code::FileUnreadable, Code::SecretUnreadable, Code::MissingKey, Code::Conflict];
+    let excused =
+        [Code::FileUnreadable, Code::SecretUnreadable, Code::MissingKey, Code::Conflict, Code::NoTrustedProxies];
     let example = with_secrets_at_hand(&fs::read_to_string("config.example.toml").unwrap());
     let load = |text: &str| Config::load(&sources("config.example.toml", text.to_owned()));
     let silent = shown(&load(&example).unwrap());
@@ -288,7 +471,7 @@ fn every_configuration_in_the_readme_loads() {
         });
         let text = std::iter::once(with_secrets_at_hand(block)).chain(others.map(str::to_owned)).collect::<Vec<_>>();
         let config = Config::load(&sources("README.md", text.join("\n"))).unwrap_or_else(|report| panic!("{report}"));
-        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+        assert!(told(&config).is_empty(), "{:?}", config.warnings);
     }
 }
 
@@ -354,6 +537,18 @@ fn check_answers_programs_in_json() {
     assert_eq!(answer["diagnostics"][0]["place"]["line"], 2);
 }
 
+/// A file that its owner alone may read.
+fn private_file(path: &Path, text: &str) -> PathBuf {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    path.to_owned()
+}
+
+/// The warnings, but for the one that the smallest file always gets: only its operator knows which proxy serves https for it.
+fn told(config: &Config) -> Vec<Code> {
+    config.warnings.iter().map(|it| it.code).filter(|code| *code != Code::NoTrustedProxies).collect()
+}
+
 /// The secrets of examples are in files that are not here.
 fn with_secrets_at_hand(text: &str) -> String {
     text.replace("{ file = \"/run/secrets/session_key\" }", "{ env = \"SESSION_KEY\" }")
@@ -408,6 +603,10 @@ fn load(path: &Path) -> Result<Config, Report> {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
     let (env, flags) = (given("# env: "), given("# flag: "));
     let mut sources = sources(&name, text.clone());
+    // The proxy that serves https for all of these files.
+    if text.contains("public_url = \"https") && !text.contains("trusted_proxies") {
+        sources.env.push(("VESTIBULE__SERVER__TRUSTED_PROXIES".into(), "10.0.0.0/8".into()));
+    }
     sources.env.extend(env);
     sources.flags = flags;
     Config::load(&sources)

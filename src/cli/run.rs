@@ -2,10 +2,14 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
 use crate::cli::exit::Exit;
@@ -13,14 +17,14 @@ use crate::cli::refusal::{finding, refused};
 use crate::cli::sources::ConfigSource;
 use crate::clock::SystemClock;
 use crate::config::diagnostics::Severity;
-use crate::config::{Config, Diagnostic, Report};
+use crate::config::{Config, Diagnostic, Report, Watch};
 use crate::server::systemd;
 use crate::telemetry::process::{ProcessLog, init_process_log};
 
 /// Runs the command.
 pub(super) fn run(source: &ConfigSource) -> Exit {
-    let config = match source.load() {
-        Ok(config) => config,
+    let (config, watch) = match source.load() {
+        Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
     let log = match init_process_log(&config.log, SystemClock::shared(), is_journald()) {
@@ -34,7 +38,7 @@ pub(super) fn run(source: &ConfigSource) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return Exit::internal(format!("the control runtime can not be started: {error}")),
     };
-    let exit = runtime.block_on(serve(source, config, &log));
+    let exit = runtime.block_on(serve(source, config, watch, &log));
     // The look-up of a provider's name holds a thread for as long as the resolver likes: the exit does not wait for it.
     runtime.shutdown_background();
     exit
@@ -45,7 +49,7 @@ pub(super) fn control_runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()
 }
 
-async fn serve(source: &ConfigSource, config: Config, log: &ProcessLog) -> Exit {
+async fn serve(source: &ConfigSource, config: Config, watch: Watch, log: &ProcessLog) -> Exit {
     let (banner, places) = (banner(source, &config), config.places.clone());
     let drain = config.server.drain.clone();
     // Before anybody is told that we serve: a signal that nobody listens for ends the process without a drain.
@@ -66,8 +70,9 @@ async fn serve(source: &ConfigSource, config: Config, log: &ProcessLog) -> Exit 
     tracing::info!(event = "started", traffic = ?app.traffic_addresses(), admin = ?app.admin_addresses(), "serving");
     systemd::ready("serving");
     app.get_to_know_providers();
+    let mut current = Current { source, app: &app, files: WatchedFiles::on(watch) };
     tokio::select! {
-        () = signals.heed(source, &app, drain.delay + drain.grace) => {}
+        () = signals.heed(&mut current, drain.delay + drain.grace) => {}
         () = app.stopped() => {}
     }
     app.finish().await;
@@ -91,19 +96,14 @@ impl Signals {
         })
     }
 
-    /// Reloads at each SIGHUP; returns once a stop has been asked for and a second one listens for impatience.
-    async fn heed(&mut self, source: &ConfigSource, app: &App, longest: Duration) {
-        let mut asked = false;
+    /// Reloads at each SIGHUP and when a file that the configuration names has changed; returns once a stop has been asked for
+    /// and a second one listens for impatience.
+    async fn heed(&mut self, current: &mut Current<'_>, longest: Duration) {
+        let (app, mut asked) = (current.app, false);
         loop {
             tokio::select! {
-                _ = self.hang_up.recv() => {
-                    // Also what only reads a new configuration must not end the process: the log's hook names the place.
-                    if catch_unwind(AssertUnwindSafe(|| reload(source, app))).is_err() {
-                        app.reload_refused("panicked");
-                        tracing::error!(event = "config.rejected", "a fault of ours while the configuration was read");
-                        systemd::ready("serving");
-                    }
-                }
+                _ = self.hang_up.recv() => current.unharmed(Current::reload),
+                Some(found) = current.files.changed.recv() => current.unharmed(|current| current.read_again(found)),
                 _ = self.terminate.recv() => app.stop(),
                 _ = self.interrupt.recv() => app.stop(),
                 () = app.stopped(), if asked => return,
@@ -117,34 +117,107 @@ impl Signals {
     }
 }
 
-/// Takes the new configuration, or says why not and goes on with the old one.
-fn reload(source: &ConfigSource, app: &App) {
-    systemd::reloading();
-    match source.read() {
-        Err(report) => {
-            app.reload_refused(&codes(&report));
-            tracing::error!(
-                event = "config.rejected",
-                "the new configuration is not taken, the old one goes on:\n{}",
-                report.render(false)
-            );
+/// What runs, and where its configuration comes from.
+struct Current<'a> {
+    source: &'a ConfigSource,
+    app: &'a App,
+    files: WatchedFiles,
+}
+
+impl Current<'_> {
+    /// Also what only reads a new configuration must not end the process: the log's hook names the place.
+    fn unharmed(&self, read: impl FnOnce(&Self)) {
+        if catch_unwind(AssertUnwindSafe(|| read(self))).is_err() {
+            self.app.reload_refused("panicked");
+            tracing::error!(event = "config.rejected", "a fault of ours while the configuration was read");
+            systemd::ready("serving");
         }
-        Ok(config) => match app.reload(&config) {
-            Ok(()) => {
-                tracing::info!(event = "config.reloaded", "the new configuration is in force");
-                app.get_to_know_providers();
-            }
-            Err(error) => {
-                let found = finding(&error, &config.places).map(|found| Report::new(vec![found]).render(false));
+    }
+
+    /// Takes the new configuration, or says why not and goes on with the old one.
+    fn reload(&self) {
+        let read = self.source.read_watched();
+        self.take(read.map(|(config, watch)| {
+            self.files.watch(watch);
+            config
+        }));
+    }
+
+    /// The same with the configuration of before and what the files that it names hold now.
+    fn read_again(&self, found: Result<Config, Report>) {
+        tracing::info!(code = "files_changed", "a file that the configuration names has changed: it is read again");
+        self.take(found);
+    }
+
+    fn take(&self, read: Result<Config, Report>) {
+        let app = self.app;
+        systemd::reloading();
+        match read {
+            Err(report) => {
+                app.reload_refused(&codes(&report));
                 tracing::error!(
-                    event = "config.rejected", %error,
-                    "the new configuration is not taken, the old one goes on:\n{}", found.unwrap_or_default()
+                    event = "config.rejected",
+                    "the new configuration is not taken, the old one goes on:\n{}",
+                    report.render(false)
                 );
             }
-        },
+            Ok(config) => match app.reload(&config) {
+                Ok(()) => {
+                    tracing::info!(event = "config.reloaded", "the new configuration is in force");
+                    app.get_to_know_providers();
+                }
+                Err(error) => {
+                    let found = finding(&error, &config.places).map(|found| Report::new(vec![found]).render(false));
+                    tracing::error!(
+                        event = "config.rejected", %error,
+                        "the new configuration is not taken, the old one goes on:\n{}", found.unwrap_or_default()
+                    );
+                }
+            },
+        }
+        systemd::ready("serving");
     }
-    systemd::ready("serving");
 }
+
+/// The task that looks at files: never on the thread that answers signals, because a disk may be slow.
+struct WatchedFiles {
+    watch: Arc<Mutex<Watch>>,
+    changed: mpsc::Receiver<Result<Config, Report>>,
+    _looking: JoinSet<()>,
+}
+
+impl WatchedFiles {
+    fn on(watch: Watch) -> Self {
+        let watch = Arc::new(Mutex::new(watch));
+        let (found, changed) = mpsc::channel(1);
+        let mut looking = JoinSet::new();
+        looking.spawn(look_again(Arc::clone(&watch), found));
+        Self { watch, changed, _looking: looking }
+    }
+
+    /// Looks at those of another configuration from now on.
+    fn watch(&self, watch: Watch) {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = watch;
+    }
+}
+
+async fn look_again(watch: Arc<Mutex<Watch>>, found: mpsc::Sender<Result<Config, Report>>) {
+    let mut tick = tokio::time::interval(BETWEEN_LOOKS);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let watch = Arc::clone(&watch);
+        let look = move || watch.lock().unwrap_or_else(PoisonError::into_inner).look();
+        if let Ok(Some(result)) = tokio::task::spawn_blocking(look).await
+            && found.send(result).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// A change is taken at the second look that shows it: within less than a minute, as certificates are.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(20);
 
 /// Which kinds of errors a report holds, for a line that people alert on; the report itself goes to the process log.
 fn codes(report: &Report) -> String {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{ConfigArguments, Exit, complain, stderr_color};
 use crate::config::diagnostics::{Code, Place};
-use crate::config::{Config, Diagnostic, Report, Sources};
+use crate::config::{Config, Diagnostic, Report, Sources, Watch};
 
 /// The file and flags of the command line. Reading it again, for a reload, reads the file and everything it names again.
 #[derive(Clone, Debug)]
@@ -31,15 +31,39 @@ impl ConfigSource {
     /// # Errors
     /// Everything that is wrong with it.
     pub(super) fn read(&self) -> Result<Config, Report> {
-        Config::load(&self.gather()?)
+        self.read_watched().map(|(config, _)| config)
+    }
+
+    /// The same, and the watch on the files that it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub(super) fn read_watched(&self) -> Result<(Config, Watch), Report> {
+        let sources = self.gather()?;
+        let is_empty = sources.file.is_none() && sources.flags.is_empty();
+        if is_empty && !sources.env.iter().any(|(name, _)| name.starts_with("VESTIBULE__")) {
+            return Err(Report::new(vec![no_file(Diagnostic::error)]));
+        }
+        match Config::load(&sources) {
+            Ok(config) => {
+                let watch = Watch::of(sources, &config);
+                Ok((config, watch))
+            }
+            Err(mut report) => {
+                if sources.file.is_none() {
+                    report.diagnostics.push(no_file(Diagnostic::warning));
+                }
+                Err(report)
+            }
+        }
     }
 
     /// The same for a command that can not go on without: what is wrong has been said.
     ///
     /// # Errors
     /// The exit of a configuration that can not be used.
-    pub(super) fn load(&self) -> Result<Config, Exit> {
-        self.read().map_err(|report| {
+    pub(super) fn load(&self) -> Result<(Config, Watch), Exit> {
+        self.read_watched().map_err(|report| {
             complain(&report.render(stderr_color()));
             Exit::Config
         })
@@ -47,13 +71,24 @@ impl ConfigSource {
 
     fn gather(&self) -> Result<Sources, Report> {
         let file = self.path.as_ref().map(|path| read_file(path)).transpose()?;
-        // Variables that are not text are nothing that we could be meant by.
+        // Names that are not text are nothing that we could be meant by; values show that they are none.
         let env = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
             .collect();
         let base_dir = self.path.as_deref().and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
         Ok(Sources { file, env, flags: self.flags.clone(), base_dir })
     }
+}
+
+/// That there is none, and where it was looked for.
+fn no_file(kind: fn(Code, &Place, String) -> Diagnostic) -> Diagnostic {
+    let absolute =
+        |path: &&str| std::path::absolute(path).map_or_else(|_| (*path).to_owned(), |at| at.display().to_string());
+    let looked: Vec<String> = DEFAULT_FILES.iter().map(absolute).collect();
+    kind(Code::FileUnreadable, &Place::Nowhere, "there is no configuration file".to_owned()).help(format!(
+        "looked for {}; name another one with --config FILE or in the variable VESTIBULE_CONFIG",
+        looked.join(" and ")
+    ))
 }
 
 fn read_file(path: &Path) -> Result<(String, String), Report> {

@@ -397,6 +397,6 @@ const PROTOCOL: &[&str] = &[
     "access_token", "active: true", "at_hash", "aud", "azp", "chronyc tracking", "claims_locales", "client_secret_basic",
     "client_secret_post", "display", "error=access_denied", "error=server_error", "error=temporarily_unavailable", "exp", "h2c",
     "http", "https", "iat", "id_token", "iss", "login_hint", "login_url", "nonce", "profile", "prompt", "prompt=none", "rd",
-    "realm_access", "preferred_username", "response_type", "state", "sub", "tid", "timedatectl status", "token_type", "ui_locales",
+    "realm_access", "require_pushed_authorization_requests", "require_signed_request_object", "preferred_username", "response_type", "state", "sub", "tid", "timedatectl status", "token_type", "ui_locales",
     "userinfo_encrypted_response_alg", "userinfo_signed_response_alg",
 ];

@@ -41,6 +41,9 @@ pub enum Code {
     FileUnwritable,
     CannotListen,
     CannotBuild,
+    UncleanSecret,
+    ReadableSecret,
+    NoTrustedProxies,
 }
 
 impl Code {
@@ -120,9 +123,9 @@ credential. Relative paths start at the folder of the configuration file."),
 
 Whoever knows a session key can make a session for anybody. A session key is 32 random bytes, as base64 or hex, and
 `vestibule keys new` prints one. Keys that stand in examples, repeat a pattern or spell text are refused."),
-    (Code::LiteralSecret, "VB0015", "A secret stands in the configuration file itself.
+    (Code::LiteralSecret, "VB0015", "A secret stands in the configuration file itself, or on the command line.
 
-Files are copied, mailed and committed. Keep the secret elsewhere and write { file = \"…\" }, { env = \"…\" } or
+Files are copied, mailed and committed; command lines are seen by every user of the machine and kept by shells. Keep the secret elsewhere and write { file = \"…\" }, { env = \"…\" } or
 { credential = \"…\" }."),
     (Code::FileUnreadable, "VB0016", "A file that the configuration names cannot be read.
 
@@ -210,6 +213,21 @@ this user may not take a port below 1024. `vestibule check` opens no socket: it 
 
 Each value is well formed, but the library that needs it refuses it: a certificate of a kind that is not known, for example. The
 message says what it said."),
+    (Code::UncleanSecret, "VB0038", "There is something around a secret, or in it, that is no part of it.
+
+A byte order mark, blanks, empty lines and NUL around a secret are taken off, wherever it comes from, and warned about: another
+program that reads the same file may not take them off. Several lines, control characters and other encodings than UTF-8 are
+refused, because nobody could tell which part is the secret. A newline at the end is usual and is taken off in silence."),
+    (Code::ReadableSecret, "VB0039", "A file with a key or a secret may be read by others.
+
+Every user and program of the machine can read it, and with it act as this gateway: sign in at the provider as its client, make
+sessions, or serve its certificate. Give it to the user that runs vestibule with mode 0600 or 0400, or to a group of that user's
+with 0640."),
+    (Code::NoTrustedProxies, "VB0040", "A proxy in front serves https, but is not named in server.trusted_proxies.
+
+public_url is https and there is no [server.tls], so that something in front ends TLS. What it says of the client (X-Forwarded-For,
+Forwarded) is believed only from the networks in trusted_proxies; without them, logs, `allow.networks` and the limits per
+client see one address, the proxy's, for everybody."),
 ];
 
 #[cfg(test)]

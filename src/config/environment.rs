@@ -2,6 +2,7 @@
 
 use super::diagnostics::{Code, Diagnostic, Place};
 use super::tree::{Entry, Node, Table, Value};
+use super::unknown::variable_meant;
 
 /// Lays the variables that are ours over the tree, in the order of their names, so that a table comes before its keys.
 pub(super) fn overlay_environment(root: &mut Node, env: &[(String, String)], problems: &mut Vec<Diagnostic>) {
@@ -63,23 +64,24 @@ fn entry<'a>(table: &'a mut Table, segment: &str, place: &Place) -> &'a mut Node
 
 /// `VESTIBULE_SERVER_LISTEN` is surely meant for us. What Kubernetes sets for a Service of our name is not.
 fn half_written(name: &str) -> Option<Diagnostic> {
-    let rest = name.strip_prefix("VESTIBULE_").filter(|rest| !rest.starts_with('_'))?;
-    let section = ["SERVER", "ADMIN", "LOG", "PAGES", "SESSION", "PROVIDER", "ROUTE"]
-        .into_iter()
-        .find(|section| rest.strip_prefix(section).is_some_and(|after| after.starts_with('_')))?;
-    if rest.contains("_SERVICE_") || rest.contains("_PORT") {
+    if name.starts_with(PREFIX) {
         return None;
     }
-    let meant = format!("{PREFIX}{section}__{}", rest.get(section.len()..)?.trim_start_matches('_'));
+    let upper = name.to_ascii_uppercase();
+    let rest = upper.strip_prefix("VESTIBULE_")?;
+    if ["CONFIG", "SERVICE", "PORT"].contains(&rest) || rest.contains("SERVICE_") || rest.contains("PORT_") {
+        return None;
+    }
+    let meant = variable_meant(rest)?;
     let place = Place::Variable(name.to_owned());
     Some(
         Diagnostic::warning(Code::HalfWrittenVariable, &place, format!("`{name}` is not read"))
-            .reason("the parts of a key are separated by two underscores")
+            .reason("the parts of a key are separated by two underscores, also after VESTIBULE, in capitals")
             .help(format!("did you mean `{meant}`?")),
     )
 }
 
-const PREFIX: &str = "VESTIBULE__";
+pub(super) const PREFIX: &str = "VESTIBULE__";
 
 #[cfg(test)]
 mod tests {
@@ -123,11 +125,16 @@ mod tests {
     fn single_underscores_are_told_but_what_kubernetes_sets_is_not() {
         let (_, problems) = overlaid(&[
             ("VESTIBULE_SERVER_LISTEN", "x"),
+            ("VESTIBULE_CONFIG", "a.toml"),
+            ("VESTIBULE_PORT", "tcp://10.0.0.1:4180"),
+            ("VESTIBULE_TEST_OF_SOMEBODY", "x"),
             ("VESTIBULE_SERVICE_HOST", "10.0.0.1"),
             ("VESTIBULE_ADMIN_SERVICE_PORT", "80"),
             ("VESTIBULE_PORT_4180_TCP", "tcp://10.0.0.1:4180"),
         ]);
-        assert_eq!(problems.len(), 1);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(problems[0].help.as_deref(), Some("did you mean `VESTIBULE__SERVER__LISTEN`?"));
+        let (_, problems) = overlaid(&[("vestibule__server__listen", "x")]);
         assert_eq!(problems[0].help.as_deref(), Some("did you mean `VESTIBULE__SERVER__LISTEN`?"));
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
+use super::mode::FileMode;
 use super::reading::{Field, FromNode, Key, Reading, Section, Shape};
 use super::secrets::{SecretText, SecretTexts};
 use super::sinks::SinkKey;
@@ -87,6 +88,7 @@ keys! {
         trusted_proxies: OneOrMany<String>,
         prefix: String,
         workers: u32,
+        unix_mode: FileMode,
         tls: ServerTlsTable,
         limits: LimitsTable,
         drain: DrainTable,

@@ -15,22 +15,29 @@ use crate::server::settings::ServerSettings;
 use crate::session::settings::SessionSettings;
 use crate::telemetry::settings::LogSettings;
 
+mod clean;
 mod codes;
 pub mod diagnostics;
 mod environment;
 mod file;
+mod foreign;
+mod mode;
 mod places;
 mod reading;
 mod secrets;
 mod sinks;
+mod syntax;
 mod tree;
 mod units;
+mod unknown;
 mod validate;
+mod watch;
 mod words;
 
 pub use diagnostics::Diagnostic;
 pub use diagnostics::Report;
 pub use places::Places;
+pub use watch::Watch;
 
 /// What every part of the program needs to know, already proven.
 #[derive(Clone, Debug)]
@@ -51,6 +58,8 @@ pub struct Config {
     pub warnings: Vec<Diagnostic>,
     /// Where each key was written, for what shows only when the parts are made.
     pub places: Places,
+    /// The files besides the configuration itself that were read for it.
+    pub files: Vec<PathBuf>,
 }
 
 /// Everything that a configuration is made of. Nothing else is read, except for the files that it names.

@@ -1,14 +1,12 @@
 //! From the tree of values to typed fields: wrong types and unknown keys are noted, and reading goes on.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Sources;
 use super::diagnostics::{Code, Diagnostic, Place};
-use super::file::File;
 use super::places::Places;
-use super::tree::{Entry, Node, Table, Value};
-use crate::nearest::nearest;
+use super::tree::{Node, Table, Value};
 
 /// What one table may hold, and how to read it. Made by [`keys!`](super::file).
 pub(super) trait Section: Sized {
@@ -96,15 +94,18 @@ pub(super) struct Reading<'a> {
     pub(super) sources: &'a Sources,
     pub(super) problems: Vec<Diagnostic>,
     pub(super) places: Places,
+    /// The files that were read.
+    pub(super) files: Vec<PathBuf>,
     path: Vec<String>,
     /// Keys that a misspelt one was probably meant for: they are not reported as missing.
-    meant: HashSet<String>,
+    pub(super) meant: HashSet<String>,
 }
 
 impl<'a> Reading<'a> {
     /// Nothing read yet; `whole` is the place of what is missing altogether.
     pub(super) fn new(sources: &'a Sources, whole: Place) -> Self {
-        Self { sources, problems: Vec::new(), places: Places::of(whole), path: Vec::new(), meant: HashSet::new() }
+        let (problems, places, files) = (Vec::new(), Places::of(whole), Vec::new());
+        Self { sources, problems, places, files, path: Vec::new(), meant: HashSet::new() }
     }
 
     /// Notes a problem.
@@ -125,6 +126,12 @@ impl<'a> Reading<'a> {
     /// A path of the file system as the operator meant it: relative ones start at the configuration file's folder.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
         self.sources.base_dir.join(path)
+    }
+
+    /// Reads a file that the configuration names; it is watched from then on.
+    pub(super) fn read(&mut self, path: &Path) -> std::io::Result<Vec<u8>> {
+        self.files.push(path.to_owned());
+        std::fs::read(path)
     }
 
     /// Reads one key of a table.
@@ -189,73 +196,6 @@ impl<'a> Reading<'a> {
                 .label(format!("this is {}", node.kind()));
         let diagnostic = diagnostic.help(type_help(node, wanted, self.last_key()));
         self.report(diagnostic);
-    }
-
-    fn unknown_key(&mut self, entry: &Entry, keys: &[Key]) {
-        let key = &entry.key;
-        let table = self.key();
-        let within = if table.is_empty() { "at the top level".to_owned() } else { format!("in `[{table}]`") };
-        let diagnostic = match &entry.place {
-            Place::Variable(name) => Diagnostic::error(
-                Code::UnknownVariable,
-                &entry.place,
-                format!("`{name}` names no key: there is no `{key}` {within}"),
-            ),
-            place => Diagnostic::error(Code::UnknownKey, place, format!("unknown key `{key}` {within}")),
-        };
-        // What belongs to a later version is not offered.
-        let keys: Vec<Key> = keys.iter().filter(|key| !matches!((key.shape)(), Shape::Reserved)).copied().collect();
-        let help = self.meant_key(entry, &keys).unwrap_or_else(|| match elsewhere(key, &table) {
-            Some(home) if home != table => format!("`{key}` belongs under `[{home}]`"),
-            _ if keys.is_empty() => "this table takes no keys".to_owned(),
-            _ => format!("the keys here are {}", listed(keys.iter().map(|key| key.name))),
-        });
-        let diagnostic = diagnostic.label("not a key of this table");
-        self.report(
-            diagnostic
-                .reason("unknown keys are refused, so that a misspelt rule can not silently leave something open")
-                .help(help),
-        );
-    }
-
-    /// The key that a misspelt one was meant for.
-    fn meant_key(&mut self, entry: &Entry, keys: &[Key]) -> Option<String> {
-        let of_file = entry.key.strip_suffix("_file").filter(|stem| keys.iter().any(|key| key.name == *stem));
-        let meant = of_file.or_else(|| nearest(&entry.key, keys.iter().map(|key| key.name)))?;
-        let full = self.below(meant, |reading| reading.key());
-        self.meant.insert(full);
-        Some(if of_file.is_some() {
-            format!("write `{meant} = {{ file = \"…\" }}`")
-        } else {
-            format!("did you mean `{meant}`?")
-        })
-    }
-}
-
-/// The table that has a key of this name: one of the same section where there is one.
-fn elsewhere(name: &str, table: &str) -> Option<String> {
-    let mut homes = Vec::new();
-    homes_of(name, &File::keys(), "", &mut homes);
-    let section = table.split('.').next().unwrap_or_default();
-    // Of the same section before others, and near the root before deep down.
-    let rank = |home: &&String| (home.split('.').next() != Some(section), home.matches('.').count());
-    let nearest = homes.iter().min_by_key(rank)?;
-    // Below the table at hand, its own name is known.
-    let named = table.split('.').nth(1).filter(|_| nearest.starts_with(&format!("{section}.NAME")));
-    Some(named.map_or_else(|| nearest.clone(), |named| nearest.replacen("NAME", named, 1)))
-}
-
-fn homes_of(name: &str, keys: &[Key], at: &str, homes: &mut Vec<String>) {
-    for key in keys {
-        if key.name == name && !at.is_empty() && !matches!((key.shape)(), Shape::Reserved) {
-            homes.push(at.to_owned());
-        }
-        let below = if at.is_empty() { key.name.to_owned() } else { format!("{at}.{}", key.name) };
-        match (key.shape)() {
-            Shape::Table(keys) | Shape::Tables(keys) => homes_of(name, &keys, &below, homes),
-            Shape::Named(keys) => homes_of(name, &keys, &format!("{below}.NAME"), homes),
-            Shape::Value | Shape::Reserved => {}
-        }
     }
 }
 

@@ -1,12 +1,17 @@
 //! Secrets, and where they are kept: `{ file = … }`, `{ env = … }`, `{ credential = … }`, or, with a warning, a literal string.
 
+use std::fs::Metadata;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::clean::{Cleaned, cleaned};
 use super::diagnostics::{Code, Diagnostic, Place};
 use super::reading::{Found, FromNode, Reading};
 use super::tree::{Node, SECRET_SOURCES, Table, Value};
 use super::units::why_unreadable;
 use crate::secret::Secret;
 
-/// A secret text: never empty, without the newline that editors leave at the end of a file.
+/// A secret text: never empty, and [`cleaned`] wherever it comes from.
 #[derive(Clone, Debug)]
 pub(super) struct SecretText(pub(super) Secret<String>);
 
@@ -18,19 +23,18 @@ impl FromNode for SecretText {
     fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
         let structured = node.structured().filter(is_source);
         let node = structured.as_ref().unwrap_or(node);
-        let text = match &node.value {
+        let (bytes, place) = match &node.value {
             Value::Table(table) => from_source(table, node, reading)?,
-            Value::Untyped(text) => text.clone(),
-            Value::String(text) => {
+            Value::String(text) | Value::Untyped(text) => {
                 warn_of_literal(node, reading);
-                text.clone()
+                (text.clone().into_bytes(), node.place.clone())
             }
             _ => {
                 reading.wrong_type(node, "a string or a table such as { file = \"…\" }");
                 return None;
             }
         };
-        let text = strip_newline(text);
+        let text = told_cleaned(&bytes, &place, reading)?;
         if text.is_empty() {
             let message = format!("the secret `{}` is empty", reading.key());
             reading.report(
@@ -42,6 +46,52 @@ impl FromNode for SecretText {
         }
         Some(Self(Secret::new(text)))
     }
+}
+
+/// The secret itself; what had to be taken off is noted, and what nobody can tell is refused.
+fn told_cleaned(bytes: &[u8], place: &Place, reading: &mut Reading<'_>) -> Option<String> {
+    let key = reading.key();
+    match cleaned(bytes) {
+        Ok(Cleaned { text, taken_off }) => {
+            if !taken_off.is_empty() && !text.is_empty() {
+                let message = format!("the secret `{key}` stands among {}", taken_off.join(" and "));
+                reading.report(
+                    Diagnostic::warning(Code::UncleanSecret, place, message)
+                        .reason("it is taken without them; other programs that read it may not do so")
+                        .help("write the secret alone, as with `printf %s SECRET > FILE`"),
+                );
+            }
+            Some(text)
+        }
+        Err(flaw) => {
+            let message = format!("the secret `{key}` cannot be told from what is around it");
+            reading.report(
+                Diagnostic::error(Code::UncleanSecret, place, message)
+                    .label(flaw)
+                    .help("write the secret alone, as with `printf %s SECRET > FILE`"),
+            );
+            None
+        }
+    }
+}
+
+/// The permissions of a file that everybody on the machine may read or write.
+pub(super) fn open_to_others(path: &Path) -> Option<u32> {
+    let file = std::fs::metadata(path).ok().filter(Metadata::is_file)?;
+    Some(file.permissions().mode() & 0o7777).filter(|mode| mode & 0o006 != 0)
+}
+
+/// A warning about a file with a secret that everybody on the machine may read.
+pub(super) fn readable_by_others(path: &Path, key: &str, place: &Place) -> Option<Diagnostic> {
+    let mode = open_to_others(path)?;
+    let message = format!("`{key}` names a file that others may read");
+    let diagnostic = Diagnostic::warning(Code::ReadableSecret, place, message)
+        .label(format!("its mode is {mode:04o}"))
+        .reason("every program on this machine can take the secret, and act as this gateway with it");
+    Some(diagnostic.help(format!(
+        "`chmod 600 {}`, for the user that runs vestibule; Kubernetes: defaultMode: 0400",
+        path.display()
+    )))
 }
 
 impl FromNode for SecretTexts {
@@ -69,20 +119,28 @@ fn is_source(node: &Node) -> bool {
     matches!(&node.value, Value::Table(table) if table.entries.iter().all(|entry| SECRET_SOURCES.contains(&entry.key.as_str())))
 }
 
+/// A variable is one of the places where a secret may stand; the file and the command line are not.
 fn warn_of_literal(node: &Node, reading: &mut Reading<'_>) {
-    let message = format!("the secret `{}` stands in the configuration file itself", reading.key());
-    reading.report(
-        Diagnostic::warning(Code::LiteralSecret, &node.place, message)
-            .reason("configuration files are copied and committed, and the secret with them")
-            .help(format!(
-                "write `{} = {{ file = \"…\" }}`, {{ env = \"…\" }} or {{ credential = \"…\" }}",
-                reading.last_key()
-            )),
-    );
+    let (place, reason) = match &node.place {
+        Place::File { .. } | Place::Whole(_) => (
+            "stands in the configuration file itself",
+            "configuration files are copied and committed, and the secret with them",
+        ),
+        Place::Flag(_) => (
+            "stands on the command line",
+            "every user of this machine can read command lines (ps), and shells keep them in their history",
+        ),
+        Place::Variable(_) | Place::Nowhere => return,
+    };
+    let message = format!("the secret `{}` {place}", reading.key());
+    reading.report(Diagnostic::warning(Code::LiteralSecret, &node.place, message).reason(reason).help(format!(
+        "write `{} = {{ file = \"…\" }}`, {{ env = \"…\" }} or {{ credential = \"…\" }}",
+        reading.last_key()
+    )));
 }
 
 /// Exactly one of the three keys.
-fn from_source(table: &Table, node: &Node, reading: &mut Reading<'_>) -> Option<String> {
+fn from_source(table: &Table, node: &Node, reading: &mut Reading<'_>) -> Option<(Vec<u8>, Place)> {
     let key = reading.key();
     let mut known = true;
     for entry in &table.entries {
@@ -102,11 +160,13 @@ fn from_source(table: &Table, node: &Node, reading: &mut Reading<'_>) -> Option<
         _ if !known => None,
         [only] => {
             let name = reading.below(&only.key, |reading| String::from_node(&only.node, reading))?;
-            match only.key.as_str() {
-                "file" => from_file(&reading.resolve(&name), &only.node.place, reading),
-                "env" => from_variable(&name, &only.node.place, reading),
-                _ => from_credential(&name, &only.node.place, reading),
-            }
+            let place = &only.node.place;
+            let bytes = match only.key.as_str() {
+                "file" => from_file(&reading.resolve(&name), place, reading),
+                "env" => from_variable(&name, place, reading),
+                _ => from_credential(&name, place, reading),
+            };
+            Some((bytes?, place.clone()))
         }
         [] => {
             let message = format!("the secret `{key}` is an empty table");
@@ -130,12 +190,13 @@ fn from_source(table: &Table, node: &Node, reading: &mut Reading<'_>) -> Option<
     }
 }
 
-fn from_file(path: &std::path::Path, place: &Place, reading: &mut Reading<'_>) -> Option<String> {
-    let problem = match std::fs::read(path) {
-        Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => return Some(text),
-            Err(_) => "it is not text (UTF-8)",
-        },
+fn from_file(path: &Path, place: &Place, reading: &mut Reading<'_>) -> Option<Vec<u8>> {
+    let problem = match reading.read(path) {
+        Ok(bytes) => {
+            let warning = readable_by_others(path, &reading.key(), place);
+            reading.problems.extend(warning);
+            return Some(bytes);
+        }
         Err(error) => why_unreadable(&error),
     };
     let message = format!("the secret `{}` can not be read", reading.key());
@@ -147,9 +208,9 @@ fn from_file(path: &std::path::Path, place: &Place, reading: &mut Reading<'_>) -
     None
 }
 
-fn from_variable(name: &str, place: &Place, reading: &mut Reading<'_>) -> Option<String> {
+fn from_variable(name: &str, place: &Place, reading: &mut Reading<'_>) -> Option<Vec<u8>> {
     if let Some(value) = reading.sources.variable(name) {
-        return Some(value.to_owned());
+        return Some(value.as_bytes().to_vec());
     }
     let message = format!("the secret `{}` can not be read", reading.key());
     reading.report(
@@ -161,7 +222,7 @@ fn from_variable(name: &str, place: &Place, reading: &mut Reading<'_>) -> Option
 }
 
 /// systemd puts what `LoadCredential=` names below `$CREDENTIALS_DIRECTORY`.
-fn from_credential(name: &str, place: &Place, reading: &mut Reading<'_>) -> Option<String> {
+fn from_credential(name: &str, place: &Place, reading: &mut Reading<'_>) -> Option<Vec<u8>> {
     let message = format!("the secret `{}` can not be read", reading.key());
     let Some(folder) = reading.sources.variable("CREDENTIALS_DIRECTORY") else {
         reading.report(
@@ -181,30 +242,6 @@ fn from_credential(name: &str, place: &Place, reading: &mut Reading<'_>) -> Opti
         );
         return None;
     }
-    let path = std::path::Path::new(folder).join(name);
+    let path = Path::new(folder).join(name);
     from_file(&path, place, reading)
-}
-
-/// Editors and `echo` end a file with a newline that is not part of the secret; a second one is.
-fn strip_newline(mut text: String) -> String {
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn exactly_one_newline_is_stripped() {
-        assert_eq!(strip_newline("a\n".into()), "a");
-        assert_eq!(strip_newline("a\r\n".into()), "a");
-        assert_eq!(strip_newline("a\n\n".into()), "a\n");
-        assert_eq!(strip_newline(" a ".into()), " a ");
-    }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostics::{Code, Diagnostic, Place, SourceText};
+use super::diagnostics::{Diagnostic, Place, SourceText};
+use super::syntax::mistakes;
 
 /// A value and where it was written.
 #[derive(Clone, Debug)]
@@ -99,28 +100,9 @@ pub(super) fn parse(name: &str, text: &str) -> Result<(Node, Arc<SourceText>), V
         }
         Err(_) => {
             let source = masked(&|bytes| mask_lines(text, bytes));
-            let (_, errors) = DeTable::parse_recoverable(text);
-            Err(errors.iter().map(|error| syntax_error(error, &source)).collect())
+            Err(mistakes(text, &source))
         }
     }
-}
-
-fn syntax_error(error: &toml::de::Error, source: &Arc<SourceText>) -> Diagnostic {
-    let place = error
-        .span()
-        .map_or_else(|| Place::Whole(Arc::clone(source)), |span| Place::File { source: Arc::clone(source), span });
-    // toml's message may go on with what it expected, on lines of its own.
-    let mut lines = error.message().lines();
-    let first = lines.next().unwrap_or("this is not TOML").to_owned();
-    let diagnostic = Diagnostic::error(Code::Syntax, &place, format!("the file is not valid TOML: {first}"))
-        .reason("nothing else was checked: what follows a mistake in the syntax could mean anything");
-    let rest: Vec<&str> = lines.filter(|line| !line.trim().is_empty()).collect();
-    let help = if rest.is_empty() {
-        "strings stand in double quotes, tables begin with [name], lists are written [\"a\", \"b\"]".to_owned()
-    } else {
-        rest.join(", ")
-    };
-    diagnostic.help(help)
 }
 
 fn from_toml(value: &DeValue<'_>, at: &dyn Fn(Range<usize>) -> Place, place: Place) -> Node {
@@ -203,12 +185,13 @@ fn mask_span(bytes: &mut [u8], span: Range<usize>) {
     }
 }
 
-/// Without a tree, whole lines are masked after the first `=` of a key that may hold a secret, and every long quoted word.
+/// Without a tree, whole lines are masked after the `=` or `:` of a key that may hold a secret, and every long quoted word.
 fn mask_lines(text: &str, bytes: &mut [u8]) {
     let mut start = 0;
     for line in text.split_inclusive('\n') {
         let end = start + line.trim_end().len();
-        for (at, _) in line.match_indices('=') {
+        // `:` for files that are YAML or JSON.
+        for (at, _) in line.match_indices(['=', ':']) {
             let key =
                 line.get(..at).unwrap_or_default().trim_end().rsplit(['{', ',', ' ', '.']).next().unwrap_or_default();
             if holds_secret(key.trim_matches(['"', '\''])) {

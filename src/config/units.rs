@@ -1,7 +1,7 @@
 //! One parser for each kind of value: texts, numbers, durations, sizes, URLs, networks, lists, tables of names.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -11,6 +11,7 @@ use url::Url;
 
 use super::diagnostics::{Code, Diagnostic};
 use super::reading::{Field, Found, FromNode, Reading, Section, Shape};
+use super::secrets::readable_by_others;
 use super::tree::{Node, Value};
 use crate::secret::Secret;
 
@@ -267,7 +268,9 @@ impl FromNode for FilePath {
     fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
         let path = String::from_node(node, reading)?;
         let path = reading.resolve(&path);
-        read_file(&path, node, reading).map(|_| Self(path))
+        // Not watched here: the server looks after its certificates itself.
+        let read = std::fs::read(&path);
+        told_read(read, &path, node, reading).map(|_| Self(path))
     }
 }
 
@@ -293,6 +296,8 @@ impl FromNode for KeyPem {
     fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
         let path = String::from_node(node, reading)?;
         let path = reading.resolve(&path);
+        let warning = readable_by_others(&path, &reading.key(), &node.place);
+        reading.problems.extend(warning);
         let pem = Secret::new(read_file(&path, node, reading)?);
         if PrivateKeyDer::from_pem_slice(pem.expose()).is_ok() {
             return Some(Self(pem));
@@ -317,19 +322,23 @@ impl FromNode for RawText {
 }
 
 /// Reads a file that the configuration names, or notes why not.
-fn read_file(path: &std::path::Path, node: &Node, reading: &mut Reading<'_>) -> Option<Vec<u8>> {
-    match std::fs::read(path) {
-        Ok(bytes) => Some(bytes),
-        Err(error) => {
-            let message = format!("`{}` names a file that can not be read", reading.key());
-            reading.report(
-                Diagnostic::error(Code::FileUnreadable, &node.place, message).label(why_unreadable(&error)).help(
-                    format!("looked for {}; it must be readable by the user that runs vestibule", path.display()),
-                ),
-            );
-            None
-        }
-    }
+fn read_file(path: &Path, node: &Node, reading: &mut Reading<'_>) -> Option<Vec<u8>> {
+    let read = reading.read(path);
+    told_read(read, path, node, reading)
+}
+
+fn told_read(read: std::io::Result<Vec<u8>>, path: &Path, node: &Node, reading: &mut Reading<'_>) -> Option<Vec<u8>> {
+    let error = match read {
+        Ok(bytes) => return Some(bytes),
+        Err(error) => error,
+    };
+    let message = format!("`{}` names a file that can not be read", reading.key());
+    reading.report(
+        Diagnostic::error(Code::FileUnreadable, &node.place, message)
+            .label(why_unreadable(&error))
+            .help(format!("looked for {}; it must be readable by the user that runs vestibule", path.display())),
+    );
+    None
 }
 
 /// The reason in words that are the same on every system.

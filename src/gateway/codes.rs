@@ -152,6 +152,12 @@ codes! {
     KeysChanged "VB-2012" "keys_changed" SERVICE_UNAVAILABLE
         "The sign-in page has just changed its keys"
         "Your sign-in could not be verified with the keys of the sign-in page{at} that are known here. They are read again in a moment: try again then.";
+    PushedRequests "VB-2013" "pushed_requests_required" BAD_GATEWAY
+        "Sign-ins cannot begin here"
+        "The sign-in page{at} takes only pushed authorization requests (PAR), which this site does not make. Only the people who run this site can put that right; it has been logged for them.";
+    SignedRequests "VB-2014" "signed_requests_required" BAD_GATEWAY
+        "Sign-ins cannot begin here"
+        "The sign-in page{at} takes only signed authorization requests (JAR), which this site does not make. Only the people who run this site can put that right; it has been logged for them.";
 
     UpstreamConnect "VB-3001" "upstream_connect" BAD_GATEWAY
         "The application is not reachable"

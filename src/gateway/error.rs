@@ -15,7 +15,7 @@ use crate::gateway::notice::{Action, Notice, Person};
 use crate::gateway::pages::{Denied, Page, PageContext, in_words};
 use crate::gateway::{Gateway, Visit};
 use crate::identity::IdentityError;
-use crate::provider::{Endpoint, IdTokenError, Provider, ProviderError, UserinfoTokenError};
+use crate::provider::{Demand, Endpoint, IdTokenError, Provider, ProviderError, UserinfoTokenError};
 use crate::proxy::error::UpstreamError;
 use crate::proxy::headers::HeaderRefusal;
 use crate::request::handshake::{self, HandshakeFault};
@@ -441,6 +441,8 @@ fn provider_code(error: &ProviderError) -> Code {
         ProviderError::Discovery { .. } | ProviderError::NoEndpoint(_) | ProviderError::RedirectUri => {
             Code::DiscoveryBad
         }
+        ProviderError::Demands(Demand::PushedRequests) => Code::PushedRequests,
+        ProviderError::Demands(Demand::SignedRequests) => Code::SignedRequests,
         ProviderError::NoKeys => Code::KeysBad,
         ProviderError::Inactive(_) => Code::IntrospectionBad,
         ProviderError::BadAnswer { endpoint, .. } => match endpoint {

@@ -55,6 +55,10 @@ impl Provider {
             return Err(ProviderError::RedirectUri);
         }
         let metadata = self.metadata.get(&self.transport).await?;
+        if let Some(demand) = metadata.demand {
+            // The person would be sent to an error page of the provider's.
+            return self.reported(Err(ProviderError::Demands(demand)));
+        }
         if self.settings.pkce && metadata.challenge_methods.as_ref().is_some_and(|m| !m.iter().any(|m| m == "S256")) {
             // PK-05, PK-06: sent all the same; a provider that does not know it ignores it.
             tracing::debug!(provider = %self.settings.name, code = "pkce_not_advertised", "S256 is not among code_challenge_methods_supported");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::provider::demand::Demand;
 use crate::provider::id_token::IdTokenError;
 use crate::provider::transport::TransportError;
 use crate::provider::userinfo_token::UserinfoTokenError;
@@ -118,6 +119,9 @@ pub enum ProviderError {
     /// The client assertion could not be signed.
     #[error("the client assertion could not be signed")]
     AssertionFailed,
+    /// Its metadata demands something of every sign-in that is not done here.
+    #[error("the provider demands {0}")]
+    Demands(Demand),
     /// No endpoint is known for what was asked.
     #[error("the provider has no {0}")]
     NoEndpoint(Endpoint),
@@ -152,6 +156,7 @@ impl ProviderError {
             Self::IdentityRefused(error) => error.code(),
             Self::AssertionRefused => "client_assertion_alg",
             Self::AssertionFailed => "client_assertion_failed",
+            Self::Demands(demand) => demand.code(),
             Self::NoEndpoint(_) => "provider_endpoint_unknown",
             Self::Lost => "call_lost",
             Self::RedirectUri => "redirect_uri_fragment",
@@ -184,6 +189,7 @@ impl ProviderError {
             | Self::IssuerMissing
             | Self::AssertionRefused
             | Self::AssertionFailed
+            | Self::Demands(_)
             | Self::NoEndpoint(_)
             | Self::RedirectUri => FailureClass::Refused,
         }

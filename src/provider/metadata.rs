@@ -15,6 +15,7 @@ use url::Url;
 use crate::clock::{MonotonicTime, SharedClock};
 use crate::identity::Claims;
 use crate::provider::backoff::Backoff;
+use crate::provider::demand::Demand;
 use crate::provider::error::{DiscoveryFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError};
 use crate::provider::issuer::Issuer;
 use crate::provider::jwt::Algorithm;
@@ -52,8 +53,8 @@ pub(super) struct Metadata {
     pub(super) scopes: Option<Vec<String>>,
     pub(super) claims: Option<Vec<String>>,
     pub(super) acr_values: Option<Vec<String>>,
-    /// RFC 9126 section 5.
-    pub(super) requires_pushed_requests: bool,
+    /// What it demands of every sign-in that is not done here.
+    pub(super) demand: Option<Demand>,
 }
 
 /// Where metadata comes from.
@@ -197,6 +198,9 @@ impl Discovery {
                 failures.clear();
                 transport.tally.discovered(self.clock.now());
                 transport.standing.works(Area::Endpoint(Endpoint::Discovery));
+                if let Some(demand) = metadata.demand {
+                    transport.standing.failed(&ProviderError::Demands(demand));
+                }
                 Ok(metadata)
             }
             Err(error) => {
@@ -262,7 +266,7 @@ impl Discovery {
             scopes: strings(document, "scopes_supported"),
             claims: strings(document, "claims_supported"),
             acr_values: strings(document, "acr_values_supported"),
-            requires_pushed_requests: document.get("require_pushed_authorization_requests") == Some(&Value::Bool(true)),
+            demand: demand(document),
         })
     }
 
@@ -323,7 +327,7 @@ impl Metadata {
             scopes: None,
             claims: None,
             acr_values: None,
-            requires_pushed_requests: false,
+            demand: None,
         })
     }
 }
@@ -357,6 +361,16 @@ fn check_written(endpoints: &Endpoints, insecure_http: bool) -> Result<(), Provi
         }
     }
     Ok(())
+}
+
+/// Whether sign-ins have to begin in a way that we do not know; a list that leaves something out is no such demand.
+fn demand(document: &Claims) -> Option<Demand> {
+    let demands = [
+        ("require_pushed_authorization_requests", Demand::PushedRequests),
+        ("require_signed_request_object", Demand::SignedRequests),
+    ];
+    let is_set = |member: &str| document.get(member) == Some(&Value::Bool(true));
+    demands.into_iter().find(|(member, _)| is_set(member)).map(|(_, demand)| demand)
 }
 
 /// Never `none`, never HS* (ID-08, ID-09).

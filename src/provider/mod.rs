@@ -15,6 +15,7 @@ mod backoff;
 mod causes;
 mod client_auth;
 mod clocks;
+mod demand;
 mod error;
 mod exchange;
 mod id_token;
@@ -41,6 +42,7 @@ use std::sync::atomic::AtomicU64;
 
 pub use self::authorize::{AccountSwitch, AuthorizationRequest, RESERVED_PARAMETERS};
 pub use self::clocks::ClockDifference;
+pub use self::demand::Demand;
 pub use self::error::{
     AnswerFault, DiscoveryFault, Endpoint, EndpointFault, FailureClass, InactiveReason, ProviderError,
     ProviderSetupError,

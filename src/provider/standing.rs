@@ -70,6 +70,11 @@ impl Standing {
         Self { provider: Arc::clone(provider), clock, clocks: Clocks::new(leeway), state: Mutex::default() }
     }
 
+    /// The name of the provider's table.
+    pub(super) fn provider(&self) -> &str {
+        &self.provider
+    }
+
     /// A call failed, or its answer was refused. May be told of the same error again on its way up.
     pub(super) fn failed(&self, error: &ProviderError) {
         let (area, kind, gravity) = (error.area(), error.kind(), error.gravity());
@@ -181,6 +186,7 @@ impl ProviderError {
             | Self::SubjectChanged
             | Self::Lost
             | Self::RedirectUri => Area::SignIn,
+            Self::Demands(_) => Area::Endpoint(Endpoint::Authorization),
         }
     }
 
@@ -223,6 +229,7 @@ impl ProviderError {
             | Self::NoKeys
             | Self::AssertionRefused
             | Self::AssertionFailed
+            | Self::Demands(_)
             | Self::NoEndpoint(_)
             | Self::RedirectUri => Gravity::SetUp,
         }

@@ -180,7 +180,11 @@ impl Transport {
     }
 
     async fn exchange(&self, url: &Url, request: Request<Full<Bytes>>) -> Result<Reply, TransportError> {
-        let response = self.client.request(request).await.map_err(|e| TransportError::from_client(&e))?;
+        let response = self
+            .client
+            .request(request)
+            .await
+            .map_err(|e| TransportError::from_client(&e, self.standing.provider()))?;
         let (parts, body) = response.into_parts();
         let body =
             Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| match e.downcast::<LengthLimitError>() {
@@ -354,8 +358,13 @@ impl TransportError {
         }
     }
 
-    fn from_client(error: &hyper_util::client::legacy::Error) -> Self {
-        let text = causes::chain(error);
+    fn from_client(error: &hyper_util::client::legacy::Error, provider: &str) -> Self {
+        let mut text = causes::chain(error);
+        if ["UnknownIssuer", "CaUsedAsEndEntity"].iter().any(|fault| text.contains(fault)) {
+            text.push_str(&format!(
+                ": no authority that is known here issued its certificate; name one with `provider.{provider}.ca`"
+            ));
+        }
         if !error.is_connect() {
             return Self::Broken(text);
         }

@@ -13,6 +13,7 @@ use crate::request::Peer;
 use crate::server::places::Place;
 use crate::server::settings::ListenAddress;
 use crate::server::systemd::{Inherited, NONE_INHERITED};
+use crate::server::unix_socket::listen_at;
 
 /// An address could not be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -91,13 +92,17 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    pub(super) fn bind(address: &ListenAddress, inherited: &mut Inherited) -> Result<Self, BindError> {
+    pub(super) fn bind(
+        address: &ListenAddress,
+        unix_mode: Option<u32>,
+        inherited: &mut Inherited,
+    ) -> Result<Self, BindError> {
         let refused = |cause| BindError::Refused { address: shown(address), cause };
         let listener = match address {
             ListenAddress::Tcp(at) => Self::Tcp(TcpListener::bind(at).map_err(refused)?),
             ListenAddress::Unix(path) => {
                 make_way(path, address)?;
-                let listener = UnixListener::bind(path).map_err(refused)?;
+                let listener = listen_at(path, unix_mode).map_err(refused)?;
                 Self::Unix(listener, SocketFile::at(path))
             }
             ListenAddress::Systemd(name) => inherited
@@ -256,7 +261,7 @@ mod tests {
     use super::*;
 
     fn bind(address: &ListenAddress) -> Result<Listener, BindError> {
-        Listener::bind(address, &mut Inherited::none())
+        Listener::bind(address, None, &mut Inherited::none())
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod roster;
 pub mod settings;
 pub mod systemd;
 mod tls;
+mod unix_socket;
 mod worker;
 mod x509;
 
@@ -69,7 +70,11 @@ impl Server {
         let mut inherited = Inherited::from_env();
         let mut bind_all = |key, addresses: &[ListenAddress]| {
             let bind = |(index, address)| {
-                Listener::bind(address, &mut inherited).map_err(|cause| StartError::Bind { key, index, cause })
+                Listener::bind(address, settings.unix_mode, &mut inherited).map_err(|cause| StartError::Bind {
+                    key,
+                    index,
+                    cause,
+                })
             };
             addresses.iter().enumerate().map(bind).collect::<Result<Vec<_>, _>>()
         };

@@ -15,6 +15,8 @@ pub struct ServerSettings {
     pub admin_listen: Vec<ListenAddress>,
     /// How many workers, at least one.
     pub workers: usize,
+    /// The mode of the files of unix sockets, admin ones included; `None`: what the umask leaves.
+    pub unix_mode: Option<u32>,
     /// TLS on every TCP traffic listener; `None` for plain text.
     pub tls: Option<TlsSettings>,
     /// Limits on what a client may take.

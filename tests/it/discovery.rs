@@ -131,3 +131,33 @@ async fn many_visitors_at_once_cost_one_question() {
     assert!(pages.iter().all(|page| page.status == 302));
     assert_eq!(scene.idp.seen_at(paths::DISCOVERY).len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_demands_what_is_not_done_here_gets_nobody_and_a_page_names_it() {
+    let scene = Scene::start().await;
+    for (member, reason, words) in [
+        ("require_pushed_authorization_requests", "pushed_requests_required", "pushed authorization requests (PAR)"),
+        ("require_signed_request_object", "signed_requests_required", "signed authorization requests (JAR)"),
+    ] {
+        let browser = scene.gateway.browser();
+        scene.idp.heal();
+        scene.idp.break_with(|faults| {
+            faults.discovery.members.set(member, json!(true));
+        });
+        let page = browser.opens(&scene.gateway.url("/")).await;
+        assert_eq!(page.status, 502, "{member}");
+        scene.is_refused(&browser, &page, reason);
+        assert!(page.text().contains(words) && page.header("location").is_none(), "{}", page.text());
+        // The document is read again after an hour.
+        scene.gateway.clock.advance(Duration::from_secs(3601));
+    }
+    assert!(scene.token_endpoint_is_untouched());
+    // Offered is not demanded.
+    scene.idp.heal();
+    scene.idp.break_with(|faults| {
+        let endpoint = json!("http://127.0.0.1:9/par");
+        faults.discovery.members.set("pushed_authorization_request_endpoint", endpoint);
+        faults.discovery.members.set("require_pushed_authorization_requests", json!(false));
+    });
+    scene.signs_in().await;
+}

@@ -1,5 +1,6 @@
 //! From the fields as written to the settings as proven: one function for each table, problems noted and never thrown.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Config;
@@ -41,8 +42,9 @@ pub(super) fn load(sources: &Sources) -> Result<Config, Vec<Diagnostic>> {
     overlay_environment(&mut root, &sources.env, &mut reading.problems);
     overlay_flags(&mut root, &sources.flags);
     let file = reading.section::<File>(&root).unwrap_or_default();
-    let mut notes = Notes { problems: reading.problems, whole };
-    let config = assemble(file, reading.places, &mut notes);
+    let Reading { problems, places, files, .. } = reading;
+    let mut notes = Notes { problems, whole };
+    let config = assemble(file, (places, files), &mut notes);
     match config {
         Some(config) if notes.errors() == 0 => Ok(Config { warnings: notes.problems, ..config }),
         _ => Err(notes.problems),
@@ -131,7 +133,7 @@ pub(super) fn checked_name(name: &Found<String>, what: &str, notes: &mut Notes) 
     fits
 }
 
-fn assemble(file: File, places: Places, notes: &mut Notes) -> Option<Config> {
+fn assemble(file: File, (places, files): (Places, Vec<PathBuf>), notes: &mut Notes) -> Option<Config> {
     let pages = opened(file.pages, notes).map(|found| found.value);
     let admin = file.admin;
     let server = opened(file.server, notes).and_then(|table| server::server(&table, admin, notes));
@@ -161,7 +163,7 @@ fn assemble(file: File, places: Places, notes: &mut Notes) -> Option<Config> {
     session.clock_leeway = providers.iter().map(|provider| provider.clock_leeway).max().unwrap_or_default();
     let gateway = server.gateway(routes, pages);
     let (server, warnings) = (server.settings, Vec::new());
-    Some(Config { server, gateway, session, keys: keys?, providers, log: log?, warnings, places })
+    Some(Config { server, gateway, session, keys: keys?, providers, log: log?, warnings, places, files })
 }
 
 /// `None` when the providers that there are can not be told from the file.

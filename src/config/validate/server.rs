@@ -69,16 +69,33 @@ pub(super) fn server(table: &Found<ServerTable>, admin: Field<AdminTable>, notes
                 .help("write public_url = \"https://…\""),
         );
     }
+    let trusts_nobody = trusted_proxies.is_empty() && !trust_unix && !matches!(keys.trusted_proxies, Field::Wrong);
+    if trusts_nobody && keys.tls.is_absent() && public_url.as_ref().is_some_and(|url| url.https) {
+        warn_of_unknown_proxy(keys, &table.place, notes);
+    }
     let settings = ServerSettings {
         listen: listen.into_iter().map(|it| it.value).collect(),
         admin_listen: admin_listen.into_iter().map(|it| it.value).collect(),
         workers: workers(&keys.workers, notes),
+        unix_mode: keys.unix_mode.value().map(|mode| mode.0),
         tls: tls_settings,
         limits: limits(&opened(keys.limits.clone(), notes)?.value, notes),
         trusted_proxies: trusted_proxies.clone(),
         drain: drain(&opened(keys.drain.clone(), notes)?.value),
     };
     Some(Server { settings, public_url: public_url?, prefix, trusted_proxies, trust_unix })
+}
+
+/// TLS ends in front of us then, and whoever ends it passes on what only it knows.
+fn warn_of_unknown_proxy(keys: &ServerTable, table: &Place, notes: &mut Notes) {
+    let place = keys.trusted_proxies.given().map(|found| &found.place);
+    let place = place.or_else(|| keys.public_url.given().map(|found| &found.place)).unwrap_or(table);
+    let message = "`server.public_url` is https and there is no `server.tls`, but `server.trusted_proxies` is empty";
+    let diagnostic = Diagnostic::warning(Code::NoTrustedProxies, place, message)
+        .reason("the proxy that serves https is not believed: every client has its address, in logs, limits and `allow.networks`");
+    notes.note(diagnostic.help(
+        "write the networks of that proxy, such as trusted_proxies = [\"10.0.0.0/8\"] or [\"unix\"], or serve https here with [server.tls]",
+    ));
 }
 
 fn public_url(field: &Field<String>, table: &Place, notes: &mut Notes) -> Option<PublicUrl> {

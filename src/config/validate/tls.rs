@@ -10,6 +10,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::super::diagnostics::{Code, Diagnostic, Place};
 use super::super::file::{ServerTlsTable, UpstreamTlsTable};
 use super::super::reading::{Field, Found};
+use super::super::secrets::readable_by_others;
 use super::super::units::FilePath;
 use super::Notes;
 use crate::proxy::settings::UpstreamTls;
@@ -81,7 +82,9 @@ fn pair(
             "a PEM file with a block such as -----BEGIN PRIVATE KEY----- is needed; encrypted keys are not taken",
         );
     }
-    if let Err(error) = CertifiedKey::from_der(chain?, private?, &aws_lc_rs::default_provider()) {
+    let private = private?;
+    notes.problems.extend(readable_by_others(&key.value.0, &format!("{table}.key"), &key.place));
+    if let Err(error) = CertifiedKey::from_der(chain?, private, &aws_lc_rs::default_provider()) {
         let diagnostic = Diagnostic::error(
             Code::BadPem,
             &key.place,

@@ -2,6 +2,7 @@
 
 use super::{Credentials, Findings, ProbeRequest};
 use crate::provider::Provider;
+use crate::provider::demand::Demand;
 use crate::provider::metadata::Metadata;
 use crate::provider::settings::{ClientAuth, LogoutStyle, ResponseMode};
 
@@ -22,11 +23,9 @@ impl Provider {
         if self.settings.response_mode == ResponseMode::FormPost && !listed("form_post") {
             found.warning("response_mode", "form_post is not in response_modes_supported".to_owned());
         }
-        if metadata.requires_pushed_requests {
-            found.failed(
-                "par",
-                "the provider requires pushed authorization requests (PAR), which are not supported here".to_owned(),
-            );
+        if let Some(demand) = metadata.demand {
+            let code = if demand == Demand::PushedRequests { "par" } else { "jar" };
+            found.failed(code, format!("the provider demands {demand}"));
         }
         if let Some(known) = &metadata.scopes {
             for scope in self.settings.scopes.iter().filter(|s| !known.contains(s)) {

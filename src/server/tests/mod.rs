@@ -58,6 +58,7 @@ impl Running {
 
     async fn with(change: impl FnOnce(&mut ServerSettings)) -> Self {
         let mut settings = ServerSettings {
+            unix_mode: None,
             listen: vec![ListenAddress::Tcp("127.0.0.1:0".to_owned())],
             admin_listen: vec![ListenAddress::Tcp("127.0.0.1:0".to_owned())],
             workers: 1,

@@ -117,8 +117,9 @@ fn probe_route(route: &RouteSettings) -> Option<BoxFuture<'static, Vec<Finding>>
 async fn probe_upstream(subject: String, settings: UpstreamSettings) -> Vec<Finding> {
     let addresses: Vec<String> = settings.addresses.iter().map(|address| address.place().to_string()).collect();
     let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-    let deadline = settings.connect_timeout.saturating_mul(count).min(LONGEST);
-    let (mark, code, message) = match tokio::time::timeout(deadline, proxy::connect::probe(&settings)).await {
+    // A connection, and what is asked on it.
+    let deadline = (settings.connect_timeout + ASKED).saturating_mul(count).min(LONGEST);
+    let (mark, code, message) = match tokio::time::timeout(deadline, proxy::probe::probe(&settings)).await {
         Ok(Ok(())) => (Mark::Good, "upstream", format!("{} can be reached", addresses.join(", "))),
         Ok(Err(problem)) => (Mark::Failed, "upstream", problem),
         Err(_) => (Mark::Failed, "timeout", format!("no answer within {}", humantime::format_duration(deadline))),
@@ -126,4 +127,5 @@ async fn probe_upstream(subject: String, settings: UpstreamSettings) -> Vec<Find
     vec![Finding { subject, mark, code, message }]
 }
 
+const ASKED: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(60);

@@ -360,7 +360,7 @@ impl TransportError {
 
     fn from_client(error: &hyper_util::client::legacy::Error, provider: &str) -> Self {
         let mut text = causes::chain(error);
-        if ["UnknownIssuer", "CaUsedAsEndEntity"].iter().any(|fault| text.contains(fault)) {
+        if ["UnknownIssuer", "BadSignature", "CaUsedAsEndEntity"].iter().any(|fault| text.contains(fault)) {
             text.push_str(&format!(
                 ": no authority that is known here issued its certificate; name one with `provider.{provider}.ca`"
             ));

@@ -12,8 +12,8 @@ use tokio_rustls::client::TlsStream;
 use crate::budget::Slot;
 use crate::keep_alive::keep_alive;
 use crate::proxy::balance::Upstream;
-use crate::proxy::error::{UpstreamError, with_causes};
-use crate::proxy::settings::{UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTransport};
+use crate::proxy::error::UpstreamError;
+use crate::proxy::settings::{UpstreamAddress, UpstreamProtocol, UpstreamTransport};
 
 /// A connection to an application, and what is spoken on it.
 pub(super) struct Connected {
@@ -39,18 +39,6 @@ pub(super) async fn connect(
     tokio::time::timeout(after, connect_untimed(upstream, address, http1_only, slot))
         .await
         .unwrap_or_else(|_| Err(UpstreamError::ConnectTimeout { authority: address.place(), after }))
-}
-
-/// Tries every address once, for `check`: what can not be reached is named.
-///
-/// # Errors
-/// The first address that fails, in words.
-pub async fn probe(settings: &UpstreamSettings) -> Result<(), String> {
-    let upstream = Upstream::new(settings.clone()).map_err(|error| with_causes(&error))?;
-    for address in &settings.addresses {
-        connect(&upstream, address, false, None).await.map_err(|error| with_causes(&error))?;
-    }
-    Ok(())
 }
 
 async fn connect_untimed(

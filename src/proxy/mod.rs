@@ -38,6 +38,7 @@ pub mod headers;
 pub mod identity_headers;
 mod patience;
 mod pool;
+pub mod probe;
 mod request_body;
 mod response;
 pub mod response_body;

@@ -236,40 +236,36 @@ fn an_answer_that_ends_without_close_notify_is_cut() {
     });
 }
 
+/// What a probe of one address says.
+async fn probed(address: UpstreamAddress, tls: UpstreamTls) -> Result<(), String> {
+    probe::probe(&UpstreamSettings { tls, ..settings(vec![address]) }).await
+}
+
 #[test]
-fn a_probe_names_what_it_can_not_reach() {
+fn a_probe_names_what_it_can_not_reach_and_what_to_write() {
     run(async {
         let tls = Tls::new(&[b"http/1.1"], false);
         let address = UpstreamAddress { protocol: UpstreamProtocol::Tls, ..tcp(tls.serve(OK).await) };
-        let good = UpstreamSettings { tls: tls.trusting(), ..settings(vec![address.clone()]) };
-        assert_eq!(connect::probe(&good).await, Ok(()));
-        let other = UpstreamSettings { tls: Tls::new(&[], false).trusting(), ..settings(vec![address.clone()]) };
-        let reason = connect::probe(&other).await.unwrap_err();
+        assert_eq!(probed(address.clone(), tls.trusting()).await, Ok(()));
+        let reason = probed(address.clone(), Tls::new(&[], false).trusting()).await.unwrap_err();
         assert!(reason.contains(&*address.authority) && reason.contains("certificate"), "{reason}");
+        assert!(reason.contains("`tls.ca`"), "{reason}");
+        let other_name = UpstreamTls { server_name: None, ..tls.trusting() };
+        let reason = probed(address.clone(), other_name).await.unwrap_err();
+        assert!(reason.contains("`tls.server_name`"), "{reason}");
     });
 }
 
 #[test]
-fn an_answer_over_http2_has_the_same_limit_of_header_fields() {
+fn a_probe_finds_that_a_client_certificate_is_wanted_with_either_version_and_protocol() {
     run(async {
-        for (count, passes) in [(101, true), (256, true), (257, false), (600, false)] {
-            let port = application(async move |_, stream: TcpStream| {
-                let answer = move |_| async move {
-                    let mut answer = Response::new(Body::Empty);
-                    for n in 0..count {
-                        answer.headers_mut().append("link", format!("</style{n}.css>; rel=preload; as=style").parse()?);
-                    }
-                    Ok::<_, BodyError>(answer)
-                };
-                let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                // `Date` would be one more.
-                let _ = server.auto_date_header(false).serve_connection(TokioIo::new(stream), service_fn(answer)).await;
-            })
-            .await;
-            let address = UpstreamAddress { protocol: UpstreamProtocol::H2c, ..tcp(port) };
-            let answer = Front::of(settings(vec![address])).await.get().await;
-            assert_eq!(answer.starts_with("HTTP/1.1 200 OK\r\n"), passes, "{count}: {answer}");
-            assert_eq!(answer.contains("256 fields"), !passes, "{count}: {answer}");
+        for alpn in [&[b"http/1.1" as &[u8]], &[b"h2" as &[u8]]] {
+            let tls = Tls::new(alpn, true);
+            let address = UpstreamAddress { protocol: UpstreamProtocol::Tls, ..tcp(tls.serve(OK).await) };
+            let reason = probed(address.clone(), tls.trusting()).await.unwrap_err();
+            assert!(reason.contains("client certificate") && reason.contains("`tls.cert`"), "{reason}");
+            let known = UpstreamTls { client: Some(tls.client()), ..tls.trusting() };
+            assert_eq!(probed(address, known).await, Ok(()));
         }
     });
 }
@@ -302,4 +298,29 @@ fn an_application_that_floods_frames_or_informational_answers_is_cut_off() {
             assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
         });
     }
+}
+
+#[test]
+fn a_probe_tells_tls_from_clear_text_whichever_is_written() {
+    run(async {
+        let tls = Tls::new(&[b"http/1.1"], false);
+        let reason = probed(tcp(tls.serve(OK).await), UpstreamTls::default()).await.unwrap_err();
+        assert!(reason.contains("speaks TLS") && reason.contains("https://"), "{reason}");
+        let clear = application(async move |_, mut stream: TcpStream| {
+            let mut some = [0; 16];
+            _ = stream.read(&mut some).await;
+            _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+        })
+        .await;
+        assert_eq!(probed(tcp(clear), UpstreamTls::default()).await, Ok(()), "how it answers is its own affair");
+        let written_https = UpstreamAddress { protocol: UpstreamProtocol::Tls, ..tcp(clear) };
+        let reason = probed(written_https, tls.trusting()).await.unwrap_err();
+        assert!(reason.contains("does not speak TLS") && reason.contains("http://"), "{reason}");
+        let silent = application(async move |_, mut stream: TcpStream| {
+            let mut some = [0; 1024];
+            while stream.read(&mut some).await.is_ok_and(|count| count > 0) {}
+        })
+        .await;
+        assert_eq!(probed(tcp(silent), UpstreamTls::default()).await, Ok(()), "slow is not away");
+    });
 }

@@ -89,6 +89,8 @@ struct Signals {
 impl Signals {
     /// From now on they wait to be heeded instead of ending the process.
     fn listen() -> io::Result<Self> {
+        // A log that reaches the limit of a file's size (ulimit -f) is an error to the log: unheard, the signal ends the process.
+        drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         Ok(Self {
             hang_up: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,

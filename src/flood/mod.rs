@@ -23,8 +23,17 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+/// What is told of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Told {
+    /// It is cut off, at a frame of this kind; told once.
+    Flood(&'static str),
+    /// So many bytes of DATA were written.
+    Content(usize),
+}
+
 /// The stream below an HTTP/2 connection. The frames of both directions are counted, and reading fails when the account is
-/// empty; `report` is told once, with the kind of frame that came last.
+/// empty; `report` is told.
 #[derive(Debug)]
 pub struct Counted<T, R> {
     inner: T,
@@ -34,7 +43,7 @@ pub struct Counted<T, R> {
     report: R,
 }
 
-impl<T, R: Fn(&'static str)> Counted<T, R> {
+impl<T, R: Fn(Told)> Counted<T, R> {
     /// Counts what comes through `inner` on a connection that we accepted: the client's preface comes first.
     pub fn accepted(inner: T, report: R) -> Self {
         Self::new(inner, PREFACE, 0, report)
@@ -54,10 +63,10 @@ impl<T, R: Fn(&'static str)> Counted<T, R> {
 impl<T, R> Counted<T, R>
 where
     T: AsyncWrite + Unpin,
-    R: Fn(&'static str) + Unpin,
+    R: Fn(Told) + Unpin,
 {
     fn cut_off(&mut self, cx: &mut Context<'_>) -> io::Error {
-        (self.report)(kind_name(self.incoming.last.kind));
+        (self.report)(Told::Flood(kind_name(self.incoming.last.kind)));
         // Only between frames can another one be sent. Whoever does not read has no room for it, and is cut off without.
         if self.outgoing.is_between() {
             let farewell = go_away(self.incoming.highest_stream);
@@ -72,18 +81,19 @@ where
 
     fn note_written(&mut self, written: &[u8]) {
         let account = &mut self.account;
-        self.outgoing.pass(written, |frame| {
+        let content = self.outgoing.pass(written, |frame| {
             if matches!(frame.kind, DATA | HEADERS) {
                 account.left = account.left.saturating_add(EARNED).min(MOST);
             }
         });
+        (self.report)(Told::Content(content));
     }
 }
 
 impl<T, R> AsyncRead for Counted<T, R>
 where
     T: AsyncRead + AsyncWrite + Unpin,
-    R: Fn(&'static str) + Unpin,
+    R: Fn(Told) + Unpin,
 {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -103,7 +113,7 @@ where
 impl<T, R> AsyncWrite for Counted<T, R>
 where
     T: AsyncWrite + Unpin,
-    R: Fn(&'static str) + Unpin,
+    R: Fn(Told) + Unpin,
 {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
@@ -196,23 +206,25 @@ impl Frames {
         self.skip == 0 && self.have == 0
     }
 
-    /// Goes over the next bytes, and tells of every frame that begins in them.
-    fn pass(&mut self, mut bytes: &[u8], mut each: impl FnMut(Frame)) {
+    /// Goes over the next bytes, and tells of every frame that begins in them; how many of them are content of DATA.
+    fn pass(&mut self, mut bytes: &[u8], mut each: impl FnMut(Frame)) -> usize {
+        let mut content = 0;
         loop {
             let body = self.skip.min(bytes.len());
             self.skip -= body;
+            content += if self.last.kind == DATA { body } else { 0 };
             bytes = bytes.get(body..).unwrap_or_default();
             let wanted = (HEAD - self.have).min(bytes.len());
             let (Some(place), Some((begin, rest))) =
                 (self.head.get_mut(self.have..self.have + wanted), bytes.split_at_checked(wanted))
             else {
-                return;
+                return content;
             };
             place.copy_from_slice(begin);
             self.have += wanted;
             bytes = rest;
             if self.have < HEAD {
-                return;
+                return content;
             }
             self.have = 0;
             let [a, b, c, kind, flags, stream @ ..] = self.head;

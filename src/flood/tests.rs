@@ -26,7 +26,11 @@ struct Trial {
 async fn trial(most: usize, answers: usize, next: impl Fn(u32) -> Vec<u8>) -> Trial {
     let (mut peer, ours) = duplex(1 << 20);
     let reported = RefCell::new(None);
-    let mut counted = Counted::accepted(ours, |kind| assert!(reported.replace(Some(kind)).is_none(), "told twice"));
+    let mut counted = Counted::accepted(ours, |told| {
+        if let Told::Flood(kind) = told {
+            assert!(reported.replace(Some(kind)).is_none(), "told twice");
+        }
+    });
     let mut heard = Vec::new();
     peer.write_all(&[0; PREFACE]).await.unwrap();
     let mut sent = 0;
@@ -102,7 +106,7 @@ async fn a_client_that_acknowledges_every_piece_of_a_download_twice_passes() {
 #[tokio::test]
 async fn what_was_earned_may_be_spent_late() {
     let (mut peer, ours) = duplex(1 << 20);
-    let mut counted = Counted::accepted(ours, |kind| panic!("{kind}"));
+    let mut counted = Counted::accepted(ours, |told| assert!(matches!(told, Told::Content(_)), "{told:?}"));
     peer.write_all(&[0; PREFACE]).await.unwrap();
     for _ in 0..1024 {
         counted.write_all(&frame(DATA, 0, 1, 100)).await.unwrap();
@@ -134,6 +138,28 @@ fn what_is_used_up_comes_back_and_never_more_than_the_burst() {
     assert_eq!(account.left, BURST - 1);
     account.left = -BURST;
     assert!(!account.refill(after(1_001_000)), "a second is not enough for that");
+}
+
+#[tokio::test]
+async fn only_content_counts_as_read_by_the_client() {
+    // AT-SM-23: answers to pings and settings are no progress of a download
+    let (mut peer, ours) = duplex(1 << 20);
+    let content = std::cell::Cell::new(0);
+    let mut counted = Counted::accepted(ours, |told| {
+        if let Told::Content(bytes) = told {
+            content.set(content.get() + bytes);
+        }
+    });
+    let all =
+        [frame(4, 1, 0, 0), frame(HEADERS, 4, 1, 30), frame(DATA, 0, 1, 700), frame(6, 1, 0, 8), frame(DATA, 1, 1, 5)];
+    for piece in all.concat().chunks(7) {
+        counted.write_all(piece).await.unwrap();
+    }
+    assert_eq!(content.get(), 705);
+    counted.write_all(&frame(DATA, 0, 1, 100)[..HEAD + 40]).await.unwrap();
+    assert_eq!(content.get(), 745, "what the client has not taken does not count");
+    drop(counted);
+    peer.read_to_end(&mut Vec::new()).await.unwrap();
 }
 
 #[test]

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Mutex;
 
 use crate::budget::Budget;
-use crate::flood::Counted;
+use crate::flood::{Counted, Told};
 use crate::proxy::answer_head::{Awaited, Awaiting};
 use crate::proxy::balance::Upstream;
 use crate::proxy::connect::{Connected, connect};
@@ -145,8 +145,10 @@ impl Pool {
         let closed = |error| UpstreamError::from_exchange(&address.place(), error);
         if http2 {
             let authority = address.place();
-            let stream = Counted::opened(stream, move |frames| {
-                tracing::warn!(code = "http2_flood", %authority, frames, "cut off an application that floods an HTTP/2 connection");
+            let stream = Counted::opened(stream, move |told| {
+                if let Told::Flood(frames) = told {
+                    tracing::warn!(code = "http2_flood", %authority, frames, "cut off an application that floods an HTTP/2 connection");
+                }
             });
             let (sender, connection) = http2_protocol().handshake(TokioIo::new(stream)).await.map_err(closed)?;
             tokio::task::spawn_local(connection);

@@ -28,7 +28,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::server::TlsStream;
 
 use crate::body::{Body, BodyError};
-use crate::flood::Counted;
+use crate::flood::{Counted, Told};
 use crate::request::{Downstream, TlsFacts};
 use crate::server::listener::{Accepted, AcceptedStream};
 use crate::server::places::Place;
@@ -272,7 +272,10 @@ where
 {
     let pulse = &enrolled.pulse;
     let service = answering(site, downstream, pulse);
-    let stream = Counted::accepted(stream, |frames| site.flooded(downstream.peer.address(), frames));
+    let stream = Counted::accepted(stream, |told| match told {
+        Told::Flood(frames) => site.flooded(downstream.peer.address(), frames),
+        Told::Content(bytes) => pulse.note_written(bytes),
+    });
     let mut connection = pin!(site.http2.serve_connection(TokioIo::new(stream), service));
     let mut finishing = false;
     poll_fn(|cx| {

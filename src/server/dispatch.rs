@@ -96,8 +96,10 @@ impl Dispatcher {
         }
         let mut permit = pin!(Arc::clone(free).acquire_owned());
         loop {
-            // More than the one that is asked for: where all are taken, others wait behind it.
-            self.make_room(None, 1 + self.places.cap() / 64).await;
+            // More than the one that is asked for: where all are taken, others wait behind it, and those before them in the
+            // kernel's queue may be strangers who say nothing.
+            let cap = self.places.cap();
+            self.make_room(None, 1 + (cap / 64).max(MORE.min(cap / 2))).await;
             tokio::select! {
                 permit = &mut permit => return permit.ok(),
                 () = sleep(BETWEEN_LOOKS) => {}
@@ -176,4 +178,6 @@ async fn next(listener: &OpenListener, failing: &mut bool) -> (AcceptedStream, P
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// To look costs each worker a walk over its connections.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// So many that wait behind the one that is let in are let in as well, of few places fewer.
+const MORE: usize = 16;
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);

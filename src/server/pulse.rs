@@ -27,7 +27,7 @@ pub(super) struct Pulse {
     /// Bytes came that belong to no request yet.
     pub(super) head_begun: AtomicBool,
     h2: AtomicBool,
-    /// Bytes that the client took.
+    /// Bytes that the client took; on HTTP/2 those of DATA.
     written: AtomicU64,
     /// Bytes of bodies that came.
     read: AtomicU64,
@@ -292,7 +292,10 @@ impl<T> Felt<T> {
 
     fn note_write(&self, outcome: &Poll<std::io::Result<usize>>) {
         self.pulse.write_blocked.store(outcome.is_pending(), Relaxed);
-        if let Poll::Ready(Ok(bytes)) = outcome {
+        // On HTTP/2 only content counts (flood): who pings, and gets answers to that, reads nothing by it.
+        if let Poll::Ready(Ok(bytes)) = outcome
+            && !self.pulse.h2.load(Relaxed)
+        {
             self.pulse.note_written(*bytes);
         }
     }

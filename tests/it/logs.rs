@@ -76,17 +76,41 @@ async fn a_full_disk_or_an_unread_fifo_holds_nothing_and_is_reported_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_may_not_grow_any_further_ends_nothing() {
+    // SIGXFSZ ends a process that does not listen for it.
+    let mut gateway = Gateway::start_with_file_size_limit(64, "access.log", "stderr");
+    gateway.answers(2_000).await;
+    assert!(gateway.child.try_wait().unwrap().is_none(), "the process has ended");
+    gateway.ends();
+    let written = fs::metadata(gateway.folder.path().join("access.log")).unwrap().len();
+    assert_eq!(written, 64 * 512, "the limit was not reached");
+}
+
 /// A gateway whose standard error is read up to the line that says where it listens, and no further. Standard output is never read.
 struct Gateway {
     child: Child,
     address: SocketAddr,
     admin: SocketAddr,
     unread: Option<PipeReader>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Gateway {
     fn start(access: &str, audit: &str) -> Self {
+        Self::started_by(Program::command(), access, audit)
+    }
+
+    /// Of files that it writes, only so many blocks of 512 bytes are taken.
+    fn start_with_file_size_limit(blocks: u32, access: &str, audit: &str) -> Self {
+        let program = Program::command();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -f {blocks}; exec \"$0\" \"$@\"")]).arg(program.get_program());
+        shell.env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
+        Self::started_by(shell, access, audit)
+    }
+
+    fn started_by(mut command: Command, access: &str, audit: &str) -> Self {
         let folder = TempDir::new().unwrap();
         assert!(Command::new("mkfifo").arg(folder.path().join("fifo")).status().unwrap().success());
         let place =
@@ -109,12 +133,11 @@ impl Gateway {
         );
         fs::write(folder.path().join("vestibule.toml"), config).unwrap();
         let (unread, stderr) = std::io::pipe().unwrap();
-        let mut command = Program::command();
         command.current_dir(folder.path()).args(["run", "-c", "vestibule.toml"]).stdout(Stdio::piped()).stderr(stderr);
         let child = command.spawn().unwrap();
         drop(command);
         let (traffic, admin) = addresses(&unread);
-        Self { child, address: traffic, admin, unread: Some(unread), _folder: folder }
+        Self { child, address: traffic, admin, unread: Some(unread), folder }
     }
 
     /// So many requests, each answered.

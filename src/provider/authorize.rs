@@ -49,7 +49,7 @@ impl Provider {
     /// Where to send the browser (RFC 6749 section 4.1.1, RFC 7636 section 4.3, OpenID Connect Core section 3.1.2.1).
     ///
     /// # Errors
-    /// When the discovery document is needed and can not be had.
+    /// When the discovery document is needed and cannot be had.
     pub async fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Result<String, ProviderError> {
         if request.redirect_uri.contains('#') {
             return Err(ProviderError::RedirectUri);
@@ -202,7 +202,7 @@ impl Provider {
     /// other provider has the same redirect URI. To be asked before the code is used; [`Provider::redeem`] asks again.
     ///
     /// # Errors
-    /// [`ProviderError::IssuerMismatch`], [`ProviderError::IssuerMissing`], or the discovery document can not be had.
+    /// [`ProviderError::IssuerMismatch`], [`ProviderError::IssuerMissing`], or the discovery document cannot be had.
     pub async fn check_iss(&self, iss: Option<&str>, own_redirect: bool) -> Result<(), ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
         self.reported(match iss {
@@ -229,7 +229,7 @@ fn challenge(verifier: &Secret<String>) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.expose().as_bytes()))
 }
 
-/// Parameters that `authorization_params` can not set: they have settings of their own or belong to the protocol; `request` and
+/// Parameters that `authorization_params` cannot set: they have settings of their own or belong to the protocol; `request` and
 /// its kin would replace all others.
 pub const RESERVED_PARAMETERS: [&str; 14] = [
     "response_type",

@@ -6,9 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::UnixTime;
-use crate::provider::Provider;
-use crate::provider::error::{AnswerFault, Endpoint, InactiveReason, ProviderError};
-use crate::provider::id_token::IdTokenError;
+use crate::provider::error::{AnswerFault, Endpoint, IdTokenError, InactiveReason, ProviderError};
 
 /// By how many seconds the provider's clock is ahead of ours; negative: behind.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -18,13 +16,6 @@ impl fmt::Display for ClockDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let side = if self.0 < 0 { "behind" } else { "ahead of" };
         write!(f, "{} seconds {side} ours", self.0.unsigned_abs())
-    }
-}
-
-impl Provider {
-    /// How far the clocks differ, where that has to do with an error.
-    pub fn clock_difference(&self, error: &ProviderError) -> Option<ClockDifference> {
-        self.transport.standing.clocks.difference(error)
     }
 }
 

@@ -12,7 +12,6 @@ use crate::provider::id_token::{audiences, time};
 use crate::provider::metadata::Metadata;
 use crate::provider::refusal::refusal;
 use crate::provider::standing::Area;
-use crate::provider::words::Words;
 use crate::secret::Secret;
 
 impl Provider {
@@ -29,11 +28,13 @@ impl Provider {
         if reply.status != StatusCode::OK {
             return Err(match refusal(Endpoint::Introspection, &reply) {
                 // Its error codes are about the client, not about this token.
-                ProviderError::InvalidGrant(_) => bad(AnswerFault::Status(reply.status.as_u16())),
+                ProviderError::InvalidGrant(_) => {
+                    AnswerFault::Status(reply.status.as_u16()).at(Endpoint::Introspection)
+                }
                 error => error,
             });
         }
-        let claims = reply.json().map_err(bad)?;
+        let claims = reply.json().map_err(|fault| fault.at(Endpoint::Introspection))?;
         self.check_active(&metadata, &claims).map_err(ProviderError::Inactive)?;
         self.transport.standing.works(Area::Endpoint(Endpoint::Introspection));
         Ok(claims)
@@ -72,8 +73,4 @@ impl Provider {
         }
         Ok(())
     }
-}
-
-fn bad(fault: AnswerFault) -> ProviderError {
-    ProviderError::BadAnswer { endpoint: Endpoint::Introspection, fault, words: Words::default() }
 }

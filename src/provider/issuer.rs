@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::identity::Claims;
-use crate::provider::id_token::IdTokenError;
+use crate::provider::error::IdTokenError;
 use crate::provider::words::printable;
 
 /// An issuer identifier, compared as text (OpenID Connect Discovery section 4.3).

@@ -17,12 +17,12 @@ use url::Url;
 use crate::clock::{MonotonicTime, SharedClock};
 use crate::identity::Claims;
 use crate::provider::backoff::Backoff;
-use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
-use crate::provider::id_token::IdTokenError;
+use crate::provider::error::{AnswerFault, Endpoint, IdTokenError, ProviderError};
 use crate::provider::jwt::{Algorithm, Curve, Jws, Material, VerificationKey, base64url};
+use crate::provider::reply::Reply;
 use crate::provider::standing::Area;
-use crate::provider::transport::{Reply, Transport};
-use crate::provider::words::{Words, printable};
+use crate::provider::transport::Transport;
+use crate::provider::words::printable;
 
 /// The cached key set of one provider.
 #[derive(Debug)]
@@ -71,6 +71,11 @@ impl KeyCache {
         Ok(self.newer(transport, url, &set).await?.verify(jws)?)
     }
 
+    /// The set that was read last from there, however old.
+    fn kept(&self, url: &Url) -> Option<Arc<KeySet>> {
+        self.current.load_full().filter(|set| set.url == *url)
+    }
+
     /// The set, fetched if there is none or if it is old.
     pub(super) async fn current(&self, transport: &Transport, url: &Url) -> Result<Arc<KeySet>, ProviderError> {
         self.current_or_new(transport, url).await.map(|(set, _)| set)
@@ -78,22 +83,21 @@ impl KeyCache {
 
     /// The same, and whether this call fetched it.
     async fn current_or_new(&self, transport: &Transport, url: &Url) -> Result<(Arc<KeySet>, bool), ProviderError> {
-        let cached = self.current.load_full().filter(|set| set.url == *url);
-        if let Some(set) = cached.as_ref().filter(|set| set.is_fresh(self.clock.monotonic())) {
-            return Ok((Arc::clone(set), false));
+        let fresh = || self.kept(url).filter(|set| set.is_fresh(self.clock.monotonic()));
+        if let Some(set) = fresh() {
+            return Ok((set, false));
         }
         let mut flight = self.flight.lock().await;
-        let now = self.clock.monotonic();
         // Somebody else may have fetched it while we waited.
-        let cached = self.current.load_full().filter(|set| set.url == *url);
-        if let Some(set) = cached.as_ref().filter(|set| set.is_fresh(now)) {
-            return Ok((Arc::clone(set), false));
+        if let Some(set) = fresh() {
+            return Ok((set, false));
         }
+        let now = self.clock.monotonic();
         let fetched = match flight.failures.may_try(now) {
             Ok(()) => self.fetch(transport, url, &mut flight).await,
             Err(waiting) => Err(waiting),
         };
-        match (fetched, cached) {
+        match (fetched, self.kept(url)) {
             (Ok(set), _) => Ok((set, true)),
             (Err(_), Some(old)) if now.since(old.fetched) < MAX_STALE => Ok((old, false)),
             (Err(error), _) => Err(error),
@@ -103,11 +107,10 @@ impl KeyCache {
     /// Whether a key that the provider publishes now signed the token. The set is read again unless that was less than
     /// `min_interval` ago; while that fails, what was read last counts.
     pub(super) async fn still_verifies(&self, transport: &Transport, url: &Url, jws: &Jws<'_>) -> bool {
-        let cached = || self.current.load_full().filter(|set| set.url == *url);
         let is_recent = |set: &Arc<KeySet>| self.clock.monotonic().since(set.fetched) < self.min_interval;
-        let set = match cached().filter(is_recent) {
+        let set = match self.kept(url).filter(is_recent) {
             Some(set) => Some(set),
-            None => self.fetch_now(transport, url).await.ok().or_else(cached),
+            None => self.fetch_now(transport, url).await.ok().or_else(|| self.kept(url)),
         };
         set.is_some_and(|set| set.verify(jws).is_ok())
     }
@@ -122,7 +125,7 @@ impl KeyCache {
     /// A set newer than `than`.
     async fn newer(&self, transport: &Transport, url: &Url, than: &Arc<KeySet>) -> Result<Arc<KeySet>, ProviderError> {
         let mut flight = self.flight.lock().await;
-        if let Some(set) = self.current.load_full().filter(|set| set.url == *url && !Arc::ptr_eq(set, than)) {
+        if let Some(set) = self.kept(url).filter(|set| !Arc::ptr_eq(set, than)) {
             return Ok(set);
         }
         let now = self.clock.monotonic();
@@ -166,7 +169,7 @@ impl KeyCache {
 
 impl KeySet {
     fn from_reply(reply: &Reply, url: &Url, now: MonotonicTime) -> Result<Self, ProviderError> {
-        let bad = |fault| ProviderError::BadAnswer { endpoint: Endpoint::KeySet, fault, words: Words::default() };
+        let bad = |fault| AnswerFault::at(fault, Endpoint::KeySet);
         if reply.status != StatusCode::OK {
             return Err(bad(AnswerFault::Status(reply.status.as_u16())));
         }
@@ -258,7 +261,7 @@ fn ec(curve: Curve, x: &[u8], y: &[u8]) -> Option<Material> {
 const MIN_AGE: Duration = Duration::from_secs(60);
 const DEFAULT_AGE: Duration = Duration::from_secs(15 * 60);
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);
-/// How long keys are good for while the provider can not be asked.
+/// How long keys are good for while the provider cannot be asked.
 const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many keys a message names, and how long it gets.
 const MAX_NAMED: usize = 10;

@@ -73,7 +73,7 @@ impl<'a> Jws<'a> {
     }
 }
 
-/// The signature algorithms that are implemented. `none` is not among them, so it can not be allowed by mistake (ID-09).
+/// The signature algorithms that are implemented. `none` is not among them, so it cannot be allowed by mistake (ID-09).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Algorithm {
     RS256,

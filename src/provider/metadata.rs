@@ -19,10 +19,10 @@ use crate::provider::demand::Demand;
 use crate::provider::error::{DiscoveryFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError};
 use crate::provider::issuer::Issuer;
 use crate::provider::jwt::Algorithm;
+use crate::provider::reply::Reply;
 use crate::provider::settings::{Endpoints, ProviderKind, ProviderSettings};
 use crate::provider::standing::Area;
-use crate::provider::transport::{Reply, Transport, check_discovered, check_endpoint};
-use crate::provider::words::Words;
+use crate::provider::transport::{Transport, check_discovered, check_endpoint};
 
 /// A provider's endpoints and abilities.
 #[derive(Clone, Debug)]
@@ -163,30 +163,27 @@ struct Read {
 
 impl Discovery {
     async fn get(&self, transport: &Transport) -> Result<Arc<Metadata>, ProviderError> {
-        let cached = self.current.load_full();
-        if let Some(read) = cached.as_ref().filter(|read| self.is_fresh(read)) {
-            return Ok(Arc::clone(&read.metadata));
+        let kept = || self.current.load().as_ref().map(|read| Arc::clone(&read.metadata));
+        let fresh =
+            || self.current.load_full().filter(|read| self.is_fresh(read)).map(|read| Arc::clone(&read.metadata));
+        if let Some(metadata) = fresh() {
+            return Ok(metadata);
         }
-        let mut failures = match (&cached, self.flight.try_lock()) {
+        let mut failures = match (kept(), self.flight.try_lock()) {
             (_, Ok(failures)) => failures,
             // Somebody is reading it again; the old one serves meanwhile.
-            (Some(old), Err(_)) => return Ok(Arc::clone(&old.metadata)),
+            (Some(old), Err(_)) => return Ok(old),
             (None, Err(_)) => self.flight.lock().await,
         };
         // It may have been read while we waited.
-        let cached = self.current.load_full();
-        if let Some(read) = cached.as_ref().filter(|read| self.is_fresh(read)) {
-            return Ok(Arc::clone(&read.metadata));
+        if let Some(metadata) = fresh() {
+            return Ok(metadata);
         }
         let read = match failures.may_try(self.clock.monotonic()) {
             Ok(()) => self.read(transport, &mut failures).await,
             Err(waiting) => Err(waiting),
         };
-        match (read, cached) {
-            (Ok(metadata), _) => Ok(metadata),
-            (Err(_), Some(old)) => Ok(Arc::clone(&old.metadata)),
-            (Err(error), None) => Err(error),
-        }
+        read.or_else(|error| kept().ok_or(error))
     }
 
     async fn read(&self, transport: &Transport, failures: &mut Backoff) -> Result<Arc<Metadata>, ProviderError> {
@@ -225,7 +222,7 @@ impl Discovery {
         }
         let fault = |fault| ProviderError::Discovery { url: reply.place(), fault };
         if reply.status != StatusCode::OK {
-            return Err(fault(DiscoveryFault::Status { status: reply.status.as_u16(), words: Words::of(&reply) }));
+            return Err(fault(DiscoveryFault::Status { status: reply.status.as_u16(), words: reply.words() }));
         }
         let document = reply.json().map_err(|_| fault(DiscoveryFault::NotJson))?;
         let metadata = self.metadata(&document).map_err(fault)?;

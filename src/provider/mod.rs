@@ -29,6 +29,7 @@ mod metadata;
 mod probe;
 mod refresh;
 mod refusal;
+mod reply;
 mod standing;
 mod tally;
 mod token;
@@ -44,18 +45,15 @@ pub use self::authorize::{AccountSwitch, AuthorizationRequest, RESERVED_PARAMETE
 pub use self::clocks::ClockDifference;
 pub use self::demand::Demand;
 pub use self::error::{
-    AnswerFault, DiscoveryFault, Endpoint, EndpointFault, FailureClass, InactiveReason, ProviderError,
-    ProviderSetupError,
+    AnswerFault, DiscoveryFault, Endpoint, EndpointFault, FailureClass, IdTokenError, InactiveReason, ProviderError,
+    ProviderSetupError, TransportError, UserinfoTokenError,
 };
 pub use self::exchange::{CodeExchange, SignIn};
-pub use self::id_token::IdTokenError;
 pub use self::issuer::PLACEHOLDER as TENANT_PLACEHOLDER;
 pub use self::jwt::JwtError;
 pub use self::probe::{ProbeFinding, ProbeRequest, Verdict};
 pub use self::refresh::{AskedClaims, RefreshRequest, Refreshed, RenewedIdentity};
 pub use self::token::{Moment, TokenSet};
-pub use self::transport::TransportError;
-pub use self::userinfo_token::UserinfoTokenError;
 pub use self::words::{Words, printable};
 
 use crate::clock::SharedClock;
@@ -94,7 +92,7 @@ impl Provider {
     /// Sets a provider up. Asks nobody yet, so that the gateway starts while the provider is away (DI-07).
     ///
     /// # Errors
-    /// Keys, certificates, URLs or algorithms in the settings that can not be used.
+    /// Keys, certificates, URLs or algorithms in the settings that cannot be used.
     pub fn new(settings: ProviderSettings, clock: SharedClock) -> Result<Self, ProviderSetupError> {
         let algorithms = algorithms_named("id_token_algorithms", &settings.id_token_algorithms)?;
         let userinfo_algorithms = algorithms_named("userinfo_algorithms", &settings.userinfo_algorithms)?;
@@ -158,6 +156,11 @@ impl Provider {
             Some(url) if !self.metadata.is_discovered() => self.keys.current(&self.transport, url).await.map(drop),
             _ => Ok(()),
         }
+    }
+
+    /// How far the clocks differ, where that has to do with an error.
+    pub fn clock_difference(&self, error: &ProviderError) -> Option<ClockDifference> {
+        self.transport.standing.clocks.difference(error)
     }
 
     /// The issuer of its identities, or the template of them; for plain OAuth 2.0, the origin of its authorization endpoint.

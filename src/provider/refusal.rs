@@ -13,8 +13,7 @@ use url::form_urlencoded;
 use crate::clock::UnixTime;
 use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
 use crate::provider::json;
-use crate::provider::transport::Reply;
-use crate::provider::words::Words;
+use crate::provider::reply::Reply;
 
 /// The outage that an answer tells of, if it does (RF-04). An error in an answer with status 200 is left to [`named`].
 pub(super) fn outage(endpoint: Endpoint, reply: &Reply, now: UnixTime) -> Option<ProviderError> {
@@ -30,7 +29,7 @@ pub(super) fn outage(endpoint: Endpoint, reply: &Reply, now: UnixTime) -> Option
     is_away.then(|| ProviderError::ServerError {
         endpoint,
         url: reply.place(),
-        words: Words::of(reply),
+        words: reply.words(),
         status,
         is_bare: code.is_none(),
         retry_after: reply.retry_after(now),
@@ -40,19 +39,19 @@ pub(super) fn outage(endpoint: Endpoint, reply: &Reply, now: UnixTime) -> Option
 /// What an answer other than 200 means that is no [`outage`], at an endpoint where the client proves itself.
 pub(super) fn refusal(endpoint: Endpoint, reply: &Reply) -> ProviderError {
     match (error_code(reply), reply.status) {
-        (Some(code), _) if is_invalid_grant(&code) => ProviderError::InvalidGrant(Words::of_error(reply, &code)),
+        (Some(code), _) if is_invalid_grant(&code) => ProviderError::InvalidGrant(reply.words_with(&code)),
         // The status is about the client's authentication whatever the name says: `unauthorized_client` is common.
-        (_, StatusCode::UNAUTHORIZED) => ProviderError::InvalidClient(Words::of(reply)),
+        (_, StatusCode::UNAUTHORIZED) => ProviderError::InvalidClient(reply.words()),
         (Some(code), _) => named(endpoint, reply, &code),
         (None, status) => {
-            ProviderError::BadAnswer { endpoint, fault: AnswerFault::Status(status.as_u16()), words: Words::of(reply) }
+            ProviderError::BadAnswer { endpoint, fault: AnswerFault::Status(status.as_u16()), words: reply.words() }
         }
     }
 }
 
 /// What an error code means. Only codes that are known here decide anything (OA-21); the provider's text goes along for the log.
 pub(super) fn named(endpoint: Endpoint, reply: &Reply, code: &str) -> ProviderError {
-    let words = Words::of_error(reply, code);
+    let words = reply.words_with(code);
     match code {
         code if is_invalid_grant(code) => ProviderError::InvalidGrant(words),
         "invalid_client" | "incorrect_client_credentials" | "bad_client_secret" => ProviderError::InvalidClient(words),

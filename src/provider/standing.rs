@@ -12,10 +12,7 @@ use std::time::Duration;
 
 use crate::clock::{MonotonicTime, SharedClock};
 use crate::provider::clocks::Clocks;
-use crate::provider::error::{Endpoint, ProviderError};
-use crate::provider::id_token::IdTokenError;
-use crate::provider::transport::TransportError;
-use crate::provider::userinfo_token::UserinfoTokenError;
+use crate::provider::error::{Endpoint, IdTokenError, ProviderError, TransportError, UserinfoTokenError};
 
 /// What was reported of one provider.
 #[derive(Debug)]
@@ -311,7 +308,7 @@ mod tests {
     #[test]
     fn a_fault_in_the_set_up_is_reported_until_the_same_succeeds() {
         let (standing, clock) = standing();
-        let bad = |endpoint| ProviderError::BadAnswer { endpoint, fault: AnswerFault::Json, words: Words::default() };
+        let bad = |endpoint| AnswerFault::Json.at(endpoint);
         assert_eq!(begin(&standing, &bad(Endpoint::Userinfo)), Some(true));
         standing.answered(Endpoint::Userinfo);
         standing.works(Area::Endpoint(Endpoint::Token));

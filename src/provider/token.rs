@@ -12,10 +12,9 @@ use crate::provider::Provider;
 use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
 use crate::provider::metadata::Metadata;
 use crate::provider::refusal::{error_code, named, refusal};
+use crate::provider::reply::Reply;
 use crate::provider::settings::{ProviderSettings, Quirk};
 use crate::provider::standing::Area;
-use crate::provider::transport::Reply;
-use crate::provider::words::Words;
 use crate::secret::Secret;
 
 /// The tokens of one answer. All are opaque, of any length (OA-23).
@@ -90,7 +89,7 @@ fn parse(reply: &Reply, settings: &ProviderSettings) -> Result<TokenSet, Provide
     if reply.status != StatusCode::OK {
         return Err(refusal(Endpoint::Token, reply));
     }
-    let bad = |fault| ProviderError::BadAnswer { endpoint: Endpoint::Token, fault, words: Words::default() };
+    let bad = |fault| AnswerFault::at(fault, Endpoint::Token);
     let forgiven = settings.quirks.contains(&Quirk::TokenContentType);
     let answer = match if forgiven { reply.json_of_any_type() } else { reply.json() } {
         Ok(answer) => answer,

@@ -4,12 +4,13 @@
 //! received must not be sent twice (OA-10, RFC 9700 section 4.14.2).
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -19,24 +20,19 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 use tower::ServiceExt as _;
 use tower::util::MapErr;
 use url::{Host, Url};
 
-use crate::clock::{SharedClock, UnixTime};
-use crate::identity::Claims;
+use crate::clock::SharedClock;
 use crate::provider::causes;
-use crate::provider::error::{AnswerFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError};
-use crate::provider::json;
+use crate::provider::error::{AnswerFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError, TransportError};
 use crate::provider::refusal;
+use crate::provider::reply::{Reply, place};
 use crate::provider::settings::ProviderSettings;
 use crate::provider::standing::Standing;
 use crate::provider::tally::Tally;
-use crate::provider::words::Words;
 use crate::secret::Secret;
-use crate::telemetry::metrics::CallFailure;
 
 /// The HTTP client of one provider.
 #[derive(Debug)]
@@ -89,7 +85,7 @@ impl Transport {
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
         if let Some(token) = bearer {
             let value = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
-            let mut value = value.map_err(|_| bad(endpoint, AnswerFault::AccessToken))?;
+            let mut value = value.map_err(|_| AnswerFault::AccessToken.at(endpoint))?;
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
         }
@@ -180,11 +176,7 @@ impl Transport {
     }
 
     async fn exchange(&self, url: &Url, request: Request<Full<Bytes>>) -> Result<Reply, TransportError> {
-        let response = self
-            .client
-            .request(request)
-            .await
-            .map_err(|e| TransportError::from_client(&e, self.standing.provider()))?;
+        let response = self.client.request(request).await.map_err(|e| failure_of(&e, self.standing.provider()))?;
         let (parts, body) = response.into_parts();
         let body =
             Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| match e.downcast::<LengthLimitError>() {
@@ -216,178 +208,35 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// A whole answer that tells of no outage.
-#[derive(Debug)]
-pub(super) struct Reply {
-    /// What was asked for.
-    pub(super) url: Url,
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-    /// The secrets that the request carried: they are never repeated from the answer.
-    pub(super) sent: Vec<Secret<String>>,
-}
-
-impl Reply {
-    /// Where the endpoint is, for messages.
-    pub(super) fn place(&self) -> Box<str> {
-        place(&self.url)
+/// Why no answer came, as the HTTP client tells it.
+fn failure_of(error: &hyper_util::client::legacy::Error, provider: &str) -> TransportError {
+    let mut text = causes::chain(error);
+    if ["UnknownIssuer", "BadSignature", "CaUsedAsEndEntity"].iter().any(|fault| text.contains(fault)) {
+        text.push_str(&format!(
+            ": no authority that is known here issued its certificate; name one with `provider.{provider}.ca`"
+        ));
     }
-
-    /// The media type without parameters, in lower case.
-    pub(super) fn media_type(&self) -> Option<String> {
-        let value = self.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    if !error.is_connect() {
+        return TransportError::Broken(text);
     }
-
-    /// The body as a JSON object. An answer that names no media type is read as what was asked for; one that names another
-    /// is refused.
-    pub(super) fn json(&self) -> Result<Claims, AnswerFault> {
-        let is_json =
-            self.media_type().is_none_or(|m| m == "application/json" || m == "text/json" || m.ends_with("+json"));
-        if !is_json {
-            return Err(AnswerFault::ContentType);
-        }
-        self.json_of_any_type()
-    }
-
-    /// The same, whatever media type it goes by.
-    pub(super) fn json_of_any_type(&self) -> Result<Claims, AnswerFault> {
-        json::object(&self.body).map_err(|_| AnswerFault::Json)
-    }
-
-    /// The provider's own clock, where it shows it.
-    pub(super) fn date(&self) -> Option<UnixTime> {
-        http_date(self.headers.get(header::DATE)?)
-    }
-
-    /// `max-age` of `Cache-Control`.
-    pub(super) fn max_age(&self) -> Option<Duration> {
-        let value = self.headers.get(header::CACHE_CONTROL)?.to_str().ok()?;
-        value.split(',').find_map(|part| {
-            let seconds = part.trim().to_ascii_lowercase().strip_prefix("max-age=")?.parse().ok()?;
-            Some(Duration::from_secs(seconds))
-        })
-    }
-
-    /// How long the provider asks to wait.
-    pub(super) fn retry_after(&self, now: UnixTime) -> Option<Duration> {
-        let value = self.headers.get(header::RETRY_AFTER)?;
-        let seconds = value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs);
-        // By the clock that wrote it, where the answer tells that one.
-        let wait = || Some(http_date(value)?.since(self.date().unwrap_or(now)));
-        seconds.or_else(wait).map(|d| d.min(MAX_RETRY_AFTER))
+    let is_io = |kind| causes::has::<io::Error>(error, |cause| cause.kind() == kind);
+    if causes::has::<rustls::Error>(error, |_| true) {
+        TransportError::Tls(text)
+    } else if causes::has::<Unresolved>(error, |_| true) {
+        TransportError::NameResolution(text)
+    } else if is_io(io::ErrorKind::ConnectionRefused) {
+        TransportError::Refused(text)
+    } else if is_io(io::ErrorKind::TimedOut) {
+        TransportError::ConnectTimeout(text)
+    } else {
+        TransportError::Connect(text)
     }
 }
-
-/// Why no complete answer came.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum TransportError {
-    /// No connection.
-    #[error("no connection: {0}")]
-    Connect(String),
-    /// No connection in the time for one call.
-    #[error("no connection within the timeout: {0}")]
-    ConnectTimeout(String),
-    /// Nobody listens there.
-    #[error("no connection: {0}")]
-    Refused(String),
-    /// The name has no address.
-    #[error("no connection: {0}")]
-    NameResolution(String),
-    /// No trusted TLS session.
-    #[error("TLS failed: {0}")]
-    Tls(String),
-    /// The time for one call is over.
-    #[error("no complete answer within the timeout")]
-    Timeout,
-    /// The connection ended or broke HTTP in the middle.
-    #[error("the connection broke: {0}")]
-    Broken(String),
-    /// The answer is larger than any honest one.
-    #[error("the answer is larger than 1 MiB")]
-    TooLarge,
-    /// The URL can not be requested.
-    #[error("the URL can not be requested")]
-    Url,
-}
-
-impl TransportError {
-    /// A stable reason for logs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Connect(_) | Self::Refused(_) => "provider_connect_failed",
-            Self::NameResolution(_) => "provider_name_resolution",
-            Self::Tls(_) => "provider_tls_failed",
-            Self::ConnectTimeout(_) | Self::Timeout => "provider_timeout",
-            Self::Broken(_) => "provider_connection_broken",
-            Self::TooLarge => "provider_answer_too_large",
-            Self::Url => "provider_url",
-        }
-    }
-
-    /// Whether this may pass by itself.
-    pub(super) fn is_outage(&self) -> bool {
-        !matches!(self, Self::TooLarge | Self::Url)
-    }
-
-    /// Whether the request never left us.
-    pub(super) fn is_unsent(&self) -> bool {
-        match self {
-            Self::Connect(_)
-            | Self::ConnectTimeout(_)
-            | Self::Refused(_)
-            | Self::NameResolution(_)
-            | Self::Tls(_)
-            | Self::Url => true,
-            Self::Timeout | Self::Broken(_) | Self::TooLarge => false,
-        }
-    }
-
-    /// What failed, for metrics.
-    fn failure(&self) -> CallFailure {
-        match self {
-            Self::Connect(_) => CallFailure::Connect,
-            Self::Refused(_) => CallFailure::ConnectionRefused,
-            Self::NameResolution(_) => CallFailure::NameResolution,
-            Self::Tls(_) => CallFailure::Tls,
-            Self::ConnectTimeout(_) | Self::Timeout => CallFailure::Timeout,
-            Self::Broken(_) => CallFailure::ConnectionClosed,
-            Self::TooLarge => CallFailure::BadResponse,
-            Self::Url => CallFailure::Request,
-        }
-    }
-
-    fn from_client(error: &hyper_util::client::legacy::Error, provider: &str) -> Self {
-        let mut text = causes::chain(error);
-        if ["UnknownIssuer", "BadSignature", "CaUsedAsEndEntity"].iter().any(|fault| text.contains(fault)) {
-            text.push_str(&format!(
-                ": no authority that is known here issued its certificate; name one with `provider.{provider}.ca`"
-            ));
-        }
-        if !error.is_connect() {
-            return Self::Broken(text);
-        }
-        let is_io = |kind| causes::has::<io::Error>(error, |cause| cause.kind() == kind);
-        if causes::has::<rustls::Error>(error, |_| true) {
-            Self::Tls(text)
-        } else if causes::has::<Unresolved>(error, |_| true) {
-            Self::NameResolution(text)
-        } else if is_io(io::ErrorKind::ConnectionRefused) {
-            Self::Refused(text)
-        } else if is_io(io::ErrorKind::TimedOut) {
-            Self::ConnectTimeout(text)
-        } else {
-            Self::Connect(text)
-        }
-    }
-}
-
 /// Whether an endpoint may be called or sent to at all: https, or http on loopback; no credentials, no fragment.
 pub(super) fn check_endpoint(url: &Url, insecure_http: bool) -> Result<(), EndpointFault> {
     match url.scheme() {
         "https" => {}
-        "http" if insecure_http || is_loopback(url) => {}
+        "http" if insecure_http || address(url).is_some_and(|ip| ip.is_loopback()) => {}
         _ => return Err(EndpointFault::NotHttps),
     }
     if !url.username().is_empty() || url.password().is_some() {
@@ -399,7 +248,7 @@ pub(super) fn check_endpoint(url: &Url, insecure_http: bool) -> Result<(), Endpo
     Ok(())
 }
 
-/// The same for an endpoint that a discovery document names: a document from elsewhere can not send us inside (AT-TP-20).
+/// The same for an endpoint that a discovery document names: a document from elsewhere cannot send us inside (AT-TP-20).
 pub(super) fn check_discovered(url: &Url, issuer: &Url, insecure_http: bool) -> Result<(), EndpointFault> {
     check_endpoint(url, insecure_http)?;
     if is_inside(url) && !is_inside(issuer) {
@@ -408,33 +257,24 @@ pub(super) fn check_discovered(url: &Url, issuer: &Url, insecure_http: bool) -> 
     Ok(())
 }
 
-/// A URL as it may stand in a message: its query may hold what is nobody's business.
-pub(super) fn place(url: &Url) -> Box<str> {
-    let mut url = url.clone();
-    url.set_query(None);
-    String::from(url).into()
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback()),
-        None => false,
-    }
-}
-
 fn is_inside(url: &Url) -> bool {
-    let v4_inside = |ip: std::net::Ipv4Addr| ip.is_loopback() || ip.is_link_local() || ip.is_unspecified();
-    match url.host() {
-        Some(Host::Ipv4(ip)) => v4_inside(ip),
-        Some(Host::Ipv6(ip)) => {
-            ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_unicast_link_local()
-                || ip.to_ipv4_mapped().is_some_and(v4_inside)
+    address(url).is_some_and(|ip| {
+        let is_link_local = match ip {
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        };
+        ip.is_loopback() || ip.is_unspecified() || is_link_local
+    })
+}
+
+/// The address that a URL names without a resolver; an IPv4 address that is written as an IPv6 one is an IPv4 address.
+fn address(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Domain(name) => {
+            (name == "localhost" || name.ends_with(".localhost")).then_some(Ipv4Addr::LOCALHOST.into())
         }
-        Some(Host::Domain(_)) | None => is_loopback(url),
+        Host::Ipv4(ip) => Some(ip.into()),
+        Host::Ipv6(ip) => Some(ip.to_canonical()),
     }
 }
 
@@ -466,17 +306,7 @@ fn tls_config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, ProviderSetupError>
     }
 }
 
-fn bad(endpoint: Endpoint, fault: AnswerFault) -> ProviderError {
-    ProviderError::BadAnswer { endpoint, fault, words: Words::default() }
-}
-
-fn http_date(value: &HeaderValue) -> Option<UnixTime> {
-    let at = OffsetDateTime::parse(value.to_str().ok()?, &Rfc2822).ok()?;
-    u64::try_from(at.unix_timestamp()).ok().map(UnixTime::from_secs)
-}
-
 const MAX_ANSWER: usize = 1024 * 1024;
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 const IDLE: Duration = Duration::from_secs(3);
 /// Some providers refuse requests without one.
 const USER_AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));

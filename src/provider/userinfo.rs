@@ -7,13 +7,11 @@ use serde_json::Value;
 
 use crate::identity::{ClaimPath, Claims};
 use crate::provider::Provider;
-use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
+use crate::provider::error::{AnswerFault, Endpoint, ProviderError, UserinfoTokenError};
 use crate::provider::metadata::Metadata;
 use crate::provider::settings::UserinfoUse;
 use crate::provider::standing::Area;
 use crate::provider::token::TokenSet;
-use crate::provider::userinfo_token::UserinfoTokenError;
-use crate::provider::words::Words;
 
 impl Provider {
     /// Whether to ask: always, never, or when a claim that somebody looks at is missing.
@@ -73,7 +71,7 @@ impl Provider {
         let told = self.plain_userinfo(metadata, tokens).await?;
         let same = told.get("sub").is_some_and(|sub| sub.is_string() && Some(sub) == id_token.get("sub"));
         if !same {
-            return Err(bad(AnswerFault::Subject));
+            return Err(AnswerFault::Subject.at(Endpoint::Userinfo));
         }
         self.transport.standing.works(Area::Endpoint(Endpoint::Userinfo));
         Ok(told)
@@ -84,21 +82,20 @@ impl Provider {
         let url = metadata.userinfo_endpoint.as_ref().ok_or(ProviderError::NoEndpoint(Endpoint::Userinfo))?;
         let accept = "application/json, application/jwt;q=0.9";
         let reply = self.transport.get(Endpoint::Userinfo, url, accept, tokens.access_token.as_ref()).await?;
-        let refused =
-            |fault| ProviderError::BadAnswer { endpoint: Endpoint::Userinfo, fault, words: Words::of(&reply) };
+        let refused = |fault| ProviderError::BadAnswer { endpoint: Endpoint::Userinfo, fault, words: reply.words() };
         match reply.status {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(refused(AnswerFault::Unauthorized)),
             status => return Err(refused(AnswerFault::Status(status.as_u16()))),
         }
         if reply.media_type().as_deref() == Some("application/jwt") {
-            let token = std::str::from_utf8(&reply.body).map_err(|_| bad(AnswerFault::Json))?;
+            let token = std::str::from_utf8(&reply.body).map_err(|_| AnswerFault::Json.at(Endpoint::Userinfo))?;
             return self.signed_userinfo(metadata, token.trim()).await;
         }
-        let claims = reply.json().map_err(bad)?;
+        let claims = reply.json().map_err(|fault| fault.at(Endpoint::Userinfo))?;
         // Some refuse with status 200.
         if claims.get("error").is_some_and(Value::is_string) && self.settings.claims.subject.find(&claims).is_none() {
-            return Err(bad(AnswerFault::Unauthorized));
+            return Err(AnswerFault::Unauthorized.at(Endpoint::Userinfo));
         }
         if self.expects_signed_userinfo() {
             return Err(UserinfoTokenError::Unsigned.into());
@@ -124,8 +121,4 @@ impl ProviderError {
             }
         )
     }
-}
-
-fn bad(fault: AnswerFault) -> ProviderError {
-    ProviderError::BadAnswer { endpoint: Endpoint::Userinfo, fault, words: Words::default() }
 }

@@ -5,12 +5,6 @@
 
 use std::fmt;
 
-use http::header::WWW_AUTHENTICATE;
-use serde_json::Value;
-use url::form_urlencoded;
-
-use crate::provider::json;
-use crate::provider::transport::Reply;
 use crate::secret::Secret;
 
 /// `error` and `error_description` of a refusal (RFC 6749 sections 4.1.2.1 and 5.2).
@@ -29,40 +23,8 @@ impl Words {
         }
     }
 
-    /// What goes with an error code that was found in an answer, wherever that was.
-    pub(super) fn of_error(reply: &Reply, code: &str) -> Self {
-        let said = Self::of(reply);
-        let description = if said.error.is_empty() { "" } else { said.description() };
-        Self::new(code, Some(description)).without(&reply.sent)
-    }
-
-    /// What an answer says: in `WWW-Authenticate` (RFC 6750 section 3), as members of a JSON object or of a form, or as the text
-    /// of a page. Empty when it says nothing.
-    pub(super) fn of(reply: &Reply) -> Self {
-        if let Some(words) = challenge(reply) {
-            return words.without(&reply.sent);
-        }
-        let words = match json::object(&reply.body) {
-            Ok(answer) => {
-                let text = |name: &str| answer.get(name).and_then(Value::as_str);
-                let description = text("error_description").or_else(|| text("message")).or_else(|| text("detail"));
-                Self::new(text("error").unwrap_or_default(), description)
-            }
-            Err(_) => {
-                let start = reply.body.get(..LONGEST_PAGE).unwrap_or(&reply.body);
-                let form: Vec<_> = form_urlencoded::parse(start).collect();
-                let field = |name: &str| form.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
-                match field("error").filter(|_| !start.contains(&b'<')) {
-                    Some(error) => Self::new(error, field("error_description")),
-                    None => Self::new("", Some(&page_text(&String::from_utf8_lossy(start)))),
-                }
-            }
-        };
-        words.without(&reply.sent)
-    }
-
     /// Takes out what must not be repeated, whole or in a piece that would still help to guess it.
-    fn without(mut self, secrets: &[Secret<String>]) -> Self {
+    pub(super) fn without(mut self, secrets: &[Secret<String>]) -> Self {
         for text in [&mut self.error, &mut self.description] {
             for secret in secrets {
                 *text = redacted(text, secret.expose()).into();
@@ -100,16 +62,6 @@ impl fmt::Display for Words {
             (error, description) => write!(f, "{error} (\"{description}\")"),
         }
     }
-}
-
-/// The error of a protected resource (RFC 6750 section 3.1, RFC 9449 section 7.1).
-fn challenge(reply: &Reply) -> Option<Words> {
-    let field = reply.headers.get(WWW_AUTHENTICATE)?.to_str().ok()?;
-    let parameter = |name: &str| {
-        let (_, rest) = field.split_once(&format!("{name}=\""))?;
-        rest.split('"').next()
-    };
-    Some(Words::new(parameter("error")?, parameter("error_description")))
 }
 
 /// A text from elsewhere as it may stand in a log: the printable set of RFC 6749 appendix A.7 (NQSCHAR), at most `cap`
@@ -159,37 +111,8 @@ fn is_token_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~' | '+' | '/' | '=')
 }
 
-/// What a person would read on a page: its text without tags, scripts and styles.
-fn page_text(html: &str) -> String {
-    let mut text = String::new();
-    let mut rest = html;
-    while let Some((before, tag)) = rest.split_once('<') {
-        text.push_str(before);
-        text.push(' ');
-        let skipped = ["script", "style"].into_iter().find(|name| {
-            let start = tag.get(..name.len());
-            start.is_some_and(|start| start.eq_ignore_ascii_case(name))
-        });
-        rest = match skipped {
-            Some(name) => after(tag, &format!("</{name}")).and_then(|rest| after(rest, ">")),
-            None => tag.split_once('>').map(|(_, rest)| rest),
-        }
-        .unwrap_or_default();
-    }
-    text.push_str(rest);
-    text.replace("&quot;", "'").replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-}
-
-/// What follows the first `end`, whatever its case.
-fn after<'a>(text: &'a str, end: &str) -> Option<&'a str> {
-    let at = text.to_ascii_lowercase().find(end)?;
-    text.get(at + end.len()..)
-}
-
 const ERROR_CAP: usize = 64;
 const DESCRIPTION_CAP: usize = 200;
-/// How much of a page is read.
-const LONGEST_PAGE: usize = 16 * 1024;
 /// Shorter values would also be found where nobody repeated them.
 const SHORTEST_SECRET: usize = 6;
 const SHORTEST_PART: usize = 12;
@@ -236,14 +159,5 @@ mod tests {
             Words::new("x", Some("the code is old")).without(&[Secret::from("code")]).description(),
             "the code is old"
         );
-    }
-
-    #[test]
-    fn a_page_is_read_without_its_markup() {
-        let page = "<!doctype html><style>a{b:c}</style><TITLE>Error</TITLE><script>var x='<p>';</SCRIPT ><h1>Sorry</h1>\n<p>Invalid parameter: redirect_uri &amp; &#39;x&#39;";
-        assert_eq!(printable(&page_text(page), 200), "Error Sorry Invalid parameter: redirect_uri & 'x'");
-        for broken in ["<", "<script", "<script>", "<a", "x<", "é<é", "<style>é"] {
-            page_text(broken);
-        }
     }
 }

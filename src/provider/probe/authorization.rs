@@ -9,7 +9,7 @@ use crate::provider::Provider;
 use crate::provider::authorize::{AuthorizationRequest, accepts_iss};
 use crate::provider::error::Endpoint;
 use crate::provider::metadata::Metadata;
-use crate::provider::transport::Reply;
+use crate::provider::reply::Reply;
 use crate::provider::words::Words;
 use crate::seal;
 use crate::secret::Secret;
@@ -139,7 +139,7 @@ impl Provider {
     }
 
     fn judge_page(&self, reply: &Reply, place: &Place<'_>, found: &mut Findings) {
-        let words = Words::of(reply);
+        let words = reply.words();
         let status = reply.status.as_u16();
         let said = if words.is_empty() { String::new() } else { format!(": it says {words}") };
         if reply.status.is_success() && words.error().is_empty() {

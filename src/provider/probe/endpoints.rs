@@ -102,7 +102,7 @@ impl Provider {
                 refused(&mut found, &format!("refuses with {words}"));
             }
             Ok(Ended::Page(reply)) if !reply.status.is_success() => {
-                let words = Words::of(&reply);
+                let words = reply.words();
                 if words.to_string().contains("id_token_hint") {
                     // Only a sign-in gives one.
                     found.good(SIGN_OUT, "end-session endpoint asks for an ID token: not tried further".to_owned());

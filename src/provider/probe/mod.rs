@@ -19,7 +19,7 @@ use url::Url;
 use crate::clock::UnixTime;
 use crate::provider::Provider;
 use crate::provider::metadata::{Metadata, MetadataSource};
-use crate::provider::transport::Reply;
+use crate::provider::reply::Reply;
 
 /// What the configuration expects of a provider.
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,8 @@ use http::header::{LOCATION, SET_COOKIE};
 use url::{Url, form_urlencoded};
 
 use crate::provider::error::{Endpoint, ProviderError};
-use crate::provider::transport::{Reply, Transport};
+use crate::provider::reply::Reply;
+use crate::provider::transport::Transport;
 
 /// Where a visit ended.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The discovery document: where it is looked for, what of it is believed, and what happens while it can not be had.
+//! The discovery document: where it is looked for, what of it is believed, and what happens while it cannot be had.
 
 use super::*;
 use crate::provider::{EndpointFault, ProviderSetupError};

@@ -1,15 +1,20 @@
 //! What can go wrong with a provider, named for what the provider did; each with a stable code for logs and pages.
 
+mod faults;
+mod token;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 
+pub use self::faults::{
+    AnswerFault, DiscoveryFault, EndpointFault, InactiveReason, ProviderSetupError, TransportError,
+};
+pub use self::token::{IdTokenError, UserinfoTokenError};
+
 use crate::provider::demand::Demand;
-use crate::provider::id_token::IdTokenError;
-use crate::provider::transport::TransportError;
-use crate::provider::userinfo_token::UserinfoTokenError;
 use crate::provider::words::Words;
 
 /// A call to a provider that did not give what was asked for. Nothing in it is secret, and what the provider chose as text is
@@ -85,7 +90,7 @@ pub enum ProviderError {
     /// The signed UserInfo answer proves nothing.
     #[error("the signed userinfo answer: {0}")]
     UserinfoToken(#[from] UserinfoTokenError),
-    /// The discovery document can not be used.
+    /// The discovery document cannot be used.
     #[error("the discovery document at {url}: {fault}")]
     Discovery {
         /// Where it was looked for.
@@ -263,6 +268,13 @@ impl ProviderError {
     }
 }
 
+impl AnswerFault {
+    /// As the error of an answer that says nothing besides.
+    pub(super) fn at(self, endpoint: Endpoint) -> ProviderError {
+        ProviderError::BadAnswer { endpoint, fault: self, words: Words::default() }
+    }
+}
+
 /// What a failed call says about the grant (code, refresh token, access token) that was presented with it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum FailureClass {
@@ -309,162 +321,4 @@ impl fmt::Display for Endpoint {
             Self::Revocation => "the revocation endpoint",
         })
     }
-}
-
-/// Why an answer can not be used.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum AnswerFault {
-    #[error("it answered with status {0}")]
-    Status(u16),
-    #[error("the answer is not JSON by its Content-Type")]
-    ContentType,
-    #[error("the answer is not a JSON object, or has a member twice")]
-    Json,
-    #[error("the answer has no access_token, or one that is not printable ASCII")]
-    AccessToken,
-    #[error("the answer has no token_type, or one other than Bearer")]
-    TokenType,
-    #[error("expires_in is not a non-negative number")]
-    ExpiresIn,
-    #[error("refresh_token is not a string")]
-    RefreshToken,
-    #[error("id_token is not a string")]
-    IdToken,
-    #[error("sub is missing, or not that of the ID token")]
-    Subject,
-    #[error("it refused the access token")]
-    Unauthorized,
-    #[error("the signed answer has a wrong issuer, audience or exp, or is an ID token")]
-    SignedClaims,
-    #[error("the signed answer has expired: compare the clocks")]
-    SignedExpired,
-}
-
-impl AnswerFault {
-    /// A stable reason for logs.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Status(_) => "answer_status",
-            Self::ContentType => "answer_content_type",
-            Self::Json => "answer_json",
-            Self::AccessToken => "answer_access_token",
-            Self::TokenType => "answer_token_type",
-            Self::ExpiresIn => "answer_expires_in",
-            Self::RefreshToken => "answer_refresh_token",
-            Self::IdToken => "answer_id_token",
-            Self::Subject => "userinfo_subject",
-            Self::Unauthorized => "userinfo_unauthorized",
-            Self::SignedClaims | Self::SignedExpired => "userinfo_signed_claims",
-        }
-    }
-}
-
-/// Why a discovery document can not be used.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum DiscoveryFault {
-    #[error("the issuer is not a URL that a document can be looked up under")]
-    IssuerUrl,
-    #[error("it answered with status {status}{}", words.as_end())]
-    Status { status: u16, words: Words },
-    #[error("it is not JSON")]
-    NotJson,
-    #[error(
-        "it names the issuer \"{named}\", but \"{configured}\" is configured: they must be the same, byte for byte"
-    )]
-    IssuerMismatch { configured: String, named: String },
-    #[error("{0} is missing")]
-    Missing(&'static str),
-    #[error("{member}: {fault}")]
-    EndpointRefused { member: &'static str, fault: EndpointFault },
-}
-
-impl DiscoveryFault {
-    /// A stable reason for logs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::IssuerUrl => "discovery_issuer_url",
-            Self::Status { .. } => "discovery_status",
-            Self::NotJson => "discovery_not_json",
-            Self::IssuerMismatch { .. } => "discovery_issuer_mismatch",
-            Self::Missing(_) => "discovery_member_missing",
-            Self::EndpointRefused { .. } => "discovery_endpoint_refused",
-        }
-    }
-}
-
-/// Why an endpoint's URL is refused (AT-TP-20).
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum EndpointFault {
-    #[error("it is not a URL")]
-    NotAUrl,
-    #[error("it is not https (http is taken for loopback addresses, or with insecure_http = true)")]
-    NotHttps,
-    #[error("it has a user name or password in it")]
-    Credentials,
-    #[error("it has a fragment")]
-    Fragment,
-    #[error("it points to a loopback or link-local address, which the issuer itself does not")]
-    PointsInside,
-}
-
-/// Why an introspected token is not taken.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum InactiveReason {
-    #[error("the token is not active")]
-    NotActive,
-    #[error("the token has expired")]
-    Expired,
-    #[error("the token is not valid yet")]
-    NotYet,
-    #[error("a time in the answer is not a number")]
-    Time,
-    #[error("the token is for another audience")]
-    Audience,
-    #[error("the token is another client's")]
-    Client,
-    #[error("the token is another issuer's")]
-    Issuer,
-}
-
-impl InactiveReason {
-    /// A stable reason for logs.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::NotActive => "token_inactive",
-            Self::Expired => "token_expired",
-            Self::NotYet => "token_not_yet_valid",
-            Self::Time => "token_time_invalid",
-            Self::Audience => "token_audience",
-            Self::Client => "token_client",
-            Self::Issuer => "token_issuer",
-        }
-    }
-}
-
-/// Why a provider can not be set up from its settings.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum ProviderSetupError {
-    #[error("ca: not a PEM file of certificates: {0}")]
-    Ca(String),
-    #[error("TLS can not be set up: {0}")]
-    Tls(String),
-    #[error("client_key: {0}")]
-    ClientKey(&'static str),
-    #[error("client_id or client_secret can not be sent in a header")]
-    ClientSecret,
-    #[error("{0}: \"{1}\" is not a signature algorithm that is implemented")]
-    Algorithm(&'static str, String),
-    #[error("{0} needs a client_secret of at least {1} bytes (OpenID Connect Core 16.19)")]
-    HmacSecret(&'static str, usize),
-    #[error("issuer \"{0}\": {1}")]
-    Issuer(String, EndpointFault),
-    #[error("{0}: {1}")]
-    Endpoint(&'static str, EndpointFault),
-    #[error("{0} is missing")]
-    EndpointMissing(&'static str),
 }

@@ -16,7 +16,7 @@ pub struct SessionSettings {
     pub keep: KeptTokens,
     /// Our cookies.
     pub cookie: CookieSettings,
-    /// How many live sessions are cached, in bytes of memory. Default 64 MiB.
+    /// How many live sessions are cached, in bytes of memory. Default 8 MiB.
     pub cache_bytes: u64,
     /// How long an old cookie gets the refreshed session once the new one has been seen. 30 s.
     pub grace: Duration,

@@ -149,7 +149,7 @@ class Bench:
         self.tell(report.plain("Memory: idle connections", rows))
 
     def sessions(self):
-        gateway = self.gateway("vestibule-sessions", log=False)
+        gateway = self.gateway("vestibule-sessions", log=False, session='cache_bytes = "64MiB"')
         file, before = self.sealed(gateway, 100_000), gateway.program.memory()
         load = Load("vestibule", gateway, script="cookies.lua", arguments=[file])
         sent, rows = 0, [("", "MiB"), ("before", f"{before / MIB:.1f}")]

@@ -260,6 +260,7 @@ listen = []
 audit = "off"
 
 [session]
+cache_bytes = "64MiB"
 keys = ["a8Jx0W1uQ2m7r5TqP4vYb3nLh6ZsXc9EdF2gKi0oNjM="]
 
 [provider.corp]

@@ -126,7 +126,7 @@ const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 const IDLE: Duration = Duration::from_secs(3600);
 const GRACE: Duration = Duration::from_secs(30);
 const ATTEMPT_LIFE: Duration = Duration::from_secs(30 * 60);
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

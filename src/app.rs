@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, Cache};
 use http::Request;
-use hyper::body::Incoming;
 use tokio::sync::watch;
 
 use crate::body::Body;
@@ -40,6 +39,7 @@ pub struct App {
     admin: Vec<SocketAddr>,
     certificates: Option<Arc<Certificates>>,
     uncapped: Arc<UncappedPeers>,
+    notes_capitals: Arc<AtomicBool>,
     started_with: (ServerSettings, LogSettings),
     shutdown: Shutdown,
     stopping: AtomicBool,
@@ -91,11 +91,24 @@ impl App {
         let (shutdown, signal) = Shutdown::new();
         let (traffic, admin) = (bound.traffic_addresses(), bound.admin_addresses());
         let (certificates, uncapped) = (bound.tls(), bound.uncapped_peers());
+        let notes_capitals = bound.notes_capitals();
         let state = AdminState::new(Arc::clone(&shared.telemetry.metrics), health(&gateway));
         let stopped = serve(bound, &gateway, state, signal, &shared.control);
         shared.telemetry.metrics.config_loaded(true, shared.clock.now());
         let stopping = AtomicBool::new(false);
-        Ok(Self { gateway, shared, traffic, admin, certificates, uncapped, started_with, shutdown, stopping, stopped })
+        Ok(Self {
+            gateway,
+            shared,
+            traffic,
+            admin,
+            certificates,
+            uncapped,
+            notes_capitals,
+            started_with,
+            shutdown,
+            stopping,
+            stopped,
+        })
     }
 
     /// Where traffic is taken, with the ports that were found for port 0. Unix sockets are not among them.
@@ -132,6 +145,7 @@ impl App {
     /// What a reload does besides: front proxies, certificates, log files, and a word on what takes a restart.
     fn take_along(&self, config: &Config) {
         self.uncapped.become_these(&config.server.trusted_proxies);
+        self.notes_capitals.store(config.server.notes_capitals, Ordering::Relaxed);
         for table in self.needs_restart(config) {
             tracing::warn!(code = "restart_needed", table, "a change in this table is taken at the next start");
         }
@@ -152,6 +166,7 @@ impl App {
         wanted.limits.upgrade_life = server.limits.upgrade_life;
         wanted.limits.upgrade_idle = server.limits.upgrade_idle;
         wanted.trusted_proxies.clone_from(&server.trusted_proxies);
+        wanted.notes_capitals = server.notes_capitals;
         let changed = [("server", wanted != *server), ("log", config.log != *log)];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(table, _)| table)
     }
@@ -294,9 +309,8 @@ fn serve(
     let make = move |worker: usize| {
         let forwarder = Forwarder::new(worker, Arc::clone(&budget));
         let current = Rc::new(Current::new(&gateway));
-        move |request: Request<Incoming>, downstream: Rc<Downstream>| {
+        move |mut request: Request<Body>, downstream: Rc<Downstream>| {
             let (held, forwarder) = (current.get(), Rc::clone(&forwarder));
-            let mut request = request.map(Body::Incoming);
             async move { held.0.handle(&forwarder, &mut request, &downstream).await }
         }
     };

@@ -17,8 +17,8 @@ use super::units::{
     AnyScalar, ByteSize, CertificatePem, FilePath, Filled, KeyPem, List, Named, OneOrMany, RawText, Tables, Texts,
 };
 use super::words::{
-    AccessWord, AuthorizationWord, ClientAuthWord, ClientCertificateWord, GroupShapeWord, KeepWord, LogFormatWord,
-    LogoutWord, QuirkWord, ResponseModeWord, SameSiteWord, StoreWord, UserinfoWord,
+    AccessWord, AuthorizationWord, ClientAuthWord, ClientCertificateWord, GroupShapeWord, HeaderCaseWord, KeepWord,
+    LogFormatWord, LogoutWord, QuirkWord, ResponseModeWord, SameSiteWord, StoreWord, UserinfoWord,
 };
 
 /// `keys! { struct NAME { key: Type, … } }`; `with field: OtherStruct` adds the other's keys to the same table;
@@ -267,6 +267,7 @@ keys! {
         websocket_origins: OneOrMany<String>,
         insecure_keep_headers: OneOrMany<String>,
         case_sensitive: bool,
+        header_case: HeaderCaseWord,
         body_bytes: ByteSize,
         timeouts: TimeoutsTable,
         tls: UpstreamTlsTable,
@@ -303,6 +304,7 @@ keys! {
     struct IdentityTable {
         set: String,
         headers: Texts,
+        groups_only: OneOrMany<String>,
         separator: RawText,
         authorization: AuthorizationWord,
     }

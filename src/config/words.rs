@@ -89,6 +89,11 @@ words! {
         "list" => GroupShapeName::List,
         "keys" => GroupShapeName::Keys,
     }
+    /// `route.NAME.header_case`: whether senders' capitals are kept.
+    HeaderCaseWord(bool) {
+        "lower" => false,
+        "preserve" => true,
+    }
     /// An item of `session.keep`.
     KeepWord(KeptToken) {
         "access" => KeptToken::Access,

@@ -412,6 +412,7 @@ pub(super) fn bad_request_code(error: &BadRequest) -> Code {
         code if code.starts_with("host") => Code::BadHost,
         code if code.starts_with("path") || code.starts_with("target") => Code::BadPath,
         "method_refused" => Code::MethodNotAllowed,
+        "head_too_large" => Code::BadHeader,
         _ => Code::BadRequest,
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ORIGIN, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::Body as _;
 
 use crate::body::Body;
 use crate::gateway::error::GatewayError;
 use crate::gateway::record::Notes;
 use crate::gateway::routes::{Entry, Route, Rule, Target};
-use crate::gateway::{Gateway, Visit};
+use crate::gateway::{Gateway, Visit, event_stream};
 use crate::policy::Decision;
 use crate::policy::settings::Access;
 use crate::proxy::Forwarder;
@@ -23,6 +23,7 @@ use crate::request::RequestMeta;
 use crate::request::cookies::CookieScan;
 use crate::request::handshake::{self, HandshakeFault};
 use crate::request::kind::RequestKind;
+use crate::request::raw_target::RawTarget;
 use crate::server::request_body;
 use crate::server::settings::Limits;
 use crate::session::live::LiveSession;
@@ -121,6 +122,10 @@ impl Gateway {
             self.record_spoof(meta, &entry.route.name, &name);
         }
         self.tell(request.headers_mut(), entry, meta, scan, told);
+        if !upstream.settings().keeps_capitals {
+            forget_capitals(request.extensions_mut());
+        }
+        let over_http2 = request.version() == Version::HTTP_2;
         let asked = Instant::now();
         let answer = forwarder.forward(upstream, request, ticket, meta.alone).await;
         let answered = Instant::now();
@@ -131,6 +136,11 @@ impl Gateway {
         let mut answer =
             answer.map_err(|error| GatewayError::Upstream { route: Arc::clone(&entry.route.name), error })?;
         self.header_rules.response(&mut answer, |name| self.own_cookies.is_ours(name));
+        if let Some(live) = told
+            && event_stream::is_event_stream(&answer)
+        {
+            event_stream::end_with(&mut answer, self.end_of(live), over_http2);
+        }
         Ok(back(entry, answer))
     }
 
@@ -179,18 +189,27 @@ impl Gateway {
         }
         let longest = self.settings.limits.upgrade_life;
         let life = live.map_or(longest, |live| longest.min(live.absolute_end().since(self.clock.now())));
-        let cell = live.map(|live| (Arc::clone(&live.cell), live.session.generation));
+        let end = live.map(|live| ended(live));
         Some(Box::new(UpgradeTicket {
             on_upgrade: hyper::upgrade::on(request),
             life,
             idle: self.settings.limits.upgrade_idle,
             close: Box::pin(async move {
-                match cell {
-                    Some((cell, generation)) => cell.ending(generation).await,
+                match end {
+                    Some(end) => end.await,
                     None => std::future::pending().await,
                 }
             }),
         }))
+    }
+
+    /// Is done when the session is over: by its time, or because somebody ended it.
+    fn end_of(&self, live: &Arc<LiveSession>) -> impl Future<Output = ()> + Send + use<> {
+        let left = live.absolute_end().since(self.clock.now());
+        let ended = ended(live);
+        async move {
+            let _ = tokio::time::timeout(left, ended).await;
+        }
     }
 
     /// Gives the browser the session that took the place of its own, or what took the place of that one meanwhile.
@@ -226,6 +245,12 @@ pub(super) fn check_handshake(request: &Request<Body>) -> Result<(), GatewayErro
     if request.body().is_end_stream() { Ok(()) } else { Err(GatewayError::Handshake(HandshakeFault::Body)) }
 }
 
+/// Is done when somebody ended the session: the person, the provider, or a new sign-in.
+fn ended(live: &LiveSession) -> impl Future<Output = ()> + Send + use<> {
+    let (cell, generation) = (Arc::clone(&live.cell), live.session.generation);
+    async move { cell.ending(generation).await }
+}
+
 /// The application's answer, on its way back.
 fn back(entry: &Entry, mut answer: Response<Body>) -> Response<Body> {
     let headers = answer.headers_mut();
@@ -234,6 +259,15 @@ fn back(entry: &Entry, mut answer: Response<Body>) -> Response<Body> {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
     }
     answer
+}
+
+/// Another route may be why the capitals of fields' names were noted; hyper hides them among the extensions.
+fn forget_capitals(extensions: &mut Extensions) {
+    if !extensions.is_empty() {
+        let raw = extensions.remove::<RawTarget>();
+        extensions.clear();
+        raw.map(|raw| extensions.insert(raw));
+    }
 }
 
 /// Puts the request's body under its limits; one that says at once that it is too large is not waited for.

@@ -35,7 +35,7 @@ use crate::proxy::headers::HeaderRules;
 use crate::proxy::settings::Authorization;
 use crate::request::cookies::{CookieScan, OwnCookies};
 use crate::request::kind::RequestKind;
-use crate::request::{Downstream, RequestMeta, RequestReader};
+use crate::request::{BadRequest, Downstream, RequestMeta, RequestReader};
 use crate::seal::Sealer;
 use crate::session::attempt::Attempts;
 use crate::session::rounds::Rounds;
@@ -49,6 +49,7 @@ pub mod decide;
 mod endpoints;
 pub mod error;
 mod error_line;
+mod event_stream;
 mod forward;
 mod login;
 mod logout;
@@ -118,7 +119,10 @@ impl Gateway {
             Ok(Ok(meta)) => meta,
             Ok(Err(error)) => {
                 let code = error::bad_request_code(&error);
-                let notice = Notice::new(code).status(error.status()).reason(error.code());
+                let mut notice = Notice::new(code).status(error.status()).reason(error.code());
+                if error == BadRequest::HeadTooLarge {
+                    notice = notice.detail(error.to_string());
+                }
                 return self.refuse_unread(request, downstream, &outline, notice);
             }
             Err(Panicked) => {

@@ -16,27 +16,37 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 
+use crate::proxy::verbatim::{Line, Verbatim};
+
 /// What the request and the connection know of each other: the bytes that may still come before the head is whole. Only the
 /// worker's thread writes; it is atomic because hyper asks that a stream that can be upgraded be `Send`.
 #[derive(Clone, Debug)]
-pub(super) struct Awaited(Arc<AtomicUsize>);
+pub(super) struct Awaited(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    left: AtomicUsize,
+    /// The line of the request, where it goes out other than hyper writes it.
+    line: Line,
+}
 
 impl Awaited {
     /// A request is about to be sent.
-    pub(super) fn begin(&self) {
-        self.0.store(MOST, Relaxed);
+    pub(super) fn begin(&self, target: Option<Verbatim>) {
+        self.0.line.set(target);
+        self.0.left.store(MOST, Relaxed);
     }
 
     /// The final head has come.
     pub(super) fn end(&self) {
-        self.0.store(usize::MAX, Relaxed);
+        self.0.left.store(usize::MAX, Relaxed);
     }
 
     fn takes(&self, bytes: usize) -> bool {
-        match self.0.load(Relaxed) {
+        match self.0.left.load(Relaxed) {
             usize::MAX => true,
             left => {
-                self.0.store(left.saturating_sub(bytes), Relaxed);
+                self.0.left.store(left.saturating_sub(bytes), Relaxed);
                 left >= bytes
             }
         }
@@ -52,7 +62,7 @@ pub(super) struct Awaiting<T> {
 
 impl<T: AsyncRead> Awaiting<T> {
     pub(super) fn new(inner: T) -> (Self, Awaited) {
-        let awaited = Awaited(Arc::new(AtomicUsize::new(usize::MAX)));
+        let awaited = Awaited(Arc::new(State { left: AtomicUsize::new(usize::MAX), line: Line::default() }));
         (Self { inner: inner.take(PIECE), awaited: awaited.clone() }, awaited)
     }
 }
@@ -77,19 +87,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Awaiting<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Awaiting<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(self.get_mut().inner.get_mut()).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(self.get_mut().inner.get_mut()).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.get_ref().is_write_vectored()
+        let this = self.get_mut();
+        let stream = Pin::new(this.inner.get_mut());
+        match this.awaited.0.line.written(buf) {
+            None => stream.poll_write(cx, buf),
+            Some(line) => line?.write(&this.awaited.0.line, |buf| stream.poll_write(cx, buf)),
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -10,6 +10,7 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::identity::Identity;
+use crate::proxy::group_headers;
 use crate::proxy::settings::{Authorization, IdentityHeaderSettings, IdentityValue};
 
 /// The identity headers of a person. Every name is there at most once.
@@ -19,10 +20,16 @@ pub fn render_identity(
     access: Option<&str>,
     id_token: Option<&str>,
 ) -> Vec<(HeaderName, HeaderValue)> {
+    let names_groups = settings.headers.iter().any(|(_, source)| *source == IdentityValue::Groups);
+    let groups = if names_groups { group_headers::told(settings, identity) } else { Ok(None) };
     let rendered = settings.headers.iter().filter_map(|(name, source)| {
-        let text = value_of(source, identity, access, id_token, &settings.separator)?;
+        let text = match source {
+            IdentityValue::Groups => groups.as_ref().ok()?.clone()?,
+            source => value_of(source, identity, access, id_token, &settings.separator)?,
+        };
         Some((name.clone(), field(name, &text)?))
     });
+    let overflow = groups.as_ref().err().map(|count| group_headers::overflow(*count));
     let bearer = match settings.authorization {
         Authorization::Keep | Authorization::Remove => None,
         Authorization::AccessToken => access,
@@ -30,7 +37,7 @@ pub fn render_identity(
     };
     let bearer =
         bearer.and_then(|token| Some((AUTHORIZATION, secret(field(&AUTHORIZATION, &format!("Bearer {token}"))?))));
-    rendered.chain(bearer).collect()
+    rendered.chain(overflow).chain(bearer).collect()
 }
 
 impl IdentityHeaderSettings {
@@ -39,7 +46,12 @@ impl IdentityHeaderSettings {
         let fields = NAMED.iter().find(|(known, ..)| *known == name)?;
         let (_, separator, fields) = fields;
         let headers = fields.iter().map(|(name, value)| (HeaderName::from_static(name), value.clone())).collect();
-        Some(Self { headers, separator: (*separator).to_owned(), authorization: Authorization::Keep })
+        Some(Self {
+            headers,
+            groups_only: Vec::new(),
+            separator: (*separator).to_owned(),
+            authorization: Authorization::Keep,
+        })
     }
 
     /// The names that [`named`](Self::named) knows, for messages.
@@ -62,7 +74,7 @@ fn value_of(
         IdentityValue::Email => identity.email.clone()?,
         IdentityValue::Name => identity.name.clone()?,
         IdentityValue::PreferredUsername => identity.preferred_username.clone()?,
-        IdentityValue::Groups => joined(identity.groups.iter().map(String::as_str), separator)?,
+        IdentityValue::Groups => return None, // see group_headers.rs
         IdentityValue::Claim(path) => claim(path.find(&identity.claims)?, separator)?,
         IdentityValue::AccessToken => access?.to_owned(),
         IdentityValue::IdToken => id_token?.to_owned(),
@@ -98,7 +110,7 @@ fn scalar(value: &Value) -> Option<String> {
 /// Joins a list. An item that holds the separator would be read as two, one of them perhaps `admins`: the separator in it is
 /// percent-encoded, and so is the percent sign, so that no two lists are the same text (UI-08). An item that cannot be in a
 /// header is left out.
-fn joined<'a>(items: impl Iterator<Item = &'a str>, separator: &str) -> Option<String> {
+pub(super) fn joined<'a>(items: impl Iterator<Item = &'a str>, separator: &str) -> Option<String> {
     let separator = if separator.is_empty() { "," } else { separator };
     let mut text = String::new();
     for item in items.filter(|item| !item.is_empty()) {
@@ -135,7 +147,7 @@ fn push_escaped(text: &mut String, item: &str, separator: &str) {
 }
 
 fn field(name: &HeaderName, text: &str) -> Option<HeaderValue> {
-    let fault = if text.len() > LONGEST {
+    let fault = if !fits(text) {
         "identity_header_too_long"
     } else if !is_plain(text) {
         "identity_header_unprintable"
@@ -146,6 +158,11 @@ fn field(name: &HeaderName, text: &str) -> Option<HeaderValue> {
     };
     tracing::warn!(code = fault, header = name.as_str(), bytes = text.len(), "identity header left out");
     None
+}
+
+/// Whether a text is short enough for a header.
+pub(super) fn fits(text: &str) -> bool {
+    text.len() <= LONGEST
 }
 
 fn secret(mut value: HeaderValue) -> HeaderValue {
@@ -264,6 +281,7 @@ mod tests {
 
     use super::*;
     use crate::identity::ClaimPath;
+    use crate::proxy::group_headers::{GroupPattern, OVERFLOW};
     use crate::proxy::headers::spellings::{Class, Spellings};
 
     fn ada() -> Identity {
@@ -291,7 +309,7 @@ mod tests {
 
     fn one(value: IdentityValue) -> IdentityHeaderSettings {
         let headers = vec![(HeaderName::from_static("x-one"), value)];
-        IdentityHeaderSettings { headers, separator: ",".to_owned(), authorization: Authorization::Keep }
+        IdentityHeaderSettings { headers, separator: ",".to_owned(), ..IdentityHeaderSettings::default() }
     }
 
     #[test]
@@ -340,7 +358,39 @@ mod tests {
     #[test]
     fn too_many_groups_are_none_and_never_some() {
         let groups: Vec<String> = (0..2000).map(|n| format!("group{n}")).collect();
-        assert!(rendered(&one(IdentityValue::Groups), &Identity { groups, ..ada() }).is_empty());
+        let crowded = Identity { groups, ..ada() };
+        for set in
+            ["default", "remote-user", "auth-request", "authentik", "grafana", "jenkins", "sonarqube", "opensearch"]
+        {
+            let fields = rendered(&IdentityHeaderSettings::named(set).unwrap(), &crowded);
+            assert!(fields.iter().all(|field| !field.contains("group1")), "{set}: {fields:?}");
+            assert_eq!(fields.iter().filter(|field| *field == "x-forwarded-groups-overflow: 2000").count(), 1, "{set}");
+        }
+        // Who is told of no groups is told of no overflow.
+        assert_eq!(rendered(&one(IdentityValue::Subject), &crowded).len(), 1);
+        let both = vec![
+            (HeaderName::from_static("x-one"), IdentityValue::Groups),
+            (HeaderName::from_static("x-two"), IdentityValue::Groups),
+        ];
+        let both = IdentityHeaderSettings { headers: both, ..one(IdentityValue::Groups) };
+        assert_eq!(rendered(&both, &crowded), ["x-forwarded-groups-overflow: 2000"]);
+    }
+
+    #[test]
+    fn only_the_groups_that_matter_are_told_and_counted() {
+        let groups: Vec<String> = (0..2000).map(|n| format!("group{n}")).chain(["staff".to_owned()]).collect();
+        let crowded = Identity { groups, ..ada() };
+        let only = |patterns: &[&str]| {
+            let groups_only = patterns.iter().map(|it| GroupPattern::parse(it).unwrap()).collect();
+            rendered(&IdentityHeaderSettings { groups_only, ..one(IdentityValue::Groups) }, &crowded)
+        };
+        assert_eq!(only(&["staff"]), ["x-one: staff"]);
+        assert_eq!(only(&["staff", "group199*", "nobody"]).join(""), {
+            let told = (1990..2000).fold("x-one: group199".to_owned(), |text, n| format!("{text},group{n}"));
+            told + ",staff"
+        });
+        assert_eq!(only(&["nobody", "no*"]), [""; 0]);
+        assert_eq!(only(&["group*"]), ["x-forwarded-groups-overflow: 2000"]);
     }
 
     #[test]
@@ -425,6 +475,10 @@ mod tests {
             for (name, _) in IdentityHeaderSettings::named(set).unwrap().headers {
                 assert_eq!(names.class(name.as_str()), Class::Identity, "{name} of {set}");
             }
+        }
+        for sign in ["-", "_", "."] {
+            let name = OVERFLOW.as_str().replace('-', sign);
+            assert_eq!(names.class(&name), Class::Identity, "{name}");
         }
         assert!(IdentityHeaderSettings::named("nothing").is_none());
     }

@@ -34,6 +34,7 @@ mod answer_head;
 pub mod balance;
 pub mod connect;
 pub mod error;
+pub mod group_headers;
 pub mod headers;
 pub mod identity_headers;
 mod patience;
@@ -46,6 +47,7 @@ pub mod settings;
 mod target;
 pub mod tls;
 pub mod upgrade;
+mod verbatim;
 
 use balance::Upstream;
 use target::Target;
@@ -142,8 +144,9 @@ impl Forwarder {
         // A reload has made new applications: the connections to the old ones are let go.
         all.retain(|_, pools| pools.upstream.strong_count() > 0);
         let settings = upstream.settings();
-        let pool =
-            |address: &UpstreamAddress| Pool::new(settings.pool_idle, address.protocol, Arc::clone(&self.budget));
+        let pool = |address: &UpstreamAddress| {
+            Pool::new(settings.pool_idle, address.protocol, settings.keeps_capitals, Arc::clone(&self.budget))
+        };
         let pools = Rc::new(Pools {
             upstream: Arc::downgrade(upstream),
             by_address: settings.addresses.iter().map(pool).collect(),

@@ -25,6 +25,7 @@ use crate::proxy::error::UpstreamError;
 use crate::proxy::request_body::RequestBody;
 use crate::proxy::response::MOST_FIELDS;
 use crate::proxy::settings::{UpstreamAddress, UpstreamProtocol};
+use crate::proxy::verbatim::Verbatim;
 
 /// Connections of one worker to one address.
 pub(super) struct Pool {
@@ -38,6 +39,7 @@ pub(super) struct Pool {
     reaping: Cell<bool>,
     keep: Duration,
     budget: Arc<Budget>,
+    keeps_capitals: bool,
 }
 
 /// A connection for one request.
@@ -63,9 +65,9 @@ impl Http1 {
     /// To be followed by [`head_came`](Self::head_came) when the answer is there.
     pub(super) fn send(
         &mut self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<> {
-        self.awaited.begin();
+        self.awaited.begin(request.extensions_mut().remove::<Verbatim>());
         self.sender.try_send_request(request)
     }
 
@@ -89,7 +91,12 @@ impl Lease {
 }
 
 impl Pool {
-    pub(super) fn new(keep: Duration, protocol: UpstreamProtocol, budget: Arc<Budget>) -> Rc<Self> {
+    pub(super) fn new(
+        keep: Duration,
+        protocol: UpstreamProtocol,
+        keeps_capitals: bool,
+        budget: Arc<Budget>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             idle: RefCell::default(),
             shared: RefCell::default(),
@@ -99,6 +106,7 @@ impl Pool {
             reaping: Cell::new(false),
             keep,
             budget,
+            keeps_capitals,
         })
     }
 
@@ -157,7 +165,8 @@ impl Pool {
             Ok(Lease::Http2(sender))
         } else {
             let (stream, awaited) = Awaiting::new(stream);
-            let (sender, connection) = http1_protocol().handshake(TokioIo::new(stream)).await.map_err(closed)?;
+            let (sender, connection) =
+                http1_protocol(self.keeps_capitals).handshake(TokioIo::new(stream)).await.map_err(closed)?;
             tokio::task::spawn_local(connection.with_upgrades());
             Ok(Lease::Http1(Http1 { sender, awaited }))
         }
@@ -261,9 +270,9 @@ where
 }
 
 /// HTTP/1.1 towards applications.
-fn http1_protocol() -> http1::Builder {
+fn http1_protocol(keeps_capitals: bool) -> http1::Builder {
     let mut protocol = http1::Builder::new();
-    protocol.writev(false).max_buf_size(BUFFER).max_headers(MOST_FIELDS);
+    protocol.writev(false).max_buf_size(BUFFER).max_headers(MOST_FIELDS).preserve_header_case(keeps_capitals);
     protocol
 }
 

@@ -11,6 +11,8 @@ use http_body::Body as _;
 use crate::proxy::Exchange;
 use crate::proxy::request_body::RequestBody;
 use crate::proxy::settings::{HostHeader, UpstreamProtocol};
+use crate::proxy::verbatim::Verbatim;
+use crate::request::raw_target::RawTarget;
 
 /// What the browser asked for, kept where an address changes it, so that the next address starts from it again.
 #[derive(Default)]
@@ -23,7 +25,12 @@ impl Target {
     pub(super) fn aim(&mut self, request: &mut Request<RequestBody>, exchange: &Exchange<'_>, http2: bool) {
         let address = exchange.address;
         let rewrites_host = exchange.upstream.settings().host != HostHeader::Preserve;
-        let plain = !http2 && !rewrites_host && address.base_path.is_empty() && request.uri().authority().is_none();
+        let raw = request.extensions().get::<RawTarget>().cloned();
+        let plain = raw.is_none()
+            && !http2
+            && !rewrites_host
+            && address.base_path.is_empty()
+            && request.uri().authority().is_none();
         if !plain || self.original.is_some() {
             let (path, host) = self.original.get_or_insert_with(|| {
                 let path = request.uri().path_and_query().cloned();
@@ -34,7 +41,13 @@ impl Target {
                 HostHeader::Upstream => HeaderValue::from_str(&address.authority).ok(),
                 HostHeader::Fixed(name) => HeaderValue::from_str(name).ok(),
             };
-            let path = with_base(&address.base_path, path);
+            let raw = raw.filter(|_| !http2).map(|raw| raw.below(&address.base_path));
+            let path =
+                raw.as_ref().and_then(RawTarget::stand_in).unwrap_or_else(|| with_base(&address.base_path, path));
+            request.extensions_mut().remove::<Verbatim>();
+            if let Some(raw) = raw {
+                request.extensions_mut().insert(Verbatim(raw));
+            }
             let tls = address.protocol == UpstreamProtocol::Tls;
             rewrite(request, path, host, http2.then_some(if tls { Scheme::HTTPS } else { Scheme::HTTP }));
         }

@@ -23,6 +23,7 @@ pub mod id;
 pub mod kind;
 pub mod path;
 mod query;
+pub mod raw_target;
 mod readings;
 pub mod return_to;
 mod steps;
@@ -143,6 +144,15 @@ pub enum BadRequest {
     /// `*`, authority form, or a foreign scheme.
     #[error("the request target is neither a path nor an http URL")]
     TargetForm,
+    /// What came is no request that can be read.
+    #[error("the request's head cannot be read as HTTP/1.1")]
+    HeadMalformed,
+    /// The head is over its limits.
+    #[error("the request's header has more than 100 fields, or is larger than server.limits.header_bytes")]
+    HeadTooLarge,
+    /// The target is longer than any URI that is taken.
+    #[error("the request's target is longer than 65534 bytes")]
+    TargetTooLong,
     /// A path that no application should have to read.
     #[error(transparent)]
     PathInvalid(#[from] PathError),
@@ -162,6 +172,9 @@ impl BadRequest {
             Self::HostDisagrees => "host_disagrees",
             Self::TransferCoding => "transfer_coding_unknown",
             Self::TargetForm => "target_form",
+            Self::HeadMalformed => "head_malformed",
+            Self::HeadTooLarge => "head_too_large",
+            Self::TargetTooLong => "target_too_long",
             Self::PathInvalid(PathError::NotAbsolute) => "path_not_absolute",
             Self::PathInvalid(PathError::ControlCharacter) => "path_control_character",
             Self::PathInvalid(PathError::BrokenEscape) => "path_broken_escape",
@@ -178,11 +191,18 @@ impl BadRequest {
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
             // RFC 9112 section 6.1.
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
-            Self::PathInvalid(PathError::TooLong) => StatusCode::URI_TOO_LONG,
+            Self::TargetTooLong | Self::PathInvalid(PathError::TooLong) => StatusCode::URI_TOO_LONG,
+            // RFC 6585 section 5.
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             _ => StatusCode::BAD_REQUEST,
         }
     }
 }
+
+/// Stands in the extensions of a request of which nothing could be read: the server makes one, so that it is answered and logged
+/// as any other that is refused.
+#[derive(Clone, Copy, Debug)]
+pub struct Unread(pub BadRequest);
 
 /// Makes [`RequestMeta`] of requests; built once for each configuration.
 #[derive(Clone, Debug)]
@@ -205,6 +225,9 @@ impl RequestReader {
     /// # Errors
     /// When it must not go any further; [`request_id`](Self::request_id) still names it.
     pub fn read<B>(&self, request: &Request<B>, downstream: &Downstream) -> Result<RequestMeta, BadRequest> {
+        if let Some(Unread(error)) = request.extensions().get() {
+            return Err(*error);
+        }
         let (method, headers) = (request.method(), request.headers());
         if matches!(*method, Method::TRACE | Method::CONNECT) {
             return Err(BadRequest::MethodRefused);

@@ -9,13 +9,13 @@ use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -29,10 +29,12 @@ use tokio_rustls::server::TlsStream;
 
 use crate::body::{Body, BodyError};
 use crate::flood::{Counted, Told};
+use crate::request::raw_target::RawTarget;
 use crate::request::{Downstream, TlsFacts};
 use crate::server::listener::{Accepted, AcceptedStream};
 use crate::server::places::Place;
 use crate::server::pulse::{BodyWatch, Felt, OpenRequest, Order, Pulse};
+use crate::server::refused;
 use crate::server::roster::Enrolled;
 use crate::server::settings::Limits;
 use crate::server::tls::Certificates;
@@ -42,6 +44,9 @@ use crate::telemetry::metrics::Metrics;
 pub(super) struct Site<S> {
     service: S,
     http1: http1::Builder,
+    /// The same, but that the capitals of fields' names are noted.
+    http1_noting: http1::Builder,
+    notes_capitals: Arc<AtomicBool>,
     http2: http2::Builder<Local>,
     tls: Option<Arc<Certificates>>,
     limits: Limits,
@@ -51,9 +56,17 @@ pub(super) struct Site<S> {
 }
 
 impl<S> Site<S> {
-    pub(super) fn new(service: S, tls: Option<Arc<Certificates>>, limits: Limits, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        service: S,
+        tls: Option<Arc<Certificates>>,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+        notes_capitals: Arc<AtomicBool>,
+    ) -> Self {
         let (http1, http2) = (http1_as_spoken(&limits), http2_as_spoken(&limits));
-        Self { service, http1, http2, tls, limits, metrics, flood_told: Cell::new(None) }
+        let mut http1_noting = http1.clone();
+        http1_noting.preserve_header_case(true);
+        Self { service, http1, http1_noting, notes_capitals, http2, tls, limits, metrics, flood_told: Cell::new(None) }
     }
 
     /// A client was cut off for a flood of such frames. All are counted; who comes back with another flood, and another, shall
@@ -71,7 +84,7 @@ impl<S> Site<S> {
 /// Serves one connection to its end.
 pub(super) async fn serve<S, F>(site: Rc<Site<S>>, accepted: Accepted, enrolled: Enrolled)
 where
-    S: Fn(Request<Incoming>, Rc<Downstream>) -> F + 'static,
+    S: Fn(Request<Body>, Rc<Downstream>) -> F + 'static,
     F: Future<Output = Response<Body>> + 'static,
 {
     // What follows is boxed by stream: a plain connection has no room for a TLS one.
@@ -134,7 +147,7 @@ pub(super) async fn speak<S, F, T>(
     place: Place,
 ) -> Result<(), BodyError>
 where
-    S: Fn(Request<Incoming>, Rc<Downstream>) -> F + 'static,
+    S: Fn(Request<Body>, Rc<Downstream>) -> F + 'static,
     F: Future<Output = Response<Body>> + 'static,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -220,15 +233,16 @@ async fn http1<S, F, T>(
     enrolled: &Enrolled,
 ) -> Result<Option<Felt<T>>, BodyError>
 where
-    S: Fn(Request<Incoming>, Rc<Downstream>) -> F + 'static,
+    S: Fn(Request<Body>, Rc<Downstream>) -> F + 'static,
     F: Future<Output = Response<Body>> + 'static,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let pulse = &enrolled.pulse;
     let service = answering(site, downstream, pulse);
-    let mut connection = site.http1.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let protocol = if site.notes_capitals.load(Relaxed) { &site.http1_noting } else { &site.http1 };
+    let mut connection = protocol.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut finishing = false;
-    let parked = poll_fn(|cx| {
+    let outcome = poll_fn(|cx| {
         pulse.wake_by(cx);
         let order = pulse.order();
         if order == Order::Drop {
@@ -249,7 +263,16 @@ where
         }
         outcome.map_ok(|()| park)
     })
-    .await?;
+    .await;
+    if let Some(status) = pulse.refused() {
+        let Some(parts) = connection.into_parts() else { return Ok(None) };
+        let stream = parts.io.into_inner();
+        // What is rare is boxed.
+        let answered =
+            Box::pin(timeout(site.limits.header_time, refused::answer(&site.service, stream, downstream, status)));
+        return answered.await?.map(|()| None);
+    }
+    let parked = outcome?;
     let parts = if parked { connection.into_parts() } else { None };
     Ok(parts.map(|parts| {
         let mut stream = parts.io.into_inner();
@@ -266,7 +289,7 @@ async fn http2<S, F, T>(
     enrolled: &Enrolled,
 ) -> Result<(), BodyError>
 where
-    S: Fn(Request<Incoming>, Rc<Downstream>) -> F + 'static,
+    S: Fn(Request<Body>, Rc<Downstream>) -> F + 'static,
     F: Future<Output = Response<Body>> + 'static,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -300,7 +323,7 @@ fn answering<S, F>(
     pulse: &Arc<Pulse>,
 ) -> impl Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future = Answering<F>>
 where
-    S: Fn(Request<Incoming>, Rc<Downstream>) -> F + 'static,
+    S: Fn(Request<Body>, Rc<Downstream>) -> F + 'static,
     F: Future<Output = Response<Body>> + 'static,
 {
     service_fn(move |mut request: Request<Incoming>| {
@@ -313,9 +336,25 @@ where
         if request.extensions().get::<OnUpgrade>().is_some() {
             pulse.never_park();
         }
+        let mut request = request.map(Body::Incoming);
+        if let Some(raw) = pulse.take_raw_target() {
+            aim(&mut request, raw);
+        }
         // Boxed, because a connection that waits for its next request would have room for all of one otherwise.
         Answering { answer: Box::pin((site.service)(request, Rc::clone(downstream))), open: Some(open) }
     })
+}
+
+/// Puts what is judged in place of what stood in for it on the way through the parser.
+fn aim(request: &mut Request<Body>, raw: RawTarget) {
+    let judged = raw.encoded().filter(|_| raw.was_read_as(request.uri()));
+    if let Some(judged) = judged {
+        *request.uri_mut() = Uri::from(judged);
+        request.extensions_mut().insert(raw);
+    } else {
+        // Another request than the one that the target came with: nobody knows what was asked for.
+        *request.uri_mut() = Uri::from_static("*");
+    }
 }
 
 /// A request that is being answered, until the head of the answer is there.

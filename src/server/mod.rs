@@ -9,11 +9,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::future::{join_all, select_all};
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
@@ -32,6 +32,7 @@ mod pace;
 mod parking;
 mod places;
 mod pulse;
+mod refused;
 mod request_body;
 mod roster;
 pub mod settings;
@@ -82,7 +83,8 @@ impl Server {
         let admin = bind_all(ADMIN_LISTEN, &settings.admin_listen)?;
         let uncapped = UncappedPeers::new(&settings.trusted_proxies);
         let budget = Budget::empty();
-        Ok(Bound { traffic, admin, tls, uncapped, budget, settings: settings.clone() })
+        let notes_capitals = Arc::new(AtomicBool::new(settings.notes_capitals));
+        Ok(Bound { traffic, admin, tls, uncapped, budget, notes_capitals, settings: settings.clone() })
     }
 
     /// Looks for what [`Server::bind`] would fail for, as far as that shows without taking a socket.
@@ -110,6 +112,7 @@ pub struct Bound {
     tls: Option<Arc<Certificates>>,
     uncapped: Arc<UncappedPeers>,
     budget: Arc<Budget>,
+    notes_capitals: Arc<AtomicBool>,
     settings: ServerSettings,
 }
 
@@ -139,6 +142,11 @@ impl Bound {
         Arc::clone(&self.budget)
     }
 
+    /// Whether new connections note the capitals of fields' names, to be changed on reload.
+    pub fn notes_capitals(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.notes_capitals)
+    }
+
     /// Serves until `shutdown` asks to stop and the drain is over. To be awaited on the control runtime.
     ///
     /// `make` is called once on each worker's thread, within its runtime, with the worker's number; what it returns
@@ -154,7 +162,7 @@ impl Bound {
     ) -> Result<(), ServeError>
     where
         M: Fn(usize) -> S + Send + Clone + 'static,
-        S: Fn(Request<Incoming>, Rc<Downstream>) -> F + Clone + 'static,
+        S: Fn(Request<Body>, Rc<Downstream>) -> F + Clone + 'static,
         F: Future<Output = Response<Body>> + 'static,
     {
         let readiness = admin.readiness().clone();
@@ -172,8 +180,8 @@ impl Bound {
         let mut inboxes = Vec::new();
         for number in 0..self.settings.workers.max(1) {
             let (tls, limits) = (self.tls.clone(), self.settings.limits.clone());
-            let metrics = Arc::clone(admin.metrics());
-            let (worker, inbox) = Worker::start(number, make.clone(), tls, limits, metrics, ordered.clone())?;
+            let told = (Arc::clone(admin.metrics()), Arc::clone(&self.notes_capitals));
+            let (worker, inbox) = Worker::start(number, make.clone(), tls, limits, told, ordered.clone())?;
             workers.push(worker);
             inboxes.push(inbox);
         }

@@ -2,14 +2,16 @@
 //! looks at that from time to time (roster.rs).
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::request::raw_target::RawTarget;
 use crate::server::places::Place;
 
 /// Everything about one connection that its worker wants to know. Only the worker's thread writes, so that plain loads and
@@ -49,6 +51,12 @@ pub(super) struct Pulse {
     to_park: AtomicBool,
     parking: AtomicBool,
     pub(super) parked: AtomicBool,
+    /// Something is owed to the client: a request was begun since the last flush.
+    unflushed: AtomicBool,
+    /// The status with which hyper refused a head that is no request; what it answered did not go out.
+    refused: AtomicU16,
+    has_raw_target: AtomicBool,
+    raw_target: Mutex<Option<RawTarget>>,
 }
 
 impl Pulse {
@@ -57,6 +65,7 @@ impl Pulse {
         if version == http::Version::HTTP_2 {
             self.h2.store(true, Relaxed);
         }
+        self.unflushed.store(true, Relaxed);
         self.body_begun.store(has_body, Relaxed);
         self.requests.store(self.requests.load(Relaxed).wrapping_add(1), Relaxed);
         self.open.store(self.open.load(Relaxed).wrapping_add(1), Relaxed);
@@ -129,6 +138,51 @@ impl Pulse {
             self.to_park.store(false, Relaxed);
             self.rests()
         }
+    }
+
+    /// Whether the next byte is the first of a request's head.
+    fn awaits_head(&self) -> bool {
+        self.open.load(Relaxed) == 0
+            && ![&self.head_begun, &self.body_begun, &self.h2].into_iter().any(|not| not.load(Relaxed))
+    }
+
+    fn keep_raw_target(&self, target: RawTarget) {
+        *self.raw_target.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
+        self.has_raw_target.store(true, Relaxed);
+    }
+
+    /// The target of the request that was read last, if signs had to stand in for some of it.
+    pub(super) fn take_raw_target(&self) -> Option<RawTarget> {
+        if !self.has_raw_target.load(Relaxed) {
+            return None;
+        }
+        self.has_raw_target.store(false, Relaxed);
+        self.raw_target.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Takes an answer that belongs to no request: hyper's own, to a head that it could not read.
+    fn refuses(&self, answer: &[u8]) -> bool {
+        let untold = self.open.load(Relaxed) == 0
+            && ![&self.unflushed, &self.never_parks, &self.h2].into_iter().any(|not| not.load(Relaxed));
+        if !untold || self.refused.load(Relaxed) == ANSWERED {
+            return false;
+        }
+        let status = answer.strip_prefix(b"HTTP/1.1 ").or_else(|| answer.strip_prefix(b"HTTP/1.0 "));
+        let status = status.and_then(|rest| std::str::from_utf8(rest.get(..3)?).ok()?.parse::<u16>().ok());
+        if let Some(status) = status {
+            self.refused.store(status, Relaxed);
+        }
+        status.is_some()
+    }
+
+    /// The status with which hyper refused what came last.
+    pub(super) fn refused(&self) -> Option<StatusCode> {
+        StatusCode::from_u16(self.refused.load(Relaxed)).ok()
+    }
+
+    /// From here on what is written is our own answer.
+    pub(super) fn refused_answered(&self) {
+        self.refused.store(ANSWERED, Relaxed);
     }
 
     pub(super) fn note_written(&self, bytes: usize) {
@@ -304,6 +358,7 @@ impl<T> Felt<T> {
 impl<T: AsyncRead + Unpin> AsyncRead for Felt<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         let before = buf.filled().len();
+        let awaits_head = self.pulse.awaits_head();
         let outcome = if self.again.is_empty() {
             Pin::new(&mut self.inner).poll_read(cx, buf)
         } else {
@@ -312,6 +367,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Felt<T> {
             Poll::Ready(Ok(()))
         };
         if buf.filled().len() > before {
+            if awaits_head && let Some(target) = buf.filled_mut().get_mut(before..).and_then(RawTarget::take) {
+                self.pulse.keep_raw_target(target);
+            }
             self.pulse.head_begun.store(true, Relaxed);
         }
         outcome
@@ -320,6 +378,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Felt<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Felt<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        if self.pulse.refuses(buf) {
+            return Poll::Ready(Ok(buf.len()));
+        }
         let outcome = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.note_write(&outcome);
         outcome
@@ -343,18 +404,23 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Felt<T> {
         let outcome = Pin::new(&mut self.inner).poll_flush(cx);
         if outcome.is_pending() {
             self.pulse.write_blocked.store(true, Relaxed);
+        } else if self.pulse.open.load(Relaxed) == 0 {
+            self.pulse.unflushed.store(false, Relaxed);
         }
         outcome
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        if self.pulse.parking.load(Relaxed) {
+        if self.pulse.parking.load(Relaxed) || self.pulse.refused().is_some() {
             return Poll::Ready(Ok(()));
         }
         self.pulse.closing.store(true, Relaxed);
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
+
+/// No status: what hyper refused has been answered.
+const ANSWERED: u16 = 1;
 
 /// What holds a connection up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

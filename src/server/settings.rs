@@ -25,6 +25,8 @@ pub struct ServerSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// How to stop.
     pub drain: Drain,
+    /// Whether the capitals of fields' names are noted, which some route asks for (`header_case`).
+    pub notes_capitals: bool,
 }
 
 /// One address to listen on.

@@ -4,10 +4,10 @@ use std::future::Future;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_local;
@@ -39,12 +39,12 @@ impl Worker {
         make: M,
         tls: Option<Arc<Certificates>>,
         limits: Limits,
-        metrics: Arc<Metrics>,
+        (metrics, notes_capitals): (Arc<Metrics>, Arc<AtomicBool>),
         orders: watch::Receiver<Order>,
     ) -> io::Result<(Self, Inbox)>
     where
         M: FnOnce(usize) -> S + Send + 'static,
-        S: Fn(Request<Incoming>, Rc<Downstream>) -> F + 'static,
+        S: Fn(Request<Body>, Rc<Downstream>) -> F + 'static,
         F: Future<Output = Response<Body>> + 'static,
     {
         let (errands, inbox) = mpsc::unbounded_channel();
@@ -59,7 +59,7 @@ impl Worker {
             };
             runtime.block_on(async move {
                 let roster = Roster::new(Patience::of(&limits));
-                let site = Rc::new(Site::new(make(number), tls, limits.clone(), metrics));
+                let site = Rc::new(Site::new(make(number), tls, limits.clone(), metrics, notes_capitals));
                 work(&site, &roster, Patience::of(&limits), inbox, orders, &own_load).await;
             });
             // What is still running (upgraded connections, mostly) ends with its runtime.
@@ -90,7 +90,7 @@ async fn work<S, F>(
     mut orders: watch::Receiver<Order>,
     load: &Load,
 ) where
-    S: Fn(Request<Incoming>, Rc<Downstream>) -> F + 'static,
+    S: Fn(Request<Body>, Rc<Downstream>) -> F + 'static,
     F: Future<Output = Response<Body>> + 'static,
 {
     // It ends with the runtime.

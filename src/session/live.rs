@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::clock::{MonotonicTime, UnixTime};
 use crate::identity::{Claims, Identity};
+use crate::proxy::group_headers::OVERFLOW;
 use crate::proxy::identity_headers::render_identity;
 use crate::proxy::settings::IdentityHeaderSettings;
 use crate::request::host::Host;
@@ -55,13 +56,14 @@ impl LiveSession {
     ) -> Self {
         let Shown { access, id_token, renewable } = std::mem::take(&mut session.tokens);
         let [access, id_token] = [&access, &id_token].map(|token| token.as_ref().map(|token| token.expose().as_str()));
-        let headers =
+        let headers: Box<[RenderedSet]> =
             sets.iter().map(|set| render_identity(set, &identity, access, id_token).into_boxed_slice()).collect();
         // From here on headers show them, and nothing else does.
         session.tokens.renewable = renewable;
         let times = Times::of(&session, settings);
         (session.claims, session.asked, session.nonce) = (Claims::new(), None, None);
-        let name = session.id.short().into();
+        let name: Box<str> = session.id.short().into();
+        warn_of_overflow(&headers, &cell, &name, &identity);
         Self {
             session,
             identity,
@@ -168,6 +170,21 @@ impl LiveSession {
     /// Keeps a decision that depends on nothing but the identity.
     pub fn keep_decision(&self, rule: usize, allowed: bool) {
         self.decisions.set(rule, allowed);
+    }
+}
+
+/// Groups that an application is not told are worth a line: once for a session, not for each renewal and set.
+fn warn_of_overflow(sets: &[RenderedSet], cell: &SessionCell, session: &str, identity: &Identity) {
+    let overflow = sets.iter().flat_map(|set| set.iter()).find(|(name, _)| *name == OVERFLOW);
+    if let Some((_, count)) = overflow.filter(|_| cell.tells_overflow()) {
+        tracing::warn!(
+            code = "groups_overflow",
+            session,
+            provider = &*identity.provider,
+            left_out = count.to_str().unwrap_or_default(),
+            "somebody's groups do not fit into a header of 8 KiB, so that applications are told of none of them: name those that \
+             matter in groups_only of [route.NAME.identity]"
+        );
     }
 }
 

@@ -4,7 +4,7 @@
 //! and outlives a reload. It is bounded: an entry costs an attacker a real sign-in, and pushes out none of another person's.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -132,6 +132,8 @@ impl Default for Cells {
 /// What the requests of one session share while any of its cookies is in memory.
 #[derive(Debug, Default)]
 pub struct SessionCell {
+    /// It was said that its groups do not fit into a header.
+    overflow_told: AtomicBool,
     /// Generations below this one are over.
     ended: AtomicU64,
     ending: Notify,
@@ -146,6 +148,11 @@ impl SessionCell {
     /// Whether the session was ended, as far as cookies of this generation go.
     pub fn is_ended(&self, generation: u32) -> bool {
         u64::from(generation) < self.ended.load(Ordering::Acquire)
+    }
+
+    /// Whether this is the first time that the groups of the session are found to fit into no header.
+    pub(super) fn tells_overflow(&self) -> bool {
+        !self.overflow_told.swap(true, Ordering::Relaxed)
     }
 
     /// Waits until [`is_ended`](Self::is_ended).

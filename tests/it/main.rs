@@ -8,6 +8,7 @@
 
 mod harness;
 
+mod as_sent;
 mod callback;
 mod claims;
 mod client_authentication;

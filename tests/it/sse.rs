@@ -133,3 +133,61 @@ async fn a_stream_outlives_the_access_token_that_it_began_with() {
         assert_eq!(client.chunk().await.unwrap(), b":\n\n");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_stream_ends_properly_when_the_person_signs_out_and_goes_on_for_others() {
+    // WS-07, AT-WS-11
+    let (idp, stage) = (TestIdp::start().await, Stage::start().await);
+    let gateway = Gateway::in_front_of_url(&stage.url()).signing_in_at(&idp).start().await;
+    let ada = gateway.browser();
+    ada.signs_in(&gateway.own("login?rd=/_vestibule/session"), "Ada").await;
+    let grace = gateway.browser();
+    grace.signs_in(&gateway.own("login?rd=/_vestibule/session"), "Grace").await;
+    let cookie = |browser: &crate::harness::Browser| {
+        let cookies = browser.cookies();
+        let session = cookies.iter().find(|cookie| cookie.name.ends_with("vestibule")).unwrap().clone();
+        format!("{}={}", session.name, session.value)
+    };
+    let mut streams = Vec::new();
+    for (cookie, head) in [
+        (cookie(&ada), EVENTS.to_owned()),
+        (cookie(&ada), EVENTS.replace("text/event-stream", "Text/Event-Stream ; charset=utf-8")),
+        (cookie(&grace), EVENTS.to_owned()),
+        // A download is finished.
+        (cookie(&ada), EVENTS.replace("text/event-stream", "application/zip")),
+    ] {
+        let mut client = gateway.raw().await;
+        let head_sent = format!("GET /events HTTP/1.1\r\nHost: {}\r\nCookie: {cookie}\r\n\r\n", gateway.authority());
+        client.send(head_sent).await;
+        let mut application = stage.connection().await;
+        application.head().await;
+        application.send(head + &chunk("data: 1\n\n")).await;
+        client.head().await;
+        assert_eq!(client.chunk().await.unwrap(), b"data: 1\n\n");
+        streams.push((client, application));
+    }
+    let mut frames = Frames::connect(gateway.address).await;
+    let session = cookie(&ada);
+    let fields = get(gateway.authority(), "/events").into_iter().chain([("cookie", session.as_str())]);
+    frames.asks(&fields.collect::<Vec<_>>()).await;
+    let mut over_http2 = stage.connection().await;
+    over_http2.head().await;
+    over_http2.send(EVENTS.to_owned() + &chunk("data: 1\n\n")).await;
+    assert_eq!(frames.fate(1).await, Fate::Answered(200));
+    let confirm = ada.opens(&gateway.own("logout")).await;
+    ada.submits(&confirm, "logout", &[]).await;
+    for (client, application) in &mut streams[..2] {
+        assert_eq!(client.chunk().await.unwrap(), b"", "the last chunk");
+        assert!(application.is_closed().await);
+        assert_eq!(client.until_closed().await, b"\r\n", "the end of the trailers, and of the connection");
+        // The browser asks again, and is told.
+        let mut again = gateway.raw().await;
+        again.send(format!("GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", gateway.authority())).await;
+        assert_eq!(again.answer("GET").await.status, 401);
+    }
+    assert!(over_http2.is_closed().await);
+    for (client, application) in &mut streams[2..] {
+        application.send(chunk("data: 2\n\n")).await;
+        assert_eq!(client.chunk().await.unwrap(), b"data: 2\n\n");
+    }
+}

@@ -5,9 +5,11 @@ use http::{HeaderName, HeaderValue};
 use super::super::diagnostics::{Code, Diagnostic, Place};
 use super::super::file::{IdentityKey, IdentityTable};
 use super::super::reading::{Field, Found, listed};
-use super::Notes;
+use super::super::units::OneOrMany;
+use super::{Notes, filled};
 use crate::identity::ClaimPath;
 use crate::nearest::nearest;
+use crate::proxy::group_headers::GroupPattern;
 use crate::proxy::headers::spellings::are_one;
 use crate::proxy::settings::{IdentityHeaderSettings, IdentityValue};
 
@@ -60,6 +62,7 @@ fn from_table(table: &IdentityTable, key: &str, notes: &mut Notes) -> IdentityHe
         settings.headers.retain(|(other, _)| !are_one(other, &header));
         settings.headers.push((header, value));
     }
+    settings.groups_only = groups_only(&table.groups_only, key, notes);
     if let Some(found) = table.separator.given() {
         check_separator(&found.value.0, &found.place, key, notes);
         settings.separator.clone_from(&found.value.0);
@@ -68,6 +71,26 @@ fn from_table(table: &IdentityTable, key: &str, notes: &mut Notes) -> IdentityHe
         settings.authorization = word.0;
     }
     settings
+}
+
+fn groups_only(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> Vec<GroupPattern> {
+    let key = format!("{key}.groups_only");
+    let items = filled(field, &key, "leave the key out to send all groups", notes).unwrap_or_default();
+    let mut patterns = Vec::new();
+    for item in items {
+        let pattern = GroupPattern::parse(&item.value);
+        if pattern.is_none() {
+            let message = format!("`{key}` cannot be \"{}\"", item.value.escape_default());
+            let diagnostic = Diagnostic::error(Code::BadValue, &item.place, message);
+            notes.note(
+                diagnostic
+                    .reason("an item is the name of a group, or the beginning of names with a star at its end")
+                    .help("write such as \"staff\" or \"wiki-*\"; leave the key out to send all groups"),
+            );
+        }
+        patterns.extend(pattern);
+    }
+    patterns
 }
 
 fn check_separator(text: &str, place: &Place, key: &str, notes: &mut Notes) {
@@ -178,7 +201,7 @@ const VALUES: [(&str, IdentityValue); 9] = [
     ("id_token", IdentityValue::IdToken),
     ("provider", IdentityValue::Provider),
 ];
-const STEERING: [&str; 20] = [
+const STEERING: [&str; 21] = [
     "host",
     "connection",
     "content-length",
@@ -198,6 +221,7 @@ const STEERING: [&str; 20] = [
     "x-forwarded-proto",
     "x-forwarded-host",
     "x-forwarded-port",
+    "x-forwarded-groups-overflow",
     "x-request-id",
 ];
 const MAX_SEPARATOR: usize = 8;

@@ -8,6 +8,7 @@ use super::super::units::OneOrMany;
 use super::{Notes, filled};
 use crate::gateway::settings::RuleSettings;
 use crate::policy::settings::Access;
+use crate::proxy::group_headers::OVERFLOW;
 use crate::proxy::headers::spellings::{Class, Spellings, are_one, usual_source};
 
 /// The names; each is warned about. `rules` are those of the route and of its `paths`.
@@ -68,6 +69,9 @@ fn sends(rule: &RuleSettings, name: &HeaderName) -> bool {
 
 /// Why no route can keep this field.
 fn never_kept(names: &Spellings, name: &HeaderName) -> Option<&'static str> {
+    if are_one(&OVERFLOW, name) {
+        return Some("by this field vestibule says that groups were left out");
+    }
     match names.class(name.as_str()) {
         Class::EndToEnd | Class::Identity | Class::Address | Class::Trace => None,
         Class::Way => {

@@ -12,6 +12,7 @@ use super::places::Places;
 use super::reading::{Field, Found, Reading};
 use super::tree::{self, Node};
 use super::units::{Named, OneOrMany};
+use crate::gateway::settings::Target;
 
 mod allow;
 mod claims;
@@ -161,8 +162,11 @@ fn assemble(file: File, (places, files): (Places, Vec<PathBuf>), notes: &mut Not
     let routes: Vec<_> = routes?.into_iter().map(|route| route.settings).collect();
     let providers = claims_needed::with_needed_claims(providers?, &routes);
     session.clock_leeway = providers.iter().map(|provider| provider.clock_leeway).max().unwrap_or_default();
+    let keeps_capitals =
+        routes.iter().any(|route| matches!(&route.target, Target::Upstream(upstream) if upstream.keeps_capitals));
     let gateway = server.gateway(routes, pages);
-    let (server, warnings) = (server.settings, Vec::new());
+    let (mut server, warnings) = (server.settings, Vec::new());
+    server.notes_capitals = keeps_capitals;
     Some(Config { server, gateway, session, keys: keys?, providers, log: log?, warnings, places, files })
 }
 

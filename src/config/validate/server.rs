@@ -82,6 +82,7 @@ pub(super) fn server(table: &Found<ServerTable>, admin: Field<AdminTable>, notes
         limits: limits(&opened(keys.limits.clone(), notes)?.value, notes),
         trusted_proxies: trusted_proxies.clone(),
         drain: drain(&opened(keys.drain.clone(), notes)?.value),
+        notes_capitals: false, // The routes tell: mod.rs.
     };
     Some(Server { settings, public_url: public_url?, prefix, trusted_proxies, trust_unix })
 }

@@ -44,6 +44,7 @@ pub(super) fn target(name: &Found<String>, table: &RouteTable, needed: bool, not
     Some(Target::Upstream(Box::new(UpstreamSettings {
         tls: tls::upstream_tls(&table.tls, https, notes),
         host: host_header(&table.host_header, name, notes),
+        keeps_capitals: table.header_case.value().is_some_and(|word| word.0),
         ..settings
     })))
 }
@@ -65,6 +66,7 @@ fn settings(
         pool_idle: POOL_IDLE,
         tls: crate::proxy::settings::UpstreamTls::default(),
         host: HostHeader::Preserve,
+        keeps_capitals: false,
         eject_after: EJECT_AFTER,
         eject_for: EJECT_FOR,
     }

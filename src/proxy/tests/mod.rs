@@ -46,6 +46,7 @@ pub(in crate::proxy) fn settings(addresses: Vec<UpstreamAddress>) -> UpstreamSet
         pool_idle: Duration::from_secs(30),
         tls: UpstreamTls::default(),
         host: HostHeader::Preserve,
+        keeps_capitals: false,
         eject_after: 3,
         eject_for: Duration::from_secs(10),
     }

@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -28,7 +27,7 @@ use super::settings::{Drain, Limits, ListenAddress, ServerSettings};
 use super::{AdminState, ServeError, Server, Shutdown, request_body};
 use crate::body::{Body, BodyError, Stalled, TooLarge};
 use crate::clock::UnixTime;
-use crate::request::{Downstream, Peer};
+use crate::request::{Downstream, Peer, Unread};
 use crate::telemetry::metrics::Metrics;
 
 /// A running server.
@@ -66,6 +65,7 @@ impl Running {
             limits: Limits::default(),
             trusted_proxies: Vec::new(),
             drain: Drain::default(),
+            notes_capitals: false,
         };
         change(&mut settings);
         let app = App::new(settings.limits.clone());
@@ -135,7 +135,10 @@ impl App {
         Self { requests: Arc::default(), hanging: Arc::new(Semaphore::new(0)), release: Arc::default(), limits }
     }
 
-    async fn answer(self, worker: usize, mut request: Request<Incoming>, downstream: Rc<Downstream>) -> Response<Body> {
+    async fn answer(self, worker: usize, mut request: Request<Body>, downstream: Rc<Downstream>) -> Response<Body> {
+        if let Some(Unread(fault)) = request.extensions().get() {
+            return text(fault.status().as_u16(), fault.code());
+        }
         self.requests.fetch_add(1, Ordering::SeqCst);
         match request.uri().path() {
             "/peer" => {
@@ -188,9 +191,9 @@ impl App {
     }
 }
 
-async fn whole_body(request: Request<Incoming>, limits: &Limits) -> Result<bytes::Bytes, BodyError> {
+async fn whole_body(request: Request<Body>, limits: &Limits) -> Result<bytes::Bytes, BodyError> {
     let (parts, body) = request.into_parts();
-    Ok(request_body(&parts.extensions, Body::Incoming(body), limits).collect().await?.to_bytes())
+    Ok(request_body(&parts.extensions, body, limits).collect().await?.to_bytes())
 }
 
 fn text(status: u16, text: impl Into<bytes::Bytes>) -> Response<Body> {

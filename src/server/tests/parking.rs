@@ -37,8 +37,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connected<T> {
         let app = App::new(limits.clone());
         let own = app.clone();
         let metrics = Metrics::new(UnixTime::default());
-        let site =
-            Rc::new(Site::new(move |request, at| own.clone().answer(0, request, at), None, limits.clone(), metrics));
+        let site = Rc::new(Site::new(
+            move |request, at| own.clone().answer(0, request, at),
+            None,
+            limits.clone(),
+            metrics,
+            Arc::default(),
+        ));
         let roster = Roster::new(Patience::of(&limits));
         let enrolled = roster.enrol(None);
         let pulse = Arc::clone(&enrolled.pulse);

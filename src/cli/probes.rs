@@ -1,5 +1,6 @@
 //! The probes of `vestibule check`: provider and upstreams, all at once, each with a deadline.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt as _, join_all};
@@ -64,7 +65,13 @@ pub(super) fn probe(config: &Config) -> std::io::Result<Vec<Finding>> {
     let found = runtime.block_on(join_all(providers.chain(routes)));
     // A probe that hangs in the resolver must not keep the command from ending.
     runtime.shutdown_background();
-    Ok(found.into_iter().flatten().collect())
+    Ok(each_once(found.into_iter().flatten().collect()))
+}
+
+/// What was found again in the same words, as an endpoint that is away is by each URI that it is asked about, is said once.
+fn each_once(found: Vec<Finding>) -> Vec<Finding> {
+    let mut told = HashSet::new();
+    found.into_iter().filter(|finding| told.insert((finding.subject.clone(), finding.message.clone()))).collect()
 }
 
 /// What the configuration expects of this provider.
@@ -129,3 +136,24 @@ async fn probe_upstream(subject: String, settings: UpstreamSettings) -> Vec<Find
 
 const ASKED: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_found_five_times_is_said_once_of_each_subject() {
+        let found = |subject: &str, message: &str| Finding {
+            subject: subject.to_owned(),
+            mark: Mark::Failed,
+            code: "authorization",
+            message: message.to_owned(),
+        };
+        let away = || found("provider old", "no connection");
+        let all =
+            vec![away(), found("provider new", "no connection"), away(), found("provider old", "refused"), away()];
+        let told: Vec<_> =
+            each_once(all).into_iter().map(|finding| format!("{}: {}", finding.subject, finding.message)).collect();
+        assert_eq!(told, ["provider old: no connection", "provider new: no connection", "provider old: refused"]);
+    }
+}

@@ -194,7 +194,8 @@ impl<'a> Reading<'a> {
         let diagnostic =
             Diagnostic::error(Code::WrongType, &node.place, format!("`{key}` takes {wanted}, not {}", node.kind()))
                 .label(format!("this is {}", node.kind()));
-        let diagnostic = diagnostic.help(type_help(node, wanted, self.last_key()));
+        let diagnostic =
+            diagnostic.help(Self::nameless(&key).unwrap_or_else(|| type_help(node, wanted, self.last_key())));
         self.report(diagnostic);
     }
 }

@@ -54,10 +54,10 @@ fn told_cleaned(bytes: &[u8], place: &Place, reading: &mut Reading<'_>) -> Optio
     match cleaned(bytes) {
         Ok(Cleaned { text, taken_off }) => {
             if !taken_off.is_empty() && !text.is_empty() {
-                let message = format!("the secret `{key}` stands among {}", taken_off.join(" and "));
+                let message = format!("the secret `{key}` comes with {}", taken_off.join(" and "));
                 reading.report(
                     Diagnostic::warning(Code::UncleanSecret, place, message)
-                        .reason("it is taken without them; other programs that read it may not do so")
+                        .reason("the secret is taken alone; other programs that read it may not do so")
                         .help("write the secret alone, as with `printf %s SECRET > FILE`"),
                 );
             }

@@ -9,6 +9,20 @@ use super::tree::Entry;
 use crate::nearest::nearest;
 
 impl Reading<'_> {
+    /// What to write where the tables of a section have names, and the keys of one stand there without: `[provider]`, `[[route]]`.
+    pub(super) fn nameless(key: &str) -> Option<String> {
+        let (section, below) = key.split_once('.').map_or((key, None), |(section, below)| (section, Some(below)));
+        let Shape::Named(keys) = File::keys().iter().find(|key| key.name == section).map(|key| (key.shape)())? else {
+            return None;
+        };
+        // What is no key of such a table may be meant as the name of one.
+        if below.is_some_and(|below| keys.iter().all(|key| key.name != below)) {
+            return None;
+        }
+        let keys = below.map_or_else(|| "its keys".to_owned(), |below| format!("`{below}` and the keys beside it"));
+        Some(format!("each {section} has a name of its own: write [{section}.NAME] above {keys}"))
+    }
+
     /// Notes a key that its table does not have.
     pub(super) fn unknown_key(&mut self, entry: &Entry, keys: &[Key]) {
         let key = &entry.key;

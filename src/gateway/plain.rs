@@ -141,7 +141,9 @@ pub(super) fn text(page: &Page, gist: &Gist, context: &PageContext<'_>) -> Strin
         if !gist.said.is_empty() {
             let _ = writeln!(out, "The provider said: {}", gist.said.join(" "));
         }
-        let _ = writeln!(out, "Request {} at {} on {}", context.request_id, utc(context.now).0, context.host);
+        // A request that was refused unread has no host that is believed.
+        let on = if context.host.is_empty() { "" } else { " on " };
+        let _ = writeln!(out, "Request {} at {}{on}{}", context.request_id, utc(context.now).0, context.host);
     }
     out
 }

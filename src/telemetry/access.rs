@@ -26,7 +26,7 @@ pub struct AccessEntry<'a> {
     pub peer: Option<IpAddr>,
     /// The method.
     pub method: &'a str,
-    /// The host that was asked for.
+    /// The host that was asked for; empty where none that can be believed was named.
     pub host: &'a str,
     /// Path, and query where it may be seen.
     pub path: &'a str,
@@ -108,6 +108,10 @@ impl AccessLog {
 }
 
 impl AccessEntry<'_> {
+    fn known_host(&self) -> Option<&str> {
+        (!self.host.is_empty()).then_some(self.host)
+    }
+
     fn write_json(&self, out: &mut Vec<u8>) {
         let mut line = JsonLine::begin(out);
         line.time(self.time).text("request_id", self.request_id).address("client", self.client);
@@ -115,7 +119,7 @@ impl AccessEntry<'_> {
             line.address("peer", peer);
         }
         line.text("method", self.method)
-            .text("host", self.host)
+            .maybe("host", self.known_host())
             .text("path", self.path)
             .token("protocol", self.protocol);
         line.number("status", u64::from(self.status));
@@ -144,8 +148,8 @@ impl AccessEntry<'_> {
         out.extend_from_slice(b" [");
         write_time(out, self.time);
         out.extend_from_slice(b"] ");
-        for part in [self.method, self.host, self.path] {
-            word(out, Some(part));
+        for part in [Some(self.method), self.known_host(), Some(self.path)] {
+            word(out, part);
             out.push(b' ');
         }
         _ = write!(out, "{} {} ", self.protocol, self.status);
@@ -237,6 +241,13 @@ pub(crate) mod tests {
     fn the_line_for_people_reads_in_one_go() {
         let wanted = r#"192.0.2.7 ann [2025-11-22T17:20:00.123Z] GET wiki.example /a?b=c HTTP/1.1 200 512 12.345ms wiki allow "curl/8" r-1"#;
         assert_eq!(human(&entry()), wanted);
+    }
+
+    #[test]
+    fn a_host_that_is_not_known_is_left_out() {
+        let entry = AccessEntry { host: "", ..entry() };
+        assert!(!json(&entry).contains("host"), "{}", json(&entry));
+        assert!(human(&entry).contains("] GET - /a?b=c HTTP/1.1 "), "{}", human(&entry));
     }
 
     #[test]

@@ -9,27 +9,35 @@ use super::{Notes, filled};
 use crate::policy::settings::AllowSettings;
 
 pub(super) fn allow(keys: &AllowTable, key: &str, notes: &mut Notes) -> AllowSettings {
-    let names = |field: &Field<OneOrMany<String>>, name: &str, notes: &mut Notes| {
-        filled(field, &format!("{key}.{name}"), EMPTY_HELP, notes)
-            .map(|items| items.iter().map(|item| item.value.clone()).collect())
-    };
     AllowSettings {
-        groups: names(&keys.groups, "groups", notes),
+        groups: names(&keys.groups, key, "groups", notes),
         emails: emails(&keys.emails, key, notes),
         domains: domains(&keys.domains, key, notes),
-        users: names(&keys.users, "users", notes),
-        subjects: names(&keys.subjects, "subjects", notes),
+        users: names(&keys.users, key, "users", notes),
+        subjects: names(&keys.subjects, key, "subjects", notes),
         claims: claims(&keys.claims, key, notes),
         networks: filled(&keys.networks, &format!("{key}.networks"), EMPTY_HELP, notes)
             .map(|items| items.iter().map(|item| item.value).collect()),
     }
 }
 
+fn names(field: &Field<OneOrMany<String>>, key: &str, name: &str, notes: &mut Notes) -> Option<Vec<String>> {
+    let items = filled(field, &format!("{key}.{name}"), EMPTY_HELP, notes)?;
+    for item in items.iter().filter(|item| item.value == "*") {
+        let message = format!("`{key}.{name}` holds \"*\", which stands for nobody");
+        let diagnostic = Diagnostic::error(Code::BadValue, &item.place, message).reason("names are compared exactly");
+        notes.note(diagnostic.help(format!("for everybody who can sign in, leave `{name}` out")));
+    }
+    Some(items.iter().map(|item| item.value.clone()).collect())
+}
+
 fn emails(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> Option<Vec<String>> {
     let items = filled(field, &format!("{key}.emails"), EMPTY_HELP, notes)?;
     for item in items {
         let parts: Vec<&str> = item.value.split('@').collect();
-        if !matches!(parts.as_slice(), [local, domain] if !local.is_empty() && !domain.is_empty()) {
+        // Addresses are compared exactly: a star for the person would let nobody pass.
+        let is_whole = |local: &str, domain: &str| !local.is_empty() && local != "*" && !domain.is_empty();
+        if !matches!(parts.as_slice(), [local, domain] if is_whole(local, domain)) {
             let help = match item.value.strip_prefix('@').or_else(|| item.value.strip_prefix("*@")) {
                 Some(domain) => format!("for everybody of a domain write domains = [\"{}\"]", domain.escape_default()),
                 None => "write a whole address: \"ann@example.com\"".to_owned(),

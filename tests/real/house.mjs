@@ -102,7 +102,7 @@ export async function gateway(t, at, config, { server = '', key = randomBytes(32
   requireBinary();
   const dir = folder(t);
   const admin = await freePort();
-  fs.writeFileSync(path.join(dir, 'session_key'), key);
+  fs.writeFileSync(path.join(dir, 'session_key'), key, { mode: 0o600 });
   const file = path.join(dir, 'vestibule.toml');
   const text = `
 [server]
@@ -131,7 +131,7 @@ ${withKey(config, path.join(dir, 'session_key'))}
 export async function check(t, at, config) {
   requireBinary();
   const dir = folder(t);
-  fs.writeFileSync(path.join(dir, 'session_key'), randomBytes(32).toString('base64'));
+  fs.writeFileSync(path.join(dir, 'session_key'), randomBytes(32).toString('base64'), { mode: 0o600 });
   const file = path.join(dir, 'vestibule.toml');
   fs.writeFileSync(file, `[server]\nlisten = "127.0.0.1:${at.port}"\npublic_url = "${at.origin}"\n${withKey(config, path.join(dir, 'session_key'))}`);
   const { child, said } = program(t, binary, ['check', '--deny-warnings', '--format', 'json', '-c', file]);

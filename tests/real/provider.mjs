@@ -34,8 +34,8 @@ export async function provider(t, origin, { accessLife = 300, port = 0 } = {}) {
 
   const signing = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const client = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  fs.writeFileSync(path.join(dir, 'secret'), `${SECRET}\n`);
-  fs.writeFileSync(path.join(dir, 'client.pem'), client.privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  fs.writeFileSync(path.join(dir, 'secret'), `${SECRET}\n`, { mode: 0o600 });
+  fs.writeFileSync(path.join(dir, 'client.pem'), client.privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
   const clientJwk = { ...client.publicKey.export({ format: 'jwk' }), kid: 'client-key', alg: 'ES256', use: 'sig' };
 
   const clients = Object.entries(CLIENTS).map(([name, { method }]) => ({

@@ -6,10 +6,10 @@
 //!
 //! The account of a connection: every frame that comes costs 1, and 1 more for each 128 bytes that it holds; DATA with content
 //! is free, because it is a body. What goes out earns 8: a frame of HEADERS or DATA, which is the progress of a request.
-//! [`BURST`] is there from the start, and comes back at [`RATE`] a second. So
+//! `BURST` is there from the start, and comes back at `RATE` a second. So
 //!
 //! - a download may be answered with a WINDOW_UPDATE for its stream and one for the connection for every frame of it, four times
-//!   over, and the earned may be used up late (up to [`MOST`]), by a client that acknowledges a large window at once;
+//!   over, and the earned may be used up late (up to `MOST`), by a client that acknowledges a large window at once;
 //! - who pings for the bandwidth-delay product (gRPC) does so when data comes, and has earned it; keep-alive pings are a few a
 //!   minute; Firefox begins with 6 PRIORITY frames, Chrome sends a PRIORITY_UPDATE or two for each request;
 //! - a page that is left resets at most all its streams at once, and a client that resets everything it asks for may do so 200
@@ -264,7 +264,7 @@ fn kind_name(kind: u8) -> &'static str {
 
 /// Frames that cost 1, from the start.
 const BURST: i64 = 2000;
-/// What comes back in a second; at most [`BURST`] at once.
+/// What comes back in a second; at most `BURST` at once.
 const RATE: i64 = 200;
 /// For each frame of an answer or of a request that we send.
 const EARNED: i64 = 8;

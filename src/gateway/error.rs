@@ -51,7 +51,7 @@ pub enum GatewayError {
     BadForm,
     /// The client: a handshake begun by another site.
     WebSocketOrigin,
-    /// The client: a WebSocket handshake that is not by the book.
+    /// The client: a WebSocket handshake that is not well-formed.
     Handshake(HandshakeFault),
     /// The client: a sign-out begun by another site.
     CrossSiteLogout,

@@ -2,8 +2,8 @@
 
 use crate::gateway::error::GatewayError;
 use crate::provider::Words;
-use crate::proxy::error::with_causes;
 use crate::request::RequestMeta;
+use crate::telemetry::causes::with_causes;
 
 /// Writes it: a warning for an application's fault, an error for ours, and at info what a page's request id is looked up for.
 pub(super) fn log(meta: &RequestMeta, error: &GatewayError) {

@@ -236,7 +236,7 @@ impl Gateway {
     }
 }
 
-/// A WebSocket handshake that is not by the book gets an answer here: the application never hears of it (RFC 6455 section 4.2.1).
+/// A WebSocket handshake that is not well-formed gets an answer here: the application never hears of it (RFC 6455 section 4.2.1).
 pub(super) fn check_handshake(request: &Request<Body>) -> Result<(), GatewayError> {
     if !handshake::asks_for_websocket(request.headers()) {
         return Ok(());

@@ -33,6 +33,7 @@ use crate::provider::settings::ProviderSettings;
 use crate::provider::standing::Standing;
 use crate::provider::tally::Tally;
 use crate::secret::Secret;
+use crate::telemetry::causes::with_causes;
 
 /// The HTTP client of one provider.
 #[derive(Debug)]
@@ -181,7 +182,7 @@ impl Transport {
         let body =
             Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| match e.downcast::<LengthLimitError>() {
                 Ok(_) => TransportError::TooLarge,
-                Err(e) => TransportError::Broken(causes::chain(e.as_ref())),
+                Err(e) => TransportError::Broken(with_causes(e.as_ref())),
             })?;
         let (status, headers, body) = (parts.status, parts.headers, body.to_bytes());
         Ok(Reply { url: url.clone(), status, headers, body, sent: Vec::new() })
@@ -210,7 +211,7 @@ impl Drop for Ending<'_> {
 
 /// Why no answer came, as the HTTP client tells it.
 fn failure_of(error: &hyper_util::client::legacy::Error, provider: &str) -> TransportError {
-    let mut text = causes::chain(error);
+    let mut text = with_causes(error);
     if ["UnknownIssuer", "BadSignature", "CaUsedAsEndEntity"].iter().any(|fault| text.contains(fault)) {
         text.push_str(&format!(
             ": no authority that is known here issued its certificate; name one with `provider.{provider}.ca`"

@@ -209,21 +209,6 @@ impl UpstreamError {
     }
 }
 
-/// An error with all its causes, each once, as it stands in a log line.
-pub fn with_causes(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        next = cause.source();
-    }
-    text
-}
-
 fn is_endless(error: &hyper::Error) -> bool {
     let stream = error.source().and_then(<dyn StdError>::downcast_ref::<io::Error>);
     stream.and_then(io::Error::get_ref).is_some_and(|cause| cause.is::<Endless>())

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use crate::proxy::balance::Upstream;
 use crate::proxy::connect::{Connected, Stream, connect};
-use crate::proxy::error::with_causes;
 use crate::proxy::settings::{UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTls, UpstreamTransport};
+use crate::telemetry::causes::with_causes;
 
 /// Tries every address once: what cannot be used is named, with what to do about it.
 ///

@@ -1,4 +1,4 @@
-//! WebSocket handshakes (RFC 6455 section 4.2.1), and what is wrong with one that is not by the book.
+//! WebSocket handshakes (RFC 6455 section 4.2.1), and what is wrong with one that is not well-formed.
 //!
 //! Such a request is refused: forwarded without its `Upgrade` it would get a page where the client expects a tunnel, and forwarded
 //! with it the application would judge what nobody here understood.
@@ -128,7 +128,7 @@ mod tests {
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ];
 
-    /// The handshake by the book, with fields replaced or, where there is no value, left out, and with further ones.
+    /// A well-formed handshake, with fields replaced or, where there is no value, left out, and with further ones.
     fn fault(
         changed: &[(&'static str, Option<&'static str>)],
         further: &[(&'static str, &'static str)],

@@ -2,7 +2,7 @@
 //!
 //! Our types of URIs do not hold them. Such a target is judged percent-encoded, which means the same to whoever decodes it, and sent
 //! to an HTTP/1.1 application byte for byte as it came. While it passes a parser, a harmless sign stands in place of each of them:
-//! of the same length, so that the framing of what comes behind it can not be changed.
+//! of the same length, so that the framing of what comes behind it cannot be changed.
 
 use std::fmt::Write as _;
 
@@ -51,7 +51,7 @@ impl RawTarget {
         if base.is_empty() { self.clone() } else { Self([base.as_bytes(), &*self.0].concat().into()) }
     }
 
-    /// What stands for it where it can not stand itself, sign by sign.
+    /// What stands for it where it cannot stand itself, sign by sign.
     pub fn stand_in(&self) -> Option<PathAndQuery> {
         PathAndQuery::from_maybe_shared(Bytes::from(stand_in(&self.0)?)).ok()
     }

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod causes;
 mod families;
 mod line;
 mod line_writer;

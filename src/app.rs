@@ -62,7 +62,7 @@ pub enum AppError {
     /// A listener could not be opened, or its certificates not be read.
     #[error(transparent)]
     Bind(#[from] StartError),
-    /// A part can not be made from the configuration.
+    /// A part cannot be made from the configuration.
     #[error(transparent)]
     Build(#[from] BuildError),
     /// A fault of ours.
@@ -152,7 +152,7 @@ impl App {
         if let Some(certificates) = &self.certificates
             && let Err(error) = certificates.reload()
         {
-            tracing::error!(code = error.code(), %error, "new certificates can not be used; the old ones stay");
+            tracing::error!(code = error.code(), %error, "new certificates cannot be used; the old ones stay");
         }
         self.shared.telemetry.reopen();
     }

@@ -34,7 +34,7 @@ pub(super) fn check(arguments: &CheckArguments) -> Exit {
     if !arguments.offline {
         match probe(&config) {
             Ok(found) => findings.extend(found),
-            Err(error) => return Exit::internal(format!("probes can not be started: {error}")),
+            Err(error) => return Exit::internal(format!("probes cannot be started: {error}")),
         }
     }
     let exit = verdict(arguments.deny_warnings, &config.warnings, &findings);

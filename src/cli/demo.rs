@@ -34,7 +34,7 @@ pub(super) fn demo(port: u16) -> Exit {
     }
     let runtime = match control_runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return Exit::internal(format!("the control runtime can not be started: {error}")),
+        Err(error) => return Exit::internal(format!("the control runtime cannot be started: {error}")),
     };
     match runtime.block_on(serve(port)) {
         Ok(()) => Exit::Ok,

@@ -12,13 +12,13 @@ pub enum Exit {
     Ok,
     /// The command line makes no sense.
     Usage,
-    /// Something that it needs can not be reached.
+    /// Something that it needs cannot be reached.
     Unavailable,
     /// Our own fault.
     Internal,
-    /// An address can not be bound, or a file not made.
+    /// An address cannot be bound, or a file not made.
     CannotCreate,
-    /// The configuration can not be used. A service manager should not start it again.
+    /// The configuration cannot be used. A service manager should not start it again.
     Config,
 }
 
@@ -47,7 +47,7 @@ impl Exit {
         Self::CannotCreate.because(message)
     }
 
-    /// Says what of the configuration can not be used.
+    /// Says what of the configuration cannot be used.
     pub fn config(message: impl Display) -> Self {
         Self::Config.because(message)
     }

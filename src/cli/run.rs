@@ -36,7 +36,7 @@ pub(super) fn run(source: &ConfigSource) -> Exit {
     }
     let runtime = match control_runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return Exit::internal(format!("the control runtime can not be started: {error}")),
+        Err(error) => return Exit::internal(format!("the control runtime cannot be started: {error}")),
     };
     let exit = runtime.block_on(serve(source, config, watch, &log));
     // The look-up of a provider's name holds a thread for as long as the resolver likes: the exit does not wait for it.
@@ -55,7 +55,7 @@ async fn serve(source: &ConfigSource, config: Config, watch: Watch, log: &Proces
     // Before anybody is told that we serve: a signal that nobody listens for ends the process without a drain.
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
-        Err(error) => return Exit::internal(format!("signals can not be heard: {error}")),
+        Err(error) => return Exit::internal(format!("signals cannot be heard: {error}")),
     };
     let app = match App::start(config, SystemClock::shared()).await {
         Ok(app) => app,

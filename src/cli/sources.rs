@@ -58,10 +58,10 @@ impl ConfigSource {
         }
     }
 
-    /// The same for a command that can not go on without: what is wrong has been said.
+    /// The same for a command that cannot go on without: what is wrong has been said.
     ///
     /// # Errors
-    /// The exit of a configuration that can not be used.
+    /// The exit of a configuration that cannot be used.
     pub(super) fn load(&self) -> Result<(Config, Watch), Exit> {
         self.read_watched().map_err(|report| {
             complain(&report.render(stderr_color()));
@@ -96,7 +96,7 @@ fn read_file(path: &Path) -> Result<(String, String), Report> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok((name, text)),
         Err(error) => {
-            let message = format!("the configuration file {name} can not be read: {error}");
+            let message = format!("the configuration file {name} cannot be read: {error}");
             let diagnostic = Diagnostic::error(Code::FileUnreadable, &Place::Nowhere, message);
             Err(Report::new(vec![
                 diagnostic.help("name it with --config; it must be readable by the user that runs vestibule"),

@@ -132,7 +132,7 @@ impl fmt::Display for Diagnostic {
 /// Whether a configuration can be used nevertheless.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Severity {
-    /// It can not.
+    /// It cannot.
     Error,
     /// It can, but somebody should look.
     Warning,

@@ -17,7 +17,7 @@ impl FromNode for FileMode {
         };
         let mode = parse(text);
         if mode.is_none() {
-            let message = format!("`{}` can not be \"{}\"", reading.key(), text.escape_default());
+            let message = format!("`{}` cannot be \"{}\"", reading.key(), text.escape_default());
             reading.report(
                 Diagnostic::error(Code::BadValue, &node.place, message)
                     .label("not the mode of a socket")

@@ -199,7 +199,7 @@ fn from_file(path: &Path, place: &Place, reading: &mut Reading<'_>) -> Option<Ve
         }
         Err(error) => why_unreadable(&error),
     };
-    let message = format!("the secret `{}` can not be read", reading.key());
+    let message = format!("the secret `{}` cannot be read", reading.key());
     reading.report(
         Diagnostic::error(Code::SecretUnreadable, place, message)
             .label(problem)
@@ -212,7 +212,7 @@ fn from_variable(name: &str, place: &Place, reading: &mut Reading<'_>) -> Option
     if let Some(value) = reading.sources.variable(name) {
         return Some(value.as_bytes().to_vec());
     }
-    let message = format!("the secret `{}` can not be read", reading.key());
+    let message = format!("the secret `{}` cannot be read", reading.key());
     reading.report(
         Diagnostic::error(Code::SecretUnreadable, place, message)
             .label("no such environment variable")
@@ -223,7 +223,7 @@ fn from_variable(name: &str, place: &Place, reading: &mut Reading<'_>) -> Option
 
 /// systemd puts what `LoadCredential=` names below `$CREDENTIALS_DIRECTORY`.
 fn from_credential(name: &str, place: &Place, reading: &mut Reading<'_>) -> Option<Vec<u8>> {
-    let message = format!("the secret `{}` can not be read", reading.key());
+    let message = format!("the secret `{}` cannot be read", reading.key());
     let Some(folder) = reading.sources.variable("CREDENTIALS_DIRECTORY") else {
         reading.report(
             Diagnostic::error(Code::SecretUnreadable, place, message)

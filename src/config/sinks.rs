@@ -44,7 +44,7 @@ fn is_like_a_word(name: &str) -> bool {
 
 fn refuse_word(name: &str, node: &Node, reading: &mut Reading<'_>) {
     let shown = name.escape_default();
-    let message = format!("`{}` can not be \"{shown}\"", reading.key());
+    let message = format!("`{}` cannot be \"{shown}\"", reading.key());
     let meant = nearest(name, WORDS).map(|word| format!("did you mean \"{word}\"? ")).unwrap_or_default();
     reading.report(Diagnostic::error(Code::UnknownWord, &node.place, message).help(format!(
         "{meant}Write \"off\", \"stdout\", \"stderr\" or the path of a file; for a file of this name, \"./{shown}\""

@@ -115,7 +115,7 @@ impl FromNode for u32 {
             return None;
         };
         Self::try_from(number).ok().or_else(|| {
-            let message = format!("`{}` can not be {number}", reading.key());
+            let message = format!("`{}` cannot be {number}", reading.key());
             reading.report(
                 Diagnostic::error(Code::BadValue, &node.place, message)
                     .help("write a number that is not negative and below four billion"),
@@ -332,7 +332,7 @@ fn told_read(read: std::io::Result<Vec<u8>>, path: &Path, node: &Node, reading: 
         Ok(bytes) => return Some(bytes),
         Err(error) => error,
     };
-    let message = format!("`{}` names a file that can not be read", reading.key());
+    let message = format!("`{}` names a file that cannot be read", reading.key());
     reading.report(
         Diagnostic::error(Code::FileUnreadable, &node.place, message)
             .label(why_unreadable(&error))

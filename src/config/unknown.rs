@@ -40,7 +40,7 @@ impl Reading<'_> {
         let diagnostic = diagnostic.label("not a key of this table");
         self.report(
             diagnostic
-                .reason("unknown keys are refused, so that a misspelt rule can not silently leave something open")
+                .reason("unknown keys are refused, so that a misspelt rule cannot silently leave something open")
                 .help(help),
         );
     }

@@ -33,7 +33,7 @@ fn read_word<T: Copy>(
         Some(meant) => format!("did you mean \"{meant}\"? The words are {}", listed(names())),
         None => format!("the words are {}", listed(names())),
     };
-    let message = format!("`{}` can not be \"{}\"", reading.key(), text.escape_default());
+    let message = format!("`{}` cannot be \"{}\"", reading.key(), text.escape_default());
     reading.report(Diagnostic::error(Code::UnknownWord, &node.place, message).help(help));
     None
 }

@@ -56,7 +56,7 @@ pub struct GatewayParts {
     pub telemetry: Arc<Telemetry>,
 }
 
-/// A part that can not be made, though its settings were proven: a certificate that no library takes, for example.
+/// A part that cannot be made, though its settings were proven: a certificate that no library takes, for example.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The session keys.

@@ -47,7 +47,7 @@ pub enum GatewayError {
     BodyTooLarge,
     /// The client: a form of ours that did not come in time.
     BodyTooSlow,
-    /// The client: a form of ours that can not be read.
+    /// The client: a form of ours that cannot be read.
     BadForm,
     /// The client: a handshake begun by another site.
     WebSocketOrigin,
@@ -55,7 +55,7 @@ pub enum GatewayError {
     Handshake(HandshakeFault),
     /// The client: a sign-out begun by another site.
     CrossSiteLogout,
-    /// The person: has to sign in, and this request can not be sent there.
+    /// The person: has to sign in, and this request cannot be sent there.
     SignInNeeded {
         /// Where to sign in.
         login_url: String,

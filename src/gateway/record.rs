@@ -105,7 +105,7 @@ impl<'a> Notes<'a> {
         self.decision = Some(decision);
     }
 
-    /// The session was looked for; where one came that can not be used, the access log says why.
+    /// The session was looked for; where one came that cannot be used, the access log says why.
     pub(super) fn looked_for(&mut self, session: &RuleSession) {
         self.renewed = session.renewed();
         if let RuleSession::Missing(NoSession::Over(code)) = session {

@@ -22,7 +22,7 @@ pub enum ClaimPathError {
     #[error("in a JSON pointer, `~` is written `~0`, and `/` within a name `~1`")]
     BadEscape,
     /// No claim has such a name.
-    #[error("the name of a claim can not hold control characters")]
+    #[error("the name of a claim cannot hold control characters")]
     ControlCharacter,
 }
 
@@ -30,7 +30,7 @@ impl ClaimPath {
     /// Reads a claim's name or pointer as an operator writes it.
     ///
     /// # Errors
-    /// When it can not name a claim.
+    /// When it cannot name a claim.
     pub fn parse(text: &str) -> Result<Self, ClaimPathError> {
         if text.is_empty() || text == "/" {
             return Err(ClaimPathError::Empty);

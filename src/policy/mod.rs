@@ -1,7 +1,7 @@
 //! Decisions: may this person do this? Pure functions of an identity and an address.
 //!
 //! `allow` is compiled once into a list of checks. Deciding and telling people why not go through the same checks, so that they
-//! can not disagree.
+//! cannot disagree.
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -30,7 +30,7 @@ impl Upstream {
     /// Prepares an application: reads certificates, connects nothing.
     ///
     /// # Errors
-    /// No address, certificates or keys that can not be used, a server name that is none.
+    /// No address, certificates or keys that cannot be used, a server name that is none.
     pub fn new(settings: UpstreamSettings) -> Result<Arc<Self>, UpstreamSetupError> {
         if settings.addresses.is_empty() {
             return Err(UpstreamSetupError::NoAddress);

@@ -17,7 +17,7 @@ use crate::telemetry::metrics::CallFailure;
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// No connection to any address.
-    #[error("can not connect to {authority}")]
+    #[error("cannot connect to {authority}")]
     Connect {
         /// The address tried last.
         authority: Arc<str>,
@@ -198,7 +198,7 @@ impl UpstreamError {
         } else if source.is_parse_too_large() {
             Self::BadResponse { authority, fault: HEADER_TOO_LARGE, source: Some(source) }
         } else if source.is_parse() {
-            Self::BadResponse { authority, fault: "it can not be read as HTTP", source: Some(source) }
+            Self::BadResponse { authority, fault: "it cannot be read as HTTP", source: Some(source) }
         } else {
             Self::Closed { authority, source }
         }

@@ -115,7 +115,7 @@ pub(super) fn joined<'a>(items: impl Iterator<Item = &'a str>, separator: &str) 
     let mut text = String::new();
     for item in items.filter(|item| !item.is_empty()) {
         if !is_plain(item) {
-            tracing::warn!(code = "identity_item_left_out", "a group or list item can not stand in a header");
+            tracing::warn!(code = "identity_item_left_out", "a group or list item cannot stand in a header");
             continue;
         }
         if !text.is_empty() {

@@ -9,7 +9,7 @@
 //! connection, and another address is tried only where connecting failed.
 //!
 //! Of informational answers, `100` invites the client to send its body (`request_body`) and `101` starts a tunnel; the others
-//! end here, because hyper's server can not send them.
+//! end here, because hyper's server cannot send them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -46,7 +46,7 @@ pub(super) fn finish(
     if response.version() != Version::HTTP_2 {
         *response.version_mut() = Version::HTTP_11;
     }
-    // A body of known length has no trailers, and one that is here can not fall silent: nothing to watch.
+    // A body of known length has no trailers, and one that is here cannot fall silent: nothing to watch.
     let plain = idle.is_none() && response.headers().contains_key(CONTENT_LENGTH);
     let idle = idle.unwrap_or(Duration::MAX);
     response.map(|body| match body {

@@ -19,26 +19,26 @@ pub(super) struct TlsClient {
     name: Option<ServerName<'static>>,
 }
 
-/// Why an application can not be served at all: a fault of the configuration.
+/// Why an application cannot be served at all: a fault of the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamSetupError {
     /// It has no address.
     #[error("the application has no address")]
     NoAddress,
-    /// The roots of trust can not be read.
-    #[error("the certificate authorities for the application can not be read: {0}")]
+    /// The roots of trust cannot be read.
+    #[error("the certificate authorities for the application cannot be read: {0}")]
     Ca(String),
     /// The system has no roots of trust that can be used.
-    #[error("the system's certificate authorities can not be used")]
+    #[error("the system's certificate authorities cannot be used")]
     SystemRoots(#[source] rustls::Error),
-    /// The client certificate or its key can not be used.
-    #[error("the client certificate for the application can not be used: {0}")]
+    /// The client certificate or its key cannot be used.
+    #[error("the client certificate for the application cannot be used: {0}")]
     ClientCertificate(String),
     /// The name to ask for and verify is no host name and no address.
     #[error("{0:?} is no server name")]
     ServerName(String),
     /// rustls refuses the whole.
-    #[error("TLS towards the application can not be set up")]
+    #[error("TLS towards the application cannot be set up")]
     Tls(#[source] rustls::Error),
 }
 

@@ -199,7 +199,7 @@ impl OwnCookies {
         &self.rounds
     }
 
-    /// Whether a cookie of this name is ours: an application can not set it (CK-19), and does not get to see it.
+    /// Whether a cookie of this name is ours: an application cannot set it (CK-19), and does not get to see it.
     pub fn is_ours(&self, name: &str) -> bool {
         self.recognise(trim(name.as_bytes())).is_some()
     }
@@ -383,7 +383,7 @@ impl<'a> Runs<'a> {
         if bytes.iter().all(|b| is_blank(*b) || *b == b';') {
             return Forward::Nothing;
         }
-        // Parts of valid values, joined by "; ", are a valid value; the other arm can not be reached, and shows nothing.
+        // Parts of valid values, joined by "; ", are a valid value; the other arm cannot be reached, and shows nothing.
         HeaderValue::from_maybe_shared(Bytes::from(bytes)).map_or(Forward::Nothing, Forward::Value)
     }
 }

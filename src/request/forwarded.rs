@@ -47,10 +47,10 @@ pub(super) struct Said {
     pub(super) port: Option<u16>,
 }
 
-/// Why what a trusted peer said can not be used at all.
+/// Why what a trusted peer said cannot be used at all.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ForwardedError {
-    /// It does not follow the grammar, so that a stranger's part can not be told from the proxy's own.
+    /// It does not follow the grammar, so that a stranger's part cannot be told from the proxy's own.
     #[error("the Forwarded field of a trusted proxy does not follow RFC 7239")]
     Malformed,
     /// One of the two was let through from outside.
@@ -108,7 +108,7 @@ impl ForwardedOut {
         let (mut x_for, mut forwarded) = (String::with_capacity(48), String::with_capacity(96));
         for (at, hop) in hops.iter().enumerate() {
             let comma = if at == 0 { "" } else { ", " };
-            // Writing to a String can not fail.
+            // Writing to a String cannot fail.
             let _ = write!(x_for, "{comma}{}", hop.address);
             let _ = write!(forwarded, "{comma}for={}", node(*hop));
             if at == 0 {
@@ -285,7 +285,7 @@ fn quoted(text: &str) -> String {
     if text.bytes().all(is_token) { text.to_owned() } else { format!("\"{text}\"") }
 }
 
-// Addresses and canonical hosts are plain ASCII: the other arm can not be reached.
+// Addresses and canonical hosts are plain ASCII: the other arm cannot be reached.
 fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
 }

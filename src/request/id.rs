@@ -48,7 +48,7 @@ impl RequestId {
     /// The identifier as a field value, for `X-Request-Id`.
     pub fn to_header(&self) -> HeaderValue {
         match &self.0 {
-            // Hex digits are always a valid value; the other arm can not be reached, and would be only a duller name.
+            // Hex digits are always a valid value; the other arm cannot be reached, and would be only a duller name.
             Text::Own(text) => HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static("0")),
             Text::Believed(value) => value.clone(),
         }

@@ -1,7 +1,7 @@
 //! What kind of request this is: a person navigating, a script fetching, a handshake, or a plain client.
 //!
 //! Fetch Metadata decides where the browser sent it; `Accept`, `X-Requested-With` and the method only where it did not (CK-25).
-//! Only a navigation may be sent to sign in: a script can not follow such a redirect, and would only start attempts that nobody ends.
+//! Only a navigation may be sent to sign in: a script cannot follow such a redirect, and would only start attempts that nobody ends.
 
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName, Method, Version};

@@ -156,7 +156,7 @@ pub enum BadRequest {
     /// A path that no application should have to read.
     #[error(transparent)]
     PathInvalid(#[from] PathError),
-    /// A trusted proxy sent forwarding fields that can not be used.
+    /// A trusted proxy sent forwarding fields that cannot be used.
     #[error(transparent)]
     ForwardedInvalid(#[from] ForwardedError),
 }
@@ -251,7 +251,7 @@ impl RequestReader {
         Ok(RequestMeta { method, https, host, path, client, peer_trusted, client_is_known, alone, kind, id, forwarded })
     }
 
-    /// Names a request, also one that can not be read.
+    /// Names a request, also one that cannot be read.
     pub fn request_id(&self, headers: &HeaderMap, downstream: &Downstream) -> RequestId {
         if !self.trusts(downstream.peer) {
             return RequestId::generate();

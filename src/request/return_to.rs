@@ -126,7 +126,7 @@ fn escape(target: &str) -> String {
         if byte.is_ascii_graphic() {
             text.push(char::from(byte));
         } else {
-            // Writing to a String can not fail.
+            // Writing to a String cannot fail.
             let _ = write!(text, "%{byte:02X}");
         }
     }

@@ -159,7 +159,7 @@ pub(super) async fn serve(listener: OpenListener, state: AdminState) {
                     }
                 }
                 Err(cause) => {
-                    tracing::warn!(code = "admin_accept_failed", %cause, "can not accept admin connections");
+                    tracing::warn!(code = "admin_accept_failed", %cause, "cannot accept admin connections");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },

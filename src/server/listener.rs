@@ -19,7 +19,7 @@ use crate::server::unix_socket::listen_at;
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The operating system refused.
-    #[error("can not listen on {address}: {cause}")]
+    #[error("cannot listen on {address}: {cause}")]
     Refused {
         /// The address as configured.
         address: String,
@@ -27,19 +27,19 @@ pub enum BindError {
         cause: io::Error,
     },
     /// Another process answers on this unix socket.
-    #[error("can not listen on {address}: another program is listening there")]
+    #[error("cannot listen on {address}: another program is listening there")]
     InUse {
         /// The address as configured.
         address: String,
     },
     /// There is a file of this name that is no socket; it is left alone.
-    #[error("can not listen on {address}: a file of that name exists and is not a socket")]
+    #[error("cannot listen on {address}: a file of that name exists and is not a socket")]
     NotASocket {
         /// The address as configured.
         address: String,
     },
     /// The service manager handed no stream socket of this name in.
-    #[error("can not listen on {address}: the service manager handed in no such socket (it handed in: {known})")]
+    #[error("cannot listen on {address}: the service manager handed in no such socket (it handed in: {known})")]
     NotInherited {
         /// The address as configured.
         address: String,
@@ -309,7 +309,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         let listener = bind(&ListenAddress::Unix(path.clone())).unwrap();
-        // Bound first under another name, so that it can not get the same inode.
+        // Bound first under another name, so that it cannot get the same inode.
         let other = folder.path().join("t");
         let _other = UnixListener::bind(&other).unwrap();
         std::fs::rename(&other, &path).unwrap();

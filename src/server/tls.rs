@@ -84,11 +84,11 @@ impl Certificates {
     }
 }
 
-/// A certificate, key or root can not be used.
+/// A certificate, key or root cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The file can not be read.
-    #[error("can not read {path}: {cause}")]
+    /// The file cannot be read.
+    #[error("cannot read {path}: {cause}")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -106,7 +106,7 @@ pub enum TlsError {
         cause: rustls_pki_types::pem::Error,
     },
     /// Key and certificate do not belong together, or their kind is not supported.
-    #[error("{cert} and {key} can not be used together: {cause}")]
+    #[error("{cert} and {key} cannot be used together: {cause}")]
     BadPair {
         /// The certificate's file.
         cert: PathBuf,
@@ -115,7 +115,7 @@ pub enum TlsError {
         /// Why.
         cause: rustls::Error,
     },
-    /// The roots for client certificates can not be used.
+    /// The roots for client certificates cannot be used.
     #[error("{path} holds no usable roots for client certificates: {cause}")]
     BadClientRoots {
         /// The file.
@@ -127,7 +127,7 @@ pub enum TlsError {
     #[error("client certificates are asked for without client_ca")]
     NoClientRoots,
     /// The TLS library refuses our own set-up.
-    #[error("TLS can not be set up: {0}")]
+    #[error("TLS cannot be set up: {0}")]
     Unsupported(rustls::Error),
 }
 

@@ -153,7 +153,7 @@ impl Tokens {
     }
 }
 
-/// Names one sign-in. Prints as its hash, so that a log line can not be turned back into it.
+/// Names one sign-in. Prints as its hash, so that a log line cannot be turned back into it.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct SessionId([u8; 16]);
 
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
     use crate::identity::ClaimPath;
 
-    // CK-16: what a log shows of a session can not be used as one.
+    // CK-16: what a log shows of a session cannot be used as one.
     #[test]
     fn nothing_secret_is_printed() {
         let sample = samples::padded();

@@ -279,7 +279,7 @@ impl Session {
         if let Ok(RenewedIdentity { claims, asked, auth_time }) = refreshed.identity {
             (session.asked, session.auth_time) = (asked, auth_time);
             // What is not said again is not so any more: many providers leave a claim out that became empty, groups above all.
-            // Only the name of the sign-in at the provider can not change.
+            // Only the name of the sign-in at the provider cannot change.
             let sid = session.claims.remove("sid");
             session.claims = claims;
             if let Some(sid) = sid {

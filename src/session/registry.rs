@@ -1,6 +1,6 @@
 //! What is known of sessions beyond their cookies: which ended, which were renewed since, which refresh tokens are spent.
 //!
-//! Cookies can not be taken back, so this is the memory that makes sign-out and rotation hold. It lives as long as the process
+//! Cookies cannot be taken back, so this is the memory that makes sign-out and rotation hold. It lives as long as the process
 //! and outlives a reload. It is bounded: an entry costs an attacker a real sign-in, and pushes out none of another person's.
 
 use std::collections::HashMap;

@@ -89,7 +89,7 @@ pub enum NoSession {
     Absent,
     /// A cookie that opens nothing, or a session that is over; the reason code.
     Over(&'static str),
-    /// It would have to be renewed, and the provider can not be asked.
+    /// It would have to be renewed, and the provider cannot be asked.
     Outage(Arc<ProviderError>),
 }
 
@@ -174,7 +174,7 @@ impl Sessions {
     /// Brings a session up to date: takes the successor of an old cookie, renews the tokens when due, keeps it from falling idle.
     ///
     /// # Errors
-    /// [`NoSession`], when the session ended or can not be vouched for any more.
+    /// [`NoSession`], when the session ended or cannot be vouched for any more.
     pub async fn bring_up_to_date(
         self: &Arc<Self>,
         live: Arc<LiveSession>,

@@ -66,7 +66,7 @@ impl AccessLog {
     /// Opens the sink of `settings.access`. The form `auto` is JSON here: files and pipes are read by programs.
     ///
     /// # Errors
-    /// When the file can not be opened for appending, or no thread can be started.
+    /// When the file cannot be opened for appending, or no thread can be started.
     pub fn open(settings: &LogSettings, metrics: &Metrics) -> io::Result<Self> {
         Self::with(&settings.access, settings.format, metrics)
     }

@@ -124,7 +124,7 @@ impl AuditLog {
     /// Opens the sink of `settings.audit`.
     ///
     /// # Errors
-    /// When the file can not be opened for appending, or no thread can be started.
+    /// When the file cannot be opened for appending, or no thread can be started.
     pub fn open(settings: &LogSettings, metrics: &Metrics) -> io::Result<Self> {
         let writer = LineWriter::start("audit", &settings.audit)?;
         let lines = writer.as_ref().map(LineWriter::lines);

@@ -133,7 +133,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// `log.level` is no level and no list of directives.
-    #[error("the log level {level:?} can not be understood: {cause}")]
+    #[error("the log level {level:?} cannot be understood: {cause}")]
     Level {
         /// As configured.
         level: String,

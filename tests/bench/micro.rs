@@ -3,7 +3,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a measurement that can not be made says so by failing"
+    reason = "a measurement that cannot be made says so by failing"
 )]
 
 mod indoors;

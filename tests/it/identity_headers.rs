@@ -278,7 +278,7 @@ async fn connection_can_not_take_an_identity_header_away() {
         assert_eq!(seen.all("x-forwarded-email"), ["ada@example.com"], "{trick}");
         assert_eq!(seen.all("x-forwarded-for"), ["127.0.0.1"], "{trick}");
     }
-    // It can not take the session away either.
+    // It cannot take the session away either.
     assert_eq!(scene.asks("GET", "/", "Connection: Cookie\r\n").await.status, 401);
 }
 

@@ -88,10 +88,10 @@ fn exit_codes_tell_a_service_manager_what_to_do() {
     fs::write(folder.path().join("good.toml"), config("static:204")).unwrap();
     fs::write(folder.path().join("bad.toml"), "[server]\nlisten = 1\n").unwrap();
     for (arguments, exit, told) in [
-        (&["run", "-c", "good.toml", "--set", &listen] as &[&str], 73, "can not listen on 127.0.0.1:"),
+        (&["run", "-c", "good.toml", "--set", &listen] as &[&str], 73, "cannot listen on 127.0.0.1:"),
         (&["run", "-c", "good.toml", "--set", "server.listen=systemd:http"], 73, "handed in: none"),
         (&["run", "-c", "bad.toml"], 78, "server.listen"),
-        (&["run", "-c", "absent.toml"], 78, "can not be read"),
+        (&["run", "-c", "absent.toml"], 78, "cannot be read"),
         (&["run", "-c", "good.toml", "--set", "log.access=/nowhere/at/all"], 78, "log"),
         (&["run", "--nonsense"], 64, "--nonsense"),
         (&["check", "-c", "good.toml", "--set", "provider.idp.issuer=http://127.0.0.1:9"], 69, ""),

@@ -18,7 +18,7 @@ pub(super) fn cookie(keys: &CookieTable, public_url: Option<&PublicUrl>, notes: 
         && !secure
     {
         let diagnostic =
-            Diagnostic::error(Code::Conflict, &found.place, "`session.cookie.same_site` can not be \"none\" over http");
+            Diagnostic::error(Code::Conflict, &found.place, "`session.cookie.same_site` cannot be \"none\" over http");
         notes.note(
             diagnostic
                 .reason("browsers refuse such a cookie unless it is Secure")
@@ -29,7 +29,7 @@ pub(super) fn cookie(keys: &CookieTable, public_url: Option<&PublicUrl>, notes: 
         && !secure
     {
         let diagnostic =
-            Diagnostic::error(Code::Conflict, place, "`session.cookie.partitioned` can not be set over http");
+            Diagnostic::error(Code::Conflict, place, "`session.cookie.partitioned` cannot be set over http");
         notes.note(
             diagnostic
                 .reason("browsers refuse such a cookie unless it is Secure")
@@ -72,7 +72,7 @@ fn domain(field: &Field<String>, public_host: &str, notes: &mut Notes) -> Option
         let diagnostic = Diagnostic::error(
             Code::CookieDomain,
             &found.place,
-            format!("`session.cookie.domain` can not be used: {flaw}"),
+            format!("`session.cookie.domain` cannot be used: {flaw}"),
         );
         notes.note(
             diagnostic
@@ -95,7 +95,7 @@ fn name(field: &Field<String>, secure: bool, domain: bool, notes: &mut Notes) ->
     let name = found.value.as_str();
     let token = |b: u8| b.is_ascii_alphanumeric() || b"-_.!#$&'*+^`|".contains(&b);
     if name.len() > MAX_NAME || !name.bytes().all(token) {
-        let message = format!("\"{}\" can not be the name of a cookie", name.escape_default());
+        let message = format!("\"{}\" cannot be the name of a cookie", name.escape_default());
         notes.error(
             Code::CookieName,
             &found.place,

@@ -54,7 +54,7 @@ fn from_table(table: &IdentityTable, key: &str, notes: &mut Notes) -> IdentityHe
         if let Some((_, first)) = own.iter().find(|(other, _)| are_one(other, &header)) {
             let message = format!("`{key}.headers` names `{}` twice", name.value.escape_default());
             let diagnostic = Diagnostic::error(Code::BadHeader, &name.place, message).also(first, "here first");
-            notes.note(diagnostic.reason("many applications can not tell them apart").help("remove one of them"));
+            notes.note(diagnostic.reason("many applications cannot tell them apart").help("remove one of them"));
             continue;
         }
         own.push((header.clone(), &name.place));
@@ -115,12 +115,12 @@ fn check_separator(text: &str, place: &Place, key: &str, notes: &mut Notes) {
 fn header_name(found: &Found<String>, key: &str, notes: &mut Notes) -> Option<HeaderName> {
     let name = HeaderName::from_bytes(found.value.as_bytes()).ok();
     let Some(name) = name else {
-        let message = format!("`{key}.headers` names \"{}\", which can not be a header", found.value.escape_default());
+        let message = format!("`{key}.headers` names \"{}\", which cannot be a header", found.value.escape_default());
         notes.error(Code::BadHeader, &found.place, message, "use letters, digits and dashes, such as \"X-User\"");
         return None;
     };
     if name == http::header::AUTHORIZATION {
-        let message = format!("`{key}.headers` can not set `Authorization`");
+        let message = format!("`{key}.headers` cannot set `Authorization`");
         notes.error(
             Code::BadHeader,
             &found.place,
@@ -132,7 +132,7 @@ fn header_name(found: &Found<String>, key: &str, notes: &mut Notes) -> Option<He
     if STEERING.iter().any(|steering| are_one(&HeaderName::from_static(steering), &name))
         || name.as_str().starts_with("proxy-")
     {
-        let message = format!("`{key}.headers` can not set `{}`", found.value.escape_default());
+        let message = format!("`{key}.headers` cannot set `{}`", found.value.escape_default());
         let diagnostic = Diagnostic::error(Code::BadHeader, &found.place, message);
         notes.note(
             diagnostic
@@ -166,7 +166,7 @@ fn header_value(found: &Found<String>, key: &str, notes: &mut Notes) -> Option<I
             notes.error(
                 Code::BadHeader,
                 &found.place,
-                format!("`{key}.headers` holds a text that can not stand in a header"),
+                format!("`{key}.headers` holds a text that cannot stand in a header"),
                 "use visible ASCII characters and spaces",
             );
         }
@@ -179,7 +179,7 @@ fn header_value(found: &Found<String>, key: &str, notes: &mut Notes) -> Option<I
             Some(meant) => format!("did you mean \"{meant}\"?"),
             None => format!("for a claim write \"claim:{}\"", text.escape_default()),
         };
-        let message = format!("`{key}.headers` can not hold \"{}\"", text.escape_default());
+        let message = format!("`{key}.headers` cannot hold \"{}\"", text.escape_default());
         notes.error(
             Code::BadHeader,
             &found.place,

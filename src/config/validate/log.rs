@@ -26,7 +26,7 @@ fn level(field: &Field<String>, notes: &mut Notes) -> String {
     // What the log itself would refuse at the start is refused here.
     let flaw = unknown.or_else(|| process::check_level(&found.value).err().map(|_| found.value.clone()));
     if let Some(flaw) = flaw {
-        let message = format!("`log.level` can not be \"{}\"", flaw.escape_default());
+        let message = format!("`log.level` cannot be \"{}\"", flaw.escape_default());
         let help =
             "write one of off, error, warn, info, debug, trace, or directives as in \"info,vestibule::provider=debug\"";
         notes.error(Code::UnknownWord, &found.place, message, help);

@@ -22,7 +22,7 @@ pub(super) fn hosts(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Not
             }
             Ok(pattern) => hosts.push(pattern),
             Err(help) => {
-                let message = format!("`{key}` can not match \"{}\"", item.value.escape_default());
+                let message = format!("`{key}` cannot match \"{}\"", item.value.escape_default());
                 notes.error(Code::BadHost, &item.place, message, help);
             }
         }
@@ -61,7 +61,7 @@ pub(super) fn path(found: &Found<String>, key: &str, notes: &mut Notes) -> Optio
         None => Some(trimmed(&found.value)),
         Some(flaw) => {
             let diagnostic =
-                Diagnostic::error(Code::BadPath, &found.place, format!("`{key}` can not be matched: {flaw}"));
+                Diagnostic::error(Code::BadPath, &found.place, format!("`{key}` cannot be matched: {flaw}"));
             notes.note(diagnostic.help("write a path such as \"/admin\"; it covers /admin and what is below it"));
             None
         }
@@ -115,7 +115,7 @@ pub(super) fn methods(field: &Field<OneOrMany<String>>, key: &str, notes: &mut N
         match Method::from_bytes(text.as_bytes()) {
             Ok(method) if !refused && text == text.to_ascii_uppercase() => methods.push(method),
             _ => {
-                let message = format!("`{key}` can not hold \"{}\"", text.escape_default());
+                let message = format!("`{key}` cannot hold \"{}\"", text.escape_default());
                 let help = if refused {
                     "TRACE and CONNECT are refused for every route".to_owned()
                 } else {
@@ -138,7 +138,7 @@ pub(super) fn origins(field: &Field<OneOrMany<String>>, key: &str, notes: &mut N
             None => notes.error(
                 Code::BadUrl,
                 &item.place,
-                format!("`{key}` can not hold \"{}\"", item.value.escape_default()),
+                format!("`{key}` cannot hold \"{}\"", item.value.escape_default()),
                 "write an origin such as \"https://app.example.com\"",
             ),
         }

@@ -96,7 +96,7 @@ pub(super) fn positive(field: &Field<Duration>, key: &str, default: Duration, no
             notes.error(
                 Code::BadValue,
                 &found.place,
-                format!("`{key}` can not be zero"),
+                format!("`{key}` cannot be zero"),
                 "write a duration such as \"30s\"",
             );
             default
@@ -128,7 +128,7 @@ pub(super) fn checked_name(name: &Found<String>, what: &str, notes: &mut Notes) 
     let fits =
         (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if !fits {
-        let message = format!("\"{}\" can not be the name of a {what}", text.escape_default());
+        let message = format!("\"{}\" cannot be the name of a {what}", text.escape_default());
         notes.error(Code::BadName, &name.place, message, "use letters, digits, `-` and `_`, at most 64 of them");
     }
     fits
@@ -170,7 +170,7 @@ fn assemble(file: File, (places, files): (Places, Vec<PathBuf>), notes: &mut Not
     Some(Config { server, gateway, session, keys: keys?, providers, log: log?, warnings, places, files })
 }
 
-/// `None` when the providers that there are can not be told from the file.
+/// `None` when the providers that there are cannot be told from the file.
 fn providers(
     field: Field<Named<super::file::ProviderTable>>,
     https: Option<bool>,

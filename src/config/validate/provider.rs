@@ -233,7 +233,7 @@ fn parameters(field: &Field<Texts>, key: &str, notes: &mut Notes) -> BTreeMap<St
     for (name, value) in field.value().into_iter().flat_map(|texts| &texts.0) {
         if RESERVED_PARAMETERS.contains(&name.value.as_str()) {
             let diagnostic =
-                Diagnostic::error(Code::Conflict, &name.place, format!("`{key}` can not set `{}`", name.value));
+                Diagnostic::error(Code::Conflict, &name.place, format!("`{key}` cannot set `{}`", name.value));
             notes.note(
                 diagnostic
                     .reason("vestibule makes this parameter itself, and checks the answer against it")
@@ -287,7 +287,7 @@ fn algorithms(field: &Field<OneOrMany<String>>, table: &ProviderTable, key: &str
     for item in field.value().into_iter().flat_map(|list| &list.0) {
         let name = item.value.as_str();
         if !ALGORITHMS.contains(&name) {
-            let message = format!("`{key}` can not hold \"{}\"", name.escape_default());
+            let message = format!("`{key}` cannot hold \"{}\"", name.escape_default());
             notes.error(Code::UnknownWord, &item.place, message, format!("the algorithms are {}", listed(ALGORITHMS)));
             continue;
         }

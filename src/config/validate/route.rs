@@ -110,7 +110,7 @@ fn asked(keys: &RuleKeys, key: &str, providers: Option<&[Arc<str>]>, notes: &mut
         check_access(access, &allow, &found.place, &allow_key, notes);
     }
     if let Some(Found { value: Duration::ZERO, place }) = keys.max_age.given() {
-        let diagnostic = Diagnostic::error(Code::BadValue, place, format!("`{key}.max_age` can not be zero"));
+        let diagnostic = Diagnostic::error(Code::BadValue, place, format!("`{key}.max_age` cannot be zero"));
         notes
             .note(diagnostic.reason("every sign-in would be too old at once").help("write a duration such as \"15m\""));
     }
@@ -320,7 +320,7 @@ pub(super) fn check_ages(routes: &[Route], providers: &[ProviderSettings], notes
     }
 }
 
-/// A token that no session keeps can not be sent on.
+/// A token that no session keeps cannot be sent on.
 pub(super) fn check_tokens(routes: &[Route], keep: KeptTokens, notes: &mut Notes) {
     for route in routes {
         let rules = || std::iter::once(&route.settings.rule).chain(route.settings.paths.iter().map(|(_, rule)| rule));

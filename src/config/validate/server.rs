@@ -152,7 +152,7 @@ fn listen(field: &Field<OneOrMany<String>>, key: &str, default: &str, notes: &mu
             None => notes.error(
                 Code::BadAddress,
                 &item.place,
-                format!("`{key}` can not be \"{}\"", item.value.escape_default()),
+                format!("`{key}` cannot be \"{}\"", item.value.escape_default()),
                 "write \"0.0.0.0:4180\", \"[::]:4180\", \"unix:/run/vestibule.sock\" or \"systemd:NAME\"",
             ),
         }
@@ -205,7 +205,7 @@ fn trusted_proxies(field: &Field<OneOrMany<String>>, notes: &mut Notes) -> (Vec<
             None => notes.error(
                 Code::BadAddress,
                 &item.place,
-                format!("`server.trusted_proxies` can not hold \"{}\"", item.value.escape_default()),
+                format!("`server.trusted_proxies` cannot hold \"{}\"", item.value.escape_default()),
                 "write a network such as \"10.0.0.0/8\", a single address, or \"unix\" for peers on unix sockets",
             ),
         }
@@ -220,7 +220,7 @@ fn prefix(field: &Field<String>, notes: &mut Notes) -> String {
     if !prefix.is_empty() && matching::path_flaw(prefix).is_none() && prefix.bytes().all(plain) {
         return prefix.to_owned();
     }
-    let message = "`server.prefix` can not be the prefix of our own endpoints";
+    let message = "`server.prefix` cannot be the prefix of our own endpoints";
     notes.error(
         Code::BadPath,
         &found.place,
@@ -235,7 +235,7 @@ fn workers(field: &Field<u32>, notes: &mut Notes) -> usize {
     match field.given() {
         Some(found) if (1..=1024).contains(&found.value) => usize::try_from(found.value).unwrap_or(1),
         Some(found) => {
-            let message = format!("`server.workers` can not be {}", found.value);
+            let message = format!("`server.workers` cannot be {}", found.value);
             notes.error(Code::BadValue, &found.place, message, "write 1 to 1024, or leave the key out for one a core");
             1
         }
@@ -256,7 +256,7 @@ fn limits(keys: &LimitsTable, notes: &mut Notes) -> Limits {
     let mut count = |field: &Field<u32>, key: &str| {
         let found = field.given()?;
         if found.value == 0 {
-            notes.error(Code::BadValue, &found.place, format!("`{key}` can not be zero"), "write a number from 1 on");
+            notes.error(Code::BadValue, &found.place, format!("`{key}` cannot be zero"), "write a number from 1 on");
         }
         Some(found.value)
     };

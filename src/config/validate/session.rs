@@ -94,7 +94,7 @@ fn checked_key(text: &str, place: &Place, notes: &mut Notes) -> Option<Secret<[u
         },
         Err(error) => error.to_string(),
     };
-    let diagnostic = Diagnostic::error(Code::WeakSecret, place, format!("a session key can not be used: {flaw}"));
+    let diagnostic = Diagnostic::error(Code::WeakSecret, place, format!("a session key cannot be used: {flaw}"));
     notes.note(diagnostic.reason("whoever knows a session key can make a session for anybody").help(MAKE_A_KEY));
     None
 }

@@ -88,7 +88,7 @@ fn pair(
         let diagnostic = Diagnostic::error(
             Code::BadPem,
             &key.place,
-            format!("`{table}.key` can not be used with its certificate: {error}"),
+            format!("`{table}.key` cannot be used with its certificate: {error}"),
         );
         notes.note(
             diagnostic.also(&cert.place, "the certificate").help("name the key that this certificate was issued for"),

@@ -77,7 +77,7 @@ fn checked_address(item: &Found<String>, key: &str, notes: &mut Notes) -> Option
         Ok(address) => Some(address),
         Err((flaw, help)) => {
             // The value is not repeated: a URL may hold a password. The excerpt shows it masked.
-            let message = format!("`{key}` can not be used: {flaw}");
+            let message = format!("`{key}` cannot be used: {flaw}");
             notes.error(Code::BadUpstream, &item.place, message, help);
             None
         }
@@ -158,7 +158,7 @@ fn static_code(code: &str, key: &str, place: &Place, notes: &mut Notes) -> Optio
         .filter(|code| (200..=599).contains(code))
         .and_then(|code| StatusCode::from_u16(code).ok());
     if status.is_none() {
-        let message = format!("`{key}` can not answer with \"{}\"", code.escape_default());
+        let message = format!("`{key}` cannot answer with \"{}\"", code.escape_default());
         notes.error(Code::BadUpstream, place, message, "write a status from 200 to 599, as in \"static:204\"");
     }
     status.map(Target::Static)
@@ -188,7 +188,7 @@ fn host_header(field: &Field<String>, name: &Found<String>, notes: &mut Notes) -
             HostHeader::Fixed(host.to_owned())
         }
         other => {
-            let message = format!("`route.{}.host_header` can not be \"{}\"", name.value, other.escape_default());
+            let message = format!("`route.{}.host_header` cannot be \"{}\"", name.value, other.escape_default());
             notes.error(
                 Code::BadHost,
                 &found.place,

@@ -135,7 +135,7 @@ impl Pages {
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
         for (name, source) in TEMPLATES {
-            // The templates are part of the program: a test renders each, so that this can not fail later.
+            // The templates are part of the program: a test renders each, so that this cannot fail later.
             if let Err(error) = templates.add_template(name, source) {
                 tracing::error!(template = name, %error, "a page's template does not compile");
             }

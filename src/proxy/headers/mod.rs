@@ -102,7 +102,7 @@ impl HeaderRules {
         let name: String =
             settings.pseudonym.chars().filter(|c| c.is_ascii_alphanumeric() || "-._".contains(*c)).collect();
         let via = ["1.1", "1.0", "2"].map(|version| {
-            // Made of visible ASCII only, so that it can not fail.
+            // Made of visible ASCII only, so that it cannot fail.
             HeaderValue::from_str(&format!("{version} {name}")).unwrap_or(HeaderValue::from_static("1.1 vestibule"))
         });
         Self {

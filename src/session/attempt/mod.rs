@@ -318,7 +318,7 @@ impl Attempts {
         }
     }
 
-    /// The id is the name under which the state is sealed, so that the two can not be parted.
+    /// The id is the name under which the state is sealed, so that the two cannot be parted.
     fn state_sealer(&self, id: &str) -> Sealer {
         self.ring.sealer(Purpose::State, id)
     }
@@ -328,7 +328,7 @@ impl Attempts {
     }
 }
 
-/// What is known of an attempt that can not be ended here: enough to offer a fresh one.
+/// What is known of an attempt that cannot be ended here: enough to offer a fresh one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Lost {
     /// Its name.

@@ -259,7 +259,7 @@ pub enum SessionCookieError {
     /// It does not open.
     #[error("the session cookie does not open")]
     Seal(#[from] OpenError),
-    /// It opens, and holds what this version can not read.
+    /// It opens, and holds what this version cannot read.
     #[error("the session cookie holds no session that this version reads")]
     Decode(#[from] DecodeError),
 }

@@ -10,6 +10,8 @@ use super::complain;
 pub enum Exit {
     /// It did what it was asked.
     Ok,
+    /// `health`: the gateway does not answer, or is not ready.
+    Unhealthy,
     /// The command line makes no sense.
     Usage,
     /// Something that it needs cannot be reached.
@@ -27,6 +29,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
+            Self::Unhealthy => 1,
             Self::Usage => 64,
             Self::Unavailable => 69,
             Self::Internal => 70,
@@ -50,6 +53,11 @@ impl Exit {
     /// Says what of the configuration cannot be used.
     pub fn config(message: impl Display) -> Self {
         Self::Config.because(message)
+    }
+
+    /// Says why the gateway is taken for unhealthy.
+    pub fn unhealthy(message: impl Display) -> Self {
+        Self::Unhealthy.because(message)
     }
 
     fn because(self, message: impl Display) -> Self {

@@ -14,6 +14,7 @@ pub mod check;
 pub mod demo;
 pub mod exit;
 pub mod explain;
+pub mod health;
 pub mod keys;
 mod probes;
 mod refusal;
@@ -34,6 +35,7 @@ pub fn main() -> ExitCode {
             Command::Demo(arguments) => demo::demo(arguments.port),
             Command::Check(arguments) => check::check(&arguments),
             Command::Explain(arguments) => explain::explain(&arguments.pasted, codes::explain),
+            Command::Health(arguments) => health::health(&arguments),
             Command::Keys(command) => keys::keys(command),
         },
     };
@@ -60,6 +62,8 @@ pub enum Command {
     Check(CheckArguments),
     /// Tell what a code means that a message or a page showed
     Explain(ExplainArguments),
+    /// Ask the gateway that runs here whether it lives: exit 0 or 1, for images without a shell
+    Health(HealthArguments),
     /// Make session keys
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -108,6 +112,17 @@ pub enum Format {
     Human,
     /// One JSON object.
     Json,
+}
+
+/// Which gateway is asked, and what.
+#[derive(Args, Clone, Debug)]
+pub struct HealthArguments {
+    /// The configuration of the gateway: `admin.listen` says where it is.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// Ask whether it takes traffic, and print each check
+    #[arg(long)]
+    pub ready: bool,
 }
 
 /// What is to be explained.

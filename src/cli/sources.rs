@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{ConfigArguments, Exit, complain, stderr_color};
 use crate::config::diagnostics::{Code, Place};
 use crate::config::{Config, Diagnostic, Report, Sources, Watch};
+use crate::server::settings::ListenAddress;
 
 /// The file and flags of the command line. Reading it again, for a reload, reads the file and everything it names again.
 #[derive(Clone, Debug)]
@@ -69,14 +70,22 @@ impl ConfigSource {
         })
     }
 
+    /// Where the admin listener of the gateway that runs with these sources is, as far as they can be read.
+    pub(super) fn admin_addresses(&self) -> Vec<ListenAddress> {
+        Config::admin_addresses(&self.sources(self.path.as_ref().and_then(|path| read_file(path).ok())))
+    }
+
     fn gather(&self) -> Result<Sources, Report> {
-        let file = self.path.as_ref().map(|path| read_file(path)).transpose()?;
+        Ok(self.sources(self.path.as_ref().map(|path| read_file(path)).transpose()?))
+    }
+
+    fn sources(&self, file: Option<(String, String)>) -> Sources {
         // Names that are not text are nothing that we could be meant by; values show that they are none.
         let env = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
             .collect();
         let base_dir = self.path.as_deref().and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
-        Ok(Sources { file, env, flags: self.flags.clone(), base_dir })
+        Sources { file, env, flags: self.flags.clone(), base_dir }
     }
 }
 

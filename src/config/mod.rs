@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use crate::gateway::settings::GatewaySettings;
 use crate::provider::settings::ProviderSettings;
 use crate::secret::Secret;
-use crate::server::settings::ServerSettings;
+use crate::server::settings::{ListenAddress, ServerSettings};
 use crate::session::settings::SessionSettings;
 use crate::telemetry::settings::LogSettings;
 
@@ -89,6 +89,11 @@ impl Config {
     /// A report with at least one error; warnings are in it too.
     pub fn load(sources: &Sources) -> Result<Self, Report> {
         validate::load(sources).map_err(Report::new)
+    }
+
+    /// Where the admin listener of a gateway with these sources is. Nothing else of them has to be right.
+    pub fn admin_addresses(sources: &Sources) -> Vec<ListenAddress> {
+        validate::admin_addresses(sources)
     }
 }
 

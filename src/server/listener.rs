@@ -97,7 +97,7 @@ impl Listener {
         unix_mode: Option<u32>,
         inherited: &mut Inherited,
     ) -> Result<Self, BindError> {
-        let refused = |cause| BindError::Refused { address: shown(address), cause };
+        let refused = |cause| BindError::Refused { address: address.to_string(), cause };
         let listener = match address {
             ListenAddress::Tcp(at) => Self::Tcp(TcpListener::bind(at).map_err(refused)?),
             ListenAddress::Unix(path) => {
@@ -108,7 +108,7 @@ impl Listener {
             ListenAddress::Systemd(name) => inherited
                 .take(name)
                 .map_err(refused)?
-                .ok_or_else(|| BindError::NotInherited { address: shown(address), known: inherited.names() })?,
+                .ok_or_else(|| BindError::NotInherited { address: address.to_string(), known: inherited.names() })?,
         };
         match &listener {
             Self::Tcp(socket) => {
@@ -209,9 +209,9 @@ impl Drop for SocketFile {
 /// What shows of an address without taking it.
 pub(super) fn look(address: &ListenAddress) -> Result<(), BindError> {
     let ListenAddress::Unix(path) = address else { return Ok(()) };
-    let refused = |cause| BindError::Refused { address: shown(address), cause };
+    let refused = |cause| BindError::Refused { address: address.to_string(), cause };
     if path.symlink_metadata().is_ok_and(|file| !file.file_type().is_socket()) {
-        return Err(BindError::NotASocket { address: shown(address) });
+        return Err(BindError::NotASocket { address: address.to_string() });
     }
     std::os::unix::net::SocketAddr::from_pathname(path).map_err(refused)?;
     let folder = path.parent().unwrap_or_else(|| Path::new("/"));
@@ -225,23 +225,15 @@ pub(super) fn look(address: &ListenAddress) -> Result<(), BindError> {
 fn make_way(path: &Path, address: &ListenAddress) -> Result<(), BindError> {
     let Ok(file) = path.symlink_metadata() else { return Ok(()) };
     if !file.file_type().is_socket() {
-        return Err(BindError::NotASocket { address: shown(address) });
+        return Err(BindError::NotASocket { address: address.to_string() });
     }
     match UnixStream::connect(path) {
         Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(|cause| BindError::Refused { address: shown(address), cause })
+            std::fs::remove_file(path).map_err(|cause| BindError::Refused { address: address.to_string(), cause })
         }
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(cause) => Err(BindError::Refused { address: shown(address), cause }),
-        Ok(_) => Err(BindError::InUse { address: shown(address) }),
-    }
-}
-
-fn shown(address: &ListenAddress) -> String {
-    match address {
-        ListenAddress::Tcp(at) => at.clone(),
-        ListenAddress::Unix(path) => format!("unix:{}", path.display()),
-        ListenAddress::Systemd(name) => format!("systemd:{name}"),
+        Err(cause) => Err(BindError::Refused { address: address.to_string(), cause }),
+        Ok(_) => Err(BindError::InUse { address: address.to_string() }),
     }
 }
 

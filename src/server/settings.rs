@@ -1,6 +1,7 @@
 //! What the server needs to know of the configuration, already proven: `[server]`, `[server.tls]`, `[server.limits]`,
 //! `[server.drain]`, `[admin]`.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +39,17 @@ pub enum ListenAddress {
     Unix(PathBuf),
     /// `systemd:name`: a socket handed in by the service manager (`LISTEN_FDNAMES`).
     Systemd(String),
+}
+
+/// As it is written in the configuration.
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(at) => f.write_str(at),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(name) => write!(f, "systemd:{name}"),
+        }
+    }
 }
 
 /// The server's own certificates.

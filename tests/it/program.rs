@@ -80,6 +80,40 @@ async fn a_second_signal_ends_what_the_first_one_waits_for() {
     assert!(busy.is_closed().await);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_the_answer_of_the_running_gateway_and_not_of_its_file() {
+    let upstream = SlowUpstream::start().await;
+    let mut program = Program::running(&config(&upstream.url())).await;
+    let admin = format!("admin.listen={}", program.admin().await);
+    let health = |more: &[&str]| {
+        let arguments = [&["health", "-c", "vestibule.toml", "--set", &admin], more].concat();
+        tokio::task::block_in_place(|| Program::ended(&arguments, &program.folder))
+    };
+    assert_eq!(health(&[]), (0, "ok\n".to_owned(), String::new()));
+    let (exit, said, _) = health(&["--ready"]);
+    assert!(exit == 0 && said.contains("[+]listeners ok\n"), "{said}");
+    // Somebody edits the file: the gateway lives all the same.
+    program.configure("[server\nlisten");
+    assert_eq!(health(&[]).0, 0);
+    // A gateway that drains lives, and is not ready.
+    let mut busy = Raw::connect(program.address().await).await;
+    busy.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
+    upstream.wait_for(1).await;
+    program.signals("TERM");
+    program.wrote("\"event\":\"stopping\"").await;
+    assert_eq!(health(&[]).0, 0);
+    let (exit, _, errors) = health(&["--ready"]);
+    assert!(exit == 1 && errors.contains("503") && errors.contains("[-]drain failed"), "{exit} {errors}");
+    program.signals("TERM");
+    program.exit().await;
+
+    let folder = TempDir::new().unwrap();
+    let (exit, _, errors) = Program::ended(&["health", "--set", &admin], &folder);
+    assert!(exit == 1 && errors.contains("does not answer at 127.0.0.1:"), "{exit} {errors}");
+    let (exit, _, errors) = Program::ended(&["health", "--set", "admin.listen=[]"], &folder);
+    assert!(exit == 1 && errors.contains("`admin.listen` is empty"), "{exit} {errors}");
+}
+
 #[test]
 fn exit_codes_tell_a_service_manager_what_to_do() {
     let folder = TempDir::new().unwrap();

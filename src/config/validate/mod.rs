@@ -10,9 +10,10 @@ use super::environment::{overlay_environment, overlay_flags};
 use super::file::{File, RouteTable};
 use super::places::Places;
 use super::reading::{Field, Found, Reading};
-use super::tree::{self, Node};
+use super::tree::{self, Node, Value};
 use super::units::{Named, OneOrMany};
 use crate::gateway::settings::Target;
+use crate::server::settings::ListenAddress;
 
 mod allow;
 mod claims;
@@ -50,6 +51,22 @@ pub(super) fn load(sources: &Sources) -> Result<Config, Vec<Diagnostic>> {
         Some(config) if notes.errors() == 0 => Ok(Config { warnings: notes.problems, ..config }),
         _ => Err(notes.problems),
     }
+}
+
+/// The addresses of `admin.listen` alone. What else is wrong is passed over, even syntax: `vestibule health` must not call a
+/// gateway dead because somebody is editing its file.
+pub(super) fn admin_addresses(sources: &Sources) -> Vec<ListenAddress> {
+    let read = sources.file.as_ref().and_then(|(name, text)| tree::parse(name, text).ok());
+    let mut root = read.map_or_else(|| Node::empty(Place::Nowhere), |(root, _)| root);
+    let mut reading = Reading::new(sources, Place::Nowhere);
+    overlay_environment(&mut root, &sources.env, &mut reading.problems);
+    overlay_flags(&mut root, &sources.flags);
+    let table = match &root.value {
+        Value::Table(table) => table.get("admin").and_then(|entry| reading.section(&entry.node)),
+        _ => None,
+    };
+    let mut notes = Notes { problems: Vec::new(), whole: Place::Nowhere };
+    server::admin_listen(&table.unwrap_or_default(), &mut notes).into_iter().map(|found| found.value).collect()
 }
 
 /// What was noted so far.

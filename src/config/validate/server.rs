@@ -50,7 +50,7 @@ pub(super) fn server(table: &Found<ServerTable>, admin: Field<AdminTable>, notes
     }
     let admin = opened(admin, notes);
     let admin_keys = admin.map(|found| found.value).unwrap_or_default();
-    let admin_listen = self::listen(&admin_keys.listen, "admin.listen", ADMIN_DEFAULT, notes);
+    let admin_listen = admin_listen(&admin_keys, notes);
     check_apart(&listen, &admin_listen, notes);
     let (trusted_proxies, trust_unix) = trusted_proxies(&keys.trusted_proxies, notes);
     let prefix = prefix(&keys.prefix, notes);
@@ -139,6 +139,11 @@ pub(super) fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
             name == "localhost" || name.ends_with(".localhost")
         }
     }
+}
+
+/// Where the admin listener is.
+pub(super) fn admin_listen(keys: &AdminTable, notes: &mut Notes) -> Vec<Found<ListenAddress>> {
+    listen(&keys.listen, "admin.listen", ADMIN_DEFAULT, notes)
 }
 
 fn listen(field: &Field<OneOrMany<String>>, key: &str, default: &str, notes: &mut Notes) -> Vec<Found<ListenAddress>> {

@@ -17,7 +17,7 @@ use crate::policy::Policy;
 use crate::provider::settings::ProviderSettings;
 use crate::provider::{Provider, ProviderSetupError};
 use crate::proxy::balance::Upstream;
-use crate::proxy::headers::{HeaderRuleSettings, HeaderRules};
+use crate::proxy::headers::HeaderRules;
 use crate::proxy::settings::IdentityHeaderSettings;
 use crate::proxy::tls::UpstreamSetupError;
 use crate::request::RequestReader;
@@ -137,12 +137,7 @@ impl Gateway {
 fn header_rules(sets: &[IdentityHeaderSettings]) -> HeaderRules {
     let names: Vec<_> = sets.iter().flat_map(|set| &set.headers).map(|(name, _)| name.clone()).collect();
     let random = u32::from_be_bytes(seal::random());
-    HeaderRules::new(&HeaderRuleSettings {
-        pseudonym: &format!("vestibule-{random:08x}"),
-        identity_names: &names,
-        via_in_responses: true,
-        random: seal::random::<24>,
-    })
+    HeaderRules::new(&format!("vestibule-{random:08x}"), &names, seal::random::<24>)
 }
 
 fn redirects(

@@ -10,8 +10,10 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::identity::Identity;
-use crate::proxy::group_headers;
 use crate::proxy::settings::{Authorization, IdentityHeaderSettings, IdentityValue};
+
+/// Says how many groups were left out; the same name in every set of identity headers.
+pub static OVERFLOW: HeaderName = HeaderName::from_static("x-forwarded-groups-overflow");
 
 /// The identity headers of a person. Every name is there at most once.
 pub fn render_identity(
@@ -21,7 +23,7 @@ pub fn render_identity(
     id_token: Option<&str>,
 ) -> Vec<(HeaderName, HeaderValue)> {
     let names_groups = settings.headers.iter().any(|(_, source)| *source == IdentityValue::Groups);
-    let groups = if names_groups { group_headers::told(settings, identity) } else { Ok(None) };
+    let groups = if names_groups { groups_text(settings, identity) } else { Ok(None) };
     let rendered = settings.headers.iter().filter_map(|(name, source)| {
         let text = match source {
             IdentityValue::Groups => groups.as_ref().ok()?.clone()?,
@@ -29,7 +31,7 @@ pub fn render_identity(
         };
         Some((name.clone(), field(name, &text)?))
     });
-    let overflow = groups.as_ref().err().map(|count| group_headers::overflow(*count));
+    let overflow = groups.as_ref().err().map(|count| (OVERFLOW.clone(), HeaderValue::from(*count)));
     let bearer = match settings.authorization {
         Authorization::Keep | Authorization::Remove => None,
         Authorization::AccessToken => access,
@@ -74,7 +76,7 @@ fn value_of(
         IdentityValue::Email => identity.email.clone()?,
         IdentityValue::Name => identity.name.clone()?,
         IdentityValue::PreferredUsername => identity.preferred_username.clone()?,
-        IdentityValue::Groups => return None, // see group_headers.rs
+        IdentityValue::Groups => return None, // see groups_text
         IdentityValue::Claim(path) => claim(path.find(&identity.claims)?, separator)?,
         IdentityValue::AccessToken => access?.to_owned(),
         IdentityValue::IdToken => id_token?.to_owned(),
@@ -82,6 +84,17 @@ fn value_of(
         IdentityValue::Literal(text) => text.clone(),
     };
     (!text.is_empty()).then_some(text)
+}
+
+/// The groups to forward (`groups_only`), joined; how many there are where they do not fit into a header. Half a list would be
+/// another list: a header of groups that is too long is left out as a whole, and [`OVERFLOW`] says that there were groups.
+fn groups_text(settings: &IdentityHeaderSettings, identity: &Identity) -> Result<Option<String>, usize> {
+    let only = &settings.groups_only;
+    let all = identity.groups.iter().map(String::as_str).filter(|group| !group.is_empty());
+    let chosen: Vec<&str> =
+        all.filter(|group| only.is_empty() || only.iter().any(|pattern| pattern.covers(group))).collect();
+    let text = joined(chosen.iter().copied(), &settings.separator);
+    if text.as_deref().is_none_or(fits) { Ok(text) } else { Err(chosen.len()) }
 }
 
 /// Lists are joined, numbers and booleans written out; objects are no header.
@@ -110,7 +123,7 @@ fn scalar(value: &Value) -> Option<String> {
 /// Joins a list. An item that holds the separator would be read as two, one of them perhaps `admins`: the separator in it is
 /// percent-encoded, and so is the percent sign, so that no two lists are the same text (UI-08). An item that cannot be in a
 /// header is left out.
-pub(super) fn joined<'a>(items: impl Iterator<Item = &'a str>, separator: &str) -> Option<String> {
+fn joined<'a>(items: impl Iterator<Item = &'a str>, separator: &str) -> Option<String> {
     let separator = if separator.is_empty() { "," } else { separator };
     let mut text = String::new();
     for item in items.filter(|item| !item.is_empty()) {
@@ -161,7 +174,7 @@ fn field(name: &HeaderName, text: &str) -> Option<HeaderValue> {
 }
 
 /// Whether a text is short enough for a header.
-pub(super) fn fits(text: &str) -> bool {
+fn fits(text: &str) -> bool {
     text.len() <= LONGEST
 }
 
@@ -281,8 +294,8 @@ mod tests {
 
     use super::*;
     use crate::identity::ClaimPath;
-    use crate::proxy::group_headers::{GroupPattern, OVERFLOW};
     use crate::proxy::headers::spellings::{Class, Spellings};
+    use crate::proxy::settings::GroupPattern;
 
     fn ada() -> Identity {
         Identity {

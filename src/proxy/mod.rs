@@ -34,7 +34,6 @@ mod answer_head;
 pub mod balance;
 pub mod connect;
 pub mod error;
-pub mod group_headers;
 pub mod headers;
 pub mod identity_headers;
 mod patience;
@@ -215,7 +214,7 @@ impl Exchange<'_> {
         target: &mut Target,
     ) -> Result<Response<Incoming>, Failure> {
         if let Some(lease) = self.pool.take(self.ticket) {
-            target.aim(request, self, lease.is_http2());
+            self.aim(request, target, &lease);
             match self.send(lease, request).await {
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if unsent.body().is_untouched() => *request = unsent,
@@ -229,11 +228,15 @@ impl Exchange<'_> {
             Ok(lease) => lease,
             Err(error) => return Err(Failure::Unreachable(error)),
         };
-        target.aim(request, self, lease.is_http2());
+        self.aim(request, target, &lease);
         match self.send(lease, request).await {
             Ok(outcome) => outcome.map_err(Failure::Final),
             Err(error) => Err(Failure::Final(self.exchange_error(error))),
         }
+    }
+
+    fn aim(&self, request: &mut Request<RequestBody>, target: &mut Target, lease: &Lease) {
+        target.aim(request, self.address, &self.upstream.settings().host, lease.is_http2());
     }
 
     async fn send(&self, lease: Lease, request: &mut Request<RequestBody>) -> Sent {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use http::HeaderName;
 
 use crate::identity::ClaimPath;
-use crate::proxy::group_headers::GroupPattern;
 use crate::secret::Secret;
 
 /// An application behind the gateway: one or several equal addresses, and how to speak to them.
@@ -118,6 +117,37 @@ pub struct IdentityHeaderSettings {
     pub authorization: Authorization,
 }
 
+/// A group of `groups_only`: a name, or the beginning of names.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum GroupPattern {
+    /// This group.
+    Name(String),
+    /// Every group whose name begins so.
+    Prefix(String),
+}
+
+impl GroupPattern {
+    /// `staff`, or `wiki-*`. Nothing where a star stands elsewhere, or where nothing would be told apart.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (name, is_prefix) = text.strip_suffix('*').map_or((text, false), |prefix| (prefix, true));
+        if name.is_empty() || name.contains('*') {
+            None
+        } else if is_prefix {
+            Some(Self::Prefix(name.to_owned()))
+        } else {
+            Some(Self::Name(name.to_owned()))
+        }
+    }
+
+    /// Whether a group is one of these.
+    pub(super) fn covers(&self, group: &str) -> bool {
+        match self {
+            Self::Name(name) => group == name,
+            Self::Prefix(prefix) => group.starts_with(prefix.as_str()),
+        }
+    }
+}
+
 /// Where the value of an identity header comes from.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum IdentityValue {
@@ -157,4 +187,19 @@ pub enum Authorization {
     AccessToken,
     /// It is replaced by `Bearer` and the session's ID token.
     IdToken,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_a_name_or_a_prefix_and_nothing_else() {
+        let covers = |pattern: &str, group: &str| GroupPattern::parse(pattern).unwrap().covers(group);
+        assert!(covers("staff", "staff") && !covers("staff", "staffer") && !covers("staff", "Staff"));
+        assert!(covers("wiki-*", "wiki-") && covers("wiki-*", "wiki-admins") && !covers("wiki-*", "wiki"));
+        for wrong in ["", "*", "*-admins", "a*b", "a**"] {
+            assert_eq!(GroupPattern::parse(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -8,9 +8,8 @@ use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderValue, Request, Version};
 use http_body::Body as _;
 
-use crate::proxy::Exchange;
 use crate::proxy::request_body::RequestBody;
-use crate::proxy::settings::{HostHeader, UpstreamProtocol};
+use crate::proxy::settings::{HostHeader, UpstreamAddress, UpstreamProtocol};
 use crate::proxy::verbatim::Verbatim;
 use crate::request::raw_target::RawTarget;
 
@@ -22,13 +21,17 @@ pub(super) struct Target {
 
 impl Target {
     /// Points the request at an address. Costs nothing where the address is a plain HTTP/1.1 origin.
-    pub(super) fn aim(&mut self, request: &mut Request<RequestBody>, exchange: &Exchange<'_>, http2: bool) {
-        let address = exchange.address;
-        let rewrites_host = exchange.upstream.settings().host != HostHeader::Preserve;
+    pub(super) fn aim(
+        &mut self,
+        request: &mut Request<RequestBody>,
+        address: &UpstreamAddress,
+        sent_host: &HostHeader,
+        http2: bool,
+    ) {
         let raw = request.extensions().get::<RawTarget>().cloned();
         let plain = raw.is_none()
             && !http2
-            && !rewrites_host
+            && *sent_host == HostHeader::Preserve
             && address.base_path.is_empty()
             && request.uri().authority().is_none();
         if !plain || self.original.is_some() {
@@ -36,7 +39,7 @@ impl Target {
                 let path = request.uri().path_and_query().cloned();
                 (path.unwrap_or_else(|| PathAndQuery::from_static("/")), request.headers().get(HOST).cloned())
             });
-            let host = match &exchange.upstream.settings().host {
+            let host = match sent_host {
                 HostHeader::Preserve => host.clone(),
                 HostHeader::Upstream => HeaderValue::from_str(&address.authority).ok(),
                 HostHeader::Fixed(name) => HeaderValue::from_str(name).ok(),

@@ -12,7 +12,7 @@ use crate::keep_alive::keep_alive;
 use crate::request::Peer;
 use crate::server::places::Place;
 use crate::server::settings::ListenAddress;
-use crate::server::systemd::{Inherited, NONE_INHERITED};
+use crate::server::systemd::{Inherited, InheritedSocket, NONE_INHERITED};
 use crate::server::unix_socket::listen_at;
 
 /// An address could not be listened on.
@@ -105,10 +105,11 @@ impl Listener {
                 let listener = listen_at(path, unix_mode).map_err(refused)?;
                 Self::Unix(listener, SocketFile::at(path))
             }
-            ListenAddress::Systemd(name) => inherited
-                .take(name)
-                .map_err(refused)?
-                .ok_or_else(|| BindError::NotInherited { address: address.to_string(), known: inherited.names() })?,
+            ListenAddress::Systemd(name) => match inherited.take(name).map_err(refused)? {
+                Some(InheritedSocket::Tcp(socket)) => Self::Tcp(socket),
+                Some(InheritedSocket::Unix(socket)) => Self::Unix(socket, None),
+                None => return Err(BindError::NotInherited { address: address.to_string(), known: inherited.names() }),
+            },
         };
         match &listener {
             Self::Tcp(socket) => {

@@ -3,12 +3,12 @@
 //! Every notification is a no-op where no service manager asked for it.
 
 use std::io;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
-
-use crate::server::listener::Listener;
 
 /// The sockets that were handed in, by name.
 pub(super) struct Inherited {
@@ -37,15 +37,15 @@ impl Inherited {
 
     /// The first socket of that name that was not taken yet: of several with one name, each mention takes one. Where none has
     /// the name and it is a number, the socket of that number, from 0 on: not every starter gives names.
-    pub(super) fn take(&mut self, name: &str) -> io::Result<Option<Listener>> {
+    pub(super) fn take(&mut self, name: &str) -> io::Result<Option<InheritedSocket>> {
         for index in places_of(name, &self.names) {
             // The kind of the socket is found by asking: a TCP listener refuses to be made of a unix socket.
             match self.sockets.take_tcp_listener(index) {
-                Ok(Some(socket)) => return Ok(Some(Listener::Tcp(socket))),
+                Ok(Some(socket)) => return Ok(Some(InheritedSocket::Tcp(socket))),
                 Ok(None) => {}
                 Err(_) => {
                     if let Some(socket) = self.sockets.take_unix_listener(index)? {
-                        return Ok(Some(Listener::Unix(socket, None)));
+                        return Ok(Some(InheritedSocket::Unix(socket)));
                     }
                 }
             }
@@ -56,6 +56,12 @@ impl Inherited {
     pub(super) fn names(&self) -> String {
         if self.names.is_empty() { NONE_INHERITED.to_owned() } else { self.names.join(", ") }
     }
+}
+
+/// A listening socket of the service manager.
+pub(super) enum InheritedSocket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
 /// A socket without a name is called "unknown" there; a unit without `FileDescriptorName=` uses the unit's name.

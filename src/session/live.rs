@@ -8,8 +8,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::clock::{MonotonicTime, UnixTime};
 use crate::identity::{Claims, Identity};
-use crate::proxy::group_headers::OVERFLOW;
-use crate::proxy::identity_headers::render_identity;
+use crate::proxy::identity_headers::{OVERFLOW, render_identity};
 use crate::proxy::settings::IdentityHeaderSettings;
 use crate::request::host::Host;
 use crate::session::Session;

@@ -21,7 +21,7 @@ use vestibule::gateway::routes::{Route, Routes, Rule, Target};
 use vestibule::identity::{ClaimMapping, Identity};
 use vestibule::policy::Policy;
 use vestibule::policy::settings::{Access, AllowSettings};
-use vestibule::proxy::headers::{HeaderRuleSettings, HeaderRules, RequestContext, inject};
+use vestibule::proxy::headers::{HeaderRules, RequestContext, inject};
 use vestibule::request::cookies::OwnCookies;
 use vestibule::request::path::{CanonicalPath, folded};
 use vestibule::server::settings::Limits;
@@ -173,12 +173,7 @@ fn policy(groups: usize) -> Box<dyn FnMut()> {
 
 /// The rewriting of a request with so many fields; `copy` alone, because the request has to be copied for it.
 fn headers(count: usize, rewrite: bool) -> Box<dyn FnMut()> {
-    let rules = HeaderRules::new(&HeaderRuleSettings {
-        pseudonym: "vestibule",
-        identity_names: &[],
-        via_in_responses: true,
-        random: vestibule::seal::random::<24>,
-    });
+    let rules = HeaderRules::new("vestibule", &[], vestibule::seal::random::<24>);
     let fields = ["host", "user-agent", "accept", "accept-language", "accept-encoding", "referer", "sec-fetch-mode"];
     let more = (0..count.saturating_sub(fields.len())).map(|n| format!("x-field-{n}"));
     let names = fields.into_iter().map(str::to_owned).chain(more).take(count);

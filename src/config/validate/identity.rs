@@ -9,9 +9,8 @@ use super::super::units::OneOrMany;
 use super::{Notes, filled};
 use crate::identity::ClaimPath;
 use crate::nearest::nearest;
-use crate::proxy::group_headers::GroupPattern;
 use crate::proxy::headers::spellings::are_one;
-use crate::proxy::settings::{IdentityHeaderSettings, IdentityValue};
+use crate::proxy::settings::{GroupPattern, IdentityHeaderSettings, IdentityValue};
 
 /// `None` where the route says nothing.
 pub(super) fn identity(field: &Field<IdentityKey>, key: &str, notes: &mut Notes) -> Option<IdentityHeaderSettings> {

@@ -8,8 +8,8 @@ use super::super::units::OneOrMany;
 use super::{Notes, filled};
 use crate::gateway::settings::RuleSettings;
 use crate::policy::settings::Access;
-use crate::proxy::group_headers::OVERFLOW;
 use crate::proxy::headers::spellings::{Class, Spellings, are_one, usual_source};
+use crate::proxy::identity_headers::OVERFLOW;
 
 /// The names; each is warned about. `rules` are those of the route and of its `paths`.
 pub(super) fn kept_headers(

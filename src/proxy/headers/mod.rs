@@ -24,22 +24,8 @@ pub mod trailers;
 pub struct HeaderRules {
     names: Spellings,
     via: [HeaderValue; 3],
-    via_in_responses: bool,
     pseudonym: Box<str>,
     random: fn() -> [u8; 24],
-}
-
-/// What [`HeaderRules`] is made of.
-pub struct HeaderRuleSettings<'a> {
-    /// Our name in `Via`, by which a loop is known. Must differ between instances that may stand behind one another: a
-    /// token, like `vestibule-3f9a`.
-    pub pseudonym: &'a str,
-    /// Names of every identity header that some route is configured to send; the well-known ones need not be given.
-    pub identity_names: &'a [HeaderName],
-    /// Whether responses get a `Via`.
-    pub via_in_responses: bool,
-    /// The source of trace and span ids.
-    pub random: fn() -> [u8; 24],
 }
 
 /// What decides which fields of a request pass, besides their names.
@@ -98,20 +84,17 @@ impl HeaderRefusal {
 
 impl HeaderRules {
     /// Compiles the rules.
-    pub fn new(settings: &HeaderRuleSettings<'_>) -> Self {
-        let name: String =
-            settings.pseudonym.chars().filter(|c| c.is_ascii_alphanumeric() || "-._".contains(*c)).collect();
+    ///
+    /// `pseudonym` is our name in `Via`, by which a loop is recognised: a token, like `vestibule-3f9a`, that differs between
+    /// instances that may stand behind one another. `identity_names` are the identity headers that any route is configured to
+    /// send, besides the well-known ones. `random` is the source of trace and span ids.
+    pub fn new(pseudonym: &str, identity_names: &[HeaderName], random: fn() -> [u8; 24]) -> Self {
+        let name: String = pseudonym.chars().filter(|c| c.is_ascii_alphanumeric() || "-._".contains(*c)).collect();
         let via = ["1.1", "1.0", "2"].map(|version| {
             // Made of visible ASCII only, so that it cannot fail.
             HeaderValue::from_str(&format!("{version} {name}")).unwrap_or(HeaderValue::from_static("1.1 vestibule"))
         });
-        Self {
-            names: Spellings::new(settings.identity_names),
-            via,
-            via_in_responses: settings.via_in_responses,
-            pseudonym: name.into(),
-            random: settings.random,
-        }
+        Self { names: Spellings::new(identity_names), via, pseudonym: name.into(), random }
     }
 
     /// Makes a request fit for the next hop: takes out hop-by-hop fields, everything that only the gateway or a trusted proxy
@@ -199,9 +182,7 @@ impl HeaderRules {
         if switches {
             upgrade::announce(headers);
         }
-        if self.via_in_responses {
-            headers.append(VIA, self.via_for(version));
-        }
+        headers.append(VIA, self.via_for(version));
     }
 
     /// What the field with this name is. The one that nearly every message has is told by a comparison of numbers.

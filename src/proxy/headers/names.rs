@@ -4,7 +4,40 @@
 //! none of these fields passes, unless the route names it in `insecure_keep_headers`. What ordinary clients send by
 //! themselves is not listed: `Authorization`, `X-Auth-Token`, `X-Api-Key`, `X-User-Id`, `X-Scope-OrgID` and others.
 
-use crate::proxy::headers::spellings::Class;
+/// What a proxy does with a field.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Class {
+    /// Nothing.
+    EndToEnd,
+    /// It says who sent the request: only the gateway may.
+    Identity,
+    /// It names the host that the request is for: only the gateway may.
+    Host,
+    /// It tells of the way here, the path included: only the gateway may.
+    Way,
+    /// It names the client's address, the scheme or the port: only a trusted proxy may.
+    Address,
+    /// It overrides the method.
+    Method,
+    /// It is not a field of HTTP, but some applications take it for one that frames the message (`Content_Length`).
+    Misspelled,
+    /// `Connection`.
+    Connection,
+    /// Another hop-by-hop field.
+    Hop,
+    /// `TE`.
+    Te,
+    /// `Via`.
+    Via,
+    /// `Max-Forwards`.
+    MaxForwards,
+    /// `Expect`.
+    Expect,
+    /// `Trailer`.
+    Trailer,
+    /// `traceparent`, `tracestate`.
+    Trace,
+}
 
 /// Fields with one origin and one meaning.
 pub(super) struct Family {

@@ -8,42 +8,8 @@ use std::cmp::Ordering;
 
 use http::HeaderName;
 
+pub use crate::proxy::headers::names::Class;
 use crate::proxy::headers::names::{FAMILIES, Family};
-
-/// What a proxy does with a field.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Class {
-    /// Nothing.
-    EndToEnd,
-    /// It says who sent the request: only the gateway may.
-    Identity,
-    /// It names the host that the request is for: only the gateway may.
-    Host,
-    /// It tells of the way here, the path included: only the gateway may.
-    Way,
-    /// It names the client's address, the scheme or the port: only a trusted proxy may.
-    Address,
-    /// It overrides the method.
-    Method,
-    /// It is not a field of HTTP, but some applications take it for one that frames the message (`Content_Length`).
-    Misspelled,
-    /// `Connection`.
-    Connection,
-    /// Another hop-by-hop field.
-    Hop,
-    /// `TE`.
-    Te,
-    /// `Via`.
-    Via,
-    /// `Max-Forwards`.
-    MaxForwards,
-    /// `Expect`.
-    Expect,
-    /// `Trailer`.
-    Trailer,
-    /// `traceparent`, `tracestate`.
-    Trace,
-}
 
 /// The names, compiled.
 pub struct Spellings {

@@ -16,7 +16,7 @@ use tokio::task::LocalSet;
 use super::*;
 use crate::body::TooLarge;
 use crate::budget::Budget;
-use crate::proxy::headers::{HeaderRuleSettings, HeaderRules, RequestContext};
+use crate::proxy::headers::{HeaderRules, RequestContext};
 use crate::proxy::settings::{HostHeader, UpstreamProtocol, UpstreamSettings, UpstreamTls, UpstreamTransport};
 
 mod answers;
@@ -109,12 +109,7 @@ impl Front {
         let address = listener.local_addr().unwrap();
         let upstream = Upstream::new(settings).unwrap();
         let forwarder = Forwarder::new(0, Budget::of(1000));
-        let rules = Rc::new(HeaderRules::new(&HeaderRuleSettings {
-            pseudonym: "here",
-            identity_names: &[HeaderName::from_static("x-team")],
-            via_in_responses: true,
-            random: || [7; 24],
-        }));
+        let rules = Rc::new(HeaderRules::new("here", &[HeaderName::from_static("x-team")], || [7; 24]));
         let front = Self { address, forwarder: Rc::clone(&forwarder), upstream: Arc::clone(&upstream) };
         tokio::task::spawn_local(async move {
             loop {

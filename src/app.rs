@@ -239,7 +239,7 @@ impl Shared {
     fn tell_of_reload(&self, event: AuditEvent, detail: Option<&str>) {
         let now = self.clock.now();
         self.telemetry.metrics.config_loaded(event == AuditEvent::ConfigReloaded, now);
-        self.telemetry.audit.record(now, event, &AuditFields { detail, ..AuditFields::default() });
+        self.telemetry.audit(now, event, &AuditFields { detail, ..AuditFields::default() });
     }
 
     fn gateway(&self, config: &Config, before: Option<Arc<Gateway>>) -> Result<Arc<Gateway>, BuildError> {

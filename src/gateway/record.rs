@@ -145,7 +145,7 @@ impl Gateway {
         if matches!(notes.decision, Some(Decision::Deny)) {
             self.audit_denial(meta, notes);
         }
-        if self.telemetry.access.is_on() {
+        if self.telemetry.logs_access() {
             self.write_access(outline, meta, notes, answer, took);
         }
     }
@@ -162,7 +162,7 @@ impl Gateway {
         // What took no route may have been meant for one of them.
         let is_ours = notes.entry.is_none();
         let path = if is_ours { meta.path.raw() } else { meta.path.path_and_query().as_str() };
-        self.telemetry.access.write(&AccessEntry {
+        self.telemetry.access(&AccessEntry {
             time: notes.came.unwrap_or_else(|| self.clock.now()),
             request_id: meta.id.as_str(),
             client: meta.client,
@@ -193,10 +193,10 @@ impl Gateway {
         reason: &'static str,
         answer: &Response<Body>,
     ) {
-        if !self.telemetry.access.is_on() {
+        if !self.telemetry.logs_access() {
             return;
         }
-        self.telemetry.access.write(&AccessEntry {
+        self.telemetry.access(&AccessEntry {
             time: self.clock.now(),
             request_id,
             client: outline.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -228,13 +228,13 @@ impl Gateway {
             user: identity.and_then(|identity| identity.user.as_deref()),
             ..about(meta)
         };
-        self.telemetry.audit.record(self.clock.now(), AuditEvent::AccessDenied, &fields);
+        self.telemetry.audit(self.clock.now(), AuditEvent::AccessDenied, &fields);
     }
 
     pub(super) fn record_login_started(&self, visit: Visit<'_>, provider: &str) {
         self.telemetry.metrics.login_started(provider);
         let fields = AuditFields { provider: Some(provider), ..about(visit.meta) };
-        self.telemetry.audit.record(visit.now, AuditEvent::LoginStarted, &fields);
+        self.telemetry.audit(visit.now, AuditEvent::LoginStarted, &fields);
     }
 
     pub(super) fn record_login_succeeded(&self, visit: Visit<'_>, live: &LiveSession, took: Duration) {
@@ -246,7 +246,7 @@ impl Gateway {
         self.telemetry.metrics.login_completed(provider, Outcome::Failure, reason, None);
         self.telemetry.metrics.callback_failed(reason);
         let fields = AuditFields { provider: Some(provider), reason: Some(reason), ..about(visit.meta) };
-        self.telemetry.audit.record(visit.now, AuditEvent::LoginFailed, &fields);
+        self.telemetry.audit(visit.now, AuditEvent::LoginFailed, &fields);
     }
 
     /// A sign-in was to begin, and could not.
@@ -254,20 +254,20 @@ impl Gateway {
         self.telemetry.metrics.login_started(provider);
         self.telemetry.metrics.login_completed(provider, Outcome::Failure, reason, None);
         let fields = AuditFields { provider: Some(provider), reason: Some(reason), ..about(visit.meta) };
-        self.telemetry.audit.record(visit.now, AuditEvent::LoginFailed, &fields);
+        self.telemetry.audit(visit.now, AuditEvent::LoginFailed, &fields);
     }
 
     pub(super) fn record_callback_failed(&self, visit: Visit<'_>, reason: &'static str) {
         self.telemetry.metrics.callback_failed(reason);
         let fields = AuditFields { reason: Some(reason), ..about(visit.meta) };
         let event = if reason == "attempt_used" { AuditEvent::StateReplay } else { AuditEvent::LoginFailed };
-        self.telemetry.audit.record(visit.now, event, &fields);
+        self.telemetry.audit(visit.now, event, &fields);
     }
 
     /// A client that is no trusted proxy sent a header by which only we name people; it did not get through (FW-01).
     pub(super) fn record_spoof(&self, meta: &RequestMeta, route: &str, name: &HeaderName) {
         let fields = AuditFields { detail: Some(name.as_str()), route: Some(route), ..about(meta) };
-        self.telemetry.audit.record(self.clock.now(), AuditEvent::HeaderSpoofAttempt, &fields);
+        self.telemetry.audit(self.clock.now(), AuditEvent::HeaderSpoofAttempt, &fields);
     }
 
     pub(super) fn record_logout(&self, visit: Visit<'_>, live: &LiveSession) {
@@ -292,7 +292,7 @@ impl Gateway {
             amr: amr.as_deref(),
             ..about(visit.meta)
         };
-        self.telemetry.audit.record(visit.now, event, &fields);
+        self.telemetry.audit(visit.now, event, &fields);
     }
 }
 

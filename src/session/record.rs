@@ -110,6 +110,6 @@ impl Sessions {
             sid: claim("sid"),
             ..AuditFields::default()
         };
-        self.telemetry.audit.record(self.clock.now(), event, &fields);
+        self.telemetry.audit(self.clock.now(), event, &fields);
     }
 }

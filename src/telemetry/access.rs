@@ -1,14 +1,10 @@
 //! The access log: one line a request.
 
-use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::clock::UnixTime;
 use crate::telemetry::line::{JsonLine, json_string, write_address, write_millis, write_time};
-use crate::telemetry::line_writer::{LineWriter, Lines};
-use crate::telemetry::metrics::Metrics;
-use crate::telemetry::settings::{LogFormat, LogSettings, LogSink};
 
 /// One answered request. Everything is borrowed: nothing needs to be made for the log's sake.
 ///
@@ -54,65 +50,12 @@ pub struct AccessEntry<'a> {
     pub user_agent: Option<&'a str>,
 }
 
-/// The access log. Dropping it writes out what is left.
-#[derive(Debug)]
-pub struct AccessLog {
-    writer: Option<LineWriter>,
-    lines: Option<Lines>,
-    human: bool,
-}
-
-impl AccessLog {
-    /// Opens the sink of `settings.access`. The form `auto` is JSON here: files and pipes are read by programs.
-    ///
-    /// # Errors
-    /// When the file cannot be opened for appending, or no thread can be started.
-    pub fn open(settings: &LogSettings, metrics: &Metrics) -> io::Result<Self> {
-        Self::with(&settings.access, settings.format, metrics)
-    }
-
-    fn with(sink: &LogSink, format: LogFormat, metrics: &Metrics) -> io::Result<Self> {
-        let writer = LineWriter::start("access", sink)?;
-        let lines = writer.as_ref().map(LineWriter::lines);
-        if let Some(lines) = &lines {
-            lines.count_losses_in(metrics.log_lines_lost("access"));
-        }
-        Ok(Self { writer, lines, human: format == LogFormat::Human })
-    }
-
-    /// Whether there is any point in making an entry.
-    pub fn is_on(&self) -> bool {
-        self.lines.is_some()
-    }
-
-    /// Writes one line. Never waits; a line that does not fit is dropped and counted.
-    pub fn write(&self, entry: &AccessEntry<'_>) {
-        if let Some(lines) = &self.lines {
-            lines.push(|out| if self.human { entry.write_human(out) } else { entry.write_json(out) });
-        }
-    }
-
-    /// Opens the file again (SIGHUP).
-    pub fn reopen(&self) {
-        if let Some(lines) = &self.lines {
-            lines.reopen();
-        }
-    }
-
-    /// Waits until everything is written, for a bounded time. Blocks: not for workers.
-    pub fn flush(&self) {
-        if let Some(writer) = &self.writer {
-            writer.lines().flush();
-        }
-    }
-}
-
 impl AccessEntry<'_> {
     fn known_host(&self) -> Option<&str> {
         (!self.host.is_empty()).then_some(self.host)
     }
 
-    fn write_json(&self, out: &mut Vec<u8>) {
+    pub(super) fn write_json(&self, out: &mut Vec<u8>) {
         let mut line = JsonLine::begin(out);
         line.time(self.time).text("request_id", self.request_id).address("client", self.client);
         if let Some(peer) = self.peer {
@@ -140,7 +83,7 @@ impl AccessEntry<'_> {
     }
 
     /// `client user [time] "METHOD host path PROTOCOL" status bytes ms route decision "agent" id`, `-` for what is not known.
-    fn write_human(&self, out: &mut Vec<u8>) {
+    pub(super) fn write_human(&self, out: &mut Vec<u8>) {
         use std::io::Write as _;
         write_address(out, self.client);
         out.push(b' ');
@@ -183,7 +126,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    fn entry<'a>() -> AccessEntry<'a> {
+    pub(crate) fn entry<'a>() -> AccessEntry<'a> {
         AccessEntry {
             time: UnixTime::from_millis(1_763_832_000_123),
             request_id: "r-1",
@@ -214,7 +157,7 @@ pub(crate) mod tests {
         line.as_object().unwrap().keys().cloned().collect()
     }
 
-    fn json(entry: &AccessEntry<'_>) -> String {
+    pub(crate) fn json(entry: &AccessEntry<'_>) -> String {
         let mut out = Vec::new();
         entry.write_json(&mut out);
         String::from_utf8(out).unwrap()
@@ -262,25 +205,5 @@ pub(crate) mod tests {
             assert!(!line.chars().any(|c| c.is_control() || c == '\u{2028}'), "{line}");
         }
         assert!(!human(&AccessEntry { user: Some("ann [2025"), ..entry }).contains("ann [2025-"));
-    }
-
-    #[test]
-    fn lines_reach_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("access");
-        let metrics = Metrics::new(UnixTime::default());
-        let log = AccessLog::with(&LogSink::File(path.clone()), LogFormat::Auto, &metrics).unwrap();
-        assert!(log.is_on());
-        log.write(&entry());
-        log.flush();
-        assert_eq!(std::fs::read_to_string(path).unwrap(), json(&entry()) + "\n");
-    }
-
-    #[test]
-    fn a_log_that_is_off_costs_nothing_and_says_so() {
-        let log = AccessLog::with(&LogSink::Off, LogFormat::Auto, &Metrics::new(UnixTime::default())).unwrap();
-        assert!(!log.is_on());
-        log.write(&entry());
-        log.flush();
     }
 }

@@ -1,13 +1,10 @@
 //! Audit events: who signed in, who was refused, what was changed. JSON lines with stable names; never sampled, no secrets.
 
-use std::io;
 use std::net::IpAddr;
 
 use crate::clock::UnixTime;
 use crate::telemetry::line::JsonLine;
-use crate::telemetry::line_writer::{LineWriter, Lines};
-use crate::telemetry::metrics::{Metrics, Outcome};
-use crate::telemetry::settings::LogSettings;
+use crate::telemetry::metrics::Outcome;
 
 /// What happened. The list is closed: people write alerts against these names.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -113,50 +110,8 @@ pub struct AuditFields<'a> {
     pub amr: Option<&'a str>,
 }
 
-/// The audit log. Dropping it writes out what is left.
-#[derive(Debug)]
-pub struct AuditLog {
-    writer: Option<LineWriter>,
-    lines: Option<Lines>,
-}
-
-impl AuditLog {
-    /// Opens the sink of `settings.audit`.
-    ///
-    /// # Errors
-    /// When the file cannot be opened for appending, or no thread can be started.
-    pub fn open(settings: &LogSettings, metrics: &Metrics) -> io::Result<Self> {
-        let writer = LineWriter::start("audit", &settings.audit)?;
-        let lines = writer.as_ref().map(LineWriter::lines);
-        if let Some(lines) = &lines {
-            lines.count_losses_in(metrics.log_lines_lost("audit"));
-        }
-        Ok(Self { writer, lines })
-    }
-
-    /// Writes one event. Never waits; an event without room is counted, and reported in the process log when the loss is over.
-    pub fn record(&self, now: UnixTime, event: AuditEvent, fields: &AuditFields<'_>) {
-        if let Some(lines) = &self.lines {
-            lines.push(|out| write(out, now, event, fields));
-        }
-    }
-
-    /// Opens the file again (SIGHUP).
-    pub fn reopen(&self) {
-        if let Some(lines) = &self.lines {
-            lines.reopen();
-        }
-    }
-
-    /// Waits until everything is written, for a bounded time. Blocks: not for workers.
-    pub fn flush(&self) {
-        if let Some(writer) = &self.writer {
-            writer.lines().flush();
-        }
-    }
-}
-
-fn write(out: &mut Vec<u8>, now: UnixTime, event: AuditEvent, fields: &AuditFields<'_>) {
+/// One line of the audit log.
+pub(super) fn write(out: &mut Vec<u8>, now: UnixTime, event: AuditEvent, fields: &AuditFields<'_>) {
     let mut line = JsonLine::begin(out);
     line.time(now).text("log", "audit").text("event", event.as_str()).text("outcome", event.outcome().as_str());
     line.maybe("reason", fields.reason).maybe("detail", fields.detail).maybe("request_id", fields.request_id);
@@ -173,7 +128,6 @@ fn write(out: &mut Vec<u8>, now: UnixTime, event: AuditEvent, fields: &AuditFiel
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::telemetry::settings::{LogFormat, LogSink};
 
     /// Every field that a line may hold.
     pub(crate) fn fields() -> Vec<String> {
@@ -204,28 +158,18 @@ pub(crate) mod tests {
 
     #[test]
     fn an_event_is_one_line_with_a_stable_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("audit");
-        let settings = LogSettings {
-            format: LogFormat::Human,
-            level: "info".to_owned(),
-            access: LogSink::Off,
-            audit: LogSink::File(path.clone()),
-        };
-        let log = AuditLog::open(&settings, &Metrics::new(UnixTime::default())).unwrap();
         let fields = AuditFields {
             reason: Some("state_missing"),
             path: Some("evil\n{\"event\":\"login.succeeded\"}"),
             ..AuditFields::default()
         };
-        log.record(UnixTime::from_secs(0), AuditEvent::LoginFailed, &fields);
-        drop(log);
+        let mut out = Vec::new();
+        write(&mut out, UnixTime::from_secs(0), AuditEvent::LoginFailed, &fields);
         assert_eq!(
-            std::fs::read_to_string(path).unwrap(),
+            String::from_utf8(out).unwrap(),
             concat!(
                 r#"{"ts":"1970-01-01T00:00:00.000Z","log":"audit","event":"login.failed","outcome":"failure","#,
                 r#""reason":"state_missing","path":"evil\n{\"event\":\"login.succeeded\"}"}"#,
-                "\n"
             )
         );
     }

@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -45,6 +46,14 @@ impl LineWriter {
 
     pub(super) fn lines(&self) -> Lines {
         self.lines.clone()
+    }
+}
+
+impl Deref for LineWriter {
+    type Target = Lines;
+
+    fn deref(&self) -> &Lines {
+        &self.lines
     }
 }
 

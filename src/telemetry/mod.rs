@@ -1,4 +1,4 @@
-//! What the program tells of itself: metrics, the access log, audit events, and the process log.
+//! What the program reports about itself: metrics, the access log, audit events, and the process log.
 
 pub mod access;
 pub mod audit;
@@ -18,11 +18,12 @@ mod sink;
 use std::io;
 use std::sync::Arc;
 
-use crate::clock::SharedClock;
-use crate::telemetry::access::AccessLog;
-use crate::telemetry::audit::AuditLog;
+use crate::clock::{SharedClock, UnixTime};
+use crate::telemetry::access::AccessEntry;
+use crate::telemetry::audit::{AuditEvent, AuditFields};
+use crate::telemetry::line_writer::LineWriter;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::settings::LogSettings;
+use crate::telemetry::settings::{LogFormat, LogSettings, LogSink};
 
 pub use sink::can_append;
 
@@ -36,40 +37,106 @@ pub struct LogOpenError {
     pub cause: io::Error,
 }
 
-/// Everything that is told of requests and people; one in a process, shared by all workers.
+/// Metrics and logs of requests and people; one in a process, shared by all workers. Dropping it writes out what is left.
 #[derive(Debug)]
 pub struct Telemetry {
     /// Counters and durations.
     pub metrics: Arc<Metrics>,
-    /// A line for each request.
-    pub access: AccessLog,
-    /// Who signed in, and who was refused.
-    pub audit: AuditLog,
+    access: Option<LineWriter>,
+    audit: Option<LineWriter>,
+    /// The access log is written for people.
+    human: bool,
 }
 
 impl Telemetry {
-    /// Opens the logs.
+    /// Opens the logs. The form `auto` of the access log is JSON: files and pipes are read by programs.
     ///
     /// # Errors
     /// When a log's file cannot be opened for appending.
     pub fn new(settings: &LogSettings, clock: &SharedClock) -> Result<Arc<Self>, LogOpenError> {
         let metrics = Metrics::new(clock.now());
         process::count_losses_in(&metrics);
-        let failed = |key| move |cause| LogOpenError { key, cause };
-        let access = AccessLog::open(settings, &metrics).map_err(failed("log.access"))?;
-        let audit = AuditLog::open(settings, &metrics).map_err(failed("log.audit"))?;
-        Ok(Arc::new(Self { metrics, access, audit }))
+        let open = |key, name, sink: &LogSink| {
+            let writer = LineWriter::start(name, sink).map_err(|cause| LogOpenError { key, cause })?;
+            if let Some(writer) = &writer {
+                writer.count_losses_in(metrics.log_lines_lost(name));
+            }
+            Ok(writer)
+        };
+        let access = open("log.access", "access", &settings.access)?;
+        let audit = open("log.audit", "audit", &settings.audit)?;
+        Ok(Arc::new(Self { metrics, access, audit, human: settings.format == LogFormat::Human }))
     }
 
-    /// Opens the files of the logs again, after somebody has moved them away.
+    /// Whether there is any point in making an entry for the access log.
+    pub fn logs_access(&self) -> bool {
+        self.access.is_some()
+    }
+
+    /// Writes a request into the access log. Never waits; a line that does not fit is dropped and counted.
+    pub fn access(&self, entry: &AccessEntry<'_>) {
+        if let Some(log) = &self.access {
+            log.push(|out| if self.human { entry.write_human(out) } else { entry.write_json(out) });
+        }
+    }
+
+    /// Writes an event into the audit log. Never waits; an event without room is counted, and reported in the process log when
+    /// the loss is over.
+    pub fn audit(&self, now: UnixTime, event: AuditEvent, fields: &AuditFields<'_>) {
+        if let Some(log) = &self.audit {
+            log.push(|out| audit::write(out, now, event, fields));
+        }
+    }
+
+    /// Opens the files of the logs again, after somebody has moved them away (SIGHUP).
     pub fn reopen(&self) {
-        self.access.reopen();
-        self.audit.reopen();
+        self.logs().for_each(|log| log.reopen());
     }
 
     /// Waits until every line is written, for a bounded time. Blocks: for the end of the program.
     pub fn flush(&self) {
-        self.access.flush();
-        self.audit.flush();
+        self.logs().for_each(|log| log.flush());
+    }
+
+    fn logs(&self) -> impl Iterator<Item = &LineWriter> {
+        [&self.access, &self.audit].into_iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    fn telemetry(access: LogSink, audit: LogSink) -> Arc<Telemetry> {
+        let settings = LogSettings { format: LogFormat::Auto, level: "info".to_owned(), access, audit };
+        Telemetry::new(&settings, &SystemClock::shared()).unwrap()
+    }
+
+    #[test]
+    fn lines_reach_their_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let [access, audit] = ["access", "audit"].map(|name| folder.path().join(name));
+        let telemetry = telemetry(LogSink::File(access.clone()), LogSink::File(audit.clone()));
+        assert!(telemetry.logs_access());
+        telemetry.access(&access::tests::entry());
+        telemetry.audit(UnixTime::default(), AuditEvent::LoginFailed, &AuditFields::default());
+        telemetry.flush();
+        assert_eq!(fs::read_to_string(access).unwrap(), access::tests::json(&access::tests::entry()) + "\n");
+        assert_eq!(
+            fs::read_to_string(audit).unwrap(),
+            "{\"ts\":\"1970-01-01T00:00:00.000Z\",\"log\":\"audit\",\"event\":\"login.failed\",\"outcome\":\"failure\"}\n"
+        );
+    }
+
+    #[test]
+    fn a_log_that_is_off_costs_nothing_and_says_so() {
+        let telemetry = telemetry(LogSink::Off, LogSink::Off);
+        assert!(!telemetry.logs_access());
+        telemetry.access(&access::tests::entry());
+        telemetry.audit(UnixTime::default(), AuditEvent::LoginFailed, &AuditFields::default());
+        telemetry.flush();
     }
 }

@@ -31,7 +31,7 @@ pub struct ProcessLog {
 impl ProcessLog {
     /// Writes out what is left, for a bounded time: before something else is written to standard error.
     pub fn flush(&self) {
-        self.writer.lines().flush();
+        self.writer.flush();
     }
 }
 

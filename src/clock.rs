@@ -14,6 +14,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// A source of time.
 pub trait Clock: Send + Sync + fmt::Debug {
@@ -50,6 +52,14 @@ impl UnixTime {
     /// Whole seconds since the epoch, rounded down.
     pub const fn secs(self) -> u64 {
         self.0 / 1000
+    }
+
+    /// The second as [RFC 3339](https://www.rfc-editor.org/rfc/rfc3339#section-5.6) writes it, in UTC: `2026-11-30T12:00:00Z`;
+    /// the last one that has four digits for its year where this is later.
+    pub fn rfc3339(self) -> String {
+        let second = i64::try_from(self.secs()).ok().and_then(|secs| OffsetDateTime::from_unix_timestamp(secs).ok());
+        let text = second.and_then(|second| second.format(&Rfc3339).ok());
+        text.unwrap_or_else(|| "9999-12-31T23:59:59Z".to_owned())
     }
 
     /// This time and `span` more, or the end of time.

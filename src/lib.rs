@@ -18,7 +18,7 @@
 //! | 3 | [`provider`], [`policy`], [`proxy`], [`server`] | said to providers; decided; forwarded; listened to |
 //! | 2 | [`seal`] | what a browser keeps for us, unread and unchanged |
 //! | 1 | [`identity`], [`request`], [`body`], [`control`], [`telemetry`] | who, what, and what is told of it |
-//! | 0 | [`budget`], [`clock`], [`flood`], [`keep_alive`], [`nearest`], [`secret`] | how many connections; time as an argument; what a peer sends without end; peers that are gone; which word was meant; values that are never seen |
+//! | 0 | [`budget`], [`clock`], [`flood`], [`hex`], [`keep_alive`], [`nearest`], [`secret`] | how many connections; time as an argument; HTTP/2 floods; bytes as digits; peers that are gone; which word was meant; values that are never shown |
 //!
 //! # One request
 //!
@@ -45,6 +45,7 @@ pub mod control;
 pub mod demo;
 pub mod flood;
 pub mod gateway;
+pub mod hex;
 pub mod identity;
 pub mod keep_alive;
 pub mod nearest;

@@ -230,7 +230,7 @@ fn codes(report: &Report) -> String {
 /// What a person at a terminal needs to know, in a few lines.
 fn banner(source: &ConfigSource, config: &Config) -> impl Fn(&App) -> String + use<> {
     let public = &config.gateway.public_url;
-    let origin = format!("{}://{}", if public.https { "https" } else { "http" }, public.authority);
+    let origin = public.origin();
     let providers: Vec<String> = config.providers.iter().map(|provider| provider.name.to_string()).collect();
     let callbacks: Vec<String> = config.providers.iter().map(|it| format!("{origin}{}", it.redirect_path)).collect();
     let callbacks = callbacks.join(", ");

@@ -14,6 +14,7 @@ use crate::clock::SharedClock;
 use crate::demo::idp::{Answer, Idp, IdpRequest, IdpSettings, SigningAlgorithm, SigningKey};
 use crate::demo::upstream::SampleSettings;
 
+mod html;
 pub mod idp;
 mod serve;
 pub mod upstream;

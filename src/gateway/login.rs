@@ -24,6 +24,7 @@ use crate::request::return_to::ReturnTo;
 use crate::session::attempt::{Aim, Asked, Attempt, Round};
 use crate::session::remembered::Owner;
 use crate::session::sessions::NoSession;
+use crate::session::settings::domain_reaches;
 
 /// What a sign-in is begun with.
 #[derive(Debug)]
@@ -338,8 +339,7 @@ impl Gateway {
         let is_form = meta.method == Method::POST;
         let status = if is_form { StatusCode::TEMPORARY_REDIRECT } else { StatusCode::FOUND };
         let public = &self.settings.public_url;
-        let scheme = if public.https { "https" } else { "http" };
-        redirect(status, &format!("{scheme}://{}{}", public.authority, meta.path.path_and_query()))
+        redirect(status, &format!("{}{}", public.origin(), meta.path.path_and_query()))
     }
 
     /// The origin that a sign-in comes back to: the request's own host, or the public URL when cookies reach the whole domain.
@@ -348,22 +348,17 @@ impl Gateway {
         if self.cookie_domain.is_none() {
             return self.own_origin(meta);
         }
-        let public = &self.settings.public_url;
-        format!("{}://{}", if public.https { "https" } else { "http" }, public.authority)
+        self.settings.public_url.origin()
     }
 
     /// The origin that was asked, as browsers write it.
     pub(super) fn own_origin(&self, meta: &RequestMeta) -> String {
-        let scheme = if self.settings.public_url.https { "https" } else { "http" };
-        format!("{scheme}://{}", meta.host.authority())
+        self.settings.public_url.origin_of(meta.host.authority())
     }
 
     /// Whether a cookie of ours reaches this host besides the one that it was set by.
     fn within_reach(&self, host: &str) -> bool {
-        let is_below = |domain: &String| {
-            host.strip_suffix(domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        };
-        self.cookie_domain.as_ref().is_some_and(is_below)
+        self.cookie_domain.as_ref().is_some_and(|domain| domain_reaches(domain, host))
     }
 
     /// The address that was asked for, to be asked for again.

@@ -282,7 +282,7 @@ impl Gateway {
     pub(super) fn origin_is_ours(&self, headers: &HeaderMap, authority: &str) -> Option<bool> {
         let mut origins = headers.get_all(ORIGIN).iter();
         let origin = origins.next()?;
-        let scheme = if self.settings.public_url.https { "https" } else { "http" };
+        let scheme = self.settings.public_url.scheme();
         let ours = origin.to_str().ok().and_then(|origin| origin.strip_prefix(scheme)?.strip_prefix("://"));
         Some(origins.next().is_none() && ours.is_some_and(|ours| ours.eq_ignore_ascii_case(authority)))
     }

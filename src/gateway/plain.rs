@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use http::StatusCode;
 use serde_json::json;
-use time::OffsetDateTime;
 
 use crate::clock::UnixTime;
 use crate::gateway::codes::Code;
@@ -155,13 +154,8 @@ pub(super) fn clipped_rows(rows: &[(String, String)]) -> impl Iterator<Item = (S
 
 /// The time for people and for `<time datetime>`.
 pub(super) fn utc(now: UnixTime) -> (String, String) {
-    let at = i64::try_from(now.secs())
-        .ok()
-        .and_then(|secs| OffsetDateTime::from_unix_timestamp(secs).ok())
-        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let date = format!("{:04}-{:02}-{:02}", at.year(), u8::from(at.month()), at.day());
-    let time = format!("{:02}:{:02}:{:02}", at.hour(), at.minute(), at.second());
-    (format!("{date} {time} UTC"), format!("{date}T{time}Z"))
+    let iso = now.rfc3339();
+    (iso.replace('T', " ").replace('Z', " UTC"), iso)
 }
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";

@@ -99,8 +99,7 @@ pub fn origins(settings: &GatewaySettings, cookie_domain: Option<&str>) -> Vec<S
             }
         }
     }
-    let scheme = if url.https { "https" } else { "http" };
-    authorities.iter().map(|authority| format!("{scheme}://{authority}")).collect()
+    authorities.iter().map(|authority| url.origin_of(authority)).collect()
 }
 
 #[cfg(test)]

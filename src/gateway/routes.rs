@@ -15,6 +15,7 @@ use crate::gateway::settings::HostPattern;
 use crate::policy::Policy;
 use crate::policy::settings::Access;
 use crate::proxy::balance::Upstream;
+use crate::request::host::is_below;
 use crate::request::path::{folded, has_case};
 use crate::server::settings::Limits;
 use crate::telemetry::metrics::{PeerMetrics, RouteMetrics};
@@ -277,9 +278,4 @@ fn longest<'a>(prefixes: &'a HashMap<String, Vec<Entry>>, depth: usize, path: &s
         }
         end = prefix.rfind('/')?;
     }
-}
-
-/// Whether `host` is below `suffix`, label by label.
-fn is_below(host: &str, suffix: &str) -> bool {
-    host.strip_suffix(suffix).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
 }

@@ -2,8 +2,6 @@
 
 use http::{Method, Response};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::body::Body;
 use crate::clock::UnixTime;
@@ -81,21 +79,13 @@ fn document(live: &LiveSession) -> Value {
         "email": identity.email,
         "name": identity.name,
         "groups": identity.groups,
-        "signed_in_at": rfc3339(session.created),
-        "ends_at": rfc3339(live.ends()),
-        "ends_in_any_case_at": rfc3339(live.absolute_end()),
-        "access_expires_at": session.access_expires.map(rfc3339),
+        "signed_in_at": session.created.rfc3339(),
+        "ends_at": live.ends().rfc3339(),
+        "ends_in_any_case_at": live.absolute_end().rfc3339(),
+        "access_expires_at": session.access_expires.map(UnixTime::rfc3339),
         "refreshes": session.generation,
         "scope": session.scope,
         "cookie_bytes": live.sealed.len(),
         "session": session.id.short(),
     })
-}
-
-fn rfc3339(time: UnixTime) -> String {
-    let secs = i64::try_from(time.secs()).unwrap_or(i64::MAX);
-    OffsetDateTime::from_unix_timestamp(secs)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_else(|| secs.to_string())
 }

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::policy::settings::{Access, AllowSettings};
 use crate::proxy::settings::{IdentityHeaderSettings, UpstreamSettings};
+use crate::request::host::scheme;
 use crate::server::settings::Limits;
 
 /// The pipeline.
@@ -38,6 +39,23 @@ pub struct PublicUrl {
     pub https: bool,
     /// Lower-case host with a port where it is not the scheme's: as in a `Host` header.
     pub authority: String,
+}
+
+impl PublicUrl {
+    /// `https` or `http`.
+    pub fn scheme(&self) -> &'static str {
+        scheme(self.https)
+    }
+
+    /// The origin as browsers write it: `https://wiki.example.com`.
+    pub fn origin(&self) -> String {
+        self.origin_of(&self.authority)
+    }
+
+    /// The same of another host, which browsers reach by the same scheme (FW-07).
+    pub fn origin_of(&self, authority: &str) -> String {
+        format!("{}://{authority}", self.scheme())
+    }
 }
 
 /// A route.

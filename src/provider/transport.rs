@@ -4,7 +4,7 @@
 //! received must not be sent twice (OA-10, RFC 9700 section 4.14.2).
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use tower::ServiceExt as _;
 use tower::util::MapErr;
-use url::{Host, Url};
+use url::Url;
 
 use crate::clock::SharedClock;
 use crate::provider::causes;
@@ -32,6 +32,7 @@ use crate::provider::reply::{Reply, place};
 use crate::provider::settings::ProviderSettings;
 use crate::provider::standing::Standing;
 use crate::provider::tally::Tally;
+use crate::request::host::{is_loopback, known_address};
 use crate::secret::Secret;
 use crate::telemetry::causes::with_causes;
 
@@ -237,7 +238,7 @@ fn failure_of(error: &hyper_util::client::legacy::Error, provider: &str) -> Tran
 pub(super) fn check_endpoint(url: &Url, insecure_http: bool) -> Result<(), EndpointFault> {
     match url.scheme() {
         "https" => {}
-        "http" if insecure_http || address(url).is_some_and(|ip| ip.is_loopback()) => {}
+        "http" if insecure_http || url.host().is_some_and(|host| is_loopback(&host)) => {}
         _ => return Err(EndpointFault::NotHttps),
     }
     if !url.username().is_empty() || url.password().is_some() {
@@ -259,24 +260,13 @@ pub(super) fn check_discovered(url: &Url, issuer: &Url, insecure_http: bool) -> 
 }
 
 fn is_inside(url: &Url) -> bool {
-    address(url).is_some_and(|ip| {
+    url.host().and_then(|host| known_address(&host)).is_some_and(|ip| {
         let is_link_local = match ip {
             IpAddr::V4(ip) => ip.is_link_local(),
             IpAddr::V6(ip) => ip.is_unicast_link_local(),
         };
         ip.is_loopback() || ip.is_unspecified() || is_link_local
     })
-}
-
-/// The address that a URL names without a resolver; an IPv4 address that is written as an IPv6 one is an IPv4 address.
-fn address(url: &Url) -> Option<IpAddr> {
-    match url.host()? {
-        Host::Domain(name) => {
-            (name == "localhost" || name.ends_with(".localhost")).then_some(Ipv4Addr::LOCALHOST.into())
-        }
-        Host::Ipv4(ip) => Some(ip.into()),
-        Host::Ipv6(ip) => Some(ip.to_canonical()),
-    }
 }
 
 fn tls_config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, ProviderSetupError> {

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use super::host::Host;
+use super::host::{Host, scheme};
 
 /// Which peers are believed.
 #[derive(Clone, Debug, Default)]
@@ -104,7 +104,7 @@ pub struct ForwardedOut {
 impl ForwardedOut {
     /// Renders the fields; `hops` ends with our own peer.
     pub(super) fn new(hops: &[Hop], https: bool, host: &Host, port: Option<u16>) -> Self {
-        let proto = if https { "https" } else { "http" };
+        let proto = scheme(https);
         let (mut x_for, mut forwarded) = (String::with_capacity(48), String::with_capacity(96));
         for (at, hop) in hops.iter().enumerate() {
             let comma = if at == 0 { "" } else { ", " };

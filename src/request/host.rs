@@ -3,7 +3,7 @@
 //! Routes, cookies and redirect URIs all hang on this one reading, so it is strict: what two programs could read differently
 //! (user information, percent-encoding, numbers that a browser takes for an IPv4 address, IPv6 zones) is not a host at all.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 /// A canonical host: lower-case, without a trailing dot and without the scheme's default port. Cloning is a reference count.
@@ -66,6 +66,34 @@ impl std::fmt::Display for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.authority)
     }
+}
+
+/// Whether a host name is below a domain, label by label: `wiki.own.example` is below `own.example`, which is not below itself.
+pub fn is_below(name: &str, domain: &str) -> bool {
+    name.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+}
+
+/// The address that the host of a URL names without a resolver ([RFC 6761 section 6.3](https://www.rfc-editor.org/rfc/rfc6761#section-6.3)
+/// for `localhost`). An IPv4-mapped IPv6 address is the IPv4 address.
+pub fn known_address<S: AsRef<str>>(host: &url::Host<S>) -> Option<IpAddr> {
+    match host {
+        url::Host::Ipv4(address) => Some((*address).into()),
+        url::Host::Ipv6(address) => Some(address.to_canonical()),
+        url::Host::Domain(name) => {
+            let name = name.as_ref().trim_end_matches('.');
+            (name == "localhost" || is_below(name, "localhost")).then_some(Ipv4Addr::LOCALHOST.into())
+        }
+    }
+}
+
+/// Whether what is sent to the host of a URL never leaves this machine.
+pub fn is_loopback<S: AsRef<str>>(host: &url::Host<S>) -> bool {
+    known_address(host).is_some_and(|address| address.is_loopback())
+}
+
+/// The name of a scheme.
+pub fn scheme(https: bool) -> &'static str {
+    if https { "https" } else { "http" }
 }
 
 /// The port of a URL that names none.

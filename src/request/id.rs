@@ -6,6 +6,8 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use http::HeaderValue;
 
+use crate::hex;
+
 /// A request's identifier: letters, digits, `.`, `_` and `-`, at most 64 of them, so that it is safe in logs, headers and pages.
 #[derive(Clone, Eq, PartialEq)]
 pub struct RequestId(Text);
@@ -32,7 +34,7 @@ impl RequestId {
         let mut text = [0; 24];
         let bytes = high.to_be_bytes().into_iter().chain(low.to_be_bytes());
         for (pair, byte) in text.as_chunks_mut().0.iter_mut().zip(bytes) {
-            *pair = [hex_digit(byte >> 4), hex_digit(byte & 0xf)];
+            *pair = hex::pair(byte);
         }
         Self(Text::Own(text))
     }
@@ -88,10 +90,6 @@ thread_local! {
         thread: RandomState::new().hash_one(0_u8) as u32,
         next: const { Cell::new(0) },
     };
-}
-
-fn hex_digit(nibble: u8) -> u8 {
-    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
 }
 
 const LONGEST: usize = 64;

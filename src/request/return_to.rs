@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::RequestMeta;
-use super::host::Host;
+use super::host::{Host, scheme};
 
 /// A page on one of our own hosts.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -87,8 +87,7 @@ impl ReturnTo {
 
     /// The whole URL, for `Location`: visible ASCII only.
     pub fn to_url(&self, https: bool) -> String {
-        let scheme = if https { "https" } else { "http" };
-        format!("{scheme}://{}{}", self.host.authority(), self.target)
+        format!("{}://{}{}", scheme(https), self.host.authority(), self.target)
     }
 
     // AT-OR-02: a second slash, or the backslash that browsers take for one, would name another host to a careless reader.

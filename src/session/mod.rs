@@ -7,6 +7,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::UnixTime;
+use crate::hex;
 use crate::identity::{ClaimMapping, Claims};
 use crate::provider::AskedClaims;
 use crate::seal;
@@ -175,8 +176,8 @@ impl SessionId {
 
     /// 16 hex digits of its hash: the session's name in logs and pages.
     pub fn short(&self) -> String {
-        let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'));
-        Sha256::digest(self.0).iter().take(8).flat_map(digits).collect()
+        let hash = Sha256::digest(self.0);
+        hex::encode(hash.get(..8).unwrap_or(&hash))
     }
 }
 

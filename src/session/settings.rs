@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::request::host::is_below;
+
 /// Lifetimes and contents of a session.
 #[derive(Clone, Debug)]
 pub struct SessionSettings {
@@ -70,7 +72,7 @@ impl CookieSettings {
 
 /// Whether a cookie of this domain is sent to a host (RFC 6265 section 5.1.3).
 pub fn domain_reaches(domain: &str, host: &str) -> bool {
-    host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+    host == domain || is_below(host, domain)
 }
 
 /// The `SameSite` attribute.

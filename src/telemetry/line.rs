@@ -96,7 +96,7 @@ pub(super) fn write_time(out: &mut Vec<u8>, time: UnixTime) {
     let second = time.secs();
     let (known, mut text) = LAST_SECOND.get();
     if known != second {
-        text = second_as_text(second);
+        text.iter_mut().zip(time.rfc3339().bytes()).for_each(|(place, byte)| *place = byte);
         LAST_SECOND.set((second, text));
     }
     out.extend_from_slice(&text);
@@ -107,27 +107,6 @@ pub(super) fn write_time(out: &mut Vec<u8>, time: UnixTime) {
 thread_local! {
     /// The second of the last line and its text: most lines of a busy thread share it with the one before.
     static LAST_SECOND: Cell<(u64, [u8; 19])> = const { Cell::new((0, *b"1970-01-01T00:00:00")) };
-}
-
-fn second_as_text(second: u64) -> [u8; 19] {
-    let (days, of_day) = (second / DAY, second % DAY);
-    let (year, month, day) = civil(days);
-    let mut text = *b"0000-00-00T00:00:00";
-    let parts = [
-        (0..4, year),
-        (5..7, month),
-        (8..10, day),
-        (11..13, of_day / 3600),
-        (14..16, of_day / 60 % 60),
-        (17..19, of_day % 60),
-    ];
-    for (range, mut value) in parts {
-        for place in text.get_mut(range).into_iter().flatten().rev() {
-            *place = digit(value);
-            value /= 10;
-        }
-    }
-    text
 }
 
 pub(super) fn write_millis(out: &mut Vec<u8>, span: Duration) {
@@ -241,20 +220,6 @@ fn needs_escape(c: char) -> bool {
     matches!(c, '"' | '\\' | '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
-
-/// Year, month and day of a day number, by Howard Hinnant's `civil_from_days`.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let slot = (5 * of_year + 2) / 153;
-    let month = if slot < 10 { slot + 3 } else { slot - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, of_year - (153 * slot + 2) / 5 + 1)
-}
-
-/// Seconds.
-const DAY: u64 = 86_400;
 
 #[cfg(test)]
 mod tests {

@@ -11,13 +11,13 @@ use super::super::file::{EndpointKeys, ProviderTable};
 use super::super::reading::{Field, Found, listed};
 use super::super::units::{OneOrMany, Texts};
 use super::super::words::ResponseModeWord;
-use super::server::is_loopback;
 use super::{Notes, claims, client, issuer, opened, positive};
 use crate::identity::ClaimMapping;
 use crate::provider::RESERVED_PARAMETERS;
 use crate::provider::settings::{
     Endpoints, LogoutStyle, OAuth2Identity, ProviderKind, ProviderSettings, ResponseMode, UserinfoUse,
 };
+use crate::request::host::is_loopback;
 
 /// `https`: whether browsers reach us by https, as far as that is known.
 pub(super) fn provider(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 use ipnet::IpNet;
-use url::{Host, Url};
+use url::Url;
 
 use super::super::diagnostics::{Code, Diagnostic, Place};
 use super::super::file::{AdminTable, DrainTable, LimitsTable, PagesTable, ServerTable};
@@ -12,6 +12,7 @@ use super::super::reading::{Field, Found};
 use super::super::units::{OneOrMany, parse_network};
 use super::{Notes, matching, opened, positive, tls};
 use crate::gateway::settings::{GatewaySettings, PublicUrl, RouteSettings};
+use crate::request::host::is_loopback;
 use crate::server::settings::{Drain, Limits, ListenAddress, ServerSettings};
 
 /// What `[server]` says, for the two parts that it speaks to.
@@ -127,18 +128,6 @@ fn public_url(field: &Field<String>, table: &Place, notes: &mut Notes) -> Option
         notes.note(diagnostic.help("serve https, here or in a proxy in front, and write \"https://…\""));
     }
     Some(PublicUrl { https, authority })
-}
-
-/// Whether what is sent to a host never leaves this machine.
-pub(super) fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
-    match host {
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-        Host::Domain(name) => {
-            let name = name.as_ref().trim_end_matches('.');
-            name == "localhost" || name.ends_with(".localhost")
-        }
-    }
 }
 
 /// Where the admin listener is.
@@ -319,7 +308,7 @@ mod tests {
             ("localhost.evil.example", false),
             ("10.0.0.1", false),
         ] {
-            assert_eq!(is_loopback(&Host::parse(host).unwrap()), yes, "{host}");
+            assert_eq!(is_loopback(&url::Host::parse(host).unwrap()), yes, "{host}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 
+use crate::demo::html::escape;
 use crate::demo::idp::answer::Answer;
 use crate::demo::idp::paths;
 use crate::demo::idp::people::Person;
@@ -99,22 +100,6 @@ fn page(status: StatusCode, title: &str, body: &str) -> Answer {
         )
         .with(REFERRER_POLICY, "no-referrer")
         .with(X_CONTENT_TYPE_OPTIONS, "nosniff")
-}
-
-/// Text as it may stand in HTML, also within a quoted attribute.
-fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            other => safe.push(other),
-        }
-    }
-    safe
 }
 
 const STYLE: &str = include_str!("style.css");

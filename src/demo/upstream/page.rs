@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
 use crate::body::Body;
+use crate::demo::html::escape;
 use crate::demo::upstream::{SampleSettings, typed};
 
 /// The greeting, and what arrived.
@@ -74,10 +75,6 @@ fn greeted(headers: &HeaderMap) -> Option<String> {
 
 fn is_about_identity(name: &str) -> bool {
     IDENTITY.iter().any(|start| name.starts_with(start))
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
 /// The life of the access token, told by the gateway's session document; without script there is nothing to watch.

@@ -3,6 +3,8 @@
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
+use crate::hex;
+
 /// Renews the trace of a request that has one: exactly one `traceparent` leaves (Trace Context sections 3.2 and 4.3), and
 /// `tracestate` only beside one that was valid.
 pub(super) fn renew(headers: &mut HeaderMap, random: fn() -> [u8; 24]) {
@@ -16,7 +18,7 @@ pub(super) fn renew(headers: &mut HeaderMap, random: fn() -> [u8; 24]) {
             return;
         }
     }
-    let ids = hex(&random());
+    let ids = hex::encode(&random());
     let Some((fresh_trace, parent)) = ids.split_at_checked(32) else { return };
     let (trace, flags) = valid.as_ref().map_or((fresh_trace, "00"), |(trace, flags)| (trace, flags));
     if let Ok(value) = HeaderValue::from_str(&format!("00-{trace}-{parent}-{flags}")) {
@@ -37,15 +39,6 @@ fn parse(text: &str) -> Option<(&str, &str)> {
 
 fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-        }
-        text
-    })
 }
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

@@ -34,12 +34,12 @@ async fn odd_signs_in_a_target_arrive_byte_for_byte_and_are_judged() {
     for (target, status) in [("/a<b", 403), ("/a<b/`", 403), ("/a%3Cb", 403), ("/a<b?\"", 403), ("/x/../admin?<", 403)]
     {
         scene.upstream.forget_seen();
-        let answer = scene.asks("GET", target, &session).await;
+        let answer = scene.sends("GET", target, &session).await;
         assert!(answer.status == status || answer.status == 400, "{target}: {}", answer.status);
         scene.assert_nobody_was_asked(target);
     }
     // Signed out, the address is kept through the sign-in, as a browser would have written it.
-    let page = scene.asks("GET", "/q?a=<b>", "Accept: text/html\r\n").await;
+    let page = scene.sends("GET", "/q?a=<b>", "Accept: text/html\r\n").await;
     assert_eq!(page.status, 302);
 }
 
@@ -117,7 +117,7 @@ async fn capitals_of_names_are_kept_where_the_route_says_so_and_change_no_judgem
     let session = scene.session_of("Ada").await;
     scene.upstream.answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Organization: Acme\r\nETag: \"1\"\r\nset-COOKIE: a=b\r\nConnection: X-Hop\r\nX-HOP: 1\r\n\r\nok");
     let fields = "SOAPAction: \"x\"\r\nX-Custom-ID: 7\r\nX-FORWARDED-USER: root\r\nX_Forwarded_User: root\r\nx-forwarded-Email: root@example.com\r\nREMOTE-USER: root\r\nvestibule-X: 1\r\n";
-    let answer = scene.asks("GET", "/x", &format!("{session}{fields}")).await;
+    let answer = scene.sends("GET", "/x", &format!("{session}{fields}")).await;
     assert_eq!(answer.status, 200);
     for name in ["Content-Length", "X-Organization", "ETag", "set-COOKIE"] {
         assert!(answer.head.contains(&format!("\r\n{name}: ")), "{name}: {}", answer.head);
@@ -136,7 +136,7 @@ async fn capitals_of_names_are_kept_where_the_route_says_so_and_change_no_judgem
 async fn a_route_that_does_not_ask_for_capitals_gets_none_though_another_does() {
     let scene = Scene::with("[route.app]\nheader_case = 'lower'\n[route.other]\npath = '/other'\nupstream = 'http://127.0.0.1:9'\nheader_case = 'preserve'\naccess = 'public'").await;
     let session = scene.session_of("Ada").await;
-    let answer = scene.asks("GET", "/x", &format!("{session}SOAPAction: x\r\n")).await;
+    let answer = scene.sends("GET", "/x", &format!("{session}SOAPAction: x\r\n")).await;
     assert_eq!(answer.status, 200);
     let seen = scene.upstream.only_request();
     assert!(seen.head.contains("\r\nsoapaction: x"), "{}", seen.head);

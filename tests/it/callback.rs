@@ -1,12 +1,12 @@
 //! The way back: what a callback must bring, and what happens to every other one. The state is looked at before anything is said to the provider.
 
 use crate::harness::idp::{Breakage, Gate};
+use crate::harness::{Scene, has_session, param, with_param};
 use http::Method;
 use serde_json::json;
 use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::browser::Ask;
-use crate::scene::{Scene, has_session, param, with_param};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_callback_without_the_browser_that_started_it_is_refused() {

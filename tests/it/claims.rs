@@ -8,9 +8,8 @@ use vestibule::demo::idp::paths;
 
 use crate::cookies::noise;
 use crate::harness::process_log::{lines_with, listen};
-use crate::harness::{Gateway, RecordingUpstream, TestIdp};
+use crate::harness::{Gateway, RecordingUpstream, Scene, TestIdp};
 use crate::operation::{json_lines, logs_in};
-use crate::scene::Scene;
 
 /// What comes as the groups claim; the status at a page for admins; the groups that the application is told of.
 type Case = (Value, u16, Option<&'static str>);

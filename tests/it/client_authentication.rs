@@ -8,9 +8,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 use vestibule::demo::idp::{Client, ClientProof, IdpRequest};
 
-use crate::harness::TestIdp;
+use crate::harness::gateway::GatewayBuilder;
 use crate::harness::idp::{CLIENT_ID, CLIENT_SECRET};
-use crate::scene::Scene;
+use crate::harness::{Scene, TestIdp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn basic_encodes_each_half_and_says_it_once() {
@@ -51,14 +51,10 @@ async fn a_public_client_names_itself_and_proves_nothing() {
     // OA-15
     let idp = TestIdp::start().await;
     idp.register(Client::proving(CLIENT_ID, ClientProof::Public));
-    let upstream = crate::harness::RecordingUpstream::start().await;
-    let gateway = crate::harness::Gateway::in_front_of(&upstream)
-        .signing_in_at(&idp)
-        .without("provider.idp.client_secret")
-        .with("[provider.idp]\nclient_auth = 'none'")
-        .start()
-        .await;
-    let scene = Scene { idp, upstream, gateway };
+    let public = |gateway: GatewayBuilder| {
+        gateway.without("provider.idp.client_secret").with("[provider.idp]\nclient_auth = 'none'")
+    };
+    let scene = Scene::built_at(idp, public).await;
     scene.signs_in().await;
     let seen = only(&scene, "authorization_code");
     assert_eq!(seen.field("client_id").as_deref(), Some(CLIENT_ID));
@@ -111,15 +107,11 @@ async fn a_client_that_is_not_believed_is_a_fault_of_the_set_up() {
 async fn registered(method: &str, register: impl FnOnce(&TestIdp), toml: &str) -> Scene {
     let idp = TestIdp::start().await;
     register(&idp);
-    let upstream = crate::harness::RecordingUpstream::start().await;
-    let mut builder = crate::harness::Gateway::in_front_of(&upstream)
-        .signing_in_at(&idp)
-        .with(&format!("[provider.idp]\nclient_auth = '{method}'\n{toml}"));
-    if method == "private_key_jwt" {
-        builder = builder.without("provider.idp.client_secret");
-    }
-    let gateway = builder.start().await;
-    Scene { idp, upstream, gateway }
+    Scene::built_at(idp, |gateway| {
+        let gateway = gateway.with(&format!("[provider.idp]\nclient_auth = '{method}'\n{toml}"));
+        if method == "private_key_jwt" { gateway.without("provider.idp.client_secret") } else { gateway }
+    })
+    .await
 }
 
 fn only(scene: &Scene, grant: &str) -> IdpRequest {

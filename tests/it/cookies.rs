@@ -13,8 +13,7 @@ use vestibule::seal::{self, KeyRing, Purpose};
 
 use crate::harness::gateway::key;
 use crate::harness::idp::CLIENT_ID;
-use crate::harness::{Gateway, House, Page, RawAnswer, RecordingUpstream, TestIdp};
-use crate::scene::param;
+use crate::harness::{Gateway, Page, RawAnswer, RecordingUpstream, Scene, TestIdp, param};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn over_https_every_line_has_the_attributes_of_the_host_prefix() {
@@ -61,9 +60,9 @@ async fn strict_sessions_have_attempts_that_survive_the_way_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_session_is_split_and_shrinks_again() {
     // CK-06, CK-07, CK-08
-    let house = large_house().await;
-    let names = |house: &House| -> BTreeSet<String> {
-        house
+    let scene = large_house().await;
+    let names = |scene: &Scene| -> BTreeSet<String> {
+        scene
             .browser
             .cookies()
             .into_iter()
@@ -71,45 +70,45 @@ async fn a_large_session_is_split_and_shrinks_again() {
             .map(|kept| kept.name)
             .collect()
     };
-    let chunks = names(&house);
+    let chunks = names(&scene);
     assert!((2..=4).contains(&chunks.len()) && !chunks.contains("vestibule"), "{chunks:?}");
-    let sizes: Vec<usize> = house.browser.cookies().iter().map(|kept| kept.name.len() + kept.value.len()).collect();
+    let sizes: Vec<usize> = scene.browser.cookies().iter().map(|kept| kept.name.len() + kept.value.len()).collect();
     assert!(sizes.iter().all(|size| *size <= 4096) && sizes.iter().sum::<usize>() <= 12 * 1024, "{sizes:?}");
-    assert_eq!(house.asks("/").await.status, 200);
-    assert_eq!(house.upstream.last_request().header("cookie"), None);
-    set_blob(&house.idp, "small");
-    house.later(55);
-    assert_eq!(house.asks("/").await.status, 200);
-    assert_eq!(names(&house), ["vestibule".to_owned()].into());
-    assert_eq!(house.asks("/").await.status, 200);
+    assert_eq!(scene.asks("/").await.status, 200);
+    assert_eq!(scene.upstream.last_request().header("cookie"), None);
+    set_blob(&scene.idp, "small");
+    scene.later(55);
+    assert_eq!(scene.asks("/").await.status, 200);
+    assert_eq!(names(&scene), ["vestibule".to_owned()].into());
+    assert_eq!(scene.asks("/").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_of_two_sessions_make_none() {
     // AT-CS-03, CK-08
-    let house = large_house().await;
-    let graces = house.gateway.browser();
-    house.idp.forget_browsers();
-    graces.signs_in(&house.gateway.url("/"), "Grace").await;
-    let (ada, grace) = (pairs(&house.browser), pairs(&graces));
+    let scene = large_house().await;
+    let graces = scene.gateway.browser();
+    scene.idp.forget_browsers();
+    graces.signs_in(&scene.gateway.url("/"), "Grace").await;
+    let (ada, grace) = (pairs(&scene.browser), pairs(&graces));
     assert!(ada.len() >= 2 && ada.len() == grace.len());
-    house.idp.forget_seen();
-    house.upstream.forget_seen();
+    scene.idp.forget_seen();
+    scene.upstream.forget_seen();
     for mask in 1..(1_usize << ada.len()) - 1 {
         let pick = |at: usize| if mask & (1 << at) == 0 { ada[at].clone() } else { grace[at].clone() };
         let mixed: Vec<String> = (0..ada.len()).map(pick).collect();
-        refused(&house, &house.sends_cookies(&mixed.join("; ")).await);
+        refused(&scene, &scene.sends_cookies(&mixed.join("; ")).await);
         let half: Vec<String> = (0..ada.len()).filter(|at| mask & (1 << at) != 0).map(|at| ada[at].clone()).collect();
-        refused(&house, &house.sends_cookies(&half.join("; ")).await);
+        refused(&scene, &scene.sends_cookies(&half.join("; ")).await);
     }
-    assert_eq!(house.sends_cookies(&ada.join("; ")).await.status, 200);
+    assert_eq!(scene.sends_cookies(&ada.join("; ")).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_but_the_whole_value_is_a_session() {
     // AT-CS-02, AT-CS-14
-    let house = House::signed_in().await;
-    let sealed = house.cookie();
+    let scene = Scene::signed_in().await;
+    let sealed = scene.cookie();
     let cuts = (0..sealed.len()).step_by(13).chain(sealed.len() - 8..sealed.len());
     let mut tried: Vec<String> = cuts.map(|at| format!("vestibule={}", &sealed[..at])).collect();
     tried.extend(["A", "=", "==", "AAAA", "+", "/", "%3D", "~"].map(|tail| format!("vestibule={sealed}{tail}")));
@@ -122,24 +121,24 @@ async fn nothing_but_the_whole_value_is_a_session() {
         let other = if &sealed[at..=at] == "A" { "B" } else { "A" };
         tried.push(format!("vestibule={}{other}{}", &sealed[..at], &sealed[at + 1..]));
     }
-    let mut raw = house.gateway.raw().await;
+    let mut raw = scene.gateway.raw().await;
     for cookies in tried {
-        raw.send(house.navigation("/", &cookies)).await;
+        raw.send(scene.navigation("/", &cookies)).await;
         let answer = raw.answer("GET").await;
         assert_eq!(answer.status, 302, "{cookies}");
     }
-    assert!(house.upstream.seen().is_empty() && house.idp.token_requests("refresh_token").is_empty());
+    assert!(scene.upstream.seen().is_empty() && scene.idp.token_requests("refresh_token").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_outside_no_two_bad_cookies_differ() {
     // AT-CS-11, AT-CS-08, AT-CS-09
-    let house = House::signed_in().await;
-    let sealed = house.cookie();
+    let scene = Scene::signed_in().await;
+    let sealed = scene.cookie();
     let flipped = format!("{}{}{}", &sealed[..60], if &sealed[60..61] == "A" { "B" } else { "A" }, &sealed[61..]);
     let cut = &sealed[..sealed.len() - 4];
     let version = format!("C{}", &sealed[1..]);
-    let now = house.gateway.clock.now();
+    let now = scene.gateway.clock.now();
     let later = now.plus(std::time::Duration::from_secs(60));
     let of = |number: u8, purpose: Purpose, name: &str, expires: UnixTime| {
         ring(number).sealer(purpose, name).seal(&[1; 640], expires, now)
@@ -158,18 +157,18 @@ async fn from_outside_no_two_bad_cookies_differ() {
     ];
     let mut answers = BTreeSet::new();
     for value in &bad {
-        let fetch = house
+        let fetch = scene
             .navigation("/", &format!("vestibule={value}"))
             .replace("Accept: text/html", "Sec-Fetch-Mode: cors\r\nAccept: application/json");
-        let answer = crate::harness::Raw::once(house.gateway.address, fetch).await;
+        let answer = crate::harness::Raw::once(scene.gateway.address, fetch).await;
         assert_eq!(answer.status, 401);
         let id = answer.text().split("\"request_id\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
         let names: Vec<String> = answer.headers.iter().map(|(name, _)| name.clone()).collect();
         answers.insert((answer.text().replace(&id, "ID"), names));
     }
     assert_eq!(answers.len(), 1, "{answers:?}");
-    assert!(house.upstream.seen().is_empty() && house.idp.seen().is_empty());
-    let metrics = house.gateway.admin_text("/metrics").await;
+    assert!(scene.upstream.seen().is_empty() && scene.idp.seen().is_empty());
+    let metrics = scene.gateway.admin_text("/metrics").await;
     for reason in ["sealed_tampered", "sealed_malformed", "sealed_unknown_key"] {
         assert!(
             metrics.contains(&format!("vestibule_sessions_decrypt_failures_total{{reason=\"{reason}\"}}")),
@@ -181,84 +180,84 @@ async fn from_outside_no_two_bad_cookies_differ() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_is_no_session_and_a_session_no_attempt() {
     // AT-CS-08
-    let house = House::signed_in().await;
-    let other = house.gateway.browser();
-    let asked = other.asks(&house.gateway.url("/")).await;
+    let scene = Scene::signed_in().await;
+    let other = scene.gateway.browser();
+    let asked = other.asks(&scene.gateway.url("/")).await;
     let attempt = other.cookies().into_iter().find(|kept| kept.name.contains(".login.")).unwrap();
-    refused(&house, &house.sends_cookies(&format!("vestibule={}", attempt.value)).await);
+    refused(&scene, &scene.sends_cookies(&format!("vestibule={}", attempt.value)).await);
     let state = asked.location().query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
-    refused(&house, &house.sends_cookies(&format!("vestibule={state}")).await);
-    refused(&house, &house.sends_cookies(&format!("vestibule={}", &state[12..])).await);
-    let callback = house.navigation(
+    refused(&scene, &scene.sends_cookies(&format!("vestibule={state}")).await);
+    refused(&scene, &scene.sends_cookies(&format!("vestibule={}", &state[12..])).await);
+    let callback = scene.navigation(
         &format!("/_vestibule/callback?code=x&state={state}"),
-        &format!("{}={}", attempt.name, house.cookie()),
+        &format!("{}={}", attempt.name, scene.cookie()),
     );
-    let answer = crate::harness::Raw::once(house.gateway.address, callback).await;
+    let answer = crate::harness::Raw::once(scene.gateway.address, callback).await;
     assert_eq!(answer.status, 400, "{}", answer.text());
-    assert!(house.idp.seen_at(paths::TOKEN).is_empty());
+    assert!(scene.idp.seen_at(paths::TOKEN).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_deployment_s_cookie_opens_nothing() {
     // AT-CS-09
-    let house = House::signed_in().await;
-    let theirs = Gateway::in_front_of(&house.upstream)
-        .signing_in_at(&house.idp)
+    let scene = Scene::signed_in().await;
+    let theirs = Gateway::in_front_of(&scene.upstream)
+        .signing_in_at(&scene.idp)
         .with(&format!("[session]\nkeys = ['{}']", key(2)))
         .start()
         .await;
     let browser = theirs.browser();
     browser.signs_in(&theirs.url("/"), "Ada").await;
-    house.idp.forget_seen();
-    house.upstream.forget_seen();
+    scene.idp.forget_seen();
+    scene.upstream.forget_seen();
     let sealed = browser.cookie(&theirs.url("/"), "vestibule").unwrap();
-    refused(&house, &house.sends_cookies(&format!("vestibule={sealed}")).await);
+    refused(&scene, &scene.sends_cookies(&format!("vestibule={sealed}")).await);
     // A key id that looks like a path is looked up nowhere.
     let pathlike = URL_SAFE_NO_PAD.encode([b"\x01../x".as_slice(), &[0; 60]].concat());
-    refused(&house, &house.sends_cookies(&format!("vestibule={pathlike}")).await);
+    refused(&scene, &scene.sends_cookies(&format!("vestibule={pathlike}")).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_rotate_without_anybody_noticing() {
     // CK-15, AT-CS-09
-    let mut house = House::signed_in().await;
-    let sealed_first = house.cookie();
-    house.gateway.reload_with(&format!("[session]\nkeys = ['{}', '{}']", key(2), key(1)));
-    assert_eq!(house.asks("/").await.status, 200);
-    house.later(55);
-    assert_eq!(house.asks("/").await.status, 200);
-    let sealed_second = house.cookie();
+    let mut scene = Scene::signed_in().await;
+    let sealed_first = scene.cookie();
+    scene.gateway.reload_with(&format!("[session]\nkeys = ['{}', '{}']", key(2), key(1)));
+    assert_eq!(scene.asks("/").await.status, 200);
+    scene.later(55);
+    assert_eq!(scene.asks("/").await.status, 200);
+    let sealed_second = scene.cookie();
     let key_id = |sealed: &str| URL_SAFE_NO_PAD.decode(&sealed[..16]).unwrap()[1..5].to_vec();
     assert_ne!(key_id(&sealed_second), key_id(&sealed_first), "the newest key seals");
-    house.gateway.reload_with(&format!("[session]\nkeys = ['{}']", key(2)));
-    assert_eq!(house.asks("/").await.status, 200);
-    house.idp.forget_seen();
-    house.upstream.forget_seen();
-    refused(&house, &house.sends_cookies(&format!("vestibule={sealed_first}")).await);
+    scene.gateway.reload_with(&format!("[session]\nkeys = ['{}']", key(2)));
+    assert_eq!(scene.asks("/").await.status, 200);
+    scene.idp.forget_seen();
+    scene.upstream.forget_seen();
+    refused(&scene, &scene.sends_cookies(&format!("vestibule={sealed_first}")).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planted_session_is_never_taken_silently() {
     // AT-CS-12, CK-12
-    let house = House::signed_in().await;
-    house.idp.forget_browsers();
-    let mallory = house.gateway.browser();
-    mallory.signs_in(&house.gateway.url("/"), "Grace").await;
-    let (ours, theirs) = (house.cookie(), house.cookie_of(&mallory));
-    house.idp.forget_seen();
-    house.upstream.forget_seen();
+    let scene = Scene::signed_in().await;
+    scene.idp.forget_browsers();
+    let mallory = scene.gateway.browser();
+    mallory.signs_in(&scene.gateway.url("/"), "Grace").await;
+    let (ours, theirs) = (scene.cookie(), scene.cookie_of(&mallory));
+    scene.idp.forget_seen();
+    scene.upstream.forget_seen();
     // What does not open by our key is passed over, in any order.
     for cookies in [format!("vestibule=junk; vestibule={ours}"), format!("vestibule={ours}; vestibule=junk")] {
-        assert_eq!(house.sends_cookies(&cookies).await.status, 200);
-        assert_eq!(house.upstream.last_request().header("x-forwarded-preferred-username"), Some("ada"));
+        assert_eq!(scene.sends_cookies(&cookies).await.status, 200);
+        assert_eq!(scene.upstream.last_request().header("x-forwarded-preferred-username"), Some("ada"));
     }
-    house.upstream.forget_seen();
+    scene.upstream.forget_seen();
     for (first, second) in [(&ours, &theirs), (&theirs, &ours)] {
         // Also when so much stands between them that not all of it is looked at.
         for junk in [0, 3, 4, 31, 40] {
             let junk: String = (0..junk).map(|n| format!("vestibule=junk{n}; ")).collect();
             let cookies = format!("vestibule={first}; {junk}vestibule={second}");
-            refused(&house, &house.sends_cookies(&cookies).await);
+            refused(&scene, &scene.sends_cookies(&cookies).await);
         }
     }
 }
@@ -295,33 +294,33 @@ async fn a_sibling_s_planted_session_costs_one_sign_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_planted_before_a_sign_in_opens_nothing_after_it() {
     // AT-LF-07, CK-16
-    let house = House::signed_in().await;
-    house.idp.forget_browsers();
-    let (attacker, url) = (&house.browser, house.gateway.url("/"));
-    attacker.opens(&house.gateway.own("login")).await;
+    let scene = Scene::signed_in().await;
+    scene.idp.forget_browsers();
+    let (attacker, url) = (&scene.browser, scene.gateway.url("/"));
+    attacker.opens(&scene.gateway.own("login")).await;
     let victim = attacker.copied();
-    house.later(1);
-    victim.signs_in(&house.gateway.own("login"), "Grace").await;
-    assert_ne!(house.cookie_of(&victim), house.cookie());
-    house.upstream.forget_seen();
+    scene.later(1);
+    victim.signs_in(&scene.gateway.own("login"), "Grace").await;
+    assert_ne!(scene.cookie_of(&victim), scene.cookie());
+    scene.upstream.forget_seen();
     assert_eq!(attacker.asks(&url).await.status, 302);
-    assert!(house.upstream.seen().is_empty());
+    assert!(scene.upstream.seen().is_empty());
     assert_eq!(victim.asks(&url).await.status, 200);
-    assert_eq!(house.upstream.only_request().header("x-forwarded-preferred-username"), Some("grace"));
+    assert_eq!(scene.upstream.only_request().header("x-forwarded-preferred-username"), Some("grace"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_application_sees_its_own_cookies_byte_for_byte_and_none_of_ours() {
     // AT-CS-20, CK-18, CK-24
-    let house = House::signed_in().await;
-    let ours = format!("vestibule={}", house.cookie());
+    let scene = Scene::signed_in().await;
+    let ours = format!("vestibule={}", scene.cookie());
     let cookies = format!(
         "a=1; {ours}; b=\"x y\"; vestibule.rounds=1; vestibule~1=x; vestibule.login.abcdefgh=y;c=%20=; vestibule2=z; d"
     );
-    assert_eq!(house.sends_cookies(&cookies).await.status, 200);
-    assert_eq!(house.upstream.last_request().all("cookie"), ["a=1; b=\"x y\";c=%20=; vestibule2=z; d"]);
-    assert_eq!(house.sends_cookies(&ours).await.status, 200);
-    let seen = house.upstream.last_request();
+    assert_eq!(scene.sends_cookies(&cookies).await.status, 200);
+    assert_eq!(scene.upstream.last_request().all("cookie"), ["a=1; b=\"x y\";c=%20=; vestibule2=z; d"]);
+    assert_eq!(scene.sends_cookies(&ours).await.status, 200);
+    let seen = scene.upstream.last_request();
     assert_eq!(seen.header("cookie"), None);
     assert!(
         !seen.head.contains("at_") && !seen.head.contains("eyJ"),
@@ -333,12 +332,12 @@ async fn the_application_sees_its_own_cookies_byte_for_byte_and_none_of_ours() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_application_can_not_set_our_cookies() {
     // CK-19
-    let house = House::signed_in().await;
-    house.upstream.answers(
+    let scene = Scene::signed_in().await;
+    scene.upstream.answers(
         "HTTP/1.1 200 OK\r\nSet-Cookie: vestibule=evil\r\nSet-Cookie: app=1; Path=/x\r\nSet-Cookie: vestibule~2=evil\r\n\
          Set-Cookie: vestibule.login.abcdefgh=evil; Path=/\r\nSet-Cookie: vestibule.rounds=9\r\nContent-Length: 0\r\n\r\n",
     );
-    let answer = house.asks("/").await;
+    let answer = scene.asks("/").await;
     let set: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
     assert_eq!(set, ["app=1; Path=/x"]);
 }
@@ -346,27 +345,27 @@ async fn the_application_can_not_set_our_cookies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cookie_holds_nothing_that_can_be_read() {
     // CK-13, CK-14, CK-21, CK-23
-    let house = House::signed_in().await;
-    let sealed = house.cookie();
+    let scene = Scene::signed_in().await;
+    let sealed = scene.cookie();
     assert!(sealed.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
     let bytes = URL_SAFE_NO_PAD.decode(&sealed).unwrap();
     let readable = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(!["rt_", "at_", "eyJ", "ada", "Ada", "248289761001", "127.0.0.1"].into_iter().any(readable));
     // Sealed twice, the same person's session has nothing in common but the header.
-    let other = house.gateway.browser();
-    house.idp.forget_browsers();
-    other.signs_in(&house.gateway.url("/"), "Ada").await;
-    let same = sealed.bytes().zip(house.cookie_of(&other).bytes()).skip(15).filter(|(a, b)| a == b).count();
+    let other = scene.gateway.browser();
+    scene.idp.forget_browsers();
+    other.signs_in(&scene.gateway.url("/"), "Ada").await;
+    let same = sealed.bytes().zip(scene.cookie_of(&other).bytes()).skip(15).filter(|(a, b)| a == b).count();
     assert!(same < sealed.len() / 16, "{same} of {}", sealed.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn attempts_are_few_and_each_has_its_own_cookie() {
     // CK-05, CK-09
-    let house = House::signed_in().await;
-    let browser = house.gateway.browser();
+    let scene = Scene::signed_in().await;
+    let browser = scene.gateway.browser();
     for tab in 0..10 {
-        assert_eq!(browser.asks(&house.gateway.url(&format!("/{tab}"))).await.status, 302);
+        assert_eq!(browser.asks(&scene.gateway.url(&format!("/{tab}"))).await.status, 302);
     }
     let attempts = browser.cookies().into_iter().filter(|kept| kept.name.contains(".login.")).count();
     assert_eq!(attempts, 8);
@@ -375,23 +374,23 @@ async fn attempts_are_few_and_each_has_its_own_cookie() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cookie_bomb_keeps_nobody_from_signing_in() {
     // AT-CS-15
-    let house = House::signed_in().await;
-    let browser = house.gateway.browser();
+    let scene = Scene::signed_in().await;
+    let browser = scene.gateway.browser();
     for number in 0..150 {
         let (name, value) = (format!("vestibule.login.bomb{number:04}"), noise(40));
-        browser.plants(&house.gateway.url("/"), &format!("{name}={value}; Path=/"));
+        browser.plants(&scene.gateway.url("/"), &format!("{name}={value}; Path=/"));
     }
     for number in 1..=9 {
-        browser.plants(&house.gateway.url("/"), &format!("vestibule~{number}={}; Path=/", noise(900)));
+        browser.plants(&scene.gateway.url("/"), &format!("vestibule~{number}={}; Path=/", noise(900)));
     }
-    assert_eq!(browser.signs_in(&house.gateway.url("/page"), "Ada").await.status, 200);
-    assert_eq!(house.upstream.only_request().header("cookie"), None);
-    house.upstream.forget_seen();
+    assert_eq!(browser.signs_in(&scene.gateway.url("/page"), "Ada").await.status, 200);
+    assert_eq!(scene.upstream.only_request().header("cookie"), None);
+    scene.upstream.forget_seen();
     for bomb in [format!("a={}", "x".repeat(64 * 1024)), "a=1; ".repeat(16_000)] {
-        assert_eq!(house.sends_cookies(&bomb).await.status, 431);
+        assert_eq!(scene.sends_cookies(&bomb).await.status, 431);
     }
-    assert!(house.upstream.seen().is_empty());
-    assert_eq!(house.asks("/").await.status, 200);
+    assert!(scene.upstream.seen().is_empty());
+    assert_eq!(scene.asks("/").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -463,39 +462,39 @@ async fn a_renewed_session_still_belongs_to_its_host_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_does_not_survive_another_client_id() {
     // CK-14: the tokens in it are another client's
-    let mut house = House::signed_in().await;
-    house.gateway.reload_with("[pages]\ntitle = 'Another'");
-    assert_eq!(house.asks("/").await.status, 200);
-    house.upstream.forget_seen();
-    house.gateway.reload_with("[provider.idp]\nclient_id = 'another'");
-    let page = house.asks("/").await;
+    let mut scene = Scene::signed_in().await;
+    scene.gateway.reload_with("[pages]\ntitle = 'Another'");
+    assert_eq!(scene.asks("/").await.status, 200);
+    scene.upstream.forget_seen();
+    scene.gateway.reload_with("[provider.idp]\nclient_id = 'another'");
+    let page = scene.asks("/").await;
     assert_eq!(page.status, 302);
     assert_eq!(param(&page.location(), "client_id"), "another");
-    assert!(house.upstream.seen().is_empty() && house.idp.seen_at(paths::TOKEN).is_empty());
+    assert!(scene.upstream.seen().is_empty() && scene.idp.seen_at(paths::TOKEN).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decompression_bomb_sealed_by_our_own_key_does_not_go_off() {
     // AT-CS-17
-    let house = House::signed_in().await;
-    let now = house.gateway.clock.now();
+    let scene = Scene::signed_in().await;
+    let now = scene.gateway.clock.now();
     let expires = now.plus(std::time::Duration::from_secs(60));
     let mut packer = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
     packer.write_all(&vec![b' '; 8 << 20]).unwrap();
     let packed = packer.finish().unwrap();
     for claimed in [8 << 20, 60 * 1024, u32::MAX] {
         let sealed = ring(1).sealer(Purpose::Session, &sealed_for()).seal(&bomb(&packed, claimed), expires, now);
-        refused(&house, &house.sends_cookies(&format!("vestibule={sealed}")).await);
+        refused(&scene, &scene.sends_cookies(&format!("vestibule={sealed}")).await);
     }
-    let metrics = house.gateway.admin_text("/metrics").await;
+    let metrics = scene.gateway.admin_text("/metrics").await;
     for (reason, times) in [("session_text_too_large", 2), ("session_deflate", 1)] {
         let line = format!("vestibule_sessions_decrypt_failures_total{{reason=\"{reason}\"}} {times}");
         assert!(metrics.contains(&line), "{metrics}");
     }
-    assert_eq!(house.asks("/").await.status, 200);
+    assert_eq!(scene.asks("/").await.status, 200);
 }
 
-/// What a session of the house is sealed for.
+/// What a session of the scene is sealed for.
 fn sealed_for() -> String {
     format!("vestibule\0idp\0127.0.0.1\0{CLIENT_ID}")
 }
@@ -534,10 +533,10 @@ fn set_blob(idp: &TestIdp, blob: &str) {
 }
 
 /// Everybody's session is too large for one cookie.
-async fn large_house() -> House {
+async fn large_house() -> Scene {
     let idp = TestIdp::start().await;
     set_blob(&idp, &noise(6000));
-    House::built(idp, |builder| builder).await
+    Scene::signed_in_at(idp, |builder| builder).await
 }
 
 fn ring(number: u8) -> Arc<KeyRing> {
@@ -554,14 +553,14 @@ fn pairs(browser: &crate::harness::Browser) -> Vec<String> {
 
 /// Sent to sign in; no session was set, the application saw nothing, the provider was asked nothing.
 #[track_caller]
-fn refused(house: &House, answer: &RawAnswer) {
+fn refused(scene: &Scene, answer: &RawAnswer) {
     assert_eq!(answer.status, 302, "{}", answer.head);
     let sessions = answer.headers.iter().filter(|(name, value)| {
         name.eq_ignore_ascii_case("set-cookie") && value.starts_with("vestibule=") && !value.contains("Max-Age=0")
     });
     assert_eq!(sessions.count(), 0, "{}", answer.head);
-    assert!(house.upstream.seen().is_empty(), "{:?}", house.upstream.seen());
-    assert!(house.idp.seen_at(paths::TOKEN).is_empty());
+    assert!(scene.upstream.seen().is_empty(), "{:?}", scene.upstream.seen());
+    assert!(scene.idp.seen_at(paths::TOKEN).is_empty());
 }
 
 /// A `Set-Cookie` line taken apart.

@@ -1,12 +1,11 @@
 //! Discovery: a provider that describes itself wrongly, points elsewhere, or is away.
 
+use crate::harness::{Scene, param};
 use std::time::Duration;
 
 use crate::harness::idp::Breakage;
 use serde_json::json;
 use vestibule::demo::idp::paths;
-
-use crate::scene::{Scene, param};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_that_points_elsewhere_sends_nobody_anywhere() {

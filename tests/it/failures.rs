@@ -43,7 +43,7 @@ async fn each_failure_of_an_application_is_logged_with_cause_and_route_and_count
             "[route.{route}]\npath = '/x'\naccess = 'public'\nupstream = '{url}'\ntimeouts.first_byte = '50ms'"
         ))
         .await;
-        let answer = scene.asks("GET", "/x", "").await;
+        let answer = scene.sends("GET", "/x", "").await;
         assert!((502..=504).contains(&answer.status), "{fault:?}: {}", answer.status);
         assert!(!answer.text().contains(words), "{fault:?}: what is inside is not for strangers (AT-CL-09)");
         let lines = lines_with(&["WARN", &request_id(&answer.text())]);
@@ -126,7 +126,7 @@ async fn answers_of_our_own_are_counted_and_leave_a_line_with_their_request_id()
     for (method, target, status, endpoint) in OWN {
         let labels = labels(method, status, endpoint);
         let before = served(&scene.gateway, &labels).await;
-        let answer = scene.asks(method, target, "").await;
+        let answer = scene.sends(method, target, "").await;
         assert_eq!(answer.status, status, "{method} {target}: {}", answer.text());
         assert_eq!(served(&scene.gateway, &labels).await, before + 1, "{method} {target}: {labels}");
         // What the audit log tells, and scripts that are not signed in, are no news for the process log.

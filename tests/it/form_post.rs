@@ -6,8 +6,8 @@ use serde_json::json;
 use vestibule::demo::idp::paths;
 
 use crate::harness::browser::{Ask, Page};
-use crate::harness::{Browser, Gateway, RecordingUpstream, TestIdp};
-use crate::scene::{ADA, has_session, param};
+use crate::harness::scene::ADA;
+use crate::harness::{Browser, Gateway, RecordingUpstream, TestIdp, has_session, param};
 
 struct Posting {
     idp: TestIdp,

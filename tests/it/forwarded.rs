@@ -36,9 +36,9 @@ async fn strangers_say_nothing_about_where_they_come_from() {
     let own = scene.gateway.authority().to_owned();
     let port = scene.gateway.address.port();
     for spoof in spoofs {
-        assert_eq!(scene.asks("GET", "/inside", spoof).await.status, 403, "{spoof}");
+        assert_eq!(scene.sends("GET", "/inside", spoof).await.status, 403, "{spoof}");
         scene.assert_nobody_was_asked(spoof);
-        assert_eq!(scene.asks("GET", "/", spoof).await.status, 200);
+        assert_eq!(scene.sends("GET", "/", spoof).await.status, 200);
         let expected = [
             "127.0.0.1".to_owned(),
             "http".to_owned(),
@@ -72,9 +72,9 @@ async fn trusted_hops_are_walked_from_the_right() {
         ("Forwarded: for=203.0.113.9, for=unknown\r\n", 403, "127.0.0.1"),
     ] {
         scene.upstream.forget_seen();
-        assert_eq!(scene.asks("GET", "/inside", said).await.status, status, "{said}");
+        assert_eq!(scene.sends("GET", "/inside", said).await.status, status, "{said}");
         assert_eq!(scene.upstream.seen().len(), usize::from(status == 200), "{said}");
-        assert_eq!(scene.asks("GET", "/", said).await.status, 200, "{said}");
+        assert_eq!(scene.sends("GET", "/", said).await.status, 200, "{said}");
         let seen = scene.upstream.last_request();
         assert_eq!(seen.all("x-forwarded-for"), [hops], "{said}");
         let elements = seen.all("forwarded").concat();
@@ -92,7 +92,7 @@ async fn the_log_names_the_first_hop_that_nobody_vouches_for() {
         log.display()
     );
     let scene = Scene::with(&toml).await;
-    scene.asks("GET", "/", "X-Forwarded-For: 1.1.1.1, 203.0.113.9, 10.0.0.1\r\n").await;
+    scene.sends("GET", "/", "X-Forwarded-For: 1.1.1.1, 203.0.113.9, 10.0.0.1\r\n").await;
     scene.gateway.stop().await;
     let line = std::fs::read_to_string(log).unwrap();
     assert!(line.contains("\"203.0.113.9\"") && line.contains("\"127.0.0.1\"") && !line.contains("1.1.1.1"), "{line}");
@@ -103,7 +103,7 @@ async fn a_trusted_proxy_says_what_the_browser_asked_for() {
     // FW-04, FW-05, PX-11
     let scene = scene("'127.0.0.1/32'").await;
     let said = "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: Wiki.example:8443\r\nX-Forwarded-Port: 8443\r\n";
-    assert_eq!(scene.asks("GET", "/", said).await.status, 200);
+    assert_eq!(scene.sends("GET", "/", said).await.status, 200);
     assert_eq!(
         told(&scene.upstream.only_request()),
         [
@@ -141,12 +141,12 @@ async fn garbage_is_never_believed_and_breaks_nothing() {
         let scene = scene(trusted).await;
         for said in garbage {
             let believed = !trusted.is_empty() && said == hundred;
-            let status = scene.asks("GET", "/inside", said).await.status;
+            let status = scene.sends("GET", "/inside", said).await.status;
             assert!(
                 if believed { status == 200 } else { [400, 403].contains(&status) },
                 "{trusted}: {said} is {status}"
             );
-            let answer = scene.asks("GET", "/", said).await;
+            let answer = scene.sends("GET", "/", said).await;
             assert!([200, 400].contains(&answer.status), "{trusted}: {said}");
             assert!(trusted.is_empty() || !answer.text().contains("evil"), "{}", answer.text());
         }
@@ -192,7 +192,7 @@ async fn a_trace_goes_on_or_begins_anew() {
     let scene = scene("").await;
     let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
     let valid = format!("traceparent: 00-{trace}-{span}-01\r\ntracestate: a=1\r\n");
-    scene.asks("GET", "/", &valid).await;
+    scene.sends("GET", "/", &valid).await;
     let seen = scene.upstream.last_request();
     let parent = seen.all("traceparent")[0].to_owned();
     assert!(parent.starts_with(&format!("00-{trace}-")) && !parent.contains(span), "{parent}");
@@ -205,7 +205,7 @@ async fn a_trace_goes_on_or_begins_anew() {
         format!("traceparent: 00-{trace}-{span}-01\r\ntraceparent: 00-{trace}-{span}-01\r\ntracestate: a=1\r\n"),
         "traceparent: evil\r\ntracestate: a=1\r\n".to_owned(),
     ] {
-        scene.asks("GET", "/", &invalid).await;
+        scene.sends("GET", "/", &invalid).await;
         let seen = scene.upstream.last_request();
         assert!(
             seen.all("traceparent").len() <= 1 && !seen.all("traceparent").concat().contains(trace),
@@ -223,7 +223,7 @@ async fn a_request_is_named_by_us_or_by_a_trusted_proxy() {
         [("", "abc-1", false), ("'127.0.0.0/8'", "abc-1", true), ("'127.0.0.0/8'", "a b<script>", false)]
     {
         let scene = scene(trusted).await;
-        scene.asks("GET", "/", &format!("X-Request-Id: {given}\r\n")).await;
+        scene.sends("GET", "/", &format!("X-Request-Id: {given}\r\n")).await;
         let seen = scene.upstream.only_request();
         assert_eq!(seen.all("x-request-id").len(), 1);
         assert_eq!(seen.header("x-request-id") == Some(given), kept, "{trusted} {given}");

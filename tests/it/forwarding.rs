@@ -249,7 +249,7 @@ async fn fields_of_one_hop_end_there_and_others_keep_their_order() {
         "TE: gzip\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nProxy-Authorization: Basic eDp5\r\nCache-Control: no-store\r\n",
         "Via: 1.0 outer\r\nX-Two: a\r\nX-Two: b, c\r\nCookie: x=1; y=\"2\"\r\n",
     );
-    let answer = scene.asks("GET", "/", &format!("{fields}{session}")).await;
+    let answer = scene.sends("GET", "/", &format!("{fields}{session}")).await;
     let all = |name: &str| -> Vec<String> {
         answer
             .headers
@@ -303,15 +303,15 @@ async fn the_last_hop_answers_itself() {
     // PX-06, PX-07, PX-08: and no cookie of the request comes back
     let scene = Scene::with("").await;
     let session = scene.session_of("Ada").await;
-    let options = scene.asks("OPTIONS", "/", &format!("{session}Max-Forwards: 0\r\n")).await;
+    let options = scene.sends("OPTIONS", "/", &format!("{session}Max-Forwards: 0\r\n")).await;
     assert_eq!(options.status, 200);
     for (method, target) in [("TRACE", "/"), ("CONNECT", "app:80"), ("CONNECT", "/")] {
-        let refused = scene.asks(method, target, &format!("{session}Max-Forwards: 0\r\n")).await;
+        let refused = scene.sends(method, target, &format!("{session}Max-Forwards: 0\r\n")).await;
         assert!([400, 405].contains(&refused.status), "{method} {target}: {}", refused.head);
         assert!(!refused.text().contains("vestibule=") && !refused.head.contains("vestibule="));
     }
     scene.assert_nobody_was_asked("it ends here");
-    scene.asks("OPTIONS", "/", &format!("{session}Max-Forwards: 3\r\n")).await;
+    scene.sends("OPTIONS", "/", &format!("{session}Max-Forwards: 3\r\n")).await;
     assert_eq!(scene.upstream.only_request().all("max-forwards"), ["2"]);
 }
 
@@ -320,9 +320,9 @@ async fn methods_that_nobody_knows_are_methods() {
     // PX-39: the same authentication, the same forwarding
     let scene = Scene::with("").await;
     let session = scene.session_of("Ada").await;
-    assert_eq!(scene.asks("BREW", "/pot", "").await.status, 401);
+    assert_eq!(scene.sends("BREW", "/pot", "").await.status, 401);
     scene.assert_nobody_was_asked("no session");
-    assert_eq!(scene.asks("BREW", "/pot", &session).await.status, 200);
+    assert_eq!(scene.sends("BREW", "/pot", &session).await.status, 200);
     assert_eq!(scene.upstream.only_request().method, "BREW");
 }
 
@@ -560,13 +560,13 @@ async fn an_application_that_fails_is_blamed_and_the_sign_in_is_not() {
     let page = "Accept: text/html\r\n";
     scene.upstream.answers("");
     for (path, reason) in [("/gone", "VB-3001"), ("/", "VB-3003")] {
-        let answer = scene.asks("GET", path, &format!("{session}{page}")).await;
+        let answer = scene.sends("GET", path, &format!("{session}{page}")).await;
         assert_eq!(answer.status, 502, "{path}");
         assert!(answer.text().contains(reason) && answer.text().contains("Your sign-in is fine"), "{}", answer.text());
         assert!(!answer.head.to_ascii_lowercase().contains("set-cookie") && answer.header("location").is_none());
     }
     scene.upstream.answers("nonsense\r\n\r\n");
-    let script = scene.asks("GET", "/", &format!("{session}Sec-Fetch-Mode: cors\r\n")).await;
+    let script = scene.sends("GET", "/", &format!("{session}Sec-Fetch-Mode: cors\r\n")).await;
     assert_eq!((script.status, script.header("content-type")), (502, Some("application/problem+json")));
     assert!(!script.text().contains(&gone) && !script.text().contains(&scene.upstream.address.to_string()));
     assert!(scene.idp.seen().is_empty());
@@ -708,9 +708,9 @@ async fn a_body_cut_before_tls_says_so_is_not_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_static_route_answers_by_itself_under_the_same_rules() {
     let scene = Scene::with("[route.empty]\npath = '/empty'\nupstream = 'static:204'").await;
-    assert_eq!(scene.asks("GET", "/empty", "").await.status, 401);
+    assert_eq!(scene.sends("GET", "/empty", "").await.status, 401);
     let session = scene.session_of("Ada").await;
-    assert_eq!(scene.asks("GET", "/empty/x", &session).await.status, 204);
+    assert_eq!(scene.sends("GET", "/empty/x", &session).await.status, 204);
     scene.assert_nobody_was_asked("nobody stands behind it");
     let page = scene.gateway.browser().does(Ask::navigation(&scene.gateway.url("/empty")).without_following()).await;
     assert_eq!(page.status, 302);

@@ -149,7 +149,7 @@ async fn a_length_that_is_not_the_bodys_smuggles_nothing() {
         frames.send([headers(1, 0, &block(&fields)), frame(DATA, END_STREAM, 1, body.as_bytes())].concat()).await;
         let fate = frames.fate(1).await;
         assert!(matches!(fate, Fate::Reset(_) | Fate::Ended(_) | Fate::Answered(400 | 502)), "{length}: {fate:?}");
-        let answer = scene.asks("GET", "/other", &session).await;
+        let answer = scene.sends("GET", "/other", &session).await;
         assert!(answer.text().contains("\"target\":\"/other\""), "{}", answer.text());
     }
     assert!(scene.upstream.seen().iter().all(|seen| seen.target == "/other"), "{:#?}", scene.upstream.seen());
@@ -249,7 +249,7 @@ async fn floods_end_the_connection_and_nobody_elses() {
     .await;
     assert!(scene.upstream.seen().is_empty(), "{:#?}", scene.upstream.seen());
     assert!(scene.idp.seen().is_empty());
-    assert_eq!(scene.asks("GET", "/", &session).await.status, 200);
+    assert_eq!(scene.sends("GET", "/", &session).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,7 +286,7 @@ async fn a_window_of_nothing_does_not_hold_an_answer_for_ever() {
     frames.send(frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await;
     frames.asks(&[&get(scene.gateway.authority(), "/a")[..], &[("cookie", value(&session))]].concat()).await;
     frames.end().await;
-    assert_eq!(scene.asks("GET", "/", &session).await.status, 200);
+    assert_eq!(scene.sends("GET", "/", &session).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,7 @@ use vestibule::clock::Clock as _;
 use vestibule::demo::idp::{SigningAlgorithm, paths};
 
 use crate::harness::idp::{CLIENT_ID, CLIENT_SECRET};
-use crate::harness::{RecordingUpstream, TestIdp};
-use crate::scene::Scene;
+use crate::harness::{RecordingUpstream, Scene, TestIdp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_claim_that_must_hold_is_checked() {

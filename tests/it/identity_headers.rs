@@ -3,8 +3,8 @@
 use serde_json::json;
 use vestibule::demo::idp::{IdpSettings, Person};
 
+use crate::harness::Scene;
 use crate::harness::upstream::Recorded;
-use crate::harness::{Gateway, RecordingUpstream, Scene, TestIdp};
 
 /// Every kind of route, and one that sends headers of its own.
 const ROUTES: &str = r#"
@@ -29,12 +29,7 @@ headers = { X-Department = "claim:department", sm_role = "text:reader" }
 "#;
 
 async fn scene_with(people: Vec<Person>) -> Scene {
-    let (idp, upstream) =
-        (TestIdp::with(IdpSettings { people, ..IdpSettings::default() }).await, RecordingUpstream::start().await);
-    let gateway =
-        Gateway::in_front_of(&upstream).signing_in_at(&idp).with(&ROUTES.replace("UPSTREAM", &upstream.url()));
-    let gateway = gateway.start().await;
-    Scene { idp, upstream, gateway }
+    Scene::set_up(IdpSettings { people, ..IdpSettings::default() }, ROUTES).await
 }
 
 fn ada_with(claims: &[(&str, serde_json::Value)]) -> Vec<Person> {
@@ -228,7 +223,7 @@ async fn no_spelling_of_an_identity_header_arrives_on_any_route() {
         // No server takes all of them at once.
         for spoofs in lines.chunks(70).map(<[_]>::concat) {
             scene.upstream.forget_seen();
-            let answer = scene.asks("GET", path, &format!("{spoofs}{session}{repeated}")).await;
+            let answer = scene.sends("GET", path, &format!("{spoofs}{session}{repeated}")).await;
             assert_eq!(answer.status, status, "{path}");
             assert_eq!(scene.upstream.seen().len(), usize::from(status == 200));
             for seen in scene.upstream.seen() {
@@ -249,7 +244,7 @@ async fn a_route_may_keep_a_field_of_another_gateway_in_one_spelling() {
     scene.gateway.reload_with("[route.public]\ninsecure_keep_headers = ['X-Userinfo', 'iv-user']");
     let sent = "X-Userinfo: 1\r\nX_Userinfo: 2\r\nX-Id-Token: 3\r\nIV-User: 4\r\nX-Forwarded-User: 5\r\n";
     for (path, kept) in [("/public", true), ("/optional", false)] {
-        assert_eq!(scene.asks("GET", path, sent).await.status, 200);
+        assert_eq!(scene.sends("GET", path, sent).await.status, 200);
         let seen = scene.upstream.last_request();
         assert_eq!(seen.all("x-userinfo"), if kept { vec!["1"] } else { vec![] }, "{path}");
         assert_eq!(seen.all("iv-user"), if kept { vec!["4"] } else { vec![] }, "{path}");
@@ -272,14 +267,14 @@ async fn connection_can_not_take_an_identity_header_away() {
         "Connection: \"X-Forwarded-User\"\r\nX-Forwarded-User: evil\r\n",
         "Connection: X-Forwarded-User\r\nX-Forwarded-User: evil\r\n",
     ] {
-        assert_eq!(scene.asks("GET", "/", &format!("{trick}{session}")).await.status, 200);
+        assert_eq!(scene.sends("GET", "/", &format!("{trick}{session}")).await.status, 200);
         let seen = scene.upstream.last_request();
         assert_eq!(seen.all("x-forwarded-user"), ["248289761001"], "{trick}");
         assert_eq!(seen.all("x-forwarded-email"), ["ada@example.com"], "{trick}");
         assert_eq!(seen.all("x-forwarded-for"), ["127.0.0.1"], "{trick}");
     }
     // It cannot take the session away either.
-    assert_eq!(scene.asks("GET", "/", "Connection: Cookie\r\n").await.status, 401);
+    assert_eq!(scene.sends("GET", "/", "Connection: Cookie\r\n").await.status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -328,7 +323,7 @@ X-Fixed = "text:a b""#,
     );
     let scene = Scene { gateway, ..scene };
     let session = scene.session_of("Ada").await;
-    scene.asks("GET", "/", &session).await;
+    scene.sends("GET", "/", &session).await;
     let seen = scene.upstream.only_request();
     for (name, value) in [
         ("x-webauth-user", Some("ada")),
@@ -372,7 +367,7 @@ async fn a_claim_can_not_break_out_of_its_header() {
         let session = scene.session_of("Ada").await;
         for path in ["/", "/own"] {
             assert_eq!(
-                scene.asks("GET", path, &format!("{session}X-Forwarded-Preferred-Username: evil\r\n")).await.status,
+                scene.sends("GET", path, &format!("{session}X-Forwarded-Preferred-Username: evil\r\n")).await.status,
                 200
             );
             let seen = scene.upstream.last_request();
@@ -389,11 +384,11 @@ async fn long_and_foreign_claims_arrive_whole_or_not_at_all() {
     // AT-HS-11
     let scene = scene_with(ada_with(&[("department", json!("d".repeat(9000)))])).await;
     let session = scene.session_of("Ada").await;
-    scene.asks("GET", "/own", &session).await;
+    scene.sends("GET", "/own", &session).await;
     assert_eq!(scene.upstream.only_request().header("x-department"), None);
     let scene = scene_with(ada_with(&[("department", json!("Zoë & 東京"))])).await;
     let session = scene.session_of("Ada").await;
-    scene.asks("GET", "/own", &session).await;
+    scene.sends("GET", "/own", &session).await;
     assert_eq!(scene.upstream.only_request().header("x-department"), Some("Zoë & 東京"));
 }
 
@@ -408,9 +403,9 @@ async fn a_group_that_holds_the_separator_is_one_group() {
         .reload_with("[route.admin]\npath = '/admin'\nupstream = 'static:200'\nallow.groups = ['admins', ' admins']");
     let scene = Scene { gateway, ..scene };
     let session = scene.session_of("Ada").await;
-    assert_eq!(scene.asks("GET", "/admin", &session).await.status, 403);
+    assert_eq!(scene.sends("GET", "/admin", &session).await.status, 403);
     scene.assert_nobody_was_asked("not an admin");
-    assert_eq!(scene.asks("GET", "/", &session).await.status, 200);
+    assert_eq!(scene.sends("GET", "/", &session).await.status, 200);
     let seen = scene.upstream.only_request();
     let groups: Vec<&str> = seen.header("x-forwarded-groups").unwrap().split(',').map(str::trim).collect();
     assert_eq!(groups, ["staff%2Cadmins", "a%2C admins", "x", "staff%252Cadmins"]);
@@ -426,7 +421,7 @@ async fn a_claim_that_is_absent_is_an_absent_header() {
     let scene = scene_with(people).await;
     let session = scene.session_of("Ada").await;
     scene
-        .asks("GET", "/", &format!("X-Forwarded-Email: evil@example.com\r\nX-Forwarded-Groups: admins\r\n{session}"))
+        .sends("GET", "/", &format!("X-Forwarded-Email: evil@example.com\r\nX-Forwarded-Groups: admins\r\n{session}"))
         .await;
     let seen = scene.upstream.only_request();
     assert_eq!((seen.header("x-forwarded-email"), seen.header("x-forwarded-groups")), (None, None));
@@ -447,7 +442,7 @@ async fn whoever_has_no_user_name_is_not_called_by_the_subject() {
         let session = scene.session_of("Ada").await;
         for target in ["/", "/own"] {
             scene.upstream.forget_seen();
-            assert_eq!(scene.asks("GET", target, &session).await.status, 200);
+            assert_eq!(scene.sends("GET", target, &session).await.status, 200);
             let seen = scene.upstream.only_request();
             let names = ["x-forwarded-user", "x-auth-request-user", "x-who"];
             assert!(names.iter().all(|name| seen.header(name).is_none()), "{set} {target}: {:?}", seen.headers);
@@ -462,11 +457,11 @@ async fn the_clients_own_authorization_stays_goes_or_is_replaced() {
     let session = scene.session_of("Ada").await;
     let of = |seen: &Recorded| seen.all("authorization").join("|");
     let own = format!("Authorization: Basic b3duOm93bg==\r\n{session}");
-    scene.asks("GET", "/", &own).await;
+    scene.sends("GET", "/", &own).await;
     assert_eq!(of(&scene.upstream.last_request()), "Basic b3duOm93bg==");
 
     scene.gateway.reload_with("[route.app.identity]\nauthorization = 'remove'");
-    scene.asks("GET", "/", &own).await;
+    scene.sends("GET", "/", &own).await;
     assert_eq!(of(&scene.upstream.last_request()), "");
 
     for (token, dots) in [("access_token", None), ("id_token", Some(2))] {
@@ -474,12 +469,12 @@ async fn the_clients_own_authorization_stays_goes_or_is_replaced() {
             "[route.app.identity]\nauthorization = '{token}'\n[route.optional.identity]\nauthorization = '{token}'"
         );
         scene.gateway.reload_with(&set);
-        scene.asks("GET", "/", &own).await;
+        scene.sends("GET", "/", &own).await;
         let sent = of(&scene.upstream.last_request());
         let sent = sent.strip_prefix("Bearer ").unwrap_or_else(|| panic!("{sent}"));
         assert!(dots.is_none_or(|dots| sent.matches('.').count() == dots), "{sent}");
         // Nobody there: another person's credentials do not stand in for the session's.
-        scene.asks("GET", "/optional", "Authorization: Bearer evil\r\n").await;
+        scene.sends("GET", "/optional", "Authorization: Bearer evil\r\n").await;
         assert_eq!(of(&scene.upstream.last_request()), "");
     }
 }

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use crate::harness::idp::Breakage;
 use crate::harness::process_log::{lines_with, listen};
-use crate::harness::{Browser, Gateway, Page, RecordingUpstream, TestIdp};
+use crate::harness::{Browser, Gateway, Page, Scene, has_session, param};
 use crate::operation::{json_lines, logs_in};
-use crate::scene::{Scene, has_session, param};
 use tempfile::TempDir;
 
 /// As many as one address may have refused in a row, and one more in each of these spans.
@@ -143,9 +142,7 @@ async fn a_bare_500_is_junk_where_others_are_served_and_an_outage_otherwise() {
 #[tokio::test(flavor = "multi_thread")]
 async fn people_behind_a_proxy_that_nobody_trusts_share_no_budget() {
     // TLS ends somewhere in front, and nothing says who came there.
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).at_https("wiki.example.com").start().await;
-    let scene = Scene { idp, upstream, gateway };
+    let scene = Scene::built(|gateway| gateway.at_https("wiki.example.com")).await;
     for _ in 0..2 * BUDGET {
         assert_eq!(sends_junk(&scene, "203.0.113.9").await.status, 303);
     }

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use crate::harness::TestIdp;
 use crate::harness::idp::{Breakage, Signing};
+use crate::harness::{Scene, TestIdp};
 use serde_json::{Value, json};
 use vestibule::demo::idp::{SigningAlgorithm, paths};
-
-use crate::scene::Scene;
 
 const NO_WAIT: &str = "[provider.idp]\njwks_min_interval = '0s'";
 

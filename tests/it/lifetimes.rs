@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use vestibule::demo::idp::paths;
 
-use crate::harness::{House, TestIdp};
+use crate::harness::{Scene, TestIdp};
 
 const LIMITS: &str = "[session]\nlifetime = '1h'\nidle_timeout = '10m'";
 
@@ -16,67 +16,67 @@ async fn patient_idp() -> TestIdp {
     idp
 }
 
-async fn house() -> House {
-    House::built(patient_idp().await, |builder| builder.with(LIMITS)).await
+async fn scene() -> Scene {
+    Scene::signed_in_at(patient_idp().await, |builder| builder.with(LIMITS)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_activity_moves_the_absolute_end() {
     // CK-11, CK-17, AT-CS-21
-    let house = house().await;
+    let scene = scene().await;
     for _ in 0..11 {
-        house.later(300);
-        assert_eq!(house.asks("/").await.status, 200);
+        scene.later(300);
+        assert_eq!(scene.asks("/").await.status, 200);
     }
-    house.later(299);
-    assert_eq!(house.asks("/").await.status, 200);
-    house.upstream.forget_seen();
-    house.later(1);
-    assert_eq!(house.asks("/").await.location().path(), paths::AUTHORIZE);
-    assert_eq!(house.fetches("/").await.status, 401);
-    assert!(house.upstream.seen().is_empty());
+    scene.later(299);
+    assert_eq!(scene.asks("/").await.status, 200);
+    scene.upstream.forget_seen();
+    scene.later(1);
+    assert_eq!(scene.asks("/").await.location().path(), paths::AUTHORIZE);
+    assert_eq!(scene.fetches("/").await.status, 401);
+    assert!(scene.upstream.seen().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refreshes_do_not_move_the_absolute_end_either() {
     // CK-11, AT-CS-21
-    let house = House::with(LIMITS).await;
+    let scene = Scene::signed_in_with(LIMITS).await;
     for _ in 0..65 {
-        house.later(55);
-        assert_eq!(house.asks("/").await.status, 200);
+        scene.later(55);
+        assert_eq!(scene.asks("/").await.status, 200);
     }
-    let refreshes = house.refreshes();
-    house.later(25);
-    assert_eq!(house.asks("/").await.status, 302);
-    assert_eq!(house.refreshes(), refreshes);
+    let refreshes = scene.refreshes();
+    scene.later(25);
+    assert_eq!(scene.asks("/").await.status, 302);
+    assert_eq!(scene.refreshes(), refreshes);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_session_is_over() {
     // CK-17, AT-CS-21
-    let house = house().await;
-    let copy = house.browser.copied();
-    house.later(599);
-    assert_eq!(house.asks("/").await.status, 200);
-    house.later(1);
-    house.upstream.forget_seen();
+    let scene = scene().await;
+    let copy = scene.browser.copied();
+    scene.later(599);
+    assert_eq!(scene.asks("/").await.status, 200);
+    scene.later(1);
+    scene.upstream.forget_seen();
     // The browser went on, so its session does; a copy that was never used since is over.
-    assert_eq!(copy.asks(&house.gateway.url("/")).await.status, 302);
-    assert!(house.upstream.seen().is_empty());
-    assert_eq!(house.asks("/").await.status, 200);
-    house.later(600);
-    assert_eq!(house.asks("/").await.status, 302);
+    assert_eq!(copy.asks(&scene.gateway.url("/")).await.status, 302);
+    assert!(scene.upstream.seen().is_empty());
+    assert_eq!(scene.asks("/").await.status, 200);
+    scene.later(600);
+    assert_eq!(scene.asks("/").await.status, 302);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_written_anew_once_in_each_tenth_of_the_idle_time() {
     // CK-17, AT-CS-23
-    let house = house().await;
-    house.later(59);
-    assert_eq!(house.asks("/").await.headers.get("set-cookie"), None);
-    house.later(1);
-    let urls: Vec<String> = (0..20).map(|n| house.gateway.url(&format!("/{n}"))).collect();
-    let answers = join_all(urls.iter().map(|url| house.browser.asks(url))).await;
+    let scene = scene().await;
+    scene.later(59);
+    assert_eq!(scene.asks("/").await.headers.get("set-cookie"), None);
+    scene.later(1);
+    let urls: Vec<String> = (0..20).map(|n| scene.gateway.url(&format!("/{n}"))).collect();
+    let answers = join_all(urls.iter().map(|url| scene.browser.asks(url))).await;
     assert!(answers.iter().all(|answer| answer.status == 200));
     assert_eq!(answers.iter().filter(|answer| answer.headers.contains_key("set-cookie")).count(), 1);
     let written = answers.iter().find(|answer| answer.headers.contains_key("set-cookie")).unwrap();
@@ -87,15 +87,15 @@ async fn a_session_is_written_anew_once_in_each_tenth_of_the_idle_time() {
 async fn the_end_of_a_session_is_audited_once() {
     let folder = tempfile::tempdir().unwrap();
     let audit = folder.path().join("audit");
-    let house = House::built(patient_idp().await, |builder| {
+    let scene = Scene::signed_in_at(patient_idp().await, |builder| {
         builder.with(LIMITS).with(&format!("[log]\naudit = '{}'", audit.display()))
     })
     .await;
-    house.later(600);
+    scene.later(600);
     for _ in 0..3 {
-        assert_eq!(house.fetches("/").await.status, 401);
+        assert_eq!(scene.fetches("/").await.status, 401);
     }
-    house.gateway.stop().await;
+    scene.gateway.stop().await;
     let told = std::fs::read_to_string(audit).unwrap();
     let lines: Vec<&str> = told.lines().filter(|line| line.contains("\"session.expired\"")).collect();
     assert_eq!(lines.len(), 1, "{told}");
@@ -105,29 +105,29 @@ async fn the_end_of_a_session_is_audited_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_refresh_token_the_session_ends_with_its_access_token() {
     // RF-03
-    let house = House::with("[session]\nkeep = ['access', 'id']").await;
-    house.later(59);
-    assert_eq!(house.asks("/").await.status, 200);
-    house.later(1);
-    house.upstream.forget_seen();
-    assert_eq!(house.asks("/").await.status, 302);
-    assert!(house.upstream.seen().is_empty());
-    assert_eq!(house.refreshes(), 0);
+    let scene = Scene::signed_in_with("[session]\nkeep = ['access', 'id']").await;
+    scene.later(59);
+    assert_eq!(scene.asks("/").await.status, 200);
+    scene.later(1);
+    scene.upstream.forget_seen();
+    assert_eq!(scene.asks("/").await.status, 302);
+    assert!(scene.upstream.seen().is_empty());
+    assert_eq!(scene.refreshes(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_is_kept_is_in_the_cookie() {
     let mut sizes = Vec::new();
     for keep in ["['access', 'refresh', 'id']", "['access', 'refresh']", "['refresh']"] {
-        let house = House::with(&format!("[session]\nkeep = {keep}")).await;
-        sizes.push(house.cookie().len());
-        house.later(55);
-        assert_eq!(house.asks("/").await.status, 200);
-        assert_eq!(house.refreshes(), 1, "keep = {keep}");
-        let seen = house.upstream.last_request();
+        let scene = Scene::signed_in_with(&format!("[session]\nkeep = {keep}")).await;
+        sizes.push(scene.cookie().len());
+        scene.later(55);
+        assert_eq!(scene.asks("/").await.status, 200);
+        assert_eq!(scene.refreshes(), 1, "keep = {keep}");
+        let seen = scene.upstream.last_request();
         assert_eq!(seen.header("x-forwarded-preferred-username"), Some("ada"));
         // Without the ID token, the provider is told who it is about by nothing but `client_id`, and asks.
-        let answer = house.posts_logout(&house.browser).await;
+        let answer = scene.posts_logout(&scene.browser).await;
         let hinted = answer.location().query_pairs().any(|(name, _)| name == "id_token_hint");
         assert_eq!(hinted, keep.contains("id"), "keep = {keep}");
     }

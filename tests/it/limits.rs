@@ -13,11 +13,11 @@ async fn a_head_over_the_limit_is_431_and_a_line_over_it_414_or_431() {
     let scene = Scene::with("[server.limits]\nheader_bytes = '16KiB'").await;
     let session = scene.session_of("Ada").await;
     let pad = "x".repeat(17 << 10);
-    assert_eq!(scene.asks("GET", "/", &format!("{session}X-Pad: {pad}\r\n")).await.status, 431);
-    assert_eq!(scene.asks("GET", "/", &format!("{session}{}", "X-Many: 1\r\n".repeat(2000))).await.status, 431);
-    assert!([414, 431].contains(&scene.asks("GET", &format!("/{pad}"), &session).await.status));
+    assert_eq!(scene.sends("GET", "/", &format!("{session}X-Pad: {pad}\r\n")).await.status, 431);
+    assert_eq!(scene.sends("GET", "/", &format!("{session}{}", "X-Many: 1\r\n".repeat(2000))).await.status, 431);
+    assert!([414, 431].contains(&scene.sends("GET", &format!("/{pad}"), &session).await.status));
     scene.assert_nobody_was_asked("too large");
-    assert_eq!(scene.asks("GET", "/", &format!("{session}X-Pad: {}\r\n", "x".repeat(8 << 10))).await.status, 200);
+    assert_eq!(scene.sends("GET", "/", &format!("{session}X-Pad: {}\r\n", "x".repeat(8 << 10))).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +50,7 @@ async fn slow_heads_and_silent_connections_are_closed_and_others_served() {
     let mut drips = scene.raw().await.into_stream();
     drips.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
     while drips.write_all(b"X-A: b\r\n").await.is_ok() {
-        assert_eq!(scene.asks("GET", "/", &session).await.status, 200, "others are served meanwhile");
+        assert_eq!(scene.sends("GET", "/", &session).await.status, 200, "others are served meanwhile");
         sleep(Duration::from_millis(10)).await; // the attacker's own pace
     }
     for raw in &mut silent {
@@ -73,7 +73,7 @@ async fn a_body_that_stands_still_is_408_and_the_application_is_let_go() {
     assert_eq!(answer.status, 408, "{}", answer.head);
     assert!(raw.is_closed().await);
     assert!(scene.upstream.seen().is_empty(), "no request was whole");
-    assert_eq!(scene.asks("GET", "/", &session).await.status, 200);
+    assert_eq!(scene.sends("GET", "/", &session).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,7 +116,7 @@ async fn who_reads_nothing_loses_the_connection() {
     while stream.write_all(b"\r\n").await.is_ok() {
         sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(scene.asks("GET", "/", &session).await.status, 200);
+    assert_eq!(scene.sends("GET", "/", &session).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,5 +154,5 @@ async fn noise_is_answered_or_dropped_and_nothing_more() {
         raw.until_closed().await;
     }
     scene.assert_nobody_was_asked("noise");
-    assert_eq!(scene.asks("GET", "/", "").await.status, 401);
+    assert_eq!(scene.sends("GET", "/", "").await.status, 401);
 }

@@ -48,7 +48,6 @@ mod provider_start;
 mod readings;
 mod refresh;
 mod refresh_faults;
-mod scene;
 mod second_round;
 mod secrets;
 mod session_page;

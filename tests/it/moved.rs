@@ -7,8 +7,7 @@ use crate::harness::idp::{Breakage, Gate};
 use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::idp::CLIENT_ID;
-use crate::harness::{Browser, Gateway, RecordingUpstream, TestIdp};
-use crate::scene::{has_session, param, with_param};
+use crate::harness::{Browser, Gateway, RecordingUpstream, TestIdp, has_session, param, with_param};
 
 struct Stage {
     idp: TestIdp,
@@ -47,7 +46,7 @@ impl Stage {
         }
         let form = page.form("sso/choose");
         let mut fields = form.fields;
-        fields.push(("person".to_owned(), crate::scene::ADA.to_owned()));
+        fields.push(("person".to_owned(), crate::harness::scene::ADA.to_owned()));
         let ask = crate::harness::browser::Ask::form(&form.action, &fields).from(&page.url).without_following();
         browser.does(ask).await.location()
     }

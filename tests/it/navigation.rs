@@ -3,8 +3,7 @@
 use http::Method;
 
 use crate::harness::browser::{Ask, Page};
-use crate::harness::{Browser, Raw};
-use crate::scene::{Scene, param};
+use crate::harness::{Browser, Raw, Scene, param};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_navigation_gets_401_and_no_cookie() {

@@ -4,8 +4,7 @@ use http::Method;
 use vestibule::demo::idp::paths;
 
 use crate::harness::browser::{Ask, Page};
-use crate::harness::{Gateway, Raw, RecordingUpstream, TestIdp};
-use crate::scene::{Scene, param};
+use crate::harness::{Gateway, Raw, RecordingUpstream, Scene, TestIdp, param};
 
 /// Targets that a browser, or a careless reader, would take for another site.
 const FOREIGN: [&str; 38] = [

@@ -4,7 +4,7 @@ use crate::harness::idp::Breakage;
 use serde_json::json;
 use vestibule::demo::idp::{IdpSettings, paths};
 
-use crate::harness::{House, TestIdp};
+use crate::harness::{Scene, TestIdp};
 
 const CLOSED: &str = "[route.app.paths.\"/closed\"]\nallow.emails = ['grace@example.com']";
 
@@ -70,20 +70,20 @@ async fn an_optional_endpoint_that_does_not_do_what_it_promises_is_done_without(
 
 /// Ada signs in, is renewed, gives way to Grace, and Grace signs out.
 async fn lives_a_whole_life(idp: TestIdp, prompts: &[&str]) {
-    let house = House::built(idp, |builder| builder.with(CLOSED)).await;
-    house.later(55);
-    assert_eq!((house.asks("/").await.status, house.refreshes()), (200, 1));
-    let denied = house.browser.opens(&house.gateway.url("/closed")).await;
+    let scene = Scene::signed_in_at(idp, |builder| builder.with(CLOSED)).await;
+    scene.later(55);
+    assert_eq!((scene.asks("/").await.status, scene.refreshes()), (200, 1));
+    let denied = scene.browser.opens(&scene.gateway.url("/closed")).await;
     assert_eq!(denied.status, 403, "{}", denied.text());
-    house.idp.forget_seen();
-    let choosing = house.browser.submits(&denied, "/_vestibule/logout", &[]).await;
+    scene.idp.forget_seen();
+    let choosing = scene.browser.submits(&denied, "/_vestibule/logout", &[]).await;
     assert!(choosing.is_choosing(), "{} {}", choosing.url, choosing.text());
-    let page = house.browser.picks(&choosing, "Grace").await;
+    let page = scene.browser.picks(&choosing, "Grace").await;
     assert_eq!((page.status, page.url.path()), (200, "/closed"), "{}", page.text());
     let asked: Vec<_> =
-        house.idp.seen_at(paths::AUTHORIZE).iter().filter_map(|seen| seen.query_field("prompt")).collect();
+        scene.idp.seen_at(paths::AUTHORIZE).iter().filter_map(|seen| seen.query_field("prompt")).collect();
     assert_eq!(asked, prompts);
-    let page = house.signs_out().await;
+    let page = scene.signs_out().await;
     assert_eq!((page.status, page.url.path()), (200, "/_vestibule/signed-out"), "{}", page.text());
-    assert_eq!(house.asks("/").await.status, 302);
+    assert_eq!(scene.asks("/").await.status, 302);
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use crate::harness::idp::{Breakage, Gate};
 use vestibule::demo::idp::{IdpSettings, paths};
 
-use crate::harness::{Gateway, House, Raw, RecordingUpstream, TestIdp};
-use crate::scene::{Scene, param};
+use crate::harness::{Gateway, Raw, RecordingUpstream, Scene, TestIdp, param};
 
 const FRESH: &str = "[session]\nidle_timeout = '2h'\n[route.app.paths]\n'/admin' = { max_age = '5m' }";
 
@@ -49,56 +48,56 @@ async fn who_has_to_sign_in_afresh_is_sent_where_they_signed_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_that_a_reload_overtakes_is_told_by_the_new_rules() {
     // What was rendered and decided for the old configuration has other numbers in the new one.
-    let mut house = House::signed_in().await;
+    let mut scene = Scene::signed_in().await;
     let gate = Gate::new();
-    house.idp.break_with(|faults| faults.refresh.break_with(Breakage::Hold(gate.clone())));
-    house.later(61);
-    let cookies = format!("vestibule={}", house.cookie());
-    let (mut before, mut after) = (house.gateway.raw().await, house.gateway.raw().await);
-    before.send(house.navigation("/before", &cookies)).await;
-    house.idp.wait_for(paths::TOKEN, 1).await;
-    house.gateway.reload_with("[route.app]\nidentity = 'none'");
-    after.send(house.navigation("/after", &cookies)).await;
+    scene.idp.break_with(|faults| faults.refresh.break_with(Breakage::Hold(gate.clone())));
+    scene.later(61);
+    let cookies = format!("vestibule={}", scene.cookie());
+    let (mut before, mut after) = (scene.gateway.raw().await, scene.gateway.raw().await);
+    before.send(scene.navigation("/before", &cookies)).await;
+    scene.idp.wait_for(paths::TOKEN, 1).await;
+    scene.gateway.reload_with("[route.app]\nidentity = 'none'");
+    after.send(scene.navigation("/after", &cookies)).await;
     // Whoever comes after it on the same workers has been answered, so it waits by now.
     for _ in 0..20 {
-        house.gateway.browser().asks(&house.gateway.own("signed-out")).await;
+        scene.gateway.browser().asks(&scene.gateway.own("signed-out")).await;
     }
     gate.open();
     assert_eq!((before.answer("GET").await.status, after.answer("GET").await.status), (200, 200));
-    let seen = house.upstream.seen();
+    let seen = scene.upstream.seen();
     let of = |target: &str| seen.iter().find(|request| request.target == target).unwrap();
     assert!(of("/before").header("x-forwarded-user").is_some());
     assert_eq!(of("/after").header("x-forwarded-user"), None);
-    assert_eq!(house.refreshes(), 1);
+    assert_eq!(scene.refreshes(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_issuer_under_the_same_name_takes_nothing_over() {
     // RF-05: neither the sessions, nor the refresh tokens in them.
-    let mut house = House::signed_in().await;
-    let other = TestIdp::sharing(IdpSettings::default(), house.idp.clock.clone()).await;
-    house.gateway.reload_with(&format!("[provider.idp]\nissuer = '{}'", other.issuer()));
+    let mut scene = Scene::signed_in().await;
+    let other = TestIdp::sharing(IdpSettings::default(), scene.idp.clock.clone()).await;
+    scene.gateway.reload_with(&format!("[provider.idp]\nissuer = '{}'", other.issuer()));
     for seconds in [0, 61] {
-        house.later(seconds);
-        assert_eq!(house.asks("/").await.status, 302);
+        scene.later(seconds);
+        assert_eq!(scene.asks("/").await.status, 302);
     }
-    assert!(house.upstream.seen().is_empty() && other.token_requests("refresh_token").is_empty());
+    assert!(scene.upstream.seen().is_empty() && other.token_requests("refresh_token").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_was_taken_away_is_gone_after_the_next_renewal() {
     // RF-11: many providers leave an empty claim out.
-    let house = House::with("[route.app.paths]\n'/admin' = { allow.groups = ['admins'] }").await;
-    assert_eq!(house.asks("/admin").await.status, 200);
-    house.idp.configure(|settings| {
+    let scene = Scene::signed_in_with("[route.app.paths]\n'/admin' = { allow.groups = ['admins'] }").await;
+    assert_eq!(scene.asks("/admin").await.status, 200);
+    scene.idp.configure(|settings| {
         for person in &mut settings.people {
             person.claims.remove("groups");
         }
     });
-    house.later(55);
-    assert_eq!(house.asks("/admin").await.status, 403);
-    assert_eq!(house.asks("/page").await.status, 200);
-    assert_eq!(house.upstream.last_request().header("x-forwarded-groups"), None);
+    scene.later(55);
+    assert_eq!(scene.asks("/admin").await.status, 403);
+    assert_eq!(scene.asks("/page").await.status, 200);
+    assert_eq!(scene.upstream.last_request().header("x-forwarded-groups"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,17 +160,17 @@ async fn a_marker_that_counts_too_far_stops_no_callback() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tunnel_ends_with_the_access_token_that_nothing_renews() {
     // WS-07, RF-03
-    let house = House::with("[session]\nkeep = ['access', 'id']").await;
-    house.upstream.answers(
+    let scene = Scene::signed_in_with("[session]\nkeep = ['access', 'id']").await;
+    scene.upstream.answers(
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
     );
-    house.later(59);
-    let mut raw = house.gateway.raw().await;
-    let host = house.gateway.authority();
+    scene.later(59);
+    let mut raw = scene.gateway.raw().await;
+    let host = scene.gateway.authority();
     raw.send(format!(
         "GET /socket HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nCookie: vestibule={}\r\n\r\n",
-        house.cookie()
+        scene.cookie()
     ))
     .await;
     assert_eq!(raw.answer("GET").await.status, 101);

@@ -92,7 +92,7 @@ async fn no_spelling_leads_a_stranger_to_what_is_protected() {
     // PX-41, AT-PM-02, AT-PM-03, AT-PM-09
     let scene = Scene::with(HOUSE).await;
     for target in AROUND_PUBLIC.iter().chain(AROUND_LOGIN) {
-        let answer = scene.asks("GET", target, "").await;
+        let answer = scene.sends("GET", target, "").await;
         assert!(is_refused(&answer) || answer.status == 401, "{target}: {}", answer.head);
         assert_eq!(answer.header("set-cookie"), None);
         scene.assert_nobody_was_asked(target);
@@ -105,13 +105,13 @@ async fn no_spelling_leads_a_person_past_the_rule() {
     let scene = Scene::with(HOUSE).await;
     let session = scene.session_of("Grace").await;
     for target in AROUND_PUBLIC.iter().chain(AROUND_LOGIN) {
-        let answer = scene.asks("GET", target, &session).await;
+        let answer = scene.sends("GET", target, &session).await;
         assert!(is_refused(&answer), "{target}: {}", answer.head);
         scene.assert_nobody_was_asked(target);
     }
     // Where no rule is at stake, an unusual spelling is the application's own affair.
     for target in ["/wiki//x", "/wiki%2Fx", "/wiki/%252e%252e/x", "/wiki/a;b=c"] {
-        assert_eq!(scene.asks("GET", target, &session).await.status, 200, "{target}");
+        assert_eq!(scene.sends("GET", target, &session).await.status, 200, "{target}");
         assert_eq!(scene.upstream.last_request().target, *target);
     }
 }
@@ -121,11 +121,11 @@ async fn escapes_of_escapes_are_read_to_their_end() {
     // AT-PM-05: whoever stands behind us may decode again
     let scene = Scene::with(HOUSE).await;
     for target in ["/public/%252e%252e/admin", "/%252e%252e/admin", "/public/%25252e./admin", "/public/..%255cadmin"] {
-        assert_eq!(scene.asks("GET", target, "").await.status, 400, "{target}");
+        assert_eq!(scene.sends("GET", target, "").await.status, 400, "{target}");
         scene.assert_nobody_was_asked(target);
     }
     for target in ["/public/%252e%252e/public/x", "/public/%2541", "/public/100%25", "/public/a%252fb"] {
-        assert_eq!(scene.asks("GET", target, "").await.status, 200, "{target}");
+        assert_eq!(scene.sends("GET", target, "").await.status, 200, "{target}");
         assert_eq!(scene.upstream.last_request().target, target);
     }
 }
@@ -135,9 +135,9 @@ async fn capitals_count_only_where_the_route_says_so() {
     // AT-PM-06
     let scene = Scene::with(&format!("{HOUSE}[route.app]\ncase_sensitive = true")).await;
     let session = scene.session_of("Grace").await;
-    assert_eq!(scene.asks("GET", "/ADMIN", &session).await.status, 200);
-    assert_eq!(scene.asks("GET", "/admin", &session).await.status, 403);
-    assert_eq!(scene.asks("GET", "/PUBLIC", "").await.status, 401);
+    assert_eq!(scene.sends("GET", "/ADMIN", &session).await.status, 200);
+    assert_eq!(scene.sends("GET", "/admin", &session).await.status, 403);
+    assert_eq!(scene.sends("GET", "/PUBLIC", "").await.status, 401);
     assert_eq!(scene.upstream.only_request().target, "/ADMIN");
 }
 
@@ -169,7 +169,7 @@ access = "deny"
         ("/TEAM", 400),
         ("/Wiki", 200),
     ] {
-        assert_eq!(scene.asks("GET", target, &session).await.status, status, "{target}");
+        assert_eq!(scene.sends("GET", target, &session).await.status, status, "{target}");
     }
     assert_eq!(scene.upstream.only_request().target, "/Wiki");
 }
@@ -191,7 +191,7 @@ async fn rules_match_whole_segments_from_the_start() {
         "/?/public",
         "/admin#/public",
     ] {
-        let status = scene.asks("GET", target, "").await.status;
+        let status = scene.sends("GET", target, "").await.status;
         assert!([400, 401].contains(&status), "{target} is {status}");
         scene.assert_nobody_was_asked(target);
     }
@@ -204,7 +204,7 @@ async fn rules_match_whole_segments_from_the_start() {
         ("/administrator", 200),
         ("/public/x", 200),
     ] {
-        assert_eq!(scene.asks("GET", target, &session).await.status, status, "{target}");
+        assert_eq!(scene.sends("GET", target, &session).await.status, status, "{target}");
     }
 }
 
@@ -214,7 +214,7 @@ async fn each_access_answers_in_its_own_way() {
     let page = "Accept: text/html\r\n";
     let realm = format!("Bearer realm=\"{}\"", scene.gateway.authority());
     let kinds = async |path: &str, fields: &str| {
-        let answer = scene.asks("GET", path, fields).await;
+        let answer = scene.sends("GET", path, fields).await;
         (answer.status, answer.header("www-authenticate").map(str::to_owned))
     };
     assert_eq!(kinds("/", "").await, (401, None));
@@ -251,7 +251,7 @@ async fn whoever_passed_at_one_address_is_asked_again_at_the_next() {
     for (client, status) in [("198.51.100.1", 403), ("203.0.113.1", 200), ("198.51.100.1", 403), ("203.0.113.1", 200)] {
         scene.upstream.forget_seen();
         let asked = format!("{session}X-Forwarded-For: {client}\r\nAccept: text/html\r\n");
-        assert_eq!(scene.asks("GET", "/", &asked).await.status, status, "{client}");
+        assert_eq!(scene.sends("GET", "/", &asked).await.status, status, "{client}");
         if status == 403 {
             scene.assert_nobody_was_asked(client);
         }
@@ -276,7 +276,7 @@ async fn lists_are_any_of_and_several_lists_are_all_of() {
         let scene = Scene::with(&allow(lists)).await;
         for (person, status) in [("Ada", ada), ("Grace", grace)] {
             let session = scene.session_of(person).await;
-            let answer = scene.asks("GET", "/", &format!("{session}Accept: text/html\r\n")).await;
+            let answer = scene.sends("GET", "/", &format!("{session}Accept: text/html\r\n")).await;
             assert_eq!(answer.status, status, "{person}: {lists}");
             if status == 403 {
                 scene.assert_nobody_was_asked("a denial is no reason to sign in again");
@@ -306,7 +306,7 @@ upstream = "UPSTREAM"
 "#;
     let upstream = "http://127.0.0.1:9";
     let scene = Scene::with(&routes.replace("UPSTREAM", upstream)).await;
-    let asks = async |method: &str, target: &str, fields: &str| scene.asks(method, target, fields).await;
+    let asks = async |method: &str, target: &str, fields: &str| scene.sends(method, target, fields).await;
     let refused = asks("POST", "/feed", "").await;
     assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
     for (method, target, fields, status) in [
@@ -511,13 +511,13 @@ async fn long_targets_are_answered_in_bounded_time() {
         format!("/{}!", "a".repeat(30_000)),
         format!("/public/{}", "%61".repeat(9_000)),
     ];
-    let asked = targets.iter().map(|target| scene.asks("GET", target, ""));
+    let asked = targets.iter().map(|target| scene.sends("GET", target, ""));
     let answers = tokio::time::timeout(std::time::Duration::from_secs(10), futures_util::future::join_all(asked));
     for answer in answers.await.unwrap() {
         assert!([200, 400, 401, 404, 414, 431].contains(&answer.status), "{}", answer.head);
     }
     assert!(scene.upstream.seen().iter().all(|seen| seen.target.starts_with("/public")));
-    assert_eq!(scene.asks("GET", "/public", "").await.status, 200);
+    assert_eq!(scene.sends("GET", "/public", "").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -533,7 +533,7 @@ async fn what_no_path_holds_is_refused() {
         "/public/%",
         "/public/%c0%ae",
     ] {
-        let answer = scene.asks("GET", target, "Accept: text/html\r\n").await;
+        let answer = scene.sends("GET", target, "Accept: text/html\r\n").await;
         assert_eq!(answer.status, 400, "{target}");
         assert!(answer.header("set-cookie").is_none());
         scene.assert_nobody_was_asked(target);

@@ -7,8 +7,8 @@ use serde_json::json;
 use vestibule::demo::idp::{Pkce, paths};
 
 use crate::harness::idp::CLIENT_ID;
-use crate::harness::{Gateway, RecordingUpstream, TestIdp};
-use crate::scene::{ADA, Scene, has_session, param};
+use crate::harness::scene::ADA;
+use crate::harness::{Gateway, RecordingUpstream, Scene, TestIdp, has_session, param};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_code_grant_to_the_letter() {
@@ -252,15 +252,10 @@ async fn plain(keys: &str) -> Scene {
 }
 
 async fn introspecting() -> Scene {
-    let (idp, upstream) = (TestIdp::plain_oauth2().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream)
-        .signing_in_at(&idp)
-        .without("provider.idp.userinfo_endpoint")
-        .with(&format!(
-            "[provider.idp]\nscopes = ['profile', 'email']\nintrospection_endpoint = '{}'",
-            idp.url(paths::INTROSPECT)
-        ))
-        .start()
-        .await;
-    Scene { idp, upstream, gateway }
+    let idp = TestIdp::plain_oauth2().await;
+    let asks = format!(
+        "[provider.idp]\nscopes = ['profile', 'email']\nintrospection_endpoint = '{}'",
+        idp.url(paths::INTROSPECT)
+    );
+    Scene::built_at(idp, |gateway| gateway.without("provider.idp.userinfo_endpoint").with(&asks)).await
 }

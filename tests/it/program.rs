@@ -71,7 +71,7 @@ async fn a_second_signal_ends_what_the_first_one_waits_for() {
     let upstream = SlowUpstream::start().await;
     let mut program = Program::running(&config(&upstream.url())).await;
     let mut busy = Raw::connect(program.address().await).await;
-    busy.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
+    busy.send(format!("GET /slow HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
     upstream.wait_for(1).await;
     program.signals("TERM");
     program.wrote("\"event\":\"stopping\"").await;

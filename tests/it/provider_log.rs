@@ -17,18 +17,18 @@ use crate::harness::{Browser, Program, RecordingUpstream, TestIdp};
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_is_an_error_once_for_each_time_that_it_begins() {
     // DI-07
-    let house = House::built("").await;
-    house.signs_in(200).await;
+    let scene = ProgramScene::built("").await;
+    scene.signs_in(200).await;
     for outage in 1..=2 {
         for breakage in [Breakage::Reset, Breakage::Status(503), Breakage::Reset] {
-            house.breaks(|faults| faults.token.break_with(breakage));
-            let page = house.signs_in(503).await;
+            scene.breaks(|faults| faults.token.break_with(breakage));
+            let page = scene.signs_in(503).await;
             assert!(page.header("retry-after").is_some());
         }
-        house.idp.heal();
-        house.signs_in(200).await;
-        house.told("INFO", "answers again", outage).await;
-        let errors = house.lines("ERROR");
+        scene.idp.heal();
+        scene.signs_in(200).await;
+        scene.told("INFO", "answers again", outage).await;
+        let errors = scene.lines("ERROR");
         assert_eq!(errors.len(), outage, "{errors:#?}");
         assert!(errors.iter().all(|line| line["provider"] == "idp"), "{errors:#?}");
     }
@@ -37,21 +37,21 @@ async fn an_outage_is_an_error_once_for_each_time_that_it_begins() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_in_the_set_up_is_an_error_once_until_it_is_mended() {
     // OA-22
-    let house = House::built("").await;
+    let scene = ProgramScene::built("").await;
     for _ in 0..3 {
-        house.breaks(|faults| faults.token.break_with(Breakage::oauth_error("invalid_client")));
-        house.signs_in(502).await;
+        scene.breaks(|faults| faults.token.break_with(Breakage::oauth_error("invalid_client")));
+        scene.signs_in(502).await;
     }
     for _ in 0..3 {
-        house.breaks(|faults| {
+        scene.breaks(|faults| {
             faults.id_token.claims.set("aud", "another-client-77");
         });
-        house.signs_in(502).await;
+        scene.signs_in(502).await;
     }
-    house.idp.heal();
-    house.signs_in(200).await;
-    house.told("INFO", "as the configuration expects", 2).await;
-    let errors = house.lines("ERROR");
+    scene.idp.heal();
+    scene.signs_in(200).await;
+    scene.told("INFO", "as the configuration expects", 2).await;
+    let errors = scene.lines("ERROR");
     let codes: Vec<&str> = errors.iter().map(|line| line["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["invalid_client", "id_token_aud"], "{errors:#?}");
     let told = errors[1].to_string();
@@ -60,15 +60,15 @@ async fn a_fault_in_the_set_up_is_an_error_once_until_it_is_mended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_refresh_token_is_told_once() {
-    let house = House::built("").await;
+    let scene = ProgramScene::built("").await;
     for _ in 0..3 {
-        house.breaks(|faults| {
+        scene.breaks(|faults| {
             faults.token.members.remove("refresh_token");
         });
-        house.signs_in(200).await;
+        scene.signs_in(200).await;
     }
-    house.told("WARN", "no refresh token came", 1).await;
-    let warnings = house.lines("WARN");
+    scene.told("WARN", "no refresh token came", 1).await;
+    let warnings = scene.lines("WARN");
     let told: Vec<&Value> = warnings.iter().filter(|line| line["code"] == "no_refresh_token").collect();
     assert_eq!(told.len(), 1, "{warnings:#?}");
     assert!(told[0].to_string().contains("offline_access"), "{told:?}");
@@ -77,26 +77,26 @@ async fn a_missing_refresh_token_is_told_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_are_told_in_the_providers_own_words_made_harmless() {
     // OA-08, OA-25
-    let house = House::built("").await;
+    let scene = ProgramScene::built("").await;
     let answer = |error: &str, description: &str| Breakage::Answer {
         status: 400,
         content_type: "application/json".to_owned(),
         body: serde_json::json!({ "error": error, "error_description": description }).to_string(),
     };
     for (error, description) in [("use_dpop_nonce", "DPoP is required"), ("odd\u{1b}[31m", "two\nlines \"here\"")] {
-        house.breaks(|faults| faults.token.break_with(answer(error, description)));
-        let page = house.signs_in(502).await;
+        scene.breaks(|faults| faults.token.break_with(answer(error, description)));
+        let page = scene.signs_in(502).await;
         assert!(!page.text().contains("lines") && !page.text().contains("DPoP"), "{}", page.text());
     }
-    assert!(house.program.wrote("DPoP is required").await.contains("use_dpop_nonce"));
-    assert!(house.program.wrote("two lines here").await.contains("odd[31m"));
+    assert!(scene.program.wrote("DPoP is required").await.contains("use_dpop_nonce"));
+    assert!(scene.program.wrote("two lines here").await.contains("odd[31m"));
     // A sign-in that the authorization endpoint refuses.
-    house.breaks(|faults| {
+    scene.breaks(|faults| {
         faults.callback.error = Some(("invalid_scope".to_owned(), Some("no scope emial".to_owned())));
     });
-    house.signs_in(400).await;
-    assert!(house.program.wrote("no scope emial").await.contains("invalid_scope"));
-    let lines = house.program.errors();
+    scene.signs_in(400).await;
+    assert!(scene.program.wrote("no scope emial").await.contains("invalid_scope"));
+    let lines = scene.program.errors();
     assert!(lines.iter().all(|line| !line.contains('\u{1b}') && !line.contains("\\u001b")), "{lines:#?}");
 }
 
@@ -117,15 +117,15 @@ async fn a_document_that_cannot_be_had_is_told_with_its_url_and_what_came() {
         (Breakage::Html, vec!["not JSON"]),
     ] {
         // The provider is asked at the start, whether anybody comes or not.
-        let house = House::built_while(|faults| faults.discovery.break_with(breakage)).await;
-        let told = house.program.wrote("\"ERROR\"").await;
-        assert!(told.contains(house.idp.issuer()) && told.contains("/.well-known/"), "{told}");
+        let scene = ProgramScene::built_while(|faults| faults.discovery.break_with(breakage)).await;
+        let told = scene.program.wrote("\"ERROR\"").await;
+        assert!(told.contains(scene.idp.issuer()) && told.contains("/.well-known/"), "{told}");
         assert!(words.iter().all(|word| told.contains(word)), "{words:?} in {told}");
     }
 }
 
 /// The real program between a provider and an application.
-pub(crate) struct House {
+pub(crate) struct ProgramScene {
     pub(crate) program: Program,
     pub(crate) idp: TestIdp,
     clock: Arc<ManualClock>,
@@ -135,7 +135,7 @@ pub(crate) struct House {
     _upstream: RecordingUpstream,
 }
 
-impl House {
+impl ProgramScene {
     /// With more lines in the provider's table.
     async fn built(provider: &str) -> Self {
         Self::with(provider, |_| {}).await

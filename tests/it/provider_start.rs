@@ -5,58 +5,58 @@ use vestibule::demo::idp::paths;
 
 use crate::harness::idp::{Breakage, Gate};
 use crate::harness::{Gateway, RecordingUpstream, TestIdp};
-use crate::provider_log::House;
+use crate::provider_log::ProgramScene;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_is_unknown_until_it_has_answered_and_nothing_waits_for_it() {
     let gate = Gate::default();
     let held = gate.clone();
-    let house = House::built_while(|faults| faults.discovery.break_with(Breakage::Hold(held))).await;
+    let scene = ProgramScene::built_while(|faults| faults.discovery.break_with(Breakage::Hold(held))).await;
     // It serves: the program said so before the provider has answered anything.
-    assert_eq!(house.program.admin_text("/readyz").await, "ok\n");
-    let line = house.ready("idp", "unknown").await;
+    assert_eq!(scene.program.admin_text("/readyz").await, "ok\n");
+    let line = scene.ready("idp", "unknown").await;
     assert!(line.starts_with("[?]") && !line.contains(" ok"), "{line}");
     gate.open();
-    assert_eq!(house.ready("idp", " ok").await, "[+]provider idp ok");
-    assert_eq!(house.idp.seen_at(paths::DISCOVERY).len(), 1, "nobody has visited");
-    let told = ["ERROR", "WARN"].map(|level| house.lines(level)).concat();
+    assert_eq!(scene.ready("idp", " ok").await, "[+]provider idp ok");
+    assert_eq!(scene.idp.seen_at(paths::DISCOVERY).len(), 1, "nobody has visited");
+    let told = ["ERROR", "WARN"].map(|level| scene.lines(level)).concat();
     assert!(told.iter().all(|line| line["provider"] != "idp"), "{told:#?}");
     // What it said serves the first visitor.
-    house.signs_in(200).await;
-    assert_eq!(house.idp.seen_at(paths::DISCOVERY).len(), 1);
+    scene.signs_in(200).await;
+    assert_eq!(scene.idp.seen_at(paths::DISCOVERY).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_fails_at_the_start_is_told_at_once_and_asked_until_it_answers() {
     // DI-07
     for (breakage, code) in [(Breakage::Reset, "provider_connection_broken"), (Breakage::Html, "discovery_not_json")] {
-        let house = House::built_while(|faults| faults.discovery.break_times(2, breakage)).await;
-        let told = house.program.wrote("\"ERROR\"").await;
+        let scene = ProgramScene::built_while(|faults| faults.discovery.break_times(2, breakage)).await;
+        let told = scene.program.wrote("\"ERROR\"").await;
         assert!(told.contains(code) && told.contains("\"idp\""), "{told}");
-        let line = house.ready("idp", "degraded").await;
+        let line = scene.ready("idp", "degraded").await;
         assert_eq!(line, format!("[!]provider idp degraded: {code}"));
-        assert_eq!(house.program.admin_text("/readyz").await, "ok\n", "sessions go on");
+        assert_eq!(scene.program.admin_text("/readyz").await, "ok\n", "sessions go on");
         // Twice it failed; nobody visits.
-        assert_eq!(house.ready("idp", " ok").await, "[+]provider idp ok");
-        assert_eq!(house.idp.seen_at(paths::DISCOVERY).len(), 3);
-        assert_eq!(house.lines("ERROR").len(), 1, "{:?}", house.program.errors());
-        house.program.wrote("provider_recovered").await;
+        assert_eq!(scene.ready("idp", " ok").await, "[+]provider idp ok");
+        assert_eq!(scene.idp.seen_at(paths::DISCOVERY).len(), 3);
+        assert_eq!(scene.lines("ERROR").len(), 1, "{:?}", scene.program.errors());
+        scene.program.wrote("provider_recovered").await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_a_reload_brings_is_asked_as_well() {
-    let house = House::built_while(|_| {}).await;
-    house.ready("idp", " ok").await;
+    let scene = ProgramScene::built_while(|_| {}).await;
+    scene.ready("idp", " ok").await;
     let second = TestIdp::start().await;
     second.break_with(|faults| faults.discovery.break_with(Breakage::Status(503)));
-    house.reloads_with(&format!(
+    scene.reloads_with(&format!(
         "[provider.second]\nissuer = '{}'\nclient_id = 'a'\nclient_secret = 'only for tests'",
         second.issuer()
     ));
-    house.ready("second", "degraded: provider_server_error").await;
-    assert!(house.program.wrote("\"ERROR\"").await.contains("\"second\""));
-    house.ready("idp", " ok").await;
+    scene.ready("second", "degraded: provider_server_error").await;
+    assert!(scene.program.wrote("\"ERROR\"").await.contains("\"second\""));
+    scene.ready("idp", " ok").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

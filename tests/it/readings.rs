@@ -11,7 +11,7 @@ const ISLANDS: &str = "[route.app.paths]\n'/admin/assets' = { access = 'public' 
 
 async fn assert_refused(scene: &Scene, targets: &[&str]) {
     for target in targets {
-        let answer = scene.asks("GET", target, "Accept: text/html\r\n").await;
+        let answer = scene.sends("GET", target, "Accept: text/html\r\n").await;
         assert_eq!(answer.status, 400, "{target}");
         assert_eq!((answer.header("set-cookie"), answer.header("location")), (None, None), "{target}");
         scene.assert_nobody_was_asked(target);
@@ -20,7 +20,7 @@ async fn assert_refused(scene: &Scene, targets: &[&str]) {
 
 async fn assert_forwarded(scene: &Scene, targets: &[&str]) {
     for target in targets {
-        assert_eq!(scene.asks("GET", target, "").await.status, 200, "{target}");
+        assert_eq!(scene.sends("GET", target, "").await.status, 200, "{target}");
         assert_eq!(scene.upstream.last_request().target, *target);
     }
 }
@@ -29,7 +29,7 @@ async fn assert_forwarded(scene: &Scene, targets: &[&str]) {
 async fn no_authority_in_a_target_hides_a_rule() {
     // AT-PM-02, AT-PM-11; RFC 3986 section 4.2, WHATWG URL "special authority slashes state"
     let scene = Scene::with(OPEN).await;
-    assert_eq!(scene.asks("GET", "/admin", "").await.status, 401);
+    assert_eq!(scene.sends("GET", "/admin", "").await.status, 401);
     let targets = [
         "//x/admin",
         "//x/admin/y?z",
@@ -218,7 +218,7 @@ async fn no_query_leads_out_of_itself_to_another_rule() {
     ];
     assert_forwarded(&scene, &fine).await;
     let login =
-        scene.asks("GET", "/_vestibule/login?rd=/../../x", "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n");
+        scene.sends("GET", "/_vestibule/login?rd=/../../x", "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n");
     assert_eq!(login.await.status, 302);
 }
 
@@ -227,7 +227,7 @@ async fn no_other_case_of_any_letter_hides_a_rule() {
     // AT-PM-06: `equalsIgnoreCase` and its kin know more letters than ASCII has.
     let rules = "[route.app]\naccess = 'public'\n[route.app.paths]\n'/bücher' = { access = 'login' }\n'/tasks' = { access = 'login' }";
     let scene = Scene::with(rules).await;
-    assert_eq!(scene.asks("GET", "/b%C3%BCcher", "").await.status, 401);
+    assert_eq!(scene.sends("GET", "/b%C3%BCcher", "").await.status, 401);
     assert_refused(&scene, &["/B%C3%9CCHER/x", "/b%c3%9ccher", "/tas%E2%84%AAs", "/ta%C5%BFks", "/TASKS", "/b%FCcher"])
         .await;
     assert_forwarded(&scene, &["/%C3%9Cber", "/TASKSX", "/%E2%84%AA"]).await;

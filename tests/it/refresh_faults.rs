@@ -5,7 +5,7 @@ use serde_json::json;
 use vestibule::demo::idp::paths;
 
 use crate::harness::idp::CLIENT_ID;
-use crate::harness::{House, TestIdp};
+use crate::harness::{Scene, TestIdp};
 
 const DUE: u64 = 55;
 
@@ -13,28 +13,28 @@ const DUE: u64 = 55;
 async fn an_outage_signs_nobody_out() {
     // RF-04
     for breakage in [Breakage::Status(503), Breakage::Status(429), Breakage::Reset] {
-        let house = House::signed_in().await;
-        house.idp.break_with(|faults| faults.refresh.break_with(breakage.clone()));
-        house.later(DUE);
+        let scene = Scene::signed_in().await;
+        scene.idp.break_with(|faults| faults.refresh.break_with(breakage.clone()));
+        scene.later(DUE);
         // While the access token lives, the application is served, and the provider is spared (1 s, then 2 s).
         for (after, tries) in [(0, 1), (0, 1), (1, 2), (1, 2), (1, 3)] {
-            house.later(after);
-            let answer = house.asks("/").await;
+            scene.later(after);
+            let answer = scene.asks("/").await;
             assert_eq!((answer.status, answer.headers.get("set-cookie")), (200, None));
-            assert_eq!(house.refreshes(), tries, "{breakage:?}");
+            assert_eq!(scene.refreshes(), tries, "{breakage:?}");
         }
         // Then it is asked to come again, with its session as it was.
-        house.later(10);
-        house.upstream.forget_seen();
-        let answer = house.asks("/").await;
+        scene.later(10);
+        scene.upstream.forget_seen();
+        let answer = scene.asks("/").await;
         assert_eq!(answer.status, 503, "{}", answer.text());
         assert!(answer.header("retry-after").is_some() && answer.headers.get("set-cookie").is_none());
-        assert_eq!(house.fetches("/").await.status, 503);
-        assert!(house.upstream.seen().is_empty());
-        house.idp.heal();
-        house.later(30);
-        assert_eq!(house.asks("/").await.status, 200);
-        assert!(house.idp.seen_at(paths::AUTHORIZE).is_empty(), "nobody was sent to sign in");
+        assert_eq!(scene.fetches("/").await.status, 503);
+        assert!(scene.upstream.seen().is_empty());
+        scene.idp.heal();
+        scene.later(30);
+        assert_eq!(scene.asks("/").await.status, 200);
+        assert!(scene.idp.seen_at(paths::AUTHORIZE).is_empty(), "nobody was sent to sign in");
     }
 }
 
@@ -59,63 +59,63 @@ async fn a_refused_refresh_is_no_outage_and_ends_with_the_access_token() {
         answer(200, "application/json", r#"{"token_type":"Bearer","expires_in":300}"#),
         Breakage::Html,
     ] {
-        let house = House::signed_in().await;
-        house.idp.break_with(|faults| faults.refresh.break_with(breakage.clone()));
-        house.later(DUE);
+        let scene = Scene::signed_in().await;
+        scene.idp.break_with(|faults| faults.refresh.break_with(breakage.clone()));
+        scene.later(DUE);
         for tries in [1, 1] {
-            assert_eq!(house.asks("/").await.status, 200, "{breakage:?}");
-            assert_eq!(house.refreshes(), tries, "{breakage:?}");
+            assert_eq!(scene.asks("/").await.status, 200, "{breakage:?}");
+            assert_eq!(scene.refreshes(), tries, "{breakage:?}");
         }
-        house.later(10);
-        house.upstream.forget_seen();
-        assert_eq!(house.fetches("/").await.status, 401, "{breakage:?}");
-        let answer = house.asks("/deep?a=1").await;
+        scene.later(10);
+        scene.upstream.forget_seen();
+        assert_eq!(scene.fetches("/").await.status, 401, "{breakage:?}");
+        let answer = scene.asks("/deep?a=1").await;
         assert_eq!((answer.status, answer.location().path()), (302, paths::AUTHORIZE), "{breakage:?}");
-        assert!(house.upstream.seen().is_empty(), "{breakage:?}");
-        assert_eq!(house.refreshes(), 2, "{breakage:?}: the tries wait longer each time");
+        assert!(scene.upstream.seen().is_empty(), "{breakage:?}");
+        assert_eq!(scene.refreshes(), 2, "{breakage:?}: the tries wait longer each time");
         // The new sign-in works, and its session is renewed again.
-        house.idp.heal();
-        let page = house.browser.opens(&house.gateway.url("/deep?a=1")).await;
+        scene.idp.heal();
+        let page = scene.browser.opens(&scene.gateway.url("/deep?a=1")).await;
         assert_eq!((page.status, page.url.path()), (200, "/deep"), "{breakage:?}");
-        house.later(DUE);
-        assert_eq!(house.asks("/").await.status, 200);
-        assert_eq!(house.refreshes(), 3, "{breakage:?}");
+        scene.later(DUE);
+        assert_eq!(scene.asks("/").await.status, 200);
+        assert_eq!(scene.refreshes(), 3, "{breakage:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_fails_for_one_grant_alone_refuses_it() {
     // RF-03, RF-04: three bare 5xx for this grant, and since the first of them another grant was served
-    let house = House::signed_in().await;
-    house.idp.break_with(|faults| faults.refresh.break_with(Breakage::Status(500)));
+    let scene = Scene::signed_in().await;
+    scene.idp.break_with(|faults| faults.refresh.break_with(Breakage::Status(500)));
     for served in [false, true] {
-        house.later(61);
+        scene.later(61);
         for _ in 0..4 {
-            assert_eq!(house.asks("/").await.status, 503);
-            house.later(60);
+            assert_eq!(scene.asks("/").await.status, 503);
+            scene.later(60);
         }
         if served {
-            let other = house.gateway.browser();
-            assert_eq!(other.signs_in(&house.gateway.url("/"), "Grace").await.status, 200);
+            let other = scene.gateway.browser();
+            assert_eq!(other.signs_in(&scene.gateway.url("/"), "Grace").await.status, 200);
         }
-        let answer = house.asks("/").await;
+        let answer = scene.asks("/").await;
         assert_eq!(answer.status, if served { 302 } else { 503 });
     }
-    house.idp.heal();
-    let page = house.browser.opens(&house.gateway.url("/page")).await;
+    scene.idp.heal();
+    let page = scene.browser.opens(&scene.gateway.url("/page")).await;
     assert_eq!((page.status, page.url.path()), (200, "/page"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_bare_server_errors_are_an_outage_however_many_others_are_served() {
     // RF-04
-    let house = House::signed_in().await;
-    house.idp.break_with(|faults| faults.refresh.break_times(2, Breakage::Status(502)));
-    house.later(61);
+    let scene = Scene::signed_in().await;
+    scene.idp.break_with(|faults| faults.refresh.break_times(2, Breakage::Status(502)));
+    scene.later(61);
     for status in [503, 503, 200] {
-        assert_eq!(house.asks("/").await.status, status);
-        assert_eq!(house.gateway.browser().signs_in(&house.gateway.url("/"), "Grace").await.status, 200);
-        house.later(5);
+        assert_eq!(scene.asks("/").await.status, status);
+        assert_eq!(scene.gateway.browser().signs_in(&scene.gateway.url("/"), "Grace").await.status, 200);
+        scene.later(5);
     }
 }
 
@@ -123,17 +123,17 @@ async fn two_bare_server_errors_are_an_outage_however_many_others_are_served() {
 async fn a_page_shown_after_the_access_tokens_end_offers_to_sign_in_again() {
     // RF-04
     for breakage in [Breakage::Status(503), Breakage::Reset] {
-        let house = House::signed_in().await;
-        house.idp.break_with(|faults| faults.refresh.break_with(breakage.clone()));
-        house.later(61);
-        let page = house.asks("/deep?a=1").await;
+        let scene = Scene::signed_in().await;
+        scene.idp.break_with(|faults| faults.refresh.break_with(breakage.clone()));
+        scene.later(61);
+        let page = scene.asks("/deep?a=1").await;
         assert_eq!(page.status, 503);
         let text = page.text();
         let at = text.find("Sign in again").unwrap_or_else(|| panic!("{text}"));
         let href = text[..at].rsplit_once("href=\"").unwrap().1.split('"').next().unwrap().replace("&amp;", "&");
         let href = href.replace("&#x2f;", "/");
-        assert!(house.fetches("/").await.json()["login_url"].is_string());
-        let page = house.browser.opens(page.url.join(&href).unwrap().as_str()).await;
+        assert!(scene.fetches("/").await.json()["login_url"].is_string());
+        let page = scene.browser.opens(page.url.join(&href).unwrap().as_str()).await;
         assert_eq!((page.status, page.url.path(), page.url.query()), (200, "/deep", Some("a=1")));
     }
 }
@@ -141,31 +141,31 @@ async fn a_page_shown_after_the_access_tokens_end_offers_to_sign_in_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_provider_is_not_asked_again_before_it_wants_to_be() {
     // RF-04
-    let house = House::signed_in().await;
-    house.idp.break_with(|faults| {
+    let scene = Scene::signed_in().await;
+    scene.idp.break_with(|faults| {
         faults.refresh.break_with(Breakage::Status(503));
         faults.refresh.headers.push(("Retry-After".into(), "20".into()));
     });
     for (after, tries) in [(DUE, 1), (19, 1), (1, 2)] {
-        house.later(after);
-        house.asks("/").await;
-        assert_eq!(house.refreshes(), tries);
+        scene.later(after);
+        scene.asks("/").await;
+        assert_eq!(scene.refreshes(), tries);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_the_provider_ended_is_over() {
     // RF-03
-    let house = House::signed_in().await;
-    house.idp.revoke_everything();
-    house.later(DUE);
-    let script = house.fetches("/").await;
+    let scene = Scene::signed_in().await;
+    scene.idp.revoke_everything();
+    scene.later(DUE);
+    let script = scene.fetches("/").await;
     assert_eq!((script.status, script.header("content-type")), (401, Some("application/problem+json")));
     assert!(script.json()["login_url"].is_string(), "{}", script.text());
-    let answer = house.asks("/").await;
+    let answer = scene.asks("/").await;
     assert_eq!((answer.status, answer.location().path()), (302, paths::AUTHORIZE));
-    assert!(house.upstream.seen().is_empty());
-    assert_eq!(house.refreshes(), 1, "the refused token is not sent again");
+    assert!(scene.upstream.seen().is_empty());
+    assert_eq!(scene.refreshes(), 1, "the refused token is not sent again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,18 +192,18 @@ async fn an_id_token_about_somebody_else_ends_the_session() {
         },
     ];
     for (number, swap) in swaps.iter().enumerate() {
-        let house = House::signed_in().await;
-        house.idp.break_with(|faults| swap(&mut faults.refreshed_id_token.claims));
-        house.later(DUE);
-        let answer = house.asks("/").await;
+        let scene = Scene::signed_in().await;
+        scene.idp.break_with(|faults| swap(&mut faults.refreshed_id_token.claims));
+        scene.later(DUE);
+        let answer = scene.asks("/").await;
         assert_eq!((answer.status, answer.location().path()), (302, paths::AUTHORIZE), "swap {number}");
-        assert_eq!(house.fetches("/").await.status, 401);
+        assert_eq!(scene.fetches("/").await.status, 401);
         assert!(
-            house.upstream.seen().is_empty(),
+            scene.upstream.seen().is_empty(),
             "the application saw a swapped identity: {:?}",
-            house.upstream.seen()
+            scene.upstream.seen()
         );
-        assert_eq!(house.refreshes(), 1);
+        assert_eq!(scene.refreshes(), 1);
     }
 }
 
@@ -227,14 +227,14 @@ async fn a_refreshed_id_token_may_repeat_the_nonce_and_change_the_person() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_new_id_token_the_identity_stays() {
     // RF-11
-    let house = House::signed_in().await;
-    house.idp.configure(|settings| settings.id_token_at_refresh = false);
+    let scene = Scene::signed_in().await;
+    scene.idp.configure(|settings| settings.id_token_at_refresh = false);
     for _ in 0..2 {
-        house.later(DUE);
-        assert_eq!(house.asks("/").await.status, 200);
+        scene.later(DUE);
+        assert_eq!(scene.asks("/").await.status, 200);
     }
-    assert_eq!(house.refreshes(), 2);
-    let seen = house.upstream.last_request();
+    assert_eq!(scene.refreshes(), 2);
+    let seen = scene.upstream.last_request();
     assert_eq!(seen.header("x-forwarded-preferred-username"), Some("ada"));
     assert_eq!(seen.header("x-forwarded-groups"), Some("staff,admins"));
 }
@@ -242,17 +242,17 @@ async fn without_a_new_id_token_the_identity_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_auth_time_that_moves_ends_nothing_and_makes_nobody_fresh() {
     // RF-09
-    let house = House::with("[route.app.paths.\"/bank\"]\nmax_age = '5m'").await;
-    house.idp.break_with(|faults| {
+    let scene = Scene::signed_in_with("[route.app.paths.\"/bank\"]\nmax_age = '5m'").await;
+    scene.idp.break_with(|faults| {
         faults.refreshed_id_token.claims.shift("auth_time", 300);
     });
     for _ in 0..8 {
-        house.later(DUE);
-        assert_eq!(house.asks("/").await.status, 200);
+        scene.later(DUE);
+        assert_eq!(scene.asks("/").await.status, 200);
     }
-    house.upstream.forget_seen();
-    assert_eq!(house.asks("/bank").await.status, 302, "signed in {} s ago", 8 * DUE);
-    assert!(house.upstream.seen().is_empty());
+    scene.upstream.forget_seen();
+    assert_eq!(scene.asks("/bank").await.status, 302, "signed in {} s ago", 8 * DUE);
+    assert!(scene.upstream.seen().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,12 +263,13 @@ async fn an_auth_time_in_the_future_is_no_fresh_sign_in() {
         idp.break_with(|faults| {
             faults.id_token.claims.shift("auth_time", ahead);
         });
-        let house = House::built(idp, |builder| builder.with("[route.app.paths.\"/bank\"]\nmax_age = '5m'")).await;
-        assert_eq!(house.asks("/").await.status, 200);
-        house.upstream.forget_seen();
-        let page = house.browser.opens(&house.gateway.url("/bank")).await;
+        let scene =
+            Scene::signed_in_at(idp, |builder| builder.with("[route.app.paths.\"/bank\"]\nmax_age = '5m'")).await;
+        assert_eq!(scene.asks("/").await.status, 200);
+        scene.upstream.forget_seen();
+        let page = scene.browser.opens(&scene.gateway.url("/bank")).await;
         assert_eq!(page.status == 200, fresh, "{ahead} s ahead: {}", page.text());
-        assert_eq!(house.upstream.seen().is_empty(), !fresh);
+        assert_eq!(scene.upstream.seen().is_empty(), !fresh);
     }
 }
 
@@ -282,39 +283,39 @@ async fn what_userinfo_no_longer_says_is_not_told_to_the_application() {
             settings.id_token_at_refresh = id_token;
             settings.thin_id_tokens = true;
         });
-        let house = House::built(idp, |builder| builder.with(always)).await;
-        house.idp.break_with(|faults| {
+        let scene = Scene::signed_in_at(idp, |builder| builder.with(always)).await;
+        scene.idp.break_with(|faults| {
             faults.userinfo.members.set("groups", json!(["staff"]));
         });
-        house.later(DUE);
-        assert_eq!(house.asks("/").await.status, 200);
-        assert_eq!(house.upstream.last_request().header("x-forwarded-groups"), Some("staff"));
+        scene.later(DUE);
+        assert_eq!(scene.asks("/").await.status, 200);
+        assert_eq!(scene.upstream.last_request().header("x-forwarded-groups"), Some("staff"));
         // Away: served while the last access token lives; then asked to come again, and nothing is lost.
-        house.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(503)));
-        house.later(DUE);
+        scene.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(503)));
+        scene.later(DUE);
         for _ in 0..3 {
-            assert_eq!(house.asks("/").await.status, 200);
+            assert_eq!(scene.asks("/").await.status, 200);
         }
-        assert_eq!(house.refreshes(), 2);
-        house.later(10);
-        house.upstream.forget_seen();
-        let page = house.asks("/").await;
+        assert_eq!(scene.refreshes(), 2);
+        scene.later(10);
+        scene.upstream.forget_seen();
+        let page = scene.asks("/").await;
         assert_eq!(page.status, 503, "{}", page.text());
-        assert_eq!(house.fetches("/").await.status, 503);
-        assert!(house.upstream.seen().is_empty());
-        house.idp.heal();
-        house.later(60);
-        assert_eq!(house.asks("/").await.status, 200);
-        assert_eq!(house.idp.refresh_reuses(), 0);
+        assert_eq!(scene.fetches("/").await.status, 503);
+        assert!(scene.upstream.seen().is_empty());
+        scene.idp.heal();
+        scene.later(60);
+        assert_eq!(scene.asks("/").await.status, 200);
+        assert_eq!(scene.idp.refresh_reuses(), 0);
         // Refused, and once more: over at once.
-        house.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(401)));
-        house.later(DUE);
-        house.upstream.forget_seen();
-        let asked = house.idp.seen_at(paths::USERINFO).len();
-        assert_eq!(house.asks("/").await.status, 302);
-        assert_eq!(house.fetches("/").await.status, 401);
-        assert!(house.upstream.seen().is_empty());
-        assert_eq!(house.idp.seen_at(paths::USERINFO).len(), asked + 2);
+        scene.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(401)));
+        scene.later(DUE);
+        scene.upstream.forget_seen();
+        let asked = scene.idp.seen_at(paths::USERINFO).len();
+        assert_eq!(scene.asks("/").await.status, 302);
+        assert_eq!(scene.fetches("/").await.status, 401);
+        assert!(scene.upstream.seen().is_empty());
+        assert_eq!(scene.idp.seen_at(paths::USERINFO).len(), asked + 2);
     }
 }
 
@@ -325,20 +326,20 @@ async fn a_provider_that_renews_tokens_and_cannot_say_whose_is_away_however_long
         for plain in [false, true] {
             let idp = if plain { TestIdp::plain_oauth2().await } else { TestIdp::start().await };
             let always = if plain { "" } else { "[provider.idp]\nuserinfo = 'always'" };
-            let house = House::built(idp, |builder| builder.with(always)).await;
-            house.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(status)));
-            house.later(DUE);
-            assert_eq!(house.asks("/").await.status, 200);
-            house.later(10);
+            let scene = Scene::signed_in_at(idp, |builder| builder.with(always)).await;
+            scene.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(status)));
+            scene.later(DUE);
+            assert_eq!(scene.asks("/").await.status, 200);
+            scene.later(10);
             for _ in 0..6 {
-                assert_eq!(house.asks("/").await.status, 503, "{status} {plain}");
-                assert_eq!(house.fetches("/").await.status, 503, "{status} {plain}");
-                house.later(61);
+                assert_eq!(scene.asks("/").await.status, 503, "{status} {plain}");
+                assert_eq!(scene.fetches("/").await.status, 503, "{status} {plain}");
+                scene.later(61);
             }
-            assert!(house.refreshes() > 4);
-            house.idp.heal();
-            assert_eq!(house.asks("/").await.status, 200);
-            assert!(house.idp.seen_at(paths::AUTHORIZE).is_empty(), "nobody was sent to sign in");
+            assert!(scene.refreshes() > 4);
+            scene.idp.heal();
+            assert_eq!(scene.asks("/").await.status, 200);
+            assert!(scene.idp.seen_at(paths::AUTHORIZE).is_empty(), "nobody was sent to sign in");
         }
     }
 }
@@ -353,54 +354,54 @@ async fn a_sign_in_that_went_on_without_userinfo_goes_on_without_it() {
             settings.thin_id_tokens = true;
         });
         idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(403)));
-        let house = House::built(idp, |builder| builder).await;
+        let scene = Scene::signed_in_at(idp, |builder| builder).await;
         for breakage in [Breakage::Status(401), Breakage::Status(503), Breakage::Reset, Breakage::Html] {
-            house.idp.break_with(|faults| faults.userinfo.break_with(breakage.clone()));
+            scene.idp.break_with(|faults| faults.userinfo.break_with(breakage.clone()));
             for seconds in [DUE, 10, DUE, 10] {
-                house.later(seconds);
-                assert_eq!(house.asks("/").await.status, 200, "{breakage:?}");
+                scene.later(seconds);
+                assert_eq!(scene.asks("/").await.status, 200, "{breakage:?}");
             }
         }
         // Once it was a source, it is one.
-        house.idp.heal();
-        house.later(61);
-        assert_eq!(house.asks("/").await.status, 200);
-        assert_eq!(house.upstream.last_request().header("x-forwarded-email"), Some("ada@example.com"));
-        house.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(503)));
-        house.later(61);
-        assert_eq!(house.asks("/").await.status, 503);
-        house.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(401)));
-        house.later(61);
-        assert_eq!(house.asks("/").await.status, 302);
+        scene.idp.heal();
+        scene.later(61);
+        assert_eq!(scene.asks("/").await.status, 200);
+        assert_eq!(scene.upstream.last_request().header("x-forwarded-email"), Some("ada@example.com"));
+        scene.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(503)));
+        scene.later(61);
+        assert_eq!(scene.asks("/").await.status, 503);
+        scene.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(401)));
+        scene.later(61);
+        assert_eq!(scene.asks("/").await.status, 302);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_cannot_be_renewed_does_not_win_over_the_sign_in_of_another_tab() {
     // RF-03
-    let house = House::signed_in().await;
-    let browser = house.gateway.browser();
-    let tab = browser.opens(&house.gateway.url("/tab")).await;
+    let scene = Scene::signed_in().await;
+    let browser = scene.gateway.browser();
+    let tab = browser.opens(&scene.gateway.url("/tab")).await;
     assert!(tab.is_choosing());
-    assert_eq!(browser.signs_in(&house.gateway.url("/"), "Ada").await.status, 200);
-    house.idp.break_with(|faults| faults.refresh.break_with(Breakage::Status(404)));
-    house.later(61);
-    house.idp.forget_seen();
+    assert_eq!(browser.signs_in(&scene.gateway.url("/"), "Ada").await.status, 200);
+    scene.idp.break_with(|faults| faults.refresh.break_with(Breakage::Status(404)));
+    scene.later(61);
+    scene.idp.forget_seen();
     let page = browser.picks(&tab, "Ada").await;
     assert_eq!((page.status, page.url.path()), (200, "/tab"), "{}", page.text());
-    assert!(house.idp.seen_at(paths::AUTHORIZE).is_empty(), "not sent to sign in once more");
+    assert!(scene.idp.seen_at(paths::AUTHORIZE).is_empty(), "not sent to sign in once more");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_server_that_refuses_to_say_who_it_is_ends_the_session() {
     // UI-05
     for status in [401, 403] {
-        let house = House::built(TestIdp::plain_oauth2().await, |builder| builder).await;
-        house.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(status)));
-        house.later(DUE);
-        assert_eq!(house.asks("/").await.status, 302, "{status}");
-        assert_eq!(house.fetches("/").await.status, 401, "{status}");
-        assert!(house.upstream.seen().is_empty(), "{status}");
+        let scene = Scene::signed_in_at(TestIdp::plain_oauth2().await, |builder| builder).await;
+        scene.idp.break_with(|faults| faults.userinfo.break_with(Breakage::Status(status)));
+        scene.later(DUE);
+        assert_eq!(scene.asks("/").await.status, 302, "{status}");
+        assert_eq!(scene.fetches("/").await.status, 401, "{status}");
+        assert!(scene.upstream.seen().is_empty(), "{status}");
     }
 }
 
@@ -411,11 +412,11 @@ async fn userinfo_is_asked_again_as_often_as_configured() {
     for (life, asked) in [(60, [0, 1, 1, 2]), (6000, [0, 1, 1, 2])] {
         let idp = TestIdp::start().await;
         idp.configure(|settings| settings.access_life = Some(std::time::Duration::from_secs(life)));
-        let house = House::built(idp, |builder| builder.with(every)).await;
+        let scene = Scene::signed_in_at(idp, |builder| builder.with(every)).await;
         for asked in asked {
-            house.later(54);
-            assert_eq!(house.asks("/").await.status, 200);
-            assert_eq!(house.idp.seen_at(paths::USERINFO).len(), asked, "{life} s");
+            scene.later(54);
+            assert_eq!(scene.asks("/").await.status, 200);
+            assert_eq!(scene.idp.seen_at(paths::USERINFO).len(), asked, "{life} s");
         }
     }
 }
@@ -423,31 +424,31 @@ async fn userinfo_is_asked_again_as_often_as_configured() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_out_is_not_undone_by_a_refresh_under_way() {
     // AT-LG-12, RF-13
-    let house = House::signed_in().await;
+    let scene = Scene::signed_in().await;
     let gate = Gate::new();
-    house.idp.break_with(|faults| faults.refresh.break_with(Breakage::Hold(gate.clone())));
-    house.later(61);
-    let (tab, url) = (house.browser.clone(), house.gateway.url("/"));
+    scene.idp.break_with(|faults| faults.refresh.break_with(Breakage::Hold(gate.clone())));
+    scene.later(61);
+    let (tab, url) = (scene.browser.clone(), scene.gateway.url("/"));
     let pending = tokio::spawn(async move { tab.asks(&url).await });
-    house.idp.wait_for(paths::TOKEN, 1).await;
-    let copy = house.browser.copied();
+    scene.idp.wait_for(paths::TOKEN, 1).await;
+    let copy = scene.browser.copied();
     let ended = async {
         // The session is over before the provider is asked for anything.
-        while copy.asks(&house.gateway.own("session")).await.status != 401 {}
+        while copy.asks(&scene.gateway.own("session")).await.status != 401 {}
         gate.open();
     };
-    let (signed_out, ()) = tokio::join!(house.posts_logout(&house.browser), ended);
+    let (signed_out, ()) = tokio::join!(scene.posts_logout(&scene.browser), ended);
     assert_eq!(signed_out.status, 303);
     let answer = pending.await.unwrap();
     assert_eq!(answer.status, 302);
     let session = |line: &http::HeaderValue| line.to_str().unwrap().starts_with("vestibule=");
     assert!(!answer.headers.get_all("set-cookie").iter().any(session), "{:?}", answer.headers);
-    assert_eq!(copy.asks(&house.gateway.url("/")).await.status, 302);
-    assert!(house.upstream.seen().is_empty());
+    assert_eq!(copy.asks(&scene.gateway.url("/")).await.status, 302);
+    assert!(scene.upstream.seen().is_empty());
     // The sign-out waited for what the refresh brought, and revoked that: another refresh token than the first.
-    let revoked = house.idp.seen_at(paths::REVOKE);
+    let revoked = scene.idp.seen_at(paths::REVOKE);
     assert_eq!((revoked.len(), revoked[0].field("token_type_hint").as_deref()), (1, Some("refresh_token")));
-    assert_ne!(revoked[0].field("token"), house.idp.token_requests("refresh_token")[0].field("refresh_token"));
+    assert_ne!(revoked[0].field("token"), scene.idp.token_requests("refresh_token")[0].field("refresh_token"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -456,22 +457,22 @@ async fn each_client_assertion_is_made_for_one_request() {
     let (pem, jwk) = client_key();
     let idp = TestIdp::start().await;
     idp.expects_assertions(CLIENT_ID, jwk);
-    let house = House::built(idp, |builder| {
+    let scene = Scene::signed_in_at(idp, |builder| {
         builder.without("provider.idp.client_secret").with(&format!(
             "[provider.idp]\nclient_auth = 'private_key_jwt'\nclient_key_id = 'k1'\nclient_key = '''{pem}'''"
         ))
     })
     .await;
-    house.idp.break_with(|faults| faults.refresh.break_times(1, Breakage::Status(503)));
-    house.later(DUE);
-    house.asks("/").await;
-    house.later(2);
-    assert_eq!(house.asks("/").await.status, 200);
-    let requests = house.idp.token_requests("refresh_token");
+    scene.idp.break_with(|faults| faults.refresh.break_times(1, Breakage::Status(503)));
+    scene.later(DUE);
+    scene.asks("/").await;
+    scene.later(2);
+    assert_eq!(scene.asks("/").await.status, 200);
+    let requests = scene.idp.token_requests("refresh_token");
     assert_eq!(requests.len(), 2);
     assert_ne!(requests[0].field("client_assertion"), requests[1].field("client_assertion"));
     // The provider takes each `jti` once, and took the second.
-    assert!(house.asks("/").await.headers.get("set-cookie").is_none());
+    assert!(scene.asks("/").await.headers.get("set-cookie").is_none());
 }
 
 /// A P-256 key as PEM, and its public half as a JWK.

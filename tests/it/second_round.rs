@@ -8,8 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use vestibule::demo::idp::paths;
 
 use crate::harness::browser::Ask;
-use crate::harness::{Browser, Gateway, Page, RecordingUpstream, TestIdp};
-use crate::scene::{Scene, has_session, param, with_param};
+use crate::harness::{Browser, Gateway, Page, RecordingUpstream, Scene, TestIdp, has_session, param, with_param};
 
 /// What a provider may refuse, all of it configured.
 const OPTIONAL: &str = "[provider.idp]\nmax_age = '1h'\n\

@@ -4,7 +4,7 @@ use vestibule::demo::idp::paths;
 
 use crate::cookies::noise;
 use crate::harness::process_log::{lines_with, listen};
-use crate::harness::{Gateway, House, RecordingUpstream, TestIdp};
+use crate::harness::{Gateway, RecordingUpstream, Scene, TestIdp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_says_what_to_do() {
@@ -28,18 +28,18 @@ async fn it_says_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_grows_too_large_is_served_until_it_ends() {
     // CK-07
-    let house = House::signed_in().await;
-    let old = house.cookie();
-    house.idp.configure(|settings| drop(settings.people[0].claims.insert("groups".into(), noise(14_000).into())));
-    house.later(55);
-    assert_eq!(house.asks("/").await.status, 200);
-    assert_eq!(house.cookie(), old);
+    let scene = Scene::signed_in().await;
+    let old = scene.cookie();
+    scene.idp.configure(|settings| drop(settings.people[0].claims.insert("groups".into(), noise(14_000).into())));
+    scene.later(55);
+    assert_eq!(scene.asks("/").await.status, 200);
+    assert_eq!(scene.cookie(), old);
     // What was renewed is found by the old cookie, until that is idle.
-    house.later(61);
-    assert_eq!(house.asks("/").await.status, 200);
+    scene.later(61);
+    assert_eq!(scene.asks("/").await.status, 200);
     // Once nothing vouches for the person any more, the sign-in says what is wrong: it does not go round.
-    house.later(3600);
-    let page = house.browser.opens(&house.gateway.url("/")).await;
+    scene.later(3600);
+    let page = scene.browser.opens(&scene.gateway.url("/")).await;
     assert_eq!((page.status, page.url.path()), (500, "/_vestibule/callback"));
-    assert_eq!(house.idp.refresh_reuses(), 0);
+    assert_eq!(scene.idp.refresh_reuses(), 0);
 }

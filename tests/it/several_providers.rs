@@ -3,8 +3,8 @@
 use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::idp::CLIENT_ID;
-use crate::harness::{Browser, Gateway, RecordingUpstream, TestIdp};
-use crate::scene::{ADA, has_session, param, with_param};
+use crate::harness::scene::ADA;
+use crate::harness::{Browser, Gateway, RecordingUpstream, TestIdp, has_session, param, with_param};
 
 struct Two {
     one: TestIdp,

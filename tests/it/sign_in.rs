@@ -10,8 +10,7 @@ use sha2::{Digest as _, Sha256};
 use vestibule::demo::idp::{Pkce, paths};
 
 use crate::harness::idp::{CLIENT_ID, CLIENT_SECRET};
-use crate::harness::{Gateway, RecordingUpstream, TestIdp};
-use crate::scene::{Scene, has_session, param, with_param};
+use crate::harness::{Gateway, RecordingUpstream, Scene, TestIdp, has_session, param, with_param};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_signs_in_and_lands_on_the_page_that_they_asked_for() {

@@ -8,7 +8,7 @@ use vestibule::clock::Clock as _;
 
 use crate::harness::idp::{Breakage, Edits, Faults};
 use crate::harness::process_log::{lines_with, listen};
-use crate::harness::{Gateway, House, RecordingUpstream, TestIdp};
+use crate::harness::{Gateway, RecordingUpstream, Scene, TestIdp};
 use crate::operation::{json_lines, logs_in};
 
 type Break = fn(&mut Faults);
@@ -64,19 +64,19 @@ async fn a_sign_in_that_cannot_begin_is_told_for_each_visitor_with_its_cause() {
 #[tokio::test(flavor = "multi_thread")]
 async fn switching_the_account_where_the_provider_is_away_is_told_as_well() {
     let folder = TempDir::new().unwrap();
-    let house = House::built(TestIdp::start().await, |gateway| {
+    let scene = Scene::signed_in_at(TestIdp::start().await, |gateway| {
         gateway.with(&logs_in(folder.path())).with("[route.app.paths]\n'/admins' = { allow.groups = ['board'] }")
     })
     .await;
-    let denied = house.asks("/admins").await;
-    house.idp.break_with(|faults| {
+    let denied = scene.asks("/admins").await;
+    scene.idp.break_with(|faults| {
         faults.discovery.break_with(Breakage::Status(503));
         faults.key_set.break_with(Breakage::Status(503));
     });
-    house.later(2 * 3600);
-    let page = house.browser.submits(&denied, "/_vestibule/logout", &[]).await;
+    scene.later(2 * 3600);
+    let page = scene.browser.submits(&denied, "/_vestibule/logout", &[]).await;
     assert_eq!(page.status, 503, "{}", page.text());
-    house.gateway.stop().await;
+    scene.gateway.stop().await;
     let failed: Vec<Value> =
         json_lines(&folder.path().join("audit")).into_iter().filter(|line| line["event"] == "login.failed").collect();
     assert_eq!(failed.len(), 1, "{failed:#?}");

@@ -27,7 +27,7 @@ async fn statuses(scene: &Scene, bytes: &str) -> Vec<u16> {
 async fn assert_others_are_unharmed(scene: &Scene, session: &str) {
     for turn in 0..4 {
         let target = format!("/other/{turn}");
-        let answer = scene.asks("GET", &target, session).await;
+        let answer = scene.sends("GET", &target, session).await;
         assert!(
             answer.status == 200 && answer.text().contains(&format!("\"target\":\"{target}\"")),
             "{}",
@@ -310,7 +310,7 @@ async fn answers_that_are_none_are_502_and_poison_nobody() {
         &many,
     ] {
         scene.upstream.answers_once(answer);
-        let got = scene.asks("GET", "/a", &session).await;
+        let got = scene.sends("GET", "/a", &session).await;
         // One that only ever announces an answer, or stops in the middle of its head, has given none in time.
         assert!([502, 504].contains(&got.status), "{:?}: {}", &answer[..answer.len().min(80)], got.head);
         assert!(!got.head.contains("evil"));

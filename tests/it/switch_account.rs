@@ -4,7 +4,7 @@ use crate::harness::idp::Breakage;
 use serde_json::json;
 use vestibule::demo::idp::paths;
 
-use crate::harness::{House, Page, TestIdp};
+use crate::harness::{Page, Scene, TestIdp};
 
 /// Ada may not open the page; Grace may.
 const CLOSED: &str = "[route.app.paths.\"/closed\"]\nallow.emails = ['grace@example.com']";
@@ -56,31 +56,31 @@ async fn another_person_signs_in_whatever_the_provider_lacks() {
             }
         });
         let toml = format!("[provider.idp]\n{}\n{CLOSED}", case.toml);
-        let house = House::built(idp, |builder| builder.with(&toml)).await;
-        let copy = house.browser.copied();
-        let page = switched(&house).await;
-        assert_eq!(requests(&house), case.sees, "{toml}");
-        assert_eq!((page.status, page.url.as_str()), (200, house.gateway.url("/closed?x=1").as_str()), "{toml}");
-        assert_eq!(house.upstream.only_request().header("x-forwarded-preferred-username"), Some("grace"), "{toml}");
-        assert_eq!(copy.asks(&house.gateway.url("/")).await.status, 302, "the first account's session is over");
+        let scene = Scene::signed_in_at(idp, |builder| builder.with(&toml)).await;
+        let copy = scene.browser.copied();
+        let page = switched(&scene).await;
+        assert_eq!(requests(&scene), case.sees, "{toml}");
+        assert_eq!((page.status, page.url.as_str()), (200, scene.gateway.url("/closed?x=1").as_str()), "{toml}");
+        assert_eq!(scene.upstream.only_request().header("x-forwarded-preferred-username"), Some("grace"), "{toml}");
+        assert_eq!(copy.asks(&scene.gateway.url("/")).await.status, 302, "the first account's session is over");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_revocation_runs_beside_the_next_sign_in() {
     // RF-13: some providers end the whole grant, the new one too
-    let house = House::with(CLOSED).await;
-    assert_eq!(switched(&house).await.status, 200);
-    assert!(house.idp.seen_at(paths::REVOKE).is_empty());
+    let scene = Scene::signed_in_with(CLOSED).await;
+    assert_eq!(switched(&scene).await.status, 200);
+    assert!(scene.idp.seen_at(paths::REVOKE).is_empty());
 
     // By way of the end-session endpoint, the old tokens are revoked before the browser goes there.
     let idp = TestIdp::start().await;
     idp.break_with(|faults| {
         faults.discovery.members.set("prompt_values_supported", json!(["login"]));
     });
-    let house = House::built(idp, |builder| builder.with(CLOSED)).await;
-    assert_eq!(switched(&house).await.status, 200);
-    let seen = house.idp.seen();
+    let scene = Scene::signed_in_at(idp, |builder| builder.with(CLOSED)).await;
+    assert_eq!(switched(&scene).await.status, 200);
+    let seen = scene.idp.seen();
     let order: Vec<_> = seen.iter().map(|seen| seen.path.as_str()).filter(|path| RELEVANT.contains(path)).collect();
     assert_eq!(order, RELEVANT);
 }
@@ -92,22 +92,22 @@ async fn the_way_through_the_end_session_endpoint_is_bound_to_the_browser_and_go
     idp.break_with(|faults| {
         faults.discovery.members.set("prompt_values_supported", json!(["login"]));
     });
-    let house = House::built(idp, |builder| builder.with(CLOSED)).await;
-    let denied = house.browser.opens(&house.gateway.url("/closed?x=1")).await;
-    let left = house.browser.submits(&denied, "/_vestibule/logout", &[]).await;
+    let scene = Scene::signed_in_at(idp, |builder| builder.with(CLOSED)).await;
+    let denied = scene.browser.opens(&scene.gateway.url("/closed?x=1")).await;
+    let left = scene.browser.submits(&denied, "/_vestibule/logout", &[]).await;
     assert!(left.is_choosing());
     let back = left.hop("/_vestibule/signed-out?state=").url.clone();
     let state = left.hop("/_vestibule/signed-out?state=").param("state").unwrap();
-    house.idp.forget_seen();
+    scene.idp.forget_seen();
     // In another browser, and in this one a second time, it is a plain visit.
-    for browser in [house.gateway.browser(), house.browser.clone()] {
+    for browser in [scene.gateway.browser(), scene.browser.clone()] {
         let page = browser.opens(back.as_str()).await;
         assert_eq!((page.status, page.url.path()), (200, "/_vestibule/signed-out"));
     }
     // Nor does it end a sign-in.
-    let stolen = house.gateway.own(&format!("callback?code=x&state={state}"));
-    assert_eq!(house.browser.opens(&stolen).await.status, 400);
-    assert!(house.idp.seen().is_empty());
+    let stolen = scene.gateway.own(&format!("callback?code=x&state={state}"));
+    assert_eq!(scene.browser.opens(&stolen).await.status, 400);
+    assert!(scene.idp.seen().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,40 +118,40 @@ async fn nobody_who_switches_is_sent_to_a_provider_that_is_away() {
         idp.break_with(|faults| {
             faults.discovery.members.set("prompt_values_supported", supported);
         });
-        let house = House::built(idp, |builder| builder.with(CLOSED)).await;
-        let denied = house.browser.opens(&house.gateway.url("/closed?x=1")).await;
-        house.idp.break_with(|faults| {
+        let scene = Scene::signed_in_at(idp, |builder| builder.with(CLOSED)).await;
+        let denied = scene.browser.opens(&scene.gateway.url("/closed?x=1")).await;
+        scene.idp.break_with(|faults| {
             faults.refresh.break_with(Breakage::Reset);
             faults.key_set.break_with(Breakage::Reset);
         });
-        house.later(55);
-        house.asks("/").await;
-        let page = house.browser.submits(&denied, "/_vestibule/logout", &[]).await;
+        scene.later(55);
+        scene.asks("/").await;
+        let page = scene.browser.submits(&denied, "/_vestibule/logout", &[]).await;
         assert_eq!((page.status, page.hops.len()), (503, 0), "{}", page.text());
         assert!(page.header("retry-after").is_some());
-        assert_eq!(house.asks("/").await.status, 302, "nobody is signed in");
+        assert_eq!(scene.asks("/").await.status, 302, "nobody is signed in");
     }
 }
 
 /// Ada is refused, and Grace chosen.
-async fn switched(house: &House) -> Page {
-    let denied = house.browser.opens(&house.gateway.url("/closed?x=1")).await;
+async fn switched(scene: &Scene) -> Page {
+    let denied = scene.browser.opens(&scene.gateway.url("/closed?x=1")).await;
     assert_eq!(denied.status, 403);
-    house.idp.forget_seen();
-    let page = house.browser.submits(&denied, "/_vestibule/logout", &[]).await;
+    scene.idp.forget_seen();
+    let page = scene.browser.submits(&denied, "/_vestibule/logout", &[]).await;
     // The session that was ended is no hint in the second round: the provider asks.
     let page = if page.url.path() == paths::END_SESSION {
-        house.browser.submits(&page, "end-session", &[]).await
+        scene.browser.submits(&page, "end-session", &[]).await
     } else {
         page
     };
     assert!(page.is_choosing(), "{} {}", page.url, page.text());
-    house.browser.picks(&page, "Grace").await
+    scene.browser.picks(&page, "Grace").await
 }
 
 /// The `prompt` of each authorization request, and each sign-out at the provider, in order.
-fn requests(house: &House) -> Vec<String> {
-    let seen = house.idp.seen();
+fn requests(scene: &Scene) -> Vec<String> {
+    let seen = scene.idp.seen();
     let told = seen.iter().filter_map(|seen| match (seen.method.as_str(), seen.path.as_str()) {
         (_, paths::AUTHORIZE) => Some(seen.query_field("prompt").unwrap_or_default()),
         ("GET", paths::END_SESSION) => Some("sign out".to_owned()),

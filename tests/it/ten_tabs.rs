@@ -7,8 +7,7 @@ use futures_util::future::join_all;
 use vestibule::demo::idp::paths;
 
 use crate::harness::browser::Ask;
-use crate::harness::{Browser, Gateway, RecordingUpstream, TestIdp};
-use crate::scene::{Scene, has_session, param};
+use crate::harness::{Browser, Gateway, RecordingUpstream, Scene, TestIdp, has_session, param};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_tabs_at_once_all_end_on_their_own_page() {

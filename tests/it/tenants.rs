@@ -3,8 +3,7 @@
 use crate::harness::idp::Faults;
 use vestibule::demo::idp::{IdpSettings, paths};
 
-use crate::harness::{Gateway, RecordingUpstream, TestIdp};
-use crate::scene::{Scene, has_session, param};
+use crate::harness::{Scene, TestIdp, has_session, param};
 
 const OURS: &str = "9d9a7c1e-2f6b-4a51-b0f4-6c6f3c1f5a2d";
 const STRANGER: &str = "11111111-2f6b-4a51-b0f4-6c6f3c1f5a2d";
@@ -15,14 +14,12 @@ struct Tenants(Scene);
 impl Tenants {
     async fn start() -> Self {
         let idp = TestIdp::with(IdpSettings { iss_in_callback: false, ..IdpSettings::default() }).await;
-        let upstream = RecordingUpstream::start().await;
         let settings = format!(
             "[provider.idp]\nissuer = '{}/{{tenantid}}/v2.0'\ndiscovery_url = '{}'\nallowed_tenants = ['{OURS}']",
             idp.issuer(),
             idp.url(paths::DISCOVERY)
         );
-        let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).with(&settings).start().await;
-        Self(Scene { idp, upstream, gateway })
+        Self(Scene::at(idp, &settings).await)
     }
 
     /// Lets the provider speak for a tenant, with these claims instead of the honest ones.

@@ -5,8 +5,7 @@ use url::form_urlencoded;
 use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::browser::{Ask, Page};
-use crate::harness::{Browser, Gateway, RecordingUpstream, TestIdp};
-use crate::scene::{Scene, has_session, param};
+use crate::harness::{Browser, Gateway, RecordingUpstream, Scene, TestIdp, has_session, param};
 
 const PORTAL: &str = "https://portal.example/apps";
 

@@ -1,12 +1,11 @@
 //! What the token endpoint may answer, and what becomes of everything else.
 
+use crate::harness::{Scene, has_session};
 use std::time::Duration;
 
 use crate::harness::idp::Breakage;
 use serde_json::json;
 use vestibule::demo::idp::paths;
-
-use crate::scene::{Scene, has_session};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_no_token_response_signs_nobody_in() {

@@ -4,8 +4,8 @@ use crate::harness::idp::{Breakage, Signing};
 use serde_json::json;
 use vestibule::demo::idp::{IdpSettings, paths};
 
-use crate::harness::{RecordingUpstream, TestIdp};
-use crate::scene::{ADA, Scene};
+use crate::harness::scene::ADA;
+use crate::harness::{RecordingUpstream, Scene, TestIdp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn userinfo_is_asked_when_a_claim_is_missing() {

@@ -70,7 +70,7 @@ async fn other_sites_may_not_begin_one() {
     let own = scene.gateway.origin().to_owned();
     let port = scene.gateway.address.port();
     let asks = async |origins: &str, handshake: &str| {
-        scene.asks("GET", "/", &format!("{handshake}{session}{origins}")).await.status
+        scene.sends("GET", "/", &format!("{handshake}{session}{origins}")).await.status
     };
     for origin in [
         "https://evil.example".to_owned(),
@@ -116,7 +116,7 @@ async fn without_a_session_there_is_neither_a_tunnel_nor_a_redirect() {
     // WS-01, AT-WS-02
     let (scene, session) = scene("[route.app.paths]\n'/admin' = { allow.groups = ['owners'] }").await;
     let asks = async |target: &str, fields: &str| {
-        scene.asks("GET", target, &format!("{HANDSHAKE}Accept: text/html\r\n{fields}")).await
+        scene.sends("GET", target, &format!("{HANDSHAKE}Accept: text/html\r\n{fields}")).await
     };
     let broken = session.replace("vestibule=", "vestibule=x");
     for fields in ["", "Cookie: vestibule=\r\n", &broken] {
@@ -143,7 +143,7 @@ async fn nothing_else_is_ever_upgraded_to() {
         "Connection: Upgrade\r\nUpgrade: websockets\r\n",
     ] {
         scene.upstream.forget_seen();
-        let answer = scene.asks("GET", "/", &format!("{fields}{session}")).await;
+        let answer = scene.sends("GET", "/", &format!("{fields}{session}")).await;
         assert_eq!((answer.status, answer.header("upgrade")), (200, None), "{fields}");
         let seen = scene.upstream.only_request();
         assert!(
@@ -214,7 +214,7 @@ async fn an_answer_that_is_no_101_is_an_answer() {
     }
     for switch in ["HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", "HTTP/1.1 101 X\r\n\r\n"] {
         scene.upstream.answers(switch);
-        assert_eq!(scene.asks("GET", "/", &format!("{HANDSHAKE}{session}")).await.status, 502);
+        assert_eq!(scene.sends("GET", "/", &format!("{HANDSHAKE}{session}")).await.status, 502);
     }
 }
 
@@ -319,7 +319,7 @@ async fn a_tunnel_ends_when_the_person_signs_out() {
     let confirm = browser.opens(&scene.gateway.own("logout")).await;
     browser.submits(&confirm, "logout", &[]).await;
     assert!(raw.is_closed().await);
-    let again = scene.asks("GET", "/", &format!("{HANDSHAKE}Cookie: vestibule={session}\r\n")).await;
+    let again = scene.sends("GET", "/", &format!("{HANDSHAKE}Cookie: vestibule={session}\r\n")).await;
     assert_eq!(again.status, 401);
 }
 

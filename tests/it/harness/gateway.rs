@@ -32,6 +32,7 @@ pub(crate) struct Gateway {
 #[derive(Clone)]
 pub(crate) struct GatewayBuilder {
     settings: Table,
+    upstream: String,
     public: Public,
     other_hosts: Vec<String>,
     redirects_at: Vec<(Arc<crate::harness::idp::Misbehaving>, String)>,
@@ -58,6 +59,7 @@ impl Gateway {
         let settings = parsed(&BASE.replace("KEY", &key(1)).replace("UPSTREAM", upstream));
         GatewayBuilder {
             settings,
+            upstream: upstream.to_owned(),
             public: Public::Loopback,
             other_hosts: Vec::new(),
             redirects_at: Vec::new(),
@@ -162,9 +164,10 @@ impl GatewayBuilder {
         self
     }
 
-    /// Lays TOML over what there is so far: tables are joined, everything else is replaced.
+    /// Lays TOML over what there is so far: tables are joined, everything else is replaced. `UPSTREAM` is the URL of the
+    /// application.
     pub(crate) fn with(mut self, toml: &str) -> Self {
-        lay_over(&mut self.settings, parsed(toml));
+        lay_over(&mut self.settings, parsed(&toml.replace("UPSTREAM", &self.upstream)));
         self
     }
 

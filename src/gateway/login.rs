@@ -211,33 +211,20 @@ impl Gateway {
         let mut started = self.attempts.start(asked, visit.now).map_err(|_| self.return_too_long(visit.meta))?;
         // A POST to `login` finds none of the attempts that went before it, unless they are as this one.
         started.across_sites = beginning.by_foreign_post || provider.settings().response_mode == ResponseMode::FormPost;
-        let (state, redirect_uri) = (started.state.clone(), started.redirect_uri.clone());
-        let (nonce, verifier) = (started.nonce.clone(), started.verifier.clone());
-        let asked = Arc::clone(&provider);
-        let url = self.control.run(async move {
-            // A configured hint wins over a third party's.
-            let configured = asked.settings().authorization_params.contains_key("login_hint");
-            let hint = login_hint.as_deref().filter(|_| !configured).map(|hint| ("login_hint", hint));
-            let extra: Vec<_> = prompt.map(|prompt| ("prompt", prompt)).into_iter().chain(hint).collect();
-            let request = AuthorizationRequest {
-                redirect_uri: &redirect_uri,
-                state: state.expose(),
-                nonce: &nonce,
-                verifier: &verifier,
-                max_age,
-                extra: &extra,
-                bare,
-            };
-            asked.authorization_url(&request).await
-        });
-        let url = match url.await {
-            Ok(Ok(url)) => url,
-            Ok(Err(error)) => return Err(self.cannot_begin(visit, &provider, error, again)),
-            Err(_) => {
-                self.record_login_not_begun(visit, provider.name(), "control_lost");
-                return Err(GatewayError::Internal("control_lost"));
+        let extra = extra_parameters(&provider, prompt, login_hint.as_deref());
+        let url = match provider.authorization_url_at_hand(&authorization_request(&started, &extra, bare)) {
+            Some(url) => url,
+            None => {
+                let (asked, attempt) = (Arc::clone(&provider), started.clone());
+                let extra: Vec<_> = extra.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+                let url = self.control.run(async move {
+                    let extra: Vec<_> = extra.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                    asked.authorization_url(&authorization_request(&attempt, &extra, bare)).await
+                });
+                url.await.unwrap_or(Err(ProviderError::Lost))
             }
         };
+        let url = url.map_err(|error| self.cannot_begin(visit, &provider, error, again))?;
         self.record_login_started(visit, provider.name());
         let mut response = redirect(status, &url);
         self.remember(visit, &started, &mut response);
@@ -384,6 +371,33 @@ impl Gateway {
     fn form_page(&self, visit: Visit<'_>) -> ReturnTo {
         let referer = visit.headers.get(REFERER).and_then(|value| value.to_str().ok());
         referer.and_then(|referer| self.return_to(visit.meta, referer)).unwrap_or_else(|| ReturnTo::here(visit.meta))
+    }
+}
+
+/// What is asked of the provider besides its configured parameters. A configured hint wins over a third party's.
+fn extra_parameters<'a>(
+    provider: &Provider,
+    prompt: Option<&'a str>,
+    login_hint: Option<&'a str>,
+) -> Vec<(&'static str, &'a str)> {
+    let configured = provider.settings().authorization_params.contains_key("login_hint");
+    let hint = login_hint.filter(|_| !configured).map(|hint| ("login_hint", hint));
+    prompt.map(|prompt| ("prompt", prompt)).into_iter().chain(hint).collect()
+}
+
+fn authorization_request<'a>(
+    attempt: &'a Attempt,
+    extra: &'a [(&'a str, &'a str)],
+    bare: bool,
+) -> AuthorizationRequest<'a> {
+    AuthorizationRequest {
+        redirect_uri: &attempt.redirect_uri,
+        state: attempt.state.expose(),
+        nonce: &attempt.nonce,
+        verifier: &attempt.verifier,
+        max_age: attempt.max_age,
+        extra,
+        bare,
     }
 }
 

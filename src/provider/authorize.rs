@@ -51,10 +51,22 @@ impl Provider {
     /// # Errors
     /// When the discovery document is needed and cannot be had.
     pub async fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Result<String, ProviderError> {
+        let metadata = self.metadata.get(&self.transport).await?;
+        self.url_by(&metadata, request)
+    }
+
+    /// The same on any thread, where nobody has to be asked for the discovery document; `None` where somebody has.
+    pub fn authorization_url_at_hand(
+        &self,
+        request: &AuthorizationRequest<'_>,
+    ) -> Option<Result<String, ProviderError>> {
+        Some(self.url_by(&*self.metadata.at_hand()?, request))
+    }
+
+    fn url_by(&self, metadata: &Metadata, request: &AuthorizationRequest<'_>) -> Result<String, ProviderError> {
         if request.redirect_uri.contains('#') {
             return Err(ProviderError::RedirectUri);
         }
-        let metadata = self.metadata.get(&self.transport).await?;
         if let Some(demand) = metadata.demand {
             // The person would be sent to an error page of the provider's.
             return self.reported(Err(ProviderError::Demands(demand)));

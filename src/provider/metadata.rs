@@ -109,6 +109,14 @@ impl MetadataSource {
         }
     }
 
+    /// The metadata where nobody has to be asked for it: written, or read not long ago.
+    pub(super) fn at_hand(&self) -> Option<Arc<Metadata>> {
+        match self {
+            Self::Fixed(metadata) => Some(Arc::clone(metadata)),
+            Self::Discovered(discovery) => discovery.fresh(),
+        }
+    }
+
     /// Why the discovery document could not be read when it was last asked for.
     pub(super) fn trouble(&self) -> Option<ProviderError> {
         match self {
@@ -164,9 +172,7 @@ struct Read {
 impl Discovery {
     async fn get(&self, transport: &Transport) -> Result<Arc<Metadata>, ProviderError> {
         let kept = || self.current.load().as_ref().map(|read| Arc::clone(&read.metadata));
-        let fresh =
-            || self.current.load_full().filter(|read| self.is_fresh(read)).map(|read| Arc::clone(&read.metadata));
-        if let Some(metadata) = fresh() {
+        if let Some(metadata) = self.fresh() {
             return Ok(metadata);
         }
         let mut failures = match (kept(), self.flight.try_lock()) {
@@ -176,7 +182,7 @@ impl Discovery {
             (None, Err(_)) => self.flight.lock().await,
         };
         // It may have been read while we waited.
-        if let Some(metadata) = fresh() {
+        if let Some(metadata) = self.fresh() {
             return Ok(metadata);
         }
         let read = match failures.may_try(self.clock.monotonic()) {
@@ -289,8 +295,10 @@ impl Discovery {
         Ok(Some(url))
     }
 
-    fn is_fresh(&self, read: &Read) -> bool {
-        self.clock.monotonic().since(read.at) < READ_AGAIN
+    fn fresh(&self) -> Option<Arc<Metadata>> {
+        let read = self.current.load();
+        let is_fresh = |read: &&Arc<Read>| self.clock.monotonic().since(read.at) < READ_AGAIN;
+        read.as_ref().filter(is_fresh).map(|read| Arc::clone(&read.metadata))
     }
 }
 

@@ -16,5 +16,5 @@ mod sealer;
 
 pub use self::here::SealedHere;
 pub use self::keys::{KeyError, KeyRing, KeyRingError, Purpose, new_key_text, parse_key};
-pub use self::random::{random, random_token};
-pub use self::sealer::{OpenError, Opened, Sealer};
+pub use self::random::{Draw, random, random_token};
+pub use self::sealer::{NONCE_LEN, OpenError, Opened, Sealer};

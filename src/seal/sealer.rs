@@ -39,8 +39,14 @@ impl Sealer {
     /// Seals `plaintext` until `expires` (whole seconds, rounded down): base64url without padding, so cookie-octets only
     /// (CK-13).
     pub fn seal(&self, plaintext: &[u8], expires: UnixTime, now: UnixTime) -> String {
+        self.seal_drawn(plaintext, expires, now, random())
+    }
+
+    /// The same with a nonce that the caller has [drawn](super::random), together with random bytes for other uses. No nonce may
+    /// be used twice, so it has to be drawn for this very value.
+    pub fn seal_drawn(&self, plaintext: &[u8], expires: UnixTime, now: UnixTime, nonce: [u8; NONCE_LEN]) -> String {
         self.ring.here().note(now);
-        self.seal_with_nonce(plaintext, expires, now, random())
+        self.seal_with_nonce(plaintext, expires, now, nonce)
     }
 
     /// Opens what [`seal`](Self::seal) made. `read` gives what it is, and when it was sealed.
@@ -221,7 +227,8 @@ impl Header {
 }
 
 const HEADER_LEN: usize = 1 + KEY_ID_LEN + 2 + 4;
-const NONCE_LEN: usize = 12;
+/// Bytes of the random nonce of a sealed value.
+pub const NONCE_LEN: usize = 12;
 const TAG_LEN: usize = 16;
 /// Where the text begins.
 const TEXT_AT: usize = HEADER_LEN + NONCE_LEN;

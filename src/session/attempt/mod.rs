@@ -24,7 +24,7 @@ use super::settings::SessionSettings;
 use crate::clock::UnixTime;
 use crate::request::cookies::{AttemptPiece, CookieScan, OwnCookies};
 use crate::request::return_to::ReturnTo;
-use crate::seal::{self, KeyRing, OpenError, Purpose, Sealer};
+use crate::seal::{self, KeyRing, NONCE_LEN, OpenError, Purpose, Sealer};
 use crate::secret::{Secret, constant_time_eq};
 
 /// One sign-in under way, made by [`Attempts::start`] and found again by [`Attempts::find`].
@@ -147,14 +147,16 @@ impl Attempts {
     /// # Errors
     /// [`ReturnToTooLong`].
     pub fn start(&self, asked: Asked, now: UnixTime) -> Result<Attempt, ReturnToTooLong> {
-        let id = URL_SAFE_NO_PAD.encode(seal::random::<ID_BYTES>());
+        let mut drawn = seal::Draw::<{ ID_BYTES + NONCE_LEN + 16 + 32 }>::new();
+        let id = URL_SAFE_NO_PAD.encode(drawn.take::<ID_BYTES>());
         let in_state = in_state(&asked.return_to);
         let return_to = in_state.then(|| asked.return_to.clone());
         let note = Note { provider: &asked.provider, round: asked.round, aim: asked.aim, return_to };
         let note = postcard::to_stdvec(&note).unwrap_or_default();
         // 72 random bits of the id and 96 of the seal's nonce (RFC 6749 section 10.10).
-        let state = format!("{id}{}", self.state_sealer(&id).seal(&note, now.plus(self.life), now));
-        let seeds = Seeds { nonce: seal::random(), verifier: seal::random() };
+        let sealed = self.state_sealer(&id).seal_drawn(&note, now.plus(self.life), now, drawn.take());
+        let seeds = Seeds { nonce: drawn.take(), verifier: drawn.take() };
+        let state = format!("{id}{sealed}");
         let attempt = Attempt::assemble(id, state, seeds, asked, now);
         let fits = in_state || self.line(&attempt, now).len() <= LINE_MAX;
         if fits { Ok(attempt) } else { Err(ReturnToTooLong) }
@@ -389,11 +391,9 @@ impl Attempt {
         let nonce = URL_SAFE_NO_PAD.encode(seeds.nonce);
         let verifier = Secret::new(URL_SAFE_NO_PAD.encode(seeds.verifier));
         let Asked { provider, return_to, redirect_uri, round, aim, max_age } = asked;
-        let state = Secret::new(state);
-        let across_sites = false;
         Self {
             id,
-            state,
+            state: Secret::new(state),
             nonce,
             verifier,
             provider,
@@ -403,7 +403,7 @@ impl Attempt {
             round,
             aim,
             max_age,
-            across_sites,
+            across_sites: false,
             seeds,
         }
     }

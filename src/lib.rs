@@ -18,7 +18,7 @@
 //! | 3 | [`provider`], [`policy`], [`proxy`], [`server`] | said to providers; decided; forwarded; listened to |
 //! | 2 | [`seal`] | what a browser keeps for us, unread and unchanged |
 //! | 1 | [`identity`], [`request`], [`body`], [`control`], [`telemetry`] | who, what, and what is told of it |
-//! | 0 | [`budget`], [`clock`], [`flood`], [`hex`], [`keep_alive`], [`nearest`], [`secret`] | how many connections; time as an argument; HTTP/2 floods; bytes as digits; peers that are gone; which word was meant; values that are never shown |
+//! | 0 | [`budget`], [`clock`], [`codes`], [`flood`], [`hex`], [`keep_alive`], [`nearest`], [`secret`] | how many connections; time as an argument; what can go wrong, each with its text; HTTP/2 floods; bytes as digits; peers that are gone; which word was meant; values that are never shown |
 //!
 //! # One request
 //!
@@ -40,6 +40,7 @@ pub mod body;
 pub mod budget;
 pub mod cli;
 pub mod clock;
+pub mod codes;
 pub mod config;
 pub mod control;
 pub mod demo;

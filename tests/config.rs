@@ -510,6 +510,7 @@ fn commands_end_with_the_exit_codes_that_they_promise() {
         ),
         (&["check", "--frobnicate"], 64),
         (&["explain", "VB0002"], 0),
+        (&["explain", "VB-0002"], 0),
         (&["explain", "VB-1002"], 0),
         (&["explain", "nonsense"], 64),
         (&["keys", "new"], 0),
@@ -533,7 +534,7 @@ fn check_answers_programs_in_json() {
         vestibule(&["check", "--offline", "--format", "json", "-c", "tests/config/invalid/unknown_key_near.toml"]);
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["ok"], false);
-    assert_eq!(answer["diagnostics"][0]["code"], "VB0002");
+    assert_eq!(answer["diagnostics"][0]["code"], "VB-0002");
     assert_eq!(answer["diagnostics"][0]["place"]["line"], 2);
 }
 

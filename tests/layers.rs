@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. Rooms on one line never import each other.
 const LAYERS: &[&[&str]] = &[
-    &["budget", "clock", "flood", "hex", "keep_alive", "nearest", "secret"],
+    &["budget", "clock", "codes", "flood", "hex", "keep_alive", "nearest", "secret"],
     &["body", "control", "identity", "request", "telemetry"],
     &["seal"],
     &["policy", "provider", "proxy", "server"],

@@ -1,26 +1,19 @@
-//! `vestibule explain CODE`: the long text of a code, without a network. Takes a code, a reason, or the line that holds one, as it
-//! was copied from a message, a page or a log.
+//! `vestibule explain CODE`: the long text of a code, without a network. Takes a code, a reason, or the lines that hold one, as they
+//! were copied from a message, a page or a log.
 
 use super::{Exit, complain, say};
-use crate::config::diagnostics::Code;
+use crate::codes;
 
-/// Explains a code of a configuration finding, or whatever else `others` knows (codes and reasons of error pages).
-pub(super) fn explain(pasted: &[String], others: impl Fn(&str) -> Option<String>) -> Exit {
+/// Explains every code and reason that was pasted.
+pub(super) fn explain(pasted: &[String]) -> Exit {
     let pasted = pasted.join(" ");
-    let known = |word: &str| {
-        let of_config = Code::parse(word).map(|code| format!("{}: {}", code.as_str(), code.explanation()));
-        of_config.or_else(|| others(word))
-    };
-    let texts = found(&pasted, known);
+    let texts = found(&pasted);
     if !texts.is_empty() {
-        let texts: Vec<&str> = texts.iter().map(|text| text.trim_end()).collect();
         say(&format!("{}\n", texts.join("\n\n")));
         return Exit::Ok;
     }
-    let codes: Vec<&str> = Code::all().map(Code::as_str).collect();
-    let (first, last) = (codes.first().unwrap_or(&""), codes.last().unwrap_or(&""));
     complain(&format!(
-        "error: there is no code and no reason in \"{}\"; codes of the configuration are {first} to {last}, those of pages look like VB-1002, reasons like state_expired\n",
+        "error: there is no code and no reason in \"{}\"; codes look like VB-1002, reasons like state_expired\n",
         pasted.trim().escape_default()
     ));
     Exit::Usage
@@ -28,11 +21,12 @@ pub(super) fn explain(pasted: &[String], others: impl Fn(&str) -> Option<String>
 
 /// The texts of what may be meant, each once, of the likeliest kind: codes; else the values of fields that hold one; else the words
 /// of what is too short to be a sentence, or those that are written as no word of a sentence is.
-fn found(pasted: &str, known: impl Fn(&str) -> Option<String>) -> Vec<String> {
-    let member = serde_json::from_str(pasted).ok().and_then(|line| of_json(&line));
+fn found(pasted: &str) -> Vec<String> {
+    let lines: Vec<String> = pasted.lines().filter_map(of_json).collect();
+    let pasted = if lines.is_empty() { pasted.to_owned() } else { lines.join(" ") };
     let mut texts: Vec<String> = Vec::new();
-    for words in candidates(member.as_deref().unwrap_or(pasted)) {
-        for text in words.into_iter().filter_map(&known) {
+    for words in candidates(&pasted) {
+        for text in words.into_iter().filter_map(codes::explain) {
             if !texts.contains(&text) {
                 texts.push(text);
             }
@@ -44,14 +38,18 @@ fn found(pasted: &str, known: impl Fn(&str) -> Option<String>) -> Vec<String> {
     texts
 }
 
-/// What a line in JSON says itself. Its path and whatever else strangers wrote may hold the words of other reasons.
-fn of_json(line: &serde_json::Map<String, serde_json::Value>) -> Option<String> {
+/// What a line in JSON says itself, whatever a collector of logs put before it. Its path and whatever else strangers wrote may hold
+/// the words of other reasons.
+fn of_json(line: &str) -> Option<String> {
+    let line: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(line.get(line.find('{')?..)?.trim_end()).ok()?;
     let member = |name: &str| line.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
-    member("code").filter(|code| is_code(code)).or_else(|| member("reason")).or_else(|| member("code"))
+    let code = member("code");
+    code.clone().filter(|code| is_code(code)).or_else(|| member("reason")).or(code)
 }
 
 fn is_code(word: &str) -> bool {
-    word.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("VB"))
+    codes::number(word).is_some()
 }
 
 /// The words that may be meant, the likeliest kind first.
@@ -75,12 +73,9 @@ const FEW_WORDS: usize = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::codes;
 
     fn texts(pasted: &[&str]) -> Vec<String> {
-        let known =
-            |word: &str| codes::explain(word).or_else(|| Code::parse(word).map(|code| code.as_str().to_owned()));
-        found(&pasted.join(" "), known)
+        found(&pasted.join(" "))
     }
 
     fn says(pasted: &[&str], code: &str) -> bool {
@@ -90,7 +85,7 @@ mod tests {
     #[test]
     fn each_of_several_codes_is_explained_once() {
         for (pasted, codes) in [
-            ("VB-1003 VB0002 VB-1003", &["VB-1003 ", "VB0002"][..]),
+            ("VB-1003 VB0002 VB-1003", &["VB-1003 ", "VB-0002 "][..]),
             ("VB-1003 state_forged, VB-4010 group_missing", &["VB-1003 ", "VB-4010 "]),
             ("group_missing access_denied user_not_allowed", &["VB-4010 ", "VB-1012 "]),
         ] {
@@ -131,6 +126,8 @@ mod tests {
             &[
                 r#"2026-11-22T18:00:00.000Z DEBUG vestibule::gateway: refused request_id="r" code="VB-1003" reason="state_unknown""#,
             ],
+            &[r#"Nov 22 18:00:00 host vestibule[71]: {"path":"/VB-4021","reason":"state_unknown"}"#],
+            &["{\"reason\":\"state_unknown\",\"path\":\"/VB-4021\"}\n{\"reason\":\"state_forged\",\"path\":\"/\"}"],
             &[r#"vestibule_callback_errors_total{reason="state_unknown"} 3"#],
             &[
                 r#"{"type":"urn:vestibule:problem:state_unknown","title":"This sign-in is not known here","status":400}"#,
@@ -138,7 +135,14 @@ mod tests {
         ] {
             assert!(says(pasted, "VB-1003 "), "{pasted:?}");
         }
-        assert!(says(&["error[VB0002]: unknown key `lisen` in [server]"], "VB0002"));
+        for line in [
+            "error[VB-0002]: unknown key `lisen` in [server]",
+            "error[VB0002]: unknown key `lisen` in [server]",
+            r#"{"log":"audit","event":"config.rejected","detail":"VB-0002 vestibule.toml:3:1"}"#,
+            "1 error, 0 warnings; `vestibule explain VB-0002` says more about a code",
+        ] {
+            assert!(says(&[line], "VB-0002 "), "{line}");
+        }
         assert!(says(&[r#"{"log":"audit","event":"access.denied","reason":"internal"}"#], "VB-5004 "));
     }
 

@@ -8,8 +8,6 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::gateway::codes;
-
 pub mod check;
 pub mod demo;
 pub mod exit;
@@ -34,7 +32,7 @@ pub fn main() -> ExitCode {
             Command::Run(arguments) => run::run(&arguments.into()),
             Command::Demo(arguments) => demo::demo(arguments.port),
             Command::Check(arguments) => check::check(&arguments),
-            Command::Explain(arguments) => explain::explain(&arguments.pasted, codes::explain),
+            Command::Explain(arguments) => explain::explain(&arguments.pasted),
             Command::Health(arguments) => health::health(&arguments),
             Command::Keys(command) => keys::keys(command),
         },
@@ -128,7 +126,7 @@ pub struct HealthArguments {
 /// What is to be explained.
 #[derive(Args, Clone, Debug)]
 pub struct ExplainArguments {
-    /// A code such as VB0002 or VB-1002, a reason such as state_expired, or the line in which it stands: of a message, a page or a log
+    /// A code such as VB-0002, a reason such as state_expired, or the line in which it stands: of a message, a page or a log
     #[arg(required = true, value_name = "CODE")]
     pub pasted: Vec<String>,
 }

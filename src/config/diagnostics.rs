@@ -79,7 +79,7 @@ impl Diagnostic {
         self
     }
 
-    /// The stable code, as in `VB0002`.
+    /// The stable code, as in `VB-0002`.
     pub fn code(&self) -> &'static str {
         self.code.as_str()
     }

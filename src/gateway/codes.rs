@@ -1,9 +1,7 @@
-//! The codes that people see on our pages: one for each thing that can go wrong, stable for ever, explained offline.
+//! The codes that people see on our pages: for each its status, and the words for the person in front of the page.
 //!
-//! 1. `VB-1xxx` a sign-in, `VB-2xxx` the provider, `VB-3xxx` the application, `VB-4xxx` the request, `VB-5xxx` the gateway itself.
-//! 2. A code is never given a second meaning; one that is no longer used stays in `codes.md`.
-//! 3. `title` and `message` are for the person in front of the page: they accuse nobody and name no part of the machinery.
-//!    The long text in `codes.md` is for whoever runs the gateway: cause first, then what to do.
+//! `title` and `message` accuse nobody and name no part of the machinery. The long text for whoever runs the gateway stands in the
+//! registry of all codes, [`crate::codes`].
 
 use std::fmt;
 
@@ -301,46 +299,6 @@ impl fmt::Display for Code {
     }
 }
 
-/// The long text of a code for `vestibule explain CODE`: what caused it, and what whoever runs the gateway does about it.
-/// Takes `VB-1002`, `vb-1002`, `VB1002`, the reason `state_expired`, and every finer reason that logs and pages have for it.
-/// A reason that several codes list has the text of each.
-pub fn explain(code: &str) -> Option<String> {
-    let wanted = code.trim().to_ascii_lowercase();
-    let digits = wanted.strip_prefix("vb").map(|rest| rest.trim_start_matches('-'));
-    let found = Code::ALL.iter().find(|code| {
-        code.reason() == wanted || digits.is_some_and(|digits| code.number().strip_prefix("VB-") == Some(digits))
-    });
-    match found {
-        Some(code) => section(code.number()).map(str::to_owned),
-        None => {
-            let texts = sections().filter(|text| finer_reasons(text).any(|reason| reason == wanted));
-            Some(texts.collect::<Vec<_>>().join("\n\n")).filter(|texts| !texts.is_empty())
-        }
-    }
-}
-
-/// The reasons that pages, logs and metrics may have for a code: its own, and the finer ones that its text lists.
-pub fn reasons(code: Code) -> impl Iterator<Item = &'static str> {
-    let text = section(code.number()).unwrap_or_default();
-    std::iter::once(code.reason()).chain(finer_reasons(text))
-}
-
-/// The reasons, besides its own, that a code's text lists.
-fn finer_reasons(text: &str) -> impl Iterator<Item = &str> {
-    let lists = text.lines().filter_map(|line| line.strip_prefix("Reasons: "));
-    // What stands between two backticks, and not between two of those.
-    lists.flat_map(|list| list.split('`').skip(1).step_by(2))
-}
-
-fn sections() -> impl Iterator<Item = &'static str> {
-    LONG_TEXTS.split("\n## ").skip(1).map(str::trim_end)
-}
-
-/// The part of `codes.md` below `## NUMBER`, with that line, up to the next such heading.
-fn section(number: &str) -> Option<&'static str> {
-    sections().find(|part| part.split_whitespace().next() == Some(number))
-}
-
 struct Entry {
     number: &'static str,
     reason: &'static str,
@@ -366,13 +324,13 @@ const REGISTERED_ERRORS: [&str; 11] = [
 ];
 /// Where in a message the provider's title goes.
 const AT: &str = "{at}";
-const LONG_TEXTS: &str = include_str!("codes.md");
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::codes;
 
     #[test]
     fn every_code_is_numbered_once_and_in_order() {
@@ -385,25 +343,10 @@ mod tests {
 
     #[test]
     fn every_code_has_a_long_text_of_its_own() {
+        let listed = codes::all().filter(|(number, _)| *number >= "VB-1000");
+        assert!(listed.map(|(number, _)| number).eq(Code::ALL.iter().map(|code| code.number())));
         for code in Code::ALL {
-            let text = explain(code.number()).unwrap_or_default();
-            assert!(text.starts_with(&format!("{} {}\n", code.number(), code.reason())), "{code}: {text:?}");
-            assert!(text.contains("\nCause: ") && text.contains("\nWhat to do: "), "{code} lacks cause or remedy");
-            assert!(!text.contains("\n## "), "{code} runs into the next");
-        }
-        assert_eq!(LONG_TEXTS.matches("\n## VB-").count(), Code::ALL.len());
-    }
-
-    #[test]
-    fn a_code_is_found_however_it_is_written() {
-        let long = explain("VB-1002").unwrap();
-        for spelling in ["vb-1002", "VB1002", " VB-1002\n", "state_expired"] {
-            assert_eq!(explain(spelling).as_ref(), Some(&long), "{spelling}");
-        }
-        let both = explain("answer_status").unwrap();
-        assert!(both.starts_with("VB-2005 ") && both.contains("\nVB-2008 "), "a reason of several codes: {both}");
-        for unknown in ["", "VB-", "VB-9999", "1002", "## VB-1002", "VB-100"] {
-            assert_eq!(explain(unknown), None, "{unknown}");
+            assert_eq!(codes::reasons(code.number()).next(), Some(code.reason()), "{code}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! A reason has one name: on the page, in the process log, in the access log, in the audit log and in the metrics.
 
 use tempfile::TempDir;
-use vestibule::gateway::codes::{self, Code};
+use vestibule::codes;
+use vestibule::gateway::codes::Code;
 
 use crate::harness::idp::Breakage;
 use crate::harness::process_log::{lines_with, listen};
@@ -43,7 +44,7 @@ async fn a_reason_has_one_name_on_the_page_in_every_log_and_in_the_metrics() {
     for page in callbacks.iter().chain(&others) {
         let (code, reason, id) = on_page(page);
         let known = Code::ALL.iter().find(|known| known.number() == code).unwrap();
-        assert!(codes::reasons(*known).any(|it| it == reason), "{code} does not list {reason}");
+        assert!(codes::reasons(known.number()).any(|it| it == reason), "{code} does not list {reason}");
         let of = |lines: &[serde_json::Value]| -> Vec<String> {
             let mine = lines.iter().filter(|line| line["request_id"] == id);
             mine.filter_map(|line| line["reason"].as_str().map(str::to_owned)).collect()

@@ -158,7 +158,7 @@ impl Stage {
         let (plain, listed) = (format!("'{CLIENT_SECRET}'"), format!("['{CLIENT_SECRET}']"));
         self.program.configure(&self.config.replace(&plain, &listed));
         self.program.signals("HUP");
-        self.program.wrote("VB0003").await;
+        self.program.wrote("VB-0003").await;
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::*;
-use crate::gateway::codes;
 
 const NOW: UnixTime = UnixTime::from_secs(1_795_370_400);
 const NASTY: &str = "<script>alert('x')</script>\" onload=\"x\" {{ 7 * 7 }} +ADw-script+AD4-";
@@ -315,7 +314,7 @@ async fn gallery() {
 fn crowded_pages() -> Vec<(String, Page)> {
     let mut pages = every_page();
     for code in Code::ALL {
-        let reasons = codes::reasons(*code);
+        let reasons = crate::codes::reasons(code.number());
         for reason in reasons {
             let mut notice =
                 Notice::new(*code).reason(reason).retry_after(Duration::from_secs(30)).start_again("/again");

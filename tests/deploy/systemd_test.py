@@ -1,0 +1,135 @@
+"""The units: read by this machine's systemd without starting anything, and started, reloaded, watched and stopped by a real one, in a
+Debian 13 that systemd-nspawn boots."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deployment import DEPLOY, ROOTFS, ran
+
+FOLDER = DEPLOY / "systemd"
+UNITS = ["vestibule.service", "vestibule@.service", "vestibule.socket"]
+# systemd before 253 does not know this type, says so and goes on; it is there below the one that it knows.
+OLD = re.compile(r"Failed to parse service type, ignoring: notify-reload")
+
+
+@pytest.mark.parametrize("unit", ["vestibule.service", "vestibule@.service"])
+def test_units_expose_at_most_one_and_a_half(unit):
+    done = ran("systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", FOLDER / unit)
+    assert done.returncode == 0, done.stdout
+    assert "exposure level" in done.stdout
+    assert ran("systemd-analyze", "security", "--offline=true", "--threshold=5", "--no-pager", FOLDER / unit).returncode != 0
+
+
+def test_systemd_understands_every_line(tmp_path):
+    # It ends 0 for keys that it does not know, too: what it prints counts. The program and its pages have to be where units name them.
+    root = tmp_path / "root"
+    units = root / "etc/systemd/system"
+    shutil.copytree(FOLDER, units, ignore=shutil.ignore_patterns("*.md"))
+    for folder in ["usr/lib/systemd/system", "lib/systemd/system"]:
+        if Path("/", folder).exists() and not (root / folder).exists():
+            shutil.copytree(Path("/", folder), root / folder, symlinks=True)
+    program = root / "usr/bin/vestibule"
+    program.parent.mkdir(parents=True)
+    shutil.copy("/bin/true", program)
+    shutil.copy("/bin/kill", root / "usr/bin/kill")
+    if not (root / "bin").exists():
+        (root / "bin").symlink_to("usr/bin")
+
+    def complaints():
+        done = ran("systemd-analyze", f"--root={root}", "--man=no", "verify", *UNITS)
+        return [line for line in (done.stdout + done.stderr).splitlines() if "vestibule" in line and not OLD.search(line)]
+
+    assert complaints() == []
+    with (units / "vestibule.service").open("a") as file:
+        file.write("[Service]\nProtectNonsense=yes\n")
+    assert any("ProtectNonsense" in line for line in complaints())
+
+
+def test_older_systemd_finds_a_type_that_it_knows_first():
+    for unit in UNITS[:2]:
+        lines = (FOLDER / unit).read_text().splitlines()
+        types = [line for line in lines if line.startswith("Type=")]
+        assert types == ["Type=notify", "Type=notify-reload"]
+
+
+@pytest.fixture(scope="module")
+def booted(tmp_path_factory):
+    """What tests/deploy/booted found."""
+    test = tmp_path_factory.mktemp("booted")
+    shutil.copy(Path(__file__).parent / "booted", test)
+    (test / "test.service").write_text("[Service]\nType=oneshot\nExecStart=/test/booted\nTimeoutStartSec=120\nFailureAction=poweroff-immediate\n")
+    (test / "test.target").write_text("[Unit]\nRequires=multi-user.target\nAfter=multi-user.target\nWants=test.service\n")
+    units = [test / "test.service", test / "test.target", *(FOLDER / unit for unit in UNITS)]
+    given = [f"--bind-ro={unit}:/usr/lib/systemd/system/{unit.name}" for unit in units]
+    given += [f"--bind-ro={ROOTFS}/usr/bin/vestibule:/usr/bin/vestibule", f"--bind={test}:/test"]
+    # What it writes is gone with it.
+    how = ["--quiet", "--register=no", "--keep-unit", "--private-network", "--volatile=overlay", "--boot"]
+    command = ["systemd-nspawn", *how, *given, "-D", os.environ["VESTIBULE_DEBIAN"], "--", "systemd.unit=test.target"]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        console, _ = process.communicate(timeout=180)
+    except subprocess.TimeoutExpired:
+        # SIGKILL to nspawn alone would leave the container.
+        process.terminate()
+        console, _ = process.communicate()
+    results = test / "results"
+    found = dict(line.split(" ", 1) if " " in line else (line, "") for line in results.read_text().splitlines()) if results.exists() else {}
+    assert found.get("end") == "yes", f"{found}\n{console[-4000:]}"
+    return found
+
+
+def test_it_does_not_start_until_it_is_configured(booted):
+    assert (booted["unconfigured.exit"], booted["unconfigured.state"]) == ("0", "inactive")
+
+
+def test_it_starts_and_says_so_with_its_secrets_as_credentials(booted):
+    assert (booted["start.exit"], booted["start.state"], booted["start.type"]) == ("0", "active", "notify-reload")
+    assert booted["start.answer"] == "204"
+    assert booted["start.health"] == "ok"
+    assert booted["start.status_text"]
+
+
+def test_it_is_confined(booted):
+    assert booted["confined"] == "CapEff: 0000000000000000 CapBnd: 0000000000000000 NoNewPrivs: 1 Seccomp: 2"
+    assert booted["confined.uid"] == "1"
+    assert booted["confined.files"] == "1", "what it may open is what it has: raising it is not allowed here"
+    assert float(re.search(r"exposure level for vestibule.service: ([\d.]+)", booted["exposure"])[1]) <= 1.5
+
+
+def test_a_reload_is_over_when_systemctl_ends_and_a_bad_one_changes_nothing(booted):
+    assert (booted["reload.exit"], booted["reload.answer"], booted["reload.same_process"]) == ("0", "202", "yes")
+    assert (booted["bad_reload.state"], booted["bad_reload.answer"]) == ("active", "202")
+    assert int(booted["bad_reload.log"]) >= 1
+
+
+def test_a_mistake_in_the_configuration_is_not_tried_again(booted):
+    assert booted["bad_start.exit"] != "0"
+    assert (booted["bad_start.state"], booted["bad_start.code"], booted["bad_start.restarts"]) == ("failed", "78", "0")
+
+
+def test_a_process_that_hangs_is_started_again_by_the_watchdog(booted):
+    assert booted["watchdog.alive"] == "0", "one that lives is left alone"
+    assert (booted["watchdog.restarts"], booted["watchdog.answer"]) == ("1", "204")
+    assert int(booted["watchdog.log"]) == 1
+
+
+def test_it_stops_in_peace(booted):
+    assert (booted["stop.result"], booted["stop.code"]) == ("success", "0")
+
+
+def test_the_socket_starts_it_and_stays_open_while_it_restarts(booted):
+    assert (booted["socket.before"], booted["socket.answer"], booted["socket.after"]) == ("inactive", "204", "active")
+    assert booted["socket.restart"].split() == ["20", "204"], "each of twenty"
+
+
+def test_there_may_be_one_for_each_site(booted):
+    assert (booted["instance.exit"], booted["instance.state"], booted["instance.answer"]) == ("0", "active", "203")
+
+
+def test_errors_are_errors_in_the_journal(booted):
+    assert booted["journal"] == '"PRIORITY":"3"'

@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use vestibule::clock::SystemClock;
 use vestibule::config::diagnostics::Code;
 use vestibule::config::{Config, Diagnostic, Report, Sources};
@@ -514,6 +515,7 @@ fn commands_end_with_the_exit_codes_that_they_promise() {
         (&["explain", "VB-1002"], 0),
         (&["explain", "nonsense"], 64),
         (&["keys", "new"], 0),
+        (&["generate", "schema"], 0),
     ] {
         let output = vestibule(arguments);
         assert_eq!(output.status.code(), Some(exit), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -529,10 +531,108 @@ fn keys_new_prints_a_key_that_is_taken() {
 }
 
 #[test]
+fn the_schema_takes_what_is_taken_and_refuses_misspelt_keys_and_wrong_types() {
+    let printed = vestibule(&["generate", "schema"]).stdout;
+    let schema: Value = serde_json::from_slice(&printed).unwrap();
+    assert_eq!(schema, vestibule::config::schema());
+    let flaws = |text: &str| {
+        let mut flaws = Vec::new();
+        check_schema(&schema, &schema, &toml::from_str(text).unwrap(), "", &mut flaws);
+        flaws
+    };
+    let mut valid = files("tests/config/valid");
+    valid.push(PathBuf::from("config.example.toml"));
+    for path in valid {
+        assert_eq!(flaws(&fs::read_to_string(&path).unwrap()), Vec::<String>::new(), "{}", path.display());
+    }
+    let example = fs::read_to_string("config.example.toml").unwrap();
+    for (at, line) in commented_keys(&example) {
+        assert_eq!(flaws(&example_with(&example, at)), Vec::<String>::new(), "{line}");
+    }
+    for (wrong, at) in [
+        ("server.lisen = 'a:1'", "server.lisen"),
+        ("server.workers = '4'", "server.workers"),
+        ("server.listen = [1]", "server.listen"),
+        ("session.lifetime = 3600", "session.lifetime"),
+        ("session.keys = [{ vault = 'x' }]", "session.keys"),
+        ("route.a.access = 'log-in'", "route.a.access"),
+        ("route.a.identity = { sett = 'x' }", "route.a.identity"),
+        ("route.a.paths.'/b'.allow.group = ['x']", "route.a.paths./b.allow.group"),
+        ("provider = 'corp'", "provider"),
+    ] {
+        assert_eq!(flaws(wrong), [at], "{wrong}");
+    }
+}
+
+/// Where a value is not what a schema says; as much of JSON Schema as ours uses.
+fn check_schema(root: &Value, schema: &Value, value: &Value, at: &str, flaws: &mut Vec<String>) {
+    let is_of = |schema: &Value| {
+        let mut flaws = Vec::new();
+        check_schema(root, schema, value, at, &mut flaws);
+        flaws.is_empty()
+    };
+    let is_type = |name: &Value| match name.as_str().unwrap() {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        other => unreachable!("{other}"),
+    };
+    let mut fits = true;
+    for (word, rule) in schema.as_object().into_iter().flatten() {
+        fits &= match word.as_str() {
+            "$ref" => {
+                check_schema(
+                    root,
+                    root.pointer(rule.as_str().unwrap().trim_start_matches('#')).unwrap(),
+                    value,
+                    at,
+                    flaws,
+                );
+                true
+            }
+            "type" => rule.as_array().map_or_else(|| is_type(rule), |types| types.iter().any(is_type)),
+            "anyOf" => rule.as_array().unwrap().iter().any(is_of),
+            "oneOf" => rule.as_array().unwrap().iter().filter(|it| is_of(it)).count() == 1,
+            "const" => rule == value,
+            "enum" => rule.as_array().unwrap().contains(value),
+            "minimum" => value.as_i64().is_none_or(|number| number >= rule.as_i64().unwrap()),
+            "maximum" => value.as_i64().is_none_or(|number| number <= rule.as_i64().unwrap()),
+            "minProperties" => value.as_object().is_none_or(|it| it.len() as u64 >= rule.as_u64().unwrap()),
+            "maxProperties" => value.as_object().is_none_or(|it| it.len() as u64 <= rule.as_u64().unwrap()),
+            "items" => {
+                value.as_array().into_iter().flatten().for_each(|item| check_schema(root, rule, item, at, flaws));
+                true
+            }
+            "properties" | "patternProperties" | "additionalProperties" => true,
+            "$schema" | "$defs" | "title" | "description" | "examples" | "format" | "pattern" | "default" => true,
+            other => unreachable!("this test does not know {other}"),
+        };
+    }
+    if !fits {
+        flaws.push(at.to_owned());
+    }
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let place = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+        // The only pattern is a list of words.
+        let patterns = schema.get("patternProperties").and_then(Value::as_object).into_iter().flatten();
+        let by_pattern =
+            patterns.filter(|(words, _)| words.trim_matches(['^', '(', ')', '$']).split('|').any(|word| word == key));
+        let rule = schema["properties"].get(key).or_else(|| by_pattern.map(|(_, rule)| rule).next());
+        match rule.or_else(|| schema.get("additionalProperties")) {
+            Some(Value::Bool(false)) => flaws.push(place),
+            Some(rule) => check_schema(root, rule, value, &place, flaws),
+            None => {}
+        }
+    }
+}
+
+#[test]
 fn check_answers_programs_in_json() {
     let output =
         vestibule(&["check", "--offline", "--format", "json", "-c", "tests/config/invalid/unknown_key_near.toml"]);
-    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["ok"], false);
     assert_eq!(answer["diagnostics"][0]["code"], "VB-0002");
     assert_eq!(answer["diagnostics"][0]["place"]["line"], 2);

@@ -12,6 +12,7 @@ pub mod check;
 pub mod demo;
 pub mod exit;
 pub mod explain;
+pub mod generate;
 pub mod health;
 pub mod keys;
 mod probes;
@@ -33,6 +34,7 @@ pub fn main() -> ExitCode {
             Command::Demo(arguments) => demo::demo(arguments.port),
             Command::Check(arguments) => check::check(&arguments),
             Command::Explain(arguments) => explain::explain(&arguments.pasted),
+            Command::Generate(what) => generate::generate(what),
             Command::Health(arguments) => health::health(&arguments),
             Command::Keys(command) => keys::keys(command),
         },
@@ -60,6 +62,9 @@ pub enum Command {
     Check(CheckArguments),
     /// Tell what a code means that a message or a page showed
     Explain(ExplainArguments),
+    /// Print what other programs read
+    #[command(subcommand)]
+    Generate(GenerateCommand),
     /// Ask the gateway that runs here whether it lives: exit 0 or 1, for images without a shell
     Health(HealthArguments),
     /// Make session keys
@@ -129,6 +134,13 @@ pub struct ExplainArguments {
     /// A code such as VB-0002, a reason such as state_expired, or the line in which it stands: of a message, a page or a log
     #[arg(required = true, value_name = "CODE")]
     pub pasted: Vec<String>,
+}
+
+/// What to print.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Subcommand)]
+pub enum GenerateCommand {
+    /// The JSON Schema of the configuration, for editors
+    Schema,
 }
 
 /// What to do about keys.

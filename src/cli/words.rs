@@ -9,7 +9,7 @@ use clap::Parser as _;
 
 use super::CommandLine;
 use crate::codes;
-use crate::config::tests::every_key;
+use crate::config::every_key;
 use crate::gateway::codes::Code;
 use crate::proxy::settings::IdentityHeaderSettings;
 use crate::telemetry;
@@ -197,7 +197,14 @@ impl Known {
         let (_, endpoints) = sources().into_iter().find(|(path, _)| path.ends_with("gateway/endpoints.rs")).unwrap();
         let endpoints = endpoints.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next());
         let endpoints = endpoints.map(str::to_owned).collect();
-        Self { keys: every_key(), metrics: metrics(), fields, reasons, events: events(), endpoints }
+        Self {
+            keys: every_key().into_iter().collect(),
+            metrics: metrics(),
+            fields,
+            reasons,
+            events: events(),
+            endpoints,
+        }
     }
 
     fn has(&self, span: &str) -> bool {

@@ -149,7 +149,7 @@ impl Severity {
 }
 
 /// Where a value was written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub enum Place {
     /// In the file, at these bytes.
     File {
@@ -165,6 +165,7 @@ pub enum Place {
     /// In this command-line flag.
     Flag(String),
     /// Nowhere: there is no file.
+    #[default]
     Nowhere,
 }
 

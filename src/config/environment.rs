@@ -2,7 +2,7 @@
 
 use super::diagnostics::{Code, Diagnostic, Place};
 use super::tree::{Entry, Node, Table, Value};
-use super::unknown::variable_meant;
+use super::unknown::{PREFIX, variable_meant};
 
 /// Lays the variables that are ours over the tree, in the order of their names, so that a table comes before its keys.
 pub(super) fn overlay_environment(root: &mut Node, env: &[(String, String)], problems: &mut Vec<Diagnostic>) {
@@ -81,8 +81,6 @@ fn half_written(name: &str) -> Option<Diagnostic> {
     )
 }
 
-pub(super) const PREFIX: &str = "VESTIBULE__";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,7 +97,7 @@ mod tests {
         let mut node = root;
         for key in path.split('/') {
             let Value::Table(table) = &node.value else { panic!("{key}: no table") };
-            node = &table.get(key).unwrap().node;
+            node = &table.entries.iter().find(|entry| entry.key == key).unwrap().node;
         }
         &node.value
     }

@@ -1,389 +1,443 @@
 //! The configuration as it is written: every table and every key, once.
 //!
-//! [`keys!`] makes of each list a struct, the reading of it, and the list of its keys, by which unknown ones are found and
-//! `config.example.toml` is held complete. What a value means is not decided here: see `validate`.
+//! The structs are read with serde ([`super::input`]), and the JSON Schema is made of them, with the words here as its descriptions. A
+//! new key is a field here, its meaning in `validate`, and a line in `config.example.toml`. What a value means is not decided here.
 
-use std::time::Duration;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use ipnet::IpNet;
-use url::Url;
-
-use super::mode::FileMode;
-use super::reading::{Field, FromNode, Key, Reading, Section, Shape};
-use super::secrets::{SecretText, SecretTexts};
+use super::reading::Field;
+use super::secrets::SecretText;
 use super::sinks::SinkKey;
-use super::tree::{Node, Table};
 use super::units::{
-    AnyScalar, ByteSize, CertificatePem, FilePath, Filled, KeyPem, List, Named, OneOrMany, RawText, Tables, Texts,
+    ByteSize, CertificatesFile, ClaimValue, FileMode, Filled, KeyFile, List, Named, Network, OneOrMany,
+    OneOrManyWithEmpty, RawText, TextOr, Timespan, Unwatched, WebUrl,
 };
-use super::words::{
-    AccessWord, AuthorizationWord, ClientAuthWord, ClientCertificateWord, GroupShapeWord, HeaderCaseWord, KeepWord,
-    LogFormatWord, LogoutWord, QuirkWord, ResponseModeWord, SameSiteWord, StoreWord, UserinfoWord,
-};
+use super::words::{ClientAuthMethod, GroupShapeName, HeaderCase, KeptToken, Store};
+use crate::policy::settings::Access;
+use crate::provider::settings::{LogoutStyle, Quirk, ResponseMode, UserinfoUse};
+use crate::proxy::settings::Authorization;
+use crate::server::settings::ClientCertificates;
+use crate::session::settings::SameSite;
+use crate::telemetry::settings::LogFormat;
 
-/// `keys! { struct NAME { key: Type, … } }`; `with field: OtherStruct` adds the other's keys to the same table;
-/// `reserved key: "what to write instead"` refuses what belongs to a later version.
-macro_rules! keys {
-    (
-        $(#[$doc:meta])* struct $name:ident { $($key:ident: $type:ty,)* }
-        $(with $rest:ident: $other:ty;)?
-        $(reserved $($later:ident: $instead:literal),+;)?
-    ) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, Default)]
-        pub(super) struct $name {
-            $(pub(super) $key: Field<$type>,)*
-            $(pub(super) $rest: $other,)?
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct File {
+    /// Where vestibule listens, and what it is to browsers.
+    pub(super) server: Field<ServerTable>,
+    /// The listener for health and metrics.
+    pub(super) admin: Field<AdminTable>,
+    /// Logs.
+    pub(super) log: Field<LogTable>,
+    /// vestibule's own pages.
+    pub(super) pages: Field<PagesTable>,
+    /// Sessions.
+    pub(super) session: Field<SessionTable>,
+    /// Providers, by names of one's own.
+    pub(super) provider: Field<Named<ProviderTable, true>>,
+    /// Routes to applications, by names of one's own. The most specific host, then the most specific path wins.
+    pub(super) route: Field<Named<RouteTable, true>>,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ServerTable {
+    /// Where to listen: `host:port`, `unix:/path`, `systemd:NAME`, or a list. Default: `127.0.0.1:4180`.
+    pub(super) listen: Field<OneOrMany<String>>,
+    /// The origin that browsers use. The redirect URI to register at the provider is `{public_url}{prefix}/callback`.
+    pub(super) public_url: Field<String>,
+    /// Networks of the proxies in front, whose forwarded headers are believed; `unix` for peers on unix sockets.
+    pub(super) trusted_proxies: Field<OneOrMany<String>>,
+    /// The path below which vestibule's own endpoints live. Default: `/_vestibule`.
+    pub(super) prefix: Field<String>,
+    /// Threads that forward requests. Default: one a core.
+    pub(super) workers: Field<u32>,
+    /// The mode of unix sockets: who may connect. Default: what the umask leaves.
+    pub(super) unix_mode: Field<FileMode>,
+    /// TLS on every TCP listener. Without it vestibule speaks plain text, for a proxy in front that ends TLS.
+    pub(super) tls: Field<ServerTlsTable>,
+    /// What a client may take.
+    pub(super) limits: Field<LimitsTable>,
+    /// How serving ends.
+    pub(super) drain: Field<DrainTable>,
+}
+
+/// `[server.tls]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ServerTlsTable {
+    /// The certificate chain, PEM. Changed files are read again.
+    pub(super) cert: Field<Unwatched<CertificatesFile>>,
+    /// The private key of the certificate, PEM.
+    pub(super) key: Field<Unwatched<KeyFile>>,
+    /// More certificates, chosen by the name that the client asks for.
+    pub(super) certificate: Field<List<CertificateTable, true>>,
+    /// Roots of client certificates, PEM. Default: none.
+    pub(super) client_ca: Field<Unwatched<CertificatesFile>>,
+    /// Whether clients have to show a certificate. Default: `required` where `client_ca` is given.
+    pub(super) client_auth: Field<ClientCertificates>,
+}
+
+/// `[[server.tls.certificate]]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct CertificateTable {
+    /// The certificate chain, PEM.
+    pub(super) cert: Field<Unwatched<CertificatesFile>>,
+    /// Its private key, PEM.
+    pub(super) key: Field<Unwatched<KeyFile>>,
+}
+
+/// `[server.limits]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct LimitsTable {
+    /// Bytes of a request head, from 8 KiB to 1 MiB. Default: 32 KiB.
+    pub(super) header_bytes: Field<ByteSize>,
+    /// Time for a request head, or one of vestibule's own forms, to arrive.
+    pub(super) header_time: Field<Timespan>,
+    /// Bytes of a request body. Default: no limit.
+    pub(super) body_bytes: Field<ByteSize>,
+    /// A connection without any byte for this long is closed, also in the middle of a body.
+    pub(super) idle_time: Field<Timespan>,
+    /// Bytes a second that a client has to send of a body, or to read of an answer. 0 switches it off.
+    pub(super) body_rate: Field<ByteSize>,
+    /// Open connections. Default: 16384, or fewer where the limit of open files does not allow so many.
+    pub(super) connections: Field<u32>,
+    /// The longest life of an upgraded connection (WebSocket).
+    pub(super) upgrade_life: Field<Timespan>,
+    /// An upgraded connection on which nothing goes in either direction for this long is closed.
+    pub(super) upgrade_idle: Field<Timespan>,
+    /// Concurrent requests of one HTTP/2 connection.
+    pub(super) h2_streams: Field<u32>,
+    /// Time for a TLS handshake.
+    pub(super) handshake_time: Field<Timespan>,
+}
+
+/// `[server.drain]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct DrainTable {
+    /// After SIGTERM: not ready any more, but still serving, so that balancers notice.
+    pub(super) delay: Field<Timespan>,
+    /// Then what is in flight has this long to end.
+    pub(super) grace: Field<Timespan>,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AdminTable {
+    /// `/livez`, `/readyz` and `/metrics`. Never the same address as traffic; an empty list switches it off.
+    pub(super) listen: Field<OneOrMany<String>>,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct LogTable {
+    /// The form of lines. Default: `auto`.
+    pub(super) format: Field<LogFormat>,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives: `info,vestibule::provider=debug`.
+    pub(super) level: Field<String>,
+    /// Where a line for each request goes: `off`, `stdout`, `stderr` or a file. Default: `off`.
+    pub(super) access: Field<SinkKey>,
+    /// Where sign-ins, denials and sign-outs are recorded. Default: `stderr`.
+    pub(super) audit: Field<SinkKey>,
+}
+
+/// `[pages]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct PagesTable {
+    /// The title of vestibule's own pages. Default: the host.
+    pub(super) title: Field<String>,
+    /// Whom to ask, shown on error pages: text, or a `mailto:` or `https:` link. Default: nobody.
+    pub(super) contact: Field<String>,
+}
+
+/// `[session]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SessionTable {
+    /// Where sessions live.
+    pub(super) store: Field<Store>,
+    /// Keys that seal sessions: the first seals, all open. `vestibule keys new` makes one.
+    pub(super) keys: Field<OneOrManyWithEmpty<SecretText>>,
+    /// The longest life of a session.
+    pub(super) lifetime: Field<Timespan>,
+    /// A session that nobody uses for this long is over.
+    pub(super) idle_timeout: Field<Timespan>,
+    /// How long before its expiry an access token is renewed. Default: a tenth of its life, from 5s to 5m.
+    pub(super) refresh_before: Field<Timespan>,
+    /// How long requests that still carry the old cookie get the renewed session.
+    pub(super) refresh_grace: Field<Timespan>,
+    /// How long a sign-in may take.
+    pub(super) attempt_life: Field<Timespan>,
+    /// Which tokens the session keeps. Without `refresh` nothing is renewed.
+    pub(super) keep: Field<List<KeptToken>>,
+    /// How much memory sessions may take that are kept open between requests.
+    pub(super) cache_bytes: Field<ByteSize>,
+    /// The session's cookie.
+    pub(super) cookie: Field<CookieTable>,
+}
+
+/// `[session.cookie]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct CookieTable {
+    /// Default: `__Host-vestibule` over https, `__Secure-vestibule` with a domain, `vestibule` over http.
+    pub(super) name: Field<String>,
+    /// One sign-in for all hosts of this domain. Default: none, each host signs in by itself.
+    pub(super) domain: Field<String>,
+    /// The attribute `SameSite`. Default: `lax`.
+    pub(super) same_site: Field<SameSite>,
+    /// Partitioned cookies (CHIPS), for applications that live in frames of other sites.
+    pub(super) partitioned: Field<bool>,
+}
+
+/// `[provider.NAME]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ProviderTable {
+    /// What people call it, on the page where they choose. Default: the table's name.
+    pub(super) title: Field<String>,
+    /// OpenID Connect: everything else is discovered from here. Without it the provider is plain OAuth 2.0.
+    pub(super) issuer: Field<String>,
+    /// Where the discovery document is, if not below the issuer.
+    pub(super) discovery_url: Field<WebUrl>,
+    /// For an issuer with `{tenantid}` (Microsoft Entra ID): the tenants that may sign in, by the claim `tid`.
+    pub(super) allowed_tenants: Field<OneOrMany<String>>,
+    /// The client that is registered for vestibule.
+    pub(super) client_id: Field<String>,
+    /// Its secret.
+    pub(super) client_secret: Field<SecretText>,
+    /// How it authenticates. Default: `client_secret_basic`.
+    pub(super) client_auth: Field<ClientAuthMethod>,
+    /// For `private_key_jwt`: the private key, PEM.
+    pub(super) client_key: Field<SecretText>,
+    /// For `private_key_jwt`: the key's id.
+    pub(super) client_key_id: Field<String>,
+    /// The path of the redirect URI, as it is registered at the provider.
+    pub(super) redirect_path: Field<String>,
+    /// Scopes to ask for. Default for OpenID Connect: `openid`, `profile` and `email`.
+    pub(super) scopes: Field<OneOrMany<String>>,
+    /// PKCE (S256). Switch it off only for a provider that refuses it.
+    pub(super) pkce: Field<bool>,
+    /// Further parameters of the authorization request.
+    pub(super) authorization_params: Field<Named<String>>,
+    /// How the answer comes back. Default: `query`.
+    pub(super) response_mode: Field<ResponseMode>,
+    /// What is forgiven the provider.
+    pub(super) quirks: Field<List<Quirk>>,
+    /// `prompt` of each authorization request.
+    pub(super) prompt: Field<String>,
+    /// How old the authentication at the provider may be. Default: any age.
+    pub(super) max_age: Field<Timespan>,
+    /// Requested authentication contexts; the ID token must name one of them.
+    pub(super) acr_values: Field<OneOrMany<String>>,
+    /// Resources that access tokens are asked for (RFC 8707).
+    pub(super) resource: Field<OneOrMany<String>>,
+    /// Audiences besides `client_id` that an ID token may name.
+    pub(super) audiences: Field<OneOrMany<String>>,
+    /// Signature algorithms of ID tokens. Default: those that discovery lists, without HS*.
+    pub(super) id_token_algorithms: Field<OneOrMany<String>>,
+    /// When the userinfo endpoint is asked. Default: `auto`.
+    pub(super) userinfo: Field<UserinfoUse>,
+    /// How old what userinfo or introspection said may become.
+    pub(super) userinfo_every: Field<Timespan>,
+    /// Signature algorithms of signed UserInfo answers; unsigned ones are then refused.
+    pub(super) userinfo_algorithms: Field<OneOrMany<String>>,
+    /// How signing out reaches the provider. Default: `auto`.
+    pub(super) logout: Field<LogoutStyle>,
+    /// Life of an access token that came without `expires_in`.
+    pub(super) default_expires_in: Field<Timespan>,
+    /// Tolerated difference between the provider's clock and ours.
+    pub(super) clock_leeway: Field<Timespan>,
+    /// Time for one call to the provider.
+    pub(super) timeout: Field<Timespan>,
+    /// The shortest time between two fetches of the key set.
+    pub(super) jwks_min_interval: Field<Timespan>,
+    /// Roots of trust for this provider, PEM, besides the system's.
+    pub(super) ca: Field<CertificatesFile>,
+    /// Takes `http://` endpoints away from loopback.
+    pub(super) insecure_http: Field<bool>,
+    /// Takes e-mail addresses that the provider calls unverified.
+    pub(super) insecure_unverified_email: Field<bool>,
+    /// Where the parts of an identity come from.
+    pub(super) claims: Field<ClaimsTable>,
+    /// With `issuer`, the endpoints written here win over what is discovered.
+    pub(super) authorization_endpoint: Field<WebUrl>,
+    /// Redeems codes and refresh tokens.
+    pub(super) token_endpoint: Field<WebUrl>,
+    /// Tells who somebody is.
+    pub(super) userinfo_endpoint: Field<WebUrl>,
+    /// Tells who somebody is where there is no userinfo endpoint (RFC 7662).
+    pub(super) introspection_endpoint: Field<WebUrl>,
+    /// Takes tokens back at sign-out (RFC 7009).
+    pub(super) revocation_endpoint: Field<WebUrl>,
+    /// Signs people out at the provider.
+    pub(super) end_session_endpoint: Field<WebUrl>,
+    /// The provider's key set.
+    pub(super) jwks_uri: Field<WebUrl>,
+}
+
+/// `[provider.NAME.claims]`: each is a claim's name, or a JSON pointer such as `/realm_access/roles`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ClaimsTable {
+    /// Default: `sub`.
+    pub(super) subject: Field<String>,
+    /// Default: the subject.
+    pub(super) user: Field<String>,
+    /// Default: `email`.
+    pub(super) email: Field<String>,
+    /// Default: `name`.
+    pub(super) name: Field<String>,
+    /// Default: `groups`.
+    pub(super) groups: Field<String>,
+    /// What stands between several names in one string. Default: a string is one name.
+    pub(super) groups_separator: Field<RawText>,
+    /// `keys`: an object whose keys are the names, except those whose value is false or null.
+    pub(super) groups_shape: Field<GroupShapeName>,
+    /// The member of each object that is its name. Default: objects are no groups.
+    pub(super) groups_member: Field<String>,
+}
+
+/// `[route.NAME]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RouteTable {
+    /// `wiki.example.com`, `*.example.com`, or a list. Default: any host.
+    pub(super) host: Field<OneOrMany<String>>,
+    /// A prefix by whole segments. Default: `/`.
+    pub(super) path: Field<String>,
+    /// Default: any method.
+    pub(super) methods: Field<OneOrMany<String>>,
+    /// `http://host:port`, `https://host`, `h2c://host:port`, `unix:/path`, a list of such, or `static:204`.
+    pub(super) upstream: Field<OneOrMany<String>>,
+    /// The Host that the application sees: `preserve` (the default), `upstream`, or a fixed one.
+    pub(super) host_header: Field<String>,
+    /// Origins besides our own whose WebSocket handshakes are taken.
+    pub(super) websocket_origins: Field<OneOrMany<String>>,
+    /// Fields by which other gateways name people that clients may send all the same.
+    pub(super) insecure_keep_headers: Field<OneOrMany<String>>,
+    /// Whether the application tells `/ADMIN` from `/admin`.
+    pub(super) case_sensitive: Field<bool>,
+    /// `preserve` keeps the capitals of header names. Default: `lower`.
+    pub(super) header_case: Field<HeaderCase>,
+    /// Bytes of a request body. Default: `server.limits.body_bytes`.
+    pub(super) body_bytes: Field<ByteSize>,
+    /// How long the application is waited for.
+    pub(super) timeouts: Field<TimeoutsTable>,
+    /// TLS towards an https upstream.
+    pub(super) tls: Field<UpstreamTlsTable>,
+    /// Parts of the route with rules of their own, laid over the route's.
+    pub(super) paths: Field<Named<RuleKeys, true>>,
+    /// Who gets in. Default: `login`.
+    pub(super) access: Field<Access>,
+    /// Who of those may pass. Default: everybody who signed in.
+    pub(super) allow: Field<Filled<AllowTable>>,
+    /// Headers that tell the application who is there: the name of a set, or a table.
+    pub(super) identity: Field<TextOr<Box<IdentityTable>>>,
+    /// Providers whose sessions count. Default: all.
+    pub(super) providers: Field<OneOrMany<String>>,
+    /// How old the sign-in may be. Default: any age.
+    pub(super) max_age: Field<Timespan>,
+}
+
+/// An entry of `[route.NAME.paths]`: what it asks otherwise than its route.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RuleKeys {
+    /// Who gets in.
+    pub(super) access: Field<Access>,
+    /// Who of those may pass; laid over the route's, key by key.
+    pub(super) allow: Field<Filled<AllowTable>>,
+    /// Headers that tell the application who is there.
+    pub(super) identity: Field<TextOr<Box<IdentityTable>>>,
+    /// Providers whose sessions count.
+    pub(super) providers: Field<OneOrMany<String>>,
+    /// How old the sign-in may be.
+    pub(super) max_age: Field<Timespan>,
+}
+
+/// `[route.NAME.allow]`: a list is any-of, several keys are all-of.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AllowTable {
+    /// Groups.
+    pub(super) groups: Field<OneOrMany<String>>,
+    /// E-mail addresses.
+    pub(super) emails: Field<OneOrMany<String>>,
+    /// Domains of e-mail addresses, meant exactly; `*.example.com` for those below.
+    pub(super) domains: Field<OneOrMany<String>>,
+    /// Compared with `claims.user` alone.
+    pub(super) users: Field<OneOrMany<String>>,
+    /// Compared with `claims.subject` alone.
+    pub(super) subjects: Field<OneOrMany<String>>,
+    /// Values of claims.
+    pub(super) claims: Field<Named<OneOrMany<ClaimValue>>>,
+    /// Networks of clients.
+    pub(super) networks: Field<OneOrMany<Network>>,
+}
+
+/// `[route.NAME.identity]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct IdentityTable {
+    /// The set to start from. Default: `default`.
+    pub(super) set: Field<String>,
+    /// Headers of one's own, each with what it holds: `user`, `claim:department`, `text:words`, …
+    pub(super) headers: Field<Named<String>>,
+    /// The groups that the application is told: names, or beginnings of names with a star. Default: all.
+    pub(super) groups_only: Field<OneOrMany<String>>,
+    /// What joins lists. Default: that of the set.
+    pub(super) separator: Field<RawText>,
+    /// What becomes of the client's own Authorization header. Default: `keep`.
+    pub(super) authorization: Field<Authorization>,
+}
+
+/// `[route.NAME.timeouts]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TimeoutsTable {
+    /// Time for a connection.
+    pub(super) connect: Field<Timespan>,
+    /// Time until the application begins to answer.
+    pub(super) first_byte: Field<Timespan>,
+    /// A body without any byte for this long is broken off.
+    pub(super) idle: Field<Timespan>,
+}
+
+/// `[route.NAME.tls]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct UpstreamTlsTable {
+    /// Roots of trust, PEM. Default: the system's.
+    pub(super) ca: Field<CertificatesFile>,
+    /// Client certificate, PEM. Default: none.
+    pub(super) cert: Field<CertificatesFile>,
+    /// The client certificate's private key, PEM.
+    pub(super) key: Field<KeyFile>,
+    /// The name to ask for and to verify. Default: the upstream's host.
+    pub(super) server_name: Field<String>,
+    /// Takes any certificate.
+    pub(super) insecure_skip_verify: Field<bool>,
+}
+
+impl RouteTable {
+    /// What the route asks, as an entry of its `paths` would say it.
+    pub(super) fn rule(&self) -> RuleKeys {
+        RuleKeys {
+            access: self.access.clone(),
+            allow: self.allow.clone(),
+            identity: self.identity.clone(),
+            providers: self.providers.clone(),
+            max_age: self.max_age.clone(),
         }
-
-        impl Section for $name {
-            fn keys() -> Vec<Key> {
-                [
-                    vec![$(Key { name: stringify!($key), shape: <$type as FromNode>::shape },)*],
-                    $(<$other as Section>::keys(),)?
-                    $(vec![$(Key { name: stringify!($later), shape: || Shape::Reserved },)+],)?
-                ]
-                .concat()
-            }
-
-            fn read_keys(table: &Table, reading: &mut Reading<'_>) -> Self {
-                $($(reading.reserved(table, stringify!($later), $instead);)+)?
-                Self {
-                    $($key: reading.field(table, stringify!($key)),)*
-                    $($rest: <$other as Section>::read_keys(table, reading),)?
-                }
-            }
-        }
-
-        impl FromNode for $name {
-            fn shape() -> Shape {
-                Shape::Table(Self::keys())
-            }
-
-            fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-                reading.section(node)
-            }
-        }
-    };
-}
-
-keys! {
-    /// The whole file.
-    struct File {
-        server: ServerTable,
-        admin: AdminTable,
-        log: LogTable,
-        pages: PagesTable,
-        session: SessionTable,
-        provider: Named<ProviderTable>,
-        route: Named<RouteTable>,
-    }
-}
-
-keys! {
-    /// `[server]`.
-    struct ServerTable {
-        listen: OneOrMany<String>,
-        public_url: String,
-        trusted_proxies: OneOrMany<String>,
-        prefix: String,
-        workers: u32,
-        unix_mode: FileMode,
-        tls: ServerTlsTable,
-        limits: LimitsTable,
-        drain: DrainTable,
-    }
-}
-
-keys! {
-    /// `[server.tls]`.
-    struct ServerTlsTable {
-        cert: FilePath,
-        key: FilePath,
-        certificate: Tables<CertificateTable>,
-        client_ca: FilePath,
-        client_auth: ClientCertificateWord,
-    }
-}
-
-keys! {
-    /// `[[server.tls.certificate]]`.
-    struct CertificateTable {
-        cert: FilePath,
-        key: FilePath,
-    }
-}
-
-keys! {
-    /// `[server.limits]`.
-    struct LimitsTable {
-        header_bytes: ByteSize,
-        header_time: Duration,
-        body_bytes: ByteSize,
-        idle_time: Duration,
-        body_rate: ByteSize,
-        connections: u32,
-        upgrade_life: Duration,
-        upgrade_idle: Duration,
-        h2_streams: u32,
-        handshake_time: Duration,
-    }
-}
-
-keys! {
-    /// `[server.drain]`.
-    struct DrainTable {
-        delay: Duration,
-        grace: Duration,
-    }
-}
-
-keys! {
-    /// `[admin]`.
-    struct AdminTable {
-        listen: OneOrMany<String>,
-    }
-}
-
-keys! {
-    /// `[log]`.
-    struct LogTable {
-        format: LogFormatWord,
-        level: String,
-        access: SinkKey,
-        audit: SinkKey,
-    }
-}
-
-keys! {
-    /// `[pages]`.
-    struct PagesTable {
-        title: String,
-        contact: String,
-    }
-}
-
-keys! {
-    /// `[session]`.
-    struct SessionTable {
-        store: StoreWord,
-        keys: SecretTexts,
-        lifetime: Duration,
-        idle_timeout: Duration,
-        refresh_before: Duration,
-        refresh_grace: Duration,
-        attempt_life: Duration,
-        keep: List<KeepWord>,
-        cache_bytes: ByteSize,
-        cookie: CookieTable,
-    } reserved redis: "sessions live in sealed cookies: leave the table out";
-}
-
-keys! {
-    /// `[session.cookie]`.
-    struct CookieTable {
-        name: String,
-        domain: String,
-        same_site: SameSiteWord,
-        partitioned: bool,
-    }
-}
-
-keys! {
-    /// `[provider.NAME]`.
-    struct ProviderTable {
-        title: String,
-        issuer: String,
-        discovery_url: Url,
-        allowed_tenants: OneOrMany<String>,
-        client_id: String,
-        client_secret: SecretText,
-        client_auth: ClientAuthWord,
-        client_key: SecretText,
-        client_key_id: String,
-        redirect_path: String,
-        scopes: OneOrMany<String>,
-        pkce: bool,
-        authorization_params: Texts,
-        response_mode: ResponseModeWord,
-        quirks: List<QuirkWord>,
-        prompt: String,
-        max_age: Duration,
-        acr_values: OneOrMany<String>,
-        resource: OneOrMany<String>,
-        audiences: OneOrMany<String>,
-        id_token_algorithms: OneOrMany<String>,
-        userinfo: UserinfoWord,
-        userinfo_every: Duration,
-        userinfo_algorithms: OneOrMany<String>,
-        logout: LogoutWord,
-        default_expires_in: Duration,
-        clock_leeway: Duration,
-        timeout: Duration,
-        jwks_min_interval: Duration,
-        ca: CertificatePem,
-        insecure_http: bool,
-        insecure_unverified_email: bool,
-        claims: ClaimsTable,
-    } with endpoints: EndpointKeys;
-    reserved preset: "write issuer, or the endpoints, and the claims that differ";
-}
-
-keys! {
-    /// The endpoints in `[provider.NAME]`.
-    struct EndpointKeys {
-        authorization_endpoint: Url,
-        token_endpoint: Url,
-        userinfo_endpoint: Url,
-        introspection_endpoint: Url,
-        revocation_endpoint: Url,
-        end_session_endpoint: Url,
-        jwks_uri: Url,
-    }
-}
-
-keys! {
-    /// `[provider.NAME.claims]`.
-    struct ClaimsTable {
-        subject: String,
-        user: String,
-        email: String,
-        name: String,
-        groups: String,
-        groups_separator: RawText,
-        groups_shape: GroupShapeWord,
-        groups_member: String,
-    }
-}
-
-keys! {
-    /// `[route.NAME]`.
-    struct RouteTable {
-        host: OneOrMany<String>,
-        path: String,
-        methods: OneOrMany<String>,
-        upstream: OneOrMany<String>,
-        host_header: String,
-        websocket_origins: OneOrMany<String>,
-        insecure_keep_headers: OneOrMany<String>,
-        case_sensitive: bool,
-        header_case: HeaderCaseWord,
-        body_bytes: ByteSize,
-        timeouts: TimeoutsTable,
-        tls: UpstreamTlsTable,
-        paths: Named<RuleKeys>,
-    } with rule: RuleKeys;
-}
-
-keys! {
-    /// What a route asks, and what an entry of `[route.NAME.paths]` may ask otherwise.
-    struct RuleKeys {
-        access: AccessWord,
-        allow: Filled<AllowTable>,
-        identity: IdentityKey,
-        providers: OneOrMany<String>,
-        max_age: Duration,
-    } reserved rule: "say it with allow, access and paths";
-}
-
-keys! {
-    /// `[route.NAME.allow]`.
-    struct AllowTable {
-        groups: OneOrMany<String>,
-        emails: OneOrMany<String>,
-        domains: OneOrMany<String>,
-        users: OneOrMany<String>,
-        subjects: OneOrMany<String>,
-        claims: ClaimValues,
-        networks: OneOrMany<IpNet>,
-    }
-}
-
-keys! {
-    /// `[route.NAME.identity]`.
-    struct IdentityTable {
-        set: String,
-        headers: Texts,
-        groups_only: OneOrMany<String>,
-        separator: RawText,
-        authorization: AuthorizationWord,
-    }
-}
-
-keys! {
-    /// `[route.NAME.timeouts]`.
-    struct TimeoutsTable {
-        connect: Duration,
-        first_byte: Duration,
-        idle: Duration,
-    }
-}
-
-keys! {
-    /// `[route.NAME.tls]`.
-    struct UpstreamTlsTable {
-        ca: CertificatePem,
-        cert: CertificatePem,
-        key: KeyPem,
-        server_name: String,
-        insecure_skip_verify: bool,
-    }
-}
-
-/// `identity = "set"` or `[route.NAME.identity]`.
-#[derive(Clone, Debug)]
-pub(super) enum IdentityKey {
-    Set(String),
-    Table(Box<IdentityTable>),
-}
-
-/// `claims = { department = ["it", "hr"] }`.
-#[derive(Clone, Debug)]
-pub(super) struct ClaimValues(
-    pub(super) Vec<(super::reading::Found<String>, super::reading::Found<OneOrMany<AnyScalar>>)>,
-);
-
-impl FromNode for IdentityKey {
-    fn shape() -> Shape {
-        Shape::Table(IdentityTable::keys())
-    }
-
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        use super::tree::Value;
-
-        let is_text = match &node.value {
-            Value::String(_) => true,
-            Value::Untyped(_) => node.structured().is_none(),
-            Value::Table(_) => false,
-            _ => {
-                reading.wrong_type(node, "a string or a table");
-                return None;
-            }
-        };
-        if is_text {
-            String::from_node(node, reading).map(Self::Set)
-        } else {
-            reading.section(node).map(|table| Self::Table(Box::new(table)))
-        }
-    }
-}
-
-impl FromNode for ClaimValues {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        use super::reading::Found;
-        use super::tree::Value;
-
-        let structured = node.structured();
-        let Value::Table(table) = &structured.as_ref().unwrap_or(node).value else {
-            reading.wrong_type(node, "a table");
-            return None;
-        };
-        let mut claims = Vec::new();
-        for entry in &table.entries {
-            if let Field::Given(values) = reading.field(table, &entry.key) {
-                claims.push((Found { value: entry.key.clone(), place: entry.place.clone() }, values));
-            }
-        }
-        Some(Self(claims))
     }
 }

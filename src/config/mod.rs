@@ -1,10 +1,11 @@
 //! Configuration: from file, environment and flags to the settings of every part, with every problem reported at once.
 //!
 //! 1. `tree` and `environment` make one tree of values, each of which knows where it was written.
-//! 2. `file` reads it into typed fields: unknown keys, wrong types and unreadable secrets are noted on the way.
-//! 3. `validate` turns the fields into the settings that each part owns, and notes what contradicts itself.
+//! 2. serde reads the tree (`input`) into the structs of `file`: unknown keys, wrong types and unreadable secrets are reported on the
+//!    way. `schema` makes the JSON Schema of the same structs.
+//! 3. `validate` turns the structs into the settings that each part owns, and reports what contradicts itself.
 //!
-//! Nothing stops at the first problem, and nothing below this module sees the first form.
+//! Nothing stops at the first problem, and nothing below this module sees the structs.
 
 use std::path::PathBuf;
 
@@ -20,10 +21,12 @@ mod codes;
 pub mod diagnostics;
 mod environment;
 mod file;
+mod files;
 mod foreign;
-mod mode;
+mod input;
 mod places;
 mod reading;
+mod schema;
 mod secrets;
 mod sinks;
 mod syntax;
@@ -37,6 +40,7 @@ mod words;
 pub use diagnostics::Diagnostic;
 pub use diagnostics::Report;
 pub use places::Places;
+pub use schema::{every_key, schema};
 pub use watch::Watch;
 
 /// What every part of the program needs to know, already proven.
@@ -94,86 +98,5 @@ impl Config {
     /// Where the admin listener of a gateway with these sources is. Nothing else of them has to be right.
     pub fn admin_addresses(sources: &Sources) -> Vec<ListenAddress> {
         validate::admin_addresses(sources)
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use std::collections::BTreeSet;
-
-    use super::file::File;
-    use super::reading::{Key, Section as _, Shape};
-    use super::tree::{self, Table, Value};
-
-    /// `[route.NAME.paths]` takes the keys of a route, which stand there already.
-    const SAME_AS_ROUTE: &str = "route.NAME.paths.NAME";
-
-    #[test]
-    fn every_key_stands_in_the_example_and_every_key_of_the_example_is_known() {
-        let (mut known, mut shown) = (every_key(), BTreeSet::new());
-        let (root, _) = tree::parse("config.example.toml", &uncommented()).unwrap();
-        let Value::Table(root) = &root.value else { panic!("no table") };
-        shown_keys(root, &File::keys(), "", &mut shown);
-        let below_paths = |key: &String| key.starts_with(SAME_AS_ROUTE);
-        known.retain(|key| !below_paths(key));
-        shown.retain(|key| !below_paths(key));
-        assert_eq!(known.difference(&shown).collect::<Vec<_>>(), Vec::<&String>::new(), "not in config.example.toml");
-        assert_eq!(shown.difference(&known).collect::<Vec<_>>(), Vec::<&String>::new(), "not a key");
-        assert!(known.len() > 100);
-    }
-
-    /// Every key that a configuration may hold, as `provider.NAME.client_id`; reserved ones are not among them.
-    pub(crate) fn every_key() -> BTreeSet<String> {
-        let mut known = BTreeSet::new();
-        known_keys(&File::keys(), "", &mut known);
-        known
-    }
-
-    /// The example with every commented-out key switched on.
-    fn uncommented() -> String {
-        let text = std::fs::read_to_string("config.example.toml").unwrap();
-        // A key that can be written as a text or as a table is shown both ways.
-        let lines = text.lines().filter(|line| *line != "#identity = \"default\"").map(|line| {
-            let key = line
-                .strip_prefix('#')
-                .filter(|rest| rest.starts_with(|c: char| c == '[' || c == '"' || c.is_ascii_lowercase()));
-            key.unwrap_or(line)
-        });
-        lines.collect::<Vec<_>>().join("\n")
-    }
-
-    fn known_keys(keys: &[Key], at: &str, found: &mut BTreeSet<String>) {
-        for key in keys {
-            let name = format!("{at}{}", key.name);
-            match (key.shape)() {
-                Shape::Reserved => {}
-                Shape::Value => drop(found.insert(name)),
-                Shape::Table(keys) | Shape::Tables(keys) => known_keys(&keys, &format!("{name}."), found),
-                Shape::Named(keys) => known_keys(&keys, &format!("{name}.NAME."), found),
-            }
-        }
-    }
-
-    fn shown_keys(table: &Table, keys: &[Key], at: &str, found: &mut BTreeSet<String>) {
-        for entry in &table.entries {
-            let name = format!("{at}{}", entry.key);
-            let shape = keys.iter().find(|key| key.name == entry.key).map(|key| (key.shape)());
-            match (shape, &entry.node.value) {
-                (Some(Shape::Table(keys)), Value::Table(table)) => shown_keys(table, &keys, &format!("{name}."), found),
-                (Some(Shape::Tables(keys)), Value::Array(tables)) => {
-                    for table in tables {
-                        let Value::Table(table) = &table.value else { panic!("{name}") };
-                        shown_keys(table, &keys, &format!("{name}."), found);
-                    }
-                }
-                (Some(Shape::Named(keys)), Value::Table(tables)) => {
-                    for table in &tables.entries {
-                        let Value::Table(table) = &table.node.value else { panic!("{name}") };
-                        shown_keys(table, &keys, &format!("{name}.NAME."), found);
-                    }
-                }
-                _ => drop(found.insert(name)),
-            }
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::diagnostics::Place;
 
 /// The places of keys, by their whole names: `provider.corp.ca`, `server.listen[0]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Places {
     known: HashMap<String, Place>,
     /// For what stands nowhere: the file, or that there is none.

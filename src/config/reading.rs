@@ -1,52 +1,21 @@
-//! From the tree of values to typed fields: wrong types and unknown keys are noted, and reading goes on.
+//! What is known while a configuration is read.
+//!
+//! serde hands a value neither its place nor anything else from outside, so the one reading of this thread keeps both: which key is
+//! being read, where it stands, what was found wrong so far. [`Field`] is what makes the reading go on after a mistake: a value that
+//! cannot be used was reported where it was found, and its field is [`Field::Wrong`].
 
+use std::cell::RefCell;
 use std::collections::HashSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
+
+use serde::de::{Expected, Unexpected};
+use serde::{Deserialize, Deserializer};
 
 use super::Sources;
 use super::diagnostics::{Code, Diagnostic, Place};
 use super::places::Places;
-use super::tree::{Node, Table, Value};
-
-/// What one table may hold, and how to read it. Made by [`keys!`](super::file).
-pub(super) trait Section: Sized {
-    /// Its keys, those that are reserved included.
-    fn keys() -> Vec<Key>;
-    /// Reads them.
-    fn read_keys(table: &Table, reading: &mut Reading<'_>) -> Self;
-}
-
-/// A key of a table.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    pub(super) shape: fn() -> Shape,
-}
-
-/// What stands behind a key.
-#[derive(Clone, Debug)]
-pub(super) enum Shape {
-    /// A value without keys that we know.
-    Value,
-    /// Something of a later version.
-    Reserved,
-    /// A table of known keys.
-    Table(Vec<Key>),
-    /// A list of tables of known keys.
-    Tables(Vec<Key>),
-    /// A table of tables, by names of the operator's choice.
-    Named(Vec<Key>),
-}
-
-/// A type that a value can be read as. `None` means that a problem was noted.
-pub(super) trait FromNode: Sized {
-    /// What stands behind a key of this type.
-    fn shape() -> Shape {
-        Shape::Value
-    }
-    /// Reads the value, or notes why not.
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self>;
-}
+use super::tree::{Node, Value};
 
 /// A value with its place, for messages about what it means.
 #[derive(Clone, Debug)]
@@ -55,16 +24,31 @@ pub(super) struct Found<T> {
     pub(super) place: Place,
 }
 
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Found<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self { value: T::deserialize(deserializer)?, place: with(|reading| reading.place()) })
+    }
+}
+
 /// A key as it was found.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Field<T> {
     /// It is not there.
     #[default]
     Absent,
-    /// It is there, and something about it was already noted.
+    /// It is there, or was meant by another name, and what is wrong with it was already reported.
     Wrong,
     /// It is there.
     Given(Found<T>),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if with(|reading| matches!(reading.node().value, Value::Meant)) {
+            return Ok(Self::Wrong);
+        }
+        Ok(Found::deserialize(deserializer).map_or(Self::Wrong, Self::Given))
+    }
 }
 
 impl<T> Field<T> {
@@ -78,6 +62,11 @@ impl<T> Field<T> {
         self.given().map(|found| &found.value)
     }
 
+    /// The place alone.
+    pub(super) fn place(&self) -> Option<&Place> {
+        self.given().map(|found| &found.place)
+    }
+
     /// The value, out of the field.
     pub(super) fn into_value(self) -> Option<T> {
         if let Self::Given(found) = self { Some(found.value) } else { None }
@@ -89,23 +78,69 @@ impl<T> Field<T> {
     }
 }
 
+impl<T: Copy> Field<T> {
+    /// The value, or what holds where it is left out.
+    pub(super) fn or(&self, default: T) -> T {
+        self.value().copied().unwrap_or(default)
+    }
+}
+
 /// What is known and noted while reading.
-pub(super) struct Reading<'a> {
-    pub(super) sources: &'a Sources,
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub(super) sources: Sources,
     pub(super) problems: Vec<Diagnostic>,
     pub(super) places: Places,
     /// The files that were read.
     pub(super) files: Vec<PathBuf>,
-    path: Vec<String>,
     /// Keys that a misspelt one was probably meant for: they are not reported as missing.
     pub(super) meant: HashSet<String>,
+    /// From the root to what is being read.
+    open: Vec<Open>,
 }
 
-impl<'a> Reading<'a> {
+/// A key that is being read, or an item of a list, which has no key of its own.
+#[derive(Debug)]
+struct Open {
+    key: Option<String>,
+    place: Place,
+    node: Node,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Reading> = RefCell::default();
+}
+
+/// Begins a reading of this thread, and gives what was noted when it is over.
+pub(super) fn during<R>(reading: Reading, read: impl FnOnce() -> R) -> (R, Reading) {
+    CURRENT.set(reading);
+    let result = read();
+    (result, CURRENT.take())
+}
+
+/// The reading of this thread.
+pub(super) fn with<R>(ask: impl FnOnce(&mut Reading) -> R) -> R {
+    CURRENT.with_borrow_mut(ask)
+}
+
+/// Reads something below: an entry of a table by its key, or an item of a list.
+pub(super) fn below<R>(key: Option<&str>, place: &Place, node: &Node, read: impl FnOnce() -> R) -> R {
+    with(|reading| {
+        reading.open.push(Open { key: key.map(str::to_owned), place: place.clone(), node: node.clone() });
+        if key.is_some() {
+            let key = reading.key();
+            reading.places.note(key, place);
+        }
+    });
+    let result = read();
+    with(|reading| reading.open.pop());
+    result
+}
+
+impl Reading {
     /// Nothing read yet; `whole` is the place of what is missing altogether.
-    pub(super) fn new(sources: &'a Sources, whole: Place) -> Self {
-        let (problems, places, files) = (Vec::new(), Places::of(whole), Vec::new());
-        Self { sources, problems, places, files, path: Vec::new(), meant: HashSet::new() }
+    pub(super) fn new(sources: &Sources, whole: Place) -> Self {
+        Self { sources: sources.clone(), places: Places::of(whole), ..Self::default() }
     }
 
     /// Notes a problem.
@@ -115,12 +150,28 @@ impl<'a> Reading<'a> {
 
     /// The key being read, with its tables: `provider.corp.client_id`.
     pub(super) fn key(&self) -> String {
-        self.path.join(".")
+        self.open.iter().filter_map(|open| open.key.as_deref()).collect::<Vec<_>>().join(".")
+    }
+
+    /// A key of the table that is being read, whole.
+    pub(super) fn key_of(&self, name: &str) -> String {
+        let table = self.key();
+        if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") }
     }
 
     /// The last part of the key being read.
     pub(super) fn last_key(&self) -> &str {
-        self.path.last().map_or("", String::as_str)
+        self.open.iter().rev().find_map(|open| open.key.as_deref()).unwrap_or_default()
+    }
+
+    /// Where what is being read stands.
+    pub(super) fn place(&self) -> Place {
+        self.open.last().map_or(Place::Nowhere, |open| open.place.clone())
+    }
+
+    /// What is being read.
+    pub(super) fn node(&self) -> Node {
+        self.open.last().map_or_else(|| Node::empty(Place::Nowhere), |open| open.node.clone())
     }
 
     /// A path of the file system as the operator meant it: relative ones start at the configuration file's folder.
@@ -134,71 +185,74 @@ impl<'a> Reading<'a> {
         std::fs::read(path)
     }
 
-    /// Reads one key of a table.
-    pub(super) fn field<T: FromNode>(&mut self, table: &Table, key: &str) -> Field<T> {
-        self.path.push(key.to_owned());
-        let field = match table.get(key) {
-            None if self.meant.contains(&self.key()) => Field::Wrong,
-            None => Field::Absent,
-            Some(entry) => {
-                // A table's key says more than the span of what stands in it.
-                let place = if matches!(entry.node.value, Value::Table(_)) { &entry.place } else { &entry.node.place };
-                self.places.note(self.key(), place);
-                T::from_node(&entry.node, self)
-                    .map_or(Field::Wrong, |value| Field::Given(Found { value, place: place.clone() }))
-            }
-        };
-        self.path.pop();
-        field
-    }
-
-    /// Reads something below a key that is not fixed: an entry of a table of names, an item of a list.
-    pub(super) fn below<R>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> R) -> R {
-        self.path.push(key.to_owned());
-        let result = read(self);
-        self.path.pop();
-        result
-    }
-
-    /// Reads a table of known keys.
-    pub(super) fn section<T: Section>(&mut self, node: &Node) -> Option<T> {
-        let structured = node.structured();
-        let node = structured.as_ref().unwrap_or(node);
-        let Value::Table(table) = &node.value else {
-            self.wrong_type(node, "a table");
-            return None;
-        };
-        let keys = T::keys();
-        for entry in &table.entries {
-            if !keys.iter().any(|key| key.name == entry.key) {
-                self.unknown_key(entry, &keys);
-            }
-        }
-        Some(T::read_keys(table, self))
-    }
-
-    /// Refuses a key of a later version where it is written.
-    pub(super) fn reserved(&mut self, table: &Table, key: &str, instead: &str) {
-        let Some(entry) = table.get(key) else { return };
-        let full = self.below(key, |reading| reading.key());
-        self.report(
-            Diagnostic::error(Code::Unsupported, &entry.place, format!("`{full}` is not supported by this version"))
-                .reason("it is refused, not ignored, so that nothing is thought protected that is not")
-                .help(instead),
-        );
-    }
-
     /// Notes that a value has the wrong type.
     pub(super) fn wrong_type(&mut self, node: &Node, wanted: &str) {
         let key = self.key();
-        let diagnostic =
-            Diagnostic::error(Code::WrongType, &node.place, format!("`{key}` takes {wanted}, not {}", node.kind()))
-                .label(format!("this is {}", node.kind()));
-        let diagnostic =
-            diagnostic.help(Self::nameless(&key).unwrap_or_else(|| type_help(node, wanted, self.last_key())));
-        self.report(diagnostic);
+        let message = format!("`{key}` takes {wanted}, not {}", node.kind());
+        let help = Self::nameless(&key).unwrap_or_else(|| type_help(node, wanted, self.last_key()));
+        self.report(
+            Diagnostic::error(Code::WrongType, &node.place, message)
+                .label(format!("this is {}", node.kind()))
+                .help(help),
+        );
     }
 }
+
+/// That a value cannot be used. Why was reported when this was made, so that reading can go on.
+#[derive(Debug)]
+pub(super) struct Refused;
+
+/// Refuses what is being read: a message about its key, and what to write.
+pub(super) fn refused<E: serde::de::Error>(
+    code: Code,
+    message: impl FnOnce(&str) -> String,
+    help: impl Into<String>,
+) -> E {
+    refused_with(code, message, |diagnostic| diagnostic.help(help))
+}
+
+/// The same with more to say.
+pub(super) fn refused_with<E: serde::de::Error>(
+    code: Code,
+    message: impl FnOnce(&str) -> String,
+    more: impl FnOnce(Diagnostic) -> Diagnostic,
+) -> E {
+    with(|reading| {
+        let diagnostic = Diagnostic::error(code, &reading.node().place, message(&reading.key()));
+        reading.report(more(diagnostic));
+    });
+    already_refused()
+}
+
+/// Refuses what is being read; why was reported.
+pub(super) fn already_refused<E: serde::de::Error>() -> E {
+    E::custom("")
+}
+
+impl serde::de::Error for Refused {
+    /// In serde's own words, where there are no better ones.
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        let message = message.to_string();
+        if !message.is_empty() {
+            let help = "config.example.toml shows how the key is written";
+            return refused(Code::BadValue, |key| format!("`{key}` cannot be used: {message}"), help);
+        }
+        Self
+    }
+
+    fn invalid_type(_: Unexpected<'_>, wanted: &dyn Expected) -> Self {
+        with(|reading| reading.wrong_type(&reading.node(), &wanted.to_string()));
+        Self
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value cannot be used")
+    }
+}
+
+impl std::error::Error for Refused {}
 
 fn type_help(node: &Node, wanted: &str, key: &str) -> String {
     match &node.value {

@@ -1,55 +1,53 @@
 //! Secrets, and where they are kept: `{ file = … }`, `{ env = … }`, `{ credential = … }`, or, with a warning, a literal string.
 
-use std::fs::Metadata;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+
+use serde::{Deserialize, Deserializer};
 
 use super::clean::{Cleaned, cleaned};
 use super::diagnostics::{Code, Diagnostic, Place};
-use super::reading::{Found, FromNode, Reading};
+use super::files::{looked_for, warn_of_readers, why_unreadable};
+use super::input::Input;
+use super::reading::{Reading, already_refused, below, refused, refused_with, with};
 use super::tree::{Node, SECRET_SOURCES, Table, Value};
-use super::units::why_unreadable;
 use crate::secret::Secret;
 
 /// A secret text: never empty, and [`cleaned`] wherever it comes from.
 #[derive(Clone, Debug)]
 pub(super) struct SecretText(pub(super) Secret<String>);
 
-/// One secret or a list of them. In a variable, commas separate them.
-#[derive(Clone, Debug)]
-pub(super) struct SecretTexts(pub(super) Vec<Found<SecretText>>);
-
-impl FromNode for SecretText {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let structured = node.structured().filter(is_source);
-        let node = structured.as_ref().unwrap_or(node);
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        let node = with(|reading| reading.node());
+        let node = node.structured().filter(is_source).unwrap_or(node);
         let (bytes, place) = match &node.value {
-            Value::Table(table) => from_source(table, node, reading)?,
+            Value::Table(table) => from_source(table)?,
             Value::String(text) | Value::Untyped(text) => {
-                warn_of_literal(node, reading);
+                with(|reading| warn_of_literal(&node, reading));
                 (text.clone().into_bytes(), node.place.clone())
             }
             _ => {
-                reading.wrong_type(node, "a string or a table such as { file = \"…\" }");
-                return None;
+                with(|reading| reading.wrong_type(&node, "a string or a table such as { file = \"…\" }"));
+                return Err(already_refused());
             }
         };
-        let text = told_cleaned(&bytes, &place, reading)?;
+        let text = with(|reading| told_cleaned(&bytes, &place, reading)).ok_or_else(already_refused::<D::Error>)?;
         if text.is_empty() {
-            let message = format!("the secret `{}` is empty", reading.key());
-            reading.report(
-                Diagnostic::error(Code::WeakSecret, &node.place, message)
-                    .reason("an empty secret protects nothing")
-                    .help("put the secret where the configuration says it is"),
-            );
-            return None;
+            return Err(refused_with(
+                Code::WeakSecret,
+                |key| format!("the secret `{key}` is empty"),
+                |it| {
+                    it.reason("an empty secret protects nothing")
+                        .help("put the secret where the configuration says it is")
+                },
+            ));
         }
-        Some(Self(Secret::new(text)))
+        Ok(Self(Secret::new(text)))
     }
 }
 
 /// The secret itself; what had to be taken off is noted, and what nobody can tell is refused.
-fn told_cleaned(bytes: &[u8], place: &Place, reading: &mut Reading<'_>) -> Option<String> {
+fn told_cleaned(bytes: &[u8], place: &Place, reading: &mut Reading) -> Option<String> {
     let key = reading.key();
     match cleaned(bytes) {
         Ok(Cleaned { text, taken_off }) => {
@@ -75,52 +73,13 @@ fn told_cleaned(bytes: &[u8], place: &Place, reading: &mut Reading<'_>) -> Optio
     }
 }
 
-/// The permissions of a file that everybody on the machine may read or write.
-pub(super) fn open_to_others(path: &Path) -> Option<u32> {
-    let file = std::fs::metadata(path).ok().filter(Metadata::is_file)?;
-    Some(file.permissions().mode() & 0o7777).filter(|mode| mode & 0o006 != 0)
-}
-
-/// A warning about a file with a secret that everybody on the machine may read.
-pub(super) fn readable_by_others(path: &Path, key: &str, place: &Place) -> Option<Diagnostic> {
-    let mode = open_to_others(path)?;
-    let message = format!("`{key}` names a file that others may read");
-    let diagnostic = Diagnostic::warning(Code::ReadableSecret, place, message)
-        .label(format!("its mode is {mode:04o}"))
-        .reason("every program on this machine can take the secret, and act as this gateway with it");
-    Some(diagnostic.help(format!(
-        "`chmod 600 {}`, for the user that runs vestibule; Kubernetes: defaultMode: 0400",
-        path.display()
-    )))
-}
-
-impl FromNode for SecretTexts {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let structured = node.structured();
-        let node = structured.as_ref().unwrap_or(node);
-        let items: Vec<Node> = match &node.value {
-            Value::Array(items) => items.clone(),
-            Value::Untyped(text) => text
-                .split(',')
-                .map(|item| Node { place: node.place.clone(), value: Value::Untyped(item.trim().to_owned()) })
-                .collect(),
-            _ => vec![node.clone()],
-        };
-        let read: Vec<Option<Found<SecretText>>> = items
-            .iter()
-            .map(|item| SecretText::from_node(item, reading).map(|value| Found { value, place: item.place.clone() }))
-            .collect();
-        read.into_iter().collect::<Option<Vec<_>>>().map(Self)
-    }
-}
-
 /// Whether a table written in a variable says where a secret is, or is a secret that begins with a brace.
 fn is_source(node: &Node) -> bool {
     matches!(&node.value, Value::Table(table) if table.entries.iter().all(|entry| SECRET_SOURCES.contains(&entry.key.as_str())))
 }
 
 /// A variable is one of the places where a secret may stand; the file and the command line are not.
-fn warn_of_literal(node: &Node, reading: &mut Reading<'_>) {
+fn warn_of_literal(node: &Node, reading: &mut Reading) {
     let (place, reason) = match &node.place {
         Place::File { .. } | Place::Whole(_) => (
             "stands in the configuration file itself",
@@ -139,76 +98,61 @@ fn warn_of_literal(node: &Node, reading: &mut Reading<'_>) {
     )));
 }
 
-/// Exactly one of the three keys.
-fn from_source(table: &Table, node: &Node, reading: &mut Reading<'_>) -> Option<(Vec<u8>, Place)> {
-    let key = reading.key();
-    let mut known = true;
-    for entry in &table.entries {
-        if !SECRET_SOURCES.contains(&entry.key.as_str()) {
-            known = false;
-            reading.report(
-                Diagnostic::error(
-                    Code::SecretForm,
-                    &entry.place,
-                    format!("`{}` is not a place for the secret `{key}`", entry.key),
-                )
-                .help("write one of { file = \"/path\" }, { env = \"NAME\" }, { credential = \"name\" }"),
-            );
-        }
+/// The bytes of the place that exactly one of the three keys names.
+fn from_source<E: serde::de::Error>(table: &Table) -> Result<(Vec<u8>, Place), E> {
+    const PLACES: &str = "write one of { file = \"/path\" }, { env = \"NAME\" }, { credential = \"name\" }";
+    let unknown: Vec<_> = table.entries.iter().filter(|entry| !SECRET_SOURCES.contains(&entry.key.as_str())).collect();
+    for entry in &unknown {
+        with(|reading| {
+            let message = format!("`{}` is not a place for the secret `{}`", entry.key, reading.key());
+            reading.report(Diagnostic::error(Code::SecretForm, &entry.place, message).help(PLACES));
+        });
     }
     match table.entries.as_slice() {
-        _ if !known => None,
+        _ if !unknown.is_empty() => Err(already_refused()),
         [only] => {
-            let name = reading.below(&only.key, |reading| String::from_node(&only.node, reading))?;
             let place = &only.node.place;
-            let bytes = match only.key.as_str() {
+            let name = below(Some(&only.key), place, &only.node, || String::deserialize(Input(only.node.clone())));
+            let name = name.map_err(|_| already_refused::<E>())?;
+            let bytes = with(|reading| match only.key.as_str() {
                 "file" => from_file(&reading.resolve(&name), place, reading),
                 "env" => from_variable(&name, place, reading),
                 _ => from_credential(&name, place, reading),
-            };
-            Some((bytes?, place.clone()))
+            });
+            Ok((bytes.ok_or_else(already_refused::<E>)?, place.clone()))
         }
-        [] => {
-            let message = format!("the secret `{key}` is an empty table");
-            reading.report(
-                Diagnostic::error(Code::SecretForm, &node.place, message)
-                    .help("write one of { file = \"/path\" }, { env = \"NAME\" }, { credential = \"name\" }"),
-            );
-            None
-        }
+        [] => Err(refused(Code::SecretForm, |key| format!("the secret `{key}` is an empty table"), PLACES)),
         [first, second, ..] => {
-            let message = format!("the secret `{key}` is given two ways, as `{}` and as `{}`", first.key, second.key);
-            reading.report(
-                Diagnostic::error(Code::SecretForm, &first.place, message)
-                    .label("one")
-                    .also(&second.place, "and another")
-                    .reason("nobody could tell which of them counts")
-                    .help("keep one of them"),
-            );
-            None
+            with(|reading| {
+                let (key, one, other) = (reading.key(), &first.key, &second.key);
+                let message = format!("the secret `{key}` is given two ways, as `{one}` and as `{other}`");
+                reading.report(
+                    Diagnostic::error(Code::SecretForm, &first.place, message)
+                        .label("one")
+                        .also(&second.place, "and another")
+                        .reason("nobody could tell which of them counts")
+                        .help("keep one of them"),
+                );
+            });
+            Err(already_refused())
         }
     }
 }
 
-fn from_file(path: &Path, place: &Place, reading: &mut Reading<'_>) -> Option<Vec<u8>> {
+fn from_file(path: &Path, place: &Place, reading: &mut Reading) -> Option<Vec<u8>> {
     let problem = match reading.read(path) {
         Ok(bytes) => {
-            let warning = readable_by_others(path, &reading.key(), place);
-            reading.problems.extend(warning);
+            warn_of_readers(path, place, reading);
             return Some(bytes);
         }
         Err(error) => why_unreadable(&error),
     };
     let message = format!("the secret `{}` cannot be read", reading.key());
-    reading.report(
-        Diagnostic::error(Code::SecretUnreadable, place, message)
-            .label(problem)
-            .help(format!("looked for {}; it must be readable by the user that runs vestibule", path.display())),
-    );
+    reading.report(Diagnostic::error(Code::SecretUnreadable, place, message).label(problem).help(looked_for(path)));
     None
 }
 
-fn from_variable(name: &str, place: &Place, reading: &mut Reading<'_>) -> Option<Vec<u8>> {
+fn from_variable(name: &str, place: &Place, reading: &mut Reading) -> Option<Vec<u8>> {
     if let Some(value) = reading.sources.variable(name) {
         return Some(value.as_bytes().to_vec());
     }
@@ -222,7 +166,7 @@ fn from_variable(name: &str, place: &Place, reading: &mut Reading<'_>) -> Option
 }
 
 /// systemd puts what `LoadCredential=` names below `$CREDENTIALS_DIRECTORY`.
-fn from_credential(name: &str, place: &Place, reading: &mut Reading<'_>) -> Option<Vec<u8>> {
+fn from_credential(name: &str, place: &Place, reading: &mut Reading) -> Option<Vec<u8>> {
     let message = format!("the secret `{}` cannot be read", reading.key());
     let Some(folder) = reading.sources.variable("CREDENTIALS_DIRECTORY") else {
         reading.report(

@@ -1,10 +1,10 @@
 //! Where logs go: one of a few words, or a file that can be opened.
 
-use std::path::Path;
+use serde::{Deserialize, Deserializer};
 
-use super::diagnostics::{Code, Diagnostic};
-use super::reading::{FromNode, Reading};
-use super::tree::Node;
+use super::diagnostics::Code;
+use super::files::why_unwritable;
+use super::reading::{refused, refused_with, with};
 use crate::nearest::nearest;
 use crate::telemetry::can_append;
 use crate::telemetry::settings::LogSink;
@@ -13,26 +13,31 @@ use crate::telemetry::settings::LogSink;
 #[derive(Clone, Debug)]
 pub(super) struct SinkKey(pub(super) LogSink);
 
-impl FromNode for SinkKey {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let text = String::from_node(node, reading)?;
-        let sink = match text.as_str() {
+impl<'de> Deserialize<'de> for SinkKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(Self(match text.as_str() {
             "off" => LogSink::Off,
             "stdout" => LogSink::Stdout,
             "stderr" => LogSink::Stderr,
-            name if !name.contains('/') && is_like_a_word(name) => {
-                refuse_word(name, node, reading);
-                return None;
-            }
+            name if !name.contains('/') && is_like_a_word(name) => return Err(no_word(name)),
             path => {
-                let path = reading.resolve(path);
-                if !is_writable(&path, node, reading) {
-                    return None;
+                let path = with(|reading| reading.resolve(path));
+                if let Err(cause) = can_append(&path) {
+                    return Err(refused_with(
+                        Code::FileUnwritable,
+                        |key| format!("`{key}` names a file that cannot be written"),
+                        |diagnostic| {
+                            let path = path.display();
+                            diagnostic
+                                .label(why_unwritable(&cause))
+                                .help(format!("{path} and its folder must be writable by the user that runs vestibule"))
+                        },
+                    ));
                 }
                 LogSink::File(path)
             }
-        };
-        Some(Self(sink))
+        }))
     }
 }
 
@@ -42,24 +47,16 @@ fn is_like_a_word(name: &str) -> bool {
     ELSEWHERE.contains(&folded.as_str()) || (!name.contains('.') && nearest(name, WORDS).is_some())
 }
 
-fn refuse_word(name: &str, node: &Node, reading: &mut Reading<'_>) {
+fn no_word<E: serde::de::Error>(name: &str) -> E {
     let shown = name.escape_default();
-    let message = format!("`{}` cannot be \"{shown}\"", reading.key());
     let meant = nearest(name, WORDS).map(|word| format!("did you mean \"{word}\"? ")).unwrap_or_default();
-    reading.report(Diagnostic::error(Code::UnknownWord, &node.place, message).help(format!(
-        "{meant}Write \"off\", \"stdout\", \"stderr\" or the path of a file; for a file of this name, \"./{shown}\""
-    )));
-}
-
-fn is_writable(path: &Path, node: &Node, reading: &mut Reading<'_>) -> bool {
-    let Err(cause) = can_append(path) else { return true };
-    let message = format!("`{}` names a file that cannot be written", reading.key());
-    reading.report(
-        Diagnostic::error(Code::FileUnwritable, &node.place, message)
-            .label(super::units::why_unwritable(&cause))
-            .help(format!("{} and its folder must be writable by the user that runs vestibule", path.display())),
-    );
-    false
+    refused(
+        Code::UnknownWord,
+        |key| format!("`{key}` cannot be \"{shown}\""),
+        format!(
+            "{meant}Write \"off\", \"stdout\", \"stderr\" or the path of a file; for a file of this name, \"./{shown}\""
+        ),
+    )
 }
 
 const WORDS: [&str; 3] = ["off", "stdout", "stderr"];

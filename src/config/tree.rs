@@ -30,6 +30,8 @@ pub(super) enum Value {
     Table(Table),
     /// Text of a variable or flag: what it means depends on the key.
     Untyped(String),
+    /// Not there, but a key that is not known was probably meant for it.
+    Meant,
 }
 
 /// A table: its entries in the order of the file.
@@ -47,9 +49,10 @@ pub(super) struct Entry {
 }
 
 impl Table {
-    /// The entry of a key.
-    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.key == key)
+    /// The value of a key, out of the table.
+    pub(super) fn take(&mut self, key: &str) -> Option<Node> {
+        let at = self.entries.iter().position(|entry| entry.key == key)?;
+        Some(self.entries.swap_remove(at).node)
     }
 }
 
@@ -70,6 +73,33 @@ impl Node {
             Value::Datetime => "a date",
             Value::Array(_) => "a list",
             Value::Table(_) => "a table",
+            Value::Meant => "nothing",
+        }
+    }
+
+    /// The text of a string, or of a variable or flag.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::String(text) | Value::Untyped(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The items of a list; the text of a variable or flag is split at its commas.
+    pub(super) fn items(&self, with_empty: bool) -> Option<Vec<Self>> {
+        match &self.value {
+            Value::Array(items) => Some(items.clone()),
+            Value::Untyped(text) => Some(match self.structured() {
+                Some(Self { value: Value::Array(items), .. }) => items,
+                Some(table) => vec![table],
+                None => text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|item| with_empty || !item.is_empty())
+                    .map(|item| Self { place: self.place.clone(), value: Value::Untyped(item.to_owned()) })
+                    .collect(),
+            }),
+            _ => None,
         }
     }
 

@@ -1,155 +1,247 @@
-//! One parser for each kind of value: texts, numbers, durations, sizes, URLs, networks, lists, tables of names.
+//! The types of values: durations, sizes, URLs, networks, files, lists, tables of names. Each reads itself, or reports why not.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use schemars::JsonSchema;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use super::diagnostics::{Code, Diagnostic};
-use super::reading::{Field, Found, FromNode, Reading, Section, Shape};
-use super::secrets::readable_by_others;
-use super::tree::{Node, Value};
+use super::diagnostics::Code;
+use super::files::{read_file, warn_of_readers};
+use super::input::{ONE_OR_MANY, ONE_OR_MANY_WITH_EMPTY};
+use super::reading::{Field, Found, already_refused, refused, refused_with, with};
+use super::tree::Value;
 use crate::secret::Secret;
 
 /// One value or a list of them; the list may be empty, which is for the key's owner to judge.
 #[derive(Clone, Debug)]
 pub(super) struct OneOrMany<T>(pub(super) Vec<Found<T>>);
 
-/// Always a list.
+/// The same; in a variable, what stands between two commas is an item even where it is nothing, and refused as such.
 #[derive(Clone, Debug)]
-pub(super) struct List<T>(pub(super) Vec<Found<T>>);
+pub(super) struct OneOrManyWithEmpty<T>(pub(super) Vec<Found<T>>);
+
+/// Always a list; of tables, where messages shall say so.
+#[derive(Clone, Debug)]
+pub(super) struct List<T, const OF_TABLES: bool = false>(pub(super) Vec<Found<T>>);
 
 /// A table that says something: an empty one could mean nobody or everybody.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Filled<T>(pub(super) T);
 
-/// Tables by names of the operator's choice; `None` for one that is no table, which was noted.
+/// Values by names of the operator's choice, in the order of the file; tables, where messages shall say so.
 #[derive(Clone, Debug)]
-pub(super) struct Named<T>(pub(super) Vec<(Found<String>, Option<T>)>);
+pub(super) struct Named<T, const OF_TABLES: bool = false>(pub(super) Vec<(Found<String>, Field<T>)>);
 
-/// A list of tables.
-#[derive(Clone, Debug)]
-pub(super) struct Tables<T>(pub(super) Vec<Found<T>>);
+/// A text, or a table that says more.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename = "$text or table")]
+#[schemars(untagged, inline)]
+pub(super) enum TextOr<T> {
+    /// The text.
+    Text(String),
+    /// The table.
+    Table(T),
+}
 
-/// Texts by names of the operator's choice.
-#[derive(Clone, Debug)]
-pub(super) struct Texts(pub(super) Vec<(Found<String>, Found<String>)>);
+/// A duration: `"1h 30m"`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Timespan(pub(super) Duration);
 
-/// A number of bytes.
+/// A number of bytes: `"8KiB"`, `8192`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ByteSize(pub(super) u64);
 
-/// Any JSON-like value: what a claim may equal.
-#[derive(Clone, Debug)]
-pub(super) struct AnyScalar(pub(super) serde_json::Value);
+/// The mode of a file, as `chmod` takes it: octal digits in quotes, `"0660"`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct FileMode(pub(super) u32);
 
-/// A file that the server reads itself, later and again: proven to be there.
+/// A URL of a server that can be called.
 #[derive(Clone, Debug)]
-pub(super) struct FilePath(pub(super) PathBuf);
+pub(super) struct WebUrl(pub(super) Url);
 
-/// The certificates of a file, as PEM.
-#[derive(Clone, Debug)]
-pub(super) struct CertificatePem(pub(super) Vec<u8>);
+/// A CIDR, or an address as the network of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Network(pub(super) IpNet);
 
-/// The private key of a file, as PEM.
+/// What a claim may equal: a string, an integer or a boolean.
 #[derive(Clone, Debug)]
-pub(super) struct KeyPem(pub(super) Secret<Vec<u8>>);
+pub(super) struct ClaimValue(pub(super) serde_json::Value);
 
 /// A text in which white space counts.
 #[derive(Clone, Debug)]
 pub(super) struct RawText(pub(super) String);
 
-impl Node {
-    /// The text of a string, or of a variable or flag.
-    fn text(&self) -> Option<&str> {
-        match &self.value {
-            Value::String(text) | Value::Untyped(text) => Some(text),
-            _ => None,
-        }
+/// A file that is not watched, because whoever uses it reads it again.
+#[derive(Clone, Debug)]
+pub(super) struct Unwatched<T>(pub(super) T);
+
+/// A file of certificates, PEM.
+#[derive(Clone, Debug)]
+pub(super) struct CertificatesFile {
+    pub(super) path: PathBuf,
+    pub(super) pem: Vec<u8>,
+    /// At least one.
+    pub(super) certificates: Vec<CertificateDer<'static>>,
+}
+
+/// A file with a private key, PEM.
+#[derive(Debug)]
+pub(super) struct KeyFile {
+    pub(super) path: PathBuf,
+    pub(super) pem: Secret<Vec<u8>>,
+    pub(super) key: PrivateKeyDer<'static>,
+}
+
+impl Clone for KeyFile {
+    fn clone(&self) -> Self {
+        Self { path: self.path.clone(), pem: self.pem.clone(), key: self.key.clone_key() }
     }
 }
 
-impl FromNode for String {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let Some(text) = node.text() else {
-            reading.wrong_type(node, "a string");
-            return None;
-        };
-        if text.trim().is_empty() {
-            let message = format!("`{}` is empty", reading.key());
-            reading.report(
-                Diagnostic::error(Code::BadValue, &node.place, message).help("write a value, or leave the key out"),
-            );
-            return None;
-        }
-        Some(text.to_owned())
+impl<'de, T: Deserialize<'de>, const OF_TABLES: bool> Deserialize<'de> for List<T, OF_TABLES> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wanted = if OF_TABLES { "a list of tables" } else { "a list" };
+        deserializer.deserialize_seq(ListVisitor(wanted, PhantomData)).map(Self)
     }
 }
 
-impl FromNode for bool {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        match &node.value {
-            Value::Boolean(yes) => return Some(*yes),
-            Value::Untyped(text) if text == "true" => return Some(true),
-            Value::Untyped(text) if text == "false" => return Some(false),
-            _ => {}
-        }
-        reading.wrong_type(node, "true or false");
-        None
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(ONE_OR_MANY, ListVisitor("a list", PhantomData)).map(Self)
     }
 }
 
-impl FromNode for u32 {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let number = match &node.value {
-            Value::Integer(number) => Some(*number),
-            Value::Untyped(text) => text.trim().parse().ok(),
-            _ => None,
-        };
-        let Some(number) = number else {
-            reading.wrong_type(node, "an integer");
-            return None;
-        };
-        Self::try_from(number).ok().or_else(|| {
-            let message = format!("`{}` cannot be {number}", reading.key());
-            reading.report(
-                Diagnostic::error(Code::BadValue, &node.place, message)
-                    .help("write a number that is not negative and below four billion"),
-            );
-            None
-        })
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrManyWithEmpty<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(ONE_OR_MANY_WITH_EMPTY, ListVisitor("a list", PhantomData)).map(Self)
     }
 }
 
-impl FromNode for Duration {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let Some(text) = node.text() else {
-            reading.wrong_type(node, "a duration in quotes");
-            return None;
-        };
-        match humantime::parse_duration(text) {
-            Ok(span) if span <= LONGEST => Some(span),
-            Ok(_) => {
-                let message = format!("`{}` is longer than ten years", reading.key());
-                reading.report(
-                    Diagnostic::error(Code::BadValue, &node.place, message)
-                        .help("write a shorter duration: \"500ms\", \"30s\", \"15m\", \"12h\", \"30d\""),
-                );
-                None
+/// Reads all items, so that every wrong one is reported.
+struct ListVisitor<T>(&'static str, PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+    type Value = Vec<Found<T>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let (mut found, mut is_whole) = (Vec::new(), true);
+        while let Some(item) = items.next_element::<Field<T>>()? {
+            match item {
+                Field::Given(item) => found.push(item),
+                Field::Absent | Field::Wrong => is_whole = false,
             }
-            Err(error) => {
-                let message = format!("`{}` is not a duration", reading.key());
-                reading.report(
-                    Diagnostic::error(Code::BadValue, &node.place, message)
-                        .label(format!("{error}"))
-                        .help("durations are numbers with units: \"500ms\", \"30s\", \"15m\", \"12h\", \"1h 30m\""),
-                );
-                None
-            }
+        }
+        if is_whole { Ok(found) } else { Err(already_refused()) }
+    }
+}
+
+impl<T, const OF_TABLES: bool> Named<T, OF_TABLES> {
+    /// Those that could be read.
+    pub(super) fn given(&self) -> impl Iterator<Item = (&Found<String>, &Found<T>)> {
+        self.0.iter().filter_map(|(name, value)| Some((name, value.given()?)))
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const OF_TABLES: bool> Deserialize<'de> for Named<T, OF_TABLES> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wanted = if OF_TABLES { "a table of tables" } else { "a table" };
+        deserializer.deserialize_map(NamedVisitor(wanted, PhantomData)).map(Self)
+    }
+}
+
+struct NamedVisitor<T>(&'static str, PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<T> {
+    type Value = Vec<(Found<String>, Field<T>)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut named = Vec::new();
+        while let Some(name) = entries.next_key()? {
+            named.push((name, entries.next_value()?));
+        }
+        Ok(named)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Filled<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let node = with(|reading| reading.node());
+        if matches!(node.structured().unwrap_or(node).value, Value::Table(table) if table.entries.is_empty()) {
+            return Err(refused_with(
+                Code::EmptyList,
+                |key| format!("`{key}` is empty"),
+                |diagnostic| {
+                    diagnostic
+                        .reason("it could mean nobody or everybody")
+                        .help("leave the table out to ask nothing, or write access = \"deny\" to let nobody pass")
+                },
+            ));
+        }
+        T::deserialize(deserializer).map(Self)
+    }
+}
+
+/// A text, which may be empty; `self` says what is wanted.
+struct Text(&'static str);
+
+impl Visitor<'_> for Text {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for RawText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Text("a string")).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timespan {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = deserializer.deserialize_str(Text("a duration in quotes"))?;
+        match humantime::parse_duration(&text) {
+            Ok(span) if span <= LONGEST => Ok(Self(span)),
+            Ok(_) => Err(refused(
+                Code::BadValue,
+                |key| format!("`{key}` is longer than ten years"),
+                "write a shorter duration: \"500ms\", \"30s\", \"15m\", \"12h\", \"30d\"",
+            )),
+            Err(error) => Err(refused_with(
+                Code::BadValue,
+                |key| format!("`{key}` is not a duration"),
+                |diagnostic| {
+                    diagnostic
+                        .label(error.to_string())
+                        .help("durations are numbers with units: \"500ms\", \"30s\", \"15m\", \"12h\", \"1h 30m\"")
+                },
+            )),
         }
     }
 }
@@ -157,24 +249,28 @@ impl FromNode for Duration {
 /// Beyond this, sums of times and durations are not sure to stay in range.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
 
-impl FromNode for ByteSize {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let size = match &node.value {
-            Value::Integer(number) => u64::try_from(*number).ok(),
-            Value::String(text) | Value::Untyped(text) => parse_size(text),
-            _ => {
-                reading.wrong_type(node, "a size in bytes");
-                return None;
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Size;
+        impl Visitor<'_> for Size {
+            type Value = Option<u64>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a size in bytes")
             }
-        };
-        if size.is_none() {
-            let message = format!("`{}` is not a size", reading.key());
-            reading.report(
-                Diagnostic::error(Code::BadValue, &node.place, message)
-                    .help("sizes are bytes, or numbers with a unit: 4096, \"8KiB\", \"10MiB\", \"1GB\""),
-            );
+            fn visit_i64<E>(self, number: i64) -> Result<Option<u64>, E> {
+                Ok(u64::try_from(number).ok())
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Option<u64>, E> {
+                Ok(parse_size(text))
+            }
         }
-        size.map(ByteSize)
+        deserializer.deserialize_any(Size)?.map(Self).ok_or_else(|| {
+            refused(
+                Code::BadValue,
+                |key| format!("`{key}` is not a size"),
+                "sizes are bytes, or numbers with a unit: 4096, \"8KiB\", \"10MiB\", \"1GB\"",
+            )
+        })
     }
 }
 
@@ -196,23 +292,45 @@ fn parse_size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-impl FromNode for Url {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let text = String::from_node(node, reading)?;
-        let key = reading.key();
-        let problem = match Self::parse(&text) {
+impl<'de> Deserialize<'de> for FileMode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Without quotes nobody could tell whether 660 is meant as octal.
+        let text = deserializer.deserialize_str(Text("a mode in quotes, such as \"0660\""))?;
+        parse_mode(&text).map(Self).ok_or_else(|| {
+            let message = |key: &str| format!("`{key}` cannot be \"{}\"", text.escape_default());
+            refused_with(Code::BadValue, message, |diagnostic| {
+                diagnostic.label("not the mode of a socket").help(
+                    "write three octal digits after a 0, as for chmod: \"0600\", \"0660\" (owner and group) or \"0666\" (everybody)",
+                )
+            })
+        })
+    }
+}
+
+/// Three digits, with or without the zero before them; the owner has to be able to connect.
+fn parse_mode(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let fits = matches!(digits.len(), 3 | 4) && digits.bytes().all(|b| matches!(b, b'0'..=b'7'));
+    let mode = u32::from_str_radix(digits, 8).ok().filter(|_| fits)?;
+    (mode <= 0o777 && mode & 0o600 == 0o600).then_some(mode)
+}
+
+impl<'de> Deserialize<'de> for WebUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let flaw = match Url::parse(&text) {
             Ok(url) => match url_flaw(&url) {
-                None => return Some(url),
+                None => return Ok(Self(url)),
                 Some(flaw) => flaw.to_owned(),
             },
             Err(url::ParseError::RelativeUrlWithoutBase) => "it has no scheme".to_owned(),
             Err(error) => error.to_string(),
         };
-        reading.report(
-            Diagnostic::error(Code::BadUrl, &node.place, format!("`{key}` is not a URL that can be used: {problem}"))
-                .help("write an absolute URL: \"https://login.example.com/path\""),
-        );
-        None
+        Err(refused(
+            Code::BadUrl,
+            |key| format!("`{key}` is not a URL that can be used: {flaw}"),
+            "write an absolute URL: \"https://login.example.com/path\"",
+        ))
     }
 }
 
@@ -230,18 +348,16 @@ fn url_flaw(url: &Url) -> Option<&'static str> {
     url.fragment().map(|_| "it has a fragment")
 }
 
-impl FromNode for IpNet {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let text = String::from_node(node, reading)?;
-        if let Some(network) = parse_network(&text) {
-            return Some(network);
-        }
-        let message = format!("`{}` holds something that is not a network", reading.key());
-        reading.report(
-            Diagnostic::error(Code::BadAddress, &node.place, message)
-                .help("write a network such as \"10.0.0.0/8\" or \"fd00::/8\", or a single address"),
-        );
-        None
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_network(&text).map(Self).ok_or_else(|| {
+            refused(
+                Code::BadAddress,
+                |key| format!("`{key}` holds something that is not a network"),
+                "write a network such as \"10.0.0.0/8\" or \"fd00::/8\", or a single address",
+            )
+        })
     }
 }
 
@@ -250,249 +366,70 @@ pub(super) fn parse_network(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>().map(|network| network.trunc()).ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
-impl FromNode for AnyScalar {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        Some(Self(match &node.value {
-            Value::String(text) | Value::Untyped(text) => text.as_str().into(),
-            Value::Integer(number) => (*number).into(),
-            Value::Boolean(yes) => (*yes).into(),
-            _ => {
-                reading.wrong_type(node, "a string, an integer or a boolean");
-                return None;
+impl<'de> Deserialize<'de> for ClaimValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Scalar;
+        impl Visitor<'_> for Scalar {
+            type Value = serde_json::Value;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, an integer or a boolean")
             }
-        }))
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(text.into())
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+                Ok(number.into())
+            }
+            fn visit_bool<E>(self, yes: bool) -> Result<Self::Value, E> {
+                Ok(yes.into())
+            }
+        }
+        deserializer.deserialize_any(Scalar).map(Self)
     }
 }
 
-impl FromNode for FilePath {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let path = String::from_node(node, reading)?;
-        let path = reading.resolve(&path);
-        // Not watched here: the server looks after its certificates itself.
-        let read = std::fs::read(&path);
-        told_read(read, &path, node, reading).map(|_| Self(path))
-    }
-}
-
-impl FromNode for CertificatePem {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let path = String::from_node(node, reading)?;
-        let path = reading.resolve(&path);
-        let pem = read_file(&path, node, reading)?;
+impl<'de> Deserialize<'de> for CertificatesFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let path = String::deserialize(deserializer)?;
+        let (path, pem) = read_file(&path)?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        if certificates.is_ok_and(|certificates| !certificates.is_empty()) {
-            return Some(Self(pem));
-        }
-        let message = format!("`{}` holds no certificate", path.display());
-        reading.report(
-            Diagnostic::error(Code::BadPem, &node.place, message)
-                .help("a PEM file holds one or several blocks that start with -----BEGIN CERTIFICATE-----"),
-        );
-        None
-    }
-}
-
-impl FromNode for KeyPem {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let path = String::from_node(node, reading)?;
-        let path = reading.resolve(&path);
-        let warning = readable_by_others(&path, &reading.key(), &node.place);
-        reading.problems.extend(warning);
-        let pem = Secret::new(read_file(&path, node, reading)?);
-        if PrivateKeyDer::from_pem_slice(pem.expose()).is_ok() {
-            return Some(Self(pem));
-        }
-        let message = format!("`{}` holds no private key", path.display());
-        reading.report(
-            Diagnostic::error(Code::BadPem, &node.place, message)
-                .help("a PEM file holds a block such as -----BEGIN PRIVATE KEY-----; encrypted keys are not taken"),
-        );
-        None
-    }
-}
-
-impl FromNode for RawText {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let text = node.text().map(str::to_owned);
-        if text.is_none() {
-            reading.wrong_type(node, "a string");
-        }
-        text.map(Self)
-    }
-}
-
-/// Reads a file that the configuration names, or notes why not.
-fn read_file(path: &Path, node: &Node, reading: &mut Reading<'_>) -> Option<Vec<u8>> {
-    let read = reading.read(path);
-    told_read(read, path, node, reading)
-}
-
-fn told_read(read: std::io::Result<Vec<u8>>, path: &Path, node: &Node, reading: &mut Reading<'_>) -> Option<Vec<u8>> {
-    let error = match read {
-        Ok(bytes) => return Some(bytes),
-        Err(error) => error,
-    };
-    let message = format!("`{}` names a file that cannot be read", reading.key());
-    reading.report(
-        Diagnostic::error(Code::FileUnreadable, &node.place, message)
-            .label(why_unreadable(&error))
-            .help(format!("looked for {}; it must be readable by the user that runs vestibule", path.display())),
-    );
-    None
-}
-
-/// The reason in words that are the same on every system.
-pub(super) fn why_unreadable(error: &std::io::Error) -> &'static str {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file",
-        std::io::ErrorKind::PermissionDenied => "this user may not read it",
-        std::io::ErrorKind::IsADirectory => "this is a folder",
-        _ => "reading it fails",
-    }
-}
-
-/// The same of a file that is to be written.
-pub(super) fn why_unwritable(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such folder".to_owned(),
-        std::io::ErrorKind::NotADirectory => "its folder is a file".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "this user may not write there".to_owned(),
-        std::io::ErrorKind::IsADirectory => "this is a folder".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-impl<T: FromNode> FromNode for OneOrMany<T> {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        match items(node) {
-            Some(items) => read_items(&items, reading).map(Self),
-            None => T::from_node(node, reading).map(|value| Self(vec![Found { value, place: node.place.clone() }])),
+        match certificates {
+            Ok(certificates) if !certificates.is_empty() => Ok(Self { path, pem, certificates }),
+            _ => Err(refused(
+                Code::BadPem,
+                |key| format!("`{key}` holds no certificate"),
+                "a PEM file with blocks that start with -----BEGIN CERTIFICATE----- is needed",
+            )),
         }
     }
 }
 
-impl<T: FromNode> FromNode for List<T> {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let Some(items) = items(node) else {
-            reading.wrong_type(node, "a list");
-            return None;
-        };
-        read_items(&items, reading).map(Self)
-    }
-}
-
-/// The items of a list; the text of a variable or flag is split at its commas.
-fn items(node: &Node) -> Option<Vec<Node>> {
-    match &node.value {
-        Value::Array(items) => Some(items.clone()),
-        Value::Untyped(text) => Some(match node.structured() {
-            Some(Node { value: Value::Array(items), .. }) => items,
-            Some(table) => vec![table],
-            None => text
-                .split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty())
-                .map(|item| Node { place: node.place.clone(), value: Value::Untyped(item.to_owned()) })
-                .collect(),
-        }),
-        _ => None,
-    }
-}
-
-/// Reads all items, so that every wrong one is noted.
-fn read_items<T: FromNode>(items: &[Node], reading: &mut Reading<'_>) -> Option<Vec<Found<T>>> {
-    let read: Vec<Option<Found<T>>> = items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| {
-            reading.places.note(format!("{}[{index}]", reading.key()), &item.place);
-            T::from_node(item, reading).map(|value| Found { value, place: item.place.clone() })
-        })
-        .collect();
-    read.into_iter().collect()
-}
-
-impl<T: Section> FromNode for Tables<T> {
-    fn shape() -> Shape {
-        Shape::Tables(T::keys())
-    }
-
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let structured = node.structured();
-        let Value::Array(items) = &structured.as_ref().unwrap_or(node).value else {
-            reading.wrong_type(node, "a list of tables");
-            return None;
-        };
-        let read: Vec<Option<Found<T>>> = items
-            .iter()
-            .map(|item| reading.section(item).map(|value| Found { value, place: item.place.clone() }))
-            .collect();
-        read.into_iter().collect::<Option<Vec<_>>>().map(Self)
-    }
-}
-
-impl<T: Section> FromNode for Filled<T> {
-    fn shape() -> Shape {
-        Shape::Table(T::keys())
-    }
-
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let structured = node.structured();
-        if let Value::Table(table) = &structured.as_ref().unwrap_or(node).value
-            && table.entries.is_empty()
-        {
-            let message = format!("`{}` is empty", reading.key());
-            reading.report(
-                Diagnostic::error(Code::EmptyList, &node.place, message)
-                    .reason("it could mean nobody or everybody")
-                    .help("leave the table out to ask nothing, or write access = \"deny\" to let nobody pass"),
-            );
-            return None;
-        }
-        reading.section(node).map(Self)
-    }
-}
-
-impl<T: Section> FromNode for Named<T> {
-    fn shape() -> Shape {
-        Shape::Named(T::keys())
-    }
-
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let structured = node.structured();
-        let Value::Table(table) = &structured.as_ref().unwrap_or(node).value else {
-            reading.wrong_type(node, "a table of tables");
-            return None;
-        };
-        let mut named = Vec::new();
-        for entry in &table.entries {
-            let section = reading.below(&entry.key, |reading| {
-                reading.places.note(reading.key(), &entry.place);
-                reading.section(&entry.node)
-            });
-            let name = Found { value: entry.key.clone(), place: entry.place.clone() };
-            named.push((name, section));
-        }
-        Some(Self(named))
-    }
-}
-
-impl FromNode for Texts {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let structured = node.structured();
-        let Value::Table(table) = &structured.as_ref().unwrap_or(node).value else {
-            reading.wrong_type(node, "a table");
-            return None;
-        };
-        let mut texts = Vec::new();
-        for entry in &table.entries {
-            if let Field::Given(text) = reading.field::<String>(table, &entry.key) {
-                texts.push((Found { value: entry.key.clone(), place: entry.place.clone() }, text));
+impl<'de> Deserialize<'de> for KeyFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let path = String::deserialize(deserializer)?;
+        let (path, pem) = read_file(&path)?;
+        match PrivateKeyDer::from_pem_slice(&pem) {
+            Ok(key) => {
+                with(|reading| warn_of_readers(&path, &reading.place(), reading));
+                Ok(Self { path, pem: Secret::new(pem), key })
             }
+            Err(_) => Err(refused(Code::BadPem, |key| format!("`{key}` holds no private key"), NO_PRIVATE_KEY)),
         }
-        Some(Self(texts))
     }
 }
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unwatched<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let watched = with(|reading| reading.files.len());
+        let file = T::deserialize(deserializer);
+        with(|reading| reading.files.truncate(watched));
+        file.map(Self)
+    }
+}
+
+/// What to write where a private key is wanted.
+pub(super) const NO_PRIVATE_KEY: &str =
+    "a PEM file with a block such as -----BEGIN PRIVATE KEY----- is needed; encrypted keys are not taken";
 
 #[cfg(test)]
 mod tests {
@@ -523,5 +460,17 @@ mod tests {
         assert!(url_flaw(&Url::parse("ftp://example.com").unwrap()).is_some());
         assert!(url_flaw(&Url::parse("https://example.com/#x").unwrap()).is_some());
         assert!(url_flaw(&Url::parse("https://example.com/x?y").unwrap()).is_none());
+    }
+
+    #[test]
+    fn a_mode_is_three_octal_digits_that_let_the_owner_in() {
+        for (text, mode) in [("0660", 0o660), ("660", 0o660), ("0600", 0o600), ("0o666", 0o666), ("0777", 0o777)] {
+            assert_eq!(parse_mode(text), Some(mode), "{text}");
+        }
+        for bad in
+            ["", "66", "0668", "1660", "4755", "0060", "0400", "rw-rw----", "0x660", " 660", "+660", "-660", "00660"]
+        {
+            assert_eq!(parse_mode(bad), None, "{bad}");
+        }
     }
 }

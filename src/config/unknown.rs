@@ -1,22 +1,21 @@
 //! What an unknown key was probably meant to be: a misspelt one, one of another table, or what another gateway calls it.
 
 use super::diagnostics::{Code, Diagnostic, Place};
-use super::environment::PREFIX;
-use super::file::File;
 use super::foreign::{self, Meaning, squashed};
-use super::reading::{Key, Reading, Section as _, Shape, listed};
+use super::reading::{Reading, listed};
+use super::schema::every_key;
 use super::tree::Entry;
 use crate::nearest::nearest;
 
-impl Reading<'_> {
+impl Reading {
     /// What to write where the tables of a section have names, and the keys of one stand there without: `[provider]`, `[[route]]`.
     pub(super) fn nameless(key: &str) -> Option<String> {
         let (section, below) = key.split_once('.').map_or((key, None), |(section, below)| (section, Some(below)));
-        let Shape::Named(keys) = File::keys().iter().find(|key| key.name == section).map(|key| (key.shape)())? else {
+        if !["provider", "route"].contains(&section) {
             return None;
-        };
+        }
         // What is no key of such a table may be meant as the name of one.
-        if below.is_some_and(|below| keys.iter().all(|key| key.name != below)) {
+        if below.is_some_and(|below| !every_key().contains(&format!("{section}.NAME.{below}"))) {
             return None;
         }
         let keys = below.map_or_else(|| "its keys".to_owned(), |below| format!("`{below}` and the keys beside it"));
@@ -24,9 +23,18 @@ impl Reading<'_> {
     }
 
     /// Notes a key that its table does not have.
-    pub(super) fn unknown_key(&mut self, entry: &Entry, keys: &[Key]) {
+    pub(super) fn unknown_key(&mut self, entry: &Entry, keys: &[&str]) {
         let key = &entry.key;
         let table = self.key();
+        let section = table.split('.').next().unwrap_or_default();
+        if let Some((.., instead)) = RESERVED.iter().find(|(of, name, _)| *of == section && name == key) {
+            let message = format!("`{}` is not supported by this version", self.key_of(key));
+            return self.report(
+                Diagnostic::error(Code::Unsupported, &entry.place, message)
+                    .reason("it is refused, not ignored, so that nothing is thought protected that is not")
+                    .help(*instead),
+            );
+        }
         let within = if table.is_empty() { "at the top level".to_owned() } else { format!("in `[{table}]`") };
         let diagnostic = match &entry.place {
             Place::Variable(name) => Diagnostic::error(
@@ -46,10 +54,7 @@ impl Reading<'_> {
     }
 
     /// What to write instead.
-    fn meant(&mut self, entry: &Entry, table: &str, keys: &[Key]) -> String {
-        // What belongs to a later version is not offered.
-        let names: Vec<&str> =
-            keys.iter().filter(|key| !matches!((key.shape)(), Shape::Reserved)).map(|key| key.name).collect();
+    fn meant(&mut self, entry: &Entry, table: &str, names: &[&str]) -> String {
         let key = entry.key.as_str();
         let variable = if let Place::Variable(name) = &entry.place { Some(name.as_str()) } else { None };
         if let Some(stem) = key.strip_suffix("_file").filter(|stem| names.contains(stem)) {
@@ -68,7 +73,7 @@ impl Reading<'_> {
             return did_you_mean(self, meant);
         }
         if let Some(meaning) = foreign::meaning(key) {
-            return self.meant_by_others(meaning, table, variable);
+            return self.meant_by_others(&meaning, table, variable);
         }
         if let Some(meant) = nearest(key, names.iter().copied()) {
             return did_you_mean(self, meant);
@@ -80,28 +85,25 @@ impl Reading<'_> {
         if let Some(meant) = variable.and_then(|name| variable_meant(name.strip_prefix(PREFIX).unwrap_or(name))) {
             return format!("did you mean `{meant}`? Two underscores separate the parts of a key");
         }
-        match names.as_slice() {
-            [] => "this table takes no keys".to_owned(),
-            names => format!("the keys here are {}", listed(names.iter().copied())),
-        }
+        format!("the keys here are {}", listed(names.iter().copied()))
     }
 
     /// A key of the table at hand, whole: it is not reported as missing then.
     fn meant_here(&mut self, name: &str) -> String {
-        let full = self.below(name, |reading| reading.key());
+        let full = self.key_of(name);
         self.meant.insert(full.clone());
         full
     }
 
-    fn meant_by_others(&mut self, meaning: Meaning, table: &str, variable: Option<&str>) -> String {
-        if meaning.keys.is_empty() {
-            return format!("there is nothing to write for it here: {}", meaning.words);
+    fn meant_by_others(&mut self, meaning: &Meaning, table: &str, variable: Option<&str>) -> String {
+        if meaning.ours.is_empty() {
+            return format!("there is nothing to write for it here: {}", meaning.note);
         }
-        let keys: Vec<String> = meaning.keys.iter().map(|key| named(key, table)).collect();
-        let words = if meaning.words.is_empty() { String::new() } else { format!(": {}", meaning.words) };
+        let keys: Vec<String> = meaning.ours.iter().map(|key| named(key, table)).collect();
+        let note = if meaning.note.is_empty() { String::new() } else { format!(": {}", meaning.note) };
         let written = variable.and_then(|_| keys.first()).map(|key| format!(". As a variable: `{}`", variable_of(key)));
         let help =
-            format!("here that is {}{words}{}", listed(keys.iter().map(String::as_str)), written.unwrap_or_default());
+            format!("here that is {}{note}{}", listed(keys.iter().map(String::as_str)), written.unwrap_or_default());
         self.meant.extend(keys);
         help
     }
@@ -110,7 +112,7 @@ impl Reading<'_> {
 /// The table that has a key of this name: one of the same section where there is one.
 fn elsewhere(name: &str, table: &str) -> Option<String> {
     let section = table.split('.').next().unwrap_or_default();
-    let mut homes: Vec<String> = all_keys()
+    let mut homes: Vec<String> = every_key()
         .into_iter()
         .filter_map(|key| key.rsplit_once('.').filter(|(_, last)| *last == name).map(|(home, _)| home.to_owned()))
         .collect();
@@ -136,7 +138,7 @@ fn variable_of(key: &str) -> String {
 /// The variable that was meant by one whose parts are not separated as they should be, or not spelt so; without the prefix.
 pub(super) fn variable_meant(rest: &str) -> Option<String> {
     let words: Vec<&str> = rest.split('_').filter(|word| !word.is_empty()).collect();
-    let (whole, keys) = (squashed(rest), all_keys());
+    let (whole, keys) = (squashed(rest), every_key());
     let plain = || keys.iter().filter(|key| key.contains('.') && !key.contains("NAME"));
     let exact = plain().find(|key| squashed(key) == whole).cloned();
     let exact = exact
@@ -167,25 +169,14 @@ fn with_name(key: &str, words: &[&str]) -> Option<String> {
     })
 }
 
-/// Every key that is taken, whole.
-fn all_keys() -> Vec<String> {
-    let mut found = Vec::new();
-    keys_below(&File::keys(), "", &mut found);
-    found
-}
-
-fn keys_below(keys: &[Key], at: &str, found: &mut Vec<String>) {
-    for key in keys {
-        let name = format!("{at}{}", key.name);
-        match (key.shape)() {
-            Shape::Reserved => continue,
-            Shape::Value => {}
-            Shape::Table(keys) | Shape::Tables(keys) => keys_below(&keys, &format!("{name}."), found),
-            Shape::Named(keys) => keys_below(&keys, &format!("{name}.NAME."), found),
-        }
-        found.push(name);
-    }
-}
+/// Keys of later versions, by their section, and what to write instead: known, and never offered.
+const RESERVED: [(&str, &str, &str); 3] = [
+    ("session", "redis", "sessions live in sealed cookies: leave the table out"),
+    ("provider", "preset", "write issuer, or the endpoints, and the claims that differ"),
+    ("route", "rule", "say it with allow, access and paths"),
+];
+/// How the names of our variables begin.
+pub(super) const PREFIX: &str = "VESTIBULE__";
 
 #[cfg(test)]
 mod tests {

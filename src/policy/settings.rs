@@ -1,6 +1,8 @@
 //! What decisions need to know of the configuration, already proven: `access` and `allow` of `[route.NAME]`.
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::identity::ClaimPath;
@@ -25,7 +27,9 @@ pub struct AllowSettings {
 }
 
 /// What a route asks of a request.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum Access {
     /// Sign in, then `allow`: the default.
     #[default]

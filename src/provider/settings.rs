@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use url::Url;
 
 use crate::identity::ClaimMapping;
@@ -128,7 +130,9 @@ impl Endpoints {
 }
 
 /// How the provider hands over its answer to an authorization request (OAuth 2.0 Multiple Response Types section 2.1).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum ResponseMode {
     /// In the query of a redirect: the default of the code flow.
     Query,
@@ -137,7 +141,9 @@ pub enum ResponseMode {
 }
 
 /// A departure from the specifications that is forgiven where it is named.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
 pub enum Quirk {
     /// Token answers have no `token_type` (RFC 6749 section 5.1).
     MissingTokenType,
@@ -185,7 +191,9 @@ impl ClientAuth {
 }
 
 /// When the userinfo endpoint is asked after a sign-in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum UserinfoUse {
     /// When a claim that a route uses is missing from the ID token. A refusal leaves the claim absent.
     Auto,
@@ -196,11 +204,14 @@ pub enum UserinfoUse {
 }
 
 /// How signing out reaches the provider.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum LogoutStyle {
     /// RP-initiated logout where it is advertised, and revocation where it can be.
     Auto,
     /// Revocation only.
+    #[serde(rename = "revoke")]
     RevokeOnly,
     /// Local only.
     None,

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::identity::ClaimPath;
 use crate::secret::Secret;
@@ -176,7 +178,9 @@ pub enum IdentityValue {
 }
 
 /// What becomes of the client's own `Authorization` header.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum Authorization {
     /// It reaches the application unchanged: the default.
     #[default]

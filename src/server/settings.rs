@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// The listening side.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -73,9 +75,12 @@ pub struct CertificateFiles {
 }
 
 /// Whether clients show certificates.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum ClientCertificates {
     /// Not asked for.
+    #[serde(rename = "none")]
     No,
     /// Asked for, and verified when shown.
     Optional,

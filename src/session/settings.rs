@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::request::host::is_below;
 
 /// Lifetimes and contents of a session.
@@ -76,7 +79,9 @@ pub fn domain_reaches(domain: &str, host: &str) -> bool {
 }
 
 /// The `SameSite` attribute.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 #[expect(missing_docs, reason = "named as in RFC 6265bis section 4.1.2.7")]
 pub enum SameSite {
     Lax,

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 /// The table `[log]`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LogSettings {
@@ -16,7 +19,9 @@ pub struct LogSettings {
 }
 
 /// The form of log lines.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum LogFormat {
     /// `human` on a terminal, `json` otherwise.
     #[default]

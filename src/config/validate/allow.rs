@@ -1,9 +1,9 @@
 //! `allow` of a route: who may pass.
 
 use super::super::diagnostics::{Code, Diagnostic};
-use super::super::file::{AllowTable, ClaimValues};
+use super::super::file::AllowTable;
 use super::super::reading::{Field, Found};
-use super::super::units::OneOrMany;
+use super::super::units::{ClaimValue, Named, OneOrMany};
 use super::claims::claim_path;
 use super::{Notes, filled};
 use crate::policy::settings::AllowSettings;
@@ -17,7 +17,7 @@ pub(super) fn allow(keys: &AllowTable, key: &str, notes: &mut Notes) -> AllowSet
         subjects: names(&keys.subjects, key, "subjects", notes),
         claims: claims(&keys.claims, key, notes),
         networks: filled(&keys.networks, &format!("{key}.networks"), EMPTY_HELP, notes)
-            .map(|items| items.iter().map(|item| item.value).collect()),
+            .map(|items| items.iter().map(|item| item.value.0).collect()),
     }
 }
 
@@ -71,7 +71,7 @@ fn is_domain(text: &str) -> bool {
 }
 
 fn claims(
-    field: &Field<ClaimValues>,
+    field: &Field<Named<OneOrMany<ClaimValue>>>,
     key: &str,
     notes: &mut Notes,
 ) -> Vec<(crate::identity::ClaimPath, Vec<serde_json::Value>)> {
@@ -81,7 +81,7 @@ fn claims(
         let diagnostic = Diagnostic::error(Code::EmptyList, &found.place, format!("`{key}.claims` is empty"));
         notes.note(diagnostic.reason("it could mean nobody or everybody").help(EMPTY_HELP));
     }
-    for (name, values) in &found.value.0 {
+    for (name, values) in found.value.given() {
         let path = claim_path(name, &format!("{key}.claims"), notes);
         let values = &values.value.0;
         if values.is_empty() {

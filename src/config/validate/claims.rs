@@ -46,11 +46,11 @@ pub(super) fn claim_path(found: &Found<String>, key: &str, notes: &mut Notes) ->
 
 /// One of the three keys, or none: each says of another shape what it means.
 fn group_shape(table: &ClaimsTable, key: &str, notes: &mut Notes) -> GroupShape {
-    let keys = table.groups_shape.given().filter(|word| word.value.0 == GroupShapeName::Keys);
+    let keys = table.groups_shape.given().filter(|word| word.value == GroupShapeName::Keys);
     let given: Vec<(&str, &Place)> = [
-        ("groups_separator", table.groups_separator.given().map(|found| &found.place)),
+        ("groups_separator", table.groups_separator.place()),
         ("groups_shape", keys.map(|found| &found.place)),
-        ("groups_member", table.groups_member.given().map(|found| &found.place)),
+        ("groups_member", table.groups_member.place()),
     ]
     .into_iter()
     .filter_map(|(name, place)| Some((name, place?)))

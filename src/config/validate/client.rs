@@ -14,20 +14,20 @@ use crate::secret::Secret;
 pub(super) fn client_auth(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) -> Option<ClientAuth> {
     let method = match &table.client_auth {
         Field::Wrong => return None,
-        Field::Absent => ClientAuthMethod::Basic,
-        Field::Given(found) => found.value.0,
+        Field::Absent => ClientAuthMethod::ClientSecretBasic,
+        Field::Given(found) => found.value,
     };
     let place = table.client_auth.given().map_or(&name.place, |found| &found.place);
     check_unused(name, table, method, notes);
     check_placeholder(name, table, notes);
     let secret = || table.client_secret.value().map(|secret| secret.0.clone());
     match method {
-        ClientAuthMethod::Basic | ClientAuthMethod::Post => {
+        ClientAuthMethod::ClientSecretBasic | ClientAuthMethod::ClientSecretPost => {
             if table.client_secret.is_absent() {
                 let help = "write client_secret = { file = \"…\" }; for a public client write client_auth = \"none\"";
                 notes.missing(&name.place, &format!("provider.{}.client_secret", name.value), help);
             }
-            let wrap = if method == ClientAuthMethod::Basic { ClientAuth::Basic } else { ClientAuth::Post };
+            let wrap = if method == ClientAuthMethod::ClientSecretBasic { ClientAuth::Basic } else { ClientAuth::Post };
             secret().map(wrap)
         }
         ClientAuthMethod::PrivateKeyJwt => private_key(name, table, place, notes),
@@ -60,21 +60,16 @@ fn private_key(name: &Found<String>, table: &ProviderTable, place: &Place, notes
 
 /// What the chosen method would have to ignore.
 fn check_unused(name: &Found<String>, table: &ProviderTable, method: ClientAuthMethod, notes: &mut Notes) {
-    let takes_secret = matches!(method, ClientAuthMethod::Basic | ClientAuthMethod::Post);
+    let takes_secret = matches!(method, ClientAuthMethod::ClientSecretBasic | ClientAuthMethod::ClientSecretPost);
     let takes_key = method == ClientAuthMethod::PrivateKeyJwt;
     let unused = [
-        ("client_secret", table.client_secret.given().map(|it| &it.place), takes_secret),
-        ("client_key", table.client_key.given().map(|it| &it.place), takes_key),
-        ("client_key_id", table.client_key_id.given().map(|it| &it.place), takes_key),
+        ("client_secret", table.client_secret.place(), takes_secret),
+        ("client_key", table.client_key.place(), takes_key),
+        ("client_key_id", table.client_key_id.place(), takes_key),
     ];
     for (key, place, used) in unused {
         if let Some(place) = place.filter(|_| !used) {
-            let word = match method {
-                ClientAuthMethod::Basic => "client_secret_basic",
-                ClientAuthMethod::Post => "client_secret_post",
-                ClientAuthMethod::PrivateKeyJwt => "private_key_jwt",
-                ClientAuthMethod::None => "none",
-            };
+            let word = method.as_str();
             let message = format!("`provider.{}.{key}` is set, but client_auth is \"{word}\"", name.value);
             let help = if key == "client_secret" {
                 "remove it, or write client_auth = \"client_secret_basic\""

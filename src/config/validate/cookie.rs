@@ -14,7 +14,7 @@ pub(super) fn cookie(keys: &CookieTable, public_url: Option<&PublicUrl>, notes: 
     let domain = domain(&keys.domain, host_of(&public_url.authority), notes);
     let name = name(&keys.name, secure, !keys.domain.is_absent(), notes);
     if let Some(found) = keys.same_site.given()
-        && found.value.0 == SameSite::None
+        && found.value == SameSite::None
         && !secure
     {
         let diagnostic =
@@ -40,8 +40,8 @@ pub(super) fn cookie(keys: &CookieTable, public_url: Option<&PublicUrl>, notes: 
         name,
         domain,
         secure,
-        same_site: keys.same_site.value().map_or(SameSite::Lax, |word| word.0),
-        partitioned: keys.partitioned.value().copied().unwrap_or(false),
+        same_site: keys.same_site.or(SameSite::Lax),
+        partitioned: keys.partitioned.or(false),
     })
 }
 

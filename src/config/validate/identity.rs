@@ -3,9 +3,9 @@
 use http::{HeaderName, HeaderValue};
 
 use super::super::diagnostics::{Code, Diagnostic, Place};
-use super::super::file::{IdentityKey, IdentityTable};
+use super::super::file::IdentityTable;
 use super::super::reading::{Field, Found, listed};
-use super::super::units::OneOrMany;
+use super::super::units::{Named, OneOrMany, TextOr};
 use super::{Notes, filled};
 use crate::identity::ClaimPath;
 use crate::nearest::nearest;
@@ -13,11 +13,15 @@ use crate::proxy::headers::spellings::are_one;
 use crate::proxy::settings::{GroupPattern, IdentityHeaderSettings, IdentityValue};
 
 /// `None` where the route says nothing.
-pub(super) fn identity(field: &Field<IdentityKey>, key: &str, notes: &mut Notes) -> Option<IdentityHeaderSettings> {
+pub(super) fn identity(
+    field: &Field<TextOr<Box<IdentityTable>>>,
+    key: &str,
+    notes: &mut Notes,
+) -> Option<IdentityHeaderSettings> {
     let found = field.given()?;
     match &found.value {
-        IdentityKey::Set(name) => named(name, &found.place, key, notes),
-        IdentityKey::Table(table) => Some(from_table(table, key, notes)),
+        TextOr::Text(name) => named(name, &found.place, key, notes),
+        TextOr::Table(table) => Some(from_table(table, key, notes)),
     }
 }
 
@@ -48,7 +52,7 @@ fn from_table(table: &IdentityTable, key: &str, notes: &mut Notes) -> IdentityHe
     let set = table.set.given().and_then(|found| named(&found.value, &found.place, &format!("{key}.set"), notes));
     let mut settings = set.unwrap_or_else(default_identity);
     let mut own: Vec<(HeaderName, &Place)> = Vec::new();
-    for (name, value) in table.headers.value().into_iter().flat_map(|texts| &texts.0) {
+    for (name, value) in table.headers.value().into_iter().flat_map(Named::given) {
         let Some(header) = header_name(name, key, notes) else { continue };
         if let Some((_, first)) = own.iter().find(|(other, _)| are_one(other, &header)) {
             let message = format!("`{key}.headers` names `{}` twice", name.value.escape_default());
@@ -67,7 +71,7 @@ fn from_table(table: &IdentityTable, key: &str, notes: &mut Notes) -> IdentityHe
         settings.separator.clone_from(&found.value.0);
     }
     if let Some(word) = table.authorization.value() {
-        settings.authorization = word.0;
+        settings.authorization = *word;
     }
     settings
 }

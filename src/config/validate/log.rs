@@ -11,7 +11,7 @@ use crate::telemetry::settings::{LogFormat, LogSettings, LogSink};
 pub(super) fn log(keys: &LogTable, notes: &mut Notes) -> Option<LogSettings> {
     let sink = |field: &Field<SinkKey>, default| field.value().map_or(default, |sink| sink.0.clone());
     Some(LogSettings {
-        format: keys.format.value().map_or(LogFormat::Auto, |word| word.0),
+        format: keys.format.or(LogFormat::Auto),
         level: level(&keys.level, notes),
         access: sink(&keys.access, LogSink::Off),
         audit: sink(&keys.audit, LogSink::Stderr),

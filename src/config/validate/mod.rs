@@ -7,11 +7,12 @@ use super::Config;
 use super::Sources;
 use super::diagnostics::{Code, Diagnostic, Place, Severity};
 use super::environment::{overlay_environment, overlay_flags};
-use super::file::{File, RouteTable};
+use super::file::{AdminTable, File, RouteTable};
+use super::input;
 use super::places::Places;
 use super::reading::{Field, Found, Reading};
 use super::tree::{self, Node, Value};
-use super::units::{Named, OneOrMany};
+use super::units::{Named, OneOrMany, Timespan};
 use crate::gateway::settings::Target;
 use crate::server::settings::ListenAddress;
 
@@ -43,8 +44,7 @@ pub(super) fn load(sources: &Sources) -> Result<Config, Vec<Diagnostic>> {
     let mut reading = Reading::new(sources, whole.clone());
     overlay_environment(&mut root, &sources.env, &mut reading.problems);
     overlay_flags(&mut root, &sources.flags);
-    let file = reading.section::<File>(&root).unwrap_or_default();
-    let Reading { problems, places, files, .. } = reading;
+    let (file, Reading { problems, places, files, .. }) = input::read::<File>(root, reading);
     let mut notes = Notes { problems, whole };
     let config = assemble(file, (places, files), &mut notes);
     match config {
@@ -61,12 +61,13 @@ pub(super) fn admin_addresses(sources: &Sources) -> Vec<ListenAddress> {
     let mut reading = Reading::new(sources, Place::Nowhere);
     overlay_environment(&mut root, &sources.env, &mut reading.problems);
     overlay_flags(&mut root, &sources.flags);
-    let table = match &root.value {
-        Value::Table(table) => table.get("admin").and_then(|entry| reading.section(&entry.node)),
+    let admin = match root.value {
+        Value::Table(mut table) => table.take("admin"),
         _ => None,
     };
+    let (table, _) = input::read::<AdminTable>(admin.unwrap_or_else(|| Node::empty(Place::Nowhere)), reading);
     let mut notes = Notes { problems: Vec::new(), whole: Place::Nowhere };
-    server::admin_listen(&table.unwrap_or_default(), &mut notes).into_iter().map(|found| found.value).collect()
+    server::admin_listen(&table, &mut notes).into_iter().map(|found| found.value).collect()
 }
 
 /// What was noted so far.
@@ -107,9 +108,9 @@ pub(super) fn opened<T: Default>(field: Field<T>, notes: &Notes) -> Option<Found
 }
 
 /// A duration that has to be longer than nothing.
-pub(super) fn positive(field: &Field<Duration>, key: &str, default: Duration, notes: &mut Notes) -> Duration {
+pub(super) fn positive(field: &Field<Timespan>, key: &str, default: Duration, notes: &mut Notes) -> Duration {
     match field.given() {
-        Some(found) if found.value.is_zero() => {
+        Some(found) if found.value.0.is_zero() => {
             notes.error(
                 Code::BadValue,
                 &found.place,
@@ -118,7 +119,7 @@ pub(super) fn positive(field: &Field<Duration>, key: &str, default: Duration, no
             );
             default
         }
-        Some(found) => found.value,
+        Some(found) => found.value.0,
         None => default,
     }
 }
@@ -189,7 +190,7 @@ fn assemble(file: File, (places, files): (Places, Vec<PathBuf>), notes: &mut Not
 
 /// `None` when the providers that there are cannot be told from the file.
 fn providers(
-    field: Field<Named<super::file::ProviderTable>>,
+    field: Field<Named<super::file::ProviderTable, true>>,
     https: Option<bool>,
     notes: &mut Notes,
 ) -> Option<Vec<crate::provider::settings::ProviderSettings>> {
@@ -198,7 +199,7 @@ fn providers(
     let mut providers = Vec::new();
     for (name, table) in tables {
         let named = checked_name(&name, "provider", notes);
-        match table.and_then(|table| provider::provider(&name, table, https, notes)) {
+        match table.into_value().and_then(|table| provider::provider(&name, table, https, notes)) {
             Some(settings) if named => providers.push(settings),
             _ => whole = false,
         }
@@ -207,7 +208,7 @@ fn providers(
 }
 
 fn routes(
-    field: Field<Named<RouteTable>>,
+    field: Field<Named<RouteTable, true>>,
     providers: &[std::sync::Arc<str>],
     providers_known: bool,
     notes: &mut Notes,
@@ -225,7 +226,7 @@ fn routes(
         .into_iter()
         .filter_map(|(name, table)| {
             let named = checked_name(&name, "route", notes);
-            route::route(&name, &table?, known, notes).filter(|_| named)
+            route::route(&name, table.value()?, known, notes).filter(|_| named)
         })
         .collect();
     same::check_same(&routes, notes);
@@ -233,7 +234,7 @@ fn routes(
 }
 
 /// The tables of a table of names, or none where it is not there; `None` when it was no table at all.
-fn named<T>(field: Field<Named<T>>) -> Option<Vec<(Found<String>, Option<T>)>> {
+fn named<T>(field: Field<Named<T, true>>) -> Option<Vec<(Found<String>, Field<T>)>> {
     match field {
         Field::Given(found) => Some(found.value.0),
         Field::Absent => Some(Vec::new()),

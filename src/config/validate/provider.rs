@@ -7,10 +7,9 @@ use std::time::Duration;
 use url::Url;
 
 use super::super::diagnostics::{Code, Diagnostic, Place};
-use super::super::file::{EndpointKeys, ProviderTable};
+use super::super::file::ProviderTable;
 use super::super::reading::{Field, Found, listed};
-use super::super::units::{OneOrMany, Texts};
-use super::super::words::ResponseModeWord;
+use super::super::units::{Named, OneOrMany, Timespan, WebUrl};
 use super::{Notes, claims, client, issuer, opened, positive};
 use crate::identity::ClaimMapping;
 use crate::provider::RESERVED_PARAMETERS;
@@ -45,33 +44,33 @@ pub(super) fn provider(
         scopes: scopes(&table.scopes, oidc),
         // Depends on what else there is: see `redirect`.
         redirect_path: String::new(),
-        pkce: table.pkce.value().copied().unwrap_or(true),
+        pkce: table.pkce.or(true),
         authorization_params: parameters(&table.authorization_params, &key("authorization_params"), notes),
         response_mode: response_mode(&table.response_mode, &key("response_mode"), https, notes),
-        quirks: table.quirks.value().map(|list| list.0.iter().map(|item| item.value.0).collect()).unwrap_or_default(),
+        quirks: table.quirks.value().map(|list| list.0.iter().map(|item| item.value).collect()).unwrap_or_default(),
         prompt: table.prompt.value().cloned(),
-        max_age: table.max_age.value().copied(),
+        max_age: table.max_age.value().map(|it| it.0),
         acr_values: texts(&table.acr_values),
         resource,
         timeout: positive(&table.timeout, &key("timeout"), TIMEOUT, notes),
         audiences: texts(&table.audiences),
         id_token_algorithms: algorithms(&table.id_token_algorithms, &table, &key("id_token_algorithms"), notes),
         userinfo_algorithms: algorithms(&table.userinfo_algorithms, &table, &key("userinfo_algorithms"), notes),
-        jwks_min_interval: table.jwks_min_interval.value().copied().unwrap_or(JWKS_MIN_INTERVAL),
+        jwks_min_interval: table.jwks_min_interval.or(Timespan(JWKS_MIN_INTERVAL)).0,
         default_expires_in: positive(&table.default_expires_in, &key("default_expires_in"), DEFAULT_EXPIRES_IN, notes),
-        userinfo: table.userinfo.value().map_or(UserinfoUse::Auto, |word| word.0),
+        userinfo: table.userinfo.or(UserinfoUse::Auto),
         userinfo_every: table
             .userinfo_every
             .given()
-            .map(|found| positive(&table.userinfo_every, &key("userinfo_every"), found.value, notes)),
-        logout: table.logout.value().map_or(LogoutStyle::Auto, |word| word.0),
+            .map(|found| positive(&table.userinfo_every, &key("userinfo_every"), found.value.0, notes)),
+        logout: table.logout.or(LogoutStyle::Auto),
         clock_leeway: leeway(&table.clock_leeway, &key("clock_leeway"), notes),
         needed_claims: Vec::new(),
         deciding_claims: Vec::new(),
-        insecure_http: table.insecure_http.value().copied().unwrap_or(false),
-        ca_pem: table.ca.into_value().map(|pem| pem.0),
+        insecure_http: table.insecure_http.or(false),
+        ca_pem: table.ca.into_value().map(|file| file.pem),
         kind: kind?,
-        discovery_url: table.discovery_url.into_value(),
+        discovery_url: table.discovery_url.into_value().map(|url| url.0),
         allowed_tenants: allowed_tenants?,
         client_id: table.client_id.into_value()?,
         client_auth: client_auth?,
@@ -81,7 +80,7 @@ pub(super) fn provider(
 
 /// OpenID Connect by its issuer, or plain OAuth 2.0 by its endpoints.
 fn kind(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) -> Option<ProviderKind> {
-    let endpoints = endpoints(&table.endpoints);
+    let endpoints = endpoints(table);
     if let Field::Given(found) = &table.issuer {
         let issuer = issuer::issuer(found, notes)?;
         return Some(ProviderKind::Oidc { issuer, overrides: endpoints });
@@ -89,8 +88,7 @@ fn kind(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) -> Optio
     if !table.issuer.is_absent() {
         return None;
     }
-    let keys = &table.endpoints;
-    let (authorization, token) = (keys.authorization_endpoint.is_absent(), keys.token_endpoint.is_absent());
+    let (authorization, token) = (table.authorization_endpoint.is_absent(), table.token_endpoint.is_absent());
     if authorization && token {
         let help = "write issuer = \"https://…\" for OpenID Connect, or authorization_endpoint and token_endpoint for plain OAuth 2.0";
         notes.missing(&name.place, &format!("provider.{}.issuer", name.value), help);
@@ -111,9 +109,9 @@ fn kind(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) -> Optio
 
 /// Where a plain OAuth 2.0 provider tells who somebody is: what is configured says it.
 fn plain_identity(table: &ProviderTable) -> OAuth2Identity {
-    let userinfo = !table.endpoints.userinfo_endpoint.is_absent();
-    let never = table.userinfo.value().is_some_and(|word| word.0 == UserinfoUse::Never);
-    match (userinfo && !never, !table.endpoints.introspection_endpoint.is_absent()) {
+    let userinfo = !table.userinfo_endpoint.is_absent();
+    let never = table.userinfo.or(UserinfoUse::Auto) == UserinfoUse::Never;
+    match (userinfo && !never, !table.introspection_endpoint.is_absent()) {
         (true, _) => OAuth2Identity::Userinfo,
         (false, true) => OAuth2Identity::Introspection,
         (false, false) => OAuth2Identity::Nobody,
@@ -123,14 +121,14 @@ fn plain_identity(table: &ProviderTable) -> OAuth2Identity {
 /// What only means something with an ID token.
 fn check_plain(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) {
     let given = [
-        ("discovery_url", table.discovery_url.given().map(|it| &it.place)),
-        ("allowed_tenants", table.allowed_tenants.given().map(|it| &it.place)),
-        ("jwks_uri", table.endpoints.jwks_uri.given().map(|it| &it.place)),
-        ("id_token_algorithms", table.id_token_algorithms.given().map(|it| &it.place)),
-        ("userinfo_algorithms", table.userinfo_algorithms.given().map(|it| &it.place)),
-        ("audiences", table.audiences.given().map(|it| &it.place)),
-        ("acr_values", table.acr_values.given().map(|it| &it.place)),
-        ("max_age", table.max_age.given().map(|it| &it.place)),
+        ("discovery_url", table.discovery_url.place()),
+        ("allowed_tenants", table.allowed_tenants.place()),
+        ("jwks_uri", table.jwks_uri.place()),
+        ("id_token_algorithms", table.id_token_algorithms.place()),
+        ("userinfo_algorithms", table.userinfo_algorithms.place()),
+        ("audiences", table.audiences.place()),
+        ("acr_values", table.acr_values.place()),
+        ("max_age", table.max_age.place()),
     ];
     for (key, place) in given {
         let Some(place) = place else { continue };
@@ -140,44 +138,44 @@ fn check_plain(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) {
         notes.note(diagnostic.help("write issuer = \"https://…\", or remove the key"));
     }
     if let Some(found) = table.userinfo.given()
-        && found.value.0 == UserinfoUse::Always
-        && table.endpoints.userinfo_endpoint.is_absent()
+        && found.value == UserinfoUse::Always
+        && table.userinfo_endpoint.is_absent()
     {
         let message = format!("provider.{}.userinfo_endpoint", name.value);
         notes.missing(&found.place, &message, "userinfo = \"always\" needs to know where to ask");
     }
 }
 
-fn endpoints(keys: &EndpointKeys) -> Endpoints {
+fn endpoints(table: &ProviderTable) -> Endpoints {
+    let url = |field: &Field<WebUrl>| field.value().map(|url| url.0.clone());
     Endpoints {
-        authorization_endpoint: keys.authorization_endpoint.value().cloned(),
-        token_endpoint: keys.token_endpoint.value().cloned(),
-        userinfo_endpoint: keys.userinfo_endpoint.value().cloned(),
-        introspection_endpoint: keys.introspection_endpoint.value().cloned(),
-        revocation_endpoint: keys.revocation_endpoint.value().cloned(),
-        end_session_endpoint: keys.end_session_endpoint.value().cloned(),
-        jwks_uri: keys.jwks_uri.value().cloned(),
+        authorization_endpoint: url(&table.authorization_endpoint),
+        token_endpoint: url(&table.token_endpoint),
+        userinfo_endpoint: url(&table.userinfo_endpoint),
+        introspection_endpoint: url(&table.introspection_endpoint),
+        revocation_endpoint: url(&table.revocation_endpoint),
+        end_session_endpoint: url(&table.end_session_endpoint),
+        jwks_uri: url(&table.jwks_uri),
     }
 }
 
 /// Clear text is for loopback, unless the operator says `insecure_http`.
 fn check_http(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) {
-    let keys = &table.endpoints;
     let issuer = table.issuer.given().and_then(|found| Some((Url::parse(&found.value).ok()?, &found.place)));
     let mut urls: Vec<(&str, Url, &Place)> = issuer.into_iter().map(|(url, place)| ("issuer", url, place)).collect();
     for (key, field) in [
         ("discovery_url", &table.discovery_url),
-        ("authorization_endpoint", &keys.authorization_endpoint),
-        ("token_endpoint", &keys.token_endpoint),
-        ("userinfo_endpoint", &keys.userinfo_endpoint),
-        ("introspection_endpoint", &keys.introspection_endpoint),
-        ("revocation_endpoint", &keys.revocation_endpoint),
-        ("end_session_endpoint", &keys.end_session_endpoint),
-        ("jwks_uri", &keys.jwks_uri),
+        ("authorization_endpoint", &table.authorization_endpoint),
+        ("token_endpoint", &table.token_endpoint),
+        ("userinfo_endpoint", &table.userinfo_endpoint),
+        ("introspection_endpoint", &table.introspection_endpoint),
+        ("revocation_endpoint", &table.revocation_endpoint),
+        ("end_session_endpoint", &table.end_session_endpoint),
+        ("jwks_uri", &table.jwks_uri),
     ] {
-        urls.extend(field.given().map(|found| (key, found.value.clone(), &found.place)));
+        urls.extend(field.given().map(|found| (key, found.value.0.clone(), &found.place)));
     }
-    let allowed = table.insecure_http.value().copied().unwrap_or(false);
+    let allowed = table.insecure_http.or(false);
     for (key, url, place) in urls {
         if !allowed && url.scheme() == "http" && !url.host().is_some_and(|host| is_loopback(&host)) {
             let message = format!("`provider.{}.{key}` is http, not https", name.value);
@@ -228,9 +226,9 @@ fn scopes(field: &Field<OneOrMany<String>>, oidc: bool) -> Vec<String> {
     scopes
 }
 
-fn parameters(field: &Field<Texts>, key: &str, notes: &mut Notes) -> BTreeMap<String, String> {
+fn parameters(field: &Field<Named<String>>, key: &str, notes: &mut Notes) -> BTreeMap<String, String> {
     let mut parameters = BTreeMap::new();
-    for (name, value) in field.value().into_iter().flat_map(|texts| &texts.0) {
+    for (name, value) in field.value().into_iter().flat_map(Named::given) {
         if RESERVED_PARAMETERS.contains(&name.value.as_str()) {
             let diagnostic =
                 Diagnostic::error(Code::Conflict, &name.place, format!("`{key}` cannot set `{}`", name.value));
@@ -248,9 +246,9 @@ fn parameters(field: &Field<Texts>, key: &str, notes: &mut Notes) -> BTreeMap<St
 
 /// A form that another site posts brings no cookie along but one that is `SameSite=None`, which browsers keep over https only
 /// (UI-14).
-fn response_mode(field: &Field<ResponseModeWord>, key: &str, https: Option<bool>, notes: &mut Notes) -> ResponseMode {
+fn response_mode(field: &Field<ResponseMode>, key: &str, https: Option<bool>, notes: &mut Notes) -> ResponseMode {
     let Some(found) = field.given() else { return ResponseMode::Query };
-    if found.value.0 == ResponseMode::FormPost && https == Some(false) {
+    if found.value == ResponseMode::FormPost && https == Some(false) {
         let message = format!("`{key}` is \"form_post\", but server.public_url is http");
         let diagnostic = Diagnostic::error(Code::Conflict, &found.place, message);
         notes.note(
@@ -261,7 +259,7 @@ fn response_mode(field: &Field<ResponseModeWord>, key: &str, https: Option<bool>
                 .help("write server.public_url = \"https://…\", or remove response_mode"),
         );
     }
-    found.value.0
+    found.value
 }
 
 /// RFC 8707 section 2: an absolute URI without a fragment (IS-05).
@@ -312,9 +310,9 @@ fn algorithms(field: &Field<OneOrMany<String>>, table: &ProviderTable, key: &str
     algorithms
 }
 
-fn leeway(field: &Field<Duration>, key: &str, notes: &mut Notes) -> Duration {
+fn leeway(field: &Field<Timespan>, key: &str, notes: &mut Notes) -> Duration {
     let Some(found) = field.given() else { return LEEWAY };
-    if found.value > MAX_LEEWAY {
+    if found.value.0 > MAX_LEEWAY {
         let diagnostic = Diagnostic::warning(
             Code::Weakened,
             &found.place,
@@ -326,7 +324,7 @@ fn leeway(field: &Field<Duration>, key: &str, notes: &mut Notes) -> Duration {
                 .help("set the clocks, and write at most \"5m\""),
         );
     }
-    found.value
+    found.value.0
 }
 
 fn texts(field: &Field<OneOrMany<String>>) -> Vec<String> {

@@ -13,11 +13,11 @@ pub(super) struct Written {
     path: Option<Found<String>>,
 }
 
-pub(super) fn written(providers: &Field<Named<ProviderTable>>) -> Vec<Written> {
+pub(super) fn written(providers: &Field<Named<ProviderTable, true>>) -> Vec<Written> {
     let tables = providers.value().into_iter().flat_map(|named| &named.0);
     tables
         .filter_map(|(name, table)| {
-            Some(Written { name: name.clone(), path: table.as_ref()?.redirect_path.given().cloned() })
+            Some(Written { name: name.clone(), path: table.value()?.redirect_path.given().cloned() })
         })
         .collect()
 }

@@ -8,6 +8,7 @@ use http::StatusCode;
 use super::super::diagnostics::{Code, Diagnostic, Place};
 use super::super::file::{RouteTable, RuleKeys};
 use super::super::reading::{Field, Found};
+use super::super::units::Timespan;
 use super::cookie::host_of;
 use super::server::Server;
 use super::{Notes, allow, filled, identity, kept_headers, matching, opened, upstream};
@@ -61,7 +62,7 @@ pub(super) fn route(
         Field::Wrong => None,
     };
     let methods = matching::methods(&table.methods, &key("methods"), notes);
-    let base = asked(&table.rule, &format!("route.{}", name.value), providers, notes);
+    let base = asked(&table.rule(), &format!("route.{}", name.value), providers, notes);
     let rule = settled(&base, providers);
     check_provider(&rule, &name.place, providers, notes);
     let mut aged: Vec<Aged> = Aged::of(&format!("route.{}", name.value), &base, &rule).into_iter().collect();
@@ -83,7 +84,7 @@ pub(super) fn route(
         paths,
         websocket_origins,
         kept_headers,
-        case_sensitive: table.case_sensitive.value().copied().unwrap_or(false),
+        case_sensitive: table.case_sensitive.or(false),
         body_bytes: table.body_bytes.value().map(|size| size.0),
     };
     let upstream = table.upstream.given().map_or(&name.place, |found| &found.place).clone();
@@ -97,7 +98,7 @@ struct Asked {
     allow: AllowSettings,
     identity: Option<IdentityHeaderSettings>,
     providers: Option<Vec<Arc<str>>>,
-    max_age: Option<Found<Duration>>,
+    max_age: Option<Found<Timespan>>,
 }
 
 fn asked(keys: &RuleKeys, key: &str, providers: Option<&[Arc<str>]>, notes: &mut Notes) -> Asked {
@@ -105,11 +106,11 @@ fn asked(keys: &RuleKeys, key: &str, providers: Option<&[Arc<str>]>, notes: &mut
     let allow = opened(keys.allow.clone(), notes)
         .map(|found| allow::allow(&found.value.0, &allow_key, notes))
         .unwrap_or_default();
-    let access = keys.access.value().map(|word| word.0);
+    let access = keys.access.value().copied();
     if let (Some(found), Some(access)) = (keys.allow.given(), access) {
         check_access(access, &allow, &found.place, &allow_key, notes);
     }
-    if let Some(Found { value: Duration::ZERO, place }) = keys.max_age.given() {
+    if let Some(Found { value: Timespan(Duration::ZERO), place }) = keys.max_age.given() {
         let diagnostic = Diagnostic::error(Code::BadValue, place, format!("`{key}.max_age` cannot be zero"));
         notes
             .note(diagnostic.reason("every sign-in would be too old at once").help("write a duration such as \"15m\""));
@@ -182,7 +183,7 @@ fn settled(asked: &Asked, providers: Option<&[Arc<str>]>) -> RuleSettings {
         allow,
         identity: asked.identity.clone().unwrap_or_else(identity::default_identity),
         providers: asked.providers.clone().unwrap_or_else(|| providers.unwrap_or_default().to_vec()),
-        max_age: asked.max_age.as_ref().map(|found| found.value),
+        max_age: asked.max_age.as_ref().map(|found| found.value.0),
     }
 }
 
@@ -198,7 +199,7 @@ fn paths(
     let mut rules = Vec::new();
     for (path, keys) in table.paths.value().into_iter().flat_map(|named| &named.0) {
         let key = format!("route.{}.paths.\"{}\"", name.value, path.value.escape_default());
-        let Some(keys) = keys else { continue };
+        let Some(keys) = keys.value() else { continue };
         let own = asked(keys, &key, providers, notes);
         let Some(canonical) = matching::path(path, &format!("route.{}.paths", name.value), notes) else { continue };
         check_below(&canonical, route_path, path, notes);

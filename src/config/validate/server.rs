@@ -9,7 +9,7 @@ use url::Url;
 use super::super::diagnostics::{Code, Diagnostic, Place};
 use super::super::file::{AdminTable, DrainTable, LimitsTable, PagesTable, ServerTable};
 use super::super::reading::{Field, Found};
-use super::super::units::{OneOrMany, parse_network};
+use super::super::units::{OneOrMany, Timespan, parse_network};
 use super::{Notes, matching, opened, positive, tls};
 use crate::gateway::settings::{GatewaySettings, PublicUrl, RouteSettings};
 use crate::request::host::is_loopback;
@@ -90,8 +90,8 @@ pub(super) fn server(table: &Found<ServerTable>, admin: Field<AdminTable>, notes
 
 /// TLS ends in front of us then, and whoever ends it passes on what only it knows.
 fn warn_of_unknown_proxy(keys: &ServerTable, table: &Place, notes: &mut Notes) {
-    let place = keys.trusted_proxies.given().map(|found| &found.place);
-    let place = place.or_else(|| keys.public_url.given().map(|found| &found.place)).unwrap_or(table);
+    let place = keys.trusted_proxies.place();
+    let place = place.or_else(|| keys.public_url.place()).unwrap_or(table);
     let message = "`server.public_url` is https and there is no `server.tls`, but `server.trusted_proxies` is empty";
     let diagnostic = Diagnostic::warning(Code::NoTrustedProxies, place, message)
         .reason("the proxy that serves https is not believed: every client has its address, in logs, limits and `allow.networks`");
@@ -272,10 +272,7 @@ fn limits(keys: &LimitsTable, notes: &mut Notes) -> Limits {
 
 fn drain(keys: &DrainTable) -> Drain {
     let defaults = Drain::default();
-    Drain {
-        delay: keys.delay.value().copied().unwrap_or(defaults.delay),
-        grace: keys.grace.value().copied().unwrap_or(defaults.grace),
-    }
+    Drain { delay: keys.delay.or(Timespan(defaults.delay)).0, grace: keys.grace.or(Timespan(defaults.grace)).0 }
 }
 
 const TRAFFIC_DEFAULT: &str = "127.0.0.1:4180";

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::super::diagnostics::{Code, Diagnostic, Place};
 use super::super::file::SessionTable;
 use super::super::reading::{Field, Found};
-use super::super::words::{KeptToken, Store, StoreWord};
+use super::super::units::Timespan;
+use super::super::words::{KeptToken, Store};
 use super::{Notes, cookie, opened, positive};
 use crate::gateway::settings::PublicUrl;
 use crate::seal;
@@ -19,11 +20,11 @@ pub(super) fn session(
 ) -> Option<SessionSettings> {
     let keys = &table.value;
     // The only store of this version.
-    let (Some(StoreWord(Store::Cookie)) | None) = keys.store.value();
+    let (Some(Store::Cookie) | None) = keys.store.value();
     let lifetime = positive(&keys.lifetime, "session.lifetime", LIFETIME, notes);
     let idle_timeout = positive(&keys.idle_timeout, "session.idle_timeout", IDLE.min(lifetime), notes);
     if let Field::Given(found) = &keys.idle_timeout
-        && found.value > lifetime
+        && found.value.0 > lifetime
     {
         let diagnostic = Diagnostic::warning(
             Code::Unreachable,
@@ -41,11 +42,11 @@ pub(super) fn session(
     Some(SessionSettings {
         lifetime,
         idle_timeout,
-        refresh_before: keys.refresh_before.value().copied(),
+        refresh_before: keys.refresh_before.value().map(|it| it.0),
         keep: kept(keys),
         cookie: cookie?,
         cache_bytes: keys.cache_bytes.value().map_or(CACHE_BYTES, |size| size.0),
-        grace: keys.refresh_grace.value().copied().unwrap_or(GRACE),
+        grace: keys.refresh_grace.or(Timespan(GRACE)).0,
         attempt_life,
         clock_leeway: Duration::ZERO,
     })
@@ -53,7 +54,7 @@ pub(super) fn session(
 
 fn kept(keys: &SessionTable) -> KeptTokens {
     let Some(list) = keys.keep.value() else { return KeptTokens { access: true, refresh: true, id_token: true } };
-    let has = |token| list.0.iter().any(|item| item.value.0 == token);
+    let has = |token| list.0.iter().any(|item| item.value == token);
     KeptTokens { access: has(KeptToken::Access), refresh: has(KeptToken::Refresh), id_token: has(KeptToken::Id) }
 }
 

@@ -10,6 +10,8 @@ use url::Url;
 use super::super::diagnostics::{Code, Diagnostic, Place};
 use super::super::file::{RouteTable, TimeoutsTable};
 use super::super::reading::{Field, Found};
+use super::super::units::Timespan;
+use super::super::words::HeaderCase;
 use super::{Notes, filled, opened, positive, tls};
 use crate::gateway::settings::Target;
 use crate::proxy::settings::{HostHeader, UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTransport};
@@ -44,7 +46,7 @@ pub(super) fn target(name: &Found<String>, table: &RouteTable, needed: bool, not
     Some(Target::Upstream(Box::new(UpstreamSettings {
         tls: tls::upstream_tls(&table.tls, https, notes),
         host: host_header(&table.host_header, name, notes),
-        keeps_capitals: table.header_case.value().is_some_and(|word| word.0),
+        keeps_capitals: table.header_case.or(HeaderCase::Lower) == HeaderCase::Preserve,
         ..settings
     })))
 }
@@ -55,7 +57,7 @@ fn settings(
     name: &Found<String>,
     notes: &mut Notes,
 ) -> UpstreamSettings {
-    let mut time = |field: &Field<Duration>, key: &str, default: u64| {
+    let mut time = |field: &Field<Timespan>, key: &str, default: u64| {
         positive(field, &format!("route.{}.timeouts.{key}", name.value), Duration::from_secs(default), notes)
     };
     UpstreamSettings {
@@ -166,11 +168,8 @@ fn static_code(code: &str, key: &str, place: &Place, notes: &mut Notes) -> Optio
 
 /// A static answer has no connection that these keys could speak of.
 fn check_static(table: &RouteTable, notes: &mut Notes) {
-    let given = [
-        ("tls", table.tls.given().map(|it| &it.place)),
-        ("timeouts", table.timeouts.given().map(|it| &it.place)),
-        ("host_header", table.host_header.given().map(|it| &it.place)),
-    ];
+    let given =
+        [("tls", table.tls.place()), ("timeouts", table.timeouts.place()), ("host_header", table.host_header.place())];
     for (key, place) in given {
         if let Some(place) = place {
             let message = format!("`{key}` is set for a static answer");

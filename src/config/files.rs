@@ -1,0 +1,73 @@
+//! Files that a configuration names: read, and looked at for who else may read them.
+
+use std::fs::Metadata;
+use std::io::{Error, ErrorKind};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::diagnostics::{Code, Diagnostic, Place};
+use super::reading::{Reading, refused_with, with};
+
+/// Reads the file whose path is being read.
+pub(super) fn read_file<E: serde::de::Error>(path: &str) -> Result<(PathBuf, Vec<u8>), E> {
+    let (path, read) = with(|reading| {
+        let path = reading.resolve(path);
+        let read = reading.read(&path);
+        (path, read)
+    });
+    match read {
+        Ok(bytes) => Ok((path, bytes)),
+        Err(error) => Err(refused_with(
+            Code::FileUnreadable,
+            |key| format!("`{key}` names a file that cannot be read"),
+            |diagnostic| diagnostic.label(why_unreadable(&error)).help(looked_for(&path)),
+        )),
+    }
+}
+
+/// Where a file was looked for.
+pub(super) fn looked_for(path: &Path) -> String {
+    format!("looked for {}; it must be readable by the user that runs vestibule", path.display())
+}
+
+/// The reason in words that are the same on every system.
+pub(super) fn why_unreadable(error: &Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::NotFound => "there is no such file",
+        ErrorKind::PermissionDenied => "this user may not read it",
+        ErrorKind::IsADirectory => "this is a folder",
+        _ => "reading it fails",
+    }
+}
+
+/// The same of a file that is to be written.
+pub(super) fn why_unwritable(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "there is no such folder".to_owned(),
+        ErrorKind::NotADirectory => "its folder is a file".to_owned(),
+        ErrorKind::PermissionDenied => "this user may not write there".to_owned(),
+        ErrorKind::IsADirectory => "this is a folder".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Warns of a file with a secret that everybody on the machine may read.
+pub(super) fn warn_of_readers(path: &Path, place: &Place, reading: &mut Reading) {
+    let Some(mode) = open_to_others(path) else { return };
+    let message = format!("`{}` names a file that others may read", reading.key());
+    reading.report(
+        Diagnostic::warning(Code::ReadableSecret, place, message)
+            .label(format!("its mode is {mode:04o}"))
+            .reason("every program on this machine can take the secret, and act as this gateway with it")
+            .help(format!(
+                "`chmod 600 {}`, for the user that runs vestibule; Kubernetes: defaultMode: 0400",
+                path.display()
+            )),
+    );
+}
+
+/// The permissions of a file that everybody on the machine may read or write.
+fn open_to_others(path: &Path) -> Option<u32> {
+    let file = std::fs::metadata(path).ok().filter(Metadata::is_file)?;
+    Some(file.permissions().mode() & 0o7777).filter(|mode| mode & 0o006 != 0)
+}

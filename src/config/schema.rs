@@ -1,0 +1,188 @@
+//! The JSON Schema of the configuration, made of the structs of [`super::file`], and the keys that it lists.
+
+use std::borrow::Cow;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
+
+use super::file::File;
+use super::reading::Field;
+use super::secrets::SecretText;
+use super::sinks::SinkKey;
+use super::units::{
+    ByteSize, CertificatesFile, ClaimValue, FileMode, Filled, KeyFile, List, Named, Network, OneOrMany,
+    OneOrManyWithEmpty, RawText, Timespan, Unwatched, WebUrl,
+};
+
+/// The schema, for editors and for whatever writes configurations (JSON Schema 2020-12).
+pub fn schema() -> Value {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let mut schema = generator.into_root_schema_for::<File>();
+    schema.insert("title".to_owned(), "vestibule.toml".into());
+    schema.to_value()
+}
+
+/// Every key that a configuration may hold, tables included, with `NAME` for names of the operator's choice: `provider.NAME.client_id`.
+pub fn every_key() -> Vec<String> {
+    let (schema, mut found) = (schema(), Vec::new());
+    collect(&schema, &schema, "", &mut found);
+    found
+}
+
+/// The keys below a schema. What may be written in several ways has the keys of each.
+fn collect(root: &Value, schema: &Value, at: &str, found: &mut Vec<String>) {
+    let inner = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
+    if let Some(name) = schema.get("$ref").and_then(Value::as_str)
+        && let Some(definition) = name.strip_prefix('#').and_then(|pointer| root.pointer(pointer))
+    {
+        collect(root, definition, at, found);
+    }
+    for form in schema.get("anyOf").and_then(Value::as_array).into_iter().flatten() {
+        collect(root, form, at, found);
+    }
+    if let Some(item) = schema.get("items") {
+        collect(root, item, at, found);
+    }
+    for (name, value) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        found.push(inner(name));
+        collect(root, value, &inner(name), found);
+    }
+    if let Some(value) = schema.get("additionalProperties").filter(|value| value.get("$ref").is_some()) {
+        collect(root, value, &inner("NAME"), found);
+    }
+}
+
+/// The schema of a type that is written as another one is.
+macro_rules! written_as {
+    ($($type:ident<$of:ident $(, $tables:ident)?> as |$generator:ident| $schema:expr;)+) => {$(
+        impl<$of: JsonSchema $(, const $tables: bool)?> JsonSchema for $type<$of $(, $tables)?> {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                format!("{}<{}>", stringify!($type), $of::schema_name()).into()
+            }
+
+            fn json_schema($generator: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        }
+    )+};
+    ($($type:ident as $schema:tt;)+) => {$(
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    )+};
+}
+
+written_as! {
+    Field<T> as |generator| generator.subschema_for::<T>();
+    Unwatched<T> as |generator| generator.subschema_for::<T>();
+    Filled<T> as |generator| generator.subschema_for::<T>();
+    List<T, OF_TABLES> as |generator| generator.subschema_for::<Vec<T>>();
+    Named<T, OF_TABLES> as |generator| {
+        json_schema!({ "type": "object", "additionalProperties": generator.subschema_for::<T>() })
+    };
+    OneOrMany<T> as |generator| one_or_many::<T>(generator);
+    OneOrManyWithEmpty<T> as |generator| one_or_many::<T>(generator);
+}
+
+written_as! {
+    Timespan as { "type": "string", "examples": ["500ms", "30s", "15m", "1h 30m"] };
+    ByteSize as { "type": ["string", "integer"], "minimum": 0, "examples": ["8KiB", "10MiB"] };
+    FileMode as { "type": "string", "pattern": "^(0o|0)?[0-7]{3}$" };
+    WebUrl as { "type": "string", "format": "uri" };
+    Network as { "type": "string", "examples": ["10.0.0.0/8"] };
+    ClaimValue as { "type": ["string", "integer", "boolean"] };
+    RawText as { "type": "string" };
+    CertificatesFile as { "type": "string", "description": "the path of a PEM file" };
+    KeyFile as { "type": "string", "description": "the path of a PEM file" };
+    SinkKey as { "type": "string", "examples": ["off", "stdout", "stderr", "access.log"] };
+    SecretText as {
+        "anyOf": [
+            { "type": "string" },
+            {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": 1,
+                "patternProperties": { "^(file|env|credential)$": { "type": "string" } },
+                "additionalProperties": false
+            }
+        ]
+    };
+}
+
+fn one_or_many<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let one = generator.subschema_for::<T>();
+    json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::tree::{self, Table, Value};
+    use super::every_key;
+
+    /// `[route.NAME.paths]` takes the keys of a route, which stand there already.
+    const SAME_AS_ROUTE: &str = "route.NAME.paths.NAME";
+
+    #[test]
+    fn every_key_stands_in_the_example_and_every_key_of_the_example_is_known() {
+        let known: BTreeSet<String> = every_key().into_iter().collect();
+        let (root, _) = tree::parse("config.example.toml", &uncommented()).unwrap();
+        let Value::Table(root) = &root.value else { panic!("no table") };
+        let mut shown = BTreeSet::new();
+        keys_shown(root, &known, "", &mut shown);
+        let missing: Vec<_> = known.difference(&shown).filter(|key| !key.starts_with(SAME_AS_ROUTE)).collect();
+        assert_eq!(missing, Vec::<&String>::new(), "not in config.example.toml");
+        assert_eq!(shown.difference(&known).collect::<Vec<_>>(), Vec::<&String>::new(), "not a key");
+        assert!(known.len() > 140, "{known:?}");
+    }
+
+    /// The example with every commented-out key switched on.
+    fn uncommented() -> String {
+        let text = std::fs::read_to_string("config.example.toml").unwrap();
+        // A key that can be written as a text or as a table is shown both ways.
+        let lines = text.lines().filter(|line| *line != "#identity = \"default\"").map(|line| {
+            let is_key = |rest: &&str| rest.starts_with(|c: char| c == '[' || c == '"' || c.is_ascii_lowercase());
+            line.strip_prefix('#').filter(is_key).unwrap_or(line)
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The keys that stand in a table and below, as far down as there are keys that we know.
+    fn keys_shown(table: &Table, known: &BTreeSet<String>, at: &str, shown: &mut BTreeSet<String>) {
+        for entry in &table.entries {
+            let named = known.iter().any(|key| key.starts_with(&format!("{at}NAME.")));
+            let key = if named { format!("{at}NAME") } else { format!("{at}{}", entry.key) };
+            if !named {
+                shown.insert(key.clone());
+            }
+            let below = format!("{key}.");
+            let tables = match &entry.node.value {
+                Value::Array(items) => items.iter().map(|item| &item.value).collect(),
+                value => vec![value],
+            };
+            for value in tables {
+                if let Value::Table(table) = value
+                    && known.iter().any(|key| key.starts_with(&below))
+                {
+                    keys_shown(table, known, &below, shown);
+                }
+            }
+        }
+    }
+}

@@ -21,7 +21,7 @@ use crate::proxy::headers::{RequestContext, inject, set_authorization_aside, set
 use crate::proxy::upgrade::{UpgradeTicket, asks_for_websocket};
 use crate::request::RequestMeta;
 use crate::request::cookies::CookieScan;
-use crate::request::handshake::{self, HandshakeFault};
+use crate::request::handshake::HandshakeFault;
 use crate::request::kind::RequestKind;
 use crate::request::raw_target::RawTarget;
 use crate::server::request_body;
@@ -78,9 +78,7 @@ impl Gateway {
     /// begin one (RFC 6455 section 10.2, WS-02, AT-WS-01).
     pub(super) fn check_websocket_origin(&self, route: &Route, visit: Visit<'_>) -> Result<(), GatewayError> {
         // Whatever could become a tunnel is asked, be the rest of the handshake as it should or not.
-        if !handshake::asks_for_websocket(visit.headers)
-            || self.origin_is_ours(visit.headers, visit.authority()).unwrap_or(true)
-        {
+        if visit.meta.handshake.is_none() || self.origin_is_ours(visit.headers, visit.authority()).unwrap_or(true) {
             return Ok(());
         }
         let origin = visit.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
@@ -237,12 +235,10 @@ impl Gateway {
 }
 
 /// A WebSocket handshake that is not well-formed gets an answer here: the application never hears of it (RFC 6455 section 4.2.1).
-pub(super) fn check_handshake(request: &Request<Body>) -> Result<(), GatewayError> {
-    if !handshake::asks_for_websocket(request.headers()) {
-        return Ok(());
-    }
-    handshake::check(request.method(), request.version(), request.headers()).map_err(GatewayError::Handshake)?;
-    if request.body().is_end_stream() { Ok(()) } else { Err(GatewayError::Handshake(HandshakeFault::Body)) }
+pub(super) fn check_handshake(meta: &RequestMeta, body: &Body) -> Result<(), GatewayError> {
+    let Some(handshake) = meta.handshake else { return Ok(()) };
+    handshake.map_err(GatewayError::Handshake)?;
+    if body.is_end_stream() { Ok(()) } else { Err(GatewayError::Handshake(HandshakeFault::Body)) }
 }
 
 /// Is done when somebody ended the session: the person, the provider, or a new sign-in.

@@ -238,7 +238,7 @@ impl Gateway {
         notes.enter(entry);
         let visit = Visit { meta, headers: request.headers(), scan, now };
         self.check_websocket_origin(&entry.route, visit)?;
-        check_handshake(request)?;
+        check_handshake(meta, request.body())?;
         self.check_destination(entry, visit)?;
         // 3. The session and 4. its renewal: only where the rule looks at one.
         let session = self.session(&entry.rule, visit).await;

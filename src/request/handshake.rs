@@ -57,15 +57,17 @@ impl HandshakeFault {
 
 /// Whether a request asks for a WebSocket, in whatever way. `h2c` and every other protocol is not asked for here: a request for
 /// one is answered as if it had not asked (RFC 9110 section 7.8, WS-04).
-pub fn asks_for_websocket(headers: &HeaderMap) -> bool {
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
     headers.contains_key(UPGRADE) && tokens(headers, &UPGRADE).any(|protocol| is_websocket(protocol.split('/').next()))
 }
 
-/// What is wrong with a request that [asks for a WebSocket](asks_for_websocket); nothing if it may become one.
-///
-/// # Errors
-/// The first fault.
-pub fn check(method: &Method, version: Version, headers: &HeaderMap) -> Result<(), HandshakeFault> {
+/// A request that [asks for a WebSocket](asks_for_websocket), and what is wrong with it; nothing for every other request.
+pub fn read(method: &Method, version: Version, headers: &HeaderMap) -> Option<Result<(), HandshakeFault>> {
+    asks_for_websocket(headers).then(|| check(method, version, headers))
+}
+
+/// What is wrong with a request that asks for a WebSocket; nothing if it may become one.
+fn check(method: &Method, version: Version, headers: &HeaderMap) -> Result<(), HandshakeFault> {
     let mut protocols = tokens(headers, &UPGRADE);
     if !is_websocket(protocols.next()) || protocols.next().is_some() {
         return Err(HandshakeFault::Protocol);

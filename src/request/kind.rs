@@ -6,7 +6,7 @@
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName, Method, Version};
 
-use crate::request::handshake;
+use crate::request::handshake::{self, HandshakeFault};
 
 /// What kind of request this is.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -37,8 +37,13 @@ pub enum Wants {
 impl RequestKind {
     /// Recognises the kind of a request.
     pub fn of(method: &Method, version: Version, headers: &HeaderMap) -> Self {
+        Self::with(handshake::read(method, version, headers), method, headers)
+    }
+
+    /// The same, where it is known already whether it is a handshake.
+    pub(super) fn with(handshake: Option<Result<(), HandshakeFault>>, method: &Method, headers: &HeaderMap) -> Self {
         // AT-WS-04: anything less than the whole handshake is not a WebSocket.
-        if handshake::asks_for_websocket(headers) && handshake::check(method, version, headers).is_ok() {
+        if handshake == Some(Ok(())) {
             return Self::WebSocket;
         }
         let is_navigation = match fetch_metadata(headers) {

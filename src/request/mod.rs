@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
 use ipnet::IpNet;
 
 use self::forwarded::{ForwardedError, ForwardedOut, Hop, Said, Trust};
+use self::handshake::HandshakeFault;
 use self::host::Host;
 use self::id::RequestId;
 use self::kind::RequestKind;
@@ -107,6 +108,8 @@ pub struct RequestMeta {
     pub client_is_known: bool,
     /// What kind of request this is.
     pub kind: RequestKind,
+    /// Whether it asks for a WebSocket, and what is wrong with how it does.
+    pub handshake: Option<Result<(), HandshakeFault>>,
     /// Its identifier.
     pub id: RequestId,
     /// What the application is told about the way here.
@@ -245,10 +248,24 @@ impl RequestReader {
         let (host, forwarded) = self.place(stated, https, &said, downstream)?;
         let client = said.hops.first().map_or_else(|| downstream.peer.address(), |hop| hop.address);
         let client_is_known = !said.hops.is_empty() || (!peer_trusted && self.is_reached_directly(downstream));
-        let kind = RequestKind::of(method, request.version(), headers);
+        let handshake = handshake::read(method, request.version(), headers);
+        let kind = RequestKind::with(handshake, method, headers);
         let id = self.request_id(headers, downstream);
         let (alone, method) = (downstream.is_alone(), method.clone());
-        Ok(RequestMeta { method, https, host, path, client, peer_trusted, client_is_known, alone, kind, id, forwarded })
+        Ok(RequestMeta {
+            method,
+            https,
+            host,
+            path,
+            client,
+            peer_trusted,
+            client_is_known,
+            alone,
+            kind,
+            handshake,
+            id,
+            forwarded,
+        })
     }
 
     /// Names a request, also one that cannot be read.

@@ -20,9 +20,8 @@ impl RawTarget {
     pub fn take(head: &mut [u8]) -> Option<Self> {
         let end = memchr::memchr(b'\n', head)?;
         let line = head.get_mut(..end)?;
-        // Most lines have nothing of the kind.
-        if memchr::memchr3(b'"', b'<', b'>', line).is_none() && memchr::memchr(b'`', line).is_none() && line.is_ascii()
-        {
+        // Most lines have nothing of the kind. Without an early end, many bytes are looked at together.
+        if !line.iter().fold(false, |odd, byte| odd | matches!(byte, b'"' | b'<' | b'>' | b'`' | 0x80..)) {
             return None;
         }
         let start = memchr::memchr(b' ', line)? + 1;

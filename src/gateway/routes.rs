@@ -6,7 +6,7 @@
 //! 3. Methods: chosen among what stands at that prefix; if nothing there takes the method, the answer is 405. A shorter prefix is
 //!    never asked, so that leaving a method out of a strict rule cannot open a laxer one. Neither can small letters.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderName, Method};
@@ -23,7 +23,7 @@ use crate::telemetry::metrics::{PeerMetrics, RouteMetrics};
 /// All routes.
 #[derive(Debug, Default)]
 pub struct Routes {
-    exact: HashMap<String, Level>,
+    exact: BTreeMap<String, Level>,
     suffixes: Vec<(String, Level)>,
     any: Level,
     /// Some prefix has letters that have another case.
@@ -237,8 +237,8 @@ fn taking<'a>(entries: &'a [Entry], method: &Method) -> Option<&'a Entry> {
 /// The rules of one host.
 #[derive(Debug, Default)]
 struct Level {
-    prefixes: HashMap<String, Vec<Entry>>,
-    folded: HashMap<String, Vec<Entry>>,
+    prefixes: BTreeMap<String, Vec<Entry>>,
+    folded: BTreeMap<String, Vec<Entry>>,
     depth: usize,
 }
 
@@ -267,10 +267,10 @@ impl Level {
 }
 
 /// The entries at the longest prefix of `path` that has any; prefixes end where a segment ends. The root's prefix is empty.
-fn longest<'a>(prefixes: &'a HashMap<String, Vec<Entry>>, depth: usize, path: &str) -> Option<&'a [Entry]> {
+fn longest<'a>(prefixes: &'a BTreeMap<String, Vec<Entry>>, depth: usize, path: &str) -> Option<&'a [Entry]> {
     let path = path.trim_end_matches('/');
     // No prefix is deeper than `depth` segments, so a path of many segments costs no more than a short one.
-    let mut end = path.match_indices('/').nth(depth).map_or(path.len(), |(at, _)| at);
+    let mut end = memchr::memchr_iter(b'/', path.as_bytes()).nth(depth).unwrap_or(path.len());
     loop {
         let prefix = path.get(..end)?;
         if let Some(entries) = prefixes.get(prefix) {

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use http::Method;
+
 use crate::clock::UnixTime;
 use crate::telemetry::line::{JsonLine, json_string, write_address, write_millis, write_time};
 
@@ -14,14 +16,14 @@ use crate::telemetry::line::{JsonLine, json_string, write_address, write_millis,
 pub struct AccessEntry<'a> {
     /// When the request came.
     pub time: UnixTime,
-    /// The request's id.
+    /// The request's id, which needs no escape: `RequestId`.
     pub request_id: &'a str,
     /// Who the client is, believed proxies taken into account.
     pub client: IpAddr,
     /// The other end of the socket; `None` for a unix socket.
     pub peer: Option<IpAddr>,
     /// The method.
-    pub method: &'a str,
+    pub method: &'a Method,
     /// The host that was asked for; empty where none that can be believed was named.
     pub host: &'a str,
     /// Path, and query where it may be seen.
@@ -44,7 +46,7 @@ pub struct AccessEntry<'a> {
     pub reason: Option<&'a str>,
     /// The person.
     pub user: Option<&'a str>,
-    /// The session, as a hash.
+    /// The session, as a hash in hexadecimal or base64url.
     pub session: Option<&'a str>,
     /// `User-Agent`.
     pub user_agent: Option<&'a str>,
@@ -57,11 +59,11 @@ impl AccessEntry<'_> {
 
     pub(super) fn write_json(&self, out: &mut Vec<u8>) {
         let mut line = JsonLine::begin(out);
-        line.time(self.time).text("request_id", self.request_id).address("client", self.client);
+        line.time(self.time).token("request_id", self.request_id).address("client", self.client);
         if let Some(peer) = self.peer {
             line.address("peer", peer);
         }
-        line.text("method", self.method)
+        line.token("method", self.method.as_str())
             .maybe("host", self.known_host())
             .text("path", self.path)
             .token("protocol", self.protocol);
@@ -78,7 +80,10 @@ impl AccessEntry<'_> {
             line.token("decision", decision);
         }
         line.maybe("reason", self.reason);
-        line.maybe("user", self.user).maybe("session", self.session);
+        line.maybe("user", self.user);
+        if let Some(session) = self.session {
+            line.token("session", session);
+        }
         line.maybe("user_agent", self.user_agent).end();
     }
 
@@ -91,7 +96,7 @@ impl AccessEntry<'_> {
         out.extend_from_slice(b" [");
         write_time(out, self.time);
         out.extend_from_slice(b"] ");
-        for part in [Some(self.method), self.known_host(), Some(self.path)] {
+        for part in [Some(self.method.as_str()), self.known_host(), Some(self.path)] {
             word(out, part);
             out.push(b' ');
         }
@@ -132,7 +137,7 @@ pub(crate) mod tests {
             request_id: "r-1",
             client: Ipv4Addr::new(192, 0, 2, 7).into(),
             peer: Some(Ipv4Addr::LOCALHOST.into()),
-            method: "GET",
+            method: &Method::GET,
             host: "wiki.example",
             path: "/a?b=c",
             protocol: "HTTP/1.1",

@@ -7,7 +7,7 @@ pub fn encode(bytes: &[u8]) -> String {
 
 /// The two digits of a byte.
 pub fn pair(byte: u8) -> [u8; 2] {
-    [byte >> 4, byte & 0xf].map(|digit| if digit < 10 { b'0' + digit } else { b'a' + digit - 10 })
+    [byte >> 4, byte & 0xf].map(|digit| b'0' + digit + u8::from(digit > 9) * (b'a' - b'9' - 1))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub struct RequestId(Text);
 /// Our own are kept in place: most are read once for the application and once for the log.
 #[derive(Clone, Eq, PartialEq)]
 enum Text {
-    Own([u8; 24]),
+    Own([[u8; 2]; 12]),
     Believed(HeaderValue),
 }
 
@@ -31,18 +31,18 @@ impl RequestId {
     /// A new identifier: unlike every other, but no secret.
     pub fn generate() -> Self {
         let (high, low) = SEQUENCE.with(Sequence::advance);
-        let mut text = [0; 24];
-        let bytes = high.to_be_bytes().into_iter().chain(low.to_be_bytes());
-        for (pair, byte) in text.as_chunks_mut().0.iter_mut().zip(bytes) {
-            *pair = hex::pair(byte);
-        }
+        let mut bytes = [0; 12];
+        let (first, rest) = bytes.split_at_mut(4);
+        first.copy_from_slice(&high.to_be_bytes());
+        rest.copy_from_slice(&low.to_be_bytes());
+        let text = bytes.map(hex::pair);
         Self(Text::Own(text))
     }
 
     /// The identifier as text.
     pub fn as_str(&self) -> &str {
         match &self.0 {
-            Text::Own(text) => str::from_utf8(text).unwrap_or_default(),
+            Text::Own(text) => str::from_utf8(text.as_flattened()).unwrap_or_default(),
             Text::Believed(value) => value.to_str().unwrap_or_default(),
         }
     }
@@ -51,7 +51,7 @@ impl RequestId {
     pub fn to_header(&self) -> HeaderValue {
         match &self.0 {
             // Hex digits are always a valid value; the other arm cannot be reached, and would be only a duller name.
-            Text::Own(text) => HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static("0")),
+            Text::Own(text) => HeaderValue::from_bytes(text.as_flattened()).unwrap_or(HeaderValue::from_static("0")),
             Text::Believed(value) => value.clone(),
         }
     }

@@ -31,9 +31,7 @@ impl<'a> JsonLine<'a> {
     pub(super) fn token(&mut self, key: &str, value: &str) -> &mut Self {
         debug_assert!(!value.contains(needs_escape), "{key}: {value:?} is no token");
         self.key(key);
-        self.out.push(b'"');
-        self.out.extend_from_slice(value.as_bytes());
-        self.out.push(b'"');
+        quoted(self.out, |out| out.extend_from_slice(value.as_bytes()));
         self
     }
 
@@ -52,15 +50,15 @@ impl<'a> JsonLine<'a> {
         self
     }
 
+    #[inline]
     pub(super) fn address(&mut self, key: &str, value: IpAddr) -> &mut Self {
         self.key(key);
-        self.out.push(b'"');
-        write_address(self.out, value);
-        self.out.push(b'"');
+        quoted(self.out, |out| write_address(out, value));
         self
     }
 
     /// Milliseconds with three decimals.
+    #[inline]
     pub(super) fn millis(&mut self, key: &str, value: Duration) -> &mut Self {
         self.key(key);
         write_millis(self.out, value);
@@ -70,9 +68,7 @@ impl<'a> JsonLine<'a> {
     /// When it was, under the one name that all logs have for it.
     pub(super) fn time(&mut self, value: UnixTime) -> &mut Self {
         self.key(TIME);
-        self.out.push(b'"');
-        write_time(self.out, value);
-        self.out.push(b'"');
+        quoted(self.out, |out| write_time(out, value));
         self
     }
 
@@ -87,6 +83,12 @@ impl<'a> JsonLine<'a> {
         self.out.extend_from_slice(key.as_bytes());
         self.out.extend_from_slice(b"\":");
     }
+}
+
+fn quoted(out: &mut Vec<u8>, value: impl FnOnce(&mut Vec<u8>)) {
+    out.push(b'"');
+    value(out);
+    out.push(b'"');
 }
 
 /// The field of the time, in every log.

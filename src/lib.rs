@@ -17,8 +17,8 @@
 //! | 4 | [`session`] | lifetimes, cookies, refresh |
 //! | 3 | [`provider`], [`policy`], [`proxy`], [`server`] | said to providers; decided; forwarded; listened to |
 //! | 2 | [`seal`] | what a browser keeps for us, unread and unchanged |
-//! | 1 | [`identity`], [`request`], [`body`], [`control`], [`telemetry`] | who, what, and what is told of it |
-//! | 0 | [`budget`], [`clock`], [`codes`], [`flood`], [`hex`], [`keep_alive`], [`nearest`], [`secret`] | how many connections; time as an argument; what can go wrong, each with its text; HTTP/2 floods; bytes as digits; peers that are gone; which word was meant; values that are never shown |
+//! | 1 | [`identity`], [`request`], [`backoff`], [`body`], [`control`], [`telemetry`] | who, what, and what is told of it; when to try again |
+//! | 0 | [`budget`], [`clock`], [`codes`], [`flood`], [`hex`], [`keep_alive`], [`nearest`], [`secret`], [`single_flight`] | how many connections; time as an argument; what can go wrong, each with its text; HTTP/2 floods; bytes as digits; peers that are gone; which word was meant; values that are never shown; work that is done once for all who ask |
 //!
 //! # One request
 //!
@@ -36,6 +36,7 @@
 //! `tests/requirements.md`.
 
 pub mod app;
+pub mod backoff;
 pub mod body;
 pub mod budget;
 pub mod cli;
@@ -58,4 +59,5 @@ pub mod seal;
 pub mod secret;
 pub mod server;
 pub mod session;
+pub mod single_flight;
 pub mod telemetry;

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. Rooms on one line never import each other.
 const LAYERS: &[&[&str]] = &[
-    &["budget", "clock", "codes", "flood", "hex", "keep_alive", "nearest", "secret"],
-    &["body", "control", "identity", "request", "telemetry"],
+    &["budget", "clock", "codes", "flood", "hex", "keep_alive", "nearest", "secret", "single_flight"],
+    &["backoff", "body", "control", "identity", "request", "telemetry"],
     &["seal"],
     &["policy", "provider", "proxy", "server"],
     &["session"],

@@ -21,7 +21,7 @@ use crate::gateway::endpoints::Query;
 use crate::gateway::error::{GatewayError, Lack};
 use crate::gateway::login::redirect;
 use crate::gateway::record::Notes;
-use crate::gateway::redemptions::Redeemed;
+use crate::gateway::redemptions::{Found, Redeemed};
 use crate::gateway::refusals::{Spent, Turn};
 use crate::gateway::response_mode::posted;
 use crate::gateway::{Gateway, Visit};
@@ -208,17 +208,19 @@ impl Gateway {
         let client = Some(visit.meta.client).filter(|_| visit.meta.client_is_known);
         let is_new = !self.redemptions.is_known(&attempt.id);
         let turn = if is_new { Some(self.refusals.turn(client, provider).await?) } else { None };
-        let (mut landing, first) = self.redemptions.begin(&attempt.id, arrived.owner, self.attempts.remembered_for());
-        let had_ended = first.is_none() && landing.borrow().is_some();
-        if let Some(flight) = first {
-            let gateway = Arc::clone(self);
-            let attempt = attempt.clone();
-            self.control.detach(async move {
-                flight.land(gateway.exchange(provider, &attempt, &arrived, turn).await);
-            });
-        }
-        let Ok(redeemed) = landing.wait_for(Option::is_some).await else { return Ok(None) };
-        Ok(redeemed.clone().map(|redeemed| (redeemed, had_ended)))
+        let waiting = match self.redemptions.begin(&attempt.id, arrived.owner, self.attempts.remembered_for()) {
+            Found::Ended(redeemed) => return Ok(Some((redeemed, true))),
+            Found::UnderWay(waiting) => waiting,
+            Found::First(redemption, waiting) => {
+                let gateway = Arc::clone(self);
+                let attempt = attempt.clone();
+                self.control.detach(async move {
+                    redemption.finish(gateway.exchange(provider, &attempt, &arrived, turn).await);
+                });
+                waiting
+            }
+        };
+        Ok(waiting.outcome().await.map(|redeemed| (redeemed, false)))
     }
 
     /// The code stays as good as it is: it was not sent.

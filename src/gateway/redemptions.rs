@@ -6,11 +6,8 @@
 //! 3. What a sign-in put here, and what anybody's request did, are two memories: whoever begins and ends attempts without end
 //!    pushes out no sign-in, and of the others only those from the same address (see [`Remembered`]).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::watch;
 
 use crate::clock::{SharedClock, UnixTime};
 use crate::identity::IdentityError;
@@ -19,22 +16,31 @@ use crate::request::host::Host;
 use crate::session::SessionId;
 use crate::session::live::LiveSession;
 use crate::session::remembered::{Mark, Owner, Remembered};
+use crate::single_flight::{Joined, SingleFlight, Turn, Waiting};
 use crate::telemetry::metrics::Metrics;
 
 /// The redemptions under way and done, by attempt. An attempt stands here for as long as its cookie could open.
 #[derive(Debug)]
 pub(super) struct Redemptions {
-    /// Held through every change of what is over, so that one of two reloads in the same moment is the first.
-    flying: Mutex<HashMap<Mark, Landing>>,
-    landed: Remembered<Redeemed>,
+    /// Whoever has the turn of an attempt says how it ended, so that one of two reloads in the same moment is the first.
+    under_way: SingleFlight<Mark, Redeemed>,
+    recent: Remembered<Redeemed>,
     signed_in: Remembered<SignedIn>,
     closed: Remembered<()>,
     /// By attempt: the one that it made room for.
     dropped: Remembered<Box<str>>,
 }
 
-/// Where the end of a redemption is told.
-pub(super) type Landing = watch::Receiver<Option<Redeemed>>;
+/// What somebody finds who comes with a code.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Nobody came before: redeem it, and wait for the end as everybody else.
+    First(Redemption, Waiting<Redeemed>),
+    /// Somebody is redeeming it.
+    UnderWay(Waiting<Redeemed>),
+    /// It ended before.
+    Ended(Redeemed),
+}
 
 /// How a redemption ended.
 #[derive(Clone, Debug)]
@@ -79,31 +85,31 @@ struct SignedIn {
     ends: UnixTime,
 }
 
-/// A redemption under way. One that is dropped before it [landed](Self::land) is over.
+/// A redemption under way. One that is dropped before it is [finished](Self::finish) is over.
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(super) struct Redemption {
     redemptions: Arc<Redemptions>,
     attempt: Mark,
     owner: Owner,
     life: Duration,
-    tell: watch::Sender<Option<Redeemed>>,
-    has_landed: bool,
+    turn: Option<Turn<Mark, Redeemed>>,
 }
 
-impl Flight {
-    /// Tells how it ended, and remembers that. Where nothing was sent, the next callback begins anew.
-    pub(super) fn land(mut self, redeemed: Redeemed) {
-        self.has_landed = true;
-        self.redemptions.landed(self.attempt, self.owner, self.life, &redeemed);
-        // Nobody listens any more when the browser hung up; the end is remembered for its next try.
-        let _ = self.tell.send(Some(redeemed));
+impl Redemption {
+    /// Says how it ended, and remembers that. Where nothing was sent, the next callback begins anew.
+    pub(super) fn finish(mut self, redeemed: Redeemed) {
+        self.redemptions.remember(self.attempt, self.owner, self.life, &redeemed);
+        if let Some(turn) = self.turn.take() {
+            // Nobody waits any more when the browser hung up; the end is remembered for its next try.
+            turn.finish(redeemed);
+        }
     }
 }
 
-impl Drop for Flight {
+impl Drop for Redemption {
     fn drop(&mut self) {
-        if !self.has_landed {
-            self.redemptions.landed(self.attempt, self.owner, self.life, &Redeemed::Over);
+        if self.turn.is_some() {
+            self.redemptions.remember(self.attempt, self.owner, self.life, &Redeemed::Over);
         }
     }
 }
@@ -112,45 +118,42 @@ impl Redemptions {
     /// None yet.
     pub(super) fn new(clock: &SharedClock, metrics: &Metrics) -> Arc<Self> {
         Arc::new(Self {
-            flying: Mutex::default(),
-            landed: Remembered::new("redemptions_landed", LANDED_BYTES, clock, metrics),
+            under_way: SingleFlight::default(),
+            recent: Remembered::new("redemptions_landed", RECENT_BYTES, clock, metrics),
             signed_in: Remembered::new("redemptions_signed_in", SIGNED_IN_BYTES, clock, metrics),
             closed: Remembered::new("redemptions_closed", CLOSED_BYTES, clock, metrics),
             dropped: Remembered::new("attempts_dropped", DROPPED_BYTES, clock, metrics),
         })
     }
 
-    /// The redemption of an attempt, and the flight if nobody began it before. It is remembered for `life`; until somebody has
+    /// The redemption of an attempt: begun here, unless somebody began it before. It is remembered for `life`; until somebody has
     /// signed in, on the account of `owner`.
-    pub(super) fn begin(self: &Arc<Self>, attempt: &str, owner: Owner, life: Duration) -> (Landing, Option<Flight>) {
+    pub(super) fn begin(self: &Arc<Self>, attempt: &str, owner: Owner, life: Duration) -> Found {
         let attempt = Mark::of(attempt);
-        let mut flying = self.flying();
-        if let Some(landing) = flying.get(&attempt) {
-            return (landing.clone(), None);
-        }
+        let turn = match self.under_way.join(attempt) {
+            Joined::First(turn) => turn,
+            Joined::Other(waiting) => return Found::UnderWay(waiting),
+        };
         if let Some(end) = self.end_of(attempt) {
-            return (watch::channel(Some(end)).1, None);
+            turn.finish(end.clone());
+            return Found::Ended(end);
         }
-        let (tell, landing) = watch::channel(None);
-        flying.insert(attempt, landing.clone());
-        drop(flying);
-        let redemptions = Arc::clone(self);
-        (landing, Some(Flight { redemptions, attempt, owner, life, tell, has_landed: false }))
+        let (redemptions, waiting) = (Arc::clone(self), turn.waiting());
+        Found::First(Redemption { redemptions, attempt, owner, life, turn: Some(turn) }, waiting)
     }
 
     /// Ends an attempt that was not redeemed: its cookie may still be somewhere.
-    pub(super) fn close(&self, attempt: &str, owner: Owner, life: Duration) {
-        let attempt = Mark::of(attempt);
-        let flying = self.flying();
-        if !flying.contains_key(&attempt) && self.end_of(attempt).is_none() {
-            self.closed.insert(attempt, owner, life, (), 0);
+    pub(super) fn close(self: &Arc<Self>, attempt: &str, owner: Owner, life: Duration) {
+        if let Found::First(redemption, _) = self.begin(attempt, owner, life) {
+            redemption.finish(Redeemed::Over);
         }
     }
 
     /// Whether a redemption of this attempt was begun, or it was closed.
     pub(super) fn is_known(&self, attempt: &str) -> bool {
         let attempt = Mark::of(attempt);
-        self.flying().contains_key(&attempt) || self.end_of(attempt).is_some()
+        // In this order: an end is remembered before its turn is over.
+        self.under_way.is_under_way(&attempt) || self.end_of(attempt).is_some()
     }
 
     /// Whether the attempt is over, whatever came of it.
@@ -177,9 +180,7 @@ impl Redemptions {
             .any(|newer| holds(&newer))
     }
 
-    fn landed(&self, attempt: Mark, owner: Owner, life: Duration, redeemed: &Redeemed) {
-        let mut flying = self.flying();
-        flying.remove(&attempt);
+    fn remember(&self, attempt: Mark, owner: Owner, life: Duration, redeemed: &Redeemed) {
         match redeemed {
             Redeemed::Unsent(_) => return,
             Redeemed::Begun(begun) => self.signed_in.insert(attempt, begun.owner, life, begun.what, 0),
@@ -188,25 +189,23 @@ impl Redemptions {
             }
         }
         let (owner, bytes) = match redeemed {
+            // That it is over is known already.
+            Redeemed::Over | Redeemed::Unsent(_) => return,
             Redeemed::Begun(begun) => (begun.owner, begun.sealed.len()),
-            _ => (owner, REFUSAL_BYTES),
+            Redeemed::Refused(_) | Redeemed::Nobody(_) => (owner, REFUSAL_BYTES),
         };
-        self.landed.insert(attempt, owner, LINGER.min(life), redeemed.clone(), bytes);
+        self.recent.insert(attempt, owner, LINGER.min(life), redeemed.clone(), bytes);
     }
 
     fn end_of(&self, attempt: Mark) -> Option<Redeemed> {
         let is_over = || self.signed_in.get(attempt).is_some() || self.closed.get(attempt).is_some();
-        self.landed.get(attempt).or_else(|| is_over().then_some(Redeemed::Over))
-    }
-
-    fn flying(&self) -> MutexGuard<'_, HashMap<Mark, Landing>> {
-        self.flying.lock().unwrap_or_else(PoisonError::into_inner)
+        self.recent.get(attempt).or_else(|| is_over().then_some(Redeemed::Over))
     }
 }
 
 /// How long the end of a redemption is kept whole.
 const LINGER: Duration = Duration::from_secs(30);
-const LANDED_BYTES: usize = 2 * 1024 * 1024;
+const RECENT_BYTES: usize = 2 * 1024 * 1024;
 const SIGNED_IN_BYTES: usize = 32 * 1024 * 1024;
 const CLOSED_BYTES: usize = 64 * 1024 * 1024;
 const DROPPED_BYTES: usize = 8 * 1024 * 1024;
@@ -242,17 +241,23 @@ mod tests {
 
     /// Whether a code would go out for this attempt.
     fn sends(redemptions: &Arc<Redemptions>, attempt: &str) -> bool {
-        redemptions.begin(attempt, address(1), LIFE).1.is_some()
+        matches!(redemptions.begin(attempt, address(1), LIFE), Found::First(..))
+    }
+
+    fn first(redemptions: &Arc<Redemptions>, attempt: &str) -> (Redemption, Waiting<Redeemed>) {
+        match redemptions.begin(attempt, address(1), LIFE) {
+            Found::First(redemption, waiting) => (redemption, waiting),
+            other => panic!("{other:?}"),
+        }
     }
 
     // OA-10, AT-LF-16
     #[test]
     fn no_code_goes_out_twice_and_no_denied_attempt_at_all_whatever_strangers_do() {
         let (redemptions, clock) = redemptions();
-        let (_, flight) = redemptions.begin("came in", address(1), LIFE);
-        flight.unwrap().land(begun("ada"));
+        first(&redemptions, "came in").0.finish(begun("ada"));
         redemptions.close("denied", address(1), LIFE);
-        let (_, under_way) = redemptions.begin("under way", address(1), LIFE);
+        let under_way = first(&redemptions, "under way");
         // One address for most of them, then many.
         for number in 0..400_000_u32 {
             let from = if number < 200_000 { address(2) } else { address(number % 5 + 3) };
@@ -270,22 +275,22 @@ mod tests {
     #[test]
     fn an_end_is_kept_whole_for_a_moment_and_then_as_a_fact() {
         let (redemptions, clock) = redemptions();
-        redemptions.begin("a", address(1), LIFE).1.unwrap().land(begun("ada"));
-        let end = || redemptions.begin("a", address(1), LIFE).0.borrow().clone();
-        assert!(matches!(end(), Some(Redeemed::Begun(_))));
+        first(&redemptions, "a").0.finish(begun("ada"));
+        let end = || redemptions.begin("a", address(1), LIFE);
+        assert!(matches!(end(), Found::Ended(Redeemed::Begun(_))));
         clock.advance(LINGER);
-        assert!(matches!(end(), Some(Redeemed::Over)));
+        assert!(matches!(end(), Found::Ended(Redeemed::Over)));
         clock.advance(LIFE);
         assert!(sends(&redemptions, "a"), "its cookie opens nothing by now");
     }
 
-    #[test]
-    fn where_nothing_was_sent_the_next_callback_begins_anew() {
+    #[tokio::test]
+    async fn where_nothing_was_sent_the_next_callback_begins_anew() {
         let (redemptions, _) = redemptions();
-        let (landing, flight) = redemptions.begin("a", address(1), LIFE);
+        let (redemption, waiting) = first(&redemptions, "a");
         assert!(!sends(&redemptions, "a") && !redemptions.is_over("a"));
-        flight.unwrap().land(Redeemed::Unsent(Arc::new(ProviderError::Lost)));
-        assert!(matches!(&*landing.borrow(), Some(Redeemed::Unsent(_))));
+        redemption.finish(Redeemed::Unsent(Arc::new(ProviderError::Lost)));
+        assert!(matches!(waiting.outcome().await, Some(Redeemed::Unsent(_))));
         assert!(sends(&redemptions, "a"));
     }
 }

@@ -5,39 +5,41 @@
 //! a time (ID-31); an ordinary fetch does not count, so that keys that change just after it keep nobody out. While the
 //! provider is away, the old keys stay good for [`MAX_STALE`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use serde_json::Value;
-use tokio::sync::Mutex;
 use url::Url;
 
+use crate::backoff::Backoff;
 use crate::clock::{MonotonicTime, SharedClock};
 use crate::identity::Claims;
-use crate::provider::backoff::Backoff;
-use crate::provider::error::{AnswerFault, Endpoint, IdTokenError, ProviderError};
+use crate::provider::error::{AnswerFault, Endpoint, IdTokenError, ProviderError, no_failures};
 use crate::provider::jwt::{Algorithm, Curve, Jws, Material, VerificationKey, base64url};
 use crate::provider::reply::Reply;
 use crate::provider::standing::Area;
 use crate::provider::transport::Transport;
 use crate::provider::words::printable;
+use crate::single_flight::SingleFlight;
 
 /// The cached key set of one provider.
 #[derive(Debug)]
 pub(super) struct KeyCache {
     current: ArcSwapOption<KeySet>,
-    /// Held while the set is fetched: one flight at a time.
-    flight: Mutex<Flight>,
+    fetching: SingleFlight,
+    history: Mutex<History>,
     min_interval: Duration,
     clock: SharedClock,
 }
 
-#[derive(Debug, Default)]
-struct Flight {
+/// What fetches there were.
+#[derive(Debug)]
+struct History {
+    /// When a token last forced one.
     forced: Option<MonotonicTime>,
-    failures: Backoff,
+    failures: Backoff<ProviderError>,
 }
 
 /// The usable keys of one answer.
@@ -51,7 +53,8 @@ pub(super) struct KeySet {
 
 impl KeyCache {
     pub(super) fn new(min_interval: Duration, clock: SharedClock) -> Self {
-        Self { current: ArcSwapOption::empty(), flight: Mutex::default(), min_interval, clock }
+        let history = Mutex::new(History { forced: None, failures: no_failures() });
+        Self { current: ArcSwapOption::empty(), fetching: SingleFlight::default(), history, min_interval, clock }
     }
 
     /// Whether a key of the set at `url` signed the token; fetches the set where the rules above say so.
@@ -83,25 +86,15 @@ impl KeyCache {
 
     /// The same, and whether this call fetched it.
     async fn current_or_new(&self, transport: &Transport, url: &Url) -> Result<(Arc<KeySet>, bool), ProviderError> {
-        let fresh = || self.kept(url).filter(|set| set.is_fresh(self.clock.monotonic()));
-        if let Some(set) = fresh() {
-            return Ok((set, false));
-        }
-        let mut flight = self.flight.lock().await;
-        // Somebody else may have fetched it while we waited.
-        if let Some(set) = fresh() {
-            return Ok((set, false));
-        }
-        let now = self.clock.monotonic();
-        let fetched = match flight.failures.may_try(now) {
-            Ok(()) => self.fetch(transport, url, &mut flight).await,
-            Err(waiting) => Err(waiting),
+        let fresh = || self.kept(url).filter(|set| set.is_fresh(self.clock.monotonic())).map(|set| Ok((set, false)));
+        let fetched = async {
+            match (self.fetch_unless_waiting(transport, url).await, self.kept(url)) {
+                (Ok(set), _) => Ok((set, true)),
+                (Err(_), Some(old)) if self.clock.monotonic().since(old.fetched) < MAX_STALE => Ok((old, false)),
+                (Err(error), _) => Err(error),
+            }
         };
-        match (fetched, self.kept(url)) {
-            (Ok(set), _) => Ok((set, true)),
-            (Err(_), Some(old)) if now.since(old.fetched) < MAX_STALE => Ok((old, false)),
-            (Err(error), _) => Err(error),
-        }
+        self.fetching.run((), fresh, fetched).await
     }
 
     /// Whether a key that the provider publishes now signed the token. The set is read again unless that was less than
@@ -117,33 +110,47 @@ impl KeyCache {
 
     /// Fetches the set, whatever is cached; not while a failure is waited out.
     pub(super) async fn fetch_now(&self, transport: &Transport, url: &Url) -> Result<Arc<KeySet>, ProviderError> {
-        let mut flight = self.flight.lock().await;
-        flight.failures.may_try(self.clock.monotonic())?;
-        self.fetch(transport, url, &mut flight).await
+        self.fetching.run((), || None, self.fetch_unless_waiting(transport, url)).await
     }
 
     /// A set newer than `than`.
     async fn newer(&self, transport: &Transport, url: &Url, than: &Arc<KeySet>) -> Result<Arc<KeySet>, ProviderError> {
-        let mut flight = self.flight.lock().await;
-        if let Some(set) = self.kept(url).filter(|set| !Arc::ptr_eq(set, than)) {
-            return Ok(set);
-        }
-        let now = self.clock.monotonic();
-        // After a fetch that failed, the key may well exist: that is an outage, not a forgery.
-        flight.failures.may_try(now)?;
-        let since = flight.forced.map_or(self.min_interval, |forced| now.since(forced));
-        let retry_after = self.min_interval.saturating_sub(since);
-        if !retry_after.is_zero() {
-            return match flight.failures.last() {
-                Some(error) => Err(error),
-                None => Err(IdTokenError::KeyUnknownYet { retry_after }.into()),
-            };
-        }
-        flight.forced = Some(now);
-        self.fetch(transport, url, &mut flight).await
+        let newer = || self.kept(url).filter(|set| !Arc::ptr_eq(set, than)).map(Ok);
+        let forced = async {
+            self.force()?;
+            self.fetch(transport, url).await
+        };
+        self.fetching.run((), newer, forced).await
     }
 
-    async fn fetch(&self, transport: &Transport, url: &Url, flight: &mut Flight) -> Result<Arc<KeySet>, ProviderError> {
+    /// Whether a token may force a fetch now.
+    fn force(&self) -> Result<(), ProviderError> {
+        let now = self.clock.monotonic();
+        let mut history = self.history();
+        // After a fetch that failed, the key may well exist: that is an outage, not a forgery.
+        history.failures.may_try(now)?;
+        let since = history.forced.map_or(self.min_interval, |forced| now.since(forced));
+        let retry_after = self.min_interval.saturating_sub(since);
+        if !retry_after.is_zero() {
+            return Err(match history.failures.last() {
+                Some(error) => error.clone(),
+                None => IdTokenError::KeyUnknownYet { retry_after }.into(),
+            });
+        }
+        history.forced = Some(now);
+        Ok(())
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn fetch_unless_waiting(&self, transport: &Transport, url: &Url) -> Result<Arc<KeySet>, ProviderError> {
+        self.history().failures.may_try(self.clock.monotonic())?;
+        self.fetch(transport, url).await
+    }
+
+    async fn fetch(&self, transport: &Transport, url: &Url) -> Result<Arc<KeySet>, ProviderError> {
         let fetched =
             match transport.get(Endpoint::KeySet, url, "application/jwk-set+json, application/json", None).await {
                 Ok(reply) => KeySet::from_reply(&reply, url, self.clock.monotonic()),
@@ -153,14 +160,14 @@ impl KeyCache {
             Ok(set) => {
                 let set = Arc::new(set);
                 self.current.store(Some(Arc::clone(&set)));
-                flight.failures.clear();
+                self.history().failures.succeeded();
                 transport.tally.keys_fetched(self.clock.now());
                 transport.standing.works(Area::Endpoint(Endpoint::KeySet));
                 Ok(set)
             }
             Err(error) => {
                 transport.standing.failed(&error);
-                flight.failures.failed(self.clock.monotonic(), &error);
+                self.history().failures.failed(self.clock.monotonic(), error.clone(), error.retry_after());
                 Err(error)
             }
         }

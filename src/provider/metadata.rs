@@ -3,26 +3,26 @@
 //! Discovery is lazy, cached, read again at an interval and by one call at a time; after a failure it waits longer each time.
 //! A provider that was read once stays known while it is away (DI-07, DI-08).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use serde_json::Value;
-use tokio::sync::Mutex;
 use url::Url;
 
+use crate::backoff::Backoff;
 use crate::clock::{MonotonicTime, SharedClock};
 use crate::identity::Claims;
-use crate::provider::backoff::Backoff;
 use crate::provider::demand::Demand;
-use crate::provider::error::{DiscoveryFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError};
+use crate::provider::error::{DiscoveryFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError, no_failures};
 use crate::provider::issuer::Issuer;
 use crate::provider::jwt::Algorithm;
 use crate::provider::reply::Reply;
 use crate::provider::settings::{Endpoints, ProviderKind, ProviderSettings};
 use crate::provider::standing::Area;
 use crate::provider::transport::{Transport, check_discovered, check_endpoint};
+use crate::single_flight::{Joined, SingleFlight};
 
 /// A provider's endpoints and abilities.
 #[derive(Clone, Debug)]
@@ -95,7 +95,8 @@ impl MetadataSource {
                     insecure_http: settings.insecure_http,
                     clock,
                     current: ArcSwapOption::empty(),
-                    flight: Mutex::default(),
+                    reading: SingleFlight::default(),
+                    failures: Mutex::new(no_failures()),
                 })))
             }
         }
@@ -122,7 +123,8 @@ impl MetadataSource {
         match self {
             Self::Fixed(_) => None,
             // While it is being read there is nothing to tell yet.
-            Self::Discovered(discovery) => discovery.flight.try_lock().ok()?.last(),
+            Self::Discovered(discovery) if discovery.reading.is_under_way(&()) => None,
+            Self::Discovered(discovery) => discovery.failures().last().cloned(),
         }
     }
 
@@ -160,7 +162,8 @@ pub(super) struct Discovery {
     insecure_http: bool,
     clock: SharedClock,
     current: ArcSwapOption<Read>,
-    flight: Mutex<Backoff>,
+    reading: SingleFlight,
+    failures: Mutex<Backoff<ProviderError>>,
 }
 
 #[derive(Debug)]
@@ -175,30 +178,32 @@ impl Discovery {
         if let Some(metadata) = self.fresh() {
             return Ok(metadata);
         }
-        let mut failures = match (kept(), self.flight.try_lock()) {
-            (_, Ok(failures)) => failures,
+        let _turn = match (kept(), self.reading.join(())) {
+            (_, Joined::First(turn)) => turn,
             // Somebody is reading it again; the old one serves meanwhile.
-            (Some(old), Err(_)) => return Ok(old),
-            (None, Err(_)) => self.flight.lock().await,
+            (Some(old), Joined::Other(_)) => return Ok(old),
+            (None, Joined::Other(_)) => self.reading.turn(()).await,
         };
         // It may have been read while we waited.
         if let Some(metadata) = self.fresh() {
             return Ok(metadata);
         }
-        let read = match failures.may_try(self.clock.monotonic()) {
-            Ok(()) => self.read(transport, &mut failures).await,
-            Err(waiting) => Err(waiting),
-        };
-        read.or_else(|error| kept().ok_or(error))
+        self.read(transport).await.or_else(|error| kept().ok_or(error))
     }
 
-    async fn read(&self, transport: &Transport, failures: &mut Backoff) -> Result<Arc<Metadata>, ProviderError> {
+    fn failures(&self) -> MutexGuard<'_, Backoff<ProviderError>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the document, unless a failure is waited out.
+    async fn read(&self, transport: &Transport) -> Result<Arc<Metadata>, ProviderError> {
+        self.failures().may_try(self.clock.monotonic())?;
         match self.fetch(transport).await {
             Ok((metadata, _)) => {
                 let metadata = Arc::new(metadata);
                 self.current
                     .store(Some(Arc::new(Read { metadata: Arc::clone(&metadata), at: self.clock.monotonic() })));
-                failures.clear();
+                self.failures().succeeded();
                 transport.tally.discovered(self.clock.now());
                 transport.standing.works(Area::Endpoint(Endpoint::Discovery));
                 if let Some(demand) = metadata.demand {
@@ -208,7 +213,7 @@ impl Discovery {
             }
             Err(error) => {
                 transport.standing.failed(&error);
-                failures.failed(self.clock.monotonic(), &error);
+                self.failures().failed(self.clock.monotonic(), error.clone(), error.retry_after());
                 Err(error)
             }
         }

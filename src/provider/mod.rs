@@ -11,7 +11,6 @@
 pub mod settings;
 
 mod authorize;
-mod backoff;
 mod causes;
 mod client_auth;
 mod clocks;

@@ -14,7 +14,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
-use tokio::sync::Mutex;
 
 use crate::budget::Budget;
 use crate::flood::{Counted, Told};
@@ -26,13 +25,14 @@ use crate::proxy::request_body::RequestBody;
 use crate::proxy::response::MOST_FIELDS;
 use crate::proxy::settings::{UpstreamAddress, UpstreamProtocol};
 use crate::proxy::verbatim::Verbatim;
+use crate::single_flight::SingleFlight;
 
 /// Connections of one worker to one address.
 pub(super) struct Pool {
     idle: RefCell<VecDeque<Idle>>,
     shared: RefCell<Option<(Http2, u32)>>,
     /// Held while the shared connection is made, so that a burst makes one.
-    connecting: Mutex<()>,
+    connecting: SingleFlight,
     /// What this address spoke last, where ALPN decides.
     speaks_http2: Cell<bool>,
     age: Cell<u32>,
@@ -100,7 +100,7 @@ impl Pool {
         Rc::new(Self {
             idle: RefCell::default(),
             shared: RefCell::default(),
-            connecting: Mutex::default(),
+            connecting: SingleFlight::default(),
             speaks_http2: Cell::new(protocol == UpstreamProtocol::H2c),
             age: Cell::new(0),
             reaping: Cell::new(false),
@@ -135,7 +135,7 @@ impl Pool {
         let after = upstream.settings().connect_timeout;
         let _turn = if self.speaks_http2.get() && !http1_only {
             // Whoever waits for another's attempt gives up when it has taken as long as one's own may.
-            let turn = tokio::time::timeout(after, self.connecting.lock()).await;
+            let turn = tokio::time::timeout(after, self.connecting.turn(())).await;
             let turn = turn.map_err(|_| UpstreamError::ConnectTimeout { authority: address.place(), after })?;
             if let Some(sender) = self.take_shared() {
                 return Ok(Lease::Http2(sender));

@@ -1,27 +1,38 @@
-//! Renewing a session: one token request however many requests are in flight, on the control runtime, for all that wait.
+//! Renewing a session: one token request however many requests need it, on the control runtime, for all that wait.
 //!
-//! 1. The first request that finds its session due starts a *flight*; those that come meanwhile wait for its landing.
-//! 2. The flight goes on when every browser has hung up: a rotated refresh token that nobody stored would be lost.
+//! ```text
+//!              due: the first request                  new tokens
+//!   settled ────────────────────────────► renewing ────────────────► settled, one generation on
+//!      ▲                                   │    │
+//!      │ the wait is over                  │    └── the provider says that the session is over ──► ended
+//!      └─────────────── waiting ◄──────────┘
+//!                                 refused, or the provider is away
+//! ```
+//!
+//! 1. The first request that finds its session due begins the renewal ([`SingleFlight`](crate::single_flight::SingleFlight), by
+//!    session); those that come meanwhile wait for its outcome.
+//! 2. It goes on when every browser has hung up: a rotated refresh token that nobody stored would be lost.
 //! 3. Those that still send the old cookie afterwards get the new session for as long as
 //!    [`Succession`](super::succession::Succession) says.
-//! 4. A refresh token that was exchanged for another is never sent again (RFC 9700 section 4.14.2).
-//! 5. An outage or a refusal ends nothing while the access token lives; the next try waits longer each time. After the token's
-//!    end an outage is one for the person too, and a refusal is the same as not being signed in.
+//! 4. A refresh token that was exchanged for another is never sent again
+//!    ([RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)).
+//! 5. An outage or a refusal ends nothing while the access token lives; the next try waits longer each time
+//!    ([`Backoff`]). After the token's end an outage is one for the person too, and a refusal is the same as not being signed in.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
-use crate::clock::{MonotonicTime, UnixTime};
+use crate::backoff::Backoff;
+use crate::clock::UnixTime;
 use crate::provider::{FailureClass, Moment, Provider, ProviderError, RefreshRequest, Refreshed, RenewedIdentity};
 use crate::session::Session;
 use crate::session::live::LiveSession;
 use crate::session::sessions::Sessions;
+use crate::single_flight::{Joined, Waiting};
 
-/// How a flight ended, for everybody who waited.
+/// How a renewal ended, for everybody who waited.
 #[derive(Clone, Debug)]
-pub enum Landing {
+pub enum Renewal {
     /// Here is the new session.
     Renewed(Arc<LiveSession>),
     /// The provider says that the session is over; the reason code.
@@ -32,37 +43,17 @@ pub enum Landing {
     Outage(Arc<ProviderError>),
 }
 
-/// Where the renewal of one session stands.
-#[derive(Debug, Default)]
-pub enum Flight {
-    /// Nothing is under way.
-    #[default]
-    Grounded,
-    /// One is under way; its landing will be told here.
-    Flying(watch::Receiver<Option<Landing>>),
-    /// The last ones failed: none starts before `until`.
-    Waiting {
-        /// When the next may start.
-        until: MonotonicTime,
-        /// All of them.
-        failures: Failures,
-        /// How the last one ended.
-        landing: Landing,
-    },
-}
-
 /// The failed renewals of one grant since the last that succeeded.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 pub struct Failures {
-    count: u32,
+    backoff: Backoff<Renewal>,
     bare: u32,
     first_bare: Moment,
 }
 
 impl Failures {
-    /// Counts one more, and says how it ends the flight.
-    fn add(&mut self, error: Arc<ProviderError>, provider: &Provider) -> Landing {
-        self.count = self.count.saturating_add(1);
+    /// Counts one more, and says how it ends the renewal.
+    fn add(&mut self, error: Arc<ProviderError>, provider: &Provider) -> Renewal {
         if error.is_bare_server_error() {
             if self.bare == 0 {
                 self.first_bare = Moment::now();
@@ -70,10 +61,10 @@ impl Failures {
             self.bare = self.bare.saturating_add(1);
         }
         match error.class() {
-            FailureClass::Over => Landing::Ended(error.code()),
-            FailureClass::Refused => Landing::Refused(error),
-            FailureClass::Away if self.are_of_this_grant(provider) => Landing::Refused(error),
-            FailureClass::Away => Landing::Outage(error),
+            FailureClass::Over => Renewal::Ended(error.code()),
+            FailureClass::Refused => Renewal::Refused(error),
+            FailureClass::Away if self.are_of_this_grant(provider) => Renewal::Refused(error),
+            FailureClass::Away => Renewal::Outage(error),
         }
     }
 
@@ -84,86 +75,116 @@ impl Failures {
     }
 }
 
+impl Default for Failures {
+    fn default() -> Self {
+        Self { backoff: Backoff::new(LONGEST_WAIT, LONGEST_WAIT), bare: 0, first_bare: Moment::default() }
+    }
+}
+
 impl Sessions {
-    /// Renews a session that is due, or joins whoever is renewing it. While the access token lives this waits a short time
+    /// Renews a session that is due, or waits for whoever is renewing it. While the access token lives this waits a short time
     /// only, so that a slow provider does not hold up an application that could be served.
-    pub(super) async fn renew(self: &Arc<Self>, live: &Arc<LiveSession>, now: UnixTime) -> Landing {
-        let mut flight = match self.board(live, now) {
-            Ok(flight) => flight,
-            Err(landing) => return landing,
-        };
-        let landed = async {
-            let landing = flight.wait_for(Option::is_some).await.ok().and_then(|landing| landing.clone());
-            // The flight's end was dropped untold: it panicked. That is our fault, so nobody is signed out for it.
-            landing.unwrap_or_else(|| Landing::Outage(Arc::new(ProviderError::Lost)))
+    pub(super) async fn renew(self: &Arc<Self>, live: &Arc<LiveSession>, now: UnixTime) -> Renewal {
+        let renewed = async {
+            loop {
+                let waiting = match self.join_renewal(live, now) {
+                    Ok(waiting) => waiting,
+                    Err(outcome) => return outcome,
+                };
+                match waiting.outcome().await {
+                    Some(Some(outcome)) => return outcome,
+                    Some(None) => {}
+                    // It panicked. That is our fault, so nobody is signed out for it.
+                    None => return Renewal::Outage(Arc::new(ProviderError::Lost)),
+                }
+            }
         };
         if live.access_expired(now) {
-            return landed.await;
+            return renewed.await;
         }
-        match tokio::time::timeout(PATIENCE, landed).await {
-            Ok(landing) => landing,
-            Err(_) => Landing::Renewed(Arc::clone(live)),
+        match tokio::time::timeout(LONGEST_HOLD_UP, renewed).await {
+            Ok(outcome) => outcome,
+            Err(_) => Renewal::Renewed(Arc::clone(live)),
         }
     }
 
-    /// Joins the flight of this session, or starts it; or says at once how it would end.
-    fn board(
+    /// Waits for the renewal of this session, or begins it; or says at once how it would end.
+    fn join_renewal(
         self: &Arc<Self>,
         live: &Arc<LiveSession>,
         now: UnixTime,
-    ) -> Result<watch::Receiver<Option<Landing>>, Landing> {
-        let mut flight = live.cell.flight.lock().unwrap_or_else(PoisonError::into_inner);
-        // Looked at again under the lock: a flight may have landed since this request found its session due.
+    ) -> Result<Waiting<Option<Renewal>>, Renewal> {
+        let joined = self.registry.renewals.join(live.session.id);
+        // Looked at again: a renewal may have ended since this request found its session due.
         let newer = self.successor(live, now);
-        // It may have new tokens, but an identity that nothing vouches for any more.
+        let turn = match (joined, &newer) {
+            (Joined::First(turn), _) => turn,
+            (Joined::Other(_), Some(newer)) if !newer.access_expired(now) => {
+                return Err(Renewal::Renewed(Arc::clone(newer)));
+            }
+            // The newer one may have new tokens, but an identity that nothing vouches for any more.
+            (Joined::Other(waiting), _) => return Ok(waiting),
+        };
+        let session = match self.to_be_renewed(live, newer, now) {
+            Ok(session) => session,
+            Err(outcome) => {
+                // Those who wait by now may hold another cookie of this session: they look for themselves.
+                turn.finish(None);
+                return Err(outcome);
+            }
+        };
+        let waiting = turn.waiting();
+        let (sessions, live) = (Arc::clone(self), Arc::clone(live));
+        self.control.detach(async move {
+            let outcome = sessions.ask_for_renewal(&live, &session).await;
+            let mut failures = failures(&live);
+            match &outcome {
+                Renewal::Outage(error) | Renewal::Refused(error) => {
+                    let backoff = &mut failures.get_or_insert_default().backoff;
+                    backoff.failed(sessions.clock.monotonic(), outcome.clone(), error.retry_after());
+                }
+                Renewal::Renewed(_) | Renewal::Ended(_) => *failures = None,
+            }
+            drop(failures);
+            // Nobody waits any more when all browsers hung up: the session is in the cell all the same.
+            turn.finish(Some(outcome));
+        });
+        Ok(waiting)
+    }
+
+    /// The session with the refresh token to present; or how the renewal ends without asking the provider.
+    fn to_be_renewed(
+        &self,
+        live: &LiveSession,
+        newer: Option<Arc<LiveSession>>,
+        now: UnixTime,
+    ) -> Result<Session, Renewal> {
         let is_late = newer.as_ref().is_some_and(|newer| newer.access_expired(now));
-        match &*flight {
-            Flight::Flying(landing) if (newer.is_none() || is_late) && landing.has_changed().is_ok() => {
-                return Ok(landing.clone());
+        if let Some(failures) = &*failures(live) {
+            let waiting = failures.backoff.waiting(self.clock.monotonic()).map(|(_, last)| last);
+            if let Some(last) = waiting.or_else(|| failures.backoff.last().filter(|_| is_late)) {
+                return Err(last.clone());
             }
-            Flight::Waiting { until, landing, .. } if self.clock.monotonic() < *until || is_late => {
-                return Err(landing.clone());
-            }
-            _ => {}
         }
         if let Some(newer) = newer {
-            return Err(Landing::Renewed(newer));
+            return Err(Renewal::Renewed(newer));
         }
-        let mut failures =
-            if let Flight::Waiting { failures, .. } = &*flight { *failures } else { Failures::default() };
         if live.is_spent() {
-            return Err(Landing::Ended("refresh_token_spent"));
+            return Err(Renewal::Ended("refresh_token_spent"));
         }
         let Some(session) = self.reopened(live).filter(|session| session.tokens.refresh.is_some()) else {
-            return Err(Landing::Ended("no_refresh_token"));
+            return Err(Renewal::Ended("no_refresh_token"));
         };
         if session.tokens.refresh.as_ref().is_some_and(|token| self.registry.is_spent(token)) {
             live.found_spent();
-            return Err(Landing::Ended("refresh_token_spent"));
+            return Err(Renewal::Ended("refresh_token_spent"));
         }
-        let (tell, landing) = watch::channel(None);
-        *flight = Flight::Flying(landing.clone());
-        let (sessions, live) = (Arc::clone(self), Arc::clone(live));
-        self.control.detach(async move {
-            let landed = sessions.fly(&live, &session, &mut failures).await;
-            let mut flight = live.cell.flight.lock().unwrap_or_else(PoisonError::into_inner);
-            *flight = match &landed {
-                Landing::Outage(error) | Landing::Refused(error) => Flight::Waiting {
-                    until: sessions.clock.monotonic().plus(back_off(failures.count, error.retry_after())),
-                    failures,
-                    landing: landed.clone(),
-                },
-                Landing::Renewed(_) | Landing::Ended(_) => Flight::Grounded,
-            };
-            // Nobody listens any more when all browsers hung up: the session is in the cell all the same.
-            let _ = tell.send(Some(landed));
-        });
-        Ok(landing)
+        Ok(session)
     }
 
-    async fn fly(self: &Arc<Self>, live: &Arc<LiveSession>, session: &Session, failures: &mut Failures) -> Landing {
+    async fn ask_for_renewal(self: &Arc<Self>, live: &Arc<LiveSession>, session: &Session) -> Renewal {
         let (Some(provider), Some(refresh_token)) = (self.provider(live.provider), &session.tokens.refresh) else {
-            return Landing::Ended("no_refresh_token");
+            return Renewal::Ended("no_refresh_token");
         };
         let request = RefreshRequest {
             refresh_token,
@@ -180,21 +201,23 @@ impl Sessions {
         match answer {
             Ok(refreshed) => {
                 self.record_refreshed(session, live.provider, took);
-                // The grant is good: it is nobody else's success that counts from here on.
-                failures.bare = 0;
+                if let Some(failures) = &mut *failures(live) {
+                    // The grant is good: it is nobody else's success that counts from here on.
+                    failures.bare = 0;
+                }
                 let unproven = refreshed.identity.as_ref().err().cloned();
-                match (self.land(live, session, refreshed), unproven) {
+                match (self.take_over(live, session, refreshed), unproven) {
                     // The tokens are kept, and the identity is asked for again: nothing new vouches for it.
-                    (Landing::Renewed(_), Some(error)) => failures.add(error, provider),
-                    (landing, _) => landing,
+                    (Renewal::Renewed(_), Some(error)) => failures(live).get_or_insert_default().add(error, provider),
+                    (outcome, _) => outcome,
                 }
             }
             Err(error) => {
                 self.record_refresh_failed(session, live.provider, error.code(), took);
-                let landing = failures.add(Arc::new(error.clone()), provider);
+                let outcome = failures(live).get_or_insert_default().add(Arc::new(error.clone()), provider);
                 let (code, name) = (error.code(), session.id.short());
-                match &landing {
-                    Landing::Ended(_) => {
+                match &outcome {
+                    Renewal::Ended(_) => {
                         let provider = &*session.provider;
                         if error.is_refused_here() {
                             tracing::warn!(code, session = %name, provider, %error, "what came with a renewal is refused here, and the session with it: it is of somebody else, or proves nothing");
@@ -203,19 +226,19 @@ impl Sessions {
                         }
                         self.registry.end_up_to(&session.id, live.owner(), session.generation, self.settings.lifetime);
                     }
-                    Landing::Refused(_) => {
+                    Renewal::Refused(_) => {
                         tracing::debug!(code, session = %name, provider = %session.provider, %error, "the provider refuses to renew a session; it stays until its access token ends");
                     }
-                    Landing::Outage(_) | Landing::Renewed(_) => {
+                    Renewal::Outage(_) | Renewal::Renewed(_) => {
                         tracing::debug!(code, session = %name, provider = %session.provider, %error, "a session could not be renewed; it stays until its access token ends");
                     }
                 }
-                landing
+                outcome
             }
         }
     }
 
-    fn land(self: &Arc<Self>, live: &Arc<LiveSession>, old: &Session, refreshed: Refreshed) -> Landing {
+    fn take_over(self: &Arc<Self>, live: &Arc<LiveSession>, old: &Session, refreshed: Refreshed) -> Renewal {
         let now = self.clock.now();
         let rotated =
             refreshed.tokens.refresh_token.as_ref().is_some_and(|new| old.tokens.refresh.as_ref() != Some(new));
@@ -233,14 +256,14 @@ impl Sessions {
                 self.registry.keep_unseen(&renewed.session.id, live.owner(), &live.cell, renewed.ends().since(now));
                 // Looked at after publishing: a sign-out meanwhile waits for these tokens to revoke them (AT-LG-12).
                 if renewed.is_ended() {
-                    return Landing::Ended("signed_out");
+                    return Renewal::Ended("signed_out");
                 }
-                Landing::Renewed(renewed)
+                Renewal::Renewed(renewed)
             }
             Err(error) => {
                 tracing::warn!(code = "identity_lost", claim = %self.mapping(live.provider).subject, %error, "a refreshed session names nobody");
                 self.registry.end(&live.session.id, live.owner(), self.settings.lifetime);
-                Landing::Ended("identity_lost")
+                Renewal::Ended("identity_lost")
             }
         }
     }
@@ -290,24 +313,12 @@ impl Session {
     }
 }
 
-/// The wait after so many failures: it doubles, and is as long as the provider asks for, within bounds (RF-04).
-fn back_off(failures: u32, retry_after: Option<Duration>) -> Duration {
-    Duration::from_secs(1 << failures.saturating_sub(1).min(6)).max(retry_after.unwrap_or_default()).min(BACK_OFF_MAX)
+fn failures(live: &LiveSession) -> MutexGuard<'_, Option<Box<Failures>>> {
+    live.cell.failures.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const PATIENCE: Duration = Duration::from_secs(3);
-const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+/// How long a request that could be served with the old token waits for a new one.
+const LONGEST_HOLD_UP: Duration = Duration::from_secs(3);
+/// Also where the provider asks for more (RF-04).
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const BARE_TO_BE_SURE: u32 = 3;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_wait_doubles_up_to_a_minute() {
-        let waits: Vec<u64> = (1..=8).map(|failures| back_off(failures, None).as_secs()).collect();
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(back_off(1, Some(Duration::from_secs(20))).as_secs(), 20);
-        assert_eq!(back_off(1, Some(Duration::MAX)).as_secs(), 60);
-    }
-}

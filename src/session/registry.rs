@@ -13,9 +13,10 @@ use tokio::sync::Notify;
 use crate::clock::{MonotonicTime, SharedClock};
 use crate::secret::Secret;
 use crate::session::SessionId;
-use crate::session::refresh::Flight;
+use crate::session::refresh::{Failures, Renewal};
 use crate::session::remembered::{Mark, Owner, Remembered};
 use crate::session::succession::Succession;
+use crate::single_flight::SingleFlight;
 use crate::telemetry::metrics::Metrics;
 
 /// The memory of sessions.
@@ -26,6 +27,8 @@ pub struct Registry {
     spent: Remembered<()>,
     expired: Remembered<()>,
     unseen: Remembered<Arc<SessionCell>>,
+    /// The renewals under way. One that ends with nothing was not needed for whoever began it.
+    pub(super) renewals: SingleFlight<SessionId, Option<Renewal>>,
 }
 
 impl Registry {
@@ -37,6 +40,7 @@ impl Registry {
             spent: Remembered::new("refresh_tokens_spent", SPENT_BYTES, clock, metrics),
             expired: Remembered::new("sessions_expired", EXPIRED_BYTES, clock, metrics),
             unseen: Remembered::new("sessions_unseen", UNSEEN_BYTES, clock, metrics),
+            renewals: SingleFlight::default(),
         })
     }
 
@@ -141,7 +145,8 @@ pub struct SessionCell {
     touched: AtomicU64,
     /// Its cookies.
     pub succession: Succession,
-    pub(super) flight: Mutex<Flight>,
+    /// The renewals that failed since the last that succeeded.
+    pub(super) failures: Mutex<Option<Box<Failures>>>,
 }
 
 impl SessionCell {
@@ -166,17 +171,6 @@ impl SessionCell {
                 return;
             }
             notified.await;
-        }
-    }
-
-    /// Waits until no renewal is under way.
-    pub(super) async fn landed(&self) {
-        let flight = match &*self.flight.lock().unwrap_or_else(PoisonError::into_inner) {
-            Flight::Flying(landing) => Some(landing.clone()),
-            Flight::Grounded | Flight::Waiting { .. } => None,
-        };
-        if let Some(mut landing) = flight {
-            let _ = landing.wait_for(Option::is_some).await;
         }
     }
 

@@ -20,7 +20,7 @@ use crate::session::claims_log::ClaimsSaid;
 use crate::session::jar::{Jar, SessionCookieError, Site, TooLarge};
 use crate::session::live::LiveSession;
 use crate::session::near;
-use crate::session::refresh::Landing;
+use crate::session::refresh::Renewal;
 use crate::session::registry::Registry;
 use crate::session::settings::SessionSettings;
 use crate::session::shown::{Shown, ShownTokens};
@@ -312,7 +312,7 @@ impl Sessions {
     /// take the tokens of the next sign-in along; whoever calls this on the control runtime says how long it may take.
     pub async fn revoke(&self, live: &LiveSession) {
         // A renewal under way brings tokens that the session's end does not know of (AT-LG-12).
-        let _ = tokio::time::timeout(LANDING, live.cell.landed()).await;
+        let _ = tokio::time::timeout(RENEWAL_WAIT, self.registry.renewals.ended(&live.session.id)).await;
         // A cookie from before the last renewal may be the one that signs out: the newest token is the one to be revoked.
         let latest = live.cell.succession.latest();
         let newest = latest.and_then(|latest| self.by_sealed(&latest.sealed, live.site(), self.clock.now()).ok());
@@ -393,25 +393,25 @@ impl Sessions {
     async fn renewed(self: &Arc<Self>, live: Arc<LiveSession>, now: UnixTime) -> Result<Current, NoSession> {
         match self.renew(&live, now).await {
             // Signed out while it waited.
-            Landing::Renewed(newer) if newer.is_over(now) => Err(NoSession::Over("session_ended")),
-            Landing::Renewed(newer) if Arc::ptr_eq(&newer, &live) => Ok(Current { live, changed: false }),
+            Renewal::Renewed(newer) if newer.is_over(now) => Err(NoSession::Over("session_ended")),
+            Renewal::Renewed(newer) if Arc::ptr_eq(&newer, &live) => Ok(Current { live, changed: false }),
             // A reload may have overtaken the flight: what was rendered and decided by the rules of before has other numbers
             // in ours, so only the cookie is taken over.
-            Landing::Renewed(newer) => self
+            Renewal::Renewed(newer) => self
                 .by_sealed(&newer.sealed, live.site(), now)
                 .map(|live| Current { live, changed: true })
                 .map_err(NoSession::Over),
-            Landing::Ended(_) if !live.is_ended() && !live.access_expired(now) => Ok(Current { live, changed: false }),
-            Landing::Ended(code) => Err(NoSession::Over(code)),
+            Renewal::Ended(_) if !live.is_ended() && !live.access_expired(now) => Ok(Current { live, changed: false }),
+            Renewal::Ended(code) => Err(NoSession::Over(code)),
             // The tokens may be renewed all the same, and only the identity not.
-            Landing::Refused(_) | Landing::Outage(_) if !live.access_expired(now) => {
+            Renewal::Refused(_) | Renewal::Outage(_) if !live.access_expired(now) => {
                 Ok(match self.successor(&live, now) {
                     Some(newer) => Current { live: newer, changed: true },
                     None => Current { live, changed: false },
                 })
             }
-            Landing::Refused(error) => Err(NoSession::Over(error.code())),
-            Landing::Outage(error) => Err(NoSession::Outage(error)),
+            Renewal::Refused(error) => Err(NoSession::Over(error.code())),
+            Renewal::Outage(error) => Err(NoSession::Outage(error)),
         }
     }
 
@@ -490,5 +490,5 @@ impl Sessions {
 }
 
 /// How long a sign-out waits for a renewal under way.
-const LANDING: Duration = Duration::from_secs(1);
+const RENEWAL_WAIT: Duration = Duration::from_secs(1);
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);

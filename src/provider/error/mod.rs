@@ -14,6 +14,8 @@ pub use self::faults::{
 };
 pub use self::token::{IdTokenError, UserinfoTokenError};
 
+use crate::backoff::Backoff;
+use crate::clock::MonotonicTime;
 use crate::provider::demand::Demand;
 use crate::provider::words::Words;
 
@@ -268,6 +270,21 @@ impl ProviderError {
     }
 }
 
+/// The failures of a call whose answer is cached; a provider may ask to be left alone for 5 minutes (DI-07).
+pub(super) const fn no_failures() -> Backoff<ProviderError> {
+    Backoff::new(LONGEST_WAIT, LONGEST_WAIT_ASKED)
+}
+
+impl Backoff<ProviderError> {
+    /// Whether the time has come; otherwise the error to answer with.
+    pub(super) fn may_try(&self, now: MonotonicTime) -> Result<(), ProviderError> {
+        match self.waiting(now) {
+            Some((retry_after, last)) => Err(ProviderError::Waiting { retry_after, last: Arc::new(last.clone()) }),
+            None => Ok(()),
+        }
+    }
+}
+
 impl AnswerFault {
     /// As the error of an answer that says nothing besides.
     pub(super) fn at(self, endpoint: Endpoint) -> ProviderError {
@@ -322,3 +339,6 @@ impl fmt::Display for Endpoint {
         })
     }
 }
+
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const LONGEST_WAIT_ASKED: Duration = Duration::from_secs(5 * 60);

@@ -47,6 +47,17 @@ impl Body {
     }
 }
 
+/// What the body of a request may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct BodyLimits {
+    /// Bytes; one more is 413. None: any number.
+    pub bytes: Option<u64>,
+    /// Bytes a second that it has to make while it is waited for. None: any byte will do.
+    pub rate: Option<u64>,
+    /// How far behind that rate it may fall.
+    pub idle_time: Duration,
+}
+
 /// The client began a body and then sent nothing, or too little, for this long.
 #[derive(Debug, thiserror::Error)]
 #[error("the client stopped sending, or sent too slowly, in the middle of the body")]

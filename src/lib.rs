@@ -23,9 +23,10 @@
 //! # One request
 //!
 //! A worker of [`server`] accepts it and hands it to [`gateway::Gateway::handle`], which lists the stages: the canonical request
-//! ([`request::RequestMeta`], made once), the route, the session ([`session::sessions::Sessions`]; warm: one look-up), its renewal
-//! where due, the decision ([`gateway::decide`]), and the application ([`proxy::Forwarder`]). A request that needs somebody to sign
-//! in becomes a login attempt ([`session::attempt`]) and a redirect to the provider; the callback turns the code into a session.
+//! ([`request::RequestMeta`], made once); its judgement ([`gateway::Gateway::judge`]: the route, the session of
+//! [`session::sessions::Sessions`] and its renewal where due, the decision); and the application ([`proxy::Forwarder`]). A request
+//! that needs a sign-in becomes a login attempt ([`session::attempt`]) and a redirect to the provider; the callback turns the code
+//! into a session.
 //!
 //! Workers forward and share nothing; whatever else has to wait for somebody runs on the [`control`] runtime.
 //!

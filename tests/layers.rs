@@ -27,7 +27,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
     &[("cli", "demo", "the command starts the provider and the application that the demo is made of")];
 
 /// Rooms whose files still name each other in a circle.
-const ROOMS_WITH_CIRCLES: &[&str] = &["gateway", "session"];
+const ROOMS_WITH_CIRCLES: &[&str] = &["session"];
 
 const LONGEST_FILE: usize = 500;
 

@@ -1,17 +1,17 @@
-//! A [`Gateway`] made of its settings: providers, sessions, compiled routes.
+//! A [`Gateway`], and how it is made of its settings: providers, sessions, compiled routes.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::body::BodyLimits;
 use crate::clock::{MonotonicTime, SharedClock};
 use crate::control::Control;
-use crate::gateway::Gateway;
+use crate::gateway::exchange_budget::ExchangeBudgets;
 use crate::gateway::own_answers::OwnAnswers;
 use crate::gateway::pages::Pages;
 use crate::gateway::redemptions::Redemptions;
 use crate::gateway::redirects::Redirects;
-use crate::gateway::refusals::Refusals;
-use crate::gateway::routes::{Route, Routes, Rule, Target};
+use crate::gateway::routes::{Route, RouteTarget, Routes, Rule};
 use crate::gateway::settings::{self, GatewaySettings, RouteSettings, RuleSettings};
 use crate::policy::Policy;
 use crate::provider::settings::ProviderSettings;
@@ -22,8 +22,7 @@ use crate::proxy::settings::IdentityHeaderSettings;
 use crate::proxy::tls::UpstreamSetupError;
 use crate::request::RequestReader;
 use crate::request::cookies::OwnCookies;
-use crate::seal::{self, KeyRing, KeyRingError, Purpose};
-use crate::server::settings::Limits;
+use crate::seal::{self, KeyRing, KeyRingError, Purpose, Sealer};
 use crate::session::attempt::Attempts;
 use crate::session::jar::Jar;
 use crate::session::registry::Registry;
@@ -32,6 +31,31 @@ use crate::session::sessions::{SessionParts, Sessions};
 use crate::session::settings::{SameSite, SessionSettings};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Metrics;
+
+/// Everything that answers requests under one configuration. Shared by all workers; replaced as a whole by a reload.
+pub struct Gateway {
+    pub(super) settings: GatewaySettings,
+    pub(super) reader: RequestReader,
+    pub(super) own_cookies: OwnCookies,
+    pub(super) routes: Routes,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) attempts: Attempts,
+    pub(super) forms: Sealer,
+    pub(super) rounds: Rounds,
+    pub(super) redemptions: Arc<Redemptions>,
+    pub(super) exchange_budgets: ExchangeBudgets,
+    pub(super) redirects: Redirects,
+    pub(super) providers: Vec<Arc<Provider>>,
+    pub(super) header_rules: HeaderRules,
+    pub(super) cookie_domain: Option<String>,
+    pub(super) strict_cookies: bool,
+    pub(super) warned_of_large_cookies: AtomicBool,
+    pub(super) pages: Pages,
+    pub(super) clock: SharedClock,
+    pub(super) control: Control,
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) own_metrics: OwnAnswers,
+}
 
 /// What a gateway is made of.
 #[derive(Debug)]
@@ -85,8 +109,9 @@ impl Gateway {
             Some(before) => own_cookies.after(&before.own_cookies),
             None => own_cookies,
         };
+        let sets = Sets::default();
         let mut compiler =
-            Compiler { names: &names, telemetry: &telemetry, settings: &settings, sets: Sets::default(), rules: 0 };
+            Compiler { providers: &providers, telemetry: &telemetry, settings: &settings, sets, rules: 0 };
         let routes = compiler.routes()?;
         let sets = compiler.sets.0;
         let keys = Arc::new(keys);
@@ -98,7 +123,6 @@ impl Gateway {
                 &settings.public_url.authority,
             ),
             header_rules: header_rules(&sets),
-            authorization_rules: sets.iter().map(|set| set.authorization).collect(),
             forms: keys.sealer(Purpose::Form, "logout"),
             attempts: Attempts::new(&session, own_cookies.clone(), Arc::clone(&keys)),
             rounds: Rounds::new(&session.cookie, own_cookies.clone(), Arc::clone(&keys)),
@@ -106,7 +130,7 @@ impl Gateway {
             redemptions: before
                 .map_or_else(|| Redemptions::new(&clock, &telemetry.metrics), |before| Arc::clone(&before.redemptions)),
             // A reload may have mended what made the provider refuse.
-            refusals: Refusals::new(Arc::clone(&clock)),
+            exchange_budgets: ExchangeBudgets::new(Arc::clone(&clock)),
             own_metrics: OwnAnswers::new(&telemetry.metrics, &settings.prefix),
             pages: Pages::new(settings.title.clone(), settings.contact.clone()),
             cookie_domain: session.cookie.domain.clone(),
@@ -160,19 +184,19 @@ fn make_providers(
     clock: &SharedClock,
     metrics: &Arc<Metrics>,
 ) -> Result<Vec<Arc<Provider>>, BuildError> {
-    let make = |settings: ProviderSettings| {
+    let make = |(place, settings): (usize, ProviderSettings)| {
         let name = settings.name.to_string();
         match Provider::new(settings, Arc::clone(clock)) {
-            Ok(provider) => Ok(Arc::new(provider.counted_by(metrics))),
+            Ok(provider) => Ok(Arc::new(provider.at_place(place).counted_by(metrics))),
             Err(error) => Err(BuildError::Provider(name, error)),
         }
     };
-    settings.into_iter().map(make).collect()
+    settings.into_iter().enumerate().map(make).collect()
 }
 
 /// Turns route settings into the table that requests are matched on.
 struct Compiler<'a> {
-    names: &'a [Arc<str>],
+    providers: &'a [Arc<Provider>],
     telemetry: &'a Telemetry,
     settings: &'a GatewaySettings,
     sets: Sets,
@@ -195,21 +219,19 @@ impl Compiler<'_> {
 
     fn route(&self, settings: &RouteSettings) -> Result<Route, BuildError> {
         let target = match &settings.target {
-            settings::Target::Static(status) => Target::Static(*status),
-            settings::Target::Upstream(upstream) => Target::Upstream(
+            settings::Target::Static(status) => RouteTarget::Static(*status),
+            settings::Target::Upstream(upstream) => RouteTarget::Upstream(
                 Upstream::new((**upstream).clone())
                     .map_err(|error| BuildError::Upstream(settings.name.to_string(), error))?,
             ),
         };
+        let body_limits = self.settings.limits.body();
         Ok(Route {
             name: Arc::clone(&settings.name),
             target,
             websocket_origins: settings.websocket_origins.clone(),
             kept_headers: settings.kept_headers.clone(),
-            body_limits: Limits {
-                body_bytes: settings.body_bytes.or(self.settings.limits.body_bytes),
-                ..self.settings.limits.clone()
-            },
+            body_limits: BodyLimits { bytes: settings.body_bytes.or(body_limits.bytes), ..body_limits },
             metrics: self.telemetry.metrics.route(&settings.name),
             upstream_metrics: self.telemetry.metrics.peer("upstream", &settings.name),
         })
@@ -217,15 +239,16 @@ impl Compiler<'_> {
 
     fn rule(&mut self, path: &str, settings: &RuleSettings) -> Rule {
         self.rules += 1;
-        let place = |name: &Arc<str>| self.names.iter().position(|known| known == name);
+        let named = |name: &Arc<str>| self.providers.iter().find(|known| known.name() == name).cloned();
         Rule {
             id: self.rules - 1,
             path: path.to_owned(),
             access: settings.access,
             policy: Policy::new(settings.allow.clone()),
-            providers: settings.providers.iter().filter_map(place).collect(),
+            providers: settings.providers.iter().filter_map(named).collect(),
             max_age: settings.max_age,
             header_set: self.sets.place(&settings.identity),
+            authorization: settings.identity.authorization,
         }
     }
 }

@@ -11,24 +11,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFRESH, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{REFRESH, SET_COOKIE};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::body::Body;
 use crate::clock::UnixTime;
+use crate::gateway::Gateway;
+use crate::gateway::addresses::redirect;
 use crate::gateway::codes::Code;
-use crate::gateway::endpoints::Query;
-use crate::gateway::error::{GatewayError, Lack};
-use crate::gateway::login::redirect;
-use crate::gateway::record::Notes;
+use crate::gateway::endpoints::{Query, check_answer_method, posted};
+use crate::gateway::error::GatewayError;
+use crate::gateway::exchange_budget::{ExchangePermit, Spent};
+use crate::gateway::pages::page::Page;
 use crate::gateway::redemptions::{Found, Redeemed};
-use crate::gateway::refusals::{Spent, Turn};
-use crate::gateway::response_mode::posted;
-use crate::gateway::{Gateway, Visit};
-use crate::provider::{CodeExchange, ProviderError};
+use crate::gateway::request_log::RequestLog;
+use crate::gateway::verdict::Lack;
+use crate::gateway::visit::Visit;
+use crate::provider::{CheckedIssuer, CodeExchange, Provider, ProviderError};
 use crate::request::RequestMeta;
 use crate::request::host::Host;
-use crate::request::kind::is_prefetch;
+use crate::request::kind::{Wants, is_prefetch};
 use crate::request::return_to::ReturnTo;
 use crate::secret::Secret;
 use crate::session::attempt::{Aim, Attempt, AttemptError};
@@ -37,7 +39,7 @@ use crate::session::live::LiveSession;
 use crate::session::remembered::Owner;
 
 /// Why a callback signs nobody in.
-enum Failed {
+enum CallbackFailure {
     /// The attempt is over.
     Over(GatewayError),
     /// The provider is away, or not known well enough to be asked. The attempt stays: a reload of the callback sends the code, or
@@ -48,8 +50,7 @@ enum Failed {
 /// What a callback brought, once its attempt was found.
 struct Arrived {
     code: Secret<String>,
-    iss: Option<String>,
-    own_redirect: bool,
+    issuer: CheckedIssuer,
     host: Host,
     owner: Owner,
 }
@@ -60,18 +61,18 @@ impl Gateway {
         self: &Arc<Self>,
         visit: Visit<'_>,
         body: Body,
-        notes: &mut Notes<'_>,
+        log: &mut RequestLog<'_>,
     ) -> Result<Response<Body>, GatewayError> {
         // A browser that fetches ahead ends no sign-in.
         if is_prefetch(visit.headers) {
-            let login_url = self.login_url(&ReturnTo::root(visit.meta.host.clone()), None);
+            let login_url = self.login_url_of_start_page(visit.meta);
             return Err(GatewayError::SignInNeeded { login_url, api: false, lack: Lack::Session });
         }
         let query = self.authorization_response(visit, body).await?;
         if ["code", "state", "error", "iss"].iter().any(|name| query.is_doubtful(name)) {
             return self.without_attempt(visit, None, None, Code::CallbackMalformed);
         }
-        let found = self.attempts.find(visit.scan, query.get("state"), visit.now);
+        let found = self.attempts.find(visit.cookies, query.get("state"), visit.now);
         let attempt = match found {
             Ok(attempt) => attempt,
             Err(error) => return self.lost_attempt(visit, &error, query.get("error")).await,
@@ -85,26 +86,26 @@ impl Gateway {
         let Some(provider) = self.provider_named(&attempt.provider) else {
             return self.without_attempt(visit, Some(attempt.return_to), None, Code::ProviderUnknown);
         };
-        self.check_answer_method(visit, provider)?;
+        check_answer_method(visit, provider)?;
         if self.redemptions.is_over(&attempt.id)
-            && let Ok(live) = self.sessions.find(visit.scan, visit.site(provider), visit.now)
+            && let Ok(live) = self.sessions.find(visit.cookies, visit.site(provider), visit.now)
             // A session that does not have the age that was asked for would only be sent back here.
             && attempt.max_age.is_none_or(|most| live.is_signed_in_within(most, visit.now))
         {
-            return Ok(self.sent_on(&attempt.return_to, Some(&attempt.id)));
+            return Ok(self.sent_on(visit, &attempt.return_to, Some(&attempt.id)));
         }
         let ended = match self.finish(visit, provider, &attempt, &query).await {
-            Ok(live) if self.stands_already(visit, &attempt, &live) => Ok(self.onward(&attempt.return_to)),
+            Ok(live) if self.stands_already(visit, &attempt, &live) => Ok(self.onward(visit, &attempt.return_to)),
             Ok(live) => self.signed_in(visit, &attempt, &live),
-            Err(Failed::Over(error)) => self.second_round(visit, provider, &attempt, error, notes).await,
-            Err(Failed::Away(error)) => {
+            Err(CallbackFailure::Over(error)) => self.second_round(visit, provider, &attempt, error, log).await,
+            Err(CallbackFailure::Away(error)) => {
                 self.record_login_failed(visit, &attempt.provider, error.reason());
                 return Err(error);
             }
         };
         let mut response = ended.unwrap_or_else(|error| {
             self.record_login_failed(visit, &attempt.provider, error.reason());
-            notes.failed(&error);
+            log.failed(&error);
             self.answer_error(visit.meta, error)
         });
         // Whatever came of it, the attempt is over (OA-06).
@@ -131,43 +132,40 @@ impl Gateway {
     async fn finish(
         self: &Arc<Self>,
         visit: Visit<'_>,
-        provider: usize,
+        provider: &Arc<Provider>,
         attempt: &Attempt,
         query: &Query<'_>,
-    ) -> Result<Arc<LiveSession>, Failed> {
+    ) -> Result<Arc<LiveSession>, CallbackFailure> {
         let again = || Some(self.login_url(&attempt.return_to, Some(&attempt.provider)));
-        let over = |code| Failed::Over(GatewayError::sign_in_at(&attempt.provider, code, again()));
-        let internal = |reason| Failed::Over(GatewayError::Internal(reason));
+        let over = |code| CallbackFailure::Over(GatewayError::sign_in_at(&attempt.provider, code, again()));
         let name = || Some(Arc::clone(&attempt.provider));
-        let failed =
-            |error| Failed::Over(GatewayError::Provider { name: name(), error, again: again(), sign_in: None });
+        let failed = |error| {
+            CallbackFailure::Over(GatewayError::Provider { name: name(), error, again: again(), sign_in: None })
+        };
         // Where trying again helps, it is asking for the same address again.
         let away = |error: Arc<ProviderError>| {
             let again = again().filter(|_| !error.is_outage());
-            Failed::Away(GatewayError::Provider { name: name(), error, again, sign_in: None })
+            CallbackFailure::Away(GatewayError::Provider { name: name(), error, again, sign_in: None })
         };
-        let Some(asked) = self.providers.get(provider).map(Arc::clone) else { return Err(internal("provider_index")) };
-        let iss = query.get("iss").map(str::to_owned);
         // An answer at the redirect URI that was sent is nobody else's, unless a reload gave that to another provider (IS-03).
-        let own_redirect = !self.redirects.is_of_another(visit.meta.path.as_str(), provider);
-        let for_code = iss.clone();
+        let owner = self.provider_at(visit.meta.path.as_str());
+        let own_redirect = owner.is_none_or(|owner| Arc::ptr_eq(owner, provider));
+        let (asked, iss) = (Arc::clone(provider), query.get("iss").map(str::to_owned));
         let checked = self.control.run(async move { asked.check_iss(iss.as_deref(), own_redirect).await }).await;
-        match checked.map_err(|_| internal("control_lost"))?.map_err(Arc::new) {
-            Ok(()) => {}
+        let issuer = match checked.unwrap_or(Err(ProviderError::Lost)).map_err(Arc::new) {
+            Ok(issuer) => issuer,
             Err(error) if matches!(*error, ProviderError::IssuerMismatch | ProviderError::IssuerMissing) => {
                 return Err(failed(error));
             }
             // Nothing is known of the provider yet, so nothing was sent.
             Err(error) => return Err(away(error)),
-        }
+        };
         // An error wins over a code that came with it (AT-LF-13).
         if let Some(error) = query.get("error") {
             let description = query.get("error_description");
-            if let Some(provider) = self.providers.get(provider) {
-                provider.refused_sign_in(error, description);
-            }
+            provider.refused_sign_in(error, description);
             let said = (error.to_owned(), description.map(str::to_owned));
-            return Err(Failed::Over(GatewayError::SignIn {
+            return Err(CallbackFailure::Over(GatewayError::SignIn {
                 provider: name(),
                 code: Code::of_provider_error(error),
                 again: again(),
@@ -176,12 +174,12 @@ impl Gateway {
         }
         let code = query.get("code").filter(|code| !code.is_empty()).ok_or_else(|| over(Code::CallbackMalformed))?;
         let (host, owner) = (visit.meta.host.clone(), Owner::address(visit.meta.client));
-        let arrived = Arrived { code: Secret::from(code), iss: for_code, own_redirect, host, owner };
+        let arrived = Arrived { code: Secret::from(code), issuer, host, owner };
         let redeemed = self.redeem(visit, provider, attempt, arrived).await;
         match redeemed.map_err(|spent| self.too_many_refused(visit, provider, &spent))? {
             // A reload may have come in between: the session is taken over as a cookie of before would be.
             Some((Redeemed::Begun(live), _)) => {
-                let live = self.sessions.adopt(&live.sealed, Site { provider, host: &live.host });
+                let live = self.sessions.adopt(&live.sealed, Site { provider: provider.place(), host: &live.host });
                 let live = live.filter(|live| !live.is_over(visit.now));
                 live.ok_or_else(|| over(Code::AttemptUsed))
             }
@@ -190,9 +188,9 @@ impl Gateway {
             Some((Redeemed::Refused(error), false)) if error.is_outage() => Err(away(error)),
             Some((Redeemed::Refused(error), _)) => Err(failed(error)),
             Some((Redeemed::Nobody(error), _)) => {
-                Err(Failed::Over(GatewayError::NoIdentity { provider: Arc::clone(&attempt.provider), error }))
+                Err(CallbackFailure::Over(GatewayError::NoIdentity { provider: Arc::clone(&attempt.provider), error }))
             }
-            None => Err(internal("redemption_lost")),
+            None => Err(CallbackFailure::Over(GatewayError::Internal("redemption_lost"))),
         }
     }
 
@@ -200,22 +198,21 @@ impl Gateway {
     async fn redeem(
         self: &Arc<Self>,
         visit: Visit<'_>,
-        provider: usize,
+        provider: &Arc<Provider>,
         attempt: &Attempt,
         arrived: Arrived,
     ) -> Result<Option<(Redeemed, bool)>, Spent> {
-        // A reload sends nothing, so it needs no turn.
+        // A reload sends nothing, so it needs no permit.
         let client = Some(visit.meta.client).filter(|_| visit.meta.client_is_known);
         let is_new = !self.redemptions.is_known(&attempt.id);
-        let turn = if is_new { Some(self.refusals.turn(client, provider).await?) } else { None };
+        let permit = if is_new { Some(self.exchange_budgets.permit(client, provider.place()).await?) } else { None };
         let waiting = match self.redemptions.begin(&attempt.id, arrived.owner, self.attempts.remembered_for()) {
             Found::Ended(redeemed) => return Ok(Some((redeemed, true))),
             Found::UnderWay(waiting) => waiting,
             Found::First(redemption, waiting) => {
-                let gateway = Arc::clone(self);
-                let attempt = attempt.clone();
+                let (gateway, provider, attempt) = (Arc::clone(self), Arc::clone(provider), attempt.clone());
                 self.control.detach(async move {
-                    redemption.finish(gateway.exchange(provider, &attempt, &arrived, turn).await);
+                    redemption.finish(gateway.exchange(&provider, &attempt, &arrived, permit).await);
                 });
                 waiting
             }
@@ -224,13 +221,12 @@ impl Gateway {
     }
 
     /// The code stays as good as it is: it was not sent.
-    fn too_many_refused(&self, visit: Visit<'_>, provider: usize, spent: &Spent) -> Failed {
+    fn too_many_refused(&self, visit: Visit<'_>, provider: &Provider, spent: &Spent) -> CallbackFailure {
         if spent.is_news {
-            let provider = self.providers.get(provider).map(|provider| &**provider.name());
             tracing::warn!(
                 code = Code::TooManyRefused.reason(),
                 client = %visit.meta.client,
-                provider,
+                provider = &**provider.name(),
                 last = spent.last,
                 "the provider refuses the codes that come from this address: no more than one in two seconds is sent to it"
             );
@@ -238,32 +234,34 @@ impl Gateway {
         let again = self.address_of(visit.meta);
         // In whole seconds, none of which is too early.
         let seconds = u64::try_from(spent.retry_after.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
-        Failed::Away(GatewayError::TooManyRefused { retry_after: Duration::from_secs(seconds), again })
+        CallbackFailure::Away(GatewayError::TooManyRefused { retry_after: Duration::from_secs(seconds), again })
     }
 
-    async fn exchange(&self, provider: usize, attempt: &Attempt, arrived: &Arrived, turn: Option<Turn>) -> Redeemed {
-        let Some(asked) = self.providers.get(provider) else {
-            return Redeemed::Refused(Arc::new(ProviderError::Lost));
-        };
+    async fn exchange(
+        &self,
+        provider: &Provider,
+        attempt: &Attempt,
+        arrived: &Arrived,
+        permit: Option<ExchangePermit>,
+    ) -> Redeemed {
         let exchange = CodeExchange {
             code: &arrived.code,
-            iss: arrived.iss.as_deref(),
-            own_redirect: arrived.own_redirect,
+            issuer: &arrived.issuer,
             redirect_uri: &attempt.redirect_uri,
             verifier: &attempt.verifier,
             nonce: &attempt.nonce,
             max_age: attempt.max_age,
         };
-        let redeemed = asked.redeem(&exchange).await;
-        if let (Err(error), Some(turn)) = (&redeemed, &turn) {
-            turn.failed(error, asked);
+        let redeemed = provider.redeem(&exchange).await;
+        if let (Err(error), Some(permit)) = (&redeemed, &permit) {
+            permit.failed(error, provider);
         }
-        drop(turn);
+        drop(permit);
         match redeemed {
             Err(error) if error.is_unsent() => Redeemed::Unsent(Arc::new(error)),
             Err(error) => Redeemed::Refused(Arc::new(error)),
             Ok(sign_in) => {
-                let site = Site { provider, host: &arrived.host };
+                let site = Site { provider: provider.place(), host: &arrived.host };
                 match self.sessions.begin(site, sign_in, Some(attempt.nonce.clone())) {
                     Ok(live) => Redeemed::Begun((&*live).into()),
                     Err(error) => Redeemed::Nobody(error),
@@ -275,7 +273,7 @@ impl Gateway {
     /// Whether another tab of this browser was faster: since the attempt began it got a session of the same person. That one stays,
     /// so that what goes on with it is not cut off, and the new one is given up.
     fn stands_already(&self, visit: Visit<'_>, attempt: &Attempt, new: &LiveSession) -> bool {
-        let Ok(standing) = self.sessions.find(visit.scan, new.site(), visit.now) else { return false };
+        let Ok(standing) = self.sessions.find(visit.cookies, new.site(), visit.now) else { return false };
         let stands = standing.session.created >= attempt.started
             // One that has to be renewed may be refused that: the new one is sure.
             && !standing.access_expired(visit.now)
@@ -297,19 +295,19 @@ impl Gateway {
         // What the browser holds of an older session did not come along with another site's POST.
         let cookies = match posted(visit) {
             true => self.sessions.set_cookies_unseen(live),
-            false => self.sessions.set_cookies(live, visit.scan),
+            false => self.sessions.set_cookies(live, visit.cookies),
         };
         let cookies = cookies.map_err(GatewayError::SessionTooLarge)?;
-        self.sessions.replace_carried(live, visit.scan);
+        self.sessions.replace_carried(live, visit.cookies);
         self.record_login_succeeded(visit, live, visit.now.since(attempt.started));
-        let mut response = self.onward(&attempt.return_to);
+        let mut response = self.onward(visit, &attempt.return_to);
         let headers = response.headers_mut();
         for cookie in cookies {
             headers.append(SET_COOKIE, cookie);
         }
         // Counts how often this browser came back from a sign-in within half a minute: see `Gateway::begin`.
         let host = visit.meta.host.name();
-        let count = self.rounds.count(visit.scan, host, visit.now).saturating_add(1);
+        let count = self.rounds.count(visit.cookies, host, visit.now).saturating_add(1);
         headers.append(SET_COOKIE, self.rounds.remember(count, host, visit.now, posted(visit)));
         Ok(response)
     }
@@ -321,7 +319,7 @@ impl Gateway {
         error: &AttemptError,
         said: Option<&str>,
     ) -> Result<Response<Body>, GatewayError> {
-        let holds = |id: &str| visit.scan.attempts.iter().any(|held| held.id.as_str() == id);
+        let holds = |id: &str| visit.cookies.attempts.iter().any(|held| held.id.as_str() == id);
         let code = match error {
             AttemptError::StateMissing => Code::StateMissing,
             AttemptError::StateForged => Code::StateUnknown,
@@ -354,7 +352,7 @@ impl Gateway {
         }
         // A form that is posted again brings no session along that could be seen: the page will see it.
         if let Some(lost) = lost.filter(|lost| posted(visit) && self.signed_somebody_in(&lost.id, visit.now)) {
-            return Ok(self.sent_on(&return_to, Some(&lost.id)));
+            return Ok(self.sent_on(visit, &return_to, Some(&lost.id)));
         }
         self.without_attempt(visit, Some(return_to), lost.map(|lost| lost.id.as_str()), code)
     }
@@ -364,8 +362,8 @@ impl Gateway {
         self.redemptions.session_of(attempt, now).is_some_and(|session| !self.sessions.has_ended(&session))
     }
 
-    /// A callback that cannot be taken: whoever is signed in is just sent on, and everybody else is told, with a way to begin
-    /// again. Nothing is begun by itself, so there is no loop, and no sign-in that somebody else started (AT-LF-01).
+    /// A callback that cannot be taken: whoever is signed in is just sent on, and everybody else gets an error page with a way to
+    /// begin again. Nothing is begun by itself, so there is no loop, and no sign-in that somebody else started (AT-LF-01).
     fn without_attempt(
         &self,
         visit: Visit<'_>,
@@ -375,10 +373,10 @@ impl Gateway {
     ) -> Result<Response<Body>, GatewayError> {
         let return_to = self.reachable(visit, return_to);
         if self.is_signed_in(visit) {
-            // The browser may hold more attempts than are looked at: this one's cookie goes too (AT-LF-19).
-            return Ok(self.sent_on(&return_to, lost));
+            // The browser may hold more attempts than are read: this one's cookie goes too (AT-LF-19).
+            return Ok(self.sent_on(visit, &return_to, lost));
         }
-        self.record_callback_failed(visit, code.reason());
+        self.record_callback_failed(visit, code);
         Err(GatewayError::sign_in(code, Some(self.login_url(&return_to, None))))
     }
 
@@ -390,12 +388,11 @@ impl Gateway {
     }
 
     fn is_signed_in(&self, visit: Visit<'_>) -> bool {
-        (0..self.providers.len())
-            .any(|provider| self.sessions.find(visit.scan, visit.site(provider), visit.now).is_ok())
+        self.providers.iter().any(|it| self.sessions.find(visit.cookies, visit.site(it), visit.now).is_ok())
     }
 
-    fn sent_on(&self, return_to: &ReturnTo, attempt: Option<&str>) -> Response<Body> {
-        let mut response = self.onward(return_to);
+    fn sent_on(&self, visit: Visit<'_>, return_to: &ReturnTo, attempt: Option<&str>) -> Response<Body> {
+        let mut response = self.onward(visit, return_to);
         if let Some(attempt) = attempt {
             response.headers_mut().append(SET_COOKIE, self.attempts.finish(attempt));
         }
@@ -404,28 +401,16 @@ impl Gateway {
 
     /// On to a page of ours. A redirect is still part of the visit that the provider began, so that `Strict` cookies would stay
     /// behind and the sign-in start over; a page that goes on by itself begins a visit of our own.
-    fn onward(&self, return_to: &ReturnTo) -> Response<Body> {
-        let url = return_to.to_url(self.settings.public_url.https);
+    fn onward(&self, visit: Visit<'_>, return_to: &ReturnTo) -> Response<Body> {
+        let href = return_to.to_url(self.settings.public_url.https);
         if !self.strict_cookies {
-            return redirect(StatusCode::SEE_OTHER, &url);
+            return redirect(StatusCode::SEE_OTHER, &href);
         }
-        let link = url.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
-        let page = format!(
-            "<!doctype html><html lang=en><title>Signed in</title><h1>Signed in</h1><a href=\"{link}\">Continue</a>"
-        );
-        let mut response = redirect(StatusCode::OK, "");
-        *response.body_mut() = Body::full(page);
-        let headers = response.headers_mut();
-        headers.remove(LOCATION);
-        if let Ok(refresh) = HeaderValue::try_from(format!("0; url={url}")) {
-            headers.insert(REFRESH, refresh);
+        let refresh = HeaderValue::try_from(format!("0; url={href}"));
+        let mut response = self.render_as(visit.meta, &Page::SignedIn { href }, None, Wants::Html);
+        if let Ok(refresh) = refresh {
+            response.headers_mut().insert(REFRESH, refresh);
         }
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        headers.insert(
-            CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
-        );
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
     }
 }
@@ -433,7 +418,7 @@ impl Gateway {
 /// nginx: `proxy_buffer_size`, one page of memory.
 const SET_COOKIE_USUAL: usize = 4096;
 
-/// Whether a request came to this redirect URI, whatever its port: those of a front proxy are not always told.
+/// Whether a request came to this redirect URI, whatever its port: a front proxy does not always pass its own on.
 fn came_back_to(meta: &RequestMeta, redirect_uri: &str) -> bool {
     let authority_and_path = redirect_uri.split_once("://").map_or("", |(_, rest)| rest);
     let (authority, path) = authority_and_path.split_at(authority_and_path.find('/').unwrap_or_default());

@@ -1,89 +1,75 @@
-//! The decision: a pure function of the rule, the request and the session.
-
-use std::time::Duration;
+//! The decision: a pure function of the rule, the request and whoever sends it.
 
 use crate::clock::UnixTime;
+use crate::gateway::principal::Principal;
 use crate::gateway::routes::Rule;
+use crate::gateway::verdict::{Challenge, Denial, Lack, Verdict};
+use crate::policy::Decision;
 use crate::policy::settings::Access;
-use crate::policy::{Decision, DenyReason};
 use crate::request::RequestMeta;
-use crate::session::live::LiveSession;
+use crate::session::sessions::NoSession;
 
-/// What becomes of a request.
-#[derive(Clone, Debug)]
-pub enum Verdict {
-    /// It goes to the application.
-    Allow,
-    /// Somebody has to sign in first.
-    Challenge(Challenge),
-    /// It goes no further.
-    Deny(Denial),
-}
-
-/// Why somebody has to sign in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Challenge {
-    /// There is no session.
-    NoSession,
-    /// The sign-in is older than the rule takes.
-    TooOld(Duration),
-}
-
-/// Why a request goes no further.
-#[derive(Clone, Debug)]
-pub enum Denial {
-    /// The rule lets nobody pass.
-    Closed,
-    /// The person, or the address, does not meet the rule.
-    Policy(DenyReason),
-}
-
-/// Decides. The part that depends on nothing but the person is kept with the session, so that a warm request looks it up.
-pub fn decide(rule: &Rule, meta: &RequestMeta, session: Option<&LiveSession>, now: UnixTime) -> Verdict {
+/// Decides. `sender` is what was found of whoever sends the request; nobody where the rule looks at none.
+pub(super) fn decide(
+    rule: &Rule,
+    meta: &RequestMeta,
+    sender: &Result<Option<Principal>, NoSession>,
+    now: UnixTime,
+) -> Verdict {
     match rule.access {
         Access::Deny => Verdict::Deny(Denial::Closed),
-        Access::Public => match rule.policy.networks_only(meta.client) {
-            Decision::Allow => Verdict::Allow,
-            Decision::Deny(reason) => Verdict::Deny(Denial::Policy(reason)),
-        },
-        Access::Optional => match rule.policy.networks_only(meta.client) {
-            Decision::Allow => Verdict::Allow,
-            Decision::Deny(reason) => Verdict::Deny(Denial::Policy(reason)),
-        },
-        Access::Login | Access::Api => match session {
-            None => Verdict::Challenge(Challenge::NoSession),
-            Some(live) => decide_person(rule, meta, live, now),
+        Access::Public => unless_elsewhere(rule, meta, None),
+        Access::Optional => {
+            // Somebody who does not meet `allow` or `max_age` is nobody here.
+            let known = sender.as_ref().ok().and_then(Option::as_ref);
+            let fit = known.filter(|it| is_fresh(rule, it, now) && meets(rule, meta, it) == Decision::Allow);
+            unless_elsewhere(rule, meta, fit)
+        }
+        Access::Login | Access::Api => match sender {
+            Ok(Some(principal)) => decide_person(rule, meta, principal, now),
+            Ok(None) | Err(NoSession::Absent) => Verdict::Challenge(Challenge::SignIn(Lack::Session)),
+            Err(NoSession::Over(_)) => Verdict::Challenge(Challenge::SignIn(Lack::Ended)),
+            Err(NoSession::Outage(error)) => Verdict::Challenge(Challenge::Outage(error.clone())),
         },
     }
 }
 
-/// Whether a person meets a rule.
-pub fn meets(rule: &Rule, meta: &RequestMeta, live: &LiveSession) -> Decision {
+/// Where nobody has to be known, only the networks of `allow` count.
+fn unless_elsewhere(rule: &Rule, meta: &RequestMeta, principal: Option<&Principal>) -> Verdict {
+    match rule.policy.networks_only(meta.client) {
+        Decision::Allow => Verdict::Allow(principal.cloned()),
+        Decision::Deny(reason) => Verdict::Deny(Denial::Policy(reason)),
+    }
+}
+
+fn decide_person(rule: &Rule, meta: &RequestMeta, principal: &Principal, now: UnixTime) -> Verdict {
+    if let Some(max_age) = rule.max_age
+        && !is_fresh(rule, principal, now)
+    {
+        return Verdict::Challenge(Challenge::SignIn(Lack::Recent(max_age)));
+    }
+    match meets(rule, meta, principal) {
+        Decision::Allow => Verdict::Allow(Some(principal.clone())),
+        Decision::Deny(reason) => Verdict::Deny(Denial::Policy(reason)),
+    }
+}
+
+/// Whether the sign-in is young enough for a rule.
+fn is_fresh(rule: &Rule, principal: &Principal, now: UnixTime) -> bool {
+    rule.max_age.is_none_or(|max_age| principal.is_signed_in_within(max_age, now))
+}
+
+/// Whether a person meets a rule. What depends on nothing but the person is kept with the session: a warm request looks it up.
+fn meets(rule: &Rule, meta: &RequestMeta, principal: &Principal) -> Decision {
     if rule.policy.is_open() {
         return Decision::Allow;
     }
-    if live.decision(rule.id) == Some(true) {
+    let session = principal.session();
+    if session.decision(rule.id) == Some(true) {
         // The person met the rule before; the address is another matter each time.
         return rule.policy.networks_only(meta.client);
     }
-    let decision = rule.policy.decide(&live.identity, meta.client);
-    live.keep_decision(rule.id, matches!(decision, Decision::Allow));
+    let decision = rule.policy.decide(principal.identity(), meta.client);
+    session.keep_decision(rule.id, decision == Decision::Allow);
     decision
-}
-
-/// Whether a sign-in is young enough for a rule.
-pub fn is_fresh(rule: &Rule, live: &LiveSession, now: UnixTime) -> bool {
-    rule.max_age.is_none_or(|max_age| live.is_signed_in_within(max_age, now))
-}
-
-fn decide_person(rule: &Rule, meta: &RequestMeta, live: &LiveSession, now: UnixTime) -> Verdict {
-    if let Some(max_age) = rule.max_age
-        && !is_fresh(rule, live, now)
-    {
-        return Verdict::Challenge(Challenge::TooOld(max_age));
-    }
-    match meets(rule, meta, live) {
-        Decision::Allow => Verdict::Allow,
-        Decision::Deny(reason) => Verdict::Deny(Denial::Policy(reason)),
-    }
 }

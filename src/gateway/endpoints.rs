@@ -4,13 +4,18 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::LengthLimitError;
 
 use crate::body::{Body, Stalled};
+use crate::gateway::Gateway;
+use crate::gateway::codes::Code;
 use crate::gateway::error::GatewayError;
-use crate::gateway::record::Notes;
-use crate::gateway::{Gateway, Visit};
+use crate::gateway::request_log::RequestLog;
+use crate::gateway::verdict::RequestFault;
+use crate::gateway::visit::Visit;
+use crate::provider::Provider;
+use crate::provider::settings::ResponseMode;
 use crate::request::RequestMeta;
 use crate::server::form_body;
 
@@ -21,28 +26,43 @@ impl Gateway {
         endpoint: &str,
         visit: Visit<'_>,
         body: Body,
-        notes: &mut Notes<'_>,
+        log: &mut RequestLog<'_>,
     ) -> Result<Response<Body>, GatewayError> {
         match endpoint.split_once('/').unwrap_or((endpoint, "")) {
             ("login", "") => self.login(visit, body).await,
             // Whichever of them: the attempt knows where its answer has to come back to.
-            ("callback", _) => self.callback(visit, body, notes).await,
+            ("callback", _) => self.callback(visit, body, log).await,
             ("logout", "") => self.logout(visit, body).await,
             ("signed-out", "") => self.signed_out(visit).await,
             ("session", "") => self.session_page(visit),
-            _ => Err(GatewayError::NotFound),
+            _ => Err(GatewayError::Refused(RequestFault::NotFound)),
+        }
+    }
+
+    /// A provider's answer at the callback: in the query of a redirect, or posted by the provider's page (`form_post`). Taken where it comes by the method that its providers answer by: of the one whose redirect URI it is, or
+    /// else of any. HEAD and its like must not burn the code (AT-LF-17).
+    pub(super) async fn authorization_response<'v>(
+        &self,
+        visit: Visit<'v>,
+        body: Body,
+    ) -> Result<Query<'v>, GatewayError> {
+        let own = self.provider_at(visit.meta.path.as_str()).map(std::slice::from_ref);
+        let providers = own.unwrap_or(&self.providers);
+        let by = |mode| providers.iter().any(|provider| provider.settings().response_mode == mode);
+        let (by_query, by_form) = (by(ResponseMode::Query), by(ResponseMode::FormPost));
+        match visit.meta.method {
+            Method::GET if by_query => Ok(Query::of(visit.meta)),
+            Method::POST if by_form => Ok(PostedForm::read(visit.headers, body).await?.into()),
+            _ if by_query && by_form => Err(GatewayError::EndpointMethod("GET, POST")),
+            _ if by_form => Err(GatewayError::EndpointMethod("POST")),
+            _ => Err(GatewayError::EndpointMethod("GET")),
         }
     }
 
     /// The body of a request to ourselves: all of it comes in the time that a head has, or it is not waited for (AT-SM-22).
     pub(super) fn own_body(&self, request: &mut Request<Body>) -> Body {
         let body = std::mem::take(request.body_mut());
-        form_body(request.extensions(), body, &self.settings.limits)
-    }
-
-    /// One of our own paths, as it stands in a URL on the same host.
-    pub(super) fn own_path(&self, endpoint: &str) -> String {
-        format!("{}/{endpoint}", self.settings.prefix)
+        form_body(request.extensions(), body, self.settings.limits.header_time)
     }
 }
 
@@ -66,43 +86,44 @@ impl<'a> Query<'a> {
             .filter(|value| value.len() <= LONGEST_VALUE)
     }
 
-    /// Whether a parameter's value is too long to be looked at.
+    /// Whether a parameter's value is too long to be used.
     pub(super) fn is_too_long(&self, name: &str) -> bool {
         self.0.iter().any(|(key, value)| key == name && value.len() > LONGEST_VALUE)
     }
 
-    /// Whether a parameter stands more than once, or could where nobody looked.
+    /// Whether a parameter stands more than once, or could behind those that are read.
     pub(super) fn is_repeated(&self, name: &str) -> bool {
         self.0.iter().filter(|(key, _)| key == name).count() > 1 || self.0.len() == MOST_PARAMETERS
     }
 
-    /// Whether a parameter that may stand once stands twice (RFC 6749 section 3.1, OA-05), is too long to be looked at, or could
-    /// stand where nobody looked: an `error` must not be hidden from us by bulk (AT-LF-13).
+    /// Whether a parameter that may stand once stands twice
+    /// ([RFC 6749 section 3.1](https://www.rfc-editor.org/rfc/rfc6749#section-3.1), OA-05), is too long to be used, or could
+    /// stand behind those that are read: an `error` must not be hidden from us by bulk (AT-LF-13).
     pub(super) fn is_doubtful(&self, name: &str) -> bool {
         self.is_too_long(name) || self.is_repeated(name)
     }
 }
 
-impl From<Form> for Query<'static> {
-    fn from(form: Form) -> Self {
+impl From<PostedForm> for Query<'static> {
+    fn from(form: PostedForm) -> Self {
         Self(form.0.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
 
 /// A form posted to one of our endpoints.
 #[derive(Debug, Default)]
-pub(super) struct Form(Vec<(String, String)>);
+pub(super) struct PostedForm(Vec<(String, String)>);
 
-impl Form {
+impl PostedForm {
     /// Reads a small form; a POST without a body is an empty form.
     pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Self, GatewayError> {
         let bytes = body.collect_capped(LARGEST_FORM).await.map_err(|error| {
             if error.is::<LengthLimitError>() {
-                GatewayError::BodyTooLarge
+                GatewayError::Client(Code::BodyTooLarge)
             } else if error.is::<Stalled>() {
-                GatewayError::BodyTooSlow
+                GatewayError::Client(Code::BodyTooSlow)
             } else {
-                GatewayError::BadForm
+                GatewayError::Client(Code::BadForm)
             }
         })?;
         if bytes.is_empty() {
@@ -115,7 +136,7 @@ impl Form {
                 .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
         });
         if !is_form {
-            return Err(GatewayError::BadForm);
+            return Err(GatewayError::Client(Code::BadForm));
         }
         Ok(Self(url::form_urlencoded::parse(&bytes).into_owned().take(MOST_PARAMETERS).collect()))
     }
@@ -124,6 +145,20 @@ impl Form {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
+}
+
+/// Refuses an answer by another method than this provider's, where several share the callback.
+pub(super) fn check_answer_method(visit: Visit<'_>, provider: &Provider) -> Result<(), GatewayError> {
+    match provider.settings().response_mode {
+        ResponseMode::FormPost if !posted(visit) => Err(GatewayError::EndpointMethod("POST")),
+        ResponseMode::Query if posted(visit) => Err(GatewayError::EndpointMethod("GET")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the provider's page posted the answer. It comes from another site, so no cookie came along but one that is `None`.
+pub(super) fn posted(visit: Visit<'_>) -> bool {
+    visit.meta.method == Method::POST
 }
 
 const MOST_PARAMETERS: usize = 100;

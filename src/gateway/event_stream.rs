@@ -1,7 +1,8 @@
 //! Event streams end when the session does that opened them (WS-07, AT-WS-11): an application checks who is there once, when
 //! the stream begins, and would go on telling somebody who has signed out.
 //!
-//! The end is a proper one, so that the browser's `EventSource` asks again (HTML section 9.2.3), and gets 401.
+//! The end is a proper one, so that the browser's `EventSource` asks again
+//! ([HTML section 9.2.3](https://html.spec.whatwg.org/multipage/server-sent-events.html#server-sent-events)), and gets 401.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -30,15 +31,15 @@ pub(super) fn end_with(answer: &mut Response<Body>, over: impl Future<Output = (
     // Nobody knows how much will come.
     answer.headers_mut().remove(CONTENT_LENGTH);
     let events = std::mem::take(answer.body_mut());
-    *answer.body_mut() = Body::stream(Ending { events, over: Box::pin(over) });
+    *answer.body_mut() = Body::stream(EndingStream { events, over: Box::pin(over) });
 }
 
-struct Ending {
+struct EndingStream {
     events: Body,
     over: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-impl HttpBody for Ending {
+impl HttpBody for EndingStream {
     type Data = Bytes;
     type Error = BodyError;
 

@@ -1,19 +1,22 @@
-//! The stages around the application: the session that a rule looks at, and the way there and back.
+//! The way to the application and back.
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ORIGIN, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, SET_COOKIE};
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::Body as _;
 
-use crate::body::Body;
+use crate::body::{Body, BodyLimits};
+use crate::gateway::Gateway;
+use crate::gateway::codes::Code;
 use crate::gateway::error::GatewayError;
-use crate::gateway::record::Notes;
-use crate::gateway::routes::{Entry, Route, Rule, Target};
-use crate::gateway::{Gateway, Visit, event_stream};
-use crate::policy::Decision;
+use crate::gateway::event_stream;
+use crate::gateway::principal::Principal;
+use crate::gateway::routes::{Entry, RouteTarget};
+use crate::gateway::verdict::RequestFault;
 use crate::policy::settings::Access;
 use crate::proxy::Forwarder;
 use crate::proxy::error::UpstreamError;
@@ -25,90 +28,41 @@ use crate::request::handshake::HandshakeFault;
 use crate::request::kind::RequestKind;
 use crate::request::raw_target::RawTarget;
 use crate::server::request_body;
-use crate::server::settings::Limits;
 use crate::session::live::LiveSession;
-use crate::session::sessions::{Current, NoSession, Sessions};
 
-/// What a rule found of sessions.
-#[derive(Debug)]
-pub(super) enum RuleSession {
-    /// The rule looks at none.
-    Unasked,
-    /// This one.
-    Found(Current),
-    /// None that could be used.
-    Missing(NoSession),
+/// A request that may pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passage<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) meta: &'a RequestMeta,
+    pub(super) cookies: &'a CookieScan,
+    /// Whose identity the application gets.
+    pub(super) principal: Option<&'a Principal>,
 }
 
-impl RuleSession {
-    pub(super) fn current(&self) -> Option<&Arc<LiveSession>> {
-        if let Self::Found(current) = self { Some(&current.live) } else { None }
-    }
-
-    /// The session, if it is not the one that the browser sent.
-    pub(super) fn renewed(&self) -> Option<Arc<LiveSession>> {
-        if let Self::Found(Current { live, changed: true }) = self { Some(Arc::clone(live)) } else { None }
-    }
+/// How long an application took to begin its answer, and when it did.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UpstreamTime {
+    pub(super) took: Duration,
+    pub(super) answered: Instant,
 }
 
 impl Gateway {
-    /// The session of the first of the rule's providers that has one, brought up to date.
-    pub(super) async fn session(&self, rule: &Rule, visit: Visit<'_>) -> RuleSession {
-        if matches!(rule.access, Access::Public | Access::Deny) {
-            return RuleSession::Unasked;
-        }
-        let mut missing = NoSession::Absent;
-        for provider in &rule.providers {
-            match self.sessions.find(visit.scan, visit.site(*provider), visit.now) {
-                Ok(live) if Sessions::is_settled(&live, visit.now) => {
-                    return RuleSession::Found(Current { live, changed: false });
-                }
-                Ok(live) => match Box::pin(self.sessions.bring_up_to_date(live, visit.now)).await {
-                    Ok(current) => return RuleSession::Found(current),
-                    Err(reason) => missing = reason,
-                },
-                Err(NoSession::Absent) => {}
-                Err(reason) => missing = reason,
-            }
-        }
-        RuleSession::Missing(missing)
-    }
-
-    /// A WebSocket carries cookies across sites and no CORS rule stops it: only our own origin and those that the route names may
-    /// begin one (RFC 6455 section 10.2, WS-02, AT-WS-01).
-    pub(super) fn check_websocket_origin(&self, route: &Route, visit: Visit<'_>) -> Result<(), GatewayError> {
-        // Whatever could become a tunnel is asked, be the rest of the handshake as it should or not.
-        if visit.meta.handshake.is_none() || self.origin_is_ours(visit.headers, visit.authority()).unwrap_or(true) {
-            return Ok(());
-        }
-        let origin = visit.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
-        let named = route.websocket_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin));
-        if named && visit.headers.get_all(ORIGIN).iter().count() == 1 {
-            Ok(())
-        } else {
-            Err(GatewayError::WebSocketOrigin)
-        }
-    }
-
     /// To the application and back.
-    #[expect(clippy::too_many_arguments, reason = "the last stage takes what all others made")]
     pub(super) async fn forward(
         &self,
         forwarder: &Rc<Forwarder>,
-        entry: &Entry,
         request: &mut Request<Body>,
-        meta: &RequestMeta,
-        scan: &CookieScan,
-        live: Option<&Arc<LiveSession>>,
-        notes: &mut Notes<'_>,
+        passage: Passage<'_>,
+        time: &mut Option<UpstreamTime>,
     ) -> Result<Response<Body>, GatewayError> {
+        let Passage { entry, meta, principal, .. } = passage;
         let upstream = match &entry.route.target {
-            Target::Static(status) => return Ok(back(entry, static_answer(*status))),
-            Target::Upstream(upstream) => upstream,
+            RouteTarget::Static(status) => return Ok(back(entry, static_answer(*status))),
+            RouteTarget::Upstream(upstream) => upstream,
         };
-        limit_body(request, &entry.route.body_limits)?;
-        let told = self.identity_told(entry, meta, live);
-        let ticket = self.ticket(request, meta, told);
+        limit_body(request, entry.route.body_limits)?;
+        let ticket = self.ticket(request, passage)?;
         let context = RequestContext {
             upgrade: ticket.is_some(),
             peer_trusted: meta.peer_trusted,
@@ -119,7 +73,7 @@ impl Gateway {
         if let Some(name) = spoofed.filter(|_| !meta.peer_trusted) {
             self.record_spoof(meta, &entry.route.name, &name);
         }
-        self.tell(request.headers_mut(), entry, meta, scan, told);
+        set_own_headers(request.headers_mut(), passage);
         if !upstream.settings().keeps_capitals {
             forget_capitals(request.extensions_mut());
         }
@@ -128,86 +82,52 @@ impl Gateway {
         let answer = forwarder.forward(upstream, request, ticket, meta.alone).await;
         let answered = Instant::now();
         let took = answered.saturating_duration_since(asked);
-        notes.upstream = Some((took, answered));
+        *time = Some(UpstreamTime { took, answered });
         let outcome = answer.as_ref().map(Response::status).map_err(UpstreamError::failure);
         entry.route.upstream_metrics.called(&meta.method, outcome, took);
         let mut answer =
             answer.map_err(|error| GatewayError::Upstream { route: Arc::clone(&entry.route.name), error })?;
         self.header_rules.response(&mut answer, |name| self.own_cookies.is_ours(name));
-        if let Some(live) = told
+        if let Some(principal) = principal
             && event_stream::is_event_stream(&answer)
         {
-            event_stream::end_with(&mut answer, self.end_of(live), over_http2);
+            event_stream::end_with(&mut answer, self.end_of(principal), over_http2);
         }
         Ok(back(entry, answer))
     }
 
-    /// Whom the application is told of. On an optional route, somebody who does not meet `allow` or `max_age` is nobody.
-    fn identity_told<'a>(
-        &self,
-        entry: &Entry,
-        meta: &RequestMeta,
-        live: Option<&'a Arc<LiveSession>>,
-    ) -> Option<&'a Arc<LiveSession>> {
-        let live = live?;
-        let told = entry.rule.access != Access::Optional
-            || (super::decide::is_fresh(&entry.rule, live, self.clock.now())
-                && matches!(super::decide::meets(&entry.rule, meta, live), Decision::Allow));
-        told.then_some(live)
-    }
-
-    /// Says what only we may say: the way here, the person, the cookies without ours.
-    fn tell(
-        &self,
-        headers: &mut HeaderMap,
-        entry: &Entry,
-        meta: &RequestMeta,
-        scan: &CookieScan,
-        live: Option<&Arc<LiveSession>>,
-    ) {
-        set_way_here(headers, meta);
-        set_cookie(headers, &scan.for_upstream);
-        let set = entry.rule.header_set;
-        set_authorization_aside(headers, self.authorization_rules.get(set).copied().unwrap_or_default());
-        if let Some(live) = live {
-            inject(headers, live.headers(set));
-        }
-    }
-
-    /// The right to become a tunnel, for a request that asks to be a WebSocket. The tunnel ends with the session.
+    /// The right to become a tunnel, for a request that asks to be a WebSocket. The tunnel ends with the credentials.
     fn ticket(
         &self,
         request: &mut Request<Body>,
-        meta: &RequestMeta,
-        live: Option<&Arc<LiveSession>>,
-    ) -> Option<Box<UpgradeTicket>> {
+        passage: Passage<'_>,
+    ) -> Result<Option<Box<UpgradeTicket>>, GatewayError> {
         // Only what was judged as a handshake, its origin too, may become a tunnel.
-        if meta.kind != RequestKind::WebSocket || !asks_for_websocket(request) {
-            return None;
+        if passage.meta.kind != RequestKind::WebSocket || !asks_for_websocket(request) {
+            return Ok(None);
+        }
+        if !request.body().is_end_stream() {
+            return Err(GatewayError::Refused(RequestFault::Handshake(HandshakeFault::Body)));
         }
         let longest = self.settings.limits.upgrade_life;
-        let life = live.map_or(longest, |live| longest.min(live.absolute_end().since(self.clock.now())));
-        let end = live.map(|live| ended(live));
-        Some(Box::new(UpgradeTicket {
-            on_upgrade: hyper::upgrade::on(request),
-            life,
-            idle: self.settings.limits.upgrade_idle,
-            close: Box::pin(async move {
-                match end {
-                    Some(end) => end.await,
-                    None => std::future::pending().await,
-                }
-            }),
-        }))
+        let (life, close): (_, Pin<Box<dyn Future<Output = ()> + Send>>) = match passage.principal {
+            Some(principal) => (longest.min(self.time_left(principal)), Box::pin(principal.ended())),
+            None => (longest, Box::pin(std::future::pending())),
+        };
+        let (on_upgrade, idle) = (hyper::upgrade::on(request), self.settings.limits.upgrade_idle);
+        Ok(Some(Box::new(UpgradeTicket { on_upgrade, life, idle, close })))
     }
 
-    /// Is done when the session is over: by its time, or because somebody ended it.
-    fn end_of(&self, live: &Arc<LiveSession>) -> impl Future<Output = ()> + Send + use<> {
-        let left = live.absolute_end().since(self.clock.now());
-        let ended = ended(live);
+    /// Is done when the credentials are over: by their time, or because somebody ended the session.
+    fn end_of(&self, principal: &Principal) -> impl Future<Output = ()> + Send + use<> {
+        let (left, ended) = (self.time_left(principal), principal.ended());
         async move {
             let _ = tokio::time::timeout(left, ended).await;
         }
+    }
+
+    fn time_left(&self, principal: &Principal) -> Duration {
+        principal.ends().since(self.clock.now())
     }
 
     /// Gives the browser the session that took the place of its own, or what took the place of that one meanwhile.
@@ -234,17 +154,15 @@ impl Gateway {
     }
 }
 
-/// A WebSocket handshake that is not well-formed gets an answer here: the application never hears of it (RFC 6455 section 4.2.1).
-pub(super) fn check_handshake(meta: &RequestMeta, body: &Body) -> Result<(), GatewayError> {
-    let Some(handshake) = meta.handshake else { return Ok(()) };
-    handshake.map_err(GatewayError::Handshake)?;
-    if body.is_end_stream() { Ok(()) } else { Err(GatewayError::Handshake(HandshakeFault::Body)) }
-}
-
-/// Is done when somebody ended the session: the person, the provider, or a new sign-in.
-fn ended(live: &LiveSession) -> impl Future<Output = ()> + Send + use<> {
-    let (cell, generation) = (Arc::clone(&live.cell), live.session.generation);
-    async move { cell.ending(generation).await }
+/// Sets what only we may say: the way here, the cookies without ours, the identity.
+fn set_own_headers(headers: &mut HeaderMap, passage: Passage<'_>) {
+    let Passage { entry, meta, cookies, principal } = passage;
+    set_way_here(headers, meta);
+    set_cookie(headers, &cookies.for_upstream);
+    set_authorization_aside(headers, entry.rule.authorization);
+    if let Some(principal) = principal {
+        inject(headers, principal.headers(&entry.rule));
+    }
 }
 
 /// The application's answer, on its way back.
@@ -267,13 +185,13 @@ fn forget_capitals(extensions: &mut Extensions) {
 }
 
 /// Puts the request's body under its limits; one that says at once that it is too large is not waited for.
-fn limit_body(request: &mut Request<Body>, limits: &Limits) -> Result<(), GatewayError> {
+fn limit_body(request: &mut Request<Body>, limits: BodyLimits) -> Result<(), GatewayError> {
     if request.body().is_end_stream() {
         return Ok(());
     }
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if limits.body_bytes.is_some_and(|most| announced.is_some_and(|announced| announced > most)) {
-        return Err(GatewayError::BodyTooLarge);
+    if limits.bytes.is_some_and(|most| announced.is_some_and(|announced| announced > most)) {
+        return Err(GatewayError::Client(Code::BodyTooLarge));
     }
     let body = std::mem::take(request.body_mut());
     *request.body_mut() = request_body(request.extensions(), body, limits);

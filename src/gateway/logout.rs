@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, ORIGIN, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::body::Body;
+use crate::gateway::Gateway;
+use crate::gateway::addresses::redirect;
 use crate::gateway::codes::Code;
-use crate::gateway::endpoints::{Form, Query};
+use crate::gateway::endpoints::{PostedForm, Query};
 use crate::gateway::error::GatewayError;
-use crate::gateway::login::{Beginning, redirect};
-use crate::gateway::notice::{self, Person};
-use crate::gateway::pages::Page;
-use crate::gateway::{Gateway, Visit};
-use crate::provider::AccountSwitch;
+use crate::gateway::login::Beginning;
+use crate::gateway::notice::{Form, Person};
+use crate::gateway::pages::page::Page;
+use crate::gateway::visit::Visit;
+use crate::provider::{AccountSwitch, Provider, ProviderError};
 use crate::request::kind::{RequestKind, is_prefetch};
-use crate::request::return_to::ReturnTo;
 use crate::seal::{self, OpenError, Opened};
 use crate::secret::constant_time_eq;
 use crate::session::attempt::{Aim, Asked, Attempt, SIGNED_OUT};
@@ -29,9 +30,9 @@ impl Gateway {
         match visit.meta.method {
             Method::GET | Method::HEAD => Ok(self.confirm_logout(visit)),
             Method::POST => {
-                let form = Form::read(visit.headers, body).await?;
+                let form = PostedForm::read(visit.headers, body).await?;
                 if !self.is_from_here(visit, &form) {
-                    return Err(GatewayError::CrossSiteLogout);
+                    return Err(GatewayError::Client(Code::CrossSiteLogout));
                 }
                 self.sign_out(visit, &form).await
             }
@@ -48,22 +49,26 @@ impl Gateway {
         let query = Query::of(visit.meta);
         if visit.meta.kind == RequestKind::Navigation
             && !is_prefetch(visit.headers)
-            && let Ok(left) = self.attempts.find(visit.scan, query.get("state"), visit.now)
+            && let Ok(left) = self.attempts.find(visit.cookies, query.get("state"), visit.now)
             && left.aim == Aim::SignOutFirst
         {
             return self.sign_in_after(visit, left).await;
         }
-        let expected =
-            visit.scan.attempts.iter().find(|attempt| attempt.id.as_str() == SIGNED_OUT).map(|attempt| &attempt.value);
+        let expected = visit
+            .cookies
+            .attempts
+            .iter()
+            .find(|attempt| attempt.id.as_str() == SIGNED_OUT)
+            .map(|attempt| &attempt.value);
         let everywhere = match (query.get("state"), expected) {
             (Some(state), Some(expected)) => constant_time_eq(state.as_bytes(), expected.as_bytes()),
             _ => false,
         };
         if !everywhere && !self.live_sessions(visit).is_empty() {
-            // Whoever is signed in is not told otherwise.
+            // Nobody who is signed in gets a page that says otherwise.
             return Ok(redirect(StatusCode::SEE_OTHER, &self.own_path("session")));
         }
-        let sign_in_href = self.login_url(&ReturnTo::root(visit.meta.host.clone()), None);
+        let sign_in_href = self.login_url_of_start_page(visit.meta);
         let provider = self.only_provider().map(|provider| provider.title().to_owned());
         let mut response = self.render(visit.meta, &Page::SignedOut { sign_in_href, everywhere, provider }, None);
         // Whoever else opens this page, by a link or ahead of time, does not make the browser forget what it waits for.
@@ -80,23 +85,23 @@ impl Gateway {
     }
 
     /// The form that signs out: it may lead to the provider's own sign-out page.
-    pub(super) fn logout_form(&self, live: Option<&LiveSession>) -> notice::Form {
+    pub(super) fn logout_form(&self, live: Option<&LiveSession>) -> Form {
         let seal = |live: &LiveSession| {
             let now = self.clock.now();
             self.forms.seal(live.session.id.bytes(), now.plus(FORM_LIFE), now)
         };
         let fields = live.map(|live| (FORM_TOKEN.to_owned(), seal(live))).into_iter().collect();
-        notice::Form { action: self.own_path("logout"), fields }
+        Form { action: self.own_path("logout"), fields }
     }
 
     /// The form that signs out, and in as somebody else who then comes to `rd`.
-    pub(super) fn switch_form(&self, live: Option<&LiveSession>, rd: String) -> notice::Form {
+    pub(super) fn switch_form(&self, live: Option<&LiveSession>, rd: String) -> Form {
         let mut form = self.logout_form(live);
         form.fields.extend([("switch".to_owned(), "1".to_owned()), ("rd".to_owned(), rd)]);
         form
     }
 
-    async fn sign_out(self: &Arc<Self>, visit: Visit<'_>, form: &Form) -> Result<Response<Body>, GatewayError> {
+    async fn sign_out(self: &Arc<Self>, visit: Visit<'_>, form: &PostedForm) -> Result<Response<Body>, GatewayError> {
         let lives = self.live_sessions(visit);
         // First here (LO-01), then at the provider: an outage there must not keep anybody signed in (AT-LG-13).
         for live in &lives {
@@ -107,8 +112,8 @@ impl Gateway {
         let next = self.after_sign_out(visit, form, &lives).await;
         let mut response = next.unwrap_or_else(|error| self.answer_error(visit.meta, error));
         let headers = response.headers_mut();
-        for provider in 0..self.providers.len() {
-            for cookie in self.sessions.clear_cookies(provider, visit.scan) {
+        for provider in &self.providers {
+            for cookie in self.sessions.clear_cookies(provider.place(), visit.cookies) {
                 headers.append(SET_COOKIE, cookie);
             }
         }
@@ -119,7 +124,7 @@ impl Gateway {
     async fn after_sign_out(
         self: &Arc<Self>,
         visit: Visit<'_>,
-        form: &Form,
+        form: &PostedForm,
         lives: &[Arc<LiveSession>],
     ) -> Result<Response<Body>, GatewayError> {
         if form.get("switch").is_some() {
@@ -129,7 +134,8 @@ impl Gateway {
         let Some(live) = lives.first() else { return Ok(sent_to(visit, &here)) };
         self.revoke(lives).await;
         let state = seal::random_token();
-        let url = self.end_session_url(visit, live.provider, Some(live), &state).await;
+        let Some(provider) = self.provider_of(live) else { return Ok(sent_to(visit, &here)) };
+        let url = self.end_session_url(visit, provider, Some(live), &state).await;
         let Some(url) = url else { return Ok(sent_to(visit, &here)) };
         let mut response = sent_to(visit, &url);
         response.headers_mut().append(SET_COOKIE, self.attempts.note(SIGNED_OUT, &state, SIGNED_OUT_LIFE));
@@ -157,12 +163,11 @@ impl Gateway {
     async fn switch_account(
         self: &Arc<Self>,
         visit: Visit<'_>,
-        form: &Form,
+        form: &PostedForm,
         live: Option<&Arc<LiveSession>>,
     ) -> Result<Response<Body>, GatewayError> {
-        let target = form.get("rd").and_then(|target| self.return_to(visit.meta, target));
-        let return_to = target.unwrap_or_else(|| ReturnTo::root(visit.meta.host.clone()));
-        match live.map(|live| live.provider).or_else(|| (self.providers.len() == 1).then_some(0)) {
+        let return_to = self.return_to_or_start(visit.meta, form.get("rd"));
+        match live.and_then(|live| self.provider_of(live)).or_else(|| self.only_provider()) {
             Some(provider) => self.switch_at(visit, Beginning::at(provider, return_to), live, false).await,
             None => Ok(redirect(StatusCode::SEE_OTHER, &self.login_url(&return_to, None))),
         }
@@ -176,13 +181,9 @@ impl Gateway {
         live: Option<&Arc<LiveSession>>,
         refused: bool,
     ) -> Result<Response<Body>, GatewayError> {
-        let Some(provider) = self.providers.get(beginning.provider).map(Arc::clone) else {
-            return Err(GatewayError::Internal("provider_index"));
-        };
-        let asked = Arc::clone(&provider);
+        let asked = Arc::clone(&beginning.provider);
         let switch = self.control.run(async move { asked.account_switch(refused).await });
-        let switch = switch.await.map_err(|_| GatewayError::Internal("control_lost"))?;
-        let beginning = match switch {
+        let beginning = match switch.await.unwrap_or(Err(ProviderError::Lost)) {
             Ok(AccountSwitch::Prompt("login")) => Beginning { prompt: Some("login"), ..beginning },
             Ok(AccountSwitch::Prompt(prompt)) => {
                 Beginning { prompt: Some(prompt), aim: Aim::SwitchAccount, ..beginning }
@@ -193,8 +194,8 @@ impl Gateway {
                 None => Beginning { prompt: Some("login"), ..beginning },
             },
             Err(error) => {
-                let again = self.login_url(&beginning.return_to, Some(provider.name()));
-                return Err(self.cannot_begin(visit, &provider, error, again));
+                let again = self.login_url(&beginning.return_to, Some(beginning.provider.name()));
+                return Err(self.cannot_begin(visit, &beginning.provider, error, again));
             }
         };
         self.begin(visit, beginning, StatusCode::SEE_OTHER).await
@@ -208,7 +209,7 @@ impl Gateway {
         live: Option<&Arc<LiveSession>>,
     ) -> Option<Response<Body>> {
         let asked = Asked {
-            provider: Arc::clone(self.providers.get(beginning.provider)?.name()),
+            provider: Arc::clone(beginning.provider.name()),
             return_to: beginning.return_to.clone(),
             redirect_uri: String::new(),
             round: beginning.round,
@@ -217,7 +218,7 @@ impl Gateway {
         };
         let started = self.attempts.start(asked, visit.now).ok()?;
         self.revoke(live.map_or(&[], std::slice::from_ref)).await;
-        let url = self.end_session_url(visit, beginning.provider, live, started.state.expose()).await?;
+        let url = self.end_session_url(visit, &beginning.provider, live, started.state.expose()).await?;
         let mut response = redirect(StatusCode::SEE_OTHER, &url);
         self.remember(visit, &started, &mut response);
         Some(response)
@@ -239,29 +240,28 @@ impl Gateway {
     async fn end_session_url(
         &self,
         visit: Visit<'_>,
-        provider: usize,
+        provider: &Arc<Provider>,
         live: Option<&Arc<LiveSession>>,
         state: &str,
     ) -> Option<String> {
-        let provider = Arc::clone(self.providers.get(provider)?);
+        let provider = Arc::clone(provider);
         let back = format!("{}{}", self.origin(visit.meta), self.own_path("signed-out"));
         let (hint, state) = (live.and_then(|live| self.sessions.id_token(live)), state.to_owned());
         // The provider may be away: signing out does not wait for it longer than a person would.
         let asked = async move { provider.end_session_url(hint.as_ref(), &back, &state).await };
-        self.control.run(tokio::time::timeout(PATIENCE, asked)).await.ok()?.ok()?
+        self.control.run(tokio::time::timeout(END_SESSION_URL, asked)).await.ok()?.ok()?
     }
 
     /// The sessions that this request carries, those among them that would have to be renewed too.
     pub(super) fn live_sessions(&self, visit: Visit<'_>) -> Vec<Arc<LiveSession>> {
-        (0..self.providers.len())
-            .filter_map(|provider| self.sessions.find(visit.scan, visit.site(provider), visit.now).ok())
-            .collect()
+        let find = |provider: &Arc<Provider>| self.sessions.find(visit.cookies, visit.site(provider), visit.now).ok();
+        self.providers.iter().filter_map(find).collect()
     }
 
     /// Whether a POST was begun by a page of this very origin (CK-22): Fetch Metadata where the browser sends it, else `Origin`,
-    /// else the seal in our own form, because a browser says `null` for pages that tell no referrer. A client that sends
+    /// else the seal in our own form, because a browser sends `null` from pages that send no referrer. A client that sends
     /// none of them is no browser of today, and `SameSite` keeps our cookie out of an older one's hands.
-    fn is_from_here(&self, visit: Visit<'_>, form: &Form) -> bool {
+    fn is_from_here(&self, visit: Visit<'_>, form: &PostedForm) -> bool {
         if let Some(site) = visit.headers.get(SEC_FETCH_SITE) {
             return site == "same-origin" || (site == "none" && !visit.headers.contains_key(ORIGIN));
         }
@@ -269,7 +269,7 @@ impl Gateway {
     }
 
     /// Whether the form carries the seal that we put into it for one of the sessions that came with it.
-    fn is_our_form(&self, visit: Visit<'_>, form: &Form) -> bool {
+    fn is_our_form(&self, visit: Visit<'_>, form: &PostedForm) -> bool {
         let read = |opened: &Opened| Ok::<_, OpenError>((opened.plaintext.clone(), opened.expires.minus(FORM_LIFE)));
         let session = form.get(FORM_TOKEN).and_then(|token| self.forms.open_dated(token, visit.now, read).ok());
         session.is_some_and(|session| {
@@ -277,18 +277,9 @@ impl Gateway {
             self.live_sessions(visit).iter().any(ours)
         })
     }
-
-    /// Whether `Origin` is the one that browsers know this host by; `None` when it was not sent.
-    pub(super) fn origin_is_ours(&self, headers: &HeaderMap, authority: &str) -> Option<bool> {
-        let mut origins = headers.get_all(ORIGIN).iter();
-        let origin = origins.next()?;
-        let scheme = self.settings.public_url.scheme();
-        let ours = origin.to_str().ok().and_then(|origin| origin.strip_prefix(scheme)?.strip_prefix("://"));
-        Some(origins.next().is_none() && ours.is_some_and(|ours| ours.eq_ignore_ascii_case(authority)))
-    }
 }
 
-/// Where a sign-out goes on: a person is sent there; a script, which could not follow to another origin, is told.
+/// Where a sign-out goes on: a person is sent there; a script, which could not follow to another origin, gets the address.
 fn sent_to(visit: Visit<'_>, url: &str) -> Response<Body> {
     if visit.meta.kind != RequestKind::Script {
         return redirect(StatusCode::SEE_OTHER, url);
@@ -308,4 +299,4 @@ const SIGNED_OUT_LIFE: Duration = Duration::from_secs(600);
 /// How long a sign-out waits for the provider to revoke the tokens.
 const REVOCATION: Duration = Duration::from_secs(3);
 /// How long it waits to learn where to send the browser.
-const PATIENCE: Duration = Duration::from_secs(2);
+const END_SESSION_URL: Duration = Duration::from_secs(2);

@@ -1,108 +1,74 @@
 //! The pipeline that every request takes, and our own endpoints.
 //!
-//! [`Gateway::handle`] lists the stages; each stage is a file of its own. There is one decision ([`decide`]), and never a second
-//! implementation of it.
+//! [`Gateway::handle`] lists the stages; each stage is a file of its own:
+//!
+//! 1. The request is read, once ([`RequestMeta`]).
+//! 2. It is judged ([`Gateway::judge`]): the rule, the session, its renewal, the decision. There is no second implementation of that.
+//! 3. The [`Verdict`] is rendered: the application's answer (`forward.rs`), a sign-in that begins (`challenge.rs`), or an error
+//!    (`answers.rs`). Requests to our own prefix go to `endpoints.rs` instead.
+//! 4. A renewed session is handed to the browser, and the log lines are written (`request_log.rs`).
 
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use http::header::CONNECTION;
-use http::{HeaderMap, HeaderValue, Request, Response, Version};
+use http::{HeaderValue, Request, Response, Version};
 
 use crate::body::Body;
-use crate::clock::{SharedClock, UnixTime};
-use crate::control::Control;
-use crate::gateway::codes::Code;
-use crate::gateway::decide::Verdict;
-use crate::gateway::error::GatewayError;
-use crate::gateway::forward::check_handshake;
-use crate::gateway::notice::Notice;
-use crate::gateway::own_answers::OwnAnswers;
-use crate::gateway::pages::{Page, PageContext, Pages};
-use crate::gateway::place::Place;
-use crate::gateway::redemptions::Redemptions;
-use crate::gateway::redirects::Redirects;
-use crate::gateway::refusals::Refusals;
-use crate::gateway::routes::Routes;
-use crate::gateway::settings::GatewaySettings;
-use crate::gateway::unwind::{Panicked, caught, caught_now};
 use crate::provider::{Provider, ProviderError};
 use crate::proxy::Forwarder;
-use crate::proxy::headers::HeaderRules;
-use crate::proxy::settings::Authorization;
-use crate::request::cookies::{CookieScan, OwnCookies};
+use crate::request::cookies::CookieScan;
 use crate::request::kind::RequestKind;
-use crate::request::{BadRequest, Downstream, RequestMeta, RequestReader};
-use crate::seal::Sealer;
-use crate::session::attempt::Attempts;
-use crate::session::rounds::Rounds;
-use crate::session::sessions::Sessions;
-use crate::telemetry::Telemetry;
+use crate::request::{BadRequest, Downstream, RequestMeta};
+use crate::session::live::LiveSession;
 
+use self::codes::Code;
+use self::error::{GatewayError, bad_request_code};
+use self::forward::Passage;
+use self::notice::Notice;
+use self::pages::page::{Page, PageContext};
+use self::request_log::{Outline, RequestLog};
+use self::unwind::{Panicked, caught, caught_now};
+use self::visit::Visit;
+
+mod addresses;
+mod answers;
 pub mod build;
 mod callback;
+mod challenge;
 pub mod codes;
-pub mod decide;
+mod decide;
 mod endpoints;
-pub mod error;
-mod error_line;
+mod error;
 mod event_stream;
+mod exchange_budget;
 mod forward;
+mod judgement;
 mod login;
 mod logout;
-pub mod notice;
+mod notice;
 mod own_answers;
-pub mod pages;
+mod pages;
 mod place;
-mod plain;
-mod record;
+mod principal;
 mod redemptions;
 pub mod redirects;
-mod refusals;
-mod response_mode;
+mod request_log;
 pub mod routes;
 mod second_round;
 mod session_page;
 pub mod settings;
 mod unwind;
+mod verdict;
+mod visit;
 
-/// Everything that answers requests under one configuration. Shared by all workers; replaced as a whole by a reload.
-pub struct Gateway {
-    settings: GatewaySettings,
-    reader: RequestReader,
-    own_cookies: OwnCookies,
-    routes: Routes,
-    sessions: Arc<Sessions>,
-    attempts: Attempts,
-    forms: Sealer,
-    rounds: Rounds,
-    redemptions: Arc<Redemptions>,
-    refusals: Refusals,
-    redirects: Redirects,
-    providers: Vec<Arc<Provider>>,
-    header_rules: HeaderRules,
-    authorization_rules: Vec<Authorization>,
-    cookie_domain: Option<String>,
-    strict_cookies: bool,
-    warned_of_large_cookies: AtomicBool,
-    pages: Pages,
-    clock: SharedClock,
-    control: Control,
-    telemetry: Arc<Telemetry>,
-    own_metrics: OwnAnswers,
-}
-
-/// One request on its way through the stages: what every one of them may look at.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Visit<'a> {
-    meta: &'a RequestMeta,
-    headers: &'a HeaderMap,
-    scan: &'a CookieScan,
-    now: UnixTime,
-}
+pub use self::build::Gateway;
+pub use self::judgement::{Judgement, NoRule};
+pub use self::principal::Principal;
+pub use self::verdict::{Challenge, Denial, Lack, RequestFault, Verdict};
+pub use self::visit::Credentials;
 
 impl Gateway {
     /// Answers one request. Never fails: whatever goes wrong becomes a page, a problem document or a line of text.
@@ -114,14 +80,14 @@ impl Gateway {
         request: &mut Request<Body>,
         downstream: &Downstream,
     ) -> Response<Body> {
-        let outline = record::Outline::of(request, downstream);
+        let outline = Outline::of(request, downstream);
         let meta = match caught_now(|| self.reader.read(request, downstream)) {
             Ok(Ok(meta)) => meta,
             Ok(Err(error)) => {
-                let code = error::bad_request_code(&error);
+                let code = bad_request_code(error);
                 let mut notice = Notice::new(code).status(error.status()).reason(error.code());
                 if error == BadRequest::HeadTooLarge {
-                    notice = notice.detail(error.to_string());
+                    notice = notice.details([error.to_string()]);
                 }
                 return self.refuse_unread(request, downstream, &outline, notice);
             }
@@ -131,17 +97,17 @@ impl Gateway {
             }
         };
         let scan = self.own_cookies.scan(request.headers());
-        let mut notes = record::Notes::default();
-        let answer = caught(self.stages(forwarder, request, &meta, &scan, &mut notes)).await;
+        let mut log = RequestLog::default();
+        let answer = caught(self.stages(forwarder, request, &meta, &scan, &mut log)).await;
         let mut answer = answer.unwrap_or(Err(GatewayError::Internal(PANICKED))).unwrap_or_else(|error| {
-            notes.failed(&error);
+            log.failed(&error);
             self.answer_error(&meta, error)
         });
-        // Whatever became of the request: a renewed session that the browser is not told of would be lost (AT-CS-23).
-        if let Some(renewed) = notes.renewed.take() {
+        // Whatever became of the request: a renewed session that the browser is not handed would be lost (AT-CS-23).
+        if let Some(renewed) = log.judgement.as_mut().and_then(|judgement| judgement.renewed.take()) {
             self.hand_over(&renewed, &scan, &mut answer);
         }
-        self.record(&outline, &meta, &notes, &answer);
+        self.record(&outline, &meta, &log, &answer);
         answer
     }
 
@@ -189,12 +155,12 @@ impl Gateway {
         &self,
         request: &Request<Body>,
         downstream: &Downstream,
-        outline: &record::Outline,
+        outline: &Outline,
         notice: Notice,
     ) -> Response<Body> {
         let (code, reason) = (notice.code.number(), notice.reason);
         let id = self.reader.request_id(request.headers(), downstream);
-        if reason == PANICKED {
+        if notice.code == Code::Internal {
             tracing::error!(request_id = id.as_str(), code, reason, "a fault of ours");
         } else {
             let client = downstream.peer.address();
@@ -205,7 +171,7 @@ impl Gateway {
         let context = PageContext { request_id: id.as_str(), host: "", now: self.clock.now(), wants, login_url: None };
         let mut answer = self.pages.render(&Page::Problem(notice), &context);
         if request.version() < Version::HTTP_2 {
-            // Who sends such a thing may mean something else by what follows it (RFC 9112 section 9.6).
+            // The framing may be ambiguous: close the connection (RFC 9112 section 9.6).
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let https = downstream.tls.is_some() || self.settings.public_url.https;
@@ -219,40 +185,56 @@ impl Gateway {
         forwarder: &Rc<Forwarder>,
         request: &mut Request<Body>,
         meta: &'a RequestMeta,
-        scan: &CookieScan,
-        notes: &mut record::Notes<'a>,
+        cookies: &CookieScan,
+        log: &mut RequestLog<'a>,
     ) -> Result<Response<Body>, GatewayError> {
         let now = self.clock.now();
-        notes.came = Some(now);
-        // What is rare is boxed: the future of every request is moved about, and has room for all that it may become.
-        // 1. Routes and 2. our own endpoints: by the canonical path, refused where another reader could see another path.
-        let entry = match self.place(meta)? {
-            Place::Own(endpoint) => {
-                notes.enter_own(self.own_metrics.of(Some(endpoint)));
+        log.now = Some(now);
+        // Rare branches are boxed to keep the future of every request small.
+        let judgement = match self.judge(meta, &Credentials { headers: request.headers(), cookies, now }).await {
+            Ok(judgement) => log.judgement.insert(judgement),
+            Err(NoRule::Own(endpoint)) => {
+                log.enter_own(self.own_metrics.of(Some(endpoint)));
                 let body = self.own_body(request);
-                let visit = Visit { meta, headers: request.headers(), scan, now };
-                return Box::pin(self.endpoint(endpoint, visit, body, notes)).await;
+                let visit = Visit { meta, headers: request.headers(), cookies, now };
+                return Box::pin(self.endpoint(endpoint, visit, body, log)).await;
             }
-            Place::Route(entry) => entry,
+            Err(NoRule::Refused(fault)) => return Err(GatewayError::Refused(fault)),
         };
-        notes.enter(entry);
-        let visit = Visit { meta, headers: request.headers(), scan, now };
-        self.check_websocket_origin(&entry.route, visit)?;
-        check_handshake(meta, request.body())?;
-        self.check_destination(entry, visit)?;
-        // 3. The session and 4. its renewal: only where the rule looks at one.
-        let session = self.session(&entry.rule, visit).await;
-        notes.looked_for(&session);
-        // 5. The decision.
-        let verdict = decide::decide(&entry.rule, meta, session.current().map(|live| &**live), visit.now);
-        notes.decided(entry, &verdict, session.current());
-        match verdict {
-            Verdict::Challenge(reason) => return Box::pin(self.challenge(&entry.rule, visit, reason, session)).await,
-            Verdict::Deny(denial) => return Err(GatewayError::denied(denial, session.current())),
-            Verdict::Allow => {}
+        judgement.count();
+        match &judgement.verdict {
+            Verdict::Allow(principal) => {
+                let passage = Passage { entry: judgement.entry, meta, cookies, principal: principal.as_ref() };
+                self.forward(forwarder, request, passage, &mut log.upstream).await
+            }
+            Verdict::Challenge(challenge) => {
+                let visit = Visit { meta, headers: request.headers(), cookies, now };
+                Box::pin(self.challenge(visit, judgement, challenge)).await
+            }
+            Verdict::Deny(denial) => {
+                Err(GatewayError::Denied { denial: denial.clone(), sender: judgement.sender.clone() })
+            }
+            Verdict::Refuse(fault) => Err(GatewayError::Refused(fault.clone())),
         }
-        // 6. Headers, 7. the application, 8. its answer.
-        self.forward(forwarder, entry, request, meta, scan, session.current(), notes).await
+    }
+
+    /// The provider of a session.
+    fn provider_of(&self, live: &LiveSession) -> Option<&Arc<Provider>> {
+        self.providers.get(live.provider)
+    }
+
+    fn provider_named(&self, name: &str) -> Option<&Arc<Provider>> {
+        self.providers.iter().find(|provider| &**provider.name() == name)
+    }
+
+    /// The provider whose redirect URI has this path.
+    fn provider_at(&self, path: &str) -> Option<&Arc<Provider>> {
+        self.providers.iter().find(|provider| provider.settings().redirect_path == path)
+    }
+
+    /// The provider, where there is only one.
+    fn only_provider(&self) -> Option<&Arc<Provider>> {
+        self.providers.first().filter(|_| self.providers.len() == 1)
     }
 }
 
@@ -264,5 +246,5 @@ impl fmt::Debug for Gateway {
 
 /// The shortest time until a provider that has not answered is asked again in the background.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
-/// The reason of an answer that a panic took the place of.
+/// The reason of an answer in the place of one that a panic kept from being made.
 const PANICKED: &str = "panicked";

@@ -4,94 +4,70 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::clock::UnixTime;
 use crate::gateway::codes::Code;
 use crate::identity::Identity;
 
 /// Something that went wrong, or has to wait, in the words of its [`Code`].
 #[derive(Clone, Debug)]
-pub struct Notice {
+pub(super) struct Notice {
     /// What it is.
-    pub code: Code,
+    pub(super) code: Code,
     /// The status of the answer; the code's own unless there is a reason.
-    pub status: StatusCode,
+    pub(super) status: StatusCode,
     /// The reason in the logs and metrics: the code's own unless there is a finer one. It stands among the lines for support.
-    pub reason: &'static str,
+    pub(super) reason: &'static str,
     /// What people call the provider that it is about.
-    pub provider: Option<String>,
+    pub(super) provider: Option<String>,
     /// What the provider said, for support.
-    pub said: Vec<String>,
+    pub(super) said: Vec<String>,
     /// Lines about this very case. They may come from elsewhere: they are cleaned and escaped when rendered.
-    pub details: Vec<String>,
+    pub(super) details: Vec<String>,
+    /// Who is signed in, where that matters.
+    pub(super) person: Option<Person>,
     /// The one thing to do next.
-    pub action: Action,
+    pub(super) action: Action,
     /// What to do instead where that does not help.
-    pub instead: Option<Action>,
+    pub(super) instead: Option<Action>,
     /// When it may be better, also sent as `Retry-After`.
-    pub retry_after: Option<Duration>,
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Notice {
     /// The notice of a code, with its status. What to do next: try the same address again when the trouble passes by itself,
     /// otherwise go to the start page.
-    pub fn new(code: Code) -> Self {
+    pub(super) fn new(code: Code) -> Self {
         let action =
             if code.is_passing() { Action::link("Try again", "") } else { Action::link("Go to the start page", "/") };
         let (reason, status) = (code.reason(), code.status());
         let (provider, said, details) = (None, Vec::new(), Vec::new());
-        Self { code, status, reason, provider, said, details, action, instead: None, retry_after: None }
+        Self { code, status, reason, provider, said, details, person: None, action, instead: None, retry_after: None }
     }
 
     /// With these lines about this very case.
     #[must_use]
-    pub fn details(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+    pub(super) fn details(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.details.extend(lines);
         self
     }
 
     /// With a finer reason than the code's.
     #[must_use]
-    pub fn reason(mut self, reason: &'static str) -> Self {
+    pub(super) fn reason(mut self, reason: &'static str) -> Self {
         self.reason = reason;
-        self
-    }
-
-    /// With a line about this very case.
-    #[must_use]
-    pub fn detail(mut self, line: impl Into<String>) -> Self {
-        self.details.push(line.into());
         self
     }
 
     /// With another thing to do next.
     #[must_use]
-    pub fn action(mut self, action: Action) -> Self {
+    pub(super) fn action(mut self, action: Action) -> Self {
         self.action = action;
-        self
-    }
-
-    /// With something to do where the action does not help.
-    #[must_use]
-    pub fn instead(mut self, action: Action) -> Self {
-        self.instead = Some(action);
-        self
-    }
-
-    /// With "Start again" towards `href`: the usual end of a sign-in that failed.
-    #[must_use]
-    pub fn start_again(self, href: impl Into<String>) -> Self {
-        self.action(Action::link("Start again", href))
-    }
-
-    /// With a time to wait.
-    #[must_use]
-    pub fn retry_after(mut self, span: Duration) -> Self {
-        self.retry_after = Some(span);
         self
     }
 
     /// With another status than the code's.
     #[must_use]
-    pub fn status(mut self, status: StatusCode) -> Self {
+    pub(super) fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
     }
@@ -99,7 +75,7 @@ impl Notice {
     /// The notice of an authorization response with `error`. Both texts come from the browser's address bar: they are cut down
     /// to what RFC 6749 appendix A.7 and A.8 let them be, their length is capped (OA-08), and they stand among the lines for
     /// support, not among the words for the person. `error_uri` is never shown (OA-09).
-    pub fn provider_error(error: &str, description: Option<&str>) -> Self {
+    pub(super) fn provider_error(error: &str, description: Option<&str>) -> Self {
         let mut notice = Self::new(Code::of_provider_error(error)).reason(Code::reason_of_provider_error(error));
         let error = oauth_text(error, ERROR_CAP);
         let description = description.map(|text| oauth_text(text, DESCRIPTION_CAP)).filter(|text| !text.is_empty());
@@ -111,7 +87,7 @@ impl Notice {
 
 /// The one thing that a page proposes to do next.
 #[derive(Clone, Debug)]
-pub enum Action {
+pub(super) enum Action {
     /// Go somewhere by GET.
     Link {
         /// The words on it.
@@ -130,39 +106,39 @@ pub enum Action {
 
 impl Action {
     /// A link.
-    pub fn link(label: impl Into<String>, href: impl Into<String>) -> Self {
+    pub(super) fn link(label: impl Into<String>, href: impl Into<String>) -> Self {
         Self::Link { label: label.into(), href: href.into() }
     }
 
     /// A form with one button.
-    pub fn post(label: impl Into<String>, form: Form) -> Self {
+    pub(super) fn post(label: impl Into<String>, form: Form) -> Self {
         Self::Post { label: label.into(), form }
     }
 }
 
 /// A form with nothing but hidden fields; sent by POST.
 #[derive(Clone, Debug)]
-pub struct Form {
+pub(super) struct Form {
     /// Where to: as for [`Action::Link`].
-    pub action: String,
+    pub(super) action: String,
     /// Names and values.
-    pub fields: Vec<(String, String)>,
+    pub(super) fields: Vec<(String, String)>,
 }
 
 /// The person who is signed in, as far as it is known.
 #[derive(Clone, Debug, Default)]
-pub struct Person {
+pub(super) struct Person {
     /// What they are called.
-    pub name: Option<String>,
+    pub(super) name: Option<String>,
     /// Their e-mail address.
-    pub email: Option<String>,
+    pub(super) email: Option<String>,
     /// Their user name or subject.
-    pub user: Option<String>,
+    pub(super) user: Option<String>,
 }
 
 impl Person {
     /// The person of an identity.
-    pub fn of(identity: &Identity) -> Self {
+    pub(super) fn of(identity: &Identity) -> Self {
         let user = identity.user.clone().unwrap_or_else(|| identity.subject.clone());
         Self { name: identity.name.clone(), email: identity.email.clone(), user: Some(user) }
     }
@@ -220,6 +196,21 @@ pub(super) fn clipped(text: &str, budget: usize) -> String {
 fn oauth_text(text: &str, cap: usize) -> String {
     let kept: String = text.chars().filter(|c| matches!(c, ' '..='!' | '#'..='[' | ']'..='~')).take(cap).collect();
     kept.trim().to_owned()
+}
+
+/// A span of time for people.
+pub(super) fn in_words(seconds: u64) -> String {
+    match seconds {
+        0..=1 => "a second".to_owned(),
+        2..=90 => format!("{seconds} seconds"),
+        _ => format!("{} minutes", seconds.div_ceil(60)),
+    }
+}
+
+/// The time for people and for `<time datetime>`.
+pub(super) fn utc(now: UnixTime) -> (String, String) {
+    let iso = now.rfc3339();
+    (iso.replace('T', " ").replace('Z', " UTC"), iso)
 }
 
 const ERROR_CAP: usize = 64;

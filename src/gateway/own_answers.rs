@@ -2,7 +2,7 @@
 
 use crate::telemetry::metrics::{Metrics, OwnMetrics};
 
-/// Looked up once for a configuration. Who asks for an endpoint that does not exist chooses no label.
+/// Made once for a configuration. A request for an endpoint that does not exist gets no label of its own.
 #[derive(Debug)]
 pub(super) struct OwnAnswers {
     endpoints: Vec<(&'static str, OwnMetrics)>,

@@ -2,16 +2,17 @@
 
 use http::{HeaderValue, Method, Uri};
 
-use crate::gateway::error::GatewayError;
+use crate::gateway::Gateway;
 use crate::gateway::routes::{Entry, NoRoute};
-use crate::gateway::{Gateway, Visit};
+use crate::gateway::verdict::RequestFault;
+use crate::gateway::visit::Visit;
 use crate::request::RequestMeta;
 use crate::request::host::Host;
 use crate::request::path::{CanonicalPath, folded};
 
 /// Where a request belongs.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place<'a> {
+pub(super) enum Placement<'a> {
     /// What stands behind our prefix, without it: `login`, `callback/corp`, empty for the prefix itself.
     Own(&'a str),
     /// A rule of a route.
@@ -24,10 +25,10 @@ impl Gateway {
     /// A target that an application could read in another way than we do (as a URL with an authority, decoded again, cut at a
     /// decoded question mark, without regard to case, and in any of these ways after another) passes only when every reading has
     /// the same place: otherwise a lax rule here could open what a strict one protects there (PX-41, AT-PM-02 to AT-PM-09).
-    pub(super) fn place<'a>(&'a self, meta: &'a RequestMeta) -> Result<Place<'a>, GatewayError> {
+    pub(super) fn place<'a>(&'a self, meta: &'a RequestMeta) -> Result<Placement<'a>, RequestFault> {
         let host = meta.host.name();
         if !self.serves(host) {
-            return Err(GatewayError::UnknownHost);
+            return Err(RequestFault::UnknownHost);
         }
         let path = meta.path.as_str();
         let place = self.place_of(host, path, &meta.method);
@@ -36,7 +37,7 @@ impl Gateway {
         let ours = identity(&place);
         let leads_here =
             |reading: &str| identity(&self.place_of(host, reading, &meta.method)) == ours && !folds_elsewhere(reading);
-        let leads_here_or_is_told = |reading: &str| {
+        let leads_here_or_says_so = |reading: &str| {
             let same = leads_here(reading);
             if !same {
                 tracing::debug!(request_id = meta.id.as_str(), reading, "some programs read another rule's path here");
@@ -44,70 +45,56 @@ impl Gateway {
             same
         };
         let is_certain = if meta.path.is_ambiguous() {
-            meta.path.holds_for_every_reading(leads_here_or_is_told)
+            meta.path.holds_for_every_reading(leads_here_or_says_so)
         } else {
             !folds_elsewhere(path)
         };
         // No application reads the queries of our own endpoints. What a query holds is not for logs.
         let is_certain =
-            is_certain && (matches!(place, Ok(Place::Own(_))) || meta.path.holds_past_the_query(leads_here));
+            is_certain && (matches!(place, Ok(Placement::Own(_))) || meta.path.holds_past_the_query(leads_here));
         if !is_certain {
-            return Err(GatewayError::AmbiguousPath);
+            return Err(RequestFault::AmbiguousPath);
         }
         // What is above the root is nothing to rules, but may well be another application to an upstream that has a base path.
-        if matches!(&place, Ok(Place::Route(entry)) if entry.route.is_below_a_base()) && meta.path.leads_upwards() {
-            return Err(GatewayError::AmbiguousPath);
+        if matches!(&place, Ok(Placement::Route(entry)) if entry.route.is_below_a_base()) && meta.path.leads_upwards() {
+            return Err(RequestFault::AmbiguousPath);
         }
         place.map_err(|reason| match reason {
-            NoRoute::Host => GatewayError::UnknownHost,
-            NoRoute::Path => GatewayError::NotFound,
-            NoRoute::Method => GatewayError::MethodNotAllowed { allow: self.routes.methods(host, path) },
+            NoRoute::Host => RequestFault::UnknownHost,
+            NoRoute::Path => RequestFault::NotFound,
+            NoRoute::Method => RequestFault::MethodNotAllowed { allow: self.routes.methods(host, path) },
         })
     }
 
-    /// `COPY` and `MOVE` write to the address in `Destination` (RFC 4918 section 10.3), at which no rule has looked: it must have the
-    /// place of the request itself, also for an application that ignores the host in it.
-    pub(super) fn check_destination(&self, entry: &Entry, visit: Visit<'_>) -> Result<(), GatewayError> {
+    /// `COPY` and `MOVE` write to the address in `Destination`
+    /// ([RFC 4918 section 10.3](https://www.rfc-editor.org/rfc/rfc4918#section-10.3)), which no rule has judged: it must have
+    /// the place of the request itself, also for an application that ignores the host in it.
+    pub(super) fn check_destination(&self, entry: &Entry, visit: Visit<'_>) -> Result<(), RequestFault> {
         if !matches!(visit.meta.method.as_str(), "COPY" | "MOVE") {
             return Ok(());
         }
-        let leads_here =
-            |meta: &RequestMeta| matches!(self.place(meta), Ok(Place::Route(other)) if other.rule.id == entry.rule.id);
+        let leads_here = |meta: &RequestMeta| matches!(self.place(meta), Ok(Placement::Route(other)) if other.rule.id == entry.rule.id);
         let is_here = |field: &HeaderValue| {
             let Some((host, path)) = destination(field, visit.meta.https) else { return false };
             let here = RequestMeta { path, ..visit.meta.clone() };
             leads_here(&here) && host.is_none_or(|host| leads_here(&RequestMeta { host, ..here }))
         };
         let all_here = visit.headers.get_all("destination").iter().all(is_here);
-        if all_here { Ok(()) } else { Err(GatewayError::DestinationElsewhere) }
+        if all_here { Ok(()) } else { Err(RequestFault::DestinationElsewhere) }
     }
 
-    /// Whether we answer for a host at all: some route names it, or it is the public URL's.
-    pub(super) fn serves(&self, host: &str) -> bool {
-        self.routes.covers(host) || self.public_host() == host
-    }
-
-    /// The public URL's host without its port.
-    pub(super) fn public_host(&self) -> &str {
-        let authority = self.settings.public_url.authority.as_str();
-        match authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-            _ => authority,
-        }
-    }
-
-    fn place_of<'a>(&'a self, host: &str, path: &'a str, method: &Method) -> Result<Place<'a>, NoRoute> {
+    fn place_of<'a>(&'a self, host: &str, path: &'a str, method: &Method) -> Result<Placement<'a>, NoRoute> {
         match path.strip_prefix(self.settings.prefix.as_str()) {
-            Some("") => Ok(Place::Own("")),
-            Some(rest) if rest.starts_with('/') => Ok(Place::Own(rest.trim_start_matches('/'))),
-            _ if self.redirects.takes(path, || self.clock.monotonic()) => Ok(Place::Own("callback")),
-            _ => self.routes.find(host, path, method).map(Place::Route),
+            Some("") => Ok(Placement::Own("")),
+            Some(rest) if rest.starts_with('/') => Ok(Placement::Own(rest.trim_start_matches('/'))),
+            _ if self.redirects.takes(path, || self.clock.monotonic()) => Ok(Placement::Own("callback")),
+            _ => self.routes.find(host, path, method).map(Placement::Route),
         }
     }
 
     /// Whether a reader of this path who does not know capitals would come to another rule (AT-PM-06).
-    fn folds_elsewhere(&self, meta: &RequestMeta, path: &str, place: &Result<Place<'_>, NoRoute>) -> bool {
-        let Ok(Place::Route(entry)) = place else { return false };
+    fn folds_elsewhere(&self, meta: &RequestMeta, path: &str, place: &Result<Placement<'_>, NoRoute>) -> bool {
+        let Ok(Placement::Route(entry)) = place else { return false };
         !entry.case_sensitive && !self.routes.folds_to(meta.host.name(), &folded(path), entry)
     }
 }
@@ -124,10 +111,10 @@ fn destination(field: &HeaderValue, https: bool) -> Option<(Option<Host>, Canoni
 }
 
 /// What makes two places the same.
-fn identity<'a>(place: &Result<Place<'a>, NoRoute>) -> Result<Result<usize, &'a str>, NoRoute> {
+fn identity<'a>(place: &Result<Placement<'a>, NoRoute>) -> Result<Result<usize, &'a str>, NoRoute> {
     match place {
-        Ok(Place::Route(entry)) => Ok(Ok(entry.rule.id)),
-        Ok(Place::Own(endpoint)) => Ok(Err(endpoint)),
+        Ok(Placement::Route(entry)) => Ok(Ok(entry.rule.id)),
+        Ok(Placement::Own(endpoint)) => Ok(Err(endpoint)),
         Err(reason) => Err(*reason),
     }
 }

@@ -41,25 +41,10 @@ impl Redirects {
         self
     }
 
-    /// The path of a provider's redirect URI.
-    pub(super) fn path(&self, provider: usize) -> &str {
-        self.paths.get(provider).map_or("", String::as_str)
-    }
-
-    /// The provider whose redirect URI a path is.
-    pub(super) fn provider_at(&self, path: &str) -> Option<usize> {
-        self.paths.iter().position(|known| known == path)
-    }
-
     /// Whether answers come back to a path that does not lie below our prefix.
     pub(super) fn takes(&self, path: &str, now: impl Fn() -> MonotonicTime) -> bool {
         self.outside.iter().any(|known| known == path)
             || self.former.iter().any(|(known, until)| known == path && now() < *until)
-    }
-
-    /// Whether a path is the redirect URI's of another provider than this.
-    pub(super) fn is_of_another(&self, path: &str, provider: usize) -> bool {
-        self.provider_at(path).is_some_and(|other| other != provider)
     }
 
     /// The providers that were there before, and the redirect URIs that have to be registered at them since.

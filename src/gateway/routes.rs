@@ -11,21 +11,23 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
+use crate::body::BodyLimits;
 use crate::gateway::settings::HostPattern;
 use crate::policy::Policy;
 use crate::policy::settings::Access;
+use crate::provider::Provider;
 use crate::proxy::balance::Upstream;
+use crate::proxy::settings::Authorization;
 use crate::request::host::is_below;
 use crate::request::path::{folded, has_case};
-use crate::server::settings::Limits;
 use crate::telemetry::metrics::{PeerMetrics, RouteMetrics};
 
 /// All routes.
 #[derive(Debug, Default)]
 pub struct Routes {
-    exact: BTreeMap<String, Level>,
-    suffixes: Vec<(String, Level)>,
-    any: Level,
+    exact: BTreeMap<String, HostRules>,
+    suffixes: Vec<(String, HostRules)>,
+    any: HostRules,
     /// Some prefix has letters that have another case.
     has_case: bool,
 }
@@ -36,13 +38,13 @@ pub struct Route {
     /// Its name.
     pub name: Arc<str>,
     /// Where allowed requests go.
-    pub target: Target,
+    pub target: RouteTarget,
     /// Origins whose WebSocket handshakes are taken besides our own.
     pub websocket_origins: Vec<String>,
     /// Fields that the application takes from its clients, though only gateways should send them.
     pub kept_headers: Vec<HeaderName>,
     /// The limits of a request body.
-    pub body_limits: Limits,
+    pub body_limits: BodyLimits,
     /// Its counters.
     pub metrics: RouteMetrics,
     /// The counters of its application.
@@ -51,7 +53,7 @@ pub struct Route {
 
 /// Where allowed requests go.
 #[derive(Debug)]
-pub enum Target {
+pub enum RouteTarget {
     /// To an application.
     Upstream(Arc<Upstream>),
     /// An empty answer.
@@ -71,8 +73,10 @@ pub struct Rule {
     pub policy: Policy,
     /// Which set of identity headers the application gets.
     pub header_set: usize,
-    /// Providers whose sessions count, by their place in the configuration.
-    pub providers: Vec<usize>,
+    /// Whether the application gets the client's own `Authorization`, or a token of the session in its place.
+    pub authorization: Authorization,
+    /// Providers whose sessions count, in the order of the chooser.
+    pub providers: Vec<Arc<Provider>>,
     /// How old the sign-in may be.
     pub max_age: Option<std::time::Duration>,
 }
@@ -151,7 +155,8 @@ impl Routes {
         entries.iter().any(|other| other.rule.id == entry.rule.id)
     }
 
-    /// The methods that are taken at a path, as they stand in `Allow` (RFC 9110 section 15.5.6).
+    /// The methods that are taken at a path, as they stand in `Allow`
+    /// ([RFC 9110 section 15.5.6](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6)).
     pub fn methods(&self, host: &str, path: &str) -> String {
         let entries = self.levels(host).find_map(|level| level.at(path)).unwrap_or_default();
         let mut names: Vec<&str> = Vec::new();
@@ -181,20 +186,20 @@ impl Routes {
         (self.has_case || has_case(path)) && self.levels(host).map(|level| level.prefixes.len()).sum::<usize>() > 1
     }
 
-    fn levels<'a>(&'a self, host: &str) -> impl Iterator<Item = &'a Level> {
+    fn levels<'a>(&'a self, host: &str) -> impl Iterator<Item = &'a HostRules> {
         let exact = if self.exact.is_empty() { None } else { self.exact.get(host) };
         let suffixes = self.suffixes.iter().filter(move |(suffix, _)| is_below(host, suffix)).map(|(_, level)| level);
         let any = Some(&self.any).filter(|level| !level.prefixes.is_empty());
         exact.into_iter().chain(suffixes).chain(any)
     }
 
-    fn level(&mut self, host: &HostPattern) -> &mut Level {
+    fn level(&mut self, host: &HostPattern) -> &mut HostRules {
         match host {
             HostPattern::Exact(host) => self.exact.entry(host.clone()).or_default(),
             HostPattern::Suffix(suffix) => {
                 let at = self.suffixes.iter().position(|(known, _)| known == suffix).unwrap_or_else(|| {
                     let at = self.suffixes.partition_point(|(known, _)| known.len() > suffix.len());
-                    self.suffixes.insert(at, (suffix.clone(), Level::default()));
+                    self.suffixes.insert(at, (suffix.clone(), HostRules::default()));
                     at
                 });
                 #[expect(clippy::indexing_slicing, reason = "the position was found or made just above")]
@@ -208,8 +213,8 @@ impl Route {
     /// Whether something is put before the paths of requests on their way to the application.
     pub fn is_below_a_base(&self) -> bool {
         match &self.target {
-            Target::Upstream(upstream) => upstream.settings().addresses.iter().any(|it| !it.base_path.is_empty()),
-            Target::Static(_) => false,
+            RouteTarget::Upstream(upstream) => upstream.settings().addresses.iter().any(|it| !it.base_path.is_empty()),
+            RouteTarget::Static(_) => false,
         }
     }
 }
@@ -222,8 +227,9 @@ impl Entry {
     }
 }
 
-/// The first of the entries that takes the method. Methods have one spelling (RFC 9110 section 9.1), but many frameworks read
-/// `delete` as `DELETE`: what is another rule's method to them is nobody's (AT-HS-16).
+/// The first of the entries that takes the method. Methods have one spelling
+/// ([RFC 9110 section 9.1](https://www.rfc-editor.org/rfc/rfc9110#section-9.1)), but many frameworks read `delete` as
+/// `DELETE`: what is another rule's method to them is nobody's (AT-HS-16).
 fn taking<'a>(entries: &'a [Entry], method: &Method) -> Option<&'a Entry> {
     let first = |method: &Method| entries.iter().find(|entry| entry.takes(method));
     let entry = first(method)?;
@@ -236,13 +242,13 @@ fn taking<'a>(entries: &'a [Entry], method: &Method) -> Option<&'a Entry> {
 
 /// The rules of one host.
 #[derive(Debug, Default)]
-struct Level {
+struct HostRules {
     prefixes: BTreeMap<String, Vec<Entry>>,
     folded: BTreeMap<String, Vec<Entry>>,
     depth: usize,
 }
 
-impl Level {
+impl HostRules {
     fn add(&mut self, entry: &Entry) {
         let prefix = entry.rule.path.trim_end_matches('/').to_owned();
         let folded = folded(&prefix).into_owned();

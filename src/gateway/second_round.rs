@@ -8,13 +8,13 @@ use std::sync::Arc;
 use http::{Response, StatusCode};
 
 use crate::body::Body;
+use crate::gateway::Gateway;
 use crate::gateway::codes::Code;
 use crate::gateway::error::GatewayError;
 use crate::gateway::login::Beginning;
-use crate::gateway::record::Notes;
-use crate::gateway::{Gateway, Visit};
+use crate::gateway::request_log::RequestLog;
+use crate::gateway::visit::Visit;
 use crate::provider::{IdTokenError, Provider, ProviderError};
-use crate::request::kind::RequestKind;
 use crate::request::return_to::ReturnTo;
 use crate::session::attempt::{Aim, Attempt, Lost, Round};
 
@@ -32,7 +32,7 @@ pub(super) enum Cure {
 }
 
 impl Cure {
-    /// What cures the end of a first round; `None`: it is told.
+    /// What cures the end of a first round; `None`: the person gets its page.
     pub(super) fn of(error: &GatewayError, attempt: &Attempt, provider: &Provider) -> Option<Self> {
         if attempt.round != Round::First {
             return None;
@@ -68,13 +68,13 @@ impl Gateway {
     pub(super) async fn second_round(
         self: &Arc<Self>,
         visit: Visit<'_>,
-        provider: usize,
+        provider: &Arc<Provider>,
         attempt: &Attempt,
         error: GatewayError,
-        notes: &mut Notes<'_>,
+        log: &mut RequestLog<'_>,
     ) -> Result<Response<Body>, GatewayError> {
-        let cure = self.providers.get(provider).and_then(|at| Cure::of(&error, attempt, at));
-        let Some(cure) = cure.filter(|_| is_navigation(visit)) else { return Err(error) };
+        let cure = Cure::of(&error, attempt, provider).filter(|_| visit.is_navigation());
+        let Some(cure) = cure else { return Err(error) };
         let (request_id, name, reason) = (visit.meta.id.as_str(), &*attempt.provider, error.reason());
         match cure {
             Cure::Bare | Cure::SwitchOtherwise => tracing::warn!(
@@ -105,7 +105,7 @@ impl Gateway {
         };
         // One that cannot begin is on record already.
         Ok(begun.unwrap_or_else(|error| {
-            notes.failed(&error);
+            log.failed(&error);
             self.answer_error(visit.meta, error)
         }))
     }
@@ -119,9 +119,11 @@ impl Gateway {
         said: Option<&str>,
         return_to: &ReturnTo,
     ) -> Option<Beginning> {
-        let may = lost.round == Round::First && lost.return_to.is_some() && is_navigation(visit);
+        let may = lost.round == Round::First && lost.return_to.is_some() && visit.is_navigation();
         // Whoever said no meanwhile is not asked again.
-        let provider = self.provider_named(&lost.provider).filter(|_| may && said.is_none_or(|error| error == BUSY))?;
+        let provider = self
+            .provider_named(&lost.provider)
+            .filter(|_| may && said.is_none_or(|error| Code::of_provider_error(error) == Code::ProviderBusy))?;
         let (aim, prompt) = match lost.aim {
             Aim::SignIn | Aim::Hinted => (Aim::SignIn, None),
             Aim::SwitchAccount => (Aim::SwitchAccount, Some("select_account")),
@@ -131,12 +133,9 @@ impl Gateway {
     }
 }
 
-/// What is not a navigation begins no sign-in and gets no cookie (CK-25); a provider may answer by a form.
-fn is_navigation(visit: Visit<'_>) -> bool {
-    matches!(visit.meta.kind, RequestKind::Navigation | RequestKind::FormNavigation)
-}
-
-/// Errors that no other `prompt` would change (RFC 6749 section 4.1.2.1, RFC 8707 section 2).
+/// Errors that no other `prompt` would change
+/// ([RFC 6749 section 4.1.2.1](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1),
+/// [RFC 8707 section 2](https://www.rfc-editor.org/rfc/rfc8707#section-2)).
 fn is_about_the_client(error: &str) -> bool {
     matches!(error, "unauthorized_client" | "unsupported_response_type" | "invalid_scope" | "invalid_target")
 }
@@ -145,5 +144,3 @@ fn is_about_the_client(error: &str) -> bool {
 fn is_form_expired(description: &str) -> bool {
     description.to_ascii_lowercase().contains("expired")
 }
-
-const BUSY: &str = "temporarily_unavailable";

@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 
 use crate::body::Body;
 use crate::clock::UnixTime;
-use crate::gateway::error::{GatewayError, Lack};
-use crate::gateway::notice::Person;
-use crate::gateway::pages::{Page, SessionInfo};
-use crate::gateway::plain::utc;
-use crate::gateway::{Gateway, Visit};
+use crate::gateway::Gateway;
+use crate::gateway::error::GatewayError;
+use crate::gateway::notice::{Person, utc};
+use crate::gateway::pages::page::{Page, SessionInfo};
+use crate::gateway::verdict::Lack;
+use crate::gateway::visit::Visit;
 use crate::request::kind::Wants;
 use crate::request::return_to::ReturnTo;
 use crate::session::live::LiveSession;
@@ -31,7 +32,7 @@ impl Gateway {
         };
         let page = Page::SessionInfo(SessionInfo {
             person: Person::of(&live.identity),
-            rows: rows(live, self.providers.get(live.provider).map_or("", |provider| provider.title())),
+            rows: rows(live, self.provider_of(live).map_or("", |provider| provider.title())),
             document: document(live),
             logout: self.logout_form(Some(live)),
         });

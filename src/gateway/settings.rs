@@ -56,6 +56,14 @@ impl PublicUrl {
     pub fn origin_of(&self, authority: &str) -> String {
         format!("{}://{authority}", self.scheme())
     }
+
+    /// The host without its port.
+    pub fn host(&self) -> &str {
+        match self.authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+            _ => &self.authority,
+        }
+    }
 }
 
 /// A route.
@@ -94,7 +102,7 @@ pub enum Target {
     Static(http::StatusCode),
 }
 
-/// What is asked of a request, and what the application is told.
+/// What is asked of a request, and which identity the application gets.
 #[derive(Clone, Debug)]
 pub struct RuleSettings {
     /// `access`.
@@ -103,7 +111,7 @@ pub struct RuleSettings {
     pub allow: AllowSettings,
     /// `identity`.
     pub identity: IdentityHeaderSettings,
-    /// Names of the providers whose sessions count, in the order of the chooser; never empty where a session is looked at.
+    /// Names of the providers whose sessions count, in the order of the chooser; never empty where a session is needed.
     pub providers: Vec<Arc<str>>,
     /// How old the sign-in may be.
     pub max_age: Option<Duration>,

@@ -36,9 +36,46 @@ pub struct DenyReason {
     missed: Vec<Missed>,
 }
 
+/// A kind of criterion that `allow` can ask for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Criterion {
+    /// The address of the client.
+    Network,
+    /// The user claim.
+    User,
+    /// The subject.
+    Subject,
+    /// The e-mail address.
+    Email,
+    /// The domain of the e-mail address.
+    Domain,
+    /// That the provider vouches for the e-mail address.
+    VerifiedEmail,
+    /// A group.
+    Group,
+    /// Any other claim.
+    Claim,
+}
+
+impl Criterion {
+    /// A stable reason for logs and pages, where it missed.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Network => "network_not_allowed",
+            Self::User => "user_not_allowed",
+            Self::Subject => "subject_not_allowed",
+            Self::Email => "email_not_allowed",
+            Self::Domain => "email_domain_not_allowed",
+            Self::VerifiedEmail => "email_unverified",
+            Self::Group => "group_missing",
+            Self::Claim => "claim_not_allowed",
+        }
+    }
+}
+
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Missed {
-    code: &'static str,
+    criterion: Criterion,
     need: String,
 }
 
@@ -84,9 +121,14 @@ impl Policy {
 }
 
 impl DenyReason {
+    /// The first criterion that missed.
+    pub fn criterion(&self) -> Option<Criterion> {
+        self.missed.first().map(|missed| missed.criterion)
+    }
+
     /// A stable reason for logs and pages: that of the first criterion that missed.
     pub fn code(&self) -> &'static str {
-        self.missed.first().map_or("access_denied", |missed| missed.code)
+        self.criterion().map_or("access_denied", Criterion::code)
     }
 
     /// What is needed and missing, one sentence part for each criterion.
@@ -216,22 +258,26 @@ impl Check {
             Self::Domains(domains) => doubted.and_then(domain_of).is_some_and(|domain| domains.contains(domain)),
             _ => false,
         };
-        if is_unverified { Missed { code: EMAIL_UNVERIFIED, need: NEEDS_VERIFIED.to_owned() } } else { self.missed() }
+        if is_unverified {
+            Missed { criterion: Criterion::VerifiedEmail, need: NEEDS_VERIFIED.to_owned() }
+        } else {
+            self.missed()
+        }
     }
 
     fn missed(&self) -> Missed {
-        Missed { code: self.code(), need: self.need() }
+        Missed { criterion: self.criterion(), need: self.need() }
     }
 
-    fn code(&self) -> &'static str {
+    fn criterion(&self) -> Criterion {
         match self {
-            Self::Networks(_) => "network_not_allowed",
-            Self::Users(_) => "user_not_allowed",
-            Self::Subjects(_) => "subject_not_allowed",
-            Self::Emails(_) => "email_not_allowed",
-            Self::Domains(_) => "email_domain_not_allowed",
-            Self::Groups(_) => "group_missing",
-            Self::Claim(..) => "claim_not_allowed",
+            Self::Networks(_) => Criterion::Network,
+            Self::Users(_) => Criterion::User,
+            Self::Subjects(_) => Criterion::Subject,
+            Self::Emails(_) => Criterion::Email,
+            Self::Domains(_) => Criterion::Domain,
+            Self::Groups(_) => Criterion::Group,
+            Self::Claim(..) => Criterion::Claim,
         }
     }
 
@@ -279,7 +325,6 @@ fn listed(names: &[String], one: &str, several: &str) -> String {
     }
 }
 
-const EMAIL_UNVERIFIED: &str = "email_unverified";
 const NEEDS_VERIFIED: &str = "needs a verified e-mail address: the sign-in page says that yours is not verified";
 const MOST_SHOWN: usize = 10;
 

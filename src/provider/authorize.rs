@@ -1,5 +1,6 @@
 //! The authorization request: the URL that a browser is sent to, and the check of whose answer came back (RFC 9207).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -32,6 +33,17 @@ pub struct AuthorizationRequest<'a> {
     pub extra: &'a [(&'a str, &'a str)],
     /// Leave out what a provider may not know and may refuse: see [`Provider::sends_optional`].
     pub bare: bool,
+}
+
+/// The issuer that a callback named, if any, found to be the provider's: only [`Provider::check_iss`] makes one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CheckedIssuer(Option<String>);
+
+impl CheckedIssuer {
+    /// The callback's `iss` parameter.
+    pub(super) fn named(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
 }
 
 /// How somebody comes to choose another account at a provider.
@@ -81,18 +93,17 @@ impl Provider {
     /// The request as a URL, without a look at the metadata.
     pub(super) fn build_url(&self, endpoint: &Url, request: &AuthorizationRequest<'_>) -> String {
         let mut parameters = self.protocol_parameters(request);
-        let mut others: Vec<(&str, String)> = Vec::new();
+        let mut others: Vec<(&str, Cow<'_, str>)> = Vec::new();
         // Later ones replace earlier ones: no parameter may be sent twice (RFC 6749 section 3.1).
-        let configured = self.settings.authorization_params.iter().map(|(k, v)| (k.as_str(), v.clone()));
-        let own = [
-            ("prompt", self.settings.prompt.clone()),
-            ("acr_values", (!self.settings.acr_values.is_empty()).then(|| self.settings.acr_values.join(" "))),
-        ];
+        let configured = self.settings.authorization_params.iter().map(|(k, v)| (k.as_str(), Cow::from(v)));
+        let acr_values = Some(self.settings.acr_values.join(" ")).filter(|values| !values.is_empty());
+        let own =
+            [("prompt", self.settings.prompt.as_deref().map(Cow::from)), ("acr_values", acr_values.map(Cow::from))];
         let own = own.into_iter().filter_map(|(k, v)| Some((k, v?)));
         // In place of a `max_age` that is left out: the person is asked, and how long ago that was is checked all the same.
         let ask = request.bare && self.max_age(request.max_age).is_some() && self.configured_prompt().is_none();
-        let asking = ask.then(|| ("prompt", "login".to_owned()));
-        let extra = request.extra.iter().map(|(k, v)| (*k, (*v).to_owned()));
+        let asking = ask.then(|| ("prompt", "login".into()));
+        let extra = request.extra.iter().map(|(k, v)| (*k, Cow::from(*v)));
         for (name, value) in configured.chain(own).chain(asking).chain(extra) {
             // UI-11: settings may add, but not break the protocol
             if RESERVED_PARAMETERS.contains(&name) || (request.bare && OPTIONAL_PARAMETERS.contains(&name)) {
@@ -105,42 +116,38 @@ impl Provider {
         parameters.extend(others);
         let mut url = endpoint.clone();
         // OA-01: parameters that the endpoint's URL already has stay, unless they are ours.
-        let kept: Vec<(String, String)> = endpoint
-            .query_pairs()
-            .into_owned()
-            .filter(|(name, _)| !parameters.iter().any(|(ours, _)| ours == name))
-            .collect();
-        url.query_pairs_mut().clear().extend_pairs(kept).extend_pairs(parameters);
+        let kept = endpoint.query_pairs().filter(|(name, _)| !parameters.iter().any(|(ours, _)| ours == name));
+        url.query_pairs_mut().clear().extend_pairs(kept).extend_pairs(&parameters);
         url.into()
     }
 
-    fn protocol_parameters(&self, request: &AuthorizationRequest<'_>) -> Vec<(&'static str, String)> {
+    fn protocol_parameters<'a>(&'a self, request: &AuthorizationRequest<'a>) -> Vec<(&'a str, Cow<'a, str>)> {
         let openid = matches!(self.settings.kind, ProviderKind::Oidc { .. });
-        let mut list = vec![
-            ("response_type", "code".to_owned()),
-            ("client_id", self.settings.client_id.clone()),
-            ("redirect_uri", request.redirect_uri.to_owned()),
+        let mut list: Vec<(&str, Cow<'_, str>)> = vec![
+            ("response_type", "code".into()),
+            ("client_id", self.settings.client_id.as_str().into()),
+            ("redirect_uri", request.redirect_uri.into()),
         ];
         let scope = self.requested_scope();
         if !scope.is_empty() {
-            list.push(("scope", scope));
+            list.push(("scope", scope.into()));
         }
         if self.settings.response_mode == ResponseMode::FormPost {
-            list.push(("response_mode", "form_post".to_owned()));
+            list.push(("response_mode", "form_post".into()));
         }
-        list.push(("state", request.state.to_owned()));
+        list.push(("state", request.state.into()));
         if openid {
-            list.push(("nonce", request.nonce.to_owned()));
+            list.push(("nonce", request.nonce.into()));
         }
         if self.settings.pkce {
-            list.push(("code_challenge", challenge(request.verifier)));
-            list.push(("code_challenge_method", "S256".to_owned()));
+            list.push(("code_challenge", challenge(request.verifier).into()));
+            list.push(("code_challenge_method", "S256".into()));
         }
         if let Some(max_age) = self.max_age(request.max_age).filter(|_| !request.bare) {
-            list.push(("max_age", max_age.as_secs().to_string()));
+            list.push(("max_age", max_age.as_secs().to_string().into()));
         }
         // IS-05
-        list.extend(self.settings.resource.iter().map(|r| ("resource", r.to_string())));
+        list.extend(self.settings.resource.iter().map(|r| ("resource", r.as_str().into())));
         list
     }
 
@@ -211,18 +218,18 @@ impl Provider {
     }
 
     /// Whether a callback, also one with `error`, is this provider's answer (RFC 9207 section 2.4). `own_redirect` says that no
-    /// other provider has the same redirect URI. To be asked before the code is used; [`Provider::redeem`] asks again.
+    /// other provider has the same redirect URI (IS-03). No code can be [redeemed](Provider::redeem) without what this gives.
     ///
     /// # Errors
     /// [`ProviderError::IssuerMismatch`], [`ProviderError::IssuerMissing`], or the discovery document cannot be had.
-    pub async fn check_iss(&self, iss: Option<&str>, own_redirect: bool) -> Result<(), ProviderError> {
+    pub async fn check_iss(&self, iss: Option<&str>, own_redirect: bool) -> Result<CheckedIssuer, ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
         self.reported(match iss {
-            Some(iss) if accepts_iss(&metadata, iss, own_redirect) => Ok(()),
+            Some(iss) if accepts_iss(&metadata, iss, own_redirect) => Ok(CheckedIssuer(Some(iss.to_owned()))),
             Some(_) => Err(ProviderError::IssuerMismatch),
             // IS-01, IS-03
             None if metadata.sends_iss || !own_redirect => Err(ProviderError::IssuerMissing),
-            None => Ok(()),
+            None => Ok(CheckedIssuer(None)),
         })
     }
 }

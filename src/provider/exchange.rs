@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::UnixTime;
 use crate::identity::Claims;
 use crate::provider::Provider;
+use crate::provider::authorize::CheckedIssuer;
 use crate::provider::error::{Endpoint, IdTokenError, ProviderError};
 use crate::provider::id_token::{AtSignIn, Expected};
 use crate::provider::metadata::Metadata;
@@ -21,10 +22,8 @@ use crate::secret::Secret;
 pub struct CodeExchange<'a> {
     /// The code.
     pub code: &'a Secret<String>,
-    /// The callback's `iss` parameter.
-    pub iss: Option<&'a str>,
-    /// Whether no other provider has the same redirect URI (IS-03).
-    pub own_redirect: bool,
+    /// Whose answer the callback is.
+    pub issuer: &'a CheckedIssuer,
     /// Byte for byte what the authorization request said (OA-02).
     pub redirect_uri: &'a str,
     /// The attempt's PKCE verifier.
@@ -64,7 +63,6 @@ impl Provider {
     }
 
     async fn redeem_code(&self, exchange: &CodeExchange<'_>) -> Result<SignIn, ProviderError> {
-        self.check_iss(exchange.iss, exchange.own_redirect).await?;
         let metadata = self.metadata.get(&self.transport).await?;
         let mut form: Vec<(&'static str, Cow<'_, str>)> = vec![
             ("grant_type", "authorization_code".into()),
@@ -87,7 +85,7 @@ impl Provider {
         };
         let issuer = metadata.issuer.of_token(&claims)?;
         // IS-04: the callback may have named another tenant of the same provider.
-        if metadata.issuer.is_template() && exchange.iss.is_some_and(|iss| *iss != *issuer) {
+        if metadata.issuer.is_template() && exchange.issuer.named().is_some_and(|iss| *iss != *issuer) {
             return Err(ProviderError::IssuerMismatch);
         }
         Ok(SignIn { tokens, issuer, claims, asked, auth_time })

@@ -40,7 +40,7 @@ mod words;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-pub use self::authorize::{AccountSwitch, AuthorizationRequest, RESERVED_PARAMETERS};
+pub use self::authorize::{AccountSwitch, AuthorizationRequest, CheckedIssuer, RESERVED_PARAMETERS};
 pub use self::clocks::ClockDifference;
 pub use self::demand::Demand;
 pub use self::error::{
@@ -72,6 +72,7 @@ use crate::telemetry::metrics::Metrics;
 #[derive(Debug)]
 pub struct Provider {
     settings: ProviderSettings,
+    place: usize,
     clock: SharedClock,
     transport: Transport,
     metadata: MetadataSource,
@@ -104,6 +105,7 @@ impl Provider {
             algorithms,
             userinfo_algorithms,
             last_served: AtomicU64::new(0),
+            place: 0,
             clock,
             settings,
         })
@@ -114,6 +116,17 @@ impl Provider {
     pub fn counted_by(mut self, metrics: &Arc<Metrics>) -> Self {
         self.transport.tally = Tally::on(metrics, &self.settings.name);
         self
+    }
+
+    /// The same at this place among the providers of a configuration.
+    #[must_use]
+    pub fn at_place(self, place: usize) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Its place among the providers of a configuration, by which cookies and sessions know it.
+    pub fn place(&self) -> usize {
+        self.place
     }
 
     /// Reports a failure in the log, where it is news.

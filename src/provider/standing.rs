@@ -36,6 +36,7 @@ struct State {
 struct Fault {
     area: Area,
     kind: &'static str,
+    gravity: Gravity,
     reported: MonotonicTime,
     is_open: bool,
     /// Whether its beginning was reported, so that its end is worth a line.
@@ -102,7 +103,7 @@ impl Standing {
 
     /// An endpoint gave an answer, whatever it says.
     pub(super) fn answered(&self, endpoint: Endpoint) {
-        self.end(Area::Endpoint(endpoint), |fault| fault.kind == AWAY, "the provider answers again");
+        self.end(Area::Endpoint(endpoint), |fault| fault.gravity == Gravity::Outage, "the provider answers again");
     }
 
     /// Whether any endpoint ever gave an answer.
@@ -126,6 +127,7 @@ impl Standing {
             state.faults.push(Fault {
                 area,
                 kind,
+                gravity,
                 reported: now,
                 is_open: true,
                 is_known: gravity != Gravity::Personal,

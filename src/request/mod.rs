@@ -92,6 +92,8 @@ pub struct TlsFacts {
 pub struct RequestMeta {
     /// The method; never one that a field or a parameter overrides (AT-HS-16).
     pub method: Method,
+    /// The version of HTTP that it came by.
+    pub version: Version,
     /// Whether the browser speaks https, wherever TLS ends.
     pub https: bool,
     /// The host that the browser asked for.
@@ -251,9 +253,10 @@ impl RequestReader {
         let handshake = handshake::read(method, request.version(), headers);
         let kind = RequestKind::with(handshake, method, headers);
         let id = self.request_id(headers, downstream);
-        let (alone, method) = (downstream.is_alone(), method.clone());
+        let (alone, method, version) = (downstream.is_alone(), method.clone(), request.version());
         Ok(RequestMeta {
             method,
+            version,
             https,
             host,
             path,

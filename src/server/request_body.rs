@@ -10,22 +10,21 @@ use http::Extensions;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::body::{Body, BodyError, Stalled, TooLarge};
+use crate::body::{Body, BodyError, BodyLimits, Stalled, TooLarge};
 use crate::server::pace::Pace;
 use crate::server::pulse::BodyWatch;
-use crate::server::settings::Limits;
 
 /// The body of a request as the rest of the gateway gets it. It fails with [`TooLarge`] at the first byte beyond
-/// `limits.body_bytes`, and with [`Stalled`] when it is waited for and falls `limits.idle_time` behind `limits.body_rate`
+/// `limits.bytes`, and with [`Stalled`] when it is waited for and falls `limits.idle_time` behind `limits.rate`
 /// (AT-SM-22). A request without a body costs nothing. `extensions` are the request's: its connection wants to know how the
 /// body goes.
-pub fn request_body(extensions: &Extensions, incoming: Body, limits: &Limits) -> Body {
-    limited(extensions, incoming, limits.body_bytes, Pace::of(limits.body_rate, limits.idle_time))
+pub fn request_body(extensions: &Extensions, incoming: Body, limits: BodyLimits) -> Body {
+    limited(extensions, incoming, limits.bytes, Pace::of(limits.rate, limits.idle_time))
 }
 
-/// The body of a request to ourselves: as small as a head, it has as long as one to arrive (`limits.header_time`).
-pub fn form_body(extensions: &Extensions, incoming: Body, limits: &Limits) -> Body {
-    limited(extensions, incoming, None, Pace::whole(limits.header_time))
+/// The body of a request to ourselves: as small as a head, it has as long as one to arrive (`header_time`).
+pub fn form_body(extensions: &Extensions, incoming: Body, header_time: Duration) -> Body {
+    limited(extensions, incoming, None, Pace::whole(header_time))
 }
 
 fn limited(extensions: &Extensions, incoming: Body, left: Option<u64>, pace: Pace) -> Body {

@@ -9,6 +9,8 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::body::BodyLimits;
+
 /// The listening side.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServerSettings {
@@ -122,6 +124,13 @@ pub struct Drain {
     pub delay: Duration,
     /// Then what is in flight has this long to end. Default 20 s.
     pub grace: Duration,
+}
+
+impl Limits {
+    /// Those of a request's body.
+    pub fn body(&self) -> BodyLimits {
+        BodyLimits { bytes: self.body_bytes, rate: self.body_rate, idle_time: self.idle_time }
+    }
 }
 
 impl Default for Limits {

@@ -33,6 +33,9 @@ impl Rounds {
 
     /// How many rounds the request's cookies tell of.
     pub fn count(&self, scan: &CookieScan, host: &str, now: UnixTime) -> u8 {
+        if scan.rounds.is_empty() {
+            return 0;
+        }
         let sealer = self.ring.sealer(Purpose::Rounds, &self.settings.realm(host));
         let sealed_at = |opened: &Opened| opened.expires.minus(LIFE);
         let read = |opened: &Opened| Ok::<_, OpenError>((opened.plaintext.first().copied(), sealed_at(opened)));

@@ -17,11 +17,12 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 
 use indoors::{Indoors, NOW, configuration, cookie, jar, session, site};
-use vestibule::gateway::routes::{Route, Routes, Rule, Target};
+use vestibule::gateway::routes::{Route, RouteTarget, Routes, Rule};
 use vestibule::identity::{ClaimMapping, Identity};
 use vestibule::policy::Policy;
 use vestibule::policy::settings::{Access, AllowSettings};
 use vestibule::proxy::headers::{HeaderRules, RequestContext, inject};
+use vestibule::proxy::settings::Authorization;
 use vestibule::request::cookies::OwnCookies;
 use vestibule::request::path::{CanonicalPath, folded};
 use vestibule::server::settings::Limits;
@@ -138,10 +139,10 @@ fn apps(count: usize) -> Routes {
     for id in 0..count {
         let route = Route {
             name: format!("route-{id}").into(),
-            target: Target::Static(StatusCode::NO_CONTENT),
+            target: RouteTarget::Static(StatusCode::NO_CONTENT),
             websocket_origins: Vec::new(),
             kept_headers: Vec::new(),
-            body_limits: Limits::default(),
+            body_limits: Limits::default().body(),
             metrics: metrics.route("all"),
             upstream_metrics: metrics.peer("upstream", "all"),
         };
@@ -151,7 +152,8 @@ fn apps(count: usize) -> Routes {
             access: Access::Login,
             policy: Policy::default(),
             header_set: 0,
-            providers: vec![0],
+            authorization: Authorization::default(),
+            providers: Vec::new(),
             max_age: None,
         };
         routes.add(&[], None, false, &Arc::new(route), &Arc::new(rule));

@@ -24,6 +24,7 @@ mod http2;
 mod id_token;
 mod identity_headers;
 mod judged_host;
+mod judgement;
 mod junk_callbacks;
 mod key_set;
 mod lifetimes;

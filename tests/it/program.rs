@@ -97,7 +97,7 @@ async fn health_is_the_answer_of_the_running_gateway_and_not_of_its_file() {
     assert_eq!(health(&[]).0, 0);
     // A gateway that drains lives, and is not ready.
     let mut busy = Raw::connect(program.address().await).await;
-    busy.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
+    busy.send(format!("GET /slow HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
     upstream.wait_for(1).await;
     program.signals("TERM");
     program.wrote("\"event\":\"stopping\"").await;

@@ -16,112 +16,19 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 use sha2::{Digest as _, Sha256};
 
 use crate::body::Body;
-use crate::clock::UnixTime;
 use crate::gateway::codes::Code;
-use crate::gateway::notice::{Action, Form, Notice, Person, clipped, safe_href};
-use crate::gateway::plain::{Gist, TEXT, clipped_rows, json_body, text, utc};
+use crate::gateway::notice::{Action, Notice, Person, clipped, in_words, safe_href, utc};
 use crate::request::kind::Wants;
 
-/// One of our own answers.
-#[derive(Clone, Debug)]
-pub enum Page {
-    /// Which provider to sign in with.
-    Chooser(Chooser),
-    /// Something went wrong or has to wait.
-    Problem(Notice),
-    /// Signed in, but not allowed.
-    Denied(Denied),
-    /// Signed out; does not sign in again by itself.
-    SignedOut {
-        /// Where a new sign-in starts.
-        sign_in_href: String,
-        /// Whether the provider's own session was ended too.
-        everywhere: bool,
-        /// What people call the provider, where there is only one.
-        provider: Option<String>,
-    },
-    /// Whether to sign out.
-    LogoutConfirm {
-        /// What signs out.
-        form: Form,
-        /// Who would be signed out.
-        person: Option<Person>,
-    },
-    /// Who am I.
-    SessionInfo(SessionInfo),
-    /// A form came after the session had ended, or too long after the sign-in; it was not passed on.
-    FormNotSubmitted {
-        /// Which of both.
-        code: Code,
-        /// Where a new sign-in starts.
-        sign_in_href: String,
-    },
-}
+use self::page::{Choice, Page, PageContext};
+use self::plain::{Gist, TEXT, clipped_rows, json_body, text};
 
-/// The providers to choose from.
-#[derive(Clone, Debug)]
-pub struct Chooser {
-    /// In the order to be shown.
-    pub providers: Vec<Choice>,
-}
-
-/// One provider to choose.
-#[derive(Clone, Debug)]
-pub struct Choice {
-    /// What people call it.
-    pub title: String,
-    /// Where the sign-in there starts.
-    pub href: String,
-}
-
-/// Somebody who is signed in may not see this.
-#[derive(Clone, Debug)]
-pub struct Denied {
-    /// Why: one of the 403 codes, mostly [`Code::NotAllowed`].
-    pub code: Code,
-    /// Who they are signed in as; none where no session was looked at.
-    pub person: Option<Person>,
-    /// The reason in the logs and metrics.
-    pub reason: &'static str,
-    /// What is missing, in the rule's own words.
-    pub needs: String,
-    /// What people call the provider, where it is about that.
-    pub provider: Option<String>,
-    /// Signs out, and in again as somebody else.
-    pub switch_account: Form,
-}
-
-/// What the session page tells; never tokens.
-#[derive(Clone, Debug)]
-pub struct SessionInfo {
-    /// Whose session it is.
-    pub person: Person,
-    /// Label and value, in the order to be shown.
-    pub rows: Vec<(String, String)>,
-    /// The same for programs.
-    pub document: serde_json::Value,
-    /// Signs out.
-    pub logout: Form,
-}
-
-/// What is known of the request that is answered.
-#[derive(Clone, Copy, Debug)]
-pub struct PageContext<'a> {
-    /// The request id, as in the logs.
-    pub request_id: &'a str,
-    /// The host that was asked, with its port.
-    pub host: &'a str,
-    /// The time now.
-    pub now: UnixTime,
-    /// What the client can read.
-    pub wants: Wants,
-    /// Where a program may send its browser to sign in.
-    pub login_url: Option<&'a str>,
-}
+pub(super) mod page;
+mod plain;
 
 /// The renderer: templates compiled once, the style's hash computed once.
 #[derive(Debug)]
-pub struct Pages {
+pub(super) struct Pages {
     templates: Environment<'static>,
     title: Option<String>,
     contact: Option<Contact>,
@@ -131,7 +38,7 @@ pub struct Pages {
 impl Pages {
     /// Compiles the templates. `title` stands at the top of each page instead of the host; `contact` is who to ask: any text, an
     /// e-mail address, or a `mailto:`, `https:` or `http:` link.
-    pub fn new(title: Option<String>, contact: Option<String>) -> Self {
+    pub(super) fn new(title: Option<String>, contact: Option<String>) -> Self {
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
         for (name, source) in TEMPLATES {
@@ -145,7 +52,7 @@ impl Pages {
     }
 
     /// Renders `page` for the client of `context`.
-    pub fn render(&self, page: &Page, context: &PageContext<'_>) -> Response<Body> {
+    pub(super) fn render(&self, page: &Page, context: &PageContext<'_>) -> Response<Body> {
         let gist = Gist::of(page);
         let (kind, body) = match context.wants {
             Wants::Html => match self.html(page, &gist, context) {
@@ -182,7 +89,7 @@ impl Pages {
         if kind != HTML {
             return "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'".to_owned();
         }
-        let form_action = match primary_action(page) {
+        let form_action = match page.action() {
             // Browsers hold a redirect that follows a form to this too: signing out leads to the provider, and one that is itself
             // federated sends on to hosts that nobody here knows.
             Some(Action::Post { .. }) => "'self' https: http:",
@@ -197,7 +104,7 @@ impl Pages {
 
     fn html(&self, page: &Page, gist: &Gist, context: &PageContext<'_>) -> Result<String, minijinja::Error> {
         let mut content = self.content(page, gist, context)?;
-        if let Some(action) = primary_action(page) {
+        if let Some(action) = page.action() {
             content.push_str(&self.action(&action)?);
         }
         if let Page::Problem(Notice { instead: Some(action), .. }) = page {
@@ -226,32 +133,25 @@ impl Pages {
     fn content(&self, page: &Page, gist: &Gist, context: &PageContext<'_>) -> Result<String, minijinja::Error> {
         let host = clipped(context.host, HOST_BUDGET);
         match page {
-            Page::Chooser(chooser) => {
-                let providers: Vec<_> = chooser
-                    .providers
-                    .iter()
-                    .map(|choice| {
-                        context! { title => clipped(&choice.title, LABEL_BUDGET), href => safe_href(&choice.href) }
-                    })
-                    .collect();
+            Page::Chooser(choices) => {
+                let choice = |it: &Choice| {
+                    context! { title => clipped(&it.title, LABEL_BUDGET), href => safe_href(&it.href) }
+                };
+                let providers: Vec<_> = choices.iter().map(choice).collect();
                 self.fill("chooser.html", context! { providers, host })
             }
-            Page::Problem(_) | Page::FormNotSubmitted { .. } => self.fill(
+            Page::SignedIn { .. } => {
+                self.fill("signed_in.html", context! { title => gist.title, message => &gist.message })
+            }
+            Page::Problem(notice) => self.fill(
                 "notice.html",
                 context! {
                     title => gist.title,
                     message => &gist.message,
                     details => &gist.details,
                     retry_after => gist.retry_after.map(in_words),
-                },
-            ),
-            Page::Denied(denied) => self.fill(
-                "denied.html",
-                context! {
-                    title => gist.title,
-                    message => &gist.message,
-                    needs => gist.details.first(),
-                    person => self.person(denied.person.as_ref())?,
+                    person => self.person(notice.person.as_ref())?,
+                    switches_account => matches!(notice.action, Action::Post { .. }),
                     contact => self.contact.is_some(),
                     host,
                 },
@@ -320,34 +220,13 @@ impl Contact {
     }
 }
 
-fn primary_action(page: &Page) -> Option<Action> {
-    match page {
-        // Here each choice is the next step.
-        Page::Chooser(_) => None,
-        Page::Problem(notice) => Some(notice.action.clone()),
-        Page::Denied(denied) => Some(Action::post("Switch account", denied.switch_account.clone())),
-        Page::SignedOut { sign_in_href, .. } => Some(Action::link("Sign in again", sign_in_href)),
-        Page::LogoutConfirm { form, .. } => Some(Action::post("Sign out", form.clone())),
-        Page::SessionInfo(session) => Some(Action::post("Sign out", session.logout.clone())),
-        Page::FormNotSubmitted { sign_in_href, .. } => Some(Action::link("Sign in again", sign_in_href)),
-    }
-}
-
-pub(super) fn in_words(seconds: u64) -> String {
-    match seconds {
-        0..=1 => "a second".to_owned(),
-        2..=90 => format!("{seconds} seconds"),
-        _ => format!("{} minutes", seconds.div_ceil(60)),
-    }
-}
-
 const TEMPLATES: [(&str, &str); 9] = [
     ("layout.html", include_str!("layout.html")),
     ("action.html", include_str!("action.html")),
     ("person.html", include_str!("person.html")),
     ("chooser.html", include_str!("chooser.html")),
     ("notice.html", include_str!("notice.html")),
-    ("denied.html", include_str!("denied.html")),
+    ("signed_in.html", include_str!("signed_in.html")),
     ("signed_out.html", include_str!("signed_out.html")),
     ("logout_confirm.html", include_str!("logout_confirm.html")),
     ("session.html", include_str!("session.html")),

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::page::SessionInfo;
 use super::*;
+use crate::clock::UnixTime;
+use crate::gateway::notice::Form;
 
 const NOW: UnixTime = UnixTime::from_secs(1_795_370_400);
 const NASTY: &str = "<script>alert('x')</script>\" onload=\"x\" {{ 7 * 7 }} +ADw-script+AD4-";
@@ -29,7 +32,12 @@ fn ada() -> Person {
 }
 
 fn form_not_submitted(code: Code) -> Page {
-    Page::FormNotSubmitted { code, sign_in_href: "/form".into() }
+    Page::Problem(Notice::new(code).action(Action::link("Sign in again", "/form")))
+}
+
+fn denied(notice: Notice, person: Person, needs: &str, switch_account: Form) -> Page {
+    let notice = notice.details([needs.to_owned()]).action(Action::post("Switch account", switch_account));
+    Page::Problem(Notice { person: Some(person), ..notice })
 }
 
 fn signed_out(everywhere: bool) -> Page {
@@ -51,17 +59,16 @@ fn every_page() -> Vec<(String, Page)> {
         ("Cookie", "1 412 bytes"),
     ];
     let mut pages = vec![
-        ("chooser".to_owned(), Page::Chooser(Chooser { providers })),
+        ("chooser".to_owned(), Page::Chooser(providers)),
+        ("signed in".to_owned(), Page::SignedIn { href: "https://wiki.example.com/space".into() }),
         (
             "denied".to_owned(),
-            Page::Denied(Denied {
-                code: Code::NotAllowed,
-                person: Some(ada()),
-                reason: "group_missing",
-                needs: "Needs one of the groups admins, wiki-editors.".into(),
-                provider: None,
-                switch_account: form(),
-            }),
+            denied(
+                Notice::new(Code::NotAllowed).reason("group_missing"),
+                ada(),
+                "Needs one of the groups admins, wiki-editors.",
+                form(),
+            ),
         ),
         ("signed-out".to_owned(), signed_out(false)),
         ("signed-out-everywhere".to_owned(), signed_out(true)),
@@ -83,7 +90,10 @@ fn every_page() -> Vec<(String, Page)> {
         ),
         (
             "provider-away".to_owned(),
-            Page::Problem(Notice::new(Code::ProviderUnreachable).retry_after(Duration::from_secs(30))),
+            Page::Problem(Notice {
+                retry_after: Some(Duration::from_secs(30)),
+                ..Notice::new(Code::ProviderUnreachable)
+            }),
         ),
     ];
     pages.extend(Code::ALL.iter().map(|code| (code.number().to_owned(), Page::Problem(Notice::new(*code)))));
@@ -116,7 +126,7 @@ async fn every_page_is_one_small_accessible_document() {
         assert_eq!(primary, usize::from(!matches!(page, Page::Chooser(_))), "{name}");
         assert!(!html.contains("<script") && !html.contains("style=\""), "{name}");
         assert!(!html.contains("user-scalable") && html.contains("width=device-width"), "{name}");
-        let is_problem = matches!(page, Page::Problem(_) | Page::Denied(_) | Page::FormNotSubmitted { .. });
+        let is_problem = matches!(page, Page::Problem(_));
         assert_eq!(html.contains("role=\"alert\""), is_problem, "{name}");
         assert!(html.contains("wiki.example.com"), "{name}");
         // What to pass on stands where something went wrong, and only there.
@@ -175,17 +185,19 @@ async fn no_text_from_elsewhere_becomes_markup() {
     let person = Person { name: Some(NASTY.into()), email: Some(NASTY.into()), user: Some(NASTY.into()) };
     let nasty_form = Form { action: NASTY.into(), fields: vec![(NASTY.into(), NASTY.into())] };
     let all = [
-        Page::Problem(Notice::provider_error(NASTY, Some(NASTY)).detail(NASTY).start_again("javascript:alert(1)")),
+        Page::Problem(
+            Notice::provider_error(NASTY, Some(NASTY))
+                .details([NASTY.to_owned()])
+                .action(Action::link("Start again", "javascript:alert(1)")),
+        ),
         Page::Problem(Notice::new(Code::Internal).action(Action::post(NASTY, nasty_form.clone()))),
-        Page::Denied(Denied {
-            code: Code::NotAllowed,
-            person: Some(person.clone()),
-            reason: "group_missing",
-            needs: NASTY.into(),
-            provider: Some(NASTY.into()),
-            switch_account: nasty_form.clone(),
-        }),
-        Page::Chooser(Chooser { providers: vec![Choice { title: NASTY.into(), href: format!("/{NASTY}") }] }),
+        denied(
+            Notice { provider: Some(NASTY.into()), ..Notice::new(Code::NotAllowed).reason("group_missing") },
+            person.clone(),
+            NASTY,
+            nasty_form.clone(),
+        ),
+        Page::Chooser(vec![Choice { title: NASTY.into(), href: format!("/{NASTY}") }]),
         Page::SessionInfo(SessionInfo {
             person,
             rows: vec![(NASTY.into(), NASTY.into())],
@@ -213,14 +225,12 @@ async fn texts_without_end_do_not_make_a_page_without_end() {
     notice.details.extend(vec![long.clone(); 50]);
     let all = [
         Page::Problem(notice),
-        Page::Denied(Denied {
-            code: Code::TenantNotAllowed,
-            person: Some(person.clone()),
-            reason: "id_token_tenant",
-            needs: long.clone(),
-            provider: Some(long.clone()),
-            switch_account: form(),
-        }),
+        denied(
+            Notice { provider: Some(long.clone()), ..Notice::new(Code::TenantNotAllowed).reason("id_token_tenant") },
+            person.clone(),
+            &long,
+            form(),
+        ),
         Page::SessionInfo(SessionInfo {
             person,
             rows: vec![(long.clone(), long.clone()); 50],
@@ -281,7 +291,10 @@ async fn the_session_is_told_to_a_program_as_it_is() {
 
 #[test]
 fn waiting_is_told_in_the_header_too() {
-    let page = Page::Problem(Notice::new(Code::ProviderUnreachable).retry_after(Duration::from_millis(30_900)));
+    let page = Page::Problem(Notice {
+        retry_after: Some(Duration::from_millis(30_900)),
+        ..Notice::new(Code::ProviderUnreachable)
+    });
     let response = contact().render(&page, &context(Wants::Html));
     assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, "30".into()));
     assert_eq!(header(&response, "x-vestibule-response"), "VB-2001");
@@ -316,20 +329,13 @@ fn crowded_pages() -> Vec<(String, Page)> {
     for code in Code::ALL {
         let reasons = crate::codes::reasons(code.number());
         for reason in reasons {
-            let mut notice =
-                Notice::new(*code).reason(reason).retry_after(Duration::from_secs(30)).start_again("/again");
+            let mut notice = Notice::new(*code).reason(reason).action(Action::link("Start again", "/again"));
+            notice.retry_after = Some(Duration::from_secs(30));
             notice.provider = Some("Example Corp".into());
             notice.said = vec!["weird_error".into(), "“it_was 42 no_good”".into()];
             pages.push((format!("{code} {reason}"), Page::Problem(notice)));
-            let denied = Denied {
-                code: *code,
-                person: Some(ada()),
-                reason,
-                needs: "Needs the group board.".into(),
-                provider: Some("Example Corp".into()),
-                switch_account: form(),
-            };
-            pages.push((format!("denied {code} {reason}"), Page::Denied(denied)));
+            let notice = Notice { provider: Some("Example Corp".into()), ..Notice::new(*code).reason(reason) };
+            pages.push((format!("denied {code} {reason}"), denied(notice, ada(), "Needs the group board.", form())));
         }
     }
     pages
@@ -406,8 +412,7 @@ async fn a_page_that_is_about_a_provider_says_what_people_call_it() {
     let pages = contact();
     for (name, page) in crowded_pages() {
         let code = match &page {
-            Page::Problem(Notice { code, provider: Some(_), .. })
-            | Page::Denied(Denied { code, provider: Some(_), .. }) => *code,
+            Page::Problem(Notice { code, provider: Some(_), .. }) => *code,
             _ => continue,
         };
         for wants in [Wants::Html, Wants::Text, Wants::ProblemJson] {

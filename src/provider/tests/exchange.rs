@@ -133,10 +133,10 @@ async fn codes_and_tokens_are_opaque_and_of_any_length() {
     double.on("/token", [Answer::json(&token_answer(&answer))]);
     let fixture = Fixture::openid(&double);
     let (code, verifier) = (Secret::new(long.clone()), Secret::from("verifier-1"));
+    let issuer = fixture.provider.check_iss(None, true).await.unwrap();
     let exchange = CodeExchange {
         code: &code,
-        iss: None,
-        own_redirect: true,
+        issuer: &issuer,
         redirect_uri: REDIRECT,
         verifier: &verifier,
         nonce: NONCE,

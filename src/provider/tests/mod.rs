@@ -381,10 +381,10 @@ impl Fixture {
 
     pub(super) async fn redeem_iss(&self, iss: Option<&str>) -> Result<SignIn, ProviderError> {
         let (code, verifier) = (Secret::from("code-1"), Secret::from("verifier-1"));
+        let issuer = self.provider.check_iss(iss, true).await?;
         let exchange = CodeExchange {
             code: &code,
-            iss,
-            own_redirect: true,
+            issuer: &issuer,
             redirect_uri: REDIRECT,
             verifier: &verifier,
             nonce: NONCE,

@@ -113,7 +113,7 @@ async fn an_issuer_parameter_is_compared_as_far_as_it_can_be() {
     let fixture = Fixture::plain_with(&double, OAuth2Identity::Nobody, |_| {});
     let check = |iss: Option<String>, own| {
         let provider = &fixture.provider;
-        async move { provider.check_iss(iss.as_deref(), own).await.map_err(|e| e.code()) }
+        async move { provider.check_iss(iss.as_deref(), own).await.map(drop).map_err(|e| e.code()) }
     };
     assert_eq!(check(None, true).await, Ok(()));
     assert_eq!(check(None, false).await, Err("iss_missing"));

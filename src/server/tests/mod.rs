@@ -193,7 +193,7 @@ impl App {
 
 async fn whole_body(request: Request<Body>, limits: &Limits) -> Result<bytes::Bytes, BodyError> {
     let (parts, body) = request.into_parts();
-    Ok(request_body(&parts.extensions, body, limits).collect().await?.to_bytes())
+    Ok(request_body(&parts.extensions, body, limits.body()).collect().await?.to_bytes())
 }
 
 fn text(status: u16, text: impl Into<bytes::Bytes>) -> Response<Body> {

@@ -22,16 +22,16 @@ use crate::provider::{Moment, Provider, ProviderError};
 
 /// The budgets of all addresses.
 #[derive(Debug)]
-pub(super) struct Refusals {
-    accounts: Cache<(IpAddr, usize), Arc<Account>>,
+pub(super) struct ExchangeBudgets {
+    clients: Cache<(IpAddr, usize), Arc<ClientBudget>>,
     clock: SharedClock,
 }
 
 /// The right to one code exchange.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct ExchangePermit {
     /// None where nobody knows whose exchange it is.
-    account: Option<(Arc<Account>, OwnedSemaphorePermit)>,
+    client_budget: Option<(Arc<ClientBudget>, OwnedSemaphorePermit)>,
     clock: SharedClock,
 }
 
@@ -42,77 +42,78 @@ pub(super) struct Spent {
     pub(super) retry_after: Duration,
     /// Why the last exchange was refused.
     pub(super) last: &'static str,
-    /// Nobody was told so before.
+    /// It was not reported before.
     pub(super) is_news: bool,
 }
 
-impl Refusals {
+impl ExchangeBudgets {
     pub(super) fn new(clock: SharedClock) -> Self {
-        let accounts =
+        let clients =
             Cache::builder().max_capacity(ADDRESSES).eviction_policy(EvictionPolicy::lru()).time_to_idle(FULL_AGAIN);
-        Self { accounts: accounts.build(), clock }
+        Self { clients: clients.build(), clock }
     }
 
-    /// A turn for the client at this address, where that is known.
-    pub(super) async fn turn(&self, client: Option<IpAddr>, provider: usize) -> Result<Turn, Spent> {
+    /// A permit for the client at this address, where that is known.
+    pub(super) async fn permit(&self, client: Option<IpAddr>, provider: usize) -> Result<ExchangePermit, Spent> {
         let clock = Arc::clone(&self.clock);
-        let Some(client) = client else { return Ok(Turn { account: None, clock }) };
-        let account = self.accounts.get_with((network(client), provider), Arc::default);
-        account.check(clock.monotonic())?;
+        let Some(client) = client else { return Ok(ExchangePermit { client_budget: None, clock }) };
+        let client_budget = self.clients.get_with((network(client), provider), Arc::default);
+        client_budget.check(clock.monotonic())?;
         // It is never closed.
-        let Ok(permit) = Arc::clone(&account.turns).acquire_owned().await else {
-            return Ok(Turn { account: None, clock });
+        let Ok(permit) = Arc::clone(&client_budget.turns).acquire_owned().await else {
+            return Ok(ExchangePermit { client_budget: None, clock });
         };
-        account.check(clock.monotonic())?;
-        Ok(Turn { account: Some((account, permit)), clock })
+        client_budget.check(clock.monotonic())?;
+        Ok(ExchangePermit { client_budget: Some((client_budget, permit)), clock })
     }
 }
 
-impl Turn {
+impl ExchangePermit {
     /// The exchange ended without tokens.
     pub(super) fn failed(&self, error: &ProviderError, provider: &Provider) {
-        let Some((account, _)) = &self.account else { return };
-        let mut budget = account.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((client_budget, _)) = &self.client_budget else { return };
+        let mut spending = client_budget.spending.lock().unwrap_or_else(PoisonError::into_inner);
         // Some answer a bad code with a bare 500. It is one where others are served meanwhile, and an outage otherwise.
         let counts = error.is_refused_code()
-            || error.is_bare_server_error() && budget.first_bare.is_some_and(|first| provider.has_served_since(first));
+            || error.is_bare_server_error()
+                && spending.first_bare.is_some_and(|first| provider.has_served_since(first));
         if counts {
-            budget.take(self.clock.monotonic(), error.code());
+            spending.take(self.clock.monotonic(), error.code());
         } else if error.is_bare_server_error() {
-            budget.first_bare.get_or_insert_with(Moment::now);
+            spending.first_bare.get_or_insert_with(Moment::now);
         }
     }
 }
 
 /// What one address did at one provider.
 #[derive(Debug)]
-struct Account {
+struct ClientBudget {
     turns: Arc<Semaphore>,
-    budget: Mutex<Budget>,
+    spending: Mutex<Spending>,
 }
 
-impl Account {
+impl ClientBudget {
     fn check(&self, now: MonotonicTime) -> Result<(), Spent> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner).check(now)
+        self.spending.lock().unwrap_or_else(PoisonError::into_inner).check(now)
     }
 }
 
-impl Default for Account {
+impl Default for ClientBudget {
     fn default() -> Self {
-        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), budget: Mutex::default() }
+        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), spending: Mutex::default() }
     }
 }
 
 #[derive(Debug, Default)]
-struct Budget {
+struct Spending {
     /// When it is full again.
     full: MonotonicTime,
     last: &'static str,
-    is_told: bool,
+    is_reported: bool,
     first_bare: Option<Moment>,
 }
 
-impl Budget {
+impl Spending {
     fn take(&mut self, now: MonotonicTime, reason: &'static str) {
         self.full = self.full.max(now).plus(EACH);
         self.last = reason;
@@ -121,15 +122,16 @@ impl Budget {
     fn check(&mut self, now: MonotonicTime) -> Result<(), Spent> {
         let retry_after = self.full.since(now).saturating_sub(EACH.saturating_mul(MOST - 1));
         if retry_after.is_zero() {
-            // Told once for each time that it is spent by many.
-            self.is_told &= !self.full.since(now).is_zero();
+            // Reported once each time that many codes have spent it.
+            self.is_reported &= !self.full.since(now).is_zero();
             return Ok(());
         }
-        Err(Spent { retry_after, last: self.last, is_news: !std::mem::replace(&mut self.is_told, true) })
+        Err(Spent { retry_after, last: self.last, is_news: !std::mem::replace(&mut self.is_reported, true) })
     }
 }
 
-/// Whom an address stands for: a household or a company has many addresses of IPv6, and a /64 at least (RFC 6177 section 2).
+/// Whom an address stands for: a household or a company has many addresses of IPv6, and a /64 at least
+/// ([RFC 6177 section 2](https://www.rfc-editor.org/rfc/rfc6177#section-2)).
 fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => {
@@ -160,17 +162,17 @@ mod tests {
         Some(text.parse().unwrap())
     }
 
-    fn refusals() -> (Refusals, Arc<ManualClock>) {
+    fn budgets() -> (ExchangeBudgets, Arc<ManualClock>) {
         let clock = ManualClock::starting_at(UnixTime::from_secs(1000));
-        (Refusals::new(clock.clone()), clock)
+        (ExchangeBudgets::new(clock.clone()), clock)
     }
 
     /// Lets so many exchanges of this client be refused.
-    async fn refuse(refusals: &Refusals, client: Option<IpAddr>, times: u32) {
+    async fn refuse(budgets: &ExchangeBudgets, client: Option<IpAddr>, times: u32) {
         for _ in 0..times {
-            let turn = refusals.turn(client, 0).await.unwrap();
-            if let Some((account, _)) = &turn.account {
-                account.budget.lock().unwrap().take(refusals.clock.monotonic(), "invalid_grant");
+            let turn = budgets.permit(client, 0).await.unwrap();
+            if let Some((client_budget, _)) = &turn.client_budget {
+                client_budget.spending.lock().unwrap().take(budgets.clock.monotonic(), "invalid_grant");
             }
         }
     }
@@ -178,52 +180,52 @@ mod tests {
     #[tokio::test]
     async fn what_one_address_spends_is_no_other_s_and_fills_up_again() {
         // AT-CL-17
-        let (refusals, clock) = refusals();
+        let (budgets, clock) = budgets();
         let ours = at("192.0.2.7");
-        refuse(&refusals, ours, MOST).await;
-        let spent = refusals.turn(ours, 0).await.unwrap_err();
+        refuse(&budgets, ours, MOST).await;
+        let spent = budgets.permit(ours, 0).await.unwrap_err();
         assert_eq!(spent, Spent { retry_after: EACH, last: "invalid_grant", is_news: true });
-        assert!(!refusals.turn(at("::ffff:192.0.2.7"), 0).await.unwrap_err().is_news, "the same address");
-        assert!(refusals.turn(ours, 1).await.is_ok(), "another provider");
-        assert!(refusals.turn(at("192.0.2.8"), 0).await.is_ok(), "another address");
+        assert!(!budgets.permit(at("::ffff:192.0.2.7"), 0).await.unwrap_err().is_news, "the same address");
+        assert!(budgets.permit(ours, 1).await.is_ok(), "another provider");
+        assert!(budgets.permit(at("192.0.2.8"), 0).await.is_ok(), "another address");
         clock.advance(EACH);
-        refuse(&refusals, ours, 1).await;
-        assert!(refusals.turn(ours, 0).await.is_err());
+        refuse(&budgets, ours, 1).await;
+        assert!(budgets.permit(ours, 0).await.is_err());
         clock.advance(FULL_AGAIN);
-        refuse(&refusals, ours, MOST).await;
-        assert!(refusals.turn(ours, 0).await.unwrap_err().is_news, "told once for each time");
+        refuse(&budgets, ours, MOST).await;
+        assert!(budgets.permit(ours, 0).await.unwrap_err().is_news, "reported once each time");
     }
 
     #[tokio::test]
     async fn a_network_of_ipv6_is_one_client_and_a_clock_that_is_set_changes_nothing() {
-        let (refusals, clock) = refusals();
-        refuse(&refusals, at("2001:db8:1:2:aaaa::1"), MOST).await;
-        assert!(refusals.turn(at("2001:db8:1:2:bbbb::9"), 0).await.is_err());
-        assert!(refusals.turn(at("2001:db8:1:3::1"), 0).await.is_ok());
+        let (budgets, clock) = budgets();
+        refuse(&budgets, at("2001:db8:1:2:aaaa::1"), MOST).await;
+        assert!(budgets.permit(at("2001:db8:1:2:bbbb::9"), 0).await.is_err());
+        assert!(budgets.permit(at("2001:db8:1:3::1"), 0).await.is_ok());
         clock.step_to(UnixTime::from_secs(1));
-        assert_eq!(refusals.turn(at("2001:db8:1:2::1"), 0).await.unwrap_err().retry_after, EACH);
+        assert_eq!(budgets.permit(at("2001:db8:1:2::1"), 0).await.unwrap_err().retry_after, EACH);
         clock.advance(EACH);
-        assert!(refusals.turn(at("2001:db8:1:2::1"), 0).await.is_ok());
+        assert!(budgets.permit(at("2001:db8:1:2::1"), 0).await.is_ok());
     }
 
     #[tokio::test]
     async fn nobody_in_particular_has_no_budget_that_others_could_spend() {
-        let (refusals, _) = refusals();
-        refuse(&refusals, None, 10 * MOST).await;
-        assert!(refusals.turn(None, 0).await.is_ok());
+        let (budgets, _) = budgets();
+        refuse(&budgets, None, 10 * MOST).await;
+        assert!(budgets.permit(None, 0).await.is_ok());
     }
 
     #[tokio::test]
     async fn those_that_wait_for_their_turn_learn_what_became_of_the_others() {
-        let (refusals, _) = refusals();
-        let (ours, now) = (at("192.0.2.7"), refusals.clock.monotonic());
+        let (budgets, _) = budgets();
+        let (ours, now) = (at("192.0.2.7"), budgets.clock.monotonic());
         let mut turns = Vec::new();
         for _ in 0..AT_ONCE {
-            turns.push(refusals.turn(ours, 0).await.unwrap());
+            turns.push(budgets.permit(ours, 0).await.unwrap());
         }
-        let (late, ()) = tokio::join!(refusals.turn(ours, 0), async {
+        let (late, ()) = tokio::join!(budgets.permit(ours, 0), async {
             for turn in turns.drain(..) {
-                turn.account.as_ref().unwrap().0.budget.lock().unwrap().take(now, "invalid_grant");
+                turn.client_budget.as_ref().unwrap().0.spending.lock().unwrap().take(now, "invalid_grant");
             }
         });
         assert!(late.is_err());
@@ -231,17 +233,17 @@ mod tests {
 
     #[tokio::test]
     async fn the_memory_is_bounded_and_the_oldest_make_room() {
-        let (refusals, _) = refusals();
+        let (budgets, _) = budgets();
         let nth = |n: u64| Some(IpAddr::from(Ipv6Addr::from(u128::from(n) << 64)));
-        refuse(&refusals, nth(1), MOST).await;
+        refuse(&budgets, nth(1), MOST).await;
         for n in 2..ADDRESSES + 2_000 {
-            assert!(refusals.turn(nth(n), 0).await.is_ok());
+            assert!(budgets.permit(nth(n), 0).await.is_ok());
         }
-        refusals.accounts.run_pending_tasks();
-        assert!(refusals.accounts.entry_count() <= ADDRESSES);
-        refuse(&refusals, nth(ADDRESSES + 5_000), MOST).await;
-        assert!(refusals.turn(nth(ADDRESSES + 5_000), 0).await.is_err(), "the newest is remembered");
-        refusals.accounts.run_pending_tasks();
-        assert!(refusals.turn(nth(1), 0).await.is_ok(), "the oldest is not");
+        budgets.clients.run_pending_tasks();
+        assert!(budgets.clients.entry_count() <= ADDRESSES);
+        refuse(&budgets, nth(ADDRESSES + 5_000), MOST).await;
+        assert!(budgets.permit(nth(ADDRESSES + 5_000), 0).await.is_err(), "the newest is remembered");
+        budgets.clients.run_pending_tasks();
+        assert!(budgets.permit(nth(1), 0).await.is_ok(), "the oldest is not");
     }
 }

@@ -5,10 +5,9 @@ use std::fmt::Write as _;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::clock::UnixTime;
 use crate::gateway::codes::Code;
-use crate::gateway::notice::clipped;
-use crate::gateway::pages::{Denied, Page, PageContext};
+use crate::gateway::notice::{Notice, clipped, utc};
+use crate::gateway::pages::page::{Page, PageContext};
 
 /// What every form of an answer says.
 pub(super) struct Gist {
@@ -55,16 +54,10 @@ impl Gist {
                     ..Self::coded(notice.code, provider.as_deref())
                 }
             }
-            Page::Denied(denied) => {
-                let provider = denied.provider.as_deref().map(|title| clipped(title, LABEL_BUDGET));
-                let needs = clipped(&denied.needs, DETAIL_BUDGET);
-                let details = if needs.is_empty() { Vec::new() } else { vec![needs] };
-                Self { details, reason: denied.reason, ..Self::coded(denied.code, provider.as_deref()) }
-            }
+            Page::SignedIn { .. } => plain("signed-in", "Signed in", "The page that you asked for opens in a moment."),
             Page::SignedOut { .. } => plain("signed-out", "You are signed out", "Your session has ended."),
             Page::LogoutConfirm { .. } => plain("sign-out", "Sign out?", "Send a POST to this address to sign out."),
             Page::SessionInfo(_) => plain("session", "Your session", "You are signed in."),
-            Page::FormNotSubmitted { code, .. } => Self::coded(*code, None),
         }
     }
 
@@ -122,7 +115,7 @@ pub(super) fn text(page: &Page, gist: &Gist, context: &PageContext<'_>) -> Strin
         let _ = writeln!(out, "{line}");
     }
     match page {
-        Page::Denied(Denied { person: Some(person), .. }) | Page::LogoutConfirm { person: Some(person), .. } => {
+        Page::Problem(Notice { person: Some(person), .. }) | Page::LogoutConfirm { person: Some(person), .. } => {
             let _ = writeln!(out, "Signed in as: {}", person.lines().join(", "));
         }
         Page::SessionInfo(session) => {
@@ -150,12 +143,6 @@ pub(super) fn text(page: &Page, gist: &Gist, context: &PageContext<'_>) -> Strin
 /// The rows of the session page as they may be shown.
 pub(super) fn clipped_rows(rows: &[(String, String)]) -> impl Iterator<Item = (String, String)> {
     rows.iter().take(ROWS).map(|(label, value)| (clipped(label, LABEL_BUDGET), clipped(value, ROW_BUDGET)))
-}
-
-/// The time for people and for `<time datetime>`.
-pub(super) fn utc(now: UnixTime) -> (String, String) {
-    let iso = now.rfc3339();
-    (iso.replace('T', " ").replace('Z', " UTC"), iso)
 }
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";

@@ -1,0 +1,171 @@
+//! The judgement of a request: which rule it meets, who sends it, and what becomes of it. It needs no body and writes no answer,
+//! so that a proxied request, a forward-auth check and an explanation can all stand on it; there is no second implementation.
+//!
+//! 1. The place: by the canonical path, refused where another reader could see another path (`place.rs`).
+//! 2. What is refused whoever sends it: foreign or malformed WebSocket handshakes, `Destination` fields that lead elsewhere.
+//! 3. The session, only where the rule looks at one, renewed where that is due. Asking a provider is the only wait.
+//! 4. The decision (`decide.rs`).
+
+use std::sync::Arc;
+
+use http::header::ORIGIN;
+
+use crate::gateway::Gateway;
+use crate::gateway::decide::decide;
+use crate::gateway::place::Placement;
+use crate::gateway::principal::Principal;
+use crate::gateway::routes::{Entry, Route, Rule};
+use crate::gateway::verdict::{RequestFault, Verdict};
+use crate::gateway::visit::{Credentials, Visit};
+use crate::policy::settings::Access;
+use crate::request::RequestMeta;
+use crate::session::live::LiveSession;
+use crate::session::sessions::{Current, NoSession, Sessions};
+use crate::telemetry::metrics::{ActiveRequest, Decision};
+
+/// What came of a request at a rule.
+#[derive(Debug)]
+pub struct Judgement<'a> {
+    /// The rule at its place.
+    pub entry: &'a Entry,
+    /// What becomes of the request.
+    pub verdict: Verdict,
+    /// Who sent it, whether or not their identity is forwarded.
+    pub sender: Option<Principal>,
+    /// A session that has taken the place of the one that was shown: every answer has to hand it to the browser (AT-CS-23).
+    pub renewed: Option<Arc<LiveSession>>,
+    /// Why the session that was shown cannot be used: a stable reason for the log.
+    pub session_over: Option<&'static str>,
+    /// Counts as an active request of its route until the answer begins.
+    _active: ActiveRequest<'a>,
+}
+
+/// Why no rule was asked about a request.
+#[derive(Debug)]
+pub enum NoRule<'a> {
+    /// It is for one of our own endpoints: what stands behind our prefix.
+    Own(&'a str),
+    /// It takes no route.
+    Refused(RequestFault),
+}
+
+impl Gateway {
+    /// Judges a request.
+    ///
+    /// # Errors
+    /// [`NoRule`], where it takes no route.
+    pub async fn judge<'a>(
+        &'a self,
+        meta: &'a RequestMeta,
+        credentials: &Credentials<'_>,
+    ) -> Result<Judgement<'a>, NoRule<'a>> {
+        let entry = match self.place(meta) {
+            Ok(Placement::Route(entry)) => entry,
+            Ok(Placement::Own(endpoint)) => return Err(NoRule::Own(endpoint)),
+            Err(fault) => return Err(NoRule::Refused(fault)),
+        };
+        let active = entry.route.metrics.enter();
+        let visit = Visit::of(meta, credentials);
+        let mut judgement = Judgement {
+            entry,
+            verdict: Verdict::Allow(None),
+            sender: None,
+            renewed: None,
+            session_over: None,
+            _active: active,
+        };
+        judgement.verdict = match self.check_request(entry, visit) {
+            Ok(()) => {
+                let sender = self.sender(&entry.rule, visit, &mut judgement.renewed).await;
+                let verdict = decide(&entry.rule, meta, &sender, visit.now);
+                match sender {
+                    Ok(sender) => judgement.sender = sender,
+                    Err(NoSession::Over(reason)) => judgement.session_over = Some(reason),
+                    Err(NoSession::Absent | NoSession::Outage(_)) => {}
+                }
+                verdict
+            }
+            Err(fault) => Verdict::Refuse(fault),
+        };
+        Ok(judgement)
+    }
+
+    /// What holds whoever sends the request.
+    fn check_request(&self, entry: &Entry, visit: Visit<'_>) -> Result<(), RequestFault> {
+        // Whatever could become a tunnel is asked, be the rest of the handshake as it should or not.
+        if let Some(handshake) = visit.meta.handshake {
+            self.check_websocket_origin(&entry.route, visit)?;
+            // One that is not well-formed gets an answer here: the application never hears of it (RFC 6455 section 4.2.1).
+            handshake.map_err(RequestFault::Handshake)?;
+        }
+        self.check_destination(entry, visit)
+    }
+
+    /// A WebSocket carries cookies across sites and no CORS rule stops it: only our own origin and those that the route names may
+    /// begin one ([RFC 6455 section 10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2), WS-02, AT-WS-01).
+    fn check_websocket_origin(&self, route: &Route, visit: Visit<'_>) -> Result<(), RequestFault> {
+        if self.origin_is_ours(visit.headers, visit.authority()).unwrap_or(true) {
+            return Ok(());
+        }
+        let origin = visit.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
+        let named = route.websocket_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin));
+        let is_only_one = visit.headers.get_all(ORIGIN).iter().count() == 1;
+        if named && is_only_one { Ok(()) } else { Err(RequestFault::WebSocketOrigin) }
+    }
+
+    /// The principal of the session of the first of the rule's providers that has one, brought up to date; nobody where the rule
+    /// looks at no session.
+    async fn sender(
+        &self,
+        rule: &Rule,
+        visit: Visit<'_>,
+        renewed: &mut Option<Arc<LiveSession>>,
+    ) -> Result<Option<Principal>, NoSession> {
+        if matches!(rule.access, Access::Public | Access::Deny) {
+            return Ok(None);
+        }
+        let mut missing = NoSession::Absent;
+        for provider in &rule.providers {
+            let found = match self.sessions.find(visit.cookies, visit.site(provider), visit.now) {
+                Ok(live) if Sessions::is_settled(&live, visit.now) => return Ok(Some(Principal::of_session(live))),
+                // Boxed: the future of every request is moved about, and would have room for it.
+                Ok(live) => Box::pin(self.sessions.bring_up_to_date(live, visit.now)).await,
+                Err(reason) => Err(reason),
+            };
+            match found {
+                Ok(Current { live, changed }) => {
+                    *renewed = changed.then(|| Arc::clone(&live));
+                    return Ok(Some(Principal::of_session(live)));
+                }
+                Err(NoSession::Absent) => {}
+                Err(reason) => missing = reason,
+            }
+        }
+        Err(missing)
+    }
+}
+
+impl Judgement<'_> {
+    /// What metrics and logs call the verdict; none where the request itself was refused.
+    pub(super) fn decision(&self) -> Option<Decision> {
+        match &self.verdict {
+            Verdict::Allow(_) if self.sender.is_none() => Some(Decision::Bypass),
+            Verdict::Allow(_) => Some(Decision::Allow),
+            Verdict::Challenge(_) => Some(Decision::Login),
+            Verdict::Deny(_) => Some(Decision::Deny),
+            Verdict::Refuse(_) => None,
+        }
+    }
+
+    /// Counts the verdict.
+    pub(super) fn count(&self) {
+        let metrics = &self.entry.route.metrics;
+        match &self.verdict {
+            Verdict::Allow(_) if self.sender.is_none() => metrics.bypassed(),
+            Verdict::Allow(_) => metrics.allowed(),
+            Verdict::Challenge(_) => metrics.decided(Decision::Login, "no_session"),
+            Verdict::Deny(denial) => metrics.decided(Decision::Deny, denial.reason()),
+            Verdict::Refuse(_) => {}
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! What is reported of a request afterwards: its metrics, its line in the access log, its audit events.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use http::header::USER_AGENT;
+use http::{HeaderName, HeaderValue, Method, Request, Response, Version};
+use http_body::Body as _;
+
+use crate::body::Body;
+use crate::clock::UnixTime;
+use crate::gateway::Gateway;
+use crate::gateway::codes::Code;
+use crate::gateway::error::GatewayError;
+use crate::gateway::forward::UpstreamTime;
+use crate::gateway::judgement::Judgement;
+use crate::gateway::principal::Principal;
+use crate::gateway::routes::Entry;
+use crate::gateway::verdict::Verdict;
+use crate::gateway::visit::Visit;
+use crate::request::{Downstream, Peer, RequestMeta};
+use crate::session::live::LiveSession;
+use crate::telemetry::access::AccessEntry;
+use crate::telemetry::audit::{AuditEvent, AuditFields};
+use crate::telemetry::metrics::{ActiveRequest, Decision, Outcome, OwnMetrics};
+
+/// What must be kept of a request for its line, since its parts travel on to the application.
+#[derive(Debug)]
+pub(super) struct Outline {
+    started: Instant,
+    peer: Option<IpAddr>,
+    user_agent: Option<HeaderValue>,
+}
+
+impl Outline {
+    pub(super) fn of(request: &Request<Body>, downstream: &Downstream) -> Self {
+        Self {
+            started: Instant::now(),
+            peer: if let Peer::Ip(address) = downstream.peer { Some(address.ip()) } else { None },
+            user_agent: request.headers().get(USER_AGENT).cloned(),
+        }
+    }
+
+    /// How long ago it came.
+    pub(super) fn took(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// A line of the access log that says nothing yet of what was asked for and decided.
+    fn line<'a>(&'a self, method: &'a Method, version: Version, answer: &Response<Body>) -> AccessEntry<'a> {
+        AccessEntry {
+            time: UnixTime::default(),
+            request_id: "",
+            client: self.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            peer: self.peer,
+            method,
+            host: "",
+            path: "",
+            protocol: protocol(version),
+            status: answer.status().as_u16(),
+            bytes_out: answer.body().size_hint().exact(),
+            took: Duration::ZERO,
+            upstream_took: None,
+            route: None,
+            decision: None,
+            reason: None,
+            user: None,
+            session: None,
+            user_agent: self.user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
+        }
+    }
+}
+
+/// What is known of a request for its log lines and metrics.
+#[derive(Debug, Default)]
+pub(super) struct RequestLog<'a> {
+    /// When it was judged.
+    pub(super) now: Option<UnixTime>,
+    /// What came of it, where it took a route.
+    pub(super) judgement: Option<Judgement<'a>>,
+    /// When the application answered.
+    pub(super) upstream: Option<UpstreamTime>,
+    own: Option<(&'a OwnMetrics, ActiveRequest<'a>)>,
+    failure: Option<&'static str>,
+}
+
+impl<'a> RequestLog<'a> {
+    /// The request is one of our own endpoints'; it counts as active until its answer begins.
+    pub(super) fn enter_own(&mut self, metrics: &'a OwnMetrics) {
+        self.own = Some((metrics, metrics.enter()));
+    }
+
+    /// An error became the answer.
+    pub(super) fn failed(&mut self, error: &GatewayError) {
+        self.failure = Some(error.reason());
+    }
+
+    fn entry(&self) -> Option<&'a Entry> {
+        self.judgement.as_ref().map(|judgement| judgement.entry)
+    }
+
+    fn sender(&self) -> Option<&Principal> {
+        self.judgement.as_ref()?.sender.as_ref()
+    }
+
+    /// Why the answer is ours; or else, why the session that came could not be used.
+    fn reason(&self) -> Option<&'static str> {
+        self.failure.or_else(|| self.judgement.as_ref()?.session_over)
+    }
+}
+
+impl Gateway {
+    /// A request was answered, as far as its head.
+    pub(super) fn record(&self, outline: &Outline, meta: &RequestMeta, log: &RequestLog<'_>, answer: &Response<Body>) {
+        // Handing an answer on takes microseconds, in which the clock need not be asked again.
+        let answered = log.upstream.map_or_else(Instant::now, |time| time.answered);
+        let took = answered.saturating_duration_since(outline.started);
+        match log.entry() {
+            Some(entry) => entry.route.metrics.served(&meta.method, answer.status(), meta.https, took),
+            None => {
+                let own = log.own.as_ref().map_or_else(|| self.own_metrics.of(None), |(own, _)| *own);
+                own.served(&meta.method, answer.status(), meta.https, took);
+            }
+        }
+        if log.judgement.as_ref().is_some_and(|it| matches!(it.verdict, Verdict::Deny(_))) {
+            self.audit_denial(meta, log);
+        }
+        if self.telemetry.logs_access() {
+            self.write_access(outline, meta, log, answer, took);
+        }
+    }
+
+    fn write_access(
+        &self,
+        outline: &Outline,
+        meta: &RequestMeta,
+        log: &RequestLog<'_>,
+        answer: &Response<Body>,
+        took: Duration,
+    ) {
+        // Our own endpoints' queries hold codes and states: only the path is written (AT-CL-08).
+        // What took no route may have been meant for one of them.
+        let is_ours = log.entry().is_none();
+        let path = if is_ours { meta.path.raw() } else { meta.path.path_and_query().as_str() };
+        self.telemetry.access(&AccessEntry {
+            time: log.now.unwrap_or_else(|| self.clock.now()),
+            request_id: meta.id.as_str(),
+            client: meta.client,
+            host: meta.host.authority(),
+            path,
+            took,
+            upstream_took: log.upstream.map(|time| time.took),
+            route: log.entry().map(|entry| &*entry.route.name),
+            decision: log.judgement.as_ref().and_then(Judgement::decision).map(Decision::as_str),
+            reason: log.reason(),
+            user: log.sender().map(Principal::user),
+            session: log.sender().map(|sender| &*sender.session().name),
+            ..outline.line(&meta.method, meta.version, answer)
+        });
+    }
+
+    /// A request was answered that could not be read: nothing of what it says is believed, its query is not written.
+    pub(super) fn record_unread(
+        &self,
+        outline: &Outline,
+        request: &Request<Body>,
+        request_id: &str,
+        reason: &'static str,
+        answer: &Response<Body>,
+    ) {
+        if self.telemetry.logs_access() {
+            self.telemetry.access(&AccessEntry {
+                time: self.clock.now(),
+                request_id,
+                path: request.uri().path(),
+                took: outline.took(),
+                reason: Some(reason),
+                ..outline.line(request.method(), request.version(), answer)
+            });
+        }
+    }
+
+    fn audit_denial(&self, meta: &RequestMeta, log: &RequestLog<'_>) {
+        let identity = log.sender().map(Principal::identity);
+        let fields = AuditFields {
+            reason: log.reason(),
+            route: log.entry().map(|entry| &*entry.route.name),
+            issuer: identity.map(|identity| &*identity.issuer),
+            subject: identity.map(|identity| identity.subject.as_str()).filter(|subject| !subject.is_empty()),
+            user: identity.and_then(|identity| identity.user.as_deref()),
+            ..about(meta)
+        };
+        self.telemetry.audit(self.clock.now(), AuditEvent::AccessDenied, &fields);
+    }
+
+    pub(super) fn record_login_started(&self, visit: Visit<'_>, provider: &str) {
+        self.telemetry.metrics.login_started(provider);
+        let fields = AuditFields { provider: Some(provider), ..about(visit.meta) };
+        self.telemetry.audit(visit.now, AuditEvent::LoginStarted, &fields);
+    }
+
+    pub(super) fn record_login_succeeded(&self, visit: Visit<'_>, live: &LiveSession, took: Duration) {
+        self.telemetry.metrics.login_completed(&live.session.provider, Outcome::Success, "ok", Some(took));
+        self.record_person(visit, AuditEvent::LoginSucceeded, live);
+    }
+
+    /// A sign-in ended at its callback.
+    pub(super) fn record_login_failed(&self, visit: Visit<'_>, provider: &str, reason: &'static str) {
+        self.telemetry.metrics.callback_failed(reason);
+        self.record_login_over(visit, provider, reason);
+    }
+
+    /// A sign-in was to begin, and could not.
+    pub(super) fn record_login_not_begun(&self, visit: Visit<'_>, provider: &str, reason: &'static str) {
+        self.telemetry.metrics.login_started(provider);
+        self.record_login_over(visit, provider, reason);
+    }
+
+    fn record_login_over(&self, visit: Visit<'_>, provider: &str, reason: &'static str) {
+        self.telemetry.metrics.login_completed(provider, Outcome::Failure, reason, None);
+        let fields = AuditFields { provider: Some(provider), reason: Some(reason), ..about(visit.meta) };
+        self.telemetry.audit(visit.now, AuditEvent::LoginFailed, &fields);
+    }
+
+    pub(super) fn record_callback_failed(&self, visit: Visit<'_>, code: Code) {
+        self.telemetry.metrics.callback_failed(code.reason());
+        let fields = AuditFields { reason: Some(code.reason()), ..about(visit.meta) };
+        let event = if code == Code::AttemptUsed { AuditEvent::StateReplay } else { AuditEvent::LoginFailed };
+        self.telemetry.audit(visit.now, event, &fields);
+    }
+
+    /// A client that is no trusted proxy sent a header by which only we name people; it did not get through (FW-01).
+    pub(super) fn record_spoof(&self, meta: &RequestMeta, route: &str, name: &HeaderName) {
+        let fields = AuditFields { detail: Some(name.as_str()), route: Some(route), ..about(meta) };
+        self.telemetry.audit(self.clock.now(), AuditEvent::HeaderSpoofAttempt, &fields);
+    }
+
+    pub(super) fn record_logout(&self, visit: Visit<'_>, live: &LiveSession) {
+        self.record_person(visit, AuditEvent::LogoutUser, live);
+    }
+
+    fn record_person(&self, visit: Visit<'_>, event: AuditEvent, live: &LiveSession) {
+        let identity = &live.identity;
+        let claim = |name: &str| identity.claims.get(name).and_then(serde_json::Value::as_str);
+        let methods = identity.claims.get("amr").and_then(serde_json::Value::as_array);
+        let methods: Option<Vec<&str>> = methods.map(|it| it.iter().filter_map(serde_json::Value::as_str).collect());
+        let amr = methods.map(|methods| methods.join(" ")).filter(|methods| !methods.is_empty());
+        let fields = AuditFields {
+            provider: Some(&live.session.provider),
+            issuer: Some(&identity.issuer),
+            subject: Some(identity.subject.as_str()).filter(|subject| !subject.is_empty()),
+            user: identity.user.as_deref(),
+            email: identity.email.as_deref(),
+            session: Some(&live.name),
+            sid: claim("sid"),
+            acr: claim("acr"),
+            amr: amr.as_deref(),
+            ..about(visit.meta)
+        };
+        self.telemetry.audit(visit.now, event, &fields);
+    }
+}
+
+fn about(meta: &RequestMeta) -> AuditFields<'_> {
+    AuditFields {
+        request_id: Some(meta.id.as_str()),
+        client: Some(meta.client),
+        host: Some(meta.host.authority()),
+        path: Some(meta.path.raw()),
+        ..AuditFields::default()
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    }
+}

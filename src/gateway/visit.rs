@@ -1,0 +1,52 @@
+//! A request as the stages look at it: everything but its body.
+
+use http::HeaderMap;
+
+use crate::clock::UnixTime;
+use crate::provider::Provider;
+use crate::request::RequestMeta;
+use crate::request::cookies::CookieScan;
+use crate::request::kind::RequestKind;
+use crate::session::jar::Site;
+
+/// What a request shows of who sends it: our cookies among its fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Credentials<'a> {
+    /// All fields.
+    pub headers: &'a HeaderMap,
+    /// Our own cookies.
+    pub cookies: &'a CookieScan,
+    /// When they were shown.
+    pub now: UnixTime,
+}
+
+/// One request on its way through the stages: what every one of them may look at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visit<'a> {
+    pub(super) meta: &'a RequestMeta,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) cookies: &'a CookieScan,
+    pub(super) now: UnixTime,
+}
+
+impl<'a> Visit<'a> {
+    pub(super) fn of(meta: &'a RequestMeta, credentials: &Credentials<'a>) -> Self {
+        let Credentials { headers, cookies, now } = *credentials;
+        Self { meta, headers, cookies, now }
+    }
+
+    /// A provider's sessions at the host that was asked.
+    pub(super) fn site(&self, provider: &Provider) -> Site<'a> {
+        Site { provider: provider.place(), host: &self.meta.host }
+    }
+
+    /// The host as it stands in URLs.
+    pub(super) fn authority(&self) -> &'a str {
+        self.meta.host.authority()
+    }
+
+    /// Whether a browser shows the answer as a page. Nothing else begins a sign-in or gets a cookie (CK-25).
+    pub(super) fn is_navigation(&self) -> bool {
+        matches!(self.meta.kind, RequestKind::Navigation | RequestKind::FormNavigation)
+    }
+}

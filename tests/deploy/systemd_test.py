@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deployment import DEPLOY, ROOTFS, ran
+from deployment import DEPLOY, VERSION, ran, said
 
 FOLDER = DEPLOY / "systemd"
 UNITS = ["vestibule.service", "vestibule@.service", "vestibule.socket"]
@@ -64,9 +64,10 @@ def booted(tmp_path_factory):
     shutil.copy(Path(__file__).parent / "booted", test)
     (test / "test.service").write_text("[Service]\nType=oneshot\nExecStart=/test/booted\nTimeoutStartSec=120\nFailureAction=poweroff-immediate\n")
     (test / "test.target").write_text("[Unit]\nRequires=multi-user.target\nAfter=multi-user.target\nWants=test.service\n")
-    units = [test / "test.service", test / "test.target", *(FOLDER / unit for unit in UNITS)]
+    shutil.copy(os.environ["VESTIBULE_DEB"], test / "vestibule.deb")
+    units = [test / "test.service", test / "test.target"]
     given = [f"--bind-ro={unit}:/usr/lib/systemd/system/{unit.name}" for unit in units]
-    given += [f"--bind-ro={ROOTFS}/usr/bin/vestibule:/usr/bin/vestibule", f"--bind={test}:/test"]
+    given.append(f"--bind={test}:/test")
     # What it writes is gone with it.
     how = ["--quiet", "--register=no", "--keep-unit", "--private-network", "--volatile=overlay", "--boot"]
     command = ["systemd-nspawn", *how, *given, "-D", os.environ["VESTIBULE_DEBIAN"], "--", "systemd.unit=test.target"]
@@ -83,8 +84,50 @@ def booted(tmp_path_factory):
     return found
 
 
+def test_the_package_holds_what_the_page_says_and_says_what_it_is():
+    deb = os.environ["VESTIBULE_DEB"]
+    fields = dict(line.split(": ", 1) for line in said("dpkg-deb", "--field", deb).splitlines() if re.match(r"\S+: ", line))
+    assert (fields["Package"], fields["Version"].split("-")[0]) == ("vestibule", VERSION)
+    listed = [line.split() for line in said("dpkg-deb", "--contents", deb).splitlines()]
+    files = {name.removeprefix("."): (mode, owner) for mode, owner, *_, name in listed if mode[0] != "d"}
+    assert all(owner == "0/0" for _, owner in files.values())
+    assert files["/usr/bin/vestibule"][0] == "-rwxr-xr-x"
+    assert {"/etc/vestibule/vestibule.toml", "/usr/share/doc/vestibule/copyright", "/usr/share/doc/vestibule/config.example.toml"} <= set(files)
+    assert {f"/usr/lib/systemd/system/{unit}" for unit in UNITS} <= set(files)
+
+
+def test_lintian_finds_no_error():
+    done = ran("lintian", "--fail-on", "error", os.environ["VESTIBULE_DEB"])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_its_configuration_is_all_comments_and_becomes_one_without_them():
+    text = (FOLDER / "debian/vestibule.toml").read_text()
+    assert all(not line or line.startswith("#") for line in text.splitlines())
+
+
+def test_it_is_installed_and_not_started(booted):
+    assert booted["install.exit"] == "0"
+    assert booted["install.state"] == "inactive disabled disabled"
+    assert booted["install.conffiles"] == "/etc/vestibule/vestibule.toml"
+    assert booted["install.mode"] == "root 755 root 644"
+
+
 def test_it_does_not_start_until_it_is_configured(booted):
-    assert (booted["unconfigured.exit"], booted["unconfigured.state"]) == ("0", "inactive")
+    assert booted["unconfigured.exit"] != "0" and booted["unconfigured.state"] == "failed 0", "without secrets"
+    assert booted["unwritten.exit"] != "0" and booted["unwritten.state"] == "failed 78 0", "without a configuration"
+    assert booted["check.exit"] == "0"
+
+
+def test_an_upgrade_restarts_it_with_the_configuration_that_is_there(booted):
+    assert (booted["upgrade.restarted"], booted["upgrade.configuration"]) == ("active", "204")
+
+
+def test_a_removal_leaves_the_configuration_and_a_purge_nothing(booted):
+    assert (booted["remove.exit"], booted["purge.exit"]) == ("0", "0")
+    assert booted["remove.state"] == "inactive inactive rc"
+    assert booted["remove.left"] == "/etc/vestibule/vestibule.toml"
+    assert booted["purge.left"] in ("", "un")
 
 
 def test_it_starts_and_says_so_with_its_secrets_as_credentials(booted):

@@ -42,7 +42,6 @@ pub struct App {
     notes_capitals: Arc<AtomicBool>,
     started_with: (ServerSettings, LogSettings),
     shutdown: Shutdown,
-    stopping: AtomicBool,
     stopped: watch::Receiver<bool>,
 }
 
@@ -95,7 +94,6 @@ impl App {
         let state = AdminState::new(Arc::clone(&shared.telemetry.metrics), health(&gateway));
         let stopped = serve(bound, &gateway, state, signal, &shared.control);
         shared.telemetry.metrics.config_loaded(true, shared.clock.now());
-        let stopping = AtomicBool::new(false);
         Ok(Self {
             gateway,
             shared,
@@ -106,7 +104,6 @@ impl App {
             notes_capitals,
             started_with,
             shutdown,
-            stopping,
             stopped,
         })
     }
@@ -179,13 +176,13 @@ impl App {
     /// Asks for the stop: not ready at once, then the configured delay, then what is in flight ends within the grace. Asked
     /// again, it stops at once.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
+        self.shared.control.stop();
         self.shutdown.ask();
     }
 
     /// Whether a stop was asked for.
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        self.shared.control.is_stopping()
     }
 
     /// Asks the providers of the configuration of now for what the first sign-in will need, in the background.

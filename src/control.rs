@@ -1,6 +1,8 @@
 //! The control runtime: whatever is not forwarding runs there, so that a slow provider can never stall a worker.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +15,7 @@ pub struct Control {
     runtime: Handle,
     tasks: TaskTracker,
     finishing: CancellationToken,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Control {
@@ -21,7 +24,12 @@ impl Control {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn current() -> Self {
-        Self { runtime: Handle::current(), tasks: TaskTracker::new(), finishing: CancellationToken::new() }
+        Self {
+            runtime: Handle::current(),
+            tasks: TaskTracker::new(),
+            finishing: CancellationToken::new(),
+            stopping: Arc::default(),
+        }
     }
 
     /// Runs `work` on the control runtime and waits for it. Work that was begun ends even if the caller goes away.
@@ -43,6 +51,16 @@ impl Control {
         self.detach(async move {
             let _ = finishing.run_until_cancelled(work).await;
         });
+    }
+
+    /// The program was asked to stop: from now on it drains.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether it was.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// Waits for everything that was handed over: at the end of the program.

@@ -147,11 +147,11 @@ fn log_error(meta: &RequestMeta, error: &GatewayError) {
             let (error, error_description) = (said.error(), said.description());
             tracing::info!(request_id = id, code, reason, error, error_description, "the provider refused a sign-in");
         }
-        GatewayError::Upstream { route, error: cause } if cause.is_upstream_fault() => {
+        GatewayError::Upstream { route, error: cause, .. } if cause.is_upstream_fault() => {
             let error = with_causes(cause);
             tracing::warn!(request_id = id, code, reason, route = &**route, error, "an application failed");
         }
-        GatewayError::Upstream { route, error: cause } => {
+        GatewayError::Upstream { route, error: cause, .. } => {
             let error = with_causes(cause);
             tracing::info!(request_id = id, code, reason, route = &**route, error, "a request could not be forwarded");
         }

@@ -101,6 +101,8 @@ pub(super) enum GatewayError {
         route: Arc<str>,
         /// What it did.
         error: UpstreamError,
+        /// Whether this gateway drains: beside an application that ended before it, it asks to come back, and another pod answers.
+        stopping: bool,
     },
     /// We.
     Internal(&'static str),
@@ -169,6 +171,9 @@ impl GatewayError {
         match self {
             Self::Refused(fault) => fault.status(),
             Self::Header(refusal) => refusal.status(),
+            Self::Upstream { error, stopping: true, .. } if error.status() == StatusCode::BAD_GATEWAY => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Upstream { error, .. } => error.status(),
             _ => self.code().status(),
         }

@@ -85,8 +85,11 @@ impl Gateway {
         *time = Some(UpstreamTime { took, answered });
         let outcome = answer.as_ref().map(Response::status).map_err(UpstreamError::failure);
         entry.route.upstream_metrics.called(&meta.method, outcome, took);
-        let mut answer =
-            answer.map_err(|error| GatewayError::Upstream { route: Arc::clone(&entry.route.name), error })?;
+        let mut answer = answer.map_err(|error| GatewayError::Upstream {
+            route: Arc::clone(&entry.route.name),
+            error,
+            stopping: self.control.is_stopping(),
+        })?;
         self.header_rules.response(&mut answer, |name| self.own_cookies.is_ours(name));
         if let Some(principal) = principal
             && event_stream::is_event_stream(&answer)

@@ -109,3 +109,16 @@ def test_without_the_delay_somebody_would(image, gateway, application):
     environment = PUBLIC | {"VESTIBULE__ROUTE__WIKI__UPSTREAM": upstream.url, "VESTIBULE__SERVER__DRAIN__DELAY": "0s"}
     answers, _, _ = deleted(gateway(image(config["data"]["vestibule.toml"], environment=environment)), upstream, False, {"application": None, "grace": 30})
     assert 0 in answers
+
+
+def test_a_gateway_that_drains_after_its_application_has_ended_asks_to_come_back(image, gateway, application):
+    (config,) = of_kind(DEPLOY / "kubernetes/sidecar.yaml", "ConfigMap")
+    upstream = application()
+    running = gateway(image(config["data"]["vestibule.toml"], environment=PUBLIC | {"VESTIBULE__ROUTE__WIKI__UPSTREAM": upstream.url}))
+    assert get(f"http://127.0.0.1:{running.port}/", HOST)[0] == 200
+    upstream.stop()
+    running.terminate()
+    until("the drain to begin", lambda: running.admin("/readyz")[0] == 503)
+    status, headers, _ = get(f"http://127.0.0.1:{running.port}/", HOST)
+    assert status == 503, "not 502: the pod is going, and another one answers"
+    assert headers["Retry-After"]

@@ -22,6 +22,22 @@ async fn a_draining_gateway_is_not_ready_and_serves_until_the_delay_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_draining_gateway_whose_application_is_gone_asks_to_come_back() {
+    // A native sidecar of Kubernetes is stopped after its application.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gateway = gateway_before(&format!("http://{gone}"), "1h").await;
+    let answer = Raw::once(gateway.address, request(&gateway, "/")).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (502, None));
+    gateway.asks_to_stop();
+    ready(&gateway, false).await;
+    let answer = Raw::once(gateway.address, request(&gateway, "/")).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
+    assert_eq!(Raw::once(gateway.address, request(&gateway, "/still")).await.status, 204);
+    gateway.asks_to_stop();
+    gateway.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_flight_ends_and_nothing_new_begins() {
     let upstream = SlowUpstream::start().await;
     let gateway = open_gateway(&upstream, "0s").await;
@@ -57,8 +73,12 @@ async fn a_second_request_to_stop_waits_for_nobody() {
 
 /// Everything is public, and `/still` answers by itself.
 async fn open_gateway(upstream: &SlowUpstream, delay: &str) -> Gateway {
+    gateway_before(&upstream.url(), delay).await
+}
+
+async fn gateway_before(upstream: &str, delay: &str) -> Gateway {
     let idp = crate::harness::TestIdp::start().await;
-    Gateway::in_front_of_url(&upstream.url())
+    Gateway::in_front_of_url(upstream)
         .signing_in_at(&idp)
         .with(&format!("[server.drain]\ndelay = '{delay}'\ngrace = '1h'\n[route.app]\naccess = 'public'"))
         .with("[route.still]\npath = '/still'\naccess = 'public'\nupstream = 'static:204'")

@@ -19,7 +19,7 @@ use crate::clock::UnixTime;
 use crate::gateway::Gateway;
 use crate::gateway::addresses::redirect;
 use crate::gateway::codes::Code;
-use crate::gateway::endpoints::{Query, check_answer_method, posted};
+use crate::gateway::endpoints::{Parameters, check_answer_method, posted};
 use crate::gateway::error::GatewayError;
 use crate::gateway::exchange_budget::{ExchangePermit, Spent};
 use crate::gateway::pages::page::Page;
@@ -134,7 +134,7 @@ impl Gateway {
         visit: Visit<'_>,
         provider: &Arc<Provider>,
         attempt: &Attempt,
-        query: &Query<'_>,
+        query: &Parameters<'_>,
     ) -> Result<Arc<LiveSession>, CallbackFailure> {
         let again = || Some(self.login_url(&attempt.return_to, Some(&attempt.provider)));
         let over = |code| CallbackFailure::Over(GatewayError::sign_in_at(&attempt.provider, code, again()));

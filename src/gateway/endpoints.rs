@@ -39,20 +39,21 @@ impl Gateway {
         }
     }
 
-    /// A provider's answer at the callback: in the query of a redirect, or posted by the provider's page (`form_post`). Taken where it comes by the method that its providers answer by: of the one whose redirect URI it is, or
-    /// else of any. HEAD and its like must not burn the code (AT-LF-17).
+    /// A provider's answer at the callback: in the query of a redirect, or posted by the provider's page (`form_post`). It has to
+    /// come by the method that the provider answers by whose redirect URI it is, or else any provider. HEAD and its like must not
+    /// burn the code (AT-LF-17).
     pub(super) async fn authorization_response<'v>(
         &self,
         visit: Visit<'v>,
         body: Body,
-    ) -> Result<Query<'v>, GatewayError> {
+    ) -> Result<Parameters<'v>, GatewayError> {
         let own = self.provider_at(visit.meta.path.as_str()).map(std::slice::from_ref);
         let providers = own.unwrap_or(&self.providers);
         let by = |mode| providers.iter().any(|provider| provider.settings().response_mode == mode);
         let (by_query, by_form) = (by(ResponseMode::Query), by(ResponseMode::FormPost));
         match visit.meta.method {
-            Method::GET if by_query => Ok(Query::of(visit.meta)),
-            Method::POST if by_form => Ok(PostedForm::read(visit.headers, body).await?.into()),
+            Method::GET if by_query => Ok(Parameters::of(visit.meta)),
+            Method::POST if by_form => Ok(Parameters::read(visit.headers, body).await?),
             _ if by_query && by_form => Err(GatewayError::EndpointMethod("GET, POST")),
             _ if by_form => Err(GatewayError::EndpointMethod("POST")),
             _ => Err(GatewayError::EndpointMethod("GET")),
@@ -69,12 +70,39 @@ impl Gateway {
 /// What one of our endpoints was asked, in the query or in a form. Values are form-decoded; a value too long to be meant is as
 /// good as none.
 #[derive(Debug)]
-pub(super) struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub(super) struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
-impl<'a> Query<'a> {
+impl<'a> Parameters<'a> {
     pub(super) fn of(meta: &'a RequestMeta) -> Self {
         let query = meta.query().unwrap_or_default();
         Self(url::form_urlencoded::parse(query.as_bytes()).take(MOST_PARAMETERS).collect())
+    }
+
+    /// Reads a small form; a POST without a body is an empty form.
+    pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Self, GatewayError> {
+        let bytes = body.collect_capped(LARGEST_FORM).await.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                GatewayError::Client(Code::BodyTooLarge)
+            } else if error.is::<Stalled>() {
+                GatewayError::Client(Code::BodyTooSlow)
+            } else {
+                GatewayError::Client(Code::BadForm)
+            }
+        })?;
+        if bytes.is_empty() {
+            return Ok(Self(Vec::new()));
+        }
+        let is_form = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+            value
+                .split(';')
+                .next()
+                .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+        });
+        if !is_form {
+            return Err(GatewayError::Client(Code::BadForm));
+        }
+        let fields = url::form_urlencoded::parse(&bytes).into_owned().take(MOST_PARAMETERS);
+        Ok(Self(fields.map(|(name, value)| (name.into(), value.into())).collect()))
     }
 
     /// The first value of a parameter.
@@ -101,49 +129,6 @@ impl<'a> Query<'a> {
     /// stand behind those that are read: an `error` must not be hidden from us by bulk (AT-LF-13).
     pub(super) fn is_doubtful(&self, name: &str) -> bool {
         self.is_too_long(name) || self.is_repeated(name)
-    }
-}
-
-impl From<PostedForm> for Query<'static> {
-    fn from(form: PostedForm) -> Self {
-        Self(form.0.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
-    }
-}
-
-/// A form posted to one of our endpoints.
-#[derive(Debug, Default)]
-pub(super) struct PostedForm(Vec<(String, String)>);
-
-impl PostedForm {
-    /// Reads a small form; a POST without a body is an empty form.
-    pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Self, GatewayError> {
-        let bytes = body.collect_capped(LARGEST_FORM).await.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                GatewayError::Client(Code::BodyTooLarge)
-            } else if error.is::<Stalled>() {
-                GatewayError::Client(Code::BodyTooSlow)
-            } else {
-                GatewayError::Client(Code::BadForm)
-            }
-        })?;
-        if bytes.is_empty() {
-            return Ok(Self::default());
-        }
-        let is_form = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-            value
-                .split(';')
-                .next()
-                .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
-        });
-        if !is_form {
-            return Err(GatewayError::Client(Code::BadForm));
-        }
-        Ok(Self(url::form_urlencoded::parse(&bytes).into_owned().take(MOST_PARAMETERS).collect()))
-    }
-
-    /// The first value of a field.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 

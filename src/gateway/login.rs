@@ -10,7 +10,7 @@ use crate::body::Body;
 use crate::gateway::Gateway;
 use crate::gateway::addresses::redirect;
 use crate::gateway::codes::Code;
-use crate::gateway::endpoints::{PostedForm, Query};
+use crate::gateway::endpoints::Parameters;
 use crate::gateway::error::GatewayError;
 use crate::gateway::pages::page::{Choice, Page};
 use crate::gateway::verdict::Lack;
@@ -82,7 +82,7 @@ impl Gateway {
             let status = if by_post { StatusCode::TEMPORARY_REDIRECT } else { StatusCode::FOUND };
             return Ok(redirect(status, &self.public_address_of(visit.meta)));
         }
-        let query = if by_post { PostedForm::read(visit.headers, body).await?.into() } else { Query::of(visit.meta) };
+        let query = if by_post { Parameters::read(visit.headers, body).await? } else { Parameters::of(visit.meta) };
         if ONCE.iter().any(|name| query.is_repeated(name)) || query.is_too_long("iss") {
             let again = self.login_url_of_start_page(visit.meta);
             return Err(GatewayError::sign_in(Code::BadRequest, Some(again)));

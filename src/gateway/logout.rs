@@ -11,7 +11,7 @@ use crate::body::Body;
 use crate::gateway::Gateway;
 use crate::gateway::addresses::redirect;
 use crate::gateway::codes::Code;
-use crate::gateway::endpoints::{PostedForm, Query};
+use crate::gateway::endpoints::Parameters;
 use crate::gateway::error::GatewayError;
 use crate::gateway::login::Beginning;
 use crate::gateway::notice::{Form, Person};
@@ -30,7 +30,7 @@ impl Gateway {
         match visit.meta.method {
             Method::GET | Method::HEAD => Ok(self.confirm_logout(visit)),
             Method::POST => {
-                let form = PostedForm::read(visit.headers, body).await?;
+                let form = Parameters::read(visit.headers, body).await?;
                 if !self.is_from_here(visit, &form) {
                     return Err(GatewayError::Client(Code::CrossSiteLogout));
                 }
@@ -46,7 +46,7 @@ impl Gateway {
         if visit.meta.method != Method::GET && visit.meta.method != Method::HEAD {
             return Err(GatewayError::EndpointMethod("GET, HEAD"));
         }
-        let query = Query::of(visit.meta);
+        let query = Parameters::of(visit.meta);
         if visit.meta.kind == RequestKind::Navigation
             && !is_prefetch(visit.headers)
             && let Ok(left) = self.attempts.find(visit.cookies, query.get("state"), visit.now)
@@ -101,7 +101,11 @@ impl Gateway {
         form
     }
 
-    async fn sign_out(self: &Arc<Self>, visit: Visit<'_>, form: &PostedForm) -> Result<Response<Body>, GatewayError> {
+    async fn sign_out(
+        self: &Arc<Self>,
+        visit: Visit<'_>,
+        form: &Parameters<'_>,
+    ) -> Result<Response<Body>, GatewayError> {
         let lives = self.live_sessions(visit);
         // First here (LO-01), then at the provider: an outage there must not keep anybody signed in (AT-LG-13).
         for live in &lives {
@@ -124,7 +128,7 @@ impl Gateway {
     async fn after_sign_out(
         self: &Arc<Self>,
         visit: Visit<'_>,
-        form: &PostedForm,
+        form: &Parameters<'_>,
         lives: &[Arc<LiveSession>],
     ) -> Result<Response<Body>, GatewayError> {
         if form.get("switch").is_some() {
@@ -163,7 +167,7 @@ impl Gateway {
     async fn switch_account(
         self: &Arc<Self>,
         visit: Visit<'_>,
-        form: &PostedForm,
+        form: &Parameters<'_>,
         live: Option<&Arc<LiveSession>>,
     ) -> Result<Response<Body>, GatewayError> {
         let return_to = self.return_to_or_start(visit.meta, form.get("rd"));
@@ -261,7 +265,7 @@ impl Gateway {
     /// Whether a POST was begun by a page of this very origin (CK-22): Fetch Metadata where the browser sends it, else `Origin`,
     /// else the seal in our own form, because a browser sends `null` from pages that send no referrer. A client that sends
     /// none of them is no browser of today, and `SameSite` keeps our cookie out of an older one's hands.
-    fn is_from_here(&self, visit: Visit<'_>, form: &PostedForm) -> bool {
+    fn is_from_here(&self, visit: Visit<'_>, form: &Parameters<'_>) -> bool {
         if let Some(site) = visit.headers.get(SEC_FETCH_SITE) {
             return site == "same-origin" || (site == "none" && !visit.headers.contains_key(ORIGIN));
         }
@@ -269,7 +273,7 @@ impl Gateway {
     }
 
     /// Whether the form carries the seal that we put into it for one of the sessions that came with it.
-    fn is_our_form(&self, visit: Visit<'_>, form: &PostedForm) -> bool {
+    fn is_our_form(&self, visit: Visit<'_>, form: &Parameters<'_>) -> bool {
         let read = |opened: &Opened| Ok::<_, OpenError>((opened.plaintext.clone(), opened.expires.minus(FORM_LIFE)));
         let session = form.get(FORM_TOKEN).and_then(|token| self.forms.open_dated(token, visit.now, read).ok());
         session.is_some_and(|session| {

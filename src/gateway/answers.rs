@@ -23,7 +23,7 @@ impl Gateway {
             GatewayError::SignInNeeded { login_url, .. }
             | GatewayError::FormNotSubmitted { login_url, .. }
             | GatewayError::Provider { sign_in: Some(login_url), .. } => {
-                // Whole, because who reads it may not know any more what it asked.
+                // Absolute: whoever reads the answer may not have the address of the request.
                 Some(format!("{}{login_url}", self.own_origin(meta)))
             }
             _ => None,
@@ -50,7 +50,7 @@ impl Gateway {
         login_url: Option<&str>,
         wants: Wants,
     ) -> Response<Body> {
-        // A host that is not ours is whatever somebody wrote there: it is not repeated (AT-PM-17).
+        // A host that is not ours may be any text: it is not repeated on the page (AT-PM-17).
         let host = if self.serves(meta.host.name()) { meta.host.authority() } else { "" };
         let context = PageContext { request_id: meta.id.as_str(), host, now: self.clock.now(), wants, login_url };
         self.pages.render(page, &context)
@@ -164,7 +164,7 @@ fn log_error(meta: &RequestMeta, error: &GatewayError) {
             "a session does not fit into cookies: keep fewer tokens ([session] keep), or ask the provider for fewer claims"
         ),
         GatewayError::Internal(_) => tracing::error!(request_id = id, code, reason, "a fault of ours"),
-        // Every script that is not signed in, and whom the audit log names.
+        // Frequent (every script without a session), or in the audit log already.
         GatewayError::SignInNeeded { .. } | GatewayError::Denied { .. } => {
             tracing::debug!(request_id = id, code, reason, "refused");
         }

@@ -80,7 +80,7 @@ pub struct GatewayParts {
     pub telemetry: Arc<Telemetry>,
 }
 
-/// A part that cannot be made, though its settings were proven: a certificate that no library takes, for example.
+/// A part that cannot be made although its settings are valid: a certificate that the TLS library refuses, for example.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The session keys.
@@ -95,7 +95,7 @@ pub enum BuildError {
 }
 
 impl Gateway {
-    /// Makes a gateway. Asks nobody anything.
+    /// Makes a gateway, without any network access.
     ///
     /// # Errors
     /// [`BuildError`].
@@ -129,7 +129,7 @@ impl Gateway {
             redirects: redirects(&settings, &session, &providers, before.as_deref(), clock.monotonic()),
             redemptions: before
                 .map_or_else(|| Redemptions::new(&clock, &telemetry.metrics), |before| Arc::clone(&before.redemptions)),
-            // A reload may have mended what made the provider refuse.
+            // A reload may have fixed what made the provider refuse.
             exchange_budgets: ExchangeBudgets::new(Arc::clone(&clock)),
             own_metrics: OwnAnswers::new(&telemetry.metrics, &settings.prefix),
             pages: Pages::new(settings.title.clone(), settings.contact.clone()),

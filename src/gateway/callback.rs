@@ -1,8 +1,8 @@
 //! `callback`: how a sign-in ends. State first, then the code, then the session; each code is redeemed once.
 //!
 //! 1. The attempt is found by its state, in this browser's cookies. Without it nothing is said to the provider (OA-03).
-//! 2. If this very attempt is over and a session stands, the browser is just sent on. Any other session proves nothing: it may
-//!    have been planted while the person was at the provider.
+//! 2. If this very attempt is over and there is a session, the browser is redirected to its page. Any other session proves
+//!    nothing: it may have been planted while the person was at the provider.
 //! 3. An answer from another issuer than the one that was asked, or at another redirect URI, ends here (RFC 9207, SB-03).
 //! 4. The code is redeemed on the control runtime, once for an attempt: whoever reloads the callback meanwhile waits for the
 //!    same end (OA-10).
@@ -63,7 +63,7 @@ impl Gateway {
         body: Body,
         log: &mut RequestLog<'_>,
     ) -> Result<Response<Body>, GatewayError> {
-        // A browser that fetches ahead ends no sign-in.
+        // A prefetch must not redeem the code.
         if is_prefetch(visit.headers) {
             let login_url = self.login_url_of_start_page(visit.meta);
             return Err(GatewayError::SignInNeeded { login_url, api: false, lack: Lack::Session });
@@ -220,7 +220,7 @@ impl Gateway {
         Ok(waiting.outcome().await.map(|redeemed| (redeemed, false)))
     }
 
-    /// The code stays as good as it is: it was not sent.
+    /// The code was not sent, so it can still be redeemed.
     fn too_many_refused(&self, visit: Visit<'_>, provider: &Provider, spent: &Spent) -> CallbackFailure {
         if spent.is_news {
             tracing::warn!(
@@ -270,12 +270,12 @@ impl Gateway {
         }
     }
 
-    /// Whether another tab of this browser was faster: since the attempt began it got a session of the same person. That one stays,
-    /// so that what goes on with it is not cut off, and the new one is given up.
+    /// Whether another tab of this browser was faster: it got a session of the same person since the attempt began. That session
+    /// stays, so that its requests go on, and the new one is ended.
     fn stands_already(&self, visit: Visit<'_>, attempt: &Attempt, new: &LiveSession) -> bool {
         let Ok(standing) = self.sessions.find(visit.cookies, new.site(), visit.now) else { return false };
         let stands = standing.session.created >= attempt.started
-            // One that has to be renewed may be refused that: the new one is sure.
+            // The renewal of an expired one may be refused, while the new one is sure to work.
             && !standing.access_expired(visit.now)
             && standing.identity.is_same_person(&new.identity)
             && attempt.max_age.is_none_or(|most| standing.is_signed_in_within(most, visit.now));
@@ -285,7 +285,7 @@ impl Gateway {
         stands
     }
 
-    /// The session stands: its cookies, and on to the page that was asked for, with the method of a plain visit (SB-10).
+    /// The answer of a successful sign-in: the session's cookies, and a redirect by GET to the page that was asked for (SB-10).
     fn signed_in(
         &self,
         visit: Visit<'_>,
@@ -350,7 +350,7 @@ impl Gateway {
             response.headers_mut().append(SET_COOKIE, self.attempts.finish(&lost.id));
             return Ok(response);
         }
-        // A form that is posted again brings no session along that could be seen: the page will see it.
+        // A cross-site POST does not bring the session cookie along; the page that it leads to will get it.
         if let Some(lost) = lost.filter(|lost| posted(visit) && self.signed_somebody_in(&lost.id, visit.now)) {
             return Ok(self.sent_on(visit, &return_to, Some(&lost.id)));
         }
@@ -362,8 +362,8 @@ impl Gateway {
         self.redemptions.session_of(attempt, now).is_some_and(|session| !self.sessions.has_ended(&session))
     }
 
-    /// A callback that cannot be taken: whoever is signed in is just sent on, and everybody else gets an error page with a way to
-    /// begin again. Nothing is begun by itself, so there is no loop, and no sign-in that somebody else started (AT-LF-01).
+    /// A callback that cannot be used: whoever is signed in is redirected to the page, and everybody else gets an error page with
+    /// a way to begin again. Nothing is begun by itself, so there is no loop, and no sign-in that somebody else started (AT-LF-01).
     fn without_attempt(
         &self,
         visit: Visit<'_>,
@@ -399,8 +399,8 @@ impl Gateway {
         response
     }
 
-    /// On to a page of ours. A redirect is still part of the visit that the provider began, so that `Strict` cookies would stay
-    /// behind and the sign-in start over; a page that goes on by itself begins a visit of our own.
+    /// Leads to a page of ours. A redirect still belongs to the navigation that the provider began, so that browsers would not send
+    /// `Strict` cookies and the sign-in would start over; a page that refreshes itself begins a same-site navigation.
     fn onward(&self, visit: Visit<'_>, return_to: &ReturnTo) -> Response<Body> {
         let href = return_to.to_url(self.settings.public_url.https);
         if !self.strict_cookies {

@@ -28,7 +28,7 @@ pub(super) enum Invitation {
 
 impl Gateway {
     /// The answer to a request that needs a sign-in. Only a navigation is sent there; nothing else starts a sign-in or gets a cookie
-    /// (CK-25), nor does a navigation that a browser makes ahead.
+    /// (CK-25), nor does a prefetch.
     pub(super) async fn challenge(
         self: &Arc<Self>,
         visit: Visit<'_>,
@@ -41,7 +41,10 @@ impl Gateway {
         }
     }
 
-    /// What a challenge comes to for this client.
+    /// How this client is invited to sign in.
+    ///
+    /// # Errors
+    /// The answer of a client that cannot be sent to sign in.
     pub(super) fn invitation(
         &self,
         visit: Visit<'_>,
@@ -71,7 +74,7 @@ impl Gateway {
         if !self.signs_in_at(meta) {
             return Ok(Invitation::At(self.public_address_of(meta)));
         }
-        // They chose already, and the choice would lose the age that is asked for.
+        // The person chose before, and the page of choices would lose `max_age`.
         let chosen = judgement.sender.as_ref().filter(|_| matches!(lack, Lack::Recent(_)));
         let chosen = chosen.and_then(|sender| self.provider_of(sender.session()));
         let provider = match (rule.providers.as_slice(), chosen) {
@@ -82,7 +85,7 @@ impl Gateway {
                 return Ok(Invitation::At(login_url(&return_to)));
             }
         };
-        // Also for the first sign-in: one that the provider grants without asking anybody would be as old as it likes.
+        // Also for the first sign-in: without `max_age` the provider may answer with a sign-in of any age.
         Ok(Invitation::Begin(Beginning { max_age: rule.max_age, ..Beginning::at(provider, return_to) }))
     }
 

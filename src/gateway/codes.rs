@@ -1,7 +1,7 @@
 //! The codes that people see on our pages: for each its status, and the words for the person in front of the page.
 //!
-//! The words stand in `pages/en.txt`; they accuse nobody and name no part of the machinery. The long text for whoever runs the gateway stands in the
-//! registry of all codes, [`crate::codes`].
+//! The words stand in `pages/en.txt`; they accuse nobody and name no part of the machinery. The long text for whoever runs the
+//! gateway stands in the registry of all codes, [`crate::codes`].
 
 use std::collections::HashMap;
 use std::fmt;

@@ -20,7 +20,7 @@ pub(super) fn decide(
         Access::Deny => Verdict::Deny(Denial::Closed),
         Access::Public => unless_elsewhere(rule, meta, None),
         Access::Optional => {
-            // Somebody who does not meet `allow` or `max_age` is nobody here.
+            // Somebody who does not meet `allow` or `max_age` counts as not signed in.
             let known = sender.as_ref().ok().and_then(Option::as_ref);
             let fit = known.filter(|it| is_fresh(rule, it, now) && meets(rule, meta, it) == Decision::Allow);
             unless_elsewhere(rule, meta, fit)

@@ -30,7 +30,7 @@ impl Gateway {
     ) -> Result<Response<Body>, GatewayError> {
         match endpoint.split_once('/').unwrap_or((endpoint, "")) {
             ("login", "") => self.login(visit, body).await,
-            // Whichever of them: the attempt knows where its answer has to come back to.
+            // Any redirect URI: the attempt knows to which of them its answer has to come back.
             ("callback", _) => self.callback(visit, body, log).await,
             ("logout", "") => self.logout(visit, body).await,
             ("signed-out", "") => self.signed_out(visit).await,
@@ -40,8 +40,8 @@ impl Gateway {
     }
 
     /// A provider's answer at the callback: in the query of a redirect, or posted by the provider's page (`form_post`). It has to
-    /// come by the method that the provider answers by whose redirect URI it is, or else any provider. HEAD and its like must not
-    /// burn the code (AT-LF-17).
+    /// come by the method that the provider answers by whose redirect URI it is, or else any provider. HEAD and other
+    /// methods must not redeem the code (AT-LF-17).
     pub(super) async fn authorization_response<'v>(
         &self,
         visit: Visit<'v>,
@@ -60,15 +60,14 @@ impl Gateway {
         }
     }
 
-    /// The body of a request to ourselves: all of it comes in the time that a head has, or it is not waited for (AT-SM-22).
+    /// The body of a request to ourselves: it has as much time to arrive as a head (AT-SM-22).
     pub(super) fn own_body(&self, request: &mut Request<Body>) -> Body {
         let body = std::mem::take(request.body_mut());
         form_body(request.extensions(), body, self.settings.limits.header_time)
     }
 }
 
-/// What one of our endpoints was asked, in the query or in a form. Values are form-decoded; a value too long to be meant is as
-/// good as none.
+/// What one of our endpoints was asked, in the query or in a form. Values are form-decoded; one that is too long counts as absent.
 #[derive(Debug)]
 pub(super) struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 

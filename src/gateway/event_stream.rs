@@ -1,5 +1,5 @@
-//! Event streams end when the session does that opened them (WS-07, AT-WS-11): an application checks who is there once, when
-//! the stream begins, and would go on telling somebody who has signed out.
+//! Event streams end when the session does that opened them (WS-07, AT-WS-11): an application checks the identity once,
+//! when the stream begins, and would go on sending events to somebody who has signed out.
 //!
 //! The end is a proper one, so that the browser's `EventSource` asks again
 //! ([HTML section 9.2.3](https://html.spec.whatwg.org/multipage/server-sent-events.html#server-sent-events)), and gets 401.
@@ -23,12 +23,12 @@ pub(super) fn is_event_stream(answer: &Response<Body>) -> bool {
         })
 }
 
-/// Ends an answer's body when `over` is done. An HTTP/1.1 connection goes with it: whoever looks at nothing else sees that it is over.
+/// Ends an answer's body when `over` is done. An HTTP/1.1 connection is closed as well, so that every client notices.
 pub(super) fn end_with(answer: &mut Response<Body>, over: impl Future<Output = ()> + Send + 'static, over_http2: bool) {
     if !over_http2 {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    // Nobody knows how much will come.
+    // The length is not known any more.
     answer.headers_mut().remove(CONTENT_LENGTH);
     let events = std::mem::take(answer.body_mut());
     *answer.body_mut() = Body::stream(EndingStream { events, over: Box::pin(over) });
@@ -44,9 +44,9 @@ impl HttpBody for EndingStream {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        // The end first: a busy stream has an event at each look.
+        // The end first: a busy stream has an event at each poll.
         if !self.events.is_end_stream() && self.over.as_mut().poll(cx).is_ready() {
-            // The application's connection goes with its body.
+            // Dropping the body closes the application's connection.
             self.events = Body::Empty;
             self.over = Box::pin(std::future::pending());
         }

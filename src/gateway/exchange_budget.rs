@@ -1,12 +1,12 @@
 //! The budget of code exchanges that a provider refuses, for each client address and provider.
 //!
-//! Whoever comes with codes that nobody gave out makes us ask the provider with our credentials each time (AT-CL-17). So:
+//! A client that sends made-up codes makes us call the provider with our credentials each time (AT-CL-17). So:
 //!
 //! 1. An exchange that the provider refused takes from the budget, which fills up again by itself. One that it did not refuse takes
 //!    nothing, nor does a reload, which sends nothing.
 //! 2. An empty budget is 429. The code was not sent, and may be later.
 //! 3. Exchanges of one address wait for each other where many are under way, so that their answers are known in time.
-//! 4. No budget is shared by strangers: where the address is that of a proxy that nobody trusts, there is none. Addresses are
+//! 4. Strangers do not share a budget: an address that is only that of an untrusted proxy has none. Addresses are
 //!    remembered as long as their budget is not full, and the oldest make room.
 
 use std::net::{IpAddr, Ipv6Addr};
@@ -130,7 +130,7 @@ impl Spending {
     }
 }
 
-/// Whom an address stands for: a household or a company has many addresses of IPv6, and a /64 at least
+/// The network of a client: a household or a company has many IPv6 addresses, at least a /64
 /// ([RFC 6177 section 2](https://www.rfc-editor.org/rfc/rfc6177#section-2)).
 fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
@@ -146,7 +146,7 @@ fn network(client: IpAddr) -> IpAddr {
 const MOST: u32 = 30;
 /// The time in which one more is let through.
 const EACH: Duration = Duration::from_secs(2);
-/// After it, what is remembered of an address is what is known of any.
+/// After this time an entry holds nothing that a new one would not.
 const FULL_AGAIN: Duration = Duration::from_secs(2 * 60);
 /// Exchanges of one address at one provider that are under way at once: a company may be behind it.
 const AT_ONCE: usize = 100;

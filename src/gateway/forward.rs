@@ -1,4 +1,4 @@
-//! The way to the application and back.
+//! Forwarding: the request to the application, and its answer back.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -48,7 +48,7 @@ pub(super) struct UpstreamTime {
 }
 
 impl Gateway {
-    /// To the application and back.
+    /// Forwards a request to its application, and prepares the answer for the client.
     pub(super) async fn forward(
         &self,
         forwarder: &Rc<Forwarder>,
@@ -105,7 +105,7 @@ impl Gateway {
         request: &mut Request<Body>,
         passage: Passage<'_>,
     ) -> Result<Option<Box<UpgradeTicket>>, GatewayError> {
-        // Only what was judged as a handshake, its origin too, may become a tunnel.
+        // Only a request whose handshake and origin were judged may become a tunnel.
         if passage.meta.kind != RequestKind::WebSocket || !asks_for_websocket(request) {
             return Ok(None);
         }
@@ -168,17 +168,17 @@ fn set_own_headers(headers: &mut HeaderMap, passage: Passage<'_>) {
     }
 }
 
-/// The application's answer, on its way back.
+/// Adds what every answer of a route gets.
 fn back(entry: &Entry, mut answer: Response<Body>) -> Response<Body> {
     let headers = answer.headers_mut();
     if entry.rule.access != Access::Public && !headers.contains_key(CACHE_CONTROL) {
-        // What depends on a session is nobody else's (CH-02).
+        // A shared cache must not keep an answer that depends on a session (CH-02).
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
     }
     answer
 }
 
-/// Another route may be why the capitals of fields' names were noted; hyper hides them among the extensions.
+/// Removes the original spelling of field names, which hyper keeps among the extensions when any route asks for it.
 fn forget_capitals(extensions: &mut Extensions) {
     if !extensions.is_empty() {
         let raw = extensions.remove::<RawTarget>();
@@ -187,7 +187,7 @@ fn forget_capitals(extensions: &mut Extensions) {
     }
 }
 
-/// Puts the request's body under its limits; one that says at once that it is too large is not waited for.
+/// Puts the request's body under its limits; one whose announced length is too large is refused at once.
 fn limit_body(request: &mut Request<Body>, limits: BodyLimits) -> Result<(), GatewayError> {
     if request.body().is_end_stream() {
         return Ok(());

@@ -90,9 +90,9 @@ impl Gateway {
         Ok(judgement)
     }
 
-    /// What holds whoever sends the request.
+    /// The checks that do not depend on who sends the request.
     fn check_request(&self, entry: &Entry, visit: Visit<'_>) -> Result<(), RequestFault> {
-        // Whatever could become a tunnel is asked, be the rest of the handshake as it should or not.
+        // The origin is checked first, also of a malformed handshake.
         if let Some(handshake) = visit.meta.handshake {
             self.check_websocket_origin(&entry.route, visit)?;
             // One that is not well-formed gets an answer here: the application never hears of it (RFC 6455 section 4.2.1).
@@ -128,7 +128,7 @@ impl Gateway {
         for provider in &rule.providers {
             let found = match self.sessions.find(visit.cookies, visit.site(provider), visit.now) {
                 Ok(live) if Sessions::is_settled(&live, visit.now) => return Ok(Some(Principal::of_session(live))),
-                // Boxed: the future of every request is moved about, and would have room for it.
+                // Boxed to keep the future of every request small: this branch is rare.
                 Ok(live) => Box::pin(self.sessions.bring_up_to_date(live, visit.now)).await,
                 Err(reason) => Err(reason),
             };

@@ -43,7 +43,7 @@ pub(super) struct Beginning {
     /// Who is probably signing in, as a third party says
     /// ([OpenID Connect Core section 3.1.2.1](https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest)).
     pub login_hint: Option<String>,
-    /// Whether another site's POST began it: our `Lax` cookies stayed behind.
+    /// Whether another site's POST began it: the browser did not send our `Lax` cookies then.
     pub by_foreign_post: bool,
 }
 

@@ -71,7 +71,7 @@ impl Gateway {
         let sign_in_href = self.login_url_of_start_page(visit.meta);
         let provider = self.only_provider().map(|provider| provider.title().to_owned());
         let mut response = self.render(visit.meta, &Page::SignedOut { sign_in_href, everywhere, provider }, None);
-        // Whoever else opens this page, by a link or ahead of time, does not make the browser forget what it waits for.
+        // A page that is opened by a link, or fetched ahead of time, does not delete the cookie that a real sign-out needs.
         if everywhere {
             response.headers_mut().append(SET_COOKIE, self.attempts.finish(SIGNED_OUT));
         }
@@ -147,7 +147,7 @@ impl Gateway {
     }
 
     /// Revokes the tokens of sessions that have ended, while the provider still knows who is signed in there. What takes too long
-    /// is broken off: a revocation that runs on beside the next sign-in could take its tokens along (AT-LG-13).
+    /// is cancelled: a revocation that runs beside the next sign-in could revoke its tokens as well (AT-LG-13).
     async fn revoke(&self, lives: &[Arc<LiveSession>]) {
         let revoked = lives.iter().map(Arc::clone).map(|live| {
             let sessions = Arc::clone(&self.sessions);
@@ -205,7 +205,7 @@ impl Gateway {
         self.begin(visit, beginning, StatusCode::SEE_OTHER).await
     }
 
-    /// By way of the end-session endpoint: what the sign-in afterwards needs to know is an attempt whose state goes there.
+    /// Sends the browser to the end-session endpoint. What the sign-in afterwards needs is kept as an attempt, whose state goes along.
     async fn sign_out_first(
         &self,
         visit: Visit<'_>,
@@ -228,7 +228,7 @@ impl Gateway {
         Some(response)
     }
 
-    /// Back from the end-session endpoint, on the way to another account.
+    /// Begins the sign-in with another account after the browser came back from the end-session endpoint.
     async fn sign_in_after(self: &Arc<Self>, visit: Visit<'_>, left: Attempt) -> Result<Response<Body>, GatewayError> {
         let Some(provider) = self.provider_named(&left.provider) else {
             let again = Some(self.login_url(&left.return_to, None));
@@ -251,7 +251,7 @@ impl Gateway {
         let provider = Arc::clone(provider);
         let back = format!("{}{}", self.origin(visit.meta), self.own_path("signed-out"));
         let (hint, state) = (live.and_then(|live| self.sessions.id_token(live)), state.to_owned());
-        // The provider may be away: signing out does not wait for it longer than a person would.
+        // The provider may be away: a sign-out waits for it only as long as a person would.
         let asked = async move { provider.end_session_url(hint.as_ref(), &back, &state).await };
         self.control.run(tokio::time::timeout(END_SESSION_URL, asked)).await.ok()?.ok()?
     }
@@ -264,7 +264,7 @@ impl Gateway {
 
     /// Whether a POST was begun by a page of this very origin (CK-22): Fetch Metadata where the browser sends it, else `Origin`,
     /// else the seal in our own form, because a browser sends `null` from pages that send no referrer. A client that sends
-    /// none of them is no browser of today, and `SameSite` keeps our cookie out of an older one's hands.
+    /// none of them is not a current browser, and older ones do not send our `SameSite` cookie with a cross-site POST.
     fn is_from_here(&self, visit: Visit<'_>, form: &Parameters<'_>) -> bool {
         if let Some(site) = visit.headers.get(SEC_FETCH_SITE) {
             return site == "same-origin" || (site == "none" && !visit.headers.contains_key(ORIGIN));
@@ -302,5 +302,5 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SIGNED_OUT_LIFE: Duration = Duration::from_secs(600);
 /// How long a sign-out waits for the provider to revoke the tokens.
 const REVOCATION: Duration = Duration::from_secs(3);
-/// How long it waits to learn where to send the browser.
+/// How long it waits for the URL of the end-session endpoint.
 const END_SESSION_URL: Duration = Duration::from_secs(2);

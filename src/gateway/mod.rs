@@ -73,7 +73,7 @@ pub use self::visit::Credentials;
 impl Gateway {
     /// Answers one request. Never fails: whatever goes wrong becomes a page, a problem document or a line of text.
     ///
-    /// The request is lent, and taken where it is sent: every future on the way would have room for it otherwise.
+    /// The request is borrowed, and moved only where it is sent: every future on the way would have room for it otherwise.
     pub async fn handle(
         self: &Arc<Self>,
         forwarder: &Rc<Forwarder>,
@@ -129,17 +129,17 @@ impl Gateway {
         &self.providers
     }
 
-    /// Gets to know the providers in the background, each until it has answered: their first visitor need not wait, and what is
-    /// wrong is in the log before anybody meets it. For a gateway that has a program's whole life: nothing depends on it.
+    /// Reads the metadata of the providers in the background, each until it has answered: their first visitor need not wait, and
+    /// what is wrong is in the log before. Nothing depends on it.
     pub fn get_to_know_providers(&self) {
         for provider in &self.providers {
-            // A reload makes new ones; nobody asks for the old ones then.
+            // Stops when a reload has replaced the provider.
             let provider = Arc::downgrade(provider);
             self.control.background(async move {
                 while let Some(provider) = provider.upgrade() {
                     let Err(error) = provider.get_known().await else { return };
                     drop(provider);
-                    // Asked again too early, it only says how long it is waited.
+                    // During its back-off the provider only says how long that takes.
                     let wait = match error {
                         ProviderError::Waiting { retry_after, .. } => retry_after,
                         _ => Duration::ZERO,
@@ -150,7 +150,7 @@ impl Gateway {
         }
     }
 
-    /// Answers a request that is not one that we could judge.
+    /// Answers a request that could not be read.
     fn refuse_unread(
         &self,
         request: &Request<Body>,
@@ -167,7 +167,7 @@ impl Gateway {
             tracing::info!(request_id = id.as_str(), %client, code, reason, "refused unread");
         }
         let wants = RequestKind::of(request.method(), request.version(), request.headers()).wants();
-        // The host is not known, or not to be believed: it is not repeated (AT-PM-17).
+        // The host is unknown or not trusted: it is not repeated on the page (AT-PM-17).
         let context = PageContext { request_id: id.as_str(), host: "", now: self.clock.now(), wants, login_url: None };
         let mut answer = self.pages.render(&Page::Problem(notice), &context);
         if request.version() < Version::HTTP_2 {

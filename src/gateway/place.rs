@@ -55,7 +55,7 @@ impl Gateway {
         if !is_certain {
             return Err(RequestFault::AmbiguousPath);
         }
-        // What is above the root is nothing to rules, but may well be another application to an upstream that has a base path.
+        // Rules end at the root, but above it there may be another application where the upstream has a base path.
         if matches!(&place, Ok(Placement::Route(entry)) if entry.route.is_below_a_base()) && meta.path.leads_upwards() {
             return Err(RequestFault::AmbiguousPath);
         }
@@ -92,7 +92,7 @@ impl Gateway {
         }
     }
 
-    /// Whether a reader of this path who does not know capitals would come to another rule (AT-PM-06).
+    /// Whether a case-insensitive reader of this path would come to another rule (AT-PM-06).
     fn folds_elsewhere(&self, meta: &RequestMeta, path: &str, place: &Result<Placement<'_>, NoRoute>) -> bool {
         let Ok(Placement::Route(entry)) = place else { return false };
         !entry.case_sensitive && !self.routes.folds_to(meta.host.name(), &folded(path), entry)
@@ -110,7 +110,7 @@ fn destination(field: &HeaderValue, https: bool) -> Option<(Option<Host>, Canoni
     Some((host, CanonicalPath::new(path).ok()?))
 }
 
-/// What makes two places the same.
+/// What two equal places have in common.
 fn identity<'a>(place: &Result<Placement<'a>, NoRoute>) -> Result<Result<usize, &'a str>, NoRoute> {
     match place {
         Ok(Placement::Route(entry)) => Ok(Ok(entry.rule.id)),

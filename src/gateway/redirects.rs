@@ -13,14 +13,14 @@ pub(super) struct Redirects {
     paths: Vec<String>,
     /// Those of them that do not lie below our prefix.
     outside: Vec<String>,
-    /// What was sent to providers before a reload, and until when an answer may come back there.
+    /// Paths that were sent to providers before a reload, and until when an answer may come back to them.
     former: Vec<(String, MonotonicTime)>,
     /// What has to be registered at each provider.
     uris: Vec<(Arc<str>, Vec<String>)>,
 }
 
 impl Redirects {
-    /// Those of a configuration.
+    /// The redirect URIs of a configuration.
     pub(super) fn new(
         settings: &GatewaySettings,
         cookie_domain: Option<&str>,
@@ -33,7 +33,7 @@ impl Redirects {
         Self { outside, former: Vec::new(), uris: providers.iter().map(uris).collect(), paths }
     }
 
-    /// The same after a reload: what was ours before stays so until then.
+    /// The same after a reload: the former paths are still taken until the given time.
     pub(super) fn after(mut self, before: &Self, until: MonotonicTime, now: MonotonicTime) -> Self {
         let still = before.former.iter().filter(|(_, until)| *until > now).cloned();
         let moved = before.paths.iter().map(|path| (path.clone(), until));

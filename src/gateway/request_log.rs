@@ -24,7 +24,7 @@ use crate::telemetry::access::AccessEntry;
 use crate::telemetry::audit::{AuditEvent, AuditFields};
 use crate::telemetry::metrics::{ActiveRequest, Decision, Outcome, OwnMetrics};
 
-/// What must be kept of a request for its line, since its parts travel on to the application.
+/// What must be kept of a request for its log line, because its parts move on to the application.
 #[derive(Debug)]
 pub(super) struct Outline {
     started: Instant,
@@ -110,9 +110,9 @@ impl<'a> RequestLog<'a> {
 }
 
 impl Gateway {
-    /// A request was answered, as far as its head.
+    /// Records a request once the head of its answer is ready.
     pub(super) fn record(&self, outline: &Outline, meta: &RequestMeta, log: &RequestLog<'_>, answer: &Response<Body>) {
-        // Handing an answer on takes microseconds, in which the clock need not be asked again.
+        // Passing the application's answer on takes microseconds: the time at which it came is used again.
         let answered = log.upstream.map_or_else(Instant::now, |time| time.answered);
         let took = answered.saturating_duration_since(outline.started);
         match log.entry() {
@@ -159,7 +159,7 @@ impl Gateway {
         });
     }
 
-    /// A request was answered that could not be read: nothing of what it says is believed, its query is not written.
+    /// Records a request that could not be read: nothing in it is trusted, and its query is not written.
     pub(super) fn record_unread(
         &self,
         outline: &Outline,
@@ -229,7 +229,7 @@ impl Gateway {
         self.telemetry.audit(visit.now, event, &fields);
     }
 
-    /// A client that is no trusted proxy sent a header by which only we name people; it did not get through (FW-01).
+    /// A client that is not a trusted proxy sent an identity header. It was removed (FW-01).
     pub(super) fn record_spoof(&self, meta: &RequestMeta, route: &str, name: &HeaderName) {
         let fields = AuditFields { detail: Some(name.as_str()), route: Some(route), ..about(meta) };
         self.telemetry.audit(self.clock.now(), AuditEvent::HeaderSpoofAttempt, &fields);

@@ -148,8 +148,8 @@ impl Routes {
         Err(if covered { NoRoute::Path } else { NoRoute::Host })
     }
 
-    /// Whether a reader who does not know capitals comes to this entry as well; `folded` is the path in lower case. Of two
-    /// prefixes that differ by capitals only, somebody means the difference: each stands for itself.
+    /// Whether a case-insensitive reader comes to this entry as well; `folded` is the path in lower case. Of two
+    /// prefixes that differ in case only, each stands for itself.
     pub fn folds_to(&self, host: &str, folded: &str, entry: &Entry) -> bool {
         let entries = self.levels(host).find_map(|level| level.at_folded(folded)).unwrap_or_default();
         entries.iter().any(|other| other.rule.id == entry.rule.id)

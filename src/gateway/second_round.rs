@@ -103,7 +103,7 @@ impl Gateway {
             Cure::SwitchOtherwise => self.switch_at(visit, beginning, None, true).await,
             _ => self.begin(visit, beginning, StatusCode::SEE_OTHER).await,
         };
-        // One that cannot begin is on record already.
+        // A second round that could not begin has been recorded already.
         Ok(begun.unwrap_or_else(|error| {
             log.failed(&error);
             self.answer_error(visit.meta, error)
@@ -120,7 +120,7 @@ impl Gateway {
         return_to: &ReturnTo,
     ) -> Option<Beginning> {
         let may = lost.round == Round::First && lost.return_to.is_some() && visit.is_navigation();
-        // Whoever said no meanwhile is not asked again.
+        // A person who declined is not asked again.
         let provider = self
             .provider_named(&lost.provider)
             .filter(|_| may && said.is_none_or(|error| Code::of_provider_error(error) == Code::ProviderBusy))?;

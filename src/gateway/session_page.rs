@@ -36,7 +36,7 @@ impl Gateway {
             document: document(live),
             logout: self.logout_form(Some(live)),
         });
-        // A program that can read anything gets what programs read.
+        // A program that accepts anything gets JSON.
         let wants = if visit.meta.kind.wants() == Wants::Html { Wants::Html } else { Wants::ProblemJson };
         Ok(self.render_as(visit.meta, &page, None, wants))
     }

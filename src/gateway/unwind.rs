@@ -1,13 +1,13 @@
-//! Panics, held at the rim: one that breaks out while a request is answered costs that request and nothing else (AT-CL-15).
+//! Panics are caught here: one that occurs while a request is answered costs that request and nothing else (AT-CL-15).
 //!
-//! What a panic says may hold whatever was being worked on, so nothing of it is passed on: the process log's hook names the
+//! The message of a panic may hold any data, so it is dropped: the process log's hook names the
 //! place in the source, and the request's own line names the request.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::FutureExt as _;
 
-/// A panic broke out; what it said is gone.
+/// A panic occurred; its message is dropped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Panicked;
 

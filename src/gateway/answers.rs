@@ -132,8 +132,8 @@ fn sentence(reason: &str) -> String {
     first.chain(letters).chain(Some('.')).collect()
 }
 
-/// Writes the line of the process log about an error: a warning for a fault of an application, an error for one of ours, and the rest
-/// at info, where somebody finds it who was given the request id of a page.
+/// Writes the line of the process log about an error: a warning for a fault of an application, an error for one of ours, and the
+/// rest at info, where somebody finds it who was given the request id of a page.
 fn log_error(meta: &RequestMeta, error: &GatewayError) {
     let (id, code, reason) = (meta.id.as_str(), error.code().number(), error.reason());
     match error {

@@ -27,8 +27,8 @@ pub(super) enum Invitation {
 }
 
 impl Gateway {
-    /// The answer to a request that needs a sign-in. Only a navigation is sent there; nothing else starts a sign-in or gets a cookie
-    /// (CK-25), nor does a prefetch.
+    /// The answer to a request that needs a sign-in. Only a navigation is sent there; nothing else starts a sign-in or gets a
+    /// cookie (CK-25), nor does a prefetch.
     pub(super) async fn challenge(
         self: &Arc<Self>,
         visit: Visit<'_>,

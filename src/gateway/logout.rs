@@ -205,7 +205,8 @@ impl Gateway {
         self.begin(visit, beginning, StatusCode::SEE_OTHER).await
     }
 
-    /// Sends the browser to the end-session endpoint. What the sign-in afterwards needs is kept as an attempt, whose state goes along.
+    /// Sends the browser to the end-session endpoint. What the sign-in afterwards needs is kept as an attempt, whose state goes
+    /// along.
     async fn sign_out_first(
         &self,
         visit: Visit<'_>,

@@ -3,7 +3,8 @@
 //! [`Gateway::handle`] lists the stages; each stage is a file of its own:
 //!
 //! 1. The request is read, once ([`RequestMeta`]).
-//! 2. It is judged ([`Gateway::judge`]): the rule, the session, its renewal, the decision. There is no second implementation of that.
+//! 2. It is judged ([`Gateway::judge`]): the rule, the session, its renewal, the decision. There is no second implementation of
+//!    that.
 //! 3. The [`Verdict`] is rendered: the application's answer (`forward.rs`), a sign-in that begins (`challenge.rs`), or an error
 //!    (`answers.rs`). Requests to our own prefix go to `endpoints.rs` instead.
 //! 4. A renewed session is handed to the browser, and the log lines are written (`request_log.rs`).

@@ -81,7 +81,8 @@ pub struct RouteSettings {
     pub target: Target,
     /// What is asked of every path that no `paths` entry covers.
     pub rule: RuleSettings,
-    /// `[route.NAME.paths]`: prefix below the route's host, absolute, with what differs there already merged over the route's own rule.
+    /// `[route.NAME.paths]`: prefix below the route's host, absolute, with what differs there already merged over the route's own
+    /// rule.
     pub paths: Vec<(String, RuleSettings)>,
     /// Origins whose WebSocket handshakes are taken besides our own (lower-case `scheme://host[:port]`).
     pub websocket_origins: Vec<String>,

@@ -34,7 +34,7 @@ use crate::telemetry::{LogOpenError, Telemetry};
 #[derive(Debug)]
 pub struct App {
     gateway: Arc<ArcSwap<Gateway>>,
-    shared: Shared,
+    shared: AcrossReloads,
     traffic: Vec<SocketAddr>,
     admin: Vec<SocketAddr>,
     certificates: Option<Arc<Certificates>>,
@@ -47,7 +47,7 @@ pub struct App {
 
 /// What outlives a reload.
 #[derive(Clone, Debug)]
-struct Shared {
+struct AcrossReloads {
     clock: SharedClock,
     control: Control,
     registry: Arc<Registry>,
@@ -83,8 +83,8 @@ impl App {
     /// Outside of a tokio runtime: the one that this is called on becomes the control runtime.
     pub async fn start(config: Config, clock: SharedClock) -> Result<Self, AppError> {
         let telemetry = Telemetry::new(&config.log, &clock)?;
-        let shared = Shared::new(clock, telemetry);
-        let bound = Server::bind(&config.server)?;
+        let shared = AcrossReloads::new(clock, telemetry);
+        let bound = Server::bind(&config.server, &shared.clock)?;
         let started_with = (config.server.clone(), config.log.clone());
         let gateway = Arc::new(ArcSwap::new(shared.gateway(&config, None)?));
         let (shutdown, signal) = Shutdown::new();
@@ -108,12 +108,12 @@ impl App {
         })
     }
 
-    /// Where traffic is taken, with the ports that were found for port 0. Unix sockets are not among them.
+    /// The addresses of the traffic listeners, with the real ports in place of port 0; without Unix sockets.
     pub fn traffic_addresses(&self) -> Vec<SocketAddr> {
         self.traffic.clone()
     }
 
-    /// Where the admin endpoints are.
+    /// The addresses of the admin listeners.
     pub fn admin_addresses(&self) -> Vec<SocketAddr> {
         self.admin.clone()
     }
@@ -135,11 +135,11 @@ impl App {
         if catch_unwind(AssertUnwindSafe(|| self.take_along(config))).is_err() {
             tracing::error!(code = "reload_panicked", "a fault of ours after the new configuration was taken");
         }
-        self.shared.tell_of_reload(AuditEvent::ConfigReloaded, None);
+        self.shared.record_reload(AuditEvent::ConfigReloaded, None);
         Ok(())
     }
 
-    /// What a reload does besides: front proxies, certificates, log files, and a word on what takes a restart.
+    /// The rest of a reload: front proxies, certificates, log files, and warnings about what takes a restart.
     fn take_along(&self, config: &Config) {
         self.uncapped.become_these(&config.server.trusted_proxies);
         self.notes_capitals.store(config.server.notes_capitals, Ordering::Relaxed);
@@ -154,7 +154,7 @@ impl App {
         self.shared.telemetry.reopen();
     }
 
-    /// The tables that say something else than at the start, and that no reload can change.
+    /// The tables that differ from the start and that no reload can change.
     fn needs_restart(&self, config: &Config) -> impl Iterator<Item = &'static str> + use<> {
         let (server, log) = &self.started_with;
         let mut wanted = config.server.clone();
@@ -168,9 +168,9 @@ impl App {
         changed.into_iter().filter(|(_, changed)| *changed).map(|(table, _)| table)
     }
 
-    /// A new configuration could not even be read: metrics and audit log say so. `why` must hold no secret.
+    /// A new configuration could not be read: recorded in metrics and audit log. `why` must hold no secret.
     pub fn reload_refused(&self, why: &str) {
-        self.shared.tell_of_reload(AuditEvent::ConfigRejected, Some(why));
+        self.shared.record_reload(AuditEvent::ConfigRejected, Some(why));
     }
 
     /// Asks for the stop: not ready at once, then the configured delay, then what is in flight ends within the grace. Asked
@@ -185,7 +185,7 @@ impl App {
         self.shared.control.is_stopping()
     }
 
-    /// Asks the providers of the configuration of now for what the first sign-in will need, in the background.
+    /// Reads what the first sign-in will need of the providers, in the background.
     pub fn get_to_know_providers(&self) {
         self.gateway.load().get_to_know_providers();
     }
@@ -209,8 +209,8 @@ impl App {
     }
 }
 
-/// Makes every part as [`App::start`] does, and lets it go again: what `check` finds out beyond the configuration itself. No socket
-/// is taken, no log opened, nobody asked.
+/// Makes every part as [`App::start`] does, and drops it again: what `check` finds out beyond the configuration itself. No socket
+/// is bound, no log opened, no provider called.
 ///
 /// # Errors
 /// What the start would fail for.
@@ -218,22 +218,22 @@ impl App {
 /// # Panics
 /// Outside of a tokio runtime.
 pub fn rehearse(config: &Config, clock: SharedClock) -> Result<(), AppError> {
-    Server::look(&config.server)?;
+    Server::look(&config.server, &clock)?;
     let silent = LogSettings { access: LogSink::Off, audit: LogSink::Off, ..config.log.clone() };
     let telemetry = Telemetry::new(&silent, &clock)?;
-    let shared = Shared::new(clock, telemetry);
+    let shared = AcrossReloads::new(clock, telemetry);
     shared.gateway(config, None)?;
     Ok(())
 }
 
-impl Shared {
+impl AcrossReloads {
     fn new(clock: SharedClock, telemetry: Arc<Telemetry>) -> Self {
         let sealed_here = SealedHere::new(Arc::clone(&clock));
         let registry = Registry::new(&clock, &telemetry.metrics);
         Self { clock, control: Control::current(), registry, sealed_here, telemetry }
     }
 
-    fn tell_of_reload(&self, event: AuditEvent, detail: Option<&str>) {
+    fn record_reload(&self, event: AuditEvent, detail: Option<&str>) {
         let now = self.clock.now();
         self.telemetry.metrics.config_loaded(event == AuditEvent::ConfigReloaded, now);
         self.telemetry.audit(now, event, &AuditFields { detail, ..AuditFields::default() });
@@ -256,7 +256,7 @@ impl Shared {
     }
 }
 
-/// What `/readyz?verbose` says of the providers of the moment: one that is away keeps nobody out who is signed in.
+/// What `/readyz?verbose` says of the current providers: the outage of one does not affect people who are signed in.
 fn health(gateway: &Arc<ArcSwap<Gateway>>) -> impl Fn() -> Vec<(String, Health)> + Send + Sync + 'static {
     let gateway = Arc::clone(gateway);
     let health = |provider: &Provider| match provider.condition() {
@@ -267,16 +267,16 @@ fn health(gateway: &Arc<ArcSwap<Gateway>>) -> impl Fn() -> Vec<(String, Health)>
     move || gateway.load().providers().iter().map(|it| (format!("provider {}", it.name()), health(it))).collect()
 }
 
-/// A worker's hold on the gateway of the moment. Requests count their use of it on the worker alone: a count that all workers
-/// share would be the one cache line that they all write to.
-struct Current {
+/// A worker's reference to the current gateway. Requests count their use of it on the worker alone: a count that all workers
+/// share would be a cache line that they all write to.
+struct CurrentGateway {
     latest: RefCell<Cache<Arc<ArcSwap<Gateway>>, Arc<Gateway>>>,
     held: RefCell<Rc<Held>>,
 }
 
 struct Held(Arc<Gateway>);
 
-impl Current {
+impl CurrentGateway {
     fn new(gateway: &Arc<ArcSwap<Gateway>>) -> Self {
         let held = Rc::new(Held(gateway.load_full()));
         Self { latest: RefCell::new(Cache::new(Arc::clone(gateway))), held: RefCell::new(held) }
@@ -292,8 +292,8 @@ impl Current {
     }
 }
 
-/// Serves on the control runtime, and tells when it has stopped. Every worker has its own forwarding half, and asks for the
-/// gateway of the moment at each request.
+/// Serves on the control runtime, and signals when it has stopped. Every worker has its own forwarder, and looks the current
+/// gateway up at each request.
 fn serve(
     bound: Bound,
     gateway: &Arc<ArcSwap<Gateway>>,
@@ -305,18 +305,18 @@ fn serve(
     let budget = bound.budget();
     let make = move |worker: usize| {
         let forwarder = Forwarder::new(worker, Arc::clone(&budget));
-        let current = Rc::new(Current::new(&gateway));
+        let current = Rc::new(CurrentGateway::new(&gateway));
         move |mut request: Request<Body>, downstream: Rc<Downstream>| {
             let (held, forwarder) = (current.get(), Rc::clone(&forwarder));
             async move { held.0.handle(&forwarder, &mut request, &downstream).await }
         }
     };
-    let (tell, stopped) = watch::channel(false);
+    let (ended, stopped) = watch::channel(false);
     control.detach(async move {
         if let Err(error) = bound.serve(make, admin, signal).await {
             tracing::error!(%error, "the server ended");
         }
-        tell.send_replace(true);
+        ended.send_replace(true);
     });
     stopped
 }

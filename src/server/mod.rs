@@ -20,6 +20,7 @@ use tokio::time::{interval, sleep};
 
 use crate::body::Body;
 use crate::budget::Budget;
+use crate::clock::SharedClock;
 use crate::request::Downstream;
 
 mod admin;
@@ -66,8 +67,8 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError::Bind`] names the address, [`StartError::Tls`] the file. The program ends with code 73 or 78.
-    pub fn bind(settings: &ServerSettings) -> Result<Bound, StartError> {
-        let tls = settings.tls.as_ref().map(Certificates::load).transpose()?;
+    pub fn bind(settings: &ServerSettings, clock: &SharedClock) -> Result<Bound, StartError> {
+        let tls = settings.tls.as_ref().map(|tls| Certificates::load(tls, clock)).transpose()?;
         let mut inherited = Inherited::from_env();
         let mut bind_all = |key, addresses: &[ListenAddress]| {
             let bind = |(index, address)| {
@@ -91,8 +92,8 @@ impl Server {
     ///
     /// # Errors
     /// As [`Server::bind`].
-    pub fn look(settings: &ServerSettings) -> Result<(), StartError> {
-        settings.tls.as_ref().map(Certificates::load).transpose()?;
+    pub fn look(settings: &ServerSettings, clock: &SharedClock) -> Result<(), StartError> {
+        settings.tls.as_ref().map(|tls| Certificates::load(tls, clock)).transpose()?;
         let of = |key, addresses: &[ListenAddress]| {
             let mut found = addresses.iter().enumerate();
             found.try_for_each(|(index, address)| {

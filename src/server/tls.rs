@@ -18,7 +18,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::TlsAcceptor;
 
-use crate::clock::{Clock as _, SystemClock, UnixTime};
+use crate::clock::{SharedClock, UnixTime};
 use crate::server::settings::{CertificateFiles, ClientCertificates, TlsSettings};
 use crate::server::x509;
 
@@ -26,6 +26,7 @@ use crate::server::x509;
 #[derive(Debug)]
 pub struct Certificates {
     settings: TlsSettings,
+    clock: SharedClock,
     current: ArcSwap<Loaded>,
     /// What the files looked like when they were last read, successfully or not.
     seen: Mutex<Vec<FileState>>,
@@ -36,12 +37,13 @@ impl Certificates {
     ///
     /// # Errors
     /// [`TlsError`] names the file.
-    pub fn load(settings: &TlsSettings) -> Result<Arc<Self>, TlsError> {
+    pub fn load(settings: &TlsSettings, clock: &SharedClock) -> Result<Arc<Self>, TlsError> {
         let seen = states(settings);
         let loaded = Loaded::read(settings)?;
-        loaded.warn_of_expiry();
+        loaded.warn_of_expiry(clock.now());
         Ok(Arc::new(Self {
             settings: settings.clone(),
+            clock: Arc::clone(clock),
             current: ArcSwap::from_pointee(loaded),
             seen: Mutex::new(seen),
         }))
@@ -56,7 +58,7 @@ impl Certificates {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = now;
         match Loaded::read(&self.settings) {
             Ok(loaded) => {
-                loaded.warn_of_expiry();
+                loaded.warn_of_expiry(self.clock.now());
                 self.current.store(Arc::new(loaded));
                 tracing::info!(code = "certificates_loaded", "certificates read again");
                 Ok(())
@@ -172,8 +174,7 @@ impl Loaded {
         Ok(Self { config: Arc::new(config), not_after })
     }
 
-    fn warn_of_expiry(&self) {
-        let now = SystemClock.now();
+    fn warn_of_expiry(&self, now: UnixTime) {
         for (path, end) in &self.not_after {
             let path = path.display();
             if *end <= now {
@@ -278,6 +279,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::clock::SystemClock;
 
     struct Folder(TempDir);
 
@@ -329,7 +331,7 @@ mod tests {
     fn the_certificate_is_chosen_by_name_and_the_first_is_the_default() {
         let folder = Folder::new();
         let (a, b) = (folder.write("a", "a.example"), folder.write("b", "*.b.example"));
-        let certificates = Certificates::load(&settings(vec![a.clone(), b.clone()])).unwrap();
+        let certificates = Certificates::load(&settings(vec![a.clone(), b.clone()]), &SystemClock::shared()).unwrap();
         assert_eq!(shown(&certificates, "a.example"), der(&a));
         assert_eq!(shown(&certificates, "x.b.example"), der(&b));
         assert_eq!(shown(&certificates, "other.example"), der(&a));
@@ -339,7 +341,7 @@ mod tests {
     fn a_changed_file_is_read_and_an_unchanged_one_is_not() {
         let folder = Folder::new();
         let old = folder.write("a", "a.example");
-        let certificates = Certificates::load(&settings(vec![old])).unwrap();
+        let certificates = Certificates::load(&settings(vec![old]), &SystemClock::shared()).unwrap();
         assert!(!certificates.reload_if_changed());
         let new = folder.write("a", "much-longer-name-of-a.example");
         assert!(certificates.reload_if_changed());
@@ -352,7 +354,7 @@ mod tests {
         // AT-CL-12
         let folder = Folder::new();
         let files = folder.write("a", "a.example");
-        let certificates = Certificates::load(&settings(vec![files.clone()])).unwrap();
+        let certificates = Certificates::load(&settings(vec![files.clone()]), &SystemClock::shared()).unwrap();
         let before = der(&files);
         fs::write(&files.cert, "half a certifi").unwrap();
         assert_eq!(certificates.reload().unwrap_err().code(), "tls_file_bad");
@@ -367,7 +369,7 @@ mod tests {
         let folder = Folder::new();
         let (a, b) = (folder.write("a", "a.example"), folder.write("b", "b.example"));
         let mixed = CertificateFiles { cert: a.cert, key: b.key };
-        let error = Certificates::load(&settings(vec![mixed])).unwrap_err();
+        let error = Certificates::load(&settings(vec![mixed]), &SystemClock::shared()).unwrap_err();
         assert_eq!(error.code(), "tls_pair_bad");
         assert!(error.to_string().contains("b.key"), "{error}");
     }
@@ -378,8 +380,8 @@ mod tests {
         let files = folder.write("a", "a.example");
         let mut settings = settings(vec![files.clone()]);
         settings.client_auth = ClientCertificates::Required;
-        assert_eq!(Certificates::load(&settings).unwrap_err().code(), "tls_client_ca_bad");
+        assert_eq!(Certificates::load(&settings, &SystemClock::shared()).unwrap_err().code(), "tls_client_ca_bad");
         settings.client_ca = Some(files.cert);
-        Certificates::load(&settings).unwrap();
+        Certificates::load(&settings, &SystemClock::shared()).unwrap();
     }
 }

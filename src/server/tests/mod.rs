@@ -26,7 +26,7 @@ use super::admin::Readiness;
 use super::settings::{Drain, Limits, ListenAddress, ServerSettings};
 use super::{AdminState, ServeError, Server, Shutdown, request_body};
 use crate::body::{Body, BodyError, Stalled, TooLarge};
-use crate::clock::UnixTime;
+use crate::clock::{SystemClock, UnixTime};
 use crate::request::{Downstream, Peer, Unread};
 use crate::telemetry::metrics::Metrics;
 
@@ -69,7 +69,7 @@ impl Running {
         };
         change(&mut settings);
         let app = App::new(settings.limits.clone());
-        let bound = Server::bind(&settings).unwrap();
+        let bound = Server::bind(&settings, &SystemClock::shared()).unwrap();
         let unused = SocketAddr::from(([127, 0, 0, 1], 1));
         let address = bound.traffic_addresses().first().copied().unwrap_or(unused);
         let admin = bound.admin_addresses()[0];

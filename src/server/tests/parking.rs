@@ -315,7 +315,7 @@ async fn http2_is_recognised_however_its_beginning_is_cut() {
 #[tokio::test]
 async fn an_encrypted_connection_is_parked_with_its_session() {
     let tls = Tls::new(b"http/1.1");
-    let certificates = Certificates::load(&tls.settings).unwrap();
+    let certificates = Certificates::load(&tls.settings, &SystemClock::shared()).unwrap();
     locally(async {
         let (client, stream) = duplex(64 * 1024);
         let name = ServerName::try_from("a.example").unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::probes::{Finding, Mark, probe};
+use super::probes::{Finding, probe};
 use super::refusal::finding;
 use super::register::ToRegister;
 use super::sources::ConfigSource;
@@ -10,14 +10,15 @@ use super::{CheckArguments, Exit, Format, complain, say, stderr_color};
 use crate::app::rehearse;
 use crate::clock::SystemClock;
 use crate::config::{Config, Diagnostic, Report};
+use crate::provider::Grade;
 
-/// Loads the configuration, probes what it names unless told not to, and says what it found.
+/// Loads the configuration, probes what it names unless `--offline` is given, and prints the findings.
 pub(super) fn check(arguments: &CheckArguments) -> Exit {
     let source = ConfigSource::from(arguments.config.clone());
     let config = match source.read() {
         Ok(config) => config,
         Err(report) => {
-            told(arguments.format, &report, &[], None, Exit::Config);
+            write_out(arguments.format, &report, &[], None, Exit::Config);
             return Exit::Config;
         }
     };
@@ -25,7 +26,7 @@ pub(super) fn check(arguments: &CheckArguments) -> Exit {
         Ok(None) => {}
         Ok(Some(found)) => {
             let report = Report::new(config.warnings.iter().cloned().chain([found]).collect());
-            told(arguments.format, &report, &[], None, Exit::Config);
+            write_out(arguments.format, &report, &[], None, Exit::Config);
             return Exit::Config;
         }
         Err(error) => return Exit::internal(format!("the parts cannot be made: {error}")),
@@ -39,7 +40,7 @@ pub(super) fn check(arguments: &CheckArguments) -> Exit {
     }
     let exit = verdict(arguments.deny_warnings, &config.warnings, &findings);
     let report = Report::new(config.warnings.clone());
-    told(arguments.format, &report, &findings, Some(&ToRegister::of(&config)), exit);
+    write_out(arguments.format, &report, &findings, Some(&ToRegister::of(&config)), exit);
     exit
 }
 
@@ -56,10 +57,10 @@ fn rehearsed(config: &Config) -> std::io::Result<Option<Diagnostic>> {
 
 /// A failed probe is 69. Warnings count only where they are denied: those of the configuration as 78, those of probes as 69.
 fn verdict(deny_warnings: bool, warnings: &[Diagnostic], findings: &[Finding]) -> Exit {
-    let has = |mark| findings.iter().any(|finding| finding.mark == mark);
+    let has = |grade| findings.iter().any(|finding| finding.found.grade == grade);
     if deny_warnings && !warnings.is_empty() {
         Exit::Config
-    } else if has(Mark::Failed) || (deny_warnings && has(Mark::Warning)) {
+    } else if has(Grade::Failed) || (deny_warnings && has(Grade::Warning)) {
         Exit::Unavailable
     } else {
         Exit::Ok
@@ -69,14 +70,14 @@ fn verdict(deny_warnings: bool, warnings: &[Diagnostic], findings: &[Finding]) -
 fn summary(config: &Config, name: &str) -> Finding {
     let (providers, routes) = (config.providers.len(), config.gateway.routes.len());
     let message = format!("{providers} provider{}, {routes} route{}", plural(providers), plural(routes));
-    Finding { subject: format!("configuration {name}"), mark: Mark::Good, code: "configuration", message }
+    Finding::new(format!("configuration {name}"), Grade::Good, "configuration", message)
 }
 
 fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-fn told(format: Format, report: &Report, findings: &[Finding], register: Option<&ToRegister>, exit: Exit) {
+fn write_out(format: Format, report: &Report, findings: &[Finding], register: Option<&ToRegister>, exit: Exit) {
     match format {
         Format::Json => {
             let findings: Vec<_> = findings.iter().map(Finding::to_json).collect();
@@ -95,7 +96,7 @@ fn told(format: Format, report: &Report, findings: &[Finding], register: Option<
                 complain(&report.render(stderr_color()));
             }
             for finding in findings {
-                say(&format!("{:<5}{}: {}\n", finding.mark.as_str(), finding.subject, finding.message));
+                say(&format!("{:<5}{}: {}\n", finding.grade(), finding.subject, finding.found.message));
             }
             if let Some(register) = register {
                 for uri in &register.redirect_uris {

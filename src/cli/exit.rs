@@ -40,17 +40,17 @@ impl Exit {
 }
 
 impl Exit {
-    /// Says what went wrong on our side.
+    /// Prints a fault of ours.
     pub fn internal(message: impl Display) -> Self {
         Self::Internal.because(message)
     }
 
-    /// Says which address or file could not be had.
+    /// Prints which address cannot be bound, or which file cannot be created.
     pub fn cannot_bind(message: impl Display) -> Self {
         Self::CannotCreate.because(message)
     }
 
-    /// Says what of the configuration cannot be used.
+    /// Prints what of the configuration cannot be used.
     pub fn config(message: impl Display) -> Self {
         Self::Config.because(message)
     }

@@ -8,24 +8,24 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub mod check;
-pub mod demo;
-pub mod exit;
-pub mod explain;
-pub mod generate;
-pub mod health;
-pub mod keys;
+mod check;
+mod demo;
+#[cfg(test)]
+mod documentation_tests;
+mod exit;
+mod explain;
+mod generate;
+mod health;
+mod keys;
 mod probes;
 mod refusal;
 mod register;
-pub mod run;
-pub mod sources;
-#[cfg(test)]
-mod words;
+mod run;
+mod sources;
 
 pub use self::exit::Exit;
 
-/// Reads the command line, does what it says, and tells how it ended.
+/// Reads the command line, runs the command, and returns how it ended.
 pub fn main() -> ExitCode {
     let exit = match CommandLine::read(std::env::args_os()) {
         Err(exit) => exit,
@@ -151,13 +151,13 @@ pub enum KeysCommand {
 }
 
 impl CommandLine {
-    /// Reads the command line. Where there is nothing to do but to say so, it says so and gives the exit.
+    /// Reads the command line. Help, the version and usage errors are printed.
     ///
     /// # Errors
     /// Help and version were asked for and are printed, or the command line makes no sense.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Exit> {
         Self::try_parse_from(arguments).map_err(|error| {
-            // Nothing can be done about a closed terminal.
+            // A closed terminal is not an error.
             let _ = error.print();
             match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
@@ -167,12 +167,12 @@ impl CommandLine {
     }
 }
 
-/// Writes to standard output; a reader that went away is no reason to fail.
+/// Writes to standard output; a closed reader is not an error.
 pub(crate) fn say(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
-/// Writes to standard error, and waits for its reader for a bounded time: an error message must not hold the exit.
+/// Writes to standard error, and waits for its reader for a bounded time: an error message must not block the exit.
 pub(crate) fn complain(text: &str) {
     let (text, (written, done)) = (text.to_owned(), std::sync::mpsc::channel());
     let writing = std::thread::Builder::new().spawn(move || {

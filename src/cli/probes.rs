@@ -11,45 +11,36 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::gateway::settings::{RouteSettings, RuleSettings, Target};
 use crate::provider::settings::ProviderSettings;
-use crate::provider::{ProbeRequest, Provider, Verdict};
+use crate::provider::{Grade, ProbeFinding, ProbeRequest, Provider};
 use crate::proxy;
 use crate::proxy::settings::UpstreamSettings;
 
 /// One line of the checklist.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Finding {
     /// `provider corp`, `route wiki`.
     pub(super) subject: String,
-    pub(super) mark: Mark,
-    /// A stable code.
-    pub(super) code: &'static str,
-    /// One sentence.
-    pub(super) message: String,
-}
-
-/// How good it is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Mark {
-    Good,
-    Warning,
-    Failed,
-}
-
-impl Mark {
-    /// The word at the beginning of a line.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Good => "ok",
-            Self::Warning => "warn",
-            Self::Failed => "fail",
-        }
-    }
+    pub(super) found: ProbeFinding,
 }
 
 impl Finding {
+    pub(super) fn new(subject: String, grade: Grade, code: &'static str, message: String) -> Self {
+        Self { subject, found: ProbeFinding { grade, code, message } }
+    }
+
+    /// How good it is, as the word at the beginning of a line.
+    pub(super) fn grade(&self) -> &'static str {
+        match self.found.grade {
+            Grade::Good => "ok",
+            Grade::Warning => "warn",
+            Grade::Failed => "fail",
+        }
+    }
+
     /// For programs.
     pub(super) fn to_json(&self) -> Value {
-        json!({ "subject": self.subject, "verdict": self.mark.as_str(), "code": self.code, "message": self.message })
+        let ProbeFinding { code, message, .. } = &self.found;
+        json!({ "subject": self.subject, "verdict": self.grade(), "code": code, "message": message })
     }
 }
 
@@ -68,10 +59,10 @@ pub(super) fn probe(config: &Config) -> std::io::Result<Vec<Finding>> {
     Ok(each_once(found.into_iter().flatten().collect()))
 }
 
-/// What was found again in the same words, as an endpoint that is away is by each URI that it is asked about, is said once.
+/// A finding that comes again in the same words is kept once: an endpoint that is away is found so by each URI.
 fn each_once(found: Vec<Finding>) -> Vec<Finding> {
-    let mut told = HashSet::new();
-    found.into_iter().filter(|finding| told.insert((finding.subject.clone(), finding.message.clone()))).collect()
+    let mut seen = HashSet::new();
+    found.into_iter().filter(|finding| seen.insert(finding.clone())).collect()
 }
 
 /// What the configuration expects of this provider.
@@ -92,27 +83,15 @@ async fn probe_provider(settings: ProviderSettings, expected: ProbeRequest) -> V
     let subject = format!("provider {}", settings.name);
     // The document, and then one endpoint with its redirects; each call has its own time.
     let deadline = settings.timeout.saturating_mul(10).min(LONGEST);
-    let one = |mark, code, message| vec![Finding { subject: subject.clone(), mark, code, message }];
+    let one = |code, message| vec![Finding::new(subject.clone(), Grade::Failed, code, message)];
     let provider = match Provider::new(settings, SystemClock::shared()) {
         Ok(provider) => provider,
-        Err(error) => return one(Mark::Failed, "provider_setup", error.to_string()),
+        Err(error) => return one("provider_setup", error.to_string()),
     };
     let Ok(found) = tokio::time::timeout(deadline, provider.probe(&expected)).await else {
-        return one(Mark::Failed, "timeout", format!("no answer within {}", humantime::format_duration(deadline)));
+        return one("timeout", format!("no answer within {}", humantime::format_duration(deadline)));
     };
-    found
-        .into_iter()
-        .map(|finding| Finding {
-            subject: subject.clone(),
-            mark: match finding.verdict {
-                Verdict::Good => Mark::Good,
-                Verdict::Warning => Mark::Warning,
-                Verdict::Failed => Mark::Failed,
-            },
-            code: finding.code,
-            message: finding.message,
-        })
-        .collect()
+    found.into_iter().map(|found| Finding { subject: subject.clone(), found }).collect()
 }
 
 /// Routes that answer by themselves have nothing to probe.
@@ -126,12 +105,12 @@ async fn probe_upstream(subject: String, settings: UpstreamSettings) -> Vec<Find
     let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     // A connection, and what is asked on it.
     let deadline = (settings.connect_timeout + ASKED).saturating_mul(count).min(LONGEST);
-    let (mark, code, message) = match tokio::time::timeout(deadline, proxy::probe::probe(&settings)).await {
-        Ok(Ok(())) => (Mark::Good, "upstream", format!("{} can be reached", addresses.join(", "))),
-        Ok(Err(problem)) => (Mark::Failed, "upstream", problem),
-        Err(_) => (Mark::Failed, "timeout", format!("no answer within {}", humantime::format_duration(deadline))),
+    let (grade, code, message) = match tokio::time::timeout(deadline, proxy::probe::probe(&settings)).await {
+        Ok(Ok(())) => (Grade::Good, "upstream", format!("{} can be reached", addresses.join(", "))),
+        Ok(Err(problem)) => (Grade::Failed, "upstream", problem),
+        Err(_) => (Grade::Failed, "timeout", format!("no answer within {}", humantime::format_duration(deadline))),
     };
-    vec![Finding { subject, mark, code, message }]
+    vec![Finding::new(subject, grade, code, message)]
 }
 
 const ASKED: Duration = Duration::from_secs(10);
@@ -143,17 +122,14 @@ mod tests {
 
     #[test]
     fn what_is_found_five_times_is_said_once_of_each_subject() {
-        let found = |subject: &str, message: &str| Finding {
-            subject: subject.to_owned(),
-            mark: Mark::Failed,
-            code: "authorization",
-            message: message.to_owned(),
+        let found = |subject: &str, message: &str| {
+            Finding::new(subject.to_owned(), Grade::Failed, "authorization", message.to_owned())
         };
         let away = || found("provider old", "no connection");
         let all =
             vec![away(), found("provider new", "no connection"), away(), found("provider old", "refused"), away()];
-        let told: Vec<_> =
-            each_once(all).into_iter().map(|finding| format!("{}: {}", finding.subject, finding.message)).collect();
-        assert_eq!(told, ["provider old: no connection", "provider new: no connection", "provider old: refused"]);
+        let kept: Vec<_> =
+            each_once(all).into_iter().map(|it| format!("{}: {}", it.subject, it.found.message)).collect();
+        assert_eq!(kept, ["provider old: no connection", "provider new: no connection", "provider old: refused"]);
     }
 }

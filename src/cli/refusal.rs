@@ -27,7 +27,7 @@ pub(super) fn finding(error: &AppError, places: &Places) -> Option<Diagnostic> {
     Some(Diagnostic::error(code, places.at(&key), error.to_string()).help(help))
 }
 
-/// Says why, and gives the exit for it.
+/// Prints why, and returns the exit for it.
 pub(super) fn refused(error: &AppError, places: &Places) -> Exit {
     let Some(finding) = finding(error, places) else { return Exit::internal(error) };
     complain(&Report::new(vec![finding]).render(stderr_color()));

@@ -1,4 +1,4 @@
-//! `vestibule run`: serves until told to stop; SIGHUP reloads.
+//! `vestibule run`: serves until it is stopped; SIGHUP reloads.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,10 +52,10 @@ pub(super) fn control_runtime() -> io::Result<Runtime> {
 async fn serve(source: &ConfigSource, config: Config, watch: Watch, log: &ProcessLog) -> Exit {
     let (banner, places) = (banner(source, &config), config.places.clone());
     let drain = config.server.drain.clone();
-    // Before anybody is told that we serve: a signal that nobody listens for ends the process without a drain.
+    // Before readiness is reported: a signal without a listener ends the process without a drain.
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
-        Err(error) => return Exit::internal(format!("signals cannot be heard: {error}")),
+        Err(error) => return Exit::internal(format!("signals cannot be listened for: {error}")),
     };
     let app = match App::start(config, SystemClock::shared()).await {
         Ok(app) => app,
@@ -70,9 +70,9 @@ async fn serve(source: &ConfigSource, config: Config, watch: Watch, log: &Proces
     tracing::info!(event = "started", traffic = ?app.traffic_addresses(), admin = ?app.admin_addresses(), "serving");
     systemd::ready("serving");
     app.get_to_know_providers();
-    let mut current = Current { source, app: &app, files: WatchedFiles::on(watch) };
+    let mut current = Running { source, app: &app, files: WatchedFiles::on(watch) };
     tokio::select! {
-        () = signals.heed(&mut current, drain.delay + drain.grace) => {}
+        () = signals.handle(&mut current, drain.delay + drain.grace) => {}
         () = app.stopped() => {}
     }
     app.finish().await;
@@ -87,9 +87,9 @@ struct Signals {
 }
 
 impl Signals {
-    /// From now on they wait to be heeded instead of ending the process.
+    /// From now on they are delivered here instead of ending the process.
     fn listen() -> io::Result<Self> {
-        // A log that reaches the limit of a file's size (ulimit -f) is an error to the log: unheard, the signal ends the process.
+        // A log that reaches the limit of a file's size (ulimit -f) is an error to the log: without a listener, the signal ends the process.
         drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         Ok(Self {
             hang_up: signal(SignalKind::hangup())?,
@@ -99,13 +99,13 @@ impl Signals {
     }
 
     /// Reloads at each SIGHUP and when a file that the configuration names has changed; returns once a stop has been asked for
-    /// and a second one listens for impatience.
-    async fn heed(&mut self, current: &mut Current<'_>, longest: Duration) {
+    /// and the server has stopped. A second signal stops it at once.
+    async fn handle(&mut self, current: &mut Running<'_>, longest: Duration) {
         let (app, mut asked) = (current.app, false);
         loop {
             tokio::select! {
-                _ = self.hang_up.recv() => current.unharmed(Current::reload),
-                Some(found) = current.files.changed.recv() => current.unharmed(|current| current.read_again(found)),
+                _ = self.hang_up.recv() => current.guarded(Running::reload),
+                Some(found) = current.files.changed.recv() => current.guarded(|current| current.read_again(found)),
                 _ = self.terminate.recv() => app.stop(),
                 _ = self.interrupt.recv() => app.stop(),
                 () = app.stopped(), if asked => return,
@@ -120,15 +120,15 @@ impl Signals {
 }
 
 /// What runs, and where its configuration comes from.
-struct Current<'a> {
+struct Running<'a> {
     source: &'a ConfigSource,
     app: &'a App,
     files: WatchedFiles,
 }
 
-impl Current<'_> {
-    /// Also what only reads a new configuration must not end the process: the log's hook names the place.
-    fn unharmed(&self, read: impl FnOnce(&Self)) {
+impl Running<'_> {
+    /// A panic while a new configuration is read must not end the process: the log's hook names its place.
+    fn guarded(&self, read: impl FnOnce(&Self)) {
         if catch_unwind(AssertUnwindSafe(|| read(self))).is_err() {
             self.app.reload_refused("panicked");
             tracing::error!(event = "config.rejected", "a fault of ours while the configuration was read");
@@ -181,7 +181,7 @@ impl Current<'_> {
     }
 }
 
-/// The task that looks at files: never on the thread that answers signals, because a disk may be slow.
+/// The task that watches files: never on the thread that handles signals, because a disk may be slow.
 struct WatchedFiles {
     watch: Arc<Mutex<Watch>>,
     changed: mpsc::Receiver<Result<Config, Report>>,

@@ -59,7 +59,7 @@ impl ConfigSource {
         }
     }
 
-    /// The same for a command that cannot go on without: what is wrong has been said.
+    /// The same for a command that needs it: the problems are printed.
     ///
     /// # Errors
     /// The exit of a configuration that cannot be used.
@@ -80,7 +80,7 @@ impl ConfigSource {
     }
 
     fn sources(&self, file: Option<(String, String)>) -> Sources {
-        // Names that are not text are nothing that we could be meant by; values show that they are none.
+        // A name that is not Unicode is none of ours; a value that is not shows replacement characters.
         let env = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
             .collect();

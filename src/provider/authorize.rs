@@ -1,4 +1,5 @@
-//! The authorization request: the URL that a browser is sent to, and the check of whose answer came back (RFC 9207).
+//! The authorization request: the URL that a browser is sent to, and the check of whose answer came back
+//! ([RFC 9207](https://www.rfc-editor.org/rfc/rfc9207)).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -25,7 +26,8 @@ pub struct AuthorizationRequest<'a> {
     pub state: &'a str,
     /// Unguessable, bound to the attempt; only sent to OpenID providers.
     pub nonce: &'a str,
-    /// The PKCE verifier: 43 to 128 unreserved characters (RFC 7636 section 4.1).
+    /// The PKCE verifier: 43 to 128 unreserved characters
+    /// ([RFC 7636 section 4.1](https://www.rfc-editor.org/rfc/rfc7636#section-4.1)).
     pub verifier: &'a Secret<String>,
     /// A stricter `max_age` than the provider's own, as a route may ask for; to be given to [`Provider::redeem`] again.
     pub max_age: Option<Duration>,
@@ -58,7 +60,9 @@ pub enum AccountSwitch {
 }
 
 impl Provider {
-    /// Where to send the browser (RFC 6749 section 4.1.1, RFC 7636 section 4.3, OpenID Connect Core section 3.1.2.1).
+    /// Where to send the browser ([RFC 6749 section 4.1.1](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.1),
+    /// [RFC 7636 section 4.3](https://www.rfc-editor.org/rfc/rfc7636#section-4.3),
+    /// [OpenID Connect Core section 3.1.2.1](https://openid.net/specs/openid-connect-core-1_0.html#rfc.section.3.1.2.1)).
     ///
     /// # Errors
     /// When the discovery document is needed and cannot be had.
@@ -83,7 +87,7 @@ impl Provider {
             // The person would be sent to an error page of the provider's.
             return self.reported(Err(ProviderError::Demands(demand)));
         }
-        if self.settings.pkce && metadata.challenge_methods.as_ref().is_some_and(|m| !m.iter().any(|m| m == "S256")) {
+        if self.settings.pkce && metadata.lacks_s256 {
             // PK-05, PK-06: sent all the same; a provider that does not know it ignores it.
             tracing::debug!(provider = %self.settings.name, code = "pkce_not_advertised", "S256 is not among code_challenge_methods_supported");
         }
@@ -184,7 +188,7 @@ impl Provider {
         if let Some(error) = self.still_away(&metadata).await {
             return Err(error);
         }
-        let lacking = metadata.prompts.as_ref().is_some_and(|known| !known.iter().any(|prompt| prompt == CHOOSE));
+        let lacking = metadata.list("prompt_values_supported").is_some_and(|known| !known.contains(&CHOOSE));
         let prompt = self.configured_prompt();
         if prompt.is_some_and(|prompt| prompt.split(' ').any(|word| word == "login" || word == CHOOSE)) {
             return Ok(AccountSwitch::Configured);
@@ -210,15 +214,17 @@ impl Provider {
         self.settings.max_age.into_iter().chain(asked).min()
     }
 
-    /// Reports that a callback came with an error (RFC 6749 section 4.1.2.1).
+    /// Reports that a callback came with an error
+    /// ([RFC 6749 section 4.1.2.1](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1)).
     pub fn refused_sign_in(&self, error: &str, description: Option<&str>) {
         let words = Words::new(error, description);
         let error = ProviderError::ErrorResponse { endpoint: Endpoint::Authorization, words, error: known(error) };
-        self.transport.standing.failed(&error);
+        self.transport.incidents.failed(&error);
     }
 
-    /// Whether a callback, also one with `error`, is this provider's answer (RFC 9207 section 2.4). `own_redirect` says that no
-    /// other provider has the same redirect URI (IS-03). No code can be [redeemed](Provider::redeem) without what this gives.
+    /// Whether a callback, also one with `error`, is this provider's answer
+    /// ([RFC 9207 section 2.4](https://www.rfc-editor.org/rfc/rfc9207#section-2.4)). `own_redirect` says that no other provider
+    /// has the same redirect URI (IS-03). No code can be [redeemed](Provider::redeem) without what this gives.
     ///
     /// # Errors
     /// [`ProviderError::IssuerMismatch`], [`ProviderError::IssuerMissing`], or the discovery document cannot be had.
@@ -243,7 +249,7 @@ pub(super) fn accepts_iss(metadata: &Metadata, iss: &str, own_redirect: bool) ->
     own_redirect || Url::parse(iss).is_ok_and(|iss| iss.origin() == metadata.authorization_endpoint.origin())
 }
 
-/// S256, the only method that is ever sent (RFC 7636 section 4.2).
+/// S256, the only method that is ever sent ([RFC 7636 section 4.2](https://www.rfc-editor.org/rfc/rfc7636#section-4.2)).
 fn challenge(verifier: &Secret<String>) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.expose().as_bytes()))
 }
@@ -267,7 +273,8 @@ pub const RESERVED_PARAMETERS: [&str; 14] = [
     "max_age",
 ];
 
-/// Parameters that a provider may refuse, and that a sign-in can do without (OpenID Connect Core section 3.1.2.1).
+/// Parameters that a provider may refuse, and that a sign-in can do without
+/// ([OpenID Connect Core section 3.1.2.1](https://openid.net/specs/openid-connect-core-1_0.html#rfc.section.3.1.2.1)).
 const OPTIONAL_PARAMETERS: [&str; 6] =
     ["acr_values", "display", "ui_locales", "claims_locales", "login_hint", "id_token_hint"];
 const CHOOSE: &str = "select_account";

@@ -1,7 +1,6 @@
-//! How the client proves itself to the token endpoint and its siblings: by exactly one method in each request (OA-13).
+//! Client authentication at the token endpoint, introspection and revocation: exactly one method in each request (OA-13).
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -15,8 +14,8 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use crate::clock::UnixTime;
+use crate::provider::algorithm::{Algorithm, Kind};
 use crate::provider::error::{ProviderError, ProviderSetupError};
-use crate::provider::jwt::Algorithm;
 use crate::provider::metadata::Metadata;
 use crate::provider::settings::ClientAuth;
 use crate::seal;
@@ -33,11 +32,11 @@ pub(super) struct ClientProof {
 enum Method {
     Basic(HeaderValue),
     Post(Secret<String>),
-    Assertion { key: Box<SigningKey>, key_id: Option<String> },
+    Assertion { key: Box<ClientKey>, key_id: Option<String> },
     Public,
 }
 
-/// What one request carries as proof.
+/// What authenticates one request.
 #[derive(Debug, Default)]
 pub(super) struct Proof<'a> {
     /// `Authorization`.
@@ -52,7 +51,7 @@ impl ClientProof {
             ClientAuth::Basic(secret) => Method::Basic(basic(client_id, secret)?),
             ClientAuth::Post(secret) => Method::Post(secret.clone()),
             ClientAuth::PrivateKeyJwt { key_pem, key_id } => {
-                Method::Assertion { key: Box::new(SigningKey::from_pem(key_pem.expose())?), key_id: key_id.clone() }
+                Method::Assertion { key: Box::new(ClientKey::from_pem(key_pem.expose())?), key_id: key_id.clone() }
             }
             ClientAuth::Public => Method::Public,
         };
@@ -89,16 +88,16 @@ impl ClientProof {
         })
     }
 
-    /// RFC 7523 section 3, OpenID Connect Core section 9 (CA-01).
+    /// [RFC 7523 section 3](https://www.rfc-editor.org/rfc/rfc7523#section-3),
+    /// [OpenID Connect Core section 9](https://openid.net/specs/openid-connect-core-1_0.html#rfc.section.9) (CA-01).
     fn assertion(
         &self,
-        key: &SigningKey,
+        key: &ClientKey,
         key_id: Option<&str>,
         metadata: &Metadata,
         now: UnixTime,
     ) -> Result<String, ProviderError> {
-        let algorithm =
-            key.algorithm(metadata.assertion_algorithms.as_deref()).ok_or(ProviderError::AssertionRefused)?;
+        let algorithm = key.algorithm(metadata).ok_or(ProviderError::AssertionRefused)?;
         let mut header = json!({ "alg": algorithm.name(), "typ": "JWT" });
         if let (Some(key_id), Some(members)) = (key_id, header.as_object_mut()) {
             members.insert("kid".to_owned(), key_id.into());
@@ -122,7 +121,8 @@ impl ClientProof {
     }
 }
 
-/// Each part form-urlencoded, then joined and base64 (RFC 6749 section 2.3.1, OA-12).
+/// Each part form-urlencoded, then joined and base64
+/// ([RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1), OA-12).
 fn basic(client_id: &str, secret: &Secret<String>) -> Result<HeaderValue, ProviderSetupError> {
     let part = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let pair = Secret::new(format!("{}:{}", part(client_id), part(secret.expose())));
@@ -134,77 +134,64 @@ fn basic(client_id: &str, secret: &Secret<String>) -> Result<HeaderValue, Provid
 
 /// The client's private key.
 #[derive(Debug)]
-enum SigningKey {
-    Rsa(Arc<RsaKeyPair>),
-    P256(EcdsaKeyPair),
-    P384(EcdsaKeyPair),
+enum ClientKey {
+    Rsa(RsaKeyPair),
+    /// With the name of the algorithm of its curve.
+    Ec(EcdsaKeyPair, &'static str),
     Ed25519(Ed25519KeyPair),
 }
 
-impl SigningKey {
+impl ClientKey {
     /// PKCS#8, PKCS#1 or SEC1; the type follows from the key.
     fn from_pem(pem: &[u8]) -> Result<Self, ProviderSetupError> {
         let refused = ProviderSetupError::ClientKey;
         let der =
             PrivateKeyDer::from_pem_slice(pem).map_err(|_| refused("not a PEM file of an unencrypted private key"))?;
         let bytes = der.secret_der();
-        let ec = |algorithm| EcdsaKeyPair::from_private_key_der(algorithm, bytes);
         if let Ok(key) = RsaKeyPair::from_pkcs8(bytes).or_else(|_| RsaKeyPair::from_der(bytes)) {
             return match key.public_modulus_len() {
-                256.. => Ok(Self::Rsa(Arc::new(key))),
+                256.. => Ok(Self::Rsa(key)),
                 _ => Err(refused("RSA keys under 2048 bits are not secure")),
             };
         }
-        if let Ok(key) = ec(&signature::ECDSA_P256_SHA256_FIXED_SIGNING) {
-            return Ok(Self::P256(key));
-        }
-        if let Ok(key) = ec(&signature::ECDSA_P384_SHA384_FIXED_SIGNING) {
-            return Ok(Self::P384(key));
-        }
-        Ed25519KeyPair::from_pkcs8_maybe_unchecked(bytes)
-            .map(Self::Ed25519)
+        let p256 = EcdsaKeyPair::from_private_key_der(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, bytes);
+        let p384 = || EcdsaKeyPair::from_private_key_der(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, bytes);
+        p256.map(|key| Self::Ec(key, "ES256"))
+            .or_else(|_| p384().map(|key| Self::Ec(key, "ES384")))
+            .or_else(|_| Ed25519KeyPair::from_pkcs8_maybe_unchecked(bytes).map(Self::Ed25519))
             .map_err(|_| refused("neither RSA, P-256, P-384 nor Ed25519"))
     }
 
     /// The algorithm to sign with: what the key can, and among that what the provider takes (CA-04).
-    fn algorithm(&self, taken: Option<&[String]>) -> Option<Algorithm> {
-        let able: &[Algorithm] = match self {
-            Self::Rsa(_) => &[
-                Algorithm::RS256,
-                Algorithm::PS256,
-                Algorithm::RS384,
-                Algorithm::PS384,
-                Algorithm::RS512,
-                Algorithm::PS512,
-            ],
-            Self::P256(_) => &[Algorithm::ES256],
-            Self::P384(_) => &[Algorithm::ES384],
-            Self::Ed25519(_) => &[Algorithm::EdDSA],
+    fn algorithm(&self, metadata: &Metadata) -> Option<Algorithm> {
+        let taken = metadata.list("token_endpoint_auth_signing_alg_values_supported");
+        let takes = |a: &Algorithm| {
+            taken.as_ref().is_none_or(|names| names.iter().any(|name| Algorithm::parse(name) == Some(*a)))
         };
-        let takes = |a: &&Algorithm| taken.is_none_or(|names| names.iter().any(|n| Algorithm::parse(n) == Some(**a)));
-        able.iter().find(takes).copied()
+        Algorithm::all().filter(|algorithm| self.is_for(*algorithm)).find(takes)
     }
 
+    fn is_for(&self, algorithm: Algorithm) -> bool {
+        match self {
+            Self::Rsa(_) => matches!(algorithm.kind(), Kind::Rsa(..)),
+            Self::Ec(_, name) => algorithm.name() == *name,
+            Self::Ed25519(_) => matches!(algorithm.kind(), Kind::Ed25519),
+        }
+    }
+
+    /// `None` for an algorithm of another type of key, and where the library refuses.
     fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Option<Vec<u8>> {
         // The library's own source: blinding and ECDSA nonces are made inside it.
         let random = SystemRandom::new();
-        match self {
-            Self::Rsa(key) => {
-                let padding: &dyn signature::RsaEncoding = match algorithm {
-                    Algorithm::RS256 => &signature::RSA_PKCS1_SHA256,
-                    Algorithm::RS384 => &signature::RSA_PKCS1_SHA384,
-                    Algorithm::RS512 => &signature::RSA_PKCS1_SHA512,
-                    Algorithm::PS256 => &signature::RSA_PSS_SHA256,
-                    Algorithm::PS384 => &signature::RSA_PSS_SHA384,
-                    Algorithm::PS512 => &signature::RSA_PSS_SHA512,
-                    _ => return None,
-                };
+        match (self, algorithm.kind()) {
+            (Self::Rsa(key), Kind::Rsa(_, sign)) => {
                 let mut signed = vec![0; key.public_modulus_len()];
-                key.sign(padding, &random, message, &mut signed).ok()?;
+                key.sign(*sign, &random, message, &mut signed).ok()?;
                 Some(signed)
             }
-            Self::P256(key) | Self::P384(key) => key.sign(&random, message).ok().map(|s| s.as_ref().to_vec()),
-            Self::Ed25519(key) => Some(key.sign(message).as_ref().to_vec()),
+            (Self::Ec(key, _), Kind::Ec(..)) => key.sign(&random, message).ok().map(|s| s.as_ref().to_vec()),
+            (Self::Ed25519(key), Kind::Ed25519) => Some(key.sign(message).as_ref().to_vec()),
+            _ => None,
         }
     }
 }

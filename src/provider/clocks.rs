@@ -1,5 +1,6 @@
-//! How far the provider's clock is from ours: shown by the `Date` of its answers (RFC 9110 section 6.6.1), and by the times in its
-//! tokens, which are made when they are handed out.
+//! How far the provider's clock is from ours: shown by the `Date` of its answers
+//! ([RFC 9110 section 6.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.6.1)), and by the times in its tokens, which are
+//! made when they are handed out.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -19,15 +20,15 @@ impl fmt::Display for ClockDifference {
     }
 }
 
-/// What the answers of one provider showed.
+/// The clock of one provider, as its answers show it.
 #[derive(Debug)]
 pub(super) struct Clocks {
     leeway: Duration,
-    shown: Mutex<Option<Shown>>,
+    shown: Mutex<Option<Measured>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Shown {
+struct Measured {
     /// Other endpoints may be other machines, caches among them.
     by_token_endpoint: bool,
     ahead: i64,
@@ -39,17 +40,17 @@ impl Clocks {
         Self { leeway, shown: Mutex::default() }
     }
 
-    /// An answer said what time it is there.
+    /// An answer had a `Date`.
     pub(super) fn shown(&self, endpoint: Endpoint, theirs: UnixTime, ours: UnixTime) {
         let by_token_endpoint = endpoint == Endpoint::Token;
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if by_token_endpoint || shown.is_none_or(|shown| !shown.by_token_endpoint) {
-            *shown =
-                Some(Shown { by_token_endpoint, ahead: seconds(theirs.since(ours)) - seconds(ours.since(theirs)) });
+            let ahead = signed(theirs.since(ours).as_secs()) - signed(ours.since(theirs).as_secs());
+            *shown = Some(Measured { by_token_endpoint, ahead });
         }
     }
 
-    /// What the `Date` shows; where that agrees with our clock, or there is none, what the token shows that is refused.
+    /// By `Date`; where that agrees with our clock, or there is none, by the times of the token that is refused.
     pub(super) fn difference(&self, error: &ProviderError) -> Option<ClockDifference> {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner).map(|shown| shown.ahead);
         let differs = shown.filter(|ahead| ahead.unsigned_abs() > self.leeway.as_secs());
@@ -63,18 +64,17 @@ impl Clocks {
 }
 
 impl ProviderError {
-    /// Whether this is about the time, and by how many seconds what it is about is ahead of our clock, as far as it tells.
+    /// Whether this is about the time, and by how many seconds the token is ahead of our clock, where that is known.
     fn time_fault(&self) -> Option<Option<i64>> {
-        let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
         match self {
             Self::Waiting { last, .. } | Self::IdentityRefused(last) => last.time_fault(),
             Self::IdToken(
                 IdTokenError::IssuedInFuture { ahead }
                 | IdTokenError::NotYetValid { ahead }
                 | IdTokenError::AuthTimeInFuture { ahead },
-            ) => Some(Some(seconds(*ahead))),
+            ) => Some(Some(signed(*ahead))),
             Self::IdToken(IdTokenError::Expired { ago } | IdTokenError::IssuedLongAgo { ago }) => {
-                Some(Some(-seconds(*ago)))
+                Some(Some(-signed(*ago)))
             }
             Self::IdToken(IdTokenError::AuthTimeOld { .. })
             | Self::Inactive(InactiveReason::Expired | InactiveReason::NotYet)
@@ -84,8 +84,8 @@ impl ProviderError {
     }
 }
 
-fn seconds(span: Duration) -> i64 {
-    i64::try_from(span.as_secs()).unwrap_or(i64::MAX)
+fn signed(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! What a provider's metadata can demand of every sign-in, and what is not done here.
+//! What a provider's metadata can require of every sign-in and is not supported here.
 
 use std::fmt;
 
-/// What a provider can demand of every sign-in, and what is not done here.
+/// What a provider can require of every sign-in and is not supported here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Demand {
-    /// `require_pushed_authorization_requests` (RFC 9126 section 5).
+    /// `require_pushed_authorization_requests` ([RFC 9126 section 5](https://www.rfc-editor.org/rfc/rfc9126#section-5)).
     PushedRequests,
-    /// `require_signed_request_object` (RFC 9101 section 10.5).
+    /// `require_signed_request_object` ([RFC 9101 section 10.5](https://www.rfc-editor.org/rfc/rfc9101#section-10.5)).
     SignedRequests,
 }
 

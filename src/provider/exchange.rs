@@ -1,4 +1,4 @@
-//! From a code to a signed-in person.
+//! The code exchange: from an authorization code to a signed-in person.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,16 +8,15 @@ use crate::clock::UnixTime;
 use crate::identity::Claims;
 use crate::provider::Provider;
 use crate::provider::authorize::CheckedIssuer;
-use crate::provider::error::{Endpoint, IdTokenError, ProviderError};
+use crate::provider::error::{Area, Endpoint, IdTokenError, ProviderError};
 use crate::provider::id_token::{AtSignIn, Expected};
 use crate::provider::metadata::Metadata;
 use crate::provider::refresh::{AskedClaims, merge};
 use crate::provider::settings::{OAuth2Identity, ProviderKind};
-use crate::provider::standing::Area;
 use crate::provider::token::TokenSet;
 use crate::secret::Secret;
 
-/// What a callback brought, and what its login attempt remembered.
+/// The parameters of a callback, and the values that its login attempt kept.
 #[derive(Debug)]
 pub struct CodeExchange<'a> {
     /// The code.
@@ -41,23 +40,23 @@ pub struct SignIn {
     pub tokens: TokenSet,
     /// The issuer; with the subject, the key of a person.
     pub issuer: Arc<str>,
-    /// Claims of the ID token and, where it was asked, of userinfo or introspection. Empty for a provider that tells nothing.
+    /// Claims of the ID token, and of userinfo or introspection where it was called. Empty for a provider without any of them.
     pub claims: Claims,
-    /// Which of the claims were asked for.
+    /// Which of the claims come from userinfo or introspection.
     pub asked: Option<AskedClaims>,
     /// When the person last proved who they are, if the ID token says so.
     pub auth_time: Option<UnixTime>,
 }
 
 impl Provider {
-    /// Redeems a code, proves who signed in, and gathers their claims. The caller has checked the state before (OA-03).
+    /// Redeems a code, validates the ID token, and gathers the claims. The caller has checked the state before (OA-03).
     ///
     /// # Errors
-    /// Whatever the provider did wrong, or its absence. In any case the code is spent: it must not be sent again (OA-10).
+    /// What the provider answered, or its outage. In any case the code is spent: it must not be sent again (OA-10).
     pub async fn redeem(&self, exchange: &CodeExchange<'_>) -> Result<SignIn, ProviderError> {
         let sign_in = self.reported(self.redeem_code(exchange).await)?;
         for area in [Area::SignIn, Area::Endpoint(Endpoint::Authorization)] {
-            self.transport.standing.works(area);
+            self.transport.incidents.works(area);
         }
         Ok(sign_in)
     }
@@ -78,7 +77,7 @@ impl Provider {
         let (claims, asked, auth_time) = match &self.settings.kind {
             ProviderKind::Oidc { .. } => self.openid_sign_in(&metadata, &tokens, exchange).await?,
             ProviderKind::OAuth2 { identity, .. } => {
-                tokens.id_token = None; // there is no telling whose it would be
+                tokens.id_token = None; // nothing says whose it would be
                 let claims = self.plain_claims(&metadata, &mut tokens, *identity).await?;
                 (claims, Some(self.asked(Vec::new())), None)
             }
@@ -107,8 +106,8 @@ impl Provider {
         let auth_time = self.expected(metadata, tokens).check_sign_in(&signed, &at_sign_in)?;
         // UI-02: only after the ID token was accepted.
         let mut claims = signed.claims;
-        let told = self.userinfo_at_sign_in(metadata, tokens, &claims).await?;
-        let asked = told.map(|told| self.asked(merge(&mut claims, told)));
+        let userinfo = self.userinfo_at_sign_in(metadata, tokens, &claims).await?;
+        let asked = userinfo.map(|userinfo| self.asked(merge(&mut claims, userinfo)));
         Ok((claims, asked, auth_time))
     }
 
@@ -121,7 +120,7 @@ impl Provider {
         match identity {
             OAuth2Identity::Userinfo => {
                 let claims = self.plain_userinfo(metadata, tokens).await?;
-                self.transport.standing.works(Area::Endpoint(Endpoint::Userinfo));
+                self.transport.incidents.works(Area::Endpoint(Endpoint::Userinfo));
                 Ok(claims)
             }
             OAuth2Identity::Introspection => {

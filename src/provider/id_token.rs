@@ -13,15 +13,16 @@ use serde_json::Value;
 use crate::clock::UnixTime;
 use crate::identity::Claims;
 use crate::provider::Provider;
+use crate::provider::algorithm::Algorithm;
 use crate::provider::error::{Endpoint, IdTokenError, ProviderError};
 use crate::provider::issuer::Issuer;
-use crate::provider::jwt::{Algorithm, Jws};
+use crate::provider::jwt::Jws;
 use crate::provider::metadata::Metadata;
 use crate::provider::words::printable;
 use crate::secret::constant_time_eq;
 
 impl Provider {
-    /// The claims of an ID token that this provider signed with an allowed algorithm; nothing else about it is proven.
+    /// The claims of an ID token whose signature is verified, by an allowed algorithm; nothing else is checked.
     pub(super) async fn signed_claims(&self, metadata: &Metadata, token: &str) -> Result<Signed, ProviderError> {
         let jws = Jws::parse(token).map_err(IdTokenError::Jwt)?;
         let allowed = self.allowed_algorithms(metadata);
@@ -32,7 +33,7 @@ impl Provider {
         self.verified(metadata, &jws).await
     }
 
-    /// The claims of a token, of whose algorithm the caller has judged, once its signature is verified.
+    /// The claims of a token once its signature is verified. The caller has checked its algorithm.
     pub(super) async fn verified(&self, metadata: &Metadata, jws: &Jws<'_>) -> Result<Signed, ProviderError> {
         // The types of other profiles' tokens (ID-28, AT-TP-30); others than these do occur in ID tokens.
         let foreign = |typ: &&str| FOREIGN_TYPES.iter().any(|f| typ.to_ascii_lowercase().ends_with(f));
@@ -50,7 +51,7 @@ impl Provider {
         Ok(Signed { claims: jws.claims().map_err(IdTokenError::Jwt)?, algorithm: jws.algorithm })
     }
 
-    /// Whether the provider can still tell that a token is its own: the key that signed it is not withdrawn.
+    /// Whether the key that signed a token is still published.
     pub(super) async fn still_verifies(&self, metadata: &Metadata, token: &str) -> bool {
         let Ok(jws) = Jws::parse(token) else { return false };
         match (jws.algorithm.secret_length(), &metadata.jwks_uri) {
@@ -73,7 +74,7 @@ pub(super) struct Signed {
     pub(super) algorithm: Algorithm,
 }
 
-/// What an ID token has to say to be ours.
+/// What every ID token must match.
 #[derive(Debug)]
 pub(super) struct Expected<'a> {
     pub(super) issuer: &'a Issuer,
@@ -84,7 +85,7 @@ pub(super) struct Expected<'a> {
     pub(super) leeway: Duration,
 }
 
-/// What the ID token of a sign-in has to say besides.
+/// What the ID token of a sign-in must match besides.
 #[derive(Debug)]
 pub(super) struct AtSignIn<'a> {
     pub(super) nonce: &'a str,
@@ -92,7 +93,7 @@ pub(super) struct AtSignIn<'a> {
     pub(super) acr_values: &'a [String],
 }
 
-/// What the ID token of a refresh has to agree with.
+/// The values of the session that the ID token of a refresh must match.
 #[derive(Debug)]
 pub(super) struct Before<'a> {
     pub(super) issuer: &'a str,
@@ -102,10 +103,10 @@ pub(super) struct Before<'a> {
     pub(super) acr_values: &'a [String],
 }
 
-/// When the person proved who they are, as two ID tokens of one sign-in tell it.
+/// The `auth_time` of a sign-in after a refresh.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct AuthTime {
-    /// The older of the two.
+    /// The older of that of the sign-in and that of the refresh.
     pub(super) at: Option<UnixTime>,
     /// Whether they differ.
     pub(super) moved: bool,
@@ -256,7 +257,7 @@ impl Expected<'_> {
     }
 }
 
-/// What a claim says, as it may stand in a message.
+/// A claim for messages.
 fn came(claims: &Claims, name: &str) -> String {
     match claims.get(name) {
         None => "missing".to_owned(),
@@ -317,5 +318,5 @@ fn at_hash(algorithm: Algorithm, access_token: &str) -> String {
 /// An ID token is made when it is handed out, so it is never older than this when we get it.
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 const FOREIGN_TYPES: [&str; 4] = ["at+jwt", "logout+jwt", "dpop+jwt", "secevent+jwt"];
-/// Characters of what came, as they may stand in a message.
+/// The most characters of a claim in a message.
 const CAME_CAP: usize = 200;

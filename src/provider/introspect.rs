@@ -1,4 +1,5 @@
-//! Token introspection (RFC 7662): whether a token is good, and whose it is. Whatever is not a clear yes is a no (TK-04).
+//! Token introspection ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)): whether a token is good, and whose it is. Whatever
+//! is not a clear yes is a no (TK-04).
 
 use std::borrow::Cow;
 
@@ -7,11 +8,10 @@ use serde_json::Value;
 
 use crate::identity::Claims;
 use crate::provider::Provider;
-use crate::provider::error::{AnswerFault, Endpoint, InactiveReason, ProviderError};
+use crate::provider::error::{AnswerFault, Area, Endpoint, InactiveReason, ProviderError};
 use crate::provider::id_token::{audiences, time};
 use crate::provider::metadata::Metadata;
 use crate::provider::refusal::refusal;
-use crate::provider::standing::Area;
 use crate::secret::Secret;
 
 impl Provider {
@@ -19,7 +19,7 @@ impl Provider {
     ///
     /// # Errors
     /// [`ProviderError::Inactive`] when it is not good for us; otherwise the answer could not be had or read.
-    pub async fn introspect(&self, token: &Secret<String>) -> Result<Claims, ProviderError> {
+    pub(super) async fn introspect(&self, token: &Secret<String>) -> Result<Claims, ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
         let url = metadata.introspection_endpoint.as_ref().ok_or(ProviderError::NoEndpoint(Endpoint::Introspection))?;
         let form: Vec<(&'static str, Cow<'_, str>)> =
@@ -36,7 +36,7 @@ impl Provider {
         }
         let claims = reply.json().map_err(|fault| fault.at(Endpoint::Introspection))?;
         self.check_active(&metadata, &claims).map_err(ProviderError::Inactive)?;
-        self.transport.standing.works(Area::Endpoint(Endpoint::Introspection));
+        self.transport.incidents.works(Area::Endpoint(Endpoint::Introspection));
         Ok(claims)
     }
 
@@ -57,9 +57,7 @@ impl Provider {
         if claims.get("client_id").is_some_and(|id| id.as_str() != Some(own)) {
             return Err(InactiveReason::Client);
         }
-        if metadata.issuer_is_known
-            && claims.get("iss").is_some_and(|iss| iss.as_str().is_none_or(|iss| !metadata.issuer.covers(iss)))
-        {
+        if metadata.is_contradicted_by(claims) {
             return Err(InactiveReason::Issuer);
         }
         let named = claims.get("aud").filter(|aud| !aud.as_array().is_some_and(Vec::is_empty));

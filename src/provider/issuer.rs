@@ -1,4 +1,4 @@
-//! Who a provider says it is: one issuer, or a template that stands for the issuers of several tenants (Microsoft Entra ID).
+//! The issuer of a provider: one identifier, or a template for the issuers of several tenants (Microsoft Entra ID).
 
 use std::sync::Arc;
 
@@ -8,11 +8,12 @@ use crate::identity::Claims;
 use crate::provider::error::IdTokenError;
 use crate::provider::words::printable;
 
-/// An issuer identifier, compared as text (OpenID Connect Discovery section 4.3).
+/// An issuer identifier, compared as text
+/// ([OpenID Connect Discovery section 4.3](https://openid.net/specs/openid-connect-discovery-1_0.html#rfc.section.4.3)).
 #[derive(Clone, Debug)]
 pub(super) struct Issuer {
     text: Arc<str>,
-    /// The tenants that are let in; empty where the identifier is no template.
+    /// The allowed tenants; empty where the identifier is not a template.
     tenants: Arc<[String]>,
 }
 
@@ -38,8 +39,8 @@ impl Issuer {
         *iss == *self.text || self.tenants.iter().any(|tenant| self.of_tenant(tenant) == iss)
     }
 
-    /// The issuer that a token with these claims has to name: for a template, the one of its `tid`, if that tenant is let in.
-    /// The token's own `iss` is not asked, because a provider of all tenants signs for every one of them by the same keys.
+    /// The issuer that a token with these claims has to name: for a template, the one of its `tid`, if that tenant is allowed.
+    /// The token's own `iss` does not count, because a provider of all tenants signs for each of them with the same keys.
     pub(super) fn of_token(&self, claims: &Claims) -> Result<Arc<str>, IdTokenError> {
         if !self.is_template() {
             return Ok(Arc::clone(&self.text));
@@ -63,5 +64,5 @@ impl Issuer {
 
 const LONGEST_SHOWN: usize = 64;
 
-/// What stands for the tenant in a template.
+/// The place of the tenant in a template.
 pub const PLACEHOLDER: &str = "{tenantid}";

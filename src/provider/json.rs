@@ -1,5 +1,6 @@
 //! JSON from a provider, strictly: an object with a member twice is refused, because two readers could take different ones
-//! (RFC 7515 section 4, RFC 7519 section 4, ID-20). Depth and numbers are bounded by the parser.
+//! ([RFC 7515 section 4](https://www.rfc-editor.org/rfc/rfc7515#section-4),
+//! [RFC 7519 section 4](https://www.rfc-editor.org/rfc/rfc7519#section-4), ID-20). Depth and numbers are bounded by the parser.
 
 use std::fmt;
 

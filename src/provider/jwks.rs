@@ -16,10 +16,10 @@ use url::Url;
 use crate::backoff::Backoff;
 use crate::clock::{MonotonicTime, SharedClock};
 use crate::identity::Claims;
-use crate::provider::error::{AnswerFault, Endpoint, IdTokenError, ProviderError, no_failures};
-use crate::provider::jwt::{Algorithm, Curve, Jws, Material, VerificationKey, base64url};
+use crate::provider::algorithm::{Algorithm, Kind};
+use crate::provider::error::{AnswerFault, Area, Endpoint, IdTokenError, ProviderError, no_failures};
+use crate::provider::jwt::{Jws, Material, VerificationKey, base64url};
 use crate::provider::reply::Reply;
-use crate::provider::standing::Area;
 use crate::provider::transport::Transport;
 use crate::provider::words::printable;
 use crate::single_flight::SingleFlight;
@@ -67,7 +67,7 @@ impl KeyCache {
         if first == IdTokenError::Signature && jws.kid.is_some() {
             return Err(first.into()); // the very key is here, so a newer set would not help
         }
-        transport.tally.key_unknown();
+        transport.metrics.key_unknown();
         if is_new {
             return Err(first.into()); // it was read for this very token
         }
@@ -161,12 +161,12 @@ impl KeyCache {
                 let set = Arc::new(set);
                 self.current.store(Some(Arc::clone(&set)));
                 self.history().failures.succeeded();
-                transport.tally.keys_fetched(self.clock.now());
-                transport.standing.works(Area::Endpoint(Endpoint::KeySet));
+                transport.metrics.keys_fetched(self.clock.now());
+                transport.incidents.works(Area::Endpoint(Endpoint::KeySet));
                 Ok(set)
             }
             Err(error) => {
-                transport.standing.failed(&error);
+                transport.incidents.failed(&error);
                 self.history().failures.failed(self.clock.monotonic(), error.clone(), error.retry_after());
                 Err(error)
             }
@@ -236,7 +236,7 @@ fn key(jwk: &Value) -> Option<VerificationKey> {
     // `oct` is not here: a shared secret never comes from a key set (AT-TP-08).
     let material = match text("kty")? {
         "RSA" => rsa(&bytes("n")?, &bytes("e")?)?,
-        "EC" => ec(Curve::parse(text("crv")?)?, &bytes("x")?, &bytes("y")?)?,
+        "EC" => ec(Algorithm::of_curve(text("crv")?)?, &bytes("x")?, &bytes("y")?)?,
         "OKP" if text("crv") == Some("Ed25519") => Material::Ed25519(bytes("x").filter(|x| x.len() == 32)?),
         _ => return None,
     };
@@ -260,9 +260,9 @@ fn rsa(n: &[u8], e: &[u8]) -> Option<Material> {
     (bits >= 2048 && !e.is_empty()).then_some(Material::Rsa { n, e })
 }
 
-fn ec(curve: Curve, x: &[u8], y: &[u8]) -> Option<Material> {
-    let wanted = curve.coordinate();
-    (x.len() == wanted && y.len() == wanted).then(|| Material::Ec { curve, point: [&[4], x, y].concat() })
+fn ec(with: Algorithm, x: &[u8], y: &[u8]) -> Option<Material> {
+    let Kind::Ec(_, coordinate, _) = with.kind() else { return None };
+    (x.len() == *coordinate && y.len() == *coordinate).then(|| Material::Ec { with, point: [&[4], x, y].concat() })
 }
 
 const MIN_AGE: Duration = Duration::from_secs(60);

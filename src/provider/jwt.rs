@@ -1,22 +1,25 @@
-//! Compact JWS, read strictly and verified with keys that the caller chose (RFC 7515, RFC 8725).
+//! Compact JWS, read strictly and verified with keys that the caller chose ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515),
+//! [RFC 8725](https://www.rfc-editor.org/rfc/rfc8725)).
 //!
-//! 1. The algorithm must be one that the caller allows; the token only says which of these it used (RFC 8725 section 3.1).
+//! 1. The algorithm must be one that the caller allows; the token only says which of these it used
+//!    ([RFC 8725 section 3.1](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)).
 //! 2. A key is used for the algorithms of its own type and curve only, so that no public key ever becomes an HMAC secret.
 //! 3. Nothing in the header can add a key: `jku`, `x5u`, `jwk` and `x5c` are not even read (ID-22).
 
 use std::fmt;
 
-use aws_lc_rs::signature::{self, EcdsaVerificationAlgorithm, RsaParameters, RsaPublicKeyComponents};
-use aws_lc_rs::{digest, hmac};
+use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::identity::Claims;
+use crate::provider::algorithm::{Algorithm, Kind};
 use crate::provider::json;
 use crate::provider::words::printable;
 use crate::secret::Secret;
 
-/// A token that was taken apart, of which nothing is proven yet.
+/// A parsed token; nothing is verified yet.
 #[derive(Debug)]
 pub(super) struct Jws<'a> {
     pub(super) algorithm: Algorithm,
@@ -28,7 +31,7 @@ pub(super) struct Jws<'a> {
 }
 
 impl<'a> Jws<'a> {
-    /// Takes a token apart: three parts of unpadded base64url, a JSON object as header, no critical extensions.
+    /// Parses a token: three parts of unpadded base64url, a JSON object as header, no critical extensions.
     pub(super) fn parse(token: &'a str) -> Result<Self, JwtError> {
         if token.len() > MAX_TOKEN {
             return Err(JwtError::TooLarge);
@@ -73,130 +76,6 @@ impl<'a> Jws<'a> {
     }
 }
 
-/// The signature algorithms that are implemented. `none` is not among them, so it cannot be allowed by mistake (ID-09).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Algorithm {
-    RS256,
-    RS384,
-    RS512,
-    PS256,
-    PS384,
-    PS512,
-    ES256,
-    ES384,
-    ES512,
-    EdDSA,
-    HS256,
-    HS384,
-    HS512,
-}
-
-impl Algorithm {
-    /// By its registered name, exactly as registered.
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        // RFC 9864 gives Ed25519 a name of its own; the signature is the same.
-        if name == "Ed25519" {
-            return Some(Self::EdDSA);
-        }
-        ALL.iter().copied().find(|a| a.name() == name)
-    }
-
-    /// Its registered name.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::RS256 => "RS256",
-            Self::RS384 => "RS384",
-            Self::RS512 => "RS512",
-            Self::PS256 => "PS256",
-            Self::PS384 => "PS384",
-            Self::PS512 => "PS512",
-            Self::ES256 => "ES256",
-            Self::ES384 => "ES384",
-            Self::ES512 => "ES512",
-            Self::EdDSA => "EdDSA",
-            Self::HS256 => "HS256",
-            Self::HS384 => "HS384",
-            Self::HS512 => "HS512",
-        }
-    }
-
-    /// For a symmetric algorithm, how many bytes its secret must have at least (RFC 7518 section 3.2).
-    pub(super) fn secret_length(self) -> Option<usize> {
-        match self {
-            Self::HS256 => Some(32),
-            Self::HS384 => Some(48),
-            Self::HS512 => Some(64),
-            _ => None,
-        }
-    }
-
-    /// The hash that `at_hash` is made with (OpenID Connect Core section 3.1.3.6).
-    pub(super) fn hash(self) -> &'static digest::Algorithm {
-        match self {
-            Self::RS256 | Self::PS256 | Self::ES256 | Self::HS256 => &digest::SHA256,
-            Self::RS384 | Self::PS384 | Self::ES384 | Self::HS384 => &digest::SHA384,
-            Self::RS512 | Self::PS512 | Self::ES512 | Self::HS512 | Self::EdDSA => &digest::SHA512,
-        }
-    }
-
-    fn rsa(self) -> Option<&'static RsaParameters> {
-        match self {
-            Self::RS256 => Some(&signature::RSA_PKCS1_2048_8192_SHA256),
-            Self::RS384 => Some(&signature::RSA_PKCS1_2048_8192_SHA384),
-            Self::RS512 => Some(&signature::RSA_PKCS1_2048_8192_SHA512),
-            Self::PS256 => Some(&signature::RSA_PSS_2048_8192_SHA256),
-            Self::PS384 => Some(&signature::RSA_PSS_2048_8192_SHA384),
-            Self::PS512 => Some(&signature::RSA_PSS_2048_8192_SHA512),
-            _ => None,
-        }
-    }
-
-    fn hmac(self) -> Option<hmac::Algorithm> {
-        match self {
-            Self::HS256 => Some(hmac::HMAC_SHA256),
-            Self::HS384 => Some(hmac::HMAC_SHA384),
-            Self::HS512 => Some(hmac::HMAC_SHA512),
-            _ => None,
-        }
-    }
-}
-
-/// An elliptic curve, which goes with exactly one algorithm (RFC 7518 section 3.4).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Curve {
-    P256,
-    P384,
-    P521,
-}
-
-impl Curve {
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        match name {
-            "P-256" => Some(Self::P256),
-            "P-384" => Some(Self::P384),
-            "P-521" => Some(Self::P521),
-            _ => None,
-        }
-    }
-
-    /// Bytes of one coordinate.
-    pub(super) fn coordinate(self) -> usize {
-        match self {
-            Self::P256 => 32,
-            Self::P384 => 48,
-            Self::P521 => 66,
-        }
-    }
-
-    fn algorithm(self) -> (Algorithm, &'static EcdsaVerificationAlgorithm) {
-        match self {
-            Self::P256 => (Algorithm::ES256, &signature::ECDSA_P256_SHA256_FIXED),
-            Self::P384 => (Algorithm::ES384, &signature::ECDSA_P384_SHA384_FIXED),
-            Self::P521 => (Algorithm::ES512, &signature::ECDSA_P521_SHA512_FIXED),
-        }
-    }
-}
-
 /// A key that signatures are verified with.
 #[derive(Clone)]
 pub(super) struct VerificationKey {
@@ -211,8 +90,8 @@ pub(super) struct VerificationKey {
 pub(super) enum Material {
     /// Modulus and exponent, big-endian, without leading zeros.
     Rsa { n: Vec<u8>, e: Vec<u8> },
-    /// An uncompressed point.
-    Ec { curve: Curve, point: Vec<u8> },
+    /// An uncompressed point, on the curve of this algorithm.
+    Ec { with: Algorithm, point: Vec<u8> },
     /// 32 bytes.
     Ed25519(Vec<u8>),
     /// The client's secret; never from a key set.
@@ -222,31 +101,32 @@ pub(super) enum Material {
 impl VerificationKey {
     /// Whether the key may be used with `algorithm` (ID-10, ID-30).
     pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
-        let by_type = match &self.material {
-            Material::Rsa { .. } => algorithm.rsa().is_some(),
-            Material::Ec { curve, .. } => curve.algorithm().0 == algorithm,
-            Material::Ed25519(_) => algorithm == Algorithm::EdDSA,
-            Material::Hmac(_) => algorithm.hmac().is_some(),
+        let by_type = match (&self.material, algorithm.kind()) {
+            (Material::Rsa { .. }, Kind::Rsa(..))
+            | (Material::Ed25519(_), Kind::Ed25519)
+            | (Material::Hmac(_), Kind::Hmac(..)) => true,
+            (Material::Ec { with, .. }, Kind::Ec(..)) => *with == algorithm,
+            _ => false,
         };
         by_type && self.only.is_none_or(|only| only == algorithm)
     }
 
     fn verify(&self, algorithm: Algorithm, message: &[u8], signed: &[u8]) -> bool {
-        match &self.material {
-            Material::Rsa { n, e } => {
-                let key = RsaPublicKeyComponents { n, e };
-                algorithm.rsa().is_some_and(|rsa| key.verify(rsa, message, signed).is_ok())
+        match (&self.material, algorithm.kind()) {
+            (Material::Rsa { n, e }, Kind::Rsa(verify, _)) => {
+                RsaPublicKeyComponents { n, e }.verify(verify, message, signed).is_ok()
             }
             // Fixed length R||S; zero R or S and points off the curve are refused there (ID-26, ID-27).
-            Material::Ec { curve, point } => {
-                signature::UnparsedPublicKey::new(curve.algorithm().1, point).verify(message, signed).is_ok()
+            (Material::Ec { point, .. }, Kind::Ec(_, _, verify)) => {
+                UnparsedPublicKey::new(*verify, point).verify(message, signed).is_ok()
             }
-            Material::Ed25519(key) => {
-                signature::UnparsedPublicKey::new(&signature::ED25519, key).verify(message, signed).is_ok()
+            (Material::Ed25519(key), Kind::Ed25519) => {
+                UnparsedPublicKey::new(&signature::ED25519, key).verify(message, signed).is_ok()
             }
-            Material::Hmac(secret) => algorithm
-                .hmac()
-                .is_some_and(|h| hmac::verify(&hmac::Key::new(h, secret.expose()), message, signed).is_ok()),
+            (Material::Hmac(secret), Kind::Hmac(with, _)) => {
+                hmac::verify(&hmac::Key::new(*with, secret.expose()), message, signed).is_ok()
+            }
+            _ => false,
         }
     }
 }
@@ -299,24 +179,9 @@ pub(super) fn base64url(text: &str) -> Result<Vec<u8>, JwtError> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| JwtError::Malformed)
 }
 
-/// Characters of an algorithm's name, as they may stand in a message.
+/// The most characters of an algorithm's name in a message.
 const NAME_CAP: usize = 32;
 const MAX_TOKEN: usize = 64 * 1024;
-const ALL: [Algorithm; 13] = [
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-    Algorithm::ES256,
-    Algorithm::ES384,
-    Algorithm::ES512,
-    Algorithm::EdDSA,
-    Algorithm::HS256,
-    Algorithm::HS384,
-    Algorithm::HS512,
-];
 
 #[cfg(test)]
 mod tests {
@@ -326,14 +191,18 @@ mod tests {
 
     use super::*;
 
-    /// RFC 7515 appendix A.3.
+    /// [RFC 7515 appendix A.3](https://www.rfc-editor.org/rfc/rfc7515#appendix-A.3).
     const EXAMPLE: &str = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+
+    fn named(name: &str) -> Algorithm {
+        Algorithm::parse(name).unwrap()
+    }
 
     fn example_key() -> VerificationKey {
         let x = base64url("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU").unwrap();
         let y = base64url("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0").unwrap();
         let point = [&[4], x.as_slice(), &y].concat();
-        VerificationKey { kid: None, only: None, material: Material::Ec { curve: Curve::P256, point } }
+        VerificationKey { kid: None, only: None, material: Material::Ec { with: named("ES256"), point } }
     }
 
     #[test]
@@ -347,8 +216,8 @@ mod tests {
     fn a_key_is_used_for_its_own_algorithm_only() {
         // ID-10, ID-30, AT-TP-02
         let mut key = example_key();
-        assert!(!key.fits(Algorithm::ES384) && !key.fits(Algorithm::HS256) && !key.fits(Algorithm::RS256));
-        key.only = Some(Algorithm::ES384);
+        assert!(!key.fits(named("ES384")) && !key.fits(named("HS256")) && !key.fits(named("RS256")));
+        key.only = Some(named("ES384"));
         assert!(!Jws::parse(EXAMPLE).unwrap().is_signed_by(&key));
     }
 
@@ -359,7 +228,7 @@ mod tests {
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256"}"#), URL_SAFE_NO_PAD.encode("{}"));
         let der = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
         let point = pair.public_key().as_ref().to_vec();
-        let key = VerificationKey { kid: None, only: None, material: Material::Ec { curve: Curve::P256, point } };
+        let key = VerificationKey { kid: None, only: None, material: Material::Ec { with: named("ES256"), point } };
         let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(der.as_ref()));
         assert!(!Jws::parse(&token).unwrap().is_signed_by(&key));
     }

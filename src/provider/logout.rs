@@ -1,5 +1,6 @@
-//! Signing out at the provider: RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0) and revocation (RFC 7009).
-//! The local session ends first, elsewhere; nothing that fails here brings it back.
+//! Signing out at the provider: RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0) and revocation
+//! ([RFC 7009](https://www.rfc-editor.org/rfc/rfc7009)). The local session ends first, elsewhere; nothing that fails here
+//! brings it back.
 
 use std::borrow::Cow;
 
@@ -7,11 +8,10 @@ use http::StatusCode;
 use url::Url;
 
 use crate::provider::Provider;
-use crate::provider::error::{Endpoint, ProviderError};
+use crate::provider::error::{Area, Endpoint, ProviderError};
 use crate::provider::metadata::Metadata;
 use crate::provider::refusal::refusal;
 use crate::provider::settings::LogoutStyle;
-use crate::provider::standing::Area;
 use crate::secret::Secret;
 
 impl Provider {
@@ -71,9 +71,9 @@ impl Provider {
         metadata.end_session_endpoint.as_ref().filter(|_| self.settings.logout == LogoutStyle::Auto)
     }
 
-    /// Revokes a session's refresh token, which takes the access tokens of its grant along (RFC 7009 section 2.1, TK-05); the
-    /// access token only where there is no refresh token. Does nothing where revocation is switched off or the provider has no
-    /// endpoint for it.
+    /// Revokes a session's refresh token, which takes the access tokens of its grant along
+    /// ([RFC 7009 section 2.1](https://www.rfc-editor.org/rfc/rfc7009#section-2.1), TK-05); the access token only where there
+    /// is no refresh token. Does nothing where revocation is switched off or the provider has no endpoint for it.
     ///
     /// # Errors
     /// When the token could not be revoked; it counts as live (TK-06).
@@ -82,33 +82,25 @@ impl Provider {
         refresh: Option<&Secret<String>>,
         access: Option<&Secret<String>>,
     ) -> Result<(), ProviderError> {
-        match (refresh, access) {
-            (Some(token), _) => self.revoke(token, "refresh_token").await,
-            (None, Some(token)) => self.revoke(token, "access_token").await,
-            (None, None) => Ok(()),
+        let refresh = refresh.map(|token| (token, "refresh_token"));
+        match refresh.or_else(|| access.map(|token| (token, "access_token"))) {
+            Some((token, hint)) if self.settings.logout != LogoutStyle::None => {
+                self.reported(self.revoke(token, hint).await)
+            }
+            _ => Ok(()),
         }
     }
 
     /// Revokes one token. `hint` is `refresh_token` or `access_token`. Unknown tokens, and types that the provider does not
     /// revoke, count as success (TK-05, TK-07).
-    ///
-    /// # Errors
-    /// When the provider is away or refuses the client.
-    pub async fn revoke(&self, token: &Secret<String>, hint: &'static str) -> Result<(), ProviderError> {
-        if self.settings.logout == LogoutStyle::None {
-            return Ok(());
-        }
-        self.reported(self.revoke_at_endpoint(token, hint).await)
-    }
-
-    async fn revoke_at_endpoint(&self, token: &Secret<String>, hint: &'static str) -> Result<(), ProviderError> {
+    async fn revoke(&self, token: &Secret<String>, hint: &'static str) -> Result<(), ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
         let Some(url) = &metadata.revocation_endpoint else { return Ok(()) };
         let form: Vec<(&'static str, Cow<'_, str>)> =
             vec![("token", token.expose().as_str().into()), ("token_type_hint", hint.into())];
         let reply = self.post_as_client(Endpoint::Revocation, url, &metadata, form).await?;
         if matches!(reply.status, StatusCode::OK | StatusCode::NO_CONTENT) {
-            self.transport.standing.works(Area::Endpoint(Endpoint::Revocation));
+            self.transport.incidents.works(Area::Endpoint(Endpoint::Revocation));
             return Ok(());
         }
         match refusal(Endpoint::Revocation, &reply) {

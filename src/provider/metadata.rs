@@ -1,4 +1,4 @@
-//! What is known of a provider: its endpoints and abilities, configured or discovered.
+//! The metadata of a provider: its endpoints and capabilities, configured or discovered.
 //!
 //! Discovery is lazy, cached, read again at an interval and by one call at a time; after a failure it waits longer each time.
 //! A provider that was read once stays known while it is away (DI-07, DI-08).
@@ -14,17 +14,18 @@ use url::Url;
 use crate::backoff::Backoff;
 use crate::clock::{MonotonicTime, SharedClock};
 use crate::identity::Claims;
+use crate::provider::algorithm::Algorithm;
 use crate::provider::demand::Demand;
-use crate::provider::error::{DiscoveryFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError, no_failures};
+use crate::provider::error::{
+    Area, DiscoveryFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError, no_failures,
+};
 use crate::provider::issuer::Issuer;
-use crate::provider::jwt::Algorithm;
 use crate::provider::reply::Reply;
 use crate::provider::settings::{Endpoints, ProviderKind, ProviderSettings};
-use crate::provider::standing::Area;
 use crate::provider::transport::{Transport, check_discovered, check_endpoint};
 use crate::single_flight::{Joined, SingleFlight};
 
-/// A provider's endpoints and abilities.
+/// A provider's endpoints and capabilities.
 #[derive(Clone, Debug)]
 pub(super) struct Metadata {
     pub(super) issuer: Issuer,
@@ -37,23 +38,17 @@ pub(super) struct Metadata {
     pub(super) revocation_endpoint: Option<Url>,
     pub(super) end_session_endpoint: Option<Url>,
     pub(super) jwks_uri: Option<Url>,
-    /// RFC 9207: every callback has `iss`.
+    /// [RFC 9207](https://www.rfc-editor.org/rfc/rfc9207): every callback has `iss`.
     pub(super) sends_iss: bool,
     /// Asymmetric ones that are implemented.
     pub(super) id_token_algorithms: Vec<Algorithm>,
     /// The same for signed UserInfo answers; `None` where the document does not say.
     pub(super) userinfo_algorithms: Option<Vec<Algorithm>>,
-    /// `None` where the document does not say.
-    pub(super) token_auth_methods: Option<Vec<String>>,
-    pub(super) assertion_algorithms: Option<Vec<String>>,
-    pub(super) challenge_methods: Option<Vec<String>>,
-    /// `prompt_values_supported` (Initiating User Registration 1.0 section 4).
-    pub(super) prompts: Option<Vec<String>>,
-    pub(super) response_modes: Option<Vec<String>>,
-    pub(super) scopes: Option<Vec<String>>,
-    pub(super) claims: Option<Vec<String>>,
-    pub(super) acr_values: Option<Vec<String>>,
-    /// What it demands of every sign-in that is not done here.
+    /// Whether the document lists PKCE methods, and S256 is not among them.
+    pub(super) lacks_s256: bool,
+    /// The discovery document; empty where there is none.
+    document: Claims,
+    /// What it requires of every sign-in and is not supported here.
     pub(super) demand: Option<Demand>,
 }
 
@@ -67,7 +62,7 @@ pub(super) enum MetadataSource {
 }
 
 impl MetadataSource {
-    /// Proves what can be proven without asking anybody.
+    /// Checks what can be checked without a call.
     pub(super) fn new(settings: &ProviderSettings, clock: SharedClock) -> Result<Self, ProviderSetupError> {
         match &settings.kind {
             ProviderKind::OAuth2 { endpoints, .. } => {
@@ -122,13 +117,13 @@ impl MetadataSource {
     pub(super) fn trouble(&self) -> Option<ProviderError> {
         match self {
             Self::Fixed(_) => None,
-            // While it is being read there is nothing to tell yet.
+            // While it is being read there is no result yet.
             Self::Discovered(discovery) if discovery.reading.is_under_way(&()) => None,
             Self::Discovered(discovery) => discovery.failures().last().cloned(),
         }
     }
 
-    /// Whether it is there, be it old.
+    /// Whether there is any, however old.
     pub(super) fn is_known(&self) -> bool {
         match self {
             Self::Fixed(_) => true,
@@ -141,7 +136,7 @@ impl MetadataSource {
         matches!(self, Self::Discovered(_))
     }
 
-    /// Who the provider is.
+    /// The issuer.
     pub(super) fn issuer(&self) -> &Issuer {
         match self {
             Self::Fixed(metadata) => &metadata.issuer,
@@ -156,7 +151,7 @@ pub(super) struct Discovery {
     issuer: Issuer,
     /// Where the document is, if not below the issuer.
     elsewhere: Option<Url>,
-    /// The address that was written, by which the endpoints in the document are judged.
+    /// The configured address, against which the endpoints in the document are checked.
     source: Url,
     overrides: Endpoints,
     insecure_http: bool,
@@ -180,7 +175,7 @@ impl Discovery {
         }
         let _turn = match (kept(), self.reading.join(())) {
             (_, Joined::First(turn)) => turn,
-            // Somebody is reading it again; the old one serves meanwhile.
+            // It is being read again; the old one serves meanwhile.
             (Some(old), Joined::Other(_)) => return Ok(old),
             (None, Joined::Other(_)) => self.reading.turn(()).await,
         };
@@ -204,15 +199,15 @@ impl Discovery {
                 self.current
                     .store(Some(Arc::new(Read { metadata: Arc::clone(&metadata), at: self.clock.monotonic() })));
                 self.failures().succeeded();
-                transport.tally.discovered(self.clock.now());
-                transport.standing.works(Area::Endpoint(Endpoint::Discovery));
+                transport.metrics.discovered(self.clock.now());
+                transport.incidents.works(Area::Endpoint(Endpoint::Discovery));
                 if let Some(demand) = metadata.demand {
-                    transport.standing.failed(&ProviderError::Demands(demand));
+                    transport.incidents.failed(&ProviderError::Demands(demand));
                 }
                 Ok(metadata)
             }
             Err(error) => {
-                transport.standing.failed(&error);
+                transport.incidents.failed(&error);
                 self.failures().failed(self.clock.monotonic(), error.clone(), error.retry_after());
                 Err(error)
             }
@@ -266,19 +261,13 @@ impl Discovery {
             id_token_algorithms: algorithms(document, "id_token_signing_alg_values_supported")
                 .unwrap_or_else(|| vec![Algorithm::RS256]),
             userinfo_algorithms: algorithms(document, "userinfo_signing_alg_values_supported"),
-            token_auth_methods: strings(document, "token_endpoint_auth_methods_supported"),
-            assertion_algorithms: strings(document, "token_endpoint_auth_signing_alg_values_supported"),
-            challenge_methods: strings(document, "code_challenge_methods_supported"),
-            prompts: strings(document, "prompt_values_supported"),
-            response_modes: strings(document, "response_modes_supported"),
-            scopes: strings(document, "scopes_supported"),
-            claims: strings(document, "claims_supported"),
-            acr_values: strings(document, "acr_values_supported"),
             demand: demand(document),
+            lacks_s256: strings(document, "code_challenge_methods_supported").is_some_and(|all| !all.contains(&"S256")),
+            document: document.clone(),
         })
     }
 
-    /// What the operator wrote wins (SB-05: said in the log); what the document says is believed within limits.
+    /// A configured endpoint wins (SB-05: the log says so); a discovered one is believed within limits.
     fn endpoint(
         &self,
         document: &Claims,
@@ -308,7 +297,18 @@ impl Discovery {
 }
 
 impl Metadata {
-    /// OpenID Connect without discovery: what has to be known is written, and what is not written is not there.
+    /// A list of the discovery document, such as `scopes_supported`; `None` where the document does not have it.
+    pub(super) fn list(&self, member: &str) -> Option<Vec<&str>> {
+        strings(&self.document, member)
+    }
+
+    /// Whether claims name an issuer that is not this one, as far as it is known.
+    pub(super) fn is_contradicted_by(&self, claims: &Claims) -> bool {
+        let is_other = |iss: &Value| iss.as_str().is_none_or(|iss| !self.issuer.covers(iss));
+        self.issuer_is_known && claims.get("iss").is_some_and(is_other)
+    }
+
+    /// OpenID Connect without discovery: what is not configured does not exist.
     fn written(issuer: Issuer, endpoints: &Endpoints) -> Result<Self, ProviderSetupError> {
         Ok(Self { issuer, issuer_is_known: true, ..Self::fixed(endpoints)? })
     }
@@ -329,21 +329,17 @@ impl Metadata {
             sends_iss: false,
             id_token_algorithms: vec![Algorithm::RS256],
             userinfo_algorithms: None,
-            token_auth_methods: None,
-            assertion_algorithms: None,
-            challenge_methods: None,
-            prompts: None,
-            response_modes: None,
-            scopes: None,
-            claims: None,
-            acr_values: None,
             demand: None,
+            lacks_s256: false,
+            document: Claims::new(),
         })
     }
 }
 
-/// Where the document is: after the issuer (OpenID Connect Discovery section 4), or for OAuth between its host and its path
-/// (RFC 8414 section 3.1). Worked on the text, because the issuer is compared as text.
+/// Where the document is: after the issuer
+/// ([OpenID Connect Discovery section 4](https://openid.net/specs/openid-connect-discovery-1_0.html#rfc.section.4)), or for
+/// OAuth between its host and its path ([RFC 8414 section 3.1](https://www.rfc-editor.org/rfc/rfc8414#section-3.1)). Worked on
+/// the text, because the issuer is compared as text.
 fn well_known(issuer: &str, oauth: bool) -> Option<Url> {
     let trimmed = issuer.strip_suffix('/').unwrap_or(issuer);
     if !oauth {
@@ -373,7 +369,7 @@ fn check_written(endpoints: &Endpoints, insecure_http: bool) -> Result<(), Provi
     Ok(())
 }
 
-/// Whether sign-ins have to begin in a way that we do not know; a list that leaves something out is no such demand.
+/// What the metadata requires of every sign-in and is not supported here.
 fn demand(document: &Claims) -> Option<Demand> {
     let demands = [
         ("require_pushed_authorization_requests", Demand::PushedRequests),
@@ -385,13 +381,12 @@ fn demand(document: &Claims) -> Option<Demand> {
 
 /// Never `none`, never HS* (ID-08, ID-09).
 fn algorithms(document: &Claims, member: &str) -> Option<Vec<Algorithm>> {
-    let names = strings(document, member)?;
-    Some(names.iter().filter_map(|name| Algorithm::parse(name)).filter(|a| a.secret_length().is_none()).collect())
+    let names = strings(document, member)?.into_iter();
+    Some(names.filter_map(Algorithm::parse).filter(|algorithm| algorithm.secret_length().is_none()).collect())
 }
 
-fn strings(document: &Claims, member: &str) -> Option<Vec<String>> {
-    let list = document.get(member)?.as_array()?;
-    Some(list.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect())
+fn strings<'a>(document: &'a Claims, member: &str) -> Option<Vec<&'a str>> {
+    Some(document.get(member)?.as_array()?.iter().filter_map(Value::as_str).collect())
 }
 
 const READ_AGAIN: Duration = Duration::from_secs(60 * 60);

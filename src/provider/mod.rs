@@ -1,23 +1,25 @@
-//! A provider: the authorization server or OpenID provider that people sign in at, and everything that is said to it.
+//! A provider: the authorization server or OpenID provider that people sign in at, and every call to it.
 //!
 //! OpenID Connect and plain OAuth 2.0 go through the same steps; they differ in where endpoints come from (`metadata`) and in
 //! how a token set becomes claims (`exchange`). Rules that hold everywhere:
 //!
-//! 1. One call is one request: no redirect is followed, nothing is sent a second time by itself.
-//! 2. An outage, a refusal and the end of a grant are told apart ([`ProviderError::class`]), because sessions survive them in
-//!    different ways.
-//! 3. What the provider chose as text never reaches a log or an error: only codes that we know.
+//! 1. One call is one request: no redirect is followed, and nothing is retried.
+//! 2. An outage, a refusal and the end of a grant are three classes of error ([`ProviderError::class`]), because sessions survive
+//!    them in different ways.
+//! 3. Text that the provider chose is cut down before it reaches a log ([`Words`]), and pages show only codes that we know.
 
 pub mod settings;
 
+mod algorithm;
 mod authorize;
-mod causes;
+mod call_metrics;
 mod client_auth;
 mod clocks;
 mod demand;
 mod error;
 mod exchange;
 mod id_token;
+mod incidents;
 mod introspect;
 mod issuer;
 mod json;
@@ -29,8 +31,7 @@ mod probe;
 mod refresh;
 mod refusal;
 mod reply;
-mod standing;
-mod tally;
+
 mod token;
 mod transport;
 mod userinfo;
@@ -50,18 +51,19 @@ pub use self::error::{
 pub use self::exchange::{CodeExchange, SignIn};
 pub use self::issuer::PLACEHOLDER as TENANT_PLACEHOLDER;
 pub use self::jwt::JwtError;
-pub use self::probe::{ProbeFinding, ProbeRequest, Verdict};
+pub use self::probe::{Grade, ProbeFinding, ProbeRequest};
 pub use self::refresh::{AskedClaims, RefreshRequest, Refreshed, RenewedIdentity};
 pub use self::token::{Moment, TokenSet};
 pub use self::words::{Words, printable};
 
 use crate::clock::SharedClock;
+use crate::provider::algorithm::Algorithm;
+use crate::provider::call_metrics::CallMetrics;
 use crate::provider::client_auth::ClientProof;
 use crate::provider::jwks::KeyCache;
-use crate::provider::jwt::{Algorithm, Material, VerificationKey};
+use crate::provider::jwt::{Material, VerificationKey};
 use crate::provider::metadata::MetadataSource;
 use crate::provider::settings::{ClientAuth, ProviderSettings};
-use crate::provider::tally::Tally;
 use crate::provider::transport::Transport;
 use crate::secret::Secret;
 use crate::telemetry::metrics::Metrics;
@@ -89,7 +91,7 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Sets a provider up. Asks nobody yet, so that the gateway starts while the provider is away (DI-07).
+    /// Sets a provider up. Makes no call yet, so that the gateway starts while the provider is away (DI-07).
     ///
     /// # Errors
     /// Keys, certificates, URLs or algorithms in the settings that cannot be used.
@@ -111,10 +113,10 @@ impl Provider {
         })
     }
 
-    /// The same, counting its calls and what they find out.
+    /// The same, with metrics of its calls.
     #[must_use]
     pub fn counted_by(mut self, metrics: &Arc<Metrics>) -> Self {
-        self.transport.tally = Tally::on(metrics, &self.settings.name);
+        self.transport.metrics = CallMetrics::on(metrics, &self.settings.name);
         self
     }
 
@@ -129,9 +131,9 @@ impl Provider {
         self.place
     }
 
-    /// Reports a failure in the log, where it is news.
+    /// Logs a failure that was not logged yet.
     fn reported<T>(&self, result: Result<T, ProviderError>) -> Result<T, ProviderError> {
-        result.inspect_err(|error| self.transport.standing.failed(error))
+        result.inspect_err(|error| self.transport.incidents.failed(error))
     }
 
     /// The name of its table in the configuration.
@@ -139,29 +141,29 @@ impl Provider {
         &self.settings.name
     }
 
-    /// What people call it.
+    /// Its name on pages.
     pub fn title(&self) -> &str {
         &self.settings.title
     }
 
-    /// As configured.
+    /// Its settings.
     pub fn settings(&self) -> &ProviderSettings {
         &self.settings
     }
 
-    /// What is known of it: whether the last that was asked of it was answered.
+    /// Whether its last call was answered.
     pub fn condition(&self) -> Condition {
         match self.metadata.trouble().or_else(|| self.transport.away()) {
             Some(error) => Condition::Trouble(error.code()),
-            None if self.metadata.is_known() && self.transport.standing.has_answered() => Condition::Works,
+            None if self.metadata.is_known() && self.transport.incidents.has_answered() => Condition::Works,
             None => Condition::Unknown,
         }
     }
 
-    /// Asks for what a sign-in would need of it first: the discovery document, or the key set where there is none to be read.
+    /// Reads what a sign-in needs first: the discovery document, or the key set of a provider without one.
     ///
     /// # Errors
-    /// That could not be had. [`ProviderError::retry_after`] says when it may be asked again, where it is waited.
+    /// The document or the key set could not be read; [`ProviderError::retry_after`] says when it may be read again.
     pub async fn get_known(&self) -> Result<(), ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
         match &metadata.jwks_uri {
@@ -170,9 +172,9 @@ impl Provider {
         }
     }
 
-    /// How far the clocks differ, where that has to do with an error.
+    /// The difference between the clocks, for an error that it may explain.
     pub fn clock_difference(&self, error: &ProviderError) -> Option<ClockDifference> {
-        self.transport.standing.clocks.difference(error)
+        self.transport.incidents.clocks.difference(error)
     }
 
     /// The issuer of its identities, or the template of them; for plain OAuth 2.0, the origin of its authorization endpoint.
@@ -180,20 +182,20 @@ impl Provider {
         self.metadata.issuer().text()
     }
 
-    /// Whether an issuer identifier names this provider: its own, or that of a tenant that is let in.
+    /// Whether an issuer identifier names this provider: its own, or that of an allowed tenant.
     pub fn is_named_by(&self, iss: &str) -> bool {
         self.metadata.issuer().covers(iss)
     }
 }
 
-/// What is known of a provider. Sessions go on whatever it is.
+/// The state of a provider. Sessions go on in each of them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Condition {
-    /// It was not asked yet, or has not answered yet.
+    /// It was not called yet, or has not answered yet.
     Unknown,
     /// It answers.
     Works,
-    /// Nobody can sign in there, for this reason: a stable code.
+    /// Nobody can sign in there; a stable code says why.
     Trouble(&'static str),
 }
 

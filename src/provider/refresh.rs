@@ -1,18 +1,17 @@
-//! From a refresh token to the next token set, and to who that is by now ([RFC 6749 section 6], [OpenID Connect Core
-//! section 12]).
+//! A refresh: from a refresh token to the next token set, and to the identity as it is now ([RFC 6749 section 6],
+//! [OpenID Connect Core section 12]).
 //!
-//! 1. One token request, sent once. From its answer on the old refresh token may be spent, so only proof that this is somebody
-//!    else, or nobody any more, may lose the new one.
-//! 2. What the ID token said at the sign-in stays where no new one comes. What userinfo or introspection said is asked again
+//! 1. One token request, sent once. From its answer on the old refresh token may be spent, so the new one is kept unless
+//!    it is proven that the identity is another, or has ended.
+//! 2. What the ID token said at the sign-in stays where no new one comes. What userinfo or introspection said is fetched again
 //!    (RF-11).
-//! 3. Where that cannot be had now, the tokens are renewed and the identity is not: it counts for as long as it did before.
+//! 3. Where that fails for now, the tokens are renewed and the identity is not: it stays valid for as long as before.
 //!
 //! [RFC 6749 section 6]: https://www.rfc-editor.org/rfc/rfc6749#section-6
 //! [OpenID Connect Core section 12]: https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokens
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -26,16 +25,16 @@ use crate::provider::settings::{OAuth2Identity, ProviderKind, UserinfoUse};
 use crate::provider::token::TokenSet;
 use crate::secret::Secret;
 
-/// What a session knows when it is due for a refresh.
+/// The values of a session that is due for a refresh.
 #[derive(Debug)]
 pub struct RefreshRequest<'a> {
-    /// The session's refresh token. Goes nowhere but to this provider's token endpoint (RF-05).
+    /// The session's refresh token. Sent only to this provider's token endpoint (RF-05).
     pub refresh_token: &'a Secret<String>,
     /// The issuer of the session's identity.
     pub issuer: &'a str,
     /// The session's claims: the new ones have to be about the same person.
     pub claims: &'a Claims,
-    /// Which of them were asked for.
+    /// Which of them come from userinfo or introspection.
     pub asked: Option<&'a AskedClaims>,
     /// The nonce of the sign-in.
     pub nonce: Option<&'a str>,
@@ -50,41 +49,32 @@ pub struct RefreshRequest<'a> {
 pub struct Refreshed {
     /// The tokens; the refresh token is the one to use next, whether it changed or not.
     pub tokens: TokenSet,
-    /// Who that is now. An error: that could not be found out, and the identity of before counts for as long as it did.
+    /// The identity as it is now. An error: it could not be fetched, and the previous one stays valid for as long as before.
     pub identity: Result<RenewedIdentity, Arc<ProviderError>>,
 }
 
-/// Who somebody is after a refresh.
+/// An identity after a refresh.
 #[derive(Clone, Debug)]
 pub struct RenewedIdentity {
     /// The claims that replace the session's.
     pub claims: Claims,
-    /// Which of them were asked for.
+    /// Which of them come from userinfo or introspection.
     pub asked: Option<AskedClaims>,
     /// When the person last proved who they are, as far as any ID token said so.
     pub auth_time: Option<UnixTime>,
 }
 
-/// The claims of a session that its ID token did not hold: userinfo or introspection told them.
+/// The claims of a session that come from userinfo or introspection, not from its ID token.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct AskedClaims {
-    /// Their names. Empty for plain OAuth 2.0, where all claims are asked for.
+    /// Their names. Empty for plain OAuth 2.0, where all claims come from there.
     pub names: Vec<String>,
-    /// When they are to be asked for again (`userinfo_every`); `None`: at each refresh.
+    /// When they are to be fetched again (`userinfo_every`); `None`: at each refresh.
     pub due: Option<UnixTime>,
 }
 
-impl AskedClaims {
-    /// A moment further ahead than the interval itself was written by a clock that has been set back since, or under a longer
-    /// interval.
-    fn is_due(&self, now: UnixTime, every: Option<Duration>) -> bool {
-        let (Some(due), Some(every)) = (self.due, every) else { return true };
-        now >= due || due.since(now) > every
-    }
-}
-
 impl RefreshRequest<'_> {
-    /// What the ID token of the sign-in, or of the last refresh that had one, said.
+    /// The claims of the ID token: of the sign-in, or of the last refresh that had one.
     fn signed(&self) -> Claims {
         let mut claims = self.claims.clone();
         for name in self.asked.iter().flat_map(|asked| &asked.names) {
@@ -93,8 +83,8 @@ impl RefreshRequest<'_> {
         claims
     }
 
-    /// What was asked for besides.
-    fn told(&self) -> Claims {
+    /// The claims of userinfo or introspection.
+    fn fetched(&self) -> Claims {
         let names = self.asked.iter().flat_map(|asked| &asked.names);
         names.filter_map(|name| self.claims.get_key_value(name)).map(|(n, v)| (n.clone(), v.clone())).collect()
     }
@@ -125,7 +115,7 @@ impl Provider {
         let identity = match renewed.and_then(|renewed| self.check_same_person(renewed, request)) {
             Err(error) if error.class() == FailureClass::Over => return Err(error),
             Err(error) => {
-                self.transport.standing.failed(&error);
+                self.transport.incidents.failed(&error);
                 tracing::debug!(code = error.code(), provider = %self.settings.name, %error, "the tokens are renewed, but not the identity: it counts until the last access token ends");
                 tokens.id_token = None;
                 Err(Arc::new(error))
@@ -168,7 +158,7 @@ impl Provider {
         Ok(RenewedIdentity { claims, asked, auth_time })
     }
 
-    /// The claims of an ID token that came with a refresh, and the time of the sign-in that they stand on.
+    /// The claims of an ID token that came with a refresh, and the `auth_time` of the sign-in.
     async fn refreshed_id_token(
         &self,
         metadata: &Metadata,
@@ -177,7 +167,7 @@ impl Provider {
         request: &RefreshRequest<'_>,
     ) -> Result<(Claims, Option<UnixTime>), ProviderError> {
         let signed = self.signed_claims(metadata, id_token).await?;
-        // Token is held against token: userinfo may tell of an `azp` or an `acr` too.
+        // The token is compared with the token: userinfo may hold an `azp` or an `acr` too.
         let said = request.signed();
         let before = Before {
             issuer: request.issuer,
@@ -205,8 +195,8 @@ impl Provider {
         Ok((claims, auth_time.at))
     }
 
-    /// Adds what userinfo says by now to the claims of an ID token. Where it was a source, a refusal that is repeated is the end
-    /// of the session (UI-05).
+    /// Adds what userinfo says now to the claims of an ID token. Where it was a source before, a second refusal ends the session
+    /// (UI-05).
     async fn userinfo_again(
         &self,
         metadata: &Metadata,
@@ -219,20 +209,19 @@ impl Provider {
         if self.settings.userinfo == UserinfoUse::Never || !(was_source || self.wants_userinfo(metadata, claims)) {
             return Ok(None);
         }
-        if let Some(asked) = request.asked.filter(|asked| !asked.is_due(self.clock.now(), self.settings.userinfo_every))
-        {
-            let names = merge(claims, request.told());
+        if let Some(asked) = request.asked.filter(|asked| !self.is_due(asked)) {
+            let names = merge(claims, request.fetched());
             return Ok(Some(AskedClaims { names, ..asked.clone() }));
         }
-        let mut told = self.openid_userinfo(metadata, tokens, claims).await;
-        if is_refusal(&told) {
-            told = self.openid_userinfo(metadata, tokens, claims).await;
+        let mut answer = self.openid_userinfo(metadata, tokens, claims).await;
+        if is_refusal(&answer) {
+            answer = self.openid_userinfo(metadata, tokens, claims).await;
         }
-        match told {
-            Ok(told) => Ok(Some(self.asked(merge(claims, told)))),
-            // The sign-in went on without it, so nothing is lost while it is away.
+        match answer {
+            Ok(userinfo) => Ok(Some(self.asked(merge(claims, userinfo)))),
+            // The sign-in went on without it, so nothing is missing while it is away.
             Err(error) if error.is_outage() && !was_source && self.wants_userinfo(metadata, request.claims) => {
-                self.transport.standing.failed(&error);
+                self.transport.incidents.failed(&error);
                 Ok(None)
             }
             Err(error) if error.is_outage() => Err(error),
@@ -241,7 +230,7 @@ impl Provider {
         }
     }
 
-    /// The claims of plain OAuth 2.0, all of which are asked for.
+    /// The claims of plain OAuth 2.0, all of which come from userinfo or introspection.
     async fn plain_claims_again(
         &self,
         metadata: &Metadata,
@@ -249,19 +238,18 @@ impl Provider {
         identity: OAuth2Identity,
         request: &RefreshRequest<'_>,
     ) -> Result<(Claims, Option<AskedClaims>), ProviderError> {
-        if let Some(asked) = request.asked.filter(|asked| !asked.is_due(self.clock.now(), self.settings.userinfo_every))
-        {
+        if let Some(asked) = request.asked.filter(|asked| !self.is_due(asked)) {
             return Ok((request.claims.clone(), Some(asked.clone())));
         }
         let claims = match identity {
             OAuth2Identity::Userinfo => {
-                let mut told = self.plain_userinfo(metadata, tokens).await;
-                if is_refusal(&told) {
-                    told = self.plain_userinfo(metadata, tokens).await;
+                let mut answer = self.plain_userinfo(metadata, tokens).await;
+                if is_refusal(&answer) {
+                    answer = self.plain_userinfo(metadata, tokens).await;
                 }
-                match told {
+                match answer {
                     Err(error) if !error.is_outage() => Err(ProviderError::IdentityRefused(Arc::new(error))),
-                    told => told,
+                    answer => answer,
                 }
             }
             other => self.plain_claims(metadata, tokens, other).await,
@@ -269,21 +257,30 @@ impl Provider {
         Ok((claims?, Some(self.asked(Vec::new()))))
     }
 
-    /// The claims of these names were asked for just now.
+    /// Whether to fetch them again. A moment further ahead than the interval itself was written by a clock that has been set
+    /// back since, or under a longer interval.
+    fn is_due(&self, asked: &AskedClaims) -> bool {
+        let (Some(due), Some(every), now) = (asked.due, self.settings.userinfo_every, self.clock.now()) else {
+            return true;
+        };
+        now >= due || due.since(now) > every
+    }
+
+    /// That the claims of these names were fetched just now.
     pub(super) fn asked(&self, names: Vec<String>) -> AskedClaims {
         AskedClaims { names, due: self.settings.userinfo_every.map(|every| self.clock.now().plus(every)) }
     }
 }
 
-/// Whether to ask once more: a new access token may not be known everywhere at once (UI-05).
-fn is_refusal(told: &Result<Claims, ProviderError>) -> bool {
-    matches!(told, Err(error) if !error.is_outage())
+/// Whether to try once more: a new access token may not be known everywhere at once (UI-05).
+fn is_refusal(answer: &Result<Claims, ProviderError>) -> bool {
+    matches!(answer, Err(error) if !error.is_outage())
 }
 
-/// Adds what is not there yet, and gives its names: what the ID token says, signed, is not replaced.
-pub(super) fn merge(claims: &mut Claims, told: Claims) -> Vec<String> {
+/// Adds the claims that are not there yet and gives their names: signed claims of the ID token are not replaced.
+pub(super) fn merge(claims: &mut Claims, more: Claims) -> Vec<String> {
     let mut names = Vec::new();
-    for (name, value) in told {
+    for (name, value) in more {
         if claims.get(&name).is_none_or(Value::is_null) {
             names.push(name.clone());
             claims.insert(name, value);

@@ -1,8 +1,8 @@
-//! What an answer means that is not the one asked for ([RFC 6749 section 5.2]): the provider is away, or it refuses.
+//! What an answer means that is not a success ([RFC 6749 section 5.2]): the provider is away, or it refuses.
 //!
 //! An OAuth error in the body decides, whatever the status and the content type: a server that answers 500 with
-//! `invalid_request` has judged the grant, one that answers 400 with `temporarily_unavailable` has not. Without one the status
-//! decides: 5xx and 429 are an outage.
+//! `invalid_request` has refused the grant, one that answers 400 with `temporarily_unavailable` has not. Without an OAuth error
+//! the status decides: 5xx and 429 are an outage.
 //!
 //! [RFC 6749 section 5.2]: https://www.rfc-editor.org/rfc/rfc6749#section-5.2
 
@@ -15,7 +15,7 @@ use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
 use crate::provider::json;
 use crate::provider::reply::Reply;
 
-/// The outage that an answer tells of, if it does (RF-04). An error in an answer with status 200 is left to [`named`].
+/// The outage that an answer reports, if it does (RF-04). An error in an answer with status 200 is left to [`named`].
 pub(super) fn outage(endpoint: Endpoint, reply: &Reply, now: UnixTime) -> Option<ProviderError> {
     let status = reply.status;
     let code = if status == StatusCode::OK || !endpoint.takes_a_grant() { None } else { error_code(reply) };
@@ -36,7 +36,7 @@ pub(super) fn outage(endpoint: Endpoint, reply: &Reply, now: UnixTime) -> Option
     })
 }
 
-/// What an answer other than 200 means that is no [`outage`], at an endpoint where the client proves itself.
+/// What an answer other than 200 means that is not an [`outage`], at an endpoint with client authentication.
 pub(super) fn refusal(endpoint: Endpoint, reply: &Reply) -> ProviderError {
     match (error_code(reply), reply.status) {
         (Some(code), _) if is_invalid_grant(&code) => ProviderError::InvalidGrant(reply.words_with(&code)),
@@ -69,7 +69,7 @@ pub(super) fn named(endpoint: Endpoint, reply: &Reply, code: &str) -> ProviderEr
 
 /// The code from the list that we know.
 pub(super) fn known(code: &str) -> &'static str {
-    KNOWN_ERRORS.iter().copied().find(|known| *known == code).unwrap_or("unrecognised")
+    KNOWN_ERRORS.split(' ').find(|known| *known == code).unwrap_or("unrecognised")
 }
 
 /// The error code of a body in lower case: a member of a JSON object under any content type, a field of a form, or a known code
@@ -92,7 +92,7 @@ fn text_code(reply: &Reply, body: &[u8]) -> Option<String> {
         return None;
     }
     let whole = std::str::from_utf8(body).unwrap_or_default().trim().to_ascii_lowercase();
-    if is_invalid_grant(&whole) || KNOWN_ERRORS.contains(&whole.as_str()) {
+    if is_invalid_grant(&whole) || known(&whole) == whole {
         return Some(whole);
     }
     form_urlencoded::parse(body).find(|(name, _)| name == "error").map(|(_, code)| code.into_owned())
@@ -106,7 +106,7 @@ fn is_invalid_grant(code: &str) -> bool {
     )
 }
 
-/// Whether a code is about the state of the provider, not about what was sent.
+/// Whether a code is about the state of the provider, not about the request.
 fn says_away(code: &str, status: StatusCode) -> bool {
     match code {
         "server_error" | "temporarily_unavailable" => true,
@@ -124,32 +124,10 @@ fn is_registered_form(code: &str) -> bool {
 }
 
 const LONGEST_ERROR: usize = 64 * 1024;
-const KNOWN_ERRORS: [&str; 27] = [
-    "invalid_request",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "invalid_scope",
-    "invalid_target",
-    "unsupported_token_type",
-    "access_denied",
-    "redirect_uri_mismatch",
-    "temporarily_unavailable",
-    "server_error",
-    "interaction_required",
-    "login_required",
-    "consent_required",
-    "account_selection_required",
-    "unmet_authentication_requirements",
-    "invalid_token",
-    "insufficient_scope",
-    "expired_token",
-    "slow_down",
-    "invalid_dpop_proof",
-    "use_dpop_nonce",
-    "invalid_authorization_details",
-    "unsupported_response_type",
-    "unsupported_response_mode",
-    "request_not_supported",
-    "request_uri_not_supported",
-    "registration_not_supported",
-];
+const KNOWN_ERRORS: &str = "\
+    invalid_request unauthorized_client unsupported_grant_type invalid_scope invalid_target unsupported_token_type \
+    access_denied redirect_uri_mismatch temporarily_unavailable server_error interaction_required login_required \
+    consent_required account_selection_required unmet_authentication_requirements invalid_token insufficient_scope \
+    expired_token slow_down invalid_dpop_proof use_dpop_nonce invalid_authorization_details \
+    unsupported_response_type unsupported_response_mode request_not_supported request_uri_not_supported \
+    registration_not_supported";

@@ -1,4 +1,4 @@
-//! An answer of a provider: what its head and body say, and what of it may be repeated.
+//! An answer of a provider: what its head and body say, and what of it may be logged.
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ use crate::provider::json;
 use crate::provider::words::Words;
 use crate::secret::Secret;
 
-/// A whole answer that tells of no outage.
+/// A whole answer that is not an outage.
 #[derive(Debug)]
 pub(super) struct Reply {
-    /// What was asked for.
+    /// The URL of the request.
     pub(super) url: Url,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// The secrets that the request carried: they are never repeated from the answer.
+    /// The secrets that the request carried: they are redacted from what the answer says.
     pub(super) sent: Vec<Secret<String>>,
 }
 
@@ -75,7 +75,7 @@ impl Reply {
     pub(super) fn retry_after(&self, now: UnixTime) -> Option<Duration> {
         let value = self.headers.get(header::RETRY_AFTER)?;
         let seconds = value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs);
-        // By the clock that wrote it, where the answer tells that one.
+        // By the clock that wrote it, where the answer has a `Date`.
         let wait = || Some(http_date(value)?.since(self.date().unwrap_or(now)));
         seconds.or_else(wait).map(|d| d.min(MAX_RETRY_AFTER))
     }
@@ -87,8 +87,8 @@ impl Reply {
         Words::new(code, Some(description)).without(&self.sent)
     }
 
-    /// What an answer says: in `WWW-Authenticate` (RFC 6750 section 3), as members of a JSON object or of a form, or as the text
-    /// of a page. Empty when it says nothing.
+    /// What an answer says: in `WWW-Authenticate` ([RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3)), as
+    /// members of a JSON object or of a form, or as the text of a page. Empty when it says nothing.
     pub(super) fn words(&self) -> Words {
         if let Some(words) = challenge(&self.headers) {
             return words.without(&self.sent);
@@ -113,14 +113,15 @@ impl Reply {
     }
 }
 
-/// A URL as it may stand in a message: its query may hold what is nobody's business.
+/// A URL for messages: without the query, which may hold secrets.
 pub(super) fn place(url: &Url) -> Box<str> {
     let mut url = url.clone();
     url.set_query(None);
     String::from(url).into()
 }
 
-/// The error of a protected resource (RFC 6750 section 3.1, RFC 9449 section 7.1).
+/// The error of a protected resource ([RFC 6750 section 3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1),
+/// [RFC 9449 section 7.1](https://www.rfc-editor.org/rfc/rfc9449#section-7.1)).
 fn challenge(headers: &HeaderMap) -> Option<Words> {
     let field = headers.get(header::WWW_AUTHENTICATE)?.to_str().ok()?;
     let parameter = |name: &str| {

@@ -1,4 +1,4 @@
-//! What a provider needs to know of the configuration, already proven: the table `[provider.NAME]`.
+//! The validated settings of a provider: the table `[provider.NAME]`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct ProviderSettings {
     pub kind: ProviderKind,
     /// Where the discovery document is, if not below the issuer. It has to name the issuer all the same.
     pub discovery_url: Option<Url>,
-    /// Tenants that are let in, by `tid`; the issuer is then a template with `{tenantid}` in it, and otherwise it is none.
+    /// Allowed tenants, by `tid`; with some, the issuer is a template with `{tenantid}` in it.
     pub allowed_tenants: Vec<String>,
     /// The client identifier registered there.
     pub client_id: String,
@@ -32,13 +32,14 @@ pub struct ProviderSettings {
     pub client_auth: ClientAuth,
     /// Requested scopes; for OpenID Connect, `openid` is among them.
     pub scopes: Vec<String>,
-    /// Whether to send PKCE (S256, RFC 7636); only switched off for a provider that refuses it.
+    /// Whether to send PKCE (S256, [RFC 7636](https://www.rfc-editor.org/rfc/rfc7636)); only switched off for a provider that
+    /// refuses it.
     pub pkce: bool,
     /// Extra parameters of the authorization request, by name (also `prompt`, `acr_values`, `ui_locales`, `login_hint`, …).
     pub authorization_params: BTreeMap<String, String>,
     /// How the answer to an authorization request comes back.
     pub response_mode: ResponseMode,
-    /// What is forgiven.
+    /// Departures from the specifications that are accepted.
     pub quirks: Vec<Quirk>,
     /// `prompt`, if always to be sent.
     pub prompt: Option<String>,
@@ -46,7 +47,8 @@ pub struct ProviderSettings {
     pub max_age: Option<Duration>,
     /// `acr_values`; the ID token's `acr` must then be one of them.
     pub acr_values: Vec<String>,
-    /// `resource` parameters (RFC 8707), sent at authorization, token and refresh requests.
+    /// `resource` parameters ([RFC 8707](https://www.rfc-editor.org/rfc/rfc8707)), sent at authorization, token and refresh
+    /// requests.
     pub resource: Vec<Url>,
     /// Extra roots of trust for this provider's TLS, PEM.
     pub ca_pem: Option<Vec<u8>>,
@@ -84,7 +86,7 @@ pub struct ProviderSettings {
 }
 
 impl ProviderSettings {
-    /// Whether anything here tells who somebody is. Where nothing does, whoever signed in is nobody in particular.
+    /// Whether anything here identifies people. Where nothing does, all who signed in are alike.
     pub fn names_people(&self) -> bool {
         !matches!(self.kind, ProviderKind::OAuth2 { identity: OAuth2Identity::Nobody, .. })
     }
@@ -140,7 +142,7 @@ pub enum ResponseMode {
     FormPost,
 }
 
-/// A departure from the specifications that is forgiven where it is named.
+/// A departure from the specifications that is accepted where it is configured.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
@@ -151,25 +153,27 @@ pub enum Quirk {
     TokenContentType,
 }
 
-/// Where a plain OAuth 2.0 provider tells who somebody is.
+/// Where a plain OAuth 2.0 provider identifies people.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OAuth2Identity {
     /// GET `userinfo_endpoint` with the access token.
     Userinfo,
-    /// POST `introspection_endpoint` (RFC 7662).
+    /// POST `introspection_endpoint` ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)).
     Introspection,
-    /// Nowhere: signed in, but nobody in particular.
+    /// Nowhere: signed in, but not identified.
     Nobody,
 }
 
-/// Client authentication (RFC 6749 section 2.3, OpenID Connect Core section 9).
+/// Client authentication ([RFC 6749 section 2.3](https://www.rfc-editor.org/rfc/rfc6749#section-2.3),
+/// [OpenID Connect Core section 9](https://openid.net/specs/openid-connect-core-1_0.html#rfc.section.9)).
 #[derive(Clone, Debug)]
 pub enum ClientAuth {
     /// `client_secret_basic`: the default.
     Basic(Secret<String>),
     /// `client_secret_post`.
     Post(Secret<String>),
-    /// `private_key_jwt` (RFC 7523): the key as PEM, and its `kid`; the algorithm follows from the key.
+    /// `private_key_jwt` ([RFC 7523](https://www.rfc-editor.org/rfc/rfc7523)): the key as PEM, and its `kid`; the algorithm
+    /// follows from the key.
     PrivateKeyJwt {
         /// PKCS#8, SEC1 or PKCS#1 PEM: RSA, P-256, P-384 or Ed25519.
         key_pem: Secret<Vec<u8>>,

@@ -1,4 +1,5 @@
-//! The token endpoint: one form out, one token set or one error in (RFC 6749 sections 3.2, 5.1, 5.2).
+//! The token endpoint: one form out, one token set or one error in ([RFC 6749](https://www.rfc-editor.org/rfc/rfc6749) sections
+//! 3.2, 5.1, 5.2).
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,18 +10,17 @@ use serde_json::Value;
 
 use crate::identity::Claims;
 use crate::provider::Provider;
-use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
+use crate::provider::error::{AnswerFault, Area, Endpoint, ProviderError};
 use crate::provider::metadata::Metadata;
 use crate::provider::refusal::{error_code, named, refusal};
 use crate::provider::reply::Reply;
 use crate::provider::settings::{ProviderSettings, Quirk};
-use crate::provider::standing::Area;
 use crate::secret::Secret;
 
 /// The tokens of one answer. All are opaque, of any length (OA-23).
 #[derive(Clone, Debug)]
 pub struct TokenSet {
-    /// Always there in what the provider room gives out; an `Option` because a session may keep none.
+    /// Always `Some` in an answer; an `Option` because a session may keep none.
     pub access_token: Option<Secret<String>>,
     /// After a refresh: the new one, or the old one where none came (RF-02).
     pub refresh_token: Option<Secret<String>>,
@@ -32,7 +32,7 @@ pub struct TokenSet {
     pub scope: Option<String>,
 }
 
-/// A place in the order of what happened in this process; no clock can confuse it.
+/// A point in the order of events in this process, independent of any clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Moment(u64);
 
@@ -56,7 +56,7 @@ impl Provider {
         let reply = self.post_as_client(Endpoint::Token, &metadata.token_endpoint, metadata, form).await?;
         let mut tokens = parse(&reply, &self.settings)?;
         tokens.scope = tokens.scope.or_else(|| scope_if_silent.map(str::to_owned));
-        self.transport.standing.works(Area::Endpoint(Endpoint::Token));
+        self.transport.incidents.works(Area::Endpoint(Endpoint::Token));
         self.last_served.fetch_max(Moment::now().0, Ordering::Relaxed);
         Ok(tokens)
     }
@@ -66,7 +66,7 @@ impl Provider {
         self.last_served.load(Ordering::Relaxed) > moment.0
     }
 
-    /// A POST with the client's proof: to the token endpoint and its siblings.
+    /// A POST with client authentication: to the token endpoint, introspection and revocation.
     pub(super) async fn post_as_client(
         &self,
         endpoint: Endpoint,
@@ -84,7 +84,7 @@ impl Provider {
     }
 }
 
-/// Reads a successful answer; anything else becomes an error that says who is to blame.
+/// Reads a successful answer; anything else becomes an error.
 fn parse(reply: &Reply, settings: &ProviderSettings) -> Result<TokenSet, ProviderError> {
     if reply.status != StatusCode::OK {
         return Err(refusal(Endpoint::Token, reply));
@@ -151,11 +151,12 @@ fn expires_in(value: Option<&Value>) -> Result<Option<Duration>, AnswerFault> {
     Ok(Some(Duration::from_secs(seconds)))
 }
 
-/// Printable ASCII (RFC 6749 appendix A.12), so that it can go into a header; nothing else is assumed about it.
+/// Printable ASCII ([RFC 6749 appendix A.12](https://www.rfc-editor.org/rfc/rfc6749#appendix-A.12)), so that it can go into a
+/// header; nothing else is assumed about it.
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
 
-/// What a form holds that must not be repeated from an answer.
+/// The fields of a form that are redacted from what the answer says.
 const SECRET_FIELDS: [&str; 6] =
     ["code", "code_verifier", "refresh_token", "token", "client_secret", "client_assertion"];

@@ -1,8 +1,9 @@
-//! Calls to a provider, bounded in every direction: time, size, scheme, and no redirect is ever followed.
+//! Calls to a provider, with limits on time, size and scheme; no redirect is ever followed.
 //!
-//! One call is one request on the wire. Nothing is tried again here: a code or a rotated refresh token that may have been
-//! received must not be sent twice (OA-10, RFC 9700 section 4.14.2).
+//! One call is one request on the wire. Nothing is retried here: a code or a rotated refresh token that may have been received
+//! must not be sent twice (OA-10, [RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)).
 
+use std::error::Error as StdError;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,13 +26,12 @@ use tower::util::MapErr;
 use url::Url;
 
 use crate::clock::SharedClock;
-use crate::provider::causes;
+use crate::provider::call_metrics::CallMetrics;
 use crate::provider::error::{AnswerFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError, TransportError};
+use crate::provider::incidents::IncidentLog;
 use crate::provider::refusal;
 use crate::provider::reply::{Reply, place};
 use crate::provider::settings::ProviderSettings;
-use crate::provider::standing::Standing;
-use crate::provider::tally::Tally;
 use crate::request::host::{is_loopback, known_address};
 use crate::secret::Secret;
 use crate::telemetry::causes::with_causes;
@@ -42,10 +42,10 @@ pub(super) struct Transport {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
     timeout: Duration,
     clock: SharedClock,
-    /// What the last call that ended found, where that was an outage.
+    /// The outage that the last call met, if it met one.
     away: Mutex<Option<ProviderError>>,
-    pub(super) tally: Tally,
-    pub(super) standing: Standing,
+    pub(super) metrics: CallMetrics,
+    pub(super) incidents: IncidentLog,
 }
 
 impl Transport {
@@ -70,12 +70,13 @@ impl Transport {
             .pool_max_idle_per_host(4)
             .http1_max_buf_size(64 * 1024) // of a head, and read at once; hyper's own is 408 KiB
             .build(connector);
-        let standing = Standing::of(&settings.name, Arc::clone(&clock), settings.clock_leeway);
-        let (tally, away) = (Tally::default(), Mutex::default());
-        Ok(Self { client, timeout: settings.timeout, clock, away, tally, standing })
+        let incidents = IncidentLog::of(&settings.name, Arc::clone(&clock), settings.clock_leeway);
+        let (metrics, away) = (CallMetrics::default(), Mutex::default());
+        Ok(Self { client, timeout: settings.timeout, clock, away, metrics, incidents })
     }
 
-    /// GET, with the access token as bearer (RFC 6750 section 2.1) where there is one.
+    /// GET, with the access token as bearer ([RFC 6750 section 2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)) where
+    /// there is one.
     pub(super) async fn get(
         &self,
         endpoint: Endpoint,
@@ -83,8 +84,7 @@ impl Transport {
         accept: &'static str,
         bearer: Option<&Secret<String>>,
     ) -> Result<Reply, ProviderError> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        let mut headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
         if let Some(token) = bearer {
             let value = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
             let mut value = value.map_err(|_| AnswerFault::AccessToken.at(endpoint))?;
@@ -96,13 +96,12 @@ impl Transport {
         Ok(reply)
     }
 
-    /// GET as a browser makes it that visits a page.
+    /// GET as a browser visits a page.
     pub(super) async fn visit(&self, endpoint: Endpoint, url: &Url, cookies: &str) -> Result<Reply, ProviderError> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, HeaderValue::from_static("text/html,application/xhtml+xml,*/*;q=0.8"));
-        if let Some(cookies) = HeaderValue::from_str(cookies).ok().filter(|cookies| !cookies.is_empty()) {
-            headers.insert(header::COOKIE, cookies);
-        }
+        let accept = HeaderValue::from_static("text/html,application/xhtml+xml,*/*;q=0.8");
+        let cookies = HeaderValue::from_str(cookies).ok().filter(|cookies| !cookies.is_empty());
+        let cookies = cookies.map(|cookies| (header::COOKIE, cookies));
+        let headers = std::iter::once((header::ACCEPT, accept)).chain(cookies).collect();
         self.call(endpoint, Method::GET, url, headers, Bytes::new()).await
     }
 
@@ -115,16 +114,15 @@ impl Transport {
         authorization: Option<&HeaderValue>,
     ) -> Result<Reply, ProviderError> {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        if let Some(value) = authorization {
-            headers.insert(header::AUTHORIZATION, value.clone());
-        }
+        let media_types =
+            [(header::ACCEPT, "application/json"), (header::CONTENT_TYPE, "application/x-www-form-urlencoded")];
+        let media_types = media_types.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        let authorization = authorization.map(|value| (header::AUTHORIZATION, value.clone()));
+        let headers = media_types.into_iter().chain(authorization).collect();
         self.call(endpoint, Method::POST, url, headers, body.into()).await
     }
 
-    /// How the last call found the provider away ([`ProviderError::is_outage`]); `None` when it did not.
+    /// The outage that the last call met ([`ProviderError::is_outage`]); `None` when it met none.
     pub(super) fn away(&self) -> Option<ProviderError> {
         self.away.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -143,10 +141,10 @@ impl Transport {
         *request.uri_mut() = url.as_str().parse().map_err(|_| unreachable(TransportError::Url))?;
         *request.headers_mut() = headers;
         request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        // A call that is broken off had no answer in the time that its caller gave it.
-        let mut ending = Ending { away: &self.away, found: Some(unreachable(TransportError::Timeout)) };
+        // A call that is cancelled had no answer in the time that its caller gave it.
+        let mut record = RecordOnDrop { away: &self.away, found: Some(unreachable(TransportError::Timeout)) };
         let reply = self.reply(endpoint, url, request).await;
-        ending.found = reply.as_ref().err().filter(|error| error.is_outage()).cloned();
+        record.found = reply.as_ref().err().filter(|error| error.is_outage()).cloned();
         reply
     }
 
@@ -161,24 +159,24 @@ impl Transport {
         let reply = tokio::time::timeout(self.timeout, self.exchange(url, request)).await;
         let reply = reply.unwrap_or(Err(TransportError::Timeout));
         let outcome = reply.as_ref().map(|reply| reply.status).map_err(TransportError::failure);
-        self.tally.called(&method, outcome, asked.elapsed());
+        self.metrics.called(&method, outcome, asked.elapsed());
         if let Some(theirs) = reply.as_ref().ok().and_then(Reply::date) {
             let now = self.clock.now();
-            self.tally.clock_shown(theirs, now);
-            self.standing.clocks.shown(endpoint, theirs, now);
+            self.metrics.clock_shown(theirs, now);
+            self.incidents.clocks.shown(endpoint, theirs, now);
         }
         let outage = |reply: Reply| refusal::outage(endpoint, &reply, self.clock.now()).map_or(Ok(reply), Err);
         let unreachable = |cause| ProviderError::Unreachable { endpoint, url: place(url), cause };
         let reply = reply.map_err(unreachable).and_then(outage);
         match &reply {
-            Ok(_) => self.standing.answered(endpoint),
-            Err(error) => self.standing.failed(error),
+            Ok(_) => self.incidents.answered(endpoint),
+            Err(error) => self.incidents.failed(error),
         }
         reply
     }
 
     async fn exchange(&self, url: &Url, request: Request<Full<Bytes>>) -> Result<Reply, TransportError> {
-        let response = self.client.request(request).await.map_err(|e| failure_of(&e, self.standing.provider()))?;
+        let response = self.client.request(request).await.map_err(|e| failure_of(&e, self.incidents.provider()))?;
         let (parts, body) = response.into_parts();
         let body =
             Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| match e.downcast::<LengthLimitError>() {
@@ -190,30 +188,30 @@ impl Transport {
     }
 }
 
-/// The system's resolver, whose errors can be told from those of connecting.
+/// The system's resolver, with errors of a type of their own.
 type Resolver = MapErr<GaiResolver, fn(io::Error) -> Unresolved>;
 
-/// The name of a provider has no address.
+/// The name of a provider cannot be resolved.
 #[derive(Debug, thiserror::Error)]
 #[error("the name cannot be resolved: {0}")]
 struct Unresolved(io::Error);
 
-/// Notes how a call ended, however it ends.
-struct Ending<'a> {
+/// Records how a call ended when it is dropped, so also when the call is cancelled.
+struct RecordOnDrop<'a> {
     away: &'a Mutex<Option<ProviderError>>,
     found: Option<ProviderError>,
 }
 
-impl Drop for Ending<'_> {
+impl Drop for RecordOnDrop<'_> {
     fn drop(&mut self) {
         *self.away.lock().unwrap_or_else(PoisonError::into_inner) = self.found.take();
     }
 }
 
-/// Why no answer came, as the HTTP client tells it.
+/// Why no answer came, from the error of the HTTP client.
 fn failure_of(error: &hyper_util::client::legacy::Error, provider: &str) -> TransportError {
     let mut text = with_causes(error);
-    if ["UnknownIssuer", "BadSignature", "CaUsedAsEndEntity"].iter().any(|fault| text.contains(fault)) {
+    if has_cause(error, is_of_unknown_authority) {
         text.push_str(&format!(
             ": no authority that is known here issued its certificate; name one with `provider.{provider}.ca`"
         ));
@@ -221,10 +219,10 @@ fn failure_of(error: &hyper_util::client::legacy::Error, provider: &str) -> Tran
     if !error.is_connect() {
         return TransportError::Broken(text);
     }
-    let is_io = |kind| causes::has::<io::Error>(error, |cause| cause.kind() == kind);
-    if causes::has::<rustls::Error>(error, |_| true) {
+    let is_io = |kind| has_cause::<io::Error>(error, |cause| cause.kind() == kind);
+    if has_cause::<rustls::Error>(error, |_| true) {
         TransportError::Tls(text)
-    } else if causes::has::<Unresolved>(error, |_| true) {
+    } else if has_cause::<Unresolved>(error, |_| true) {
         TransportError::NameResolution(text)
     } else if is_io(io::ErrorKind::ConnectionRefused) {
         TransportError::Refused(text)
@@ -234,7 +232,29 @@ fn failure_of(error: &hyper_util::client::legacy::Error, provider: &str) -> Tran
         TransportError::Connect(text)
     }
 }
-/// Whether an endpoint may be called or sent to at all: https, or http on loopback; no credentials, no fragment.
+
+/// Whether an error of this kind is among the causes.
+fn has_cause<E: StdError + 'static>(error: &(dyn StdError + 'static), is_meant: impl Fn(&E) -> bool) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        // `io::Error` skips what it wraps when it is asked for its source.
+        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let wrapped = wrapped.map(|wrapped| wrapped as &(dyn StdError + 'static));
+        if cause.downcast_ref().or_else(|| wrapped?.downcast_ref()).is_some_and(&is_meant) {
+            return true;
+        }
+        next = wrapped.or_else(|| cause.source());
+    }
+    false
+}
+
+/// Whether a certificate was refused for who issued it, a self-signed one among them.
+fn is_of_unknown_authority(error: &rustls::Error) -> bool {
+    use rustls::CertificateError::{BadSignature, Other, UnknownIssuer};
+    matches!(error, rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature | Other(_)))
+}
+
+/// Whether an endpoint may be called, or a browser be sent there: https, or http on loopback; no credentials, no fragment.
 pub(super) fn check_endpoint(url: &Url, insecure_http: bool) -> Result<(), EndpointFault> {
     match url.scheme() {
         "https" => {}
@@ -250,7 +270,8 @@ pub(super) fn check_endpoint(url: &Url, insecure_http: bool) -> Result<(), Endpo
     Ok(())
 }
 
-/// The same for an endpoint that a discovery document names: a document from elsewhere cannot send us inside (AT-TP-20).
+/// The same for an endpoint that a discovery document names: a public provider cannot name an address of our own machine or
+/// network (AT-TP-20).
 pub(super) fn check_discovered(url: &Url, issuer: &Url, insecure_http: bool) -> Result<(), EndpointFault> {
     check_endpoint(url, insecure_http)?;
     if is_inside(url) && !is_inside(issuer) {

@@ -1,4 +1,6 @@
-//! The userinfo endpoint (OpenID Connect Core section 5.3), and its plain OAuth 2.0 kin: GET with the access token.
+//! The userinfo endpoint
+//! ([OpenID Connect Core section 5.3](https://openid.net/specs/openid-connect-core-1_0.html#rfc.section.5.3)), and that of
+//! plain OAuth 2.0: GET with the access token.
 //!
 //! Claims by reference (`_claim_sources`) are never followed: that would let a provider send us anywhere (UI-10).
 
@@ -7,14 +9,13 @@ use serde_json::Value;
 
 use crate::identity::{ClaimPath, Claims};
 use crate::provider::Provider;
-use crate::provider::error::{AnswerFault, Endpoint, ProviderError, UserinfoTokenError};
+use crate::provider::error::{AnswerFault, Area, Endpoint, ProviderError, UserinfoTokenError};
 use crate::provider::metadata::Metadata;
 use crate::provider::settings::UserinfoUse;
-use crate::provider::standing::Area;
 use crate::provider::token::TokenSet;
 
 impl Provider {
-    /// Whether to ask: always, never, or when a claim that somebody looks at is missing.
+    /// Whether to call it: always, never, or when a claim that is used here is missing.
     pub(super) fn wants_userinfo(&self, metadata: &Metadata, claims: &Claims) -> bool {
         match self.settings.userinfo {
             UserinfoUse::Always => true,
@@ -23,14 +24,14 @@ impl Provider {
         }
     }
 
-    /// The subject, and what routes look at, as far as it is not there. What else the mapping names is of no use to anybody.
+    /// The subject, and the claims that routes use, as far as they are missing. Other claims of the mapping are not used.
     fn missing_claims(&self, claims: &Claims) -> impl Iterator<Item = &ClaimPath> {
         let needed = std::iter::once(&self.settings.claims.subject).chain(&self.settings.needed_claims);
         needed.filter(|path| path.find(claims).is_none_or(Value::is_null))
     }
 
-    /// What userinfo adds to an accepted ID token (UI-02), where it is asked. Under `auto` a refusal leaves absent what is
-    /// missing, and is warned of: the sign-in does not depend on it (UI-05).
+    /// What userinfo adds to an accepted ID token (UI-02), where it is called. Under `auto` a refusal leaves the missing claims
+    /// absent and is a warning: the sign-in does not depend on it (UI-05).
     pub(super) async fn userinfo_at_sign_in(
         &self,
         metadata: &Metadata,
@@ -42,7 +43,7 @@ impl Provider {
         }
         match self.openid_userinfo(metadata, tokens, id_token).await {
             Err(error) => self.without_userinfo(error, id_token).map(|()| None),
-            Ok(told) => Ok(Some(told)),
+            Ok(userinfo) => Ok(Some(userinfo)),
         }
     }
 
@@ -51,33 +52,33 @@ impl Provider {
         if self.settings.userinfo != UserinfoUse::Auto || !error.is_userinfo_refusal() {
             return Err(error);
         }
-        if self.transport.standing.is_news(&error) {
+        if self.transport.incidents.is_news(&error) {
             let missing: Vec<String> = self.missing_claims(id_token).map(ToString::to_string).collect();
             tracing::warn!(
                 code = error.code(), provider = %self.settings.name, %error, missing = missing.join(", "),
-                "userinfo was refused: sign-ins go on without the claims that only it could tell"
+                "userinfo was refused: sign-ins go on without the claims that only it has"
             );
         }
         Ok(())
     }
 
-    /// Userinfo about the subject of an accepted ID token, and about nobody else (UI-01).
+    /// Userinfo about the subject of an accepted ID token; about another subject it is an error (UI-01).
     pub(super) async fn openid_userinfo(
         &self,
         metadata: &Metadata,
         tokens: &TokenSet,
         id_token: &Claims,
     ) -> Result<Claims, ProviderError> {
-        let told = self.plain_userinfo(metadata, tokens).await?;
-        let same = told.get("sub").is_some_and(|sub| sub.is_string() && Some(sub) == id_token.get("sub"));
+        let userinfo = self.plain_userinfo(metadata, tokens).await?;
+        let same = userinfo.get("sub").is_some_and(|sub| sub.is_string() && Some(sub) == id_token.get("sub"));
         if !same {
             return Err(AnswerFault::Subject.at(Endpoint::Userinfo));
         }
-        self.transport.standing.works(Area::Endpoint(Endpoint::Userinfo));
-        Ok(told)
+        self.transport.incidents.works(Area::Endpoint(Endpoint::Userinfo));
+        Ok(userinfo)
     }
 
-    /// Userinfo as it is told; for plain OAuth 2.0 it is the identity.
+    /// Userinfo as it is answered; for plain OAuth 2.0 it is the identity.
     pub(super) async fn plain_userinfo(&self, metadata: &Metadata, tokens: &TokenSet) -> Result<Claims, ProviderError> {
         let url = metadata.userinfo_endpoint.as_ref().ok_or(ProviderError::NoEndpoint(Endpoint::Userinfo))?;
         let accept = "application/json, application/jwt;q=0.9";
@@ -105,8 +106,8 @@ impl Provider {
 }
 
 impl ProviderError {
-    /// Whether the userinfo endpoint answered that it will not say: neither an outage, nor an answer about somebody else or one
-    /// that proves nothing.
+    /// Whether the userinfo endpoint refused: neither an outage, nor an answer about another subject or one that cannot be
+    /// verified.
     fn is_userinfo_refusal(&self) -> bool {
         matches!(
             self,

@@ -1,14 +1,17 @@
-//! UserInfo answers that are signed (OpenID Connect Core section 5.3.2). They are registered and discovered apart from ID tokens
-//! (OpenID Connect Registration section 2), so they are judged by algorithms of their own and refused in words of their own.
+//! UserInfo answers that are signed
+//! ([OpenID Connect Core section 5.3.2](https://openid.net/specs/openid-connect-core-1_0.html#rfc.section.5.3.2)). They are
+//! registered and discovered apart from ID tokens (OpenID Connect Registration section 2), so they have algorithms and errors
+//! of their own.
 
 use serde_json::Value;
 
 use crate::clock::UnixTime;
 use crate::identity::Claims;
 use crate::provider::Provider;
+use crate::provider::algorithm::Algorithm;
 use crate::provider::error::{AnswerFault, Endpoint, ProviderError, UserinfoTokenError};
 use crate::provider::id_token::{audiences, time};
-use crate::provider::jwt::{Algorithm, Jws};
+use crate::provider::jwt::Jws;
 use crate::provider::metadata::Metadata;
 
 impl Provider {
@@ -29,7 +32,7 @@ impl Provider {
         Ok(signed.claims)
     }
 
-    /// Whether answers have to be signed, because that is what was registered (UI-04).
+    /// Whether answers have to be signed, because the client is registered so (UI-04).
     pub(super) fn expects_signed_userinfo(&self) -> bool {
         !self.userinfo_algorithms.is_empty()
     }
@@ -43,8 +46,6 @@ impl Provider {
     }
 
     fn check_userinfo(&self, metadata: &Metadata, claims: &Claims) -> Result<(), ProviderError> {
-        let wrong_issuer =
-            claims.get("iss").is_some_and(|iss| iss.as_str().is_none_or(|iss| !metadata.issuer.covers(iss)));
         let wrong_audience = claims.contains_key("aud")
             && !audiences(claims).is_some_and(|list| list.contains(&self.settings.client_id.as_str()));
         let expires = time(claims, "exp");
@@ -52,9 +53,7 @@ impl Provider {
         // An ID token is signed by the same key; it has no place here (RFC 8725 section 3.12).
         let is_id_token = claims.get("nonce").is_some_and(Value::is_string);
         let fault = match expires {
-            _ if (wrong_issuer && metadata.issuer_is_known) || wrong_audience || is_id_token => {
-                AnswerFault::SignedClaims
-            }
+            _ if metadata.is_contradicted_by(claims) || wrong_audience || is_id_token => AnswerFault::SignedClaims,
             Err(_) => AnswerFault::SignedClaims,
             Ok(Some(exp)) if has_expired(exp) => AnswerFault::SignedExpired,
             Ok(_) => return Ok(()),

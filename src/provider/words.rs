@@ -1,13 +1,14 @@
-//! The provider's own words about a refusal, made fit for a log line, a terminal and an error message.
+//! The provider's own text about a refusal, made safe for a log line, a terminal and an error message.
 //!
-//! They are cut down to the printable set of RFC 6749 appendix A.7 and A.8, capped, and what we sent as a secret is taken out
-//! of them: servers exist that repeat the code or the token that they refuse (OA-08, OA-25).
+//! They are cut down to the printable set of [RFC 6749 appendix A.7](https://www.rfc-editor.org/rfc/rfc6749#appendix-A.7) and
+//! A.8, capped, and what we sent as a secret is taken out of them: servers exist that repeat the code or the token that they
+//! refuse (OA-08, OA-25).
 
 use std::fmt;
 
 use crate::secret::Secret;
 
-/// `error` and `error_description` of a refusal (RFC 6749 sections 4.1.2.1 and 5.2).
+/// `error` and `error_description` of a refusal ([RFC 6749](https://www.rfc-editor.org/rfc/rfc6749) sections 4.1.2.1 and 5.2).
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Words {
     error: Box<str>,
@@ -64,8 +65,9 @@ impl fmt::Display for Words {
     }
 }
 
-/// A text from elsewhere as it may stand in a log: the printable set of RFC 6749 appendix A.7 (NQSCHAR), at most `cap`
-/// characters. White space becomes one space; everything else is left out.
+/// A text from elsewhere as it may stand in a log: the printable set of
+/// [RFC 6749 appendix A.7](https://www.rfc-editor.org/rfc/rfc6749#appendix-A.7) (NQSCHAR), at most `cap` characters. White
+/// space becomes one space; everything else is left out.
 pub fn printable(text: &str, cap: usize) -> String {
     let mut out = String::new();
     for c in text.chars() {

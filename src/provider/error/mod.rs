@@ -1,6 +1,7 @@
 //! What can go wrong with a provider, named for what the provider did; each with a stable code for logs and pages.
 
 mod faults;
+mod meaning;
 mod token;
 
 use std::fmt;
@@ -12,6 +13,8 @@ use http::StatusCode;
 pub use self::faults::{
     AnswerFault, DiscoveryFault, EndpointFault, InactiveReason, ProviderSetupError, TransportError,
 };
+pub use self::meaning::FailureClass;
+pub(super) use self::meaning::{Area, Impact, Meaning};
 pub use self::token::{IdTokenError, UserinfoTokenError};
 
 use crate::backoff::Backoff;
@@ -22,41 +25,25 @@ use crate::provider::words::Words;
 /// A call to a provider that did not give what was asked for. Nothing in it is secret, and what the provider chose as text is
 /// printable and capped ([`Words`]): it may be logged as it is, and is not for pages, which show the [`code`](Self::code).
 #[derive(Clone, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are named for what they are; URLs are without their query")]
 pub enum ProviderError {
     /// No complete answer came.
     #[error("{endpoint} of the provider at {url}: {cause}")]
-    Unreachable {
-        /// Which endpoint was asked.
-        endpoint: Endpoint,
-        /// Where it is, without a query.
-        url: Box<str>,
-        /// Why there was no answer.
-        cause: TransportError,
-    },
+    Unreachable { endpoint: Endpoint, url: Box<str>, cause: TransportError },
     /// The provider is there but cannot answer now: 429, 5xx without an OAuth error, `server_error`, `temporarily_unavailable`.
     #[error("{endpoint} of the provider at {url} cannot answer now (status {status}){}", words.as_end())]
     ServerError {
-        /// Which endpoint was asked.
         endpoint: Endpoint,
-        /// Where it is, without a query.
         url: Box<str>,
-        /// What it says about it.
         words: Words,
-        /// What it answered.
         status: StatusCode,
         /// Whether there was no OAuth error in the body.
         is_bare: bool,
-        /// What its `Retry-After` said.
         retry_after: Option<Duration>,
     },
     /// It failed a moment ago and is not asked again yet.
     #[error("{last} (not asked again for {} s)", retry_after.as_millis().div_ceil(1000))]
-    Waiting {
-        /// When it may be asked again.
-        retry_after: Duration,
-        /// How it failed.
-        last: Arc<Self>,
-    },
+    Waiting { retry_after: Duration, last: Arc<Self> },
     /// `invalid_grant`: the code or refresh token is used up, expired, revoked, or not ours.
     #[error("the provider refused the code or refresh token: {0}")]
     InvalidGrant(Words),
@@ -69,23 +56,15 @@ pub enum ProviderError {
     /// Another OAuth error, by its registered code; anything else is "unrecognised".
     #[error("{endpoint} of the provider answered with the error {words}")]
     ErrorResponse {
-        /// Which endpoint was asked.
         endpoint: Endpoint,
-        /// What it says.
         words: Words,
         /// The code, from the list that we know.
         error: &'static str,
     },
-    /// An answer that is not what RFC 6749 section 5.1 (or the endpoint's own specification) asks for.
+    /// An answer that is not what [RFC 6749 section 5.1](https://www.rfc-editor.org/rfc/rfc6749#section-5.1) (or the endpoint's
+    /// own specification) asks for.
     #[error("{endpoint} of the provider: {fault}{}", words.as_end())]
-    BadAnswer {
-        /// What it says besides.
-        words: Words,
-        /// Which endpoint was asked.
-        endpoint: Endpoint,
-        /// What is wrong with it.
-        fault: AnswerFault,
-    },
+    BadAnswer { words: Words, endpoint: Endpoint, fault: AnswerFault },
     /// The ID token does not prove who signed in.
     #[error("the ID token: {0}")]
     IdToken(#[from] IdTokenError),
@@ -94,30 +73,28 @@ pub enum ProviderError {
     UserinfoToken(#[from] UserinfoTokenError),
     /// The discovery document cannot be used.
     #[error("the discovery document at {url}: {fault}")]
-    Discovery {
-        /// Where it was looked for.
-        url: Box<str>,
-        /// What is wrong with it.
-        fault: DiscoveryFault,
-    },
+    Discovery { url: Box<str>, fault: DiscoveryFault },
     /// The key set holds no key that can be used.
     #[error("the key set holds no usable signature key")]
     NoKeys,
-    /// The callback's `iss` names somebody else (RFC 9207): the answer of another provider, or a mix-up attack.
+    /// The callback's `iss` names another issuer ([RFC 9207](https://www.rfc-editor.org/rfc/rfc9207)): the answer of another
+    /// provider, or a mix-up attack.
     #[error("the callback's iss is not this provider's issuer")]
     IssuerMismatch,
-    /// The callback has no `iss` where there has to be one (RFC 9207 section 2.4).
+    /// The callback has no `iss` where there has to be one
+    /// ([RFC 9207 section 2.4](https://www.rfc-editor.org/rfc/rfc9207#section-2.4)).
     #[error(
         "the callback has no iss parameter, and this provider (or the lack of a redirect URI of its own) requires one"
     )]
     IssuerMissing,
-    /// The token is not active (RFC 7662), or says that it was made for somebody else.
+    /// The token is not active ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)), or was made for another client or
+    /// audience.
     #[error("introspection: {0}")]
     Inactive(InactiveReason),
-    /// A refreshed identity names somebody else than the session's (RF-08, AT-TP-17).
+    /// A refreshed identity has another subject than the session's (RF-08, AT-TP-17).
     #[error("the provider now names another subject than at sign-in")]
     SubjectChanged,
-    /// Who somebody is was asked again, and refused twice (UI-05).
+    /// Userinfo was asked again and refused twice (UI-05).
     #[error("who this is was asked again and refused: {0}")]
     IdentityRefused(Arc<Self>),
     /// The provider takes none of the algorithms that the client's key can sign with (CA-04).
@@ -126,88 +103,22 @@ pub enum ProviderError {
     /// The client assertion could not be signed.
     #[error("the client assertion could not be signed")]
     AssertionFailed,
-    /// Its metadata demands something of every sign-in that is not done here.
+    /// Its metadata requires something of every sign-in that is not supported here.
     #[error("the provider demands {0}")]
     Demands(Demand),
-    /// No endpoint is known for what was asked.
+    /// The provider has no such endpoint.
     #[error("the provider has no {0}")]
     NoEndpoint(Endpoint),
-    /// The call was broken off on our side: a fault of ours, so it counts as an outage.
+    /// The call was cancelled on our side: a fault of ours, so it counts as an outage.
     #[error("the call to the provider was broken off here")]
     Lost,
-    /// Our redirect URI has a fragment (RFC 6749 section 3.1.2).
+    /// Our redirect URI has a fragment ([RFC 6749 section 3.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-3.1.2)).
     #[error("the redirect URI has a fragment")]
     RedirectUri,
 }
 
 impl ProviderError {
-    /// A stable reason for logs, metrics and pages.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Unreachable { cause, .. } => cause.code(),
-            Self::ServerError { .. } => "provider_server_error",
-            // What keeps it from being asked is its cause, for whoever comes meanwhile too.
-            Self::Waiting { last, .. } => last.code(),
-            Self::InvalidGrant(_) => "invalid_grant",
-            Self::InvalidClient(_) => "invalid_client",
-            Self::ErrorResponse { .. } => "provider_error_response",
-            Self::BadAnswer { fault, .. } => fault.code(),
-            Self::IdToken(error) => error.code(),
-            Self::UserinfoToken(error) => error.code(),
-            Self::Discovery { fault, .. } => fault.code(),
-            Self::NoKeys => "jwks_no_usable_key",
-            Self::IssuerMismatch => "iss_mismatch",
-            Self::IssuerMissing => "iss_missing",
-            Self::Inactive(reason) => reason.code(),
-            Self::SubjectChanged => "subject_changed",
-            Self::IdentityRefused(error) => error.code(),
-            Self::AssertionRefused => "client_assertion_alg",
-            Self::AssertionFailed => "client_assertion_failed",
-            Self::Demands(demand) => demand.code(),
-            Self::NoEndpoint(_) => "provider_endpoint_unknown",
-            Self::Lost => "call_lost",
-            Self::RedirectUri => "redirect_uri_fragment",
-        }
-    }
-
-    /// What the failure says about the grant that was presented (RF-03, RF-04).
-    pub fn class(&self) -> FailureClass {
-        match self {
-            Self::Unreachable { cause, .. } if cause.is_outage() => FailureClass::Away,
-            // Nothing is proven about such a token: its key may be in the set that is read next.
-            Self::ServerError { .. }
-            | Self::Lost
-            | Self::IdToken(IdTokenError::KeyUnknownYet { .. })
-            | Self::UserinfoToken(UserinfoTokenError::KeyUnknownYet { .. }) => FailureClass::Away,
-            Self::Waiting { last, .. } => last.class(),
-            Self::InvalidGrant(_)
-            | Self::IdToken(_)
-            | Self::UserinfoToken(_)
-            | Self::SubjectChanged
-            | Self::IdentityRefused(_)
-            | Self::Inactive(_) => FailureClass::Over,
-            Self::Unreachable { .. }
-            | Self::InvalidClient(_)
-            | Self::ErrorResponse { .. }
-            | Self::BadAnswer { .. }
-            | Self::Discovery { .. }
-            | Self::NoKeys
-            | Self::IssuerMismatch
-            | Self::IssuerMissing
-            | Self::AssertionRefused
-            | Self::AssertionFailed
-            | Self::Demands(_)
-            | Self::NoEndpoint(_)
-            | Self::RedirectUri => FailureClass::Refused,
-        }
-    }
-
-    /// Whether the provider is merely away: the same may succeed later.
-    pub fn is_outage(&self) -> bool {
-        self.class() == FailureClass::Away
-    }
-
-    /// Whether this is an outage of the token endpoint of which only the status tells: the provider may mean this grant alone.
+    /// Whether this is an outage of the token endpoint by its status alone: the provider may mean this grant alone.
     pub fn is_bare_server_error(&self) -> bool {
         matches!(
             self,
@@ -215,7 +126,7 @@ impl ProviderError {
         )
     }
 
-    /// Whether it is we who refuse what the provider says, not the provider who refuses a grant.
+    /// Whether the answer was refused here, not the grant by the provider.
     pub fn is_refused_here(&self) -> bool {
         match self {
             Self::IdToken(_) | Self::UserinfoToken(_) | Self::SubjectChanged => true,
@@ -237,7 +148,7 @@ impl ProviderError {
         }
     }
 
-    /// Whether no token request left us: whatever it carried was not spent and may be sent later.
+    /// Whether no token request was sent: its code or refresh token is not spent and may be sent later.
     pub fn is_unsent(&self) -> bool {
         match self {
             Self::Unreachable { endpoint: Endpoint::Token, cause, .. } => cause.is_unsent(),
@@ -290,18 +201,6 @@ impl AnswerFault {
     pub(super) fn at(self, endpoint: Endpoint) -> ProviderError {
         ProviderError::BadAnswer { endpoint, fault: self, words: Words::default() }
     }
-}
-
-/// What a failed call says about the grant (code, refresh token, access token) that was presented with it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum FailureClass {
-    /// Nothing: the provider could not be asked, or could not answer. The same may succeed later.
-    Away,
-    /// The provider answered, and this was not taken. It may have nothing to do with the grant, so a session goes on until its
-    /// access token ends, and is then the same as not signed in.
-    Refused,
-    /// The grant is gone, or what came of it is about somebody else: the session is over at once.
-    Over,
 }
 
 /// The endpoints that are called.

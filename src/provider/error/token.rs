@@ -1,10 +1,10 @@
-//! Why a token that came from a provider proves nothing.
+//! Why a token of a provider is refused.
 
 use std::time::Duration;
 
 use crate::provider::jwt::JwtError;
 
-/// Why an ID token proves nothing; one variant for each check, so that the log says which. What came is printable and capped;
+/// Why an ID token is refused; one variant for each check, so that the log says which. Received values are printable and capped;
 /// the nonce, the subject and the token itself are never repeated.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
@@ -123,7 +123,7 @@ impl IdTokenError {
     }
 }
 
-/// Why a signed UserInfo answer proves nothing.
+/// Why a signed UserInfo answer is refused.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum UserinfoTokenError {

@@ -3,13 +3,13 @@
 use http::StatusCode;
 use url::Url;
 
-use super::Findings;
-use super::visit::{Ended, visit};
+use super::visit::{Ended, LEADS_NOWHERE, visit};
+use super::{Findings, Parameters};
 use crate::provider::Provider;
 use crate::provider::authorize::{AuthorizationRequest, accepts_iss};
 use crate::provider::error::Endpoint;
 use crate::provider::metadata::Metadata;
-use crate::provider::reply::Reply;
+use crate::provider::reply::{Reply, place};
 use crate::provider::words::Words;
 use crate::seal;
 use crate::secret::Secret;
@@ -29,25 +29,17 @@ impl Provider {
             extra: &[("prompt", "none")],
             bare: false,
         };
-        let url = match Url::parse(&self.build_url(&metadata.authorization_endpoint, &request)) {
-            Ok(url) => url,
-            Err(error) => {
-                found.failed(CODE, format!("authorization endpoint: {error}"));
-                return found;
-            }
-        };
-        let place = Place { url: &metadata.authorization_endpoint, redirect_uri };
+        let url = self.build_url(&metadata.authorization_endpoint, &request);
+        let asked = Probed { url: &metadata.authorization_endpoint, redirect_uri };
         match visit(&self.transport, Endpoint::Authorization, url, &ours).await {
-            Ok(Ended::Returned(said)) => self.judge_answer(metadata, &said, &state, &place, &mut found),
-            Ok(Ended::Refused(said)) => self.judge_error(&said, &place, &mut found),
+            Ok(Ended::Returned(said)) => self.judge_answer(metadata, &said, &state, &asked, &mut found),
+            Ok(Ended::Refused(said)) => self.judge_error(&said, &asked, &mut found),
             Ok(Ended::SentTo(to)) => {
-                place.taken(&mut found, &format!("sends people on to {}", to.origin().ascii_serialization()));
+                asked.taken(&mut found, &format!("sends people on to {}", to.origin().ascii_serialization()));
             }
-            Ok(Ended::Page(reply)) => self.judge_page(&reply, &place, &mut found),
-            Ok(Ended::Lost) => {
-                found.warning(CODE, format!("{}: too many redirects, or one that leads nowhere", place.name()));
-            }
-            Err(error) => found.failed(error.code(), format!("{}: {error}", place.url)),
+            Ok(Ended::Page(reply)) => self.judge_page(&reply, &asked, &mut found),
+            Ok(Ended::Nowhere) => found.warning(CODE, format!("{}: {LEADS_NOWHERE}", asked.name())),
+            Err(error) => found.failed(error.code(), format!("{}: {error}", asked.url)),
         }
         found
     }
@@ -56,53 +48,44 @@ impl Provider {
     fn judge_answer(
         &self,
         metadata: &Metadata,
-        said: &[(String, String)],
+        said: &Parameters,
         state: &str,
-        place: &Place<'_>,
+        asked: &Probed<'_>,
         found: &mut Findings,
     ) {
-        let get = |name: &str| said.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        let error = get("error").unwrap_or_default();
+        let error = said.error();
         if !error.is_empty() && !NEEDS_A_PERSON.contains(&error) {
-            return self.judge_error(said, place, found);
+            return self.judge_error(said, asked, found);
         }
-        if get("state") != Some(state) {
-            return found
-                .failed(CODE, format!("{} does not send the state back: no sign-in can be matched", place.name()));
+        if said.get("state") != Some(state) {
+            let message = format!("{} does not send the state back: no sign-in can be matched", asked.name());
+            return found.failed(CODE, message);
         }
-        match get("iss") {
-            Some(iss) if !accepts_iss(metadata, iss, true) => found.failed(
-                CODE,
-                format!(
-                    "{} names the issuer {} in its answers, not {}",
-                    place.name(),
-                    Words::new(iss, None),
-                    metadata.issuer.text()
-                ),
-            ),
-            None if metadata.sends_iss => {
-                found.failed(CODE, format!("{} sends no iss, although its metadata says so (RFC 9207)", place.name()));
+        match said.get("iss") {
+            Some(iss) if !accepts_iss(metadata, iss, true) => {
+                let (name, theirs, ours) = (asked.name(), Words::new(iss, None), metadata.issuer.text());
+                found.failed(CODE, format!("{name} names the issuer {theirs} in its answers, not {ours}"));
             }
-            _ => place.taken(found, if error.is_empty() { "gives a code at once" } else { error }),
+            None if metadata.sends_iss => {
+                found.failed(CODE, format!("{} sends no iss, although its metadata says so (RFC 9207)", asked.name()));
+            }
+            _ => asked.taken(found, if error.is_empty() { "gives a code at once" } else { error }),
         }
     }
 
-    fn judge_error(&self, said: &[(String, String)], place: &Place<'_>, found: &mut Findings) {
-        let get = |name: &str| said.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        let error = get("error").unwrap_or_default();
+    fn judge_error(&self, said: &Parameters, asked: &Probed<'_>, found: &mut Findings) {
+        let error = said.error();
         if NEEDS_A_PERSON.contains(&error) {
-            return place.taken(found, error);
+            return asked.taken(found, error);
         }
-        let words = Words::new(error, get("error_description"));
+        let words = said.words();
         if error == "invalid_request" && mentions(&words, &["prompt"]) {
             // OpenID Connect Core section 3.1.2.1 asks for it, but some servers lack it; a sign-in does not need it.
-            return found.warning(
-                CODE,
-                format!("{} does not take prompt=none ({words}): sign-ins could not be tried", place.name()),
-            );
+            let message = format!("{} does not take prompt=none ({words}): sign-ins could not be tried", asked.name());
+            return found.warning(CODE, message);
         }
         let hint = self.hint(error, &words);
-        found.failed(CODE, format!("{} refuses sign-ins: {words}{hint}", place.name()));
+        found.failed(CODE, format!("{} refuses sign-ins: {words}{hint}", asked.name()));
     }
 
     /// What has to be changed, as far as the error shows it.
@@ -138,40 +121,37 @@ impl Provider {
         }
     }
 
-    fn judge_page(&self, reply: &Reply, place: &Place<'_>, found: &mut Findings) {
-        let words = reply.words();
-        let status = reply.status.as_u16();
-        let said = if words.is_empty() { String::new() } else { format!(": it says {words}") };
+    fn judge_page(&self, reply: &Reply, asked: &Probed<'_>, found: &mut Findings) {
+        let (words, status) = (reply.words(), reply.status.as_u16());
         if reply.status.is_success() && words.error().is_empty() {
-            return place.taken(found, "shows a page");
+            return asked.taken(found, "shows a page");
         }
-        if !words.error().is_empty() && reply.status != StatusCode::NOT_FOUND {
-            let hint = self.hint(words.error(), &words);
-            return found
-                .failed(CODE, format!("{} answers {status}{said}{}{hint}", place.name(), self.suspects(place)));
+        let (name, suspects) = (asked.name(), self.suspects(asked));
+        let said = if words.is_empty() { String::new() } else { format!(": it says {words}") };
+        if words.error().is_empty() || reply.status == StatusCode::NOT_FOUND {
+            return found.failed(CODE, format!("{name} answers {status}{suspects}{said}"));
         }
-        found.failed(CODE, format!("{} answers {status}{}{said}", place.name(), self.suspects(place)));
+        let hint = self.hint(words.error(), &words);
+        found.failed(CODE, format!("{name} answers {status}{said}{suspects}{hint}"));
     }
 
-    fn suspects(&self, place: &Place<'_>) -> String {
+    fn suspects(&self, asked: &Probed<'_>) -> String {
         format!(
             ": the client {} is unknown or disabled there, or the redirect URI {} is not registered for it",
-            self.settings.client_id, place.redirect_uri
+            self.settings.client_id, asked.redirect_uri
         )
     }
 }
 
 /// What is being asked about.
-struct Place<'a> {
+struct Probed<'a> {
     url: &'a Url,
     redirect_uri: &'a str,
 }
 
-impl Place<'_> {
+impl Probed<'_> {
     fn name(&self) -> String {
-        let mut url = self.url.clone();
-        url.set_query(None);
-        format!("authorization endpoint {url}")
+        format!("authorization endpoint {}", place(self.url))
     }
 
     fn taken(&self, found: &mut Findings, how: &str) {
@@ -185,6 +165,7 @@ pub(super) fn mentions(words: &Words, any: &[&str]) -> bool {
 }
 
 const CODE: &str = "authorization_endpoint";
-/// Right answers to `prompt=none` (OpenID Connect Core section 3.1.2.6).
+/// Right answers to `prompt=none`
+/// ([OpenID Connect Core section 3.1.2.6](https://openid.net/specs/openid-connect-core-1_0.html#rfc.section.3.1.2.6)).
 const NEEDS_A_PERSON: [&str; 4] =
     ["login_required", "interaction_required", "consent_required", "account_selection_required"];

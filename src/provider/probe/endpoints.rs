@@ -1,22 +1,21 @@
-//! The token endpoint with a code that nobody gave out, and the end-session endpoint with our post-logout redirect URI.
+//! The token endpoint with a made-up code, and the end-session endpoint with our post-logout redirect URI.
 
 use std::borrow::Cow;
 
 use url::Url;
 
 use super::authorization::mentions;
-use super::visit::{Ended, visit};
-use super::{Credentials, Findings};
+use super::visit::{Ended, LEADS_NOWHERE, visit};
+use super::{CredentialCheck, Findings};
 use crate::provider::Provider;
 use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
 use crate::provider::metadata::Metadata;
-use crate::provider::settings::LogoutStyle;
-use crate::provider::words::Words;
 use crate::seal;
 
 impl Provider {
-    /// A code exchange as after a sign-in: `invalid_grant` means that only the code was wrong (RFC 6749 section 5.2).
-    pub(super) async fn probe_token(&self, metadata: &Metadata, redirect_uri: &str) -> (Findings, Credentials) {
+    /// A code exchange as after a sign-in: `invalid_grant` means that only the code was wrong
+    /// ([RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2)).
+    pub(super) async fn probe_token(&self, metadata: &Metadata, redirect_uri: &str) -> (Findings, CredentialCheck) {
         let mut found = Findings::default();
         let mut form: Vec<(&'static str, Cow<'_, str>)> = vec![
             ("grant_type", "authorization_code".into()),
@@ -31,19 +30,19 @@ impl Provider {
         let credentials = match self.request_tokens(metadata, form, None).await {
             Ok(_) => {
                 found.failed(CODE, format!("token endpoint {url} gives tokens for a made-up code"));
-                Credentials::Unknown
+                CredentialCheck::Unknown
             }
             Err(ProviderError::InvalidGrant(_)) => {
                 found.good(CODE, format!("token endpoint takes the client's credentials ({method})"));
-                Credentials::Taken
+                CredentialCheck::Taken
             }
             Err(error @ ProviderError::InvalidClient(_)) => {
                 found.failed(CODE, format!("token endpoint {url}: {error}{}", self.listed_methods(metadata)));
-                Credentials::Refused
+                CredentialCheck::Refused
             }
             Err(error) => {
                 self.judge_token_error(&error, url, &mut found);
-                Credentials::Unknown
+                CredentialCheck::Unknown
             }
         };
         (found, credentials)
@@ -53,19 +52,15 @@ impl Provider {
         match error {
             // Some servers call a wrong code so.
             ProviderError::ErrorResponse { error: "invalid_request", words, .. } if !mentions(words, &["dpop"]) => {
-                found.good(CODE, "token endpoint answers invalid_request to a made-up code".to_owned());
+                found.good(CODE, "token endpoint answers invalid_request to a made-up code");
             }
             ProviderError::ErrorResponse { error: "unauthorized_client" | "unsupported_grant_type", .. } => {
-                found.failed(
-                    CODE,
-                    format!(
-                        "token endpoint {url}: {error}. The authorization code flow is not switched on for this client"
-                    ),
-                );
+                let hint = "The authorization code flow is not switched on for this client";
+                found.failed(CODE, format!("token endpoint {url}: {error}. {hint}"));
             }
             // Errors of a shape of its own say no more than that it is there.
             ProviderError::BadAnswer { fault: AnswerFault::Status(400), .. } => {
-                found.good(CODE, "token endpoint answers 400 to a made-up code".to_owned());
+                found.good(CODE, "token endpoint answers 400 to a made-up code");
             }
             error => found.failed(CODE, format!("token endpoint {url}: {error}")),
         }
@@ -74,46 +69,37 @@ impl Provider {
     /// Where the metadata does not list the configured method, that is the first thing to look at.
     fn listed_methods(&self, metadata: &Metadata) -> String {
         let own = self.proof.method_name();
-        match &metadata.token_auth_methods {
-            Some(listed) if !listed.iter().any(|method| method == own) => {
+        match metadata.list("token_endpoint_auth_methods_supported") {
+            Some(listed) if !listed.contains(&own) => {
                 format!(". client_auth is {own}, but the provider lists {}", listed.join(", "))
             }
             _ => format!(" (client_auth is {own})"),
         }
     }
 
-    /// The sign-out of somebody whose session is gone there already. Without cookies it ends no session.
+    /// A sign-out without an ID token. Without cookies it ends no session.
     pub(super) async fn probe_end_session(&self, metadata: &Metadata, uri: &str, ours: Url) -> Findings {
         let mut found = Findings::default();
-        let Some(endpoint) =
-            metadata.end_session_endpoint.as_ref().filter(|_| self.settings.logout == LogoutStyle::Auto)
-        else {
-            return found;
-        };
-        let Ok(url) = Url::parse(&self.logout_url(endpoint, None, uri, &seal::random_token())) else { return found };
+        let Some(endpoint) = self.end_session_endpoint(metadata) else { return found };
+        let url = self.logout_url(endpoint, None, uri, &seal::random_token());
         let refused = |found: &mut Findings, how: &str| {
             let client = &self.settings.client_id;
             found.failed(SIGN_OUT, format!("end-session endpoint {endpoint} {how}: the post-logout redirect URI {uri} is not registered for the client {client}"));
         };
         match visit(&self.transport, Endpoint::EndSession, url, &ours).await {
-            Ok(Ended::Refused(said)) => {
-                let get = |name: &str| said.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-                let words = Words::new(get("error").unwrap_or_default(), get("error_description"));
-                refused(&mut found, &format!("refuses with {words}"));
-            }
+            Ok(Ended::Refused(said)) => refused(&mut found, &format!("refuses with {}", said.words())),
             Ok(Ended::Page(reply)) if !reply.status.is_success() => {
                 let words = reply.words();
                 if words.to_string().contains("id_token_hint") {
                     // Only a sign-in gives one.
-                    found.good(SIGN_OUT, "end-session endpoint asks for an ID token: not tried further".to_owned());
+                    found.good(SIGN_OUT, "end-session endpoint asks for an ID token: not tried further");
                 } else {
                     refused(&mut found, &format!("answers {} ({words})", reply.status.as_u16()));
                 }
             }
-            Ok(Ended::Lost) => found.warning(
-                SIGN_OUT,
-                format!("end-session endpoint {endpoint}: too many redirects, or one that leads nowhere"),
-            ),
+            Ok(Ended::Nowhere) => {
+                found.warning(SIGN_OUT, format!("end-session endpoint {endpoint}: {LEADS_NOWHERE}"));
+            }
             Ok(_) => found.good(SIGN_OUT, format!("end-session endpoint takes {uri}")),
             Err(error) => found.failed(error.code(), format!("{endpoint}: {error}")),
         }

@@ -1,10 +1,10 @@
 //! `vestibule check`: whether people can sign in and out at the provider, as far as that shows without a person.
 //!
 //! 1. Every request is one that the gateway itself would make: the browser's authorization request with `prompt=none`, the
-//!    browser's sign-out without an ID token, the code exchange with a code that nobody gave out.
+//!    browser's sign-out without an ID token, the code exchange with a made-up code.
 //! 2. Nothing is left behind: no session is begun here or there, and no code is redeemed.
-//! 3. What the provider does is believed before what its metadata says: lists such as `claims_supported` need not be complete
-//!    (OpenID Connect Discovery section 3).
+//! 3. What the provider does counts more than what its metadata says: lists such as `claims_supported` need not be complete
+//!    ([OpenID Connect Discovery section 3](https://openid.net/specs/openid-connect-discovery-1_0.html#rfc.section.3)).
 
 mod authorization;
 mod compare;
@@ -20,6 +20,7 @@ use crate::clock::UnixTime;
 use crate::provider::Provider;
 use crate::provider::metadata::{Metadata, MetadataSource};
 use crate::provider::reply::Reply;
+use crate::provider::words::Words;
 
 /// What the configuration expects of a provider.
 #[derive(Clone, Debug, Default)]
@@ -33,10 +34,10 @@ pub struct ProbeRequest {
 }
 
 /// One thing that was found out.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct ProbeFinding {
     /// How good it is.
-    pub verdict: Verdict,
+    pub grade: Grade,
     /// A stable code.
     pub code: &'static str,
     /// One sentence for people.
@@ -44,8 +45,8 @@ pub struct ProbeFinding {
 }
 
 /// How good a finding is.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Verdict {
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Grade {
     /// As it should be.
     Good,
     /// Works, but somebody should look at it.
@@ -55,32 +56,33 @@ pub enum Verdict {
 }
 
 impl Provider {
-    /// Asks the provider what can be asked without a person. Never fails: what fails is a finding.
+    /// Tries what can be tried without a person. A failure is a finding.
     pub async fn probe(&self, request: &ProbeRequest) -> Vec<ProbeFinding> {
         let mut found = Findings::default();
         match &self.metadata {
-            MetadataSource::Fixed(metadata) => self.probe_endpoints(metadata, request, &mut found).await,
+            MetadataSource::Fixed(metadata) => _ = self.probe_endpoints(metadata, request, &mut found).await,
             MetadataSource::Discovered(discovery) => match discovery.fetch(&self.transport).await {
                 Ok((metadata, reply)) => {
                     found.good("discovery", format!("discovery document of {} read", metadata.issuer.text()));
                     self.probe_clock(&reply, &mut found);
                     let credentials = self.probe_endpoints(&metadata, request, &mut found).await;
                     self.compare(&metadata, request, credentials, &mut found);
-                    return found.0;
                 }
-                Err(error) => {
-                    found.failed(error.code(), format!("{}: {error}", self.issuer()));
-                    return found.0;
-                }
+                Err(error) => found.failed(error.code(), format!("{}: {error}", self.issuer())),
             },
-        };
+        }
         found.0
     }
 
     /// All endpoints at once: each of them may take its time.
-    async fn probe_endpoints(&self, metadata: &Metadata, request: &ProbeRequest, found: &mut Findings) -> Credentials {
-        let authorizations = request.redirect_uris.iter().filter_map(|uri| known_place(uri)).take(MOST_URIS);
-        let sign_outs = request.post_logout_redirect_uris.iter().filter_map(|uri| known_place(uri)).take(MOST_URIS);
+    async fn probe_endpoints(
+        &self,
+        metadata: &Metadata,
+        request: &ProbeRequest,
+        found: &mut Findings,
+    ) -> CredentialCheck {
+        let authorizations = request.redirect_uris.iter().filter_map(|uri| known_address(uri)).take(MOST_URIS);
+        let sign_outs = request.post_logout_redirect_uris.iter().filter_map(|uri| known_address(uri)).take(MOST_URIS);
         let redirect_uri = request.redirect_uris.first().map(String::as_str).unwrap_or_default();
         let (keys, authorizations, (token, credentials), sign_outs) = futures_util::join!(
             self.probe_keys(metadata),
@@ -111,14 +113,10 @@ impl Provider {
         let direction = if theirs > ours { "ahead" } else { "behind" };
         let text = format!("the provider's clock is {} s {direction}", offset.as_secs());
         // A `Date` has whole seconds and travelled for a while.
-        if offset > self.settings.clock_leeway {
-            found.failed(
-                "clock_offset",
-                format!(
-                    "{text}: more than the leeway of {} s, ID tokens will be refused",
-                    self.settings.clock_leeway.as_secs()
-                ),
-            );
+        let leeway = self.settings.clock_leeway;
+        if offset > leeway {
+            let more = format!("more than the leeway of {} s, ID tokens will be refused", leeway.as_secs());
+            found.failed("clock_offset", format!("{text}: {more}"));
         } else if offset > Duration::from_secs(5) {
             found.warning("clock_offset", text);
         } else {
@@ -129,7 +127,7 @@ impl Provider {
 
 /// What is known of the client's credentials.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Credentials {
+enum CredentialCheck {
     Taken,
     Refused,
     Unknown,
@@ -139,21 +137,40 @@ enum Credentials {
 struct Findings(Vec<ProbeFinding>);
 
 impl Findings {
-    fn good(&mut self, code: &'static str, message: String) {
-        self.0.push(ProbeFinding { verdict: Verdict::Good, code, message });
+    fn good(&mut self, code: &'static str, message: impl Into<String>) {
+        self.0.push(ProbeFinding { grade: Grade::Good, code, message: message.into() });
     }
 
-    fn warning(&mut self, code: &'static str, message: String) {
-        self.0.push(ProbeFinding { verdict: Verdict::Warning, code, message });
+    fn warning(&mut self, code: &'static str, message: impl Into<String>) {
+        self.0.push(ProbeFinding { grade: Grade::Warning, code, message: message.into() });
     }
 
-    fn failed(&mut self, code: &'static str, message: String) {
-        self.0.push(ProbeFinding { verdict: Verdict::Failed, code, message });
+    fn failed(&mut self, code: &'static str, message: impl Into<String>) {
+        self.0.push(ProbeFinding { grade: Grade::Failed, code, message: message.into() });
+    }
+}
+
+/// The parameters that the provider sent, by name.
+#[derive(Debug)]
+struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The error code; empty where there is none.
+    fn error(&self) -> &str {
+        self.get("error").unwrap_or_default()
+    }
+
+    fn words(&self) -> Words {
+        Words::new(self.error(), self.get("error_description"))
     }
 }
 
 /// An address of ours as text and as URL; those of a wildcard host stand for no certain address.
-fn known_place(uri: &str) -> Option<(&str, Url)> {
+fn known_address(uri: &str) -> Option<(&str, Url)> {
     let url = Url::parse(uri).ok()?;
     url.host_str().is_some_and(|host| !host.contains('*')).then_some((uri, url))
 }

@@ -1,4 +1,4 @@
-//! One visit to an endpoint that is made for browsers, as a browser would make it that knows nobody there.
+//! One visit to an endpoint for browsers, as a browser without cookies makes it.
 //!
 //! Redirects are followed within the endpoint's own origin, with the cookies that it sets on the way: many servers check
 //! by a redirect whether cookies are kept. Nothing of the visit is kept afterwards.
@@ -6,6 +6,7 @@
 use http::header::{LOCATION, SET_COOKIE};
 use url::{Url, form_urlencoded};
 
+use super::Parameters;
 use crate::provider::error::{Endpoint, ProviderError};
 use crate::provider::reply::Reply;
 use crate::provider::transport::Transport;
@@ -14,24 +15,25 @@ use crate::provider::transport::Transport;
 #[derive(Debug)]
 pub(super) enum Ended {
     /// At our own address, with these parameters.
-    Returned(Vec<(String, String)>),
+    Returned(Parameters),
     /// On the way, at a URL that carries an error.
-    Refused(Vec<(String, String)>),
+    Refused(Parameters),
     /// At another origin, without an error: somebody is to be asked there.
     SentTo(Url),
     /// With a page.
     Page(Reply),
     /// Nowhere: too many redirects, or one to no URL.
-    Lost,
+    Nowhere,
 }
 
 /// Visits `url`. `ours` is the address to which the provider is to send the browser back.
 pub(super) async fn visit(
     transport: &Transport,
     endpoint: Endpoint,
-    url: Url,
+    url: String,
     ours: &Url,
 ) -> Result<Ended, ProviderError> {
+    let Ok(url) = Url::parse(&url) else { return Ok(Ended::Nowhere) };
     let origin = url.origin();
     let (mut at, mut cookies) = (url, Cookies::default());
     for _ in 0..MOST_REQUESTS {
@@ -40,12 +42,12 @@ pub(super) async fn visit(
             return Ok(posted_back(&reply, ours).map_or(Ended::Page(reply), Ended::Returned));
         }
         let location = reply.headers.get(LOCATION).and_then(|location| location.to_str().ok());
-        let Some(to) = location.and_then(|location| at.join(location).ok()) else { return Ok(Ended::Lost) };
+        let Some(to) = location.and_then(|location| at.join(location).ok()) else { return Ok(Ended::Nowhere) };
         if is_same_place(&to, ours) {
             return Ok(Ended::Returned(parameters(&to)));
         }
         let said = parameters(&to);
-        if said.iter().any(|(name, value)| name == "error" && !value.is_empty()) {
+        if !said.error().is_empty() {
             return Ok(Ended::Refused(said));
         }
         if to.origin() != origin {
@@ -54,7 +56,7 @@ pub(super) async fn visit(
         cookies.take(&reply);
         at = to;
     }
-    Ok(Ended::Lost)
+    Ok(Ended::Nowhere)
 }
 
 /// The cookies of one visit, by name.
@@ -83,22 +85,22 @@ fn is_same_place(a: &Url, b: &Url) -> bool {
 }
 
 /// Of the query, and of the fragment, which some servers take for errors.
-fn parameters(url: &Url) -> Vec<(String, String)> {
+fn parameters(url: &Url) -> Parameters {
     let fragment = url.fragment().unwrap_or_default().as_bytes();
     let both = [url.query().unwrap_or_default().as_bytes(), fragment];
-    both.into_iter().flat_map(|part| form_urlencoded::parse(part).into_owned()).collect()
+    Parameters(both.into_iter().flat_map(|part| form_urlencoded::parse(part).into_owned()).collect())
 }
 
 /// The fields of a page that sends itself on to our address (`response_mode=form_post`).
-fn posted_back(reply: &Reply, ours: &Url) -> Option<Vec<(String, String)>> {
+fn posted_back(reply: &Reply, ours: &Url) -> Option<Parameters> {
     let html = std::str::from_utf8(&reply.body).ok()?;
     let tags = || html.split('<').skip(1).filter_map(|rest| rest.split('>').next());
     let is_tag = |tag: &str, name: &str| tag.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     let form = tags().find(|tag| is_tag(tag, "form"))?;
     let action = Url::parse(&attribute(form, "action")?).ok()?;
     let fields = tags().filter(|tag| is_tag(tag, "input"));
-    is_same_place(&action, ours)
-        .then(|| fields.filter_map(|tag| Some((attribute(tag, "name")?, attribute(tag, "value")?))).collect())
+    let fields = fields.filter_map(|tag| Some((attribute(tag, "name")?, attribute(tag, "value")?)));
+    is_same_place(&action, ours).then(|| Parameters(fields.collect()))
 }
 
 /// An attribute's value, quoted in any way, with the usual references resolved.
@@ -108,19 +110,15 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
         let value = tag.get(at + name.len()..)?.trim_start().strip_prefix('=')?.trim_start();
         starts.then_some(value)
     })?;
-    let end_of_bare = |c: char| c.is_ascii_whitespace();
     let value = match found.chars().next()? {
         quote @ ('"' | '\'') => found.get(1..)?.split(quote).next(),
-        _ => found.split(end_of_bare).next(),
+        _ => found.split_ascii_whitespace().next(),
     }?;
-    Some(
-        value
-            .replace("&#x2F;", "/")
-            .replace("&#47;", "/")
-            .replace("&#x3A;", ":")
-            .replace("&quot;", "\"")
-            .replace("&amp;", "&"),
-    )
+    const REFERENCES: [(&str, &str); 5] =
+        [("&#x2F;", "/"), ("&#47;", "/"), ("&#x3A;", ":"), ("&quot;", "\""), ("&amp;", "&")];
+    Some(REFERENCES.iter().fold(value.to_owned(), |value, (reference, sign)| value.replace(reference, sign)))
 }
 
+/// What is said of [`Ended::Nowhere`].
+pub(super) const LEADS_NOWHERE: &str = "too many redirects, or one that leads nowhere";
 const MOST_REQUESTS: usize = 8;

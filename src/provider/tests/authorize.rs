@@ -6,8 +6,7 @@ use crate::provider::AuthorizationRequest;
 #[tokio::test]
 async fn the_callback_has_to_come_from_this_issuer() {
     // IS-01, IS-02, IS-03, SB-03
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     double.issues(&key, &double.claims());
     let fixture = Fixture::openid(&double);
     let error = fixture.redeem_iss(Some("https://evil.example")).await.map(|s| s.claims).unwrap_err();
@@ -28,8 +27,7 @@ async fn the_callback_has_to_come_from_this_issuer() {
 #[tokio::test]
 async fn the_authorization_request_has_everything_once() {
     // OA-01, OA-02, PK-01, PK-03, PK-05, IS-05, SB-04, UI-11, DI-10 (no response_mode: query is the default)
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (_, double) = openid().await;
     let mut document = double.document();
     document["authorization_endpoint"] = json!(format!("{}/authorize?tenant=a%20b&state=fixed", double.origin));
     document["code_challenge_methods_supported"] = json!(["plain"]);
@@ -82,8 +80,7 @@ async fn the_authorization_request_has_everything_once() {
 #[tokio::test]
 async fn pkce_and_resource_reach_the_token_endpoint_as_configured() {
     // IS-05, PK-04
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     double.issues(&key, &double.claims());
     let fixture = Fixture::openid_with(&double, |s| {
         s.pkce = false;

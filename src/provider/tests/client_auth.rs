@@ -1,12 +1,14 @@
 //! Client authentication, as the provider sees it.
 
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
+
 use super::*;
 
 #[tokio::test]
 async fn basic_credentials_are_form_encoded_first() {
     // OA-12, RFC 6749 section 2.3.1 and appendix B
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let mut claims = double.claims();
     claims["aud"] = json!("a:b c");
     double.issues(&key, &claims);
@@ -24,8 +26,7 @@ async fn basic_credentials_are_form_encoded_first() {
 #[tokio::test]
 async fn each_request_carries_one_proof_only() {
     // OA-13, OA-14, OA-15
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     double.issues(&key, &double.claims());
     let post = Fixture::openid_with(&double, |s| s.client_auth = ClientAuth::Post(Secret::from("s3cret")));
     post.redeem().await.unwrap();
@@ -43,8 +44,7 @@ async fn each_request_carries_one_proof_only() {
 #[tokio::test]
 async fn an_assertion_is_made_anew_for_each_request() {
     // CA-01, CA-02, CA-03, CA-04, CA-05, AT-TP-32
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (_, double) = openid().await;
     double.on("/token", [Answer::status(503, &json!({}))]);
     let fixture = Fixture::openid_with(&double, |s| {
         let key_pem = Secret::new(ec_pem());
@@ -81,8 +81,7 @@ async fn an_assertion_is_made_anew_for_each_request() {
 #[tokio::test]
 async fn an_assertion_is_signed_with_what_the_provider_takes() {
     // CA-04
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (_, double) = openid().await;
     let mut document = double.document();
     document["token_endpoint_auth_signing_alg_values_supported"] = json!(["RS256"]);
     double.on(DISCOVERY, [Answer::json(&document)]);
@@ -109,7 +108,7 @@ async fn a_client_key_of_each_kind_is_taken() {
         (pem("PRIVATE KEY", ed.as_ref()), "EdDSA"),
     ];
     for (key_pem, alg) in pems {
-        let double = Double::openid(&TestKey::es256("k1")).await;
+        let (_, double) = openid().await;
         double.on("/token", [Answer::status(503, &json!({}))]);
         let auth = ClientAuth::PrivateKeyJwt { key_pem: Secret::new(key_pem), key_id: None };
         let fixture = Fixture::openid_with(&double, |s| s.client_auth = auth);

@@ -1,13 +1,21 @@
 //! The discovery document: where it is looked for, what of it is believed, and what happens while it cannot be had.
 
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
 use super::*;
 use crate::provider::{EndpointFault, ProviderSetupError};
 
 #[tokio::test]
 async fn the_gateway_starts_without_the_provider_and_finds_it_later() {
     // DI-07
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     double.issues(&key, &double.claims());
     double.on(DISCOVERY, [Answer::status(503, &json!({})).with("retry-after", "7"), Answer::json(&double.document())]);
     let fixture = Fixture::openid(&double);
@@ -44,8 +52,7 @@ async fn a_provider_that_is_not_there_is_an_outage() {
 #[tokio::test]
 async fn the_document_is_read_again_and_the_old_one_serves_meanwhile() {
     // DI-08
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (_, double) = openid().await;
     let fixture = Fixture::openid(&double);
     assert!(fixture.provider.check_iss(None, true).await.is_ok());
     let mut document = double.document();
@@ -130,8 +137,7 @@ async fn the_well_known_path_follows_the_issuer() {
 #[tokio::test]
 async fn written_endpoints_win_over_discovered_ones() {
     // SB-05
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let answer = token_answer(&json!({ "id_token": key.sign(&double.claims()) }));
     double.on("/own-token", [Answer::json(&answer)]);
     let overrides = Endpoints { token_endpoint: Some(double.url("/own-token")), ..Endpoints::default() };
@@ -143,8 +149,7 @@ async fn written_endpoints_win_over_discovered_ones() {
 #[tokio::test]
 async fn the_document_may_be_elsewhere_and_names_the_issuer_all_the_same() {
     // DI-01, DI-02, AT-TP-20
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     double.issues(&key, &double.claims()).on(DISCOVERY, [Answer::status(404, &json!({}))]);
     let elsewhere = |fixture: &Double, path: &str| {
         let url = fixture.url(path);
@@ -204,7 +209,7 @@ async fn openid_connect_needs_no_discovery_where_endpoints_and_keys_are_written(
     assert_eq!(fixture.refusal().await, "id_token_signature");
     assert_eq!(double.count(DISCOVERY), 0);
     let found = fixture.provider.probe(&ProbeRequest::default()).await;
-    assert!(found.iter().any(|f| f.code == "key_set" && f.verdict == crate::provider::Verdict::Good), "{found:?}");
+    assert!(found.iter().any(|f| f.code == "key_set" && f.grade == crate::provider::Grade::Good), "{found:?}");
 }
 
 #[test]

@@ -63,8 +63,7 @@ async fn a_code_is_sent_once_whatever_happens() {
 #[tokio::test]
 async fn the_token_answer_is_read_strictly() {
     // OA-16, OA-17, OA-18, OA-19
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let fixture = Fixture::openid(&double);
     let id_token = key.sign(&double.claims());
     let with = |name: &str, value: Value| {
@@ -126,8 +125,7 @@ impl Starting for ManualClock {
 #[tokio::test]
 async fn codes_and_tokens_are_opaque_and_of_any_length() {
     // OA-23, OA-11
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let long = "~+/=&% .".repeat(8000);
     let answer = json!({ "access_token": long, "refresh_token": long, "id_token": key.sign(&double.claims()) });
     double.on("/token", [Answer::json(&token_answer(&answer))]);
@@ -151,7 +149,7 @@ async fn codes_and_tokens_are_opaque_and_of_any_length() {
 #[tokio::test]
 async fn a_refusal_is_told_in_the_providers_words_without_what_was_sent() {
     // OA-08, OA-21, OA-25
-    let double = Double::openid(&TestKey::es256("k1")).await;
+    let (_, double) = openid().await;
     let fixture = Fixture::openid(&double);
     let said = |error: &str, text: &str| json!({ "error": error, "error_description": text });
     let secret = "client-secret-of-at-least-32-bytes";

@@ -51,8 +51,7 @@ async fn the_algorithm_is_never_the_tokens_choice() {
 #[tokio::test]
 async fn hmac_is_taken_only_when_it_is_configured() {
     // ID-08
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (_, double) = openid().await;
     let hmac = TestKey::hmac(b"client-secret-of-at-least-32-bytes");
     double.issues(&hmac, &double.claims());
     let fixture = Fixture::openid_with(&double, |s| s.id_token_algorithms = vec!["HS256".to_owned()]);
@@ -72,8 +71,7 @@ async fn hmac_is_taken_only_when_it_is_configured() {
 #[tokio::test]
 async fn each_wrong_claim_is_refused_with_a_reason_of_its_own() {
     // ID-02, ID-03, ID-04, ID-05, ID-11, ID-12, ID-13, ID-14, ID-17, ID-18, ID-19, AT-TP-14, AT-TP-15, SB-13
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let fixture = Fixture::openid(&double);
     let slash = format!("{}/", double.origin);
     let cases: Vec<(&str, Value, &str)> = vec![
@@ -119,8 +117,7 @@ async fn each_wrong_claim_is_refused_with_a_reason_of_its_own() {
 #[tokio::test]
 async fn what_is_within_the_rules_is_taken() {
     // ID-03, ID-04, ID-05, ID-11, ID-17, ID-19
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let fixture = Fixture::openid_with(&double, |s| s.audiences = vec!["api".to_owned()]);
     // OpenID Connect Core 3.1.3.6: the left half of SHA-256("access-1")
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"access-1");
@@ -148,8 +145,7 @@ async fn what_is_within_the_rules_is_taken() {
 #[tokio::test]
 async fn max_age_and_acr_are_checked_when_they_were_asked_for() {
     // ID-15, ID-16
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let fixture = Fixture::openid_with(&double, |s| {
         s.max_age = Some(Duration::from_secs(600));
         s.acr_values = vec!["gold".to_owned()];
@@ -171,8 +167,7 @@ async fn max_age_and_acr_are_checked_when_they_were_asked_for() {
 #[tokio::test]
 async fn a_malformed_id_token_is_refused_in_bounded_time() {
     // ID-01, ID-20, ID-21, ID-23, ID-24, ID-25, AT-TP-11, AT-TP-12, AT-TP-30
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let fixture = Fixture::openid(&double);
     let good = key.sign(&double.claims());
     let (signed, signature) = good.rsplit_once('.').unwrap();
@@ -214,8 +209,7 @@ async fn a_malformed_id_token_is_refused_in_bounded_time() {
 
 #[tokio::test]
 async fn an_id_token_has_to_come() {
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (_, double) = openid().await;
     double.on("/token", [Answer::json(&token_answer(&json!({})))]);
     assert_eq!(Fixture::openid(&double).refusal().await, "id_token_missing");
 }
@@ -223,8 +217,7 @@ async fn an_id_token_has_to_come() {
 #[tokio::test]
 async fn a_refusal_names_what_was_expected_and_what_came() {
     // OA-08, OA-25: printable and capped, and never the nonce
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let long = "x".repeat(9000);
     for (claim, value, words) in [
         ("aud", json!("another-client-77"), vec!["another-client-77", "\"client\""]),

@@ -47,8 +47,7 @@ async fn only_an_active_token_for_us_counts() {
 #[tokio::test]
 async fn a_known_issuer_is_compared() {
     // TK-02
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (_, double) = openid().await;
     let fixture = Fixture::openid(&double);
     let ask = |answer: Value| {
         double.on("/introspect", [Answer::json(&answer)]);

@@ -39,8 +39,7 @@ async fn a_set_that_was_read_for_this_very_token_is_not_read_twice() {
 #[tokio::test]
 async fn with_no_interval_each_unknown_kid_fetches_once() {
     // ID-31, AT-TP-06
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let fixture = Fixture::openid_with(&double, |s| s.jwks_min_interval = Duration::ZERO);
     double.issues(&key, &double.claims());
     fixture.redeem().await.unwrap();
@@ -80,8 +79,7 @@ async fn keys_without_a_name_are_tried_and_fetched_again_when_none_fits() {
 #[tokio::test]
 async fn many_at_once_fetch_once() {
     // ID-31, DI-07: single flight for the document and for the set
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     double.issues(&key, &double.claims());
     let fixture = Fixture::openid_with(&double, |s| s.jwks_min_interval = Duration::ZERO);
     let all = futures_util::future::join_all((0..20).map(|_| fixture.redeem())).await;
@@ -142,8 +140,7 @@ async fn an_unknown_kid_is_an_outage_while_the_set_can_not_be_read() {
 #[tokio::test]
 async fn the_key_sets_own_caching_counts_within_bounds() {
     // ID-32
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     double.on("/jwks", [Answer::json(&json!({ "keys": [key.jwk] })).with("cache-control", "public, max-age=86400")]);
     double.issues(&key, &double.claims());
     let fixture = Fixture::openid(&double);

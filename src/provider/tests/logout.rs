@@ -7,8 +7,7 @@ const AFTER: &str = "https://app.example.com/_vestibule/signed-out";
 #[tokio::test]
 async fn the_browser_is_sent_to_the_end_session_endpoint() {
     // LO-01, LO-02, LO-06
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let mut document = double.document();
     document["end_session_endpoint"] = json!(format!("{}/end?tenant=a", double.origin));
     double.on(DISCOVERY, [Answer::json(&document)]);
@@ -37,7 +36,7 @@ async fn the_browser_is_sent_to_the_end_session_endpoint() {
 #[tokio::test]
 async fn parameters_of_the_endpoint_stay_and_none_is_said_twice() {
     // LO-02: whatever they are called there
-    let double = Double::openid(&TestKey::es256("k1")).await;
+    let (_, double) = openid().await;
     let provider = Fixture::openid(&double).provider;
     let all = ["id_token_hint", "client_id", "post_logout_redirect_uri", "state"];
     for (written, left_out) in [
@@ -69,7 +68,7 @@ async fn parameters_of_the_endpoint_stay_and_none_is_said_twice() {
 #[tokio::test]
 async fn without_an_endpoint_or_by_setting_it_is_local() {
     // LO-04
-    let double = Double::openid(&TestKey::es256("k1")).await;
+    let (_, double) = openid().await;
     for style in [LogoutStyle::RevokeOnly, LogoutStyle::None] {
         let provider = Fixture::openid_with(&double, |s| s.logout = style).provider;
         assert_eq!(provider.end_session_url(None, AFTER, "st").await, None);
@@ -87,7 +86,7 @@ async fn without_an_endpoint_or_by_setting_it_is_local() {
 #[tokio::test]
 async fn the_refresh_token_is_revoked_and_the_access_token_where_there_is_none() {
     // TK-05, RF-13, RFC 7009 section 2.1
-    let double = Double::openid(&TestKey::es256("k1")).await;
+    let (_, double) = openid().await;
     double.on("/revoke", [Answer::typed(200, "text/plain", "")]);
     let provider = Fixture::openid(&double).provider;
     provider.sign_out(Some(&Secret::from("refresh-1")), Some(&Secret::from("access-1"))).await.unwrap();
@@ -108,7 +107,7 @@ async fn the_refresh_token_is_revoked_and_the_access_token_where_there_is_none()
 #[tokio::test]
 async fn a_revocation_that_failed_is_told_and_may_be_tried_later() {
     // TK-06, TK-07
-    let double = Double::openid(&TestKey::es256("k1")).await;
+    let (_, double) = openid().await;
     let provider = Fixture::openid(&double).provider;
     let busy = Answer::status(503, &json!({})).with("date", "Fri, 15 Jan 2027 08:00:00 GMT");
     double.on("/revoke", [busy.with("retry-after", "Fri, 15 Jan 2027 08:00:30 GMT")]);
@@ -117,7 +116,7 @@ async fn a_revocation_that_failed_is_told_and_may_be_tried_later() {
     assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
     assert_eq!(double.count("/revoke"), 1);
     double.on("/revoke", [Answer::status(400, &json!({ "error": "unsupported_token_type" }))]);
-    assert!(provider.revoke(&Secret::from("a"), "access_token").await.is_ok());
+    assert!(provider.sign_out(None, Some(&Secret::from("a"))).await.is_ok());
     double.on("/revoke", [Answer::status(401, &json!({ "error": "invalid_client" }))]);
-    assert_eq!(provider.revoke(&Secret::from("a"), "access_token").await.unwrap_err().code(), "invalid_client");
+    assert_eq!(provider.sign_out(None, Some(&Secret::from("a"))).await.unwrap_err().code(), "invalid_client");
 }

@@ -1,7 +1,9 @@
 //! `vestibule check`: what a provider answers to requests that need no person, and what that means for the people who will sign in.
 
+use std::collections::HashMap;
+
 use super::*;
-use crate::provider::{ProbeFinding, Verdict};
+use crate::provider::{Grade, ProbeFinding};
 
 const SIGNED_OUT: &str = "https://app.example.com/_vestibule/signed-out";
 
@@ -46,8 +48,8 @@ async fn probed(double: &Double) -> Vec<ProbeFinding> {
 }
 
 /// What is not as it should be.
-fn bad(found: &[ProbeFinding]) -> Vec<(Verdict, &'static str)> {
-    found.iter().filter(|it| it.verdict != Verdict::Good).map(|it| (it.verdict, it.code)).collect()
+fn bad(found: &[ProbeFinding]) -> Vec<(Grade, &'static str)> {
+    found.iter().filter(|it| it.grade != Grade::Good).map(|it| (it.grade, it.code)).collect()
 }
 
 fn said(found: &[ProbeFinding], code: &str) -> String {
@@ -122,7 +124,7 @@ async fn an_answer_that_needs_a_person_is_a_right_one_however_it_comes() {
     assert_eq!(cookies, ["seen=1"]);
     // Without the state, nobody's sign-in can end.
     double.on("/authorize", [Answer::typed(200, "text/html", posted)]);
-    assert_eq!(bad(&probed(&double).await), [(Verdict::Failed, "authorization_endpoint")]);
+    assert_eq!(bad(&probed(&double).await), [(Grade::Failed, "authorization_endpoint")]);
 }
 
 #[tokio::test]
@@ -169,21 +171,17 @@ async fn an_answer_that_keeps_everybody_out_is_named_for_its_cause() {
     ] {
         double.on("/authorize", answers);
         let found = probed(&double).await;
-        assert_eq!(bad(&found), [(Verdict::Failed, "authorization_endpoint")], "{words:?}: {found:?}");
+        assert_eq!(bad(&found), [(Grade::Failed, "authorization_endpoint")], "{words:?}: {found:?}");
         let message = said(&found, "authorization_endpoint");
         assert!(words.iter().all(|word| message.contains(word)), "{words:?} in {message}");
         assert!(!message.contains(char::is_control), "{message:?}");
     }
     double.on("/authorize", [back("error=invalid_request&error_description=unsupported+prompt+value")]);
-    assert_eq!(
-        bad(&probed(&double).await),
-        [(Verdict::Warning, "authorization_endpoint")],
-        "a sign-in does not need it"
-    );
+    assert_eq!(bad(&probed(&double).await), [(Grade::Warning, "authorization_endpoint")], "a sign-in does not need it");
     double.on("/authorize", [to("/authorize")]);
-    assert_eq!(bad(&probed(&double).await), [(Verdict::Warning, "authorization_endpoint")], "a loop");
+    assert_eq!(bad(&probed(&double).await), [(Grade::Warning, "authorization_endpoint")], "a loop");
     double.on("/authorize", [Answer::status(503, &json!({}))]);
-    assert_eq!(bad(&probed(&double).await), [(Verdict::Failed, "provider_server_error")]);
+    assert_eq!(bad(&probed(&double).await), [(Grade::Failed, "provider_server_error")]);
 }
 
 #[tokio::test]
@@ -220,13 +218,13 @@ async fn a_made_up_code_shows_whether_the_clients_credentials_are_taken() {
     ] {
         double.on("/token", [answer]);
         let found = probed(&double).await;
-        assert!(bad(&found).contains(&(Verdict::Failed, code)), "{words:?}: {found:?}");
+        assert!(bad(&found).contains(&(Grade::Failed, code)), "{words:?}: {found:?}");
         let message = said(&found, code);
         assert!(words.iter().all(|word| message.contains(word)), "{words:?} in {message}");
     }
     // Nothing is known of the credentials: then the metadata is all there is.
     double.on("/token", [error(400, "invalid_request")]);
-    assert_eq!(bad(&probed(&double).await), [(Verdict::Warning, "client_auth")]);
+    assert_eq!(bad(&probed(&double).await), [(Grade::Warning, "client_auth")]);
     let public = |double: &Double| Fixture::openid_with(double, |s| s.client_auth = ClientAuth::Public);
     assert_eq!(bad(&public(&double).provider.probe(&request()).await), [], "`none` is often not listed");
 }
@@ -248,7 +246,7 @@ async fn a_post_logout_redirect_uri_that_is_not_registered_is_found() {
     ] {
         double.on("/end", [answer]);
         let found = probed(&double).await;
-        assert_eq!(bad(&found), [(Verdict::Failed, "end_session_endpoint")], "{found:?}");
+        assert_eq!(bad(&found), [(Grade::Failed, "end_session_endpoint")], "{found:?}");
         assert!(said(&found, "end_session_endpoint").contains(SIGNED_OUT));
     }
     let silent = Fixture::openid_with(&double, |s| s.logout = LogoutStyle::RevokeOnly);
@@ -270,7 +268,7 @@ async fn what_the_metadata_does_not_promise_is_warned_of_where_sign_ins_depend_o
             bad(&fixture.provider.probe(&request).await)
         }
     };
-    let warned = |code| vec![(Verdict::Warning, code)];
+    let warned = |code| vec![(Grade::Warning, code)];
     let mut document = double.document();
     for (claims, acr_values, max_age, acr) in [
         (json!(["sub"]), Value::Null, warned("auth_time"), warned("acr")),
@@ -299,7 +297,7 @@ async fn a_probe_compares_the_provider_with_the_configuration() {
     document.as_object_mut().unwrap().remove("end_session_endpoint");
     double.on(DISCOVERY, [Answer::json(&document).with("date", "Fri, 15 Jan 2027 08:02:00 GMT")]);
     let found = probed(&double).await;
-    let wanted = [(Verdict::Failed, "clock_offset"), (Verdict::Warning, "pkce"), (Verdict::Failed, "par")];
+    let wanted = [(Grade::Failed, "clock_offset"), (Grade::Warning, "pkce"), (Grade::Failed, "par")];
     assert_eq!(bad(&found), wanted);
     assert!(said(&found, "clock_offset").starts_with("the provider's clock is 120 s ahead"), "{found:?}");
     assert!(said(&found, "logout").contains("no end_session_endpoint"));
@@ -310,11 +308,10 @@ async fn a_probe_compares_the_provider_with_the_configuration() {
 #[tokio::test]
 async fn silence_about_client_authentication_means_basic() {
     // DI-09
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (_, double) = openid().await;
     double.on("/token", [Answer::status(400, &json!({ "error": "invalid_request" }))]);
     let found = probed(&double).await;
-    assert!(found.iter().any(|f| f.code == "client_auth" && f.verdict == Verdict::Good));
+    assert!(found.iter().any(|f| f.code == "client_auth" && f.grade == Grade::Good));
 }
 
 #[tokio::test]
@@ -329,5 +326,5 @@ async fn a_plain_provider_is_asked_the_same() {
     double.on("/token", [Answer::json(&json!({ "error": "incorrect_client_credentials" }))]);
     double.on("/login", [page(404, "Nothing here")]);
     let found = fixture.provider.probe(&request()).await;
-    assert_eq!(bad(&found), [(Verdict::Failed, "authorization_endpoint"), (Verdict::Failed, "token_endpoint")]);
+    assert_eq!(bad(&found), [(Grade::Failed, "authorization_endpoint"), (Grade::Failed, "token_endpoint")]);
 }

@@ -6,8 +6,7 @@ use crate::provider::{AskedClaims, RenewedIdentity};
 #[tokio::test]
 async fn a_refresh_sends_the_token_once_and_keeps_what_did_not_change() {
     // RF-01, RF-02, RF-05, RF-11
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (_, double) = openid().await;
     let fixture = Fixture::openid(&double);
     double.on("/token", [Answer::json(&json!({ "access_token": "at2", "token_type": "Bearer" }))]);
     let refreshed = fixture.refresh(&double.claims()).await.unwrap();
@@ -25,8 +24,7 @@ async fn a_refresh_sends_the_token_once_and_keeps_what_did_not_change() {
 #[tokio::test]
 async fn a_refreshed_id_token_is_about_the_same_sign_in() {
     // RF-08, RF-09, RF-10, RF-12, AT-TP-17
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let fixture = Fixture::openid(&double);
     for (name, value, code) in [
         ("sub", json!("mallory"), "id_token_sub_changed"),
@@ -55,8 +53,7 @@ async fn a_refreshed_id_token_is_about_the_same_sign_in() {
 #[tokio::test]
 async fn a_refreshed_id_token_is_held_against_the_one_before_and_not_against_userinfo() {
     // RF-08, RF-11
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let told = json!({ "sub": "alice", "azp": "client", "acr": "1", "amr": ["pwd"], "auth_time": START, "nonce": "x" });
     double.on("/userinfo", [Answer::json(&told)]);
     double.issues(&key, &double.claims());
@@ -81,8 +78,7 @@ async fn a_refreshed_id_token_is_held_against_the_one_before_and_not_against_use
 #[tokio::test]
 async fn the_older_auth_time_counts_wherever_a_refreshed_token_moves_it() {
     // RF-09
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let fixture = Fixture::openid(&double);
     let (token, before) = (Secret::from("refresh-1"), double.claims());
     for (was, now, counts) in [
@@ -118,8 +114,7 @@ async fn the_older_auth_time_counts_wherever_a_refreshed_token_moves_it() {
 #[tokio::test]
 async fn acr_is_checked_again_where_a_refreshed_token_names_it() {
     // ID-15
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let fixture = Fixture::openid_with(&double, |s| s.acr_values = vec!["phr".to_owned(), "phrh".to_owned()]);
     let mut before = double.claims();
     (before["acr"], before["amr"]) = (json!("phr"), json!(["hwk"]));
@@ -154,8 +149,7 @@ async fn acr_is_checked_again_where_a_refreshed_token_names_it() {
 async fn away_refused_and_over_are_told_apart() {
     // RF-03, RF-04, OA-22: an OAuth error in the body decides, whatever the status and the content type
     use FailureClass::{Away, Over, Refused};
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (_, double) = openid().await;
     let fixture = Fixture::openid_with(&double, |s| s.timeout = Duration::from_millis(300));
     let error = |status, code: &str| Answer::status(status, &json!({ "error": code, "error_description": "x" }));
     let as_text = |status, media: &str, body: &str| Answer::typed(status, media, body.to_owned());
@@ -218,7 +212,7 @@ async fn away_refused_and_over_are_told_apart() {
 #[tokio::test]
 async fn status_401_is_client_authentication_whatever_the_name() {
     // OA-22, RFC 6749 section 5.2; some servers send invalid_grant with it (RF-03)
-    let double = Double::openid(&TestKey::es256("k1")).await;
+    let (_, double) = openid().await;
     let fixture = Fixture::openid(&double);
     for name in ["invalid_client", "unauthorized_client", "invalid_request", "access_denied", "whatever"] {
         double.on("/token", [Answer::status(401, &json!({ "error": name }))]);
@@ -290,8 +284,7 @@ fn named(names: &[&str]) -> AskedClaims {
 #[tokio::test]
 async fn what_userinfo_said_is_asked_again_whatever_the_refresh_brings() {
     // RF-11, UI-05: each claim goes by its own source
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     for userinfo in [UserinfoUse::Auto, UserinfoUse::Always] {
         let fixture = Fixture::openid_with(&double, |s| s.userinfo = userinfo);
         let mut before = double.claims();
@@ -341,8 +334,7 @@ async fn what_userinfo_said_is_asked_again_whatever_the_refresh_brings() {
 #[tokio::test]
 async fn userinfo_that_was_no_source_may_refuse_at_a_refresh() {
     // UI-05
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     double.issues(&key, &double.claims());
     double.on("/userinfo", [Answer::status(401, &json!({}))]);
     let needed =
@@ -359,8 +351,7 @@ async fn userinfo_that_was_no_source_may_refuse_at_a_refresh() {
 
 #[tokio::test]
 async fn userinfo_is_not_asked_before_it_is_due() {
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (_, double) = openid().await;
     let every = Duration::from_secs(600);
     let fixture = Fixture::openid_with(&double, |s| {
         s.userinfo = UserinfoUse::Always;

@@ -5,7 +5,6 @@ use crate::provider::AskedClaims;
 
 /// How far the wall clock is set, in seconds, in the middle of a wait.
 const STEPS: [i64; 6] = [0, -3600, 3600, -86_400 * 365, 86_400 * 365, -5];
-const DISCOVERY: &str = "/.well-known/openid-configuration";
 
 fn step(fixture: &Fixture, seconds: i64) {
     let now = fixture.clock.now().secs();
@@ -22,8 +21,7 @@ fn issues_now(double: &Double, key: &TestKey, fixture: &Fixture) {
 #[tokio::test]
 async fn discovery_is_tried_again_as_soon_as_ever() {
     for seconds in STEPS {
-        let key = TestKey::es256("k1");
-        let double = Double::openid(&key).await;
+        let (key, double) = openid().await;
         let fixture = Fixture::openid(&double);
         double.on(DISCOVERY, [Answer::status(503, &json!({})), Answer::json(&double.document())]);
         assert!(fixture.redeem().await.is_err());
@@ -39,8 +37,7 @@ async fn discovery_is_tried_again_as_soon_as_ever() {
 #[tokio::test]
 async fn metadata_and_keys_are_read_again_as_soon_as_ever() {
     for seconds in STEPS {
-        let key = TestKey::es256("k1");
-        let double = Double::openid(&key).await;
+        let (key, double) = openid().await;
         let fixture = Fixture::openid(&double);
         double.issues(&key, &double.claims());
         fixture.redeem().await.unwrap();
@@ -82,8 +79,7 @@ async fn a_new_key_is_fetched_as_soon_as_ever() {
 #[tokio::test]
 async fn keys_of_before_are_good_for_a_day_while_the_provider_is_away() {
     for seconds in STEPS {
-        let key = TestKey::es256("k1");
-        let double = Double::openid(&key).await;
+        let (key, double) = openid().await;
         let fixture = Fixture::openid(&double);
         double.issues(&key, &double.claims());
         fixture.redeem().await.unwrap();
@@ -119,7 +115,7 @@ async fn userinfo_is_asked_again_after_a_step_back_at_the_latest_when_it_was_due
 #[tokio::test]
 async fn a_date_in_retry_after_is_read_by_the_clock_that_wrote_it() {
     for seconds in [0, -3600, 3600] {
-        let double = Double::openid(&TestKey::es256("k1")).await;
+        let (_, double) = openid().await;
         let fixture = Fixture::openid(&double);
         let busy = Answer::status(503, &json!({})).with("date", "Fri, 15 Jan 2027 08:00:00 GMT");
         double.on("/token", [busy.with("retry-after", "Fri, 15 Jan 2027 08:00:30 GMT")]);

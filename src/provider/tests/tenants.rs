@@ -14,8 +14,7 @@ struct Tenants {
 
 impl Tenants {
     async fn start() -> Self {
-        let key = TestKey::es256("k1");
-        let double = Double::openid(&key).await;
+        let (key, double) = openid().await;
         let template = format!("{}/{{tenantid}}/v2.0", double.origin);
         let mut document = double.document();
         document["issuer"] = json!(template);

@@ -6,8 +6,7 @@ use crate::identity::ClaimPath;
 #[tokio::test]
 async fn userinfo_is_asked_when_a_claim_that_routes_use_is_missing() {
     // UI-01, UI-02, UI-10
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     double.issues(&key, &double.claims());
     let told = json!({ "sub": "alice", "groups": ["a"], "email": "other@example.com", "name": "Alice",
         "_claim_names": { "x": "src" }, "_claim_sources": { "src": { "endpoint": double.at("/elsewhere") } } });
@@ -29,8 +28,7 @@ async fn userinfo_is_asked_when_a_claim_that_routes_use_is_missing() {
 #[tokio::test]
 async fn what_the_id_token_says_to_be_nothing_may_be_told_by_userinfo() {
     // UI-01
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     let mut claims = double.claims();
     claims["groups"] = json!(null);
     double.issues(&key, &claims);
@@ -45,8 +43,7 @@ async fn what_the_id_token_says_to_be_nothing_may_be_told_by_userinfo() {
 #[tokio::test]
 async fn what_no_route_uses_is_not_asked_for() {
     // UI-02: a name, an address and groups are mapped by default, and missing here
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     double.issues(&key, &double.claims());
     for needed in [vec![], vec!["email"], vec!["sub", "/email"]] {
         let fixture = Fixture::openid_with(&double, |s| needs(s, &needed));
@@ -65,8 +62,7 @@ async fn what_no_route_uses_is_not_asked_for() {
 #[tokio::test]
 async fn a_refusal_fails_a_sign_in_under_always_and_is_an_absent_claim_under_auto() {
     // UI-05
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     double.issues(&key, &double.claims());
     let always = Fixture::openid_with(&double, |s| s.userinfo = UserinfoUse::Always);
     let auto = Fixture::openid_with(&double, |s| needs(s, &["groups"]));
@@ -103,8 +99,7 @@ fn needs(settings: &mut ProviderSettings, claims: &[&str]) {
 #[tokio::test]
 async fn userinfo_about_somebody_else_is_refused() {
     // UI-01, UI-05
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     double.issues(&key, &double.claims());
     let fixture = Fixture::openid_with(&double, |s| s.userinfo = UserinfoUse::Always);
     for (answer, code) in [
@@ -123,8 +118,7 @@ async fn userinfo_about_somebody_else_is_refused() {
 #[tokio::test]
 async fn signed_userinfo_is_verified() {
     // UI-03
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     double.issues(&key, &double.claims());
     let fixture = Fixture::openid_with(&double, |s| s.userinfo = UserinfoUse::Always);
     let good = json!({ "sub": "alice", "iss": double.origin, "aud": "client", "groups": ["a"] });
@@ -187,8 +181,7 @@ async fn signed_userinfo_has_algorithms_of_its_own() {
 #[tokio::test]
 async fn a_signed_userinfo_answer_is_refused_in_words_of_its_own() {
     // UI-03, UI-04
-    let key = TestKey::es256("k1");
-    let double = Double::openid(&key).await;
+    let (key, double) = openid().await;
     double.issues(&key, &double.claims());
     let told = json!({ "sub": "alice" });
     let stranger = TestKey::es256("k2").sign(&told);

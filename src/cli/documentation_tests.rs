@@ -1,5 +1,5 @@
-//! Holds what the program and its papers promise against what there is: each command, key, metric, field, event, endpoint, set of
-//! headers and reason that a text names is looked for in the program, and what the program has is looked for in the papers.
+//! Compares what the program and its documentation promise with what there is: each command, key, metric, field, event, endpoint,
+//! set of headers and reason that a text names is looked for in the program, and what the program has in the documentation.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -74,7 +74,7 @@ fn a_text_that_promises_a_line_of_a_log_names_the_log_and_the_field() {
 fn every_reason_is_explained() {
     let mut unknown = Vec::new();
     for (path, text) in sources().into_iter().filter(|(path, _)| !STARTING.iter().any(|start| path.ends_with(start))) {
-        for body in text.split("fn code(").skip(1) {
+        for body in text.split("fn code(").skip(1).chain(text.split("fn meaning(&self)").skip(1)) {
             let body = body.split("\n    }\n").next().unwrap_or_default();
             for reason in quoted(body).filter(|it| is_name(it) && codes::explain(it).is_none()) {
                 unknown.push(format!("{}: {reason}", path.display()));
@@ -97,8 +97,8 @@ fn every_reason_is_explained() {
 }
 
 #[test]
-fn the_papers_name_every_set_of_headers_with_its_headers() {
-    let reference = paper("deploy/REFERENCE.md");
+fn the_documentation_names_every_set_of_headers_with_its_headers() {
+    let reference = document("deploy/REFERENCE.md");
     for name in IdentityHeaderSettings::names() {
         let set = IdentityHeaderSettings::named(name).unwrap();
         let row = reference.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
@@ -117,8 +117,8 @@ fn the_papers_name_every_set_of_headers_with_its_headers() {
 }
 
 #[test]
-fn the_papers_name_every_metric_and_no_other() {
-    let reference = paper("deploy/REFERENCE.md");
+fn the_documentation_names_every_metric_and_no_other() {
+    let reference = document("deploy/REFERENCE.md");
     let known = metrics();
     let named: Vec<&str> = spans(&reference).filter(|span| is_metric(span)).collect();
     let is_form_of = |named: &str, metric: &str| named.strip_prefix(metric).is_some_and(|end| FORMS.contains(&end));
@@ -138,8 +138,8 @@ fn the_papers_name_every_metric_and_no_other() {
 }
 
 #[test]
-fn the_papers_name_every_field_and_event_of_the_logs_and_no_other() {
-    let reference = paper("deploy/REFERENCE.md");
+fn the_documentation_names_every_field_and_event_of_the_logs_and_no_other() {
+    let reference = document("deploy/REFERENCE.md");
     let part = |from: &str, to: &str| reference.split_once(from).unwrap().1.split_once(to).unwrap().0.to_owned();
     for (log, from, to) in [("access log", "Access log,", "Audit log,"), ("audit log", "Audit log,", "Events:")] {
         let part = part(from, to);
@@ -158,7 +158,7 @@ fn the_readme_names_nothing_that_is_not_there() {
     let known = Known::gather();
     let mut wrong = Vec::new();
     for name in ["README.md", "deploy/REFERENCE.md"] {
-        let text = paper(name);
+        let text = document(name);
         let looks_like_ours = |span: &&str| {
             span.starts_with("vestibule ") || is_metric(span) || span.starts_with("/_vestibule") || is_dotted_key(span)
         };
@@ -174,7 +174,7 @@ fn the_readme_names_nothing_that_is_not_there() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let readme = paper("README.md");
+    let readme = document("README.md");
     for said in ["/_vestibule/login?rd=", "/_vestibule/logout", "/_vestibule/session", "deploy/REFERENCE.md"] {
         assert!(readme.contains(said), "README.md does not name {said}");
     }
@@ -350,7 +350,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('"').skip(1).step_by(2)
 }
 
-fn paper(name: &str) -> String {
+fn document(name: &str) -> String {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
     // Blocks of code hold backticks of their own.
     text.split("```").step_by(2).collect()
@@ -365,7 +365,7 @@ fn sources() -> Vec<(PathBuf, String)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 open.push(path);
-            } else if path.extension().is_some_and(|ext| ext == "rs") && !path.ends_with("cli/words.rs") {
+            } else if path.extension().is_some_and(|ext| ext == "rs") && !path.ends_with("cli/documentation_tests.rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 let tests =
                     ["mod tests {", "pub(crate) mod tests {"].map(|tests| text.find(&format!("#[cfg(test)]\n{tests}")));

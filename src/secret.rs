@@ -72,9 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn equality_is_by_value() {
+    fn equality_is_by_value_and_a_prefix_is_no_match() {
+        // AT-CS-24: the comparison is that of `subtle`, which looks at every byte
         assert_eq!(Secret::from("a"), Secret::from("a"));
         assert_ne!(Secret::from("a"), Secret::from("b"));
         assert_ne!(Secret::from("a"), Secret::from("ab"));
+        for guess in ["", "s3cret", "s3cret-valuf", "t3cret-value", "s3cret-value-and-more"] {
+            assert!(!constant_time_eq(guess.as_bytes(), b"s3cret-value"), "{guess}");
+        }
+        assert!(constant_time_eq(b"s3cret-value", b"s3cret-value"));
     }
 }

@@ -15,7 +15,6 @@ use crate::cli::run::control_runtime;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, Report, Sources};
 use crate::demo::idp::{Client, IdpSettings};
-use crate::demo::upstream::SampleSettings;
 use crate::demo::{BANNER, DemoError, start_idp, start_upstream};
 use crate::seal;
 use crate::telemetry::process::init_process_log;
@@ -38,15 +37,15 @@ pub(super) fn demo(port: u16) -> Exit {
     };
     match runtime.block_on(serve(port)) {
         Ok(()) => Exit::Ok,
-        Err(Failure::Listen(error)) => Exit::cannot_bind(error.to_string()),
-        Err(Failure::App(AppError::Bind(error))) => Exit::cannot_bind(error.to_string()),
+        Err(DemoFailure::Listen(error)) => Exit::cannot_bind(error.to_string()),
+        Err(DemoFailure::App(AppError::Bind(error))) => Exit::cannot_bind(error.to_string()),
         Err(error) => Exit::internal(error.to_string()),
     }
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("no port on loopback could be had: {0}")]
+enum DemoFailure {
+    #[error("no port on loopback is free: {0}")]
     Listen(#[from] io::Error),
     #[error(transparent)]
     Demo(#[from] DemoError),
@@ -56,8 +55,8 @@ enum Failure {
     App(#[from] AppError),
 }
 
-async fn serve(port: u16) -> Result<(), Failure> {
-    // Heard from the first line on that a script could read.
+async fn serve(port: u16) -> Result<(), DemoFailure> {
+    // Before the first line that a script could wait for.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = CancellationToken::new();
     let clock = SystemClock::shared();
@@ -68,7 +67,7 @@ async fn serve(port: u16) -> Result<(), Failure> {
     let idp = start_idp(provider, settings, Arc::clone(&clock), shutdown.clone())?;
     idp.register(client(gateway, &secret));
     let upstream = application.local_addr()?;
-    start_upstream(application, SampleSettings::default(), shutdown.clone())?;
+    start_upstream(application, shutdown.clone())?;
     let app = start_gateway(gateway, idp.issuer(), upstream, &secret, clock).await?;
     app.get_to_know_providers();
     // Standard output carries the URL alone on its line: for people, and for scripts that open it.
@@ -95,7 +94,7 @@ async fn start_gateway(
     upstream: SocketAddr,
     secret: &str,
     clock: SharedClock,
-) -> Result<App, Failure> {
+) -> Result<App, DemoFailure> {
     let text = CONFIG
         .replace("GATEWAY", &gateway.to_string())
         .replace("ISSUER", issuer)
@@ -105,7 +104,7 @@ async fn start_gateway(
         ("DEMO_SESSION_KEY".to_owned(), seal::new_key_text().expose().clone()),
     ];
     let sources = Sources { file: Some(("demo.toml".to_owned(), text)), env, ..Sources::default() };
-    let config = Config::load(&sources).map_err(|report| Failure::Config(Box::new(report)))?;
+    let config = Config::load(&sources).map_err(|report| DemoFailure::Config(Box::new(report)))?;
     Ok(App::start(config, clock).await?)
 }
 

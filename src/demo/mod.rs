@@ -1,6 +1,6 @@
 //! `vestibule demo`: a small honest OpenID provider and a sample application, to see the whole thing work.
 //!
-//! Both are real servers over loopback. The application ([`upstream`]) knows nothing of OAuth and shows what it was sent. The
+//! Both are real servers over loopback. The application (`upstream`) knows nothing of OAuth and shows what it was sent. The
 //! provider ([`idp`]) is honest; what makes it misbehave, and records what it was asked, lives with the tests.
 
 use std::io;
@@ -11,15 +11,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
-use crate::demo::idp::{Answer, Idp, IdpRequest, IdpSettings, SigningAlgorithm, SigningKey};
-use crate::demo::upstream::SampleSettings;
+use crate::demo::idp::{Idp, IdpRequest, IdpResponse, IdpSettings, SigningAlgorithm, SigningKey};
 
 mod html;
 pub mod idp;
 mod serve;
-pub mod upstream;
+mod upstream;
 
-/// What whoever starts the demo must have read.
+/// The warning that is printed at the start.
 pub const BANNER: &str = "\
 *************************************************************************
 *  DEMONSTRATION ONLY: the provider knows no passwords, anyone who      *
@@ -38,7 +37,7 @@ pub enum DemoError {
     Listener(#[from] io::Error),
     /// The signing key could not be made.
     #[error(transparent)]
-    Key(#[from] idp::KeyError),
+    Key(#[from] idp::SigningError),
 }
 
 /// Starts the provider on `listener` in a task of its own, until `shutdown`. Its issuer is `http://` and the listener's address;
@@ -61,7 +60,7 @@ pub fn start_idp(
         async move {
             let answer = match IdpRequest::read(request).await {
                 Some(asked) => idp.answer(&asked),
-                None => Answer::too_large(),
+                None => IdpResponse::too_large(),
             };
             answer.into_response()
         }
@@ -74,15 +73,9 @@ pub fn start_idp(
 ///
 /// # Errors
 /// When the listener is not on loopback.
-pub fn start_upstream(
-    listener: TcpListener,
-    settings: SampleSettings,
-    shutdown: CancellationToken,
-) -> Result<String, DemoError> {
+pub fn start_upstream(listener: TcpListener, shutdown: CancellationToken) -> Result<String, DemoError> {
     let origin = loopback_origin(&listener)?;
-    let sample = Arc::new(settings);
-    let answer = move |request| std::future::ready(upstream::answer(&sample, request));
-    tokio::spawn(serve::serve(listener, shutdown, answer));
+    tokio::spawn(serve::serve(listener, shutdown, |request| std::future::ready(upstream::answer(request))));
     Ok(origin)
 }
 

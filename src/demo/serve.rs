@@ -26,7 +26,7 @@ where
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
-            // Out of descriptors: turning in a circle would not free any.
+            // Out of descriptors: an immediate retry would not free any.
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
@@ -48,7 +48,7 @@ where
 {
     let service = service_fn(|request| answer(request).map(Ok::<_, Infallible>));
     let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-    // A browser that goes away in the middle is none of the demo's business.
+    // A browser that goes away is not an error.
     let _ = connection.with_upgrades().await;
 }
 

@@ -11,7 +11,7 @@ use crate::harness::process_log::{lines_with, listen};
 use crate::harness::{Gateway, RecordingUpstream, Scene, TestIdp};
 use crate::operation::{json_lines, logs_in};
 
-/// What comes as the groups claim; the status at a page for admins; the groups that the application is told of.
+/// What comes as the groups claim; the status at a page for admins; the groups that the application receives.
 type Case = (Value, u16, Option<&'static str>);
 
 #[tokio::test(flavor = "multi_thread")]

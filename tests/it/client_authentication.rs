@@ -6,7 +6,7 @@ use crate::harness::idp::Breakage;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
-use vestibule::demo::idp::{Client, ClientProof, IdpRequest};
+use vestibule::demo::idp::{AuthMethod, Client, IdpRequest};
 
 use crate::harness::gateway::GatewayBuilder;
 use crate::harness::idp::{CLIENT_ID, CLIENT_SECRET};
@@ -34,7 +34,7 @@ async fn basic_encodes_each_half_and_says_it_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn post_puts_the_secret_into_the_body_alone() {
     // OA-13, OA-14
-    let posting = Client::proving(CLIENT_ID, ClientProof::Post(CLIENT_SECRET.to_owned()));
+    let posting = Client::proving(CLIENT_ID, AuthMethod::Post(CLIENT_SECRET.to_owned()));
     let scene = registered("client_secret_post", |idp| idp.register(posting), "").await;
     scene.signs_in().await;
     let seen = only(&scene, "authorization_code");
@@ -50,7 +50,7 @@ async fn post_puts_the_secret_into_the_body_alone() {
 async fn a_public_client_names_itself_and_proves_nothing() {
     // OA-15
     let idp = TestIdp::start().await;
-    idp.register(Client::proving(CLIENT_ID, ClientProof::Public));
+    idp.register(Client::proving(CLIENT_ID, AuthMethod::Public));
     let public = |gateway: GatewayBuilder| {
         gateway.without("provider.idp.client_secret").with("[provider.idp]\nclient_auth = 'none'")
     };

@@ -16,7 +16,7 @@ async fn scene(trusted: &str) -> Scene {
     Scene::with(&format!("{INSIDE}[server]\ntrusted_proxies = [{trusted}]")).await
 }
 
-/// What the application is told of the way here.
+/// The forwarding fields that the application receives.
 fn told(seen: &Recorded) -> [String; 5] {
     ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "forwarded"]
         .map(|name| seen.all(name).join(" & "))
@@ -121,37 +121,38 @@ async fn garbage_is_never_believed_and_breaks_nothing() {
     // FW-03, AT-HS-14
     let hundred = format!("Forwarded: {}\r\n", vec!["for=203.0.113.9"; 100].join(", "));
     let long = format!("X-Forwarded-For: {}\r\n", "1.2.3.4, ".repeat(1000));
+    // With the status inside, where only one address is let in, and elsewhere, where a proxy is trusted to send it.
     let garbage = [
-        "Forwarded: for=\"[::1]:80\";host=\"evil, for=203.0.113.9\r\n",
-        "Forwarded: for=203.0.113.9;;, for=unknown;;\r\n",
-        "Forwarded: for=\"203.0.113.9\r\n",
-        "Forwarded: for=203.0.113.9;for=203.0.113.8\r\n",
-        "Forwarded: for=2001:db8::1\r\n",
-        "Forwarded: ,,,;;;===\r\n",
-        "Forwarded: for=203.0.113.9, \u{fe}\r\n",
-        "X-Forwarded-For: 203.0.113.9, not-an-address\r\n",
-        "X-Forwarded-For: 203.0.113.9\r\nForwarded: for=6.6.6.6\r\n",
-        "X-Forwarded-For: 203.0.113.999\r\n",
-        "X-Forwarded-For: , , \r\n",
-        "X-Forwarded-Host: evil.example/path\r\nX-Forwarded-Proto: javascript\r\nX-Forwarded-Port: 99999\r\n",
-        &hundred,
-        &long,
+        ("Forwarded: for=\"[::1]:80\";host=\"evil, for=203.0.113.9\r\n", 400, 400),
+        ("Forwarded: for=203.0.113.9;;, for=unknown;;\r\n", 403, 200),
+        ("Forwarded: for=\"203.0.113.9\r\n", 400, 400),
+        ("Forwarded: for=203.0.113.9;for=203.0.113.8\r\n", 400, 400),
+        ("Forwarded: for=2001:db8::1\r\n", 403, 200),
+        ("Forwarded: ,,,;;;===\r\n", 400, 400),
+        ("Forwarded: for=203.0.113.9, \u{fe}\r\n", 400, 400),
+        ("X-Forwarded-For: 203.0.113.9, not-an-address\r\n", 403, 200),
+        ("X-Forwarded-For: 203.0.113.9\r\nForwarded: for=6.6.6.6\r\n", 400, 400),
+        ("X-Forwarded-For: 203.0.113.999\r\n", 403, 200),
+        ("X-Forwarded-For: , , \r\n", 403, 200),
+        (
+            "X-Forwarded-Host: evil.example/path\r\nX-Forwarded-Proto: javascript\r\nX-Forwarded-Port: 99999\r\n",
+            403,
+            200,
+        ),
+        (hundred.as_str(), 200, 200),
+        (long.as_str(), 403, 200),
     ];
     for trusted in ["", "'127.0.0.0/8'"] {
         let scene = scene(trusted).await;
-        for said in garbage {
-            let believed = !trusted.is_empty() && said == hundred;
-            let status = scene.sends("GET", "/inside", said).await.status;
-            assert!(
-                if believed { status == 200 } else { [400, 403].contains(&status) },
-                "{trusted}: {said} is {status}"
-            );
+        for (said, inside, elsewhere) in garbage {
+            let (inside, elsewhere) = if trusted.is_empty() { (403, 200) } else { (inside, elsewhere) };
+            assert_eq!(scene.sends("GET", "/inside", said).await.status, inside, "{trusted}: {said}");
             let answer = scene.sends("GET", "/", said).await;
-            assert!([200, 400].contains(&answer.status), "{trusted}: {said}");
+            assert_eq!(answer.status, elsewhere, "{trusted}: {said}");
             assert!(trusted.is_empty() || !answer.text().contains("evil"), "{}", answer.text());
         }
         for seen in scene.upstream.seen() {
-            assert!(["http", "https"].contains(&seen.header("x-forwarded-proto").unwrap()));
+            assert_eq!(seen.header("x-forwarded-proto"), Some("http"));
             assert_eq!(seen.header("x-forwarded-host"), Some(scene.gateway.authority()), "{}", seen.head);
             assert!(seen.all("x-forwarded-for").len() == 1 && seen.all("forwarded").len() == 1);
         }

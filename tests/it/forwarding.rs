@@ -307,7 +307,7 @@ async fn the_last_hop_answers_itself() {
     assert_eq!(options.status, 200);
     for (method, target) in [("TRACE", "/"), ("CONNECT", "app:80"), ("CONNECT", "/")] {
         let refused = scene.sends(method, target, &format!("{session}Max-Forwards: 0\r\n")).await;
-        assert!([400, 405].contains(&refused.status), "{method} {target}: {}", refused.head);
+        assert_eq!(refused.status, 405, "{method} {target}: {}", refused.head);
         assert!(!refused.text().contains("vestibule=") && !refused.head.contains("vestibule="));
     }
     scene.assert_nobody_was_asked("it ends here");

@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::harness::idp::Breakage;
 use vestibule::demo::idp::paths;
 use vestibule::demo::start_upstream;
-use vestibule::demo::upstream::SampleSettings;
 
 use crate::harness::browser::Ask;
 use crate::harness::idp::CLIENT_ID;
@@ -166,7 +165,7 @@ async fn the_provider_breaks_on_the_wire_as_it_is_told() {
 async fn the_sample_application_greets_by_name_and_echoes() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    start_upstream(listener, SampleSettings::default(), tokio_util::sync::CancellationToken::new()).unwrap();
+    start_upstream(listener, tokio_util::sync::CancellationToken::new()).unwrap();
     let browser = Browser::new(clock()).sending("x-forwarded-user", "<Ada>");
     let page = browser.opens(&format!("http://{address}/some/path/")).await;
     assert!(page.text().contains("Hello, &lt;Ada&gt;"));

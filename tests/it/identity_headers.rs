@@ -1,4 +1,4 @@
-//! Who is there, as the application is told: by the gateway alone, whatever the client and the provider say.
+//! Identity headers as the application receives them: from the gateway alone, whatever the client and the provider say.
 
 use serde_json::json;
 use vestibule::demo::idp::{IdpSettings, Person};

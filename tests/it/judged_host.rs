@@ -1,4 +1,4 @@
-//! The host that is judged is the host that the application is told, whichever field names it, in whatever spelling.
+//! The host that is judged is the host that the application receives, whichever field names it, in whatever spelling.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ struct Hosts {
     admin: Told,
 }
 
-/// The hosts that an application was told, one list a request.
+/// The hosts that an application received, one list a request.
 enum Told {
     Http1(RecordingUpstream),
     Http2(SocketAddr, Arc<Mutex<Vec<Vec<String>>>>),
@@ -66,7 +66,7 @@ impl Told {
         }
     }
 
-    /// What was told since the last call.
+    /// What was received since the last call.
     fn taken(&self) -> Vec<Vec<String>> {
         match self {
             Self::Http1(upstream) => {
@@ -110,7 +110,7 @@ impl Hosts {
         Self { gateway, www, admin }
     }
 
-    /// Sends a request and holds what the applications were told against the host that was judged.
+    /// Sends a request and compares what the applications received with the host that was judged.
     async fn ask(&self, asked: &Asked, over_http2: bool) -> usize {
         if over_http2 {
             self.ask_http2(asked).await;

@@ -172,13 +172,12 @@ async fn a_redirect_path_is_any_path_and_ours_in_every_spelling() {
     for spelling in
         ["/oauth2//callback", "/oauth2/./callback", "/oauth2/%2e/callback", "/oauth2%2fcallback", "//oauth2/callback"]
     {
-        let raw = format!("https://wiki.example.com{spelling}?{}", callback.query().unwrap());
         let request = format!(
             "GET {spelling}?{} HTTP/1.1\r\nHost: wiki.example.com\r\nConnection: close\r\n\r\n",
             callback.query().unwrap()
         );
         let answer = crate::harness::Raw::once(stage.gateway.address, request).await;
-        assert!((400..500).contains(&answer.status), "{raw}: {}", answer.status);
+        assert_eq!(answer.status, 400, "{spelling}");
     }
     assert!(stage.upstream.seen().is_empty() && stage.idp.token_requests("authorization_code").is_empty());
     // An answer at a redirect URI that was not sent is not believed, whoever's that is.

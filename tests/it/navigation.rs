@@ -1,4 +1,4 @@
-//! Only navigations are sent to sign in. Everything else is told where that would be, and gets no cookie.
+//! Only navigations are sent to sign in. Everything else gets the address of the sign-in, and no cookie.
 
 use http::Method;
 
@@ -50,7 +50,7 @@ async fn without_fetch_metadata_the_other_fields_decide() {
         assert_eq!((answer.status, answer.header("content-type")), (401, Some("application/problem+json")), "{accept}");
         assert!(answer.header("set-cookie").is_none() && answer.header("location").is_none());
     }
-    // What asks for anything, as curl does, is told in plain text.
+    // What asks for anything, as curl does, gets plain text.
     for accept in ["", "Accept: */*\r\n"] {
         let request = format!(
             "GET /api?x=1 HTTP/1.1\r\nHost: {}\r\n{accept}Connection: close\r\n\r\n",

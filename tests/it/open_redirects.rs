@@ -177,20 +177,20 @@ async fn what_is_encoded_twice_stays_a_path_of_ours() {
 async fn a_page_whose_path_looks_like_another_site_leads_home_again() {
     // AT-OR-02, AT-OR-04: the target that nobody names: the page itself
     let scene = Scene::start().await;
-    for path in [
-        "//evil.example",
-        "///evil.example/%2e%2e",
-        "/\\evil.example",
-        "/%09/evil.example",
-        "/%0a/evil",
-        "/%E2%80%A8/evil",
+    for (path, status) in [
+        ("//evil.example", 302),
+        ("///evil.example/%2e%2e", 302),
+        ("/\\evil.example", 302),
+        ("/%09/evil.example", 400),
+        ("/%0a/evil", 400),
+        ("/%E2%80%A8/evil", 302),
     ] {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: text/html\r\nConnection: close\r\n\r\n",
             scene.gateway.authority()
         );
         let answer = Raw::once(scene.gateway.address, request).await;
-        assert!([302, 400].contains(&answer.status), "{path}: {}", answer.head);
+        assert_eq!(answer.status, status, "{path}: {}", answer.head);
         if let Some(location) = answer.header("location") {
             assert!(location.starts_with(scene.idp.issuer()) && location.bytes().all(|byte| byte.is_ascii_graphic()));
             // And back.

@@ -185,9 +185,11 @@ async fn a_callback_that_lost_its_way_leaves_no_code_in_the_log() {
     let idp = TestIdp::start().await;
     let log = format!("log.access = '{}/access'\n[route.app]\nhost = '127.0.0.1'", folder.path().display());
     let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).with(&log).start().await;
-    for (host, path) in [(gateway.authority(), "/_vestibule//callback"), ("other.example", "/_vestibule/callback")] {
+    for (host, path, status) in
+        [(gateway.authority(), "/_vestibule//callback", 400), ("other.example", "/_vestibule/callback", 421)]
+    {
         let request = format!("GET {path}?code=hunter2&state=hunter2 HTTP/1.1\r\nHost: {host}\r\n\r\n");
-        assert!(Raw::once(gateway.address, request).await.status >= 400);
+        assert_eq!(Raw::once(gateway.address, request).await.status, status, "{host} {path}");
     }
     gateway.stop().await;
     let text = std::fs::read_to_string(folder.path().join("access")).unwrap();

@@ -155,7 +155,8 @@ async fn no_foreign_origin_is_let_in() {
                  Access-Control-Request-Method: PUT\r\nAccess-Control-Request-Headers: x-a\r\n\r\n"
             );
             let answer = Raw::once(scene.gateway.address, preflight).await;
-            assert!(matches!(answer.status, 401 | 405), "{path}: {}", answer.head);
+            let status = if path.starts_with("/_vestibule/") { 405 } else { 401 };
+            assert_eq!(answer.status, status, "{path}: {}", answer.head);
             assert_no_cors(&answer.headers);
             // With the cookie, as a browser without SameSite would send it: our own answers only.
             if path != "/" && path != "/api/x" {

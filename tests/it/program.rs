@@ -54,7 +54,7 @@ async fn a_good_reload_is_taken_a_bad_one_is_refused_and_nothing_is_lost() {
     assert!(metrics.contains("\nvestibule_config_last_reload_successful 0\n"), "{metrics}");
     assert!(program.admin_text("/readyz").await == "ok\n");
 
-    // What no reload can change is told, not passed over.
+    // What no reload can change is reported, not ignored.
     program.configure(&config("static:202").replace("[server]", "[server]\nlimits.connections = 99"));
     program.signals("HUP");
     let told = program.wrote("restart_needed").await;

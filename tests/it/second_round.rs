@@ -93,7 +93,7 @@ async fn what_the_second_round_leaves_out_is_what_a_provider_may_not_know() {
         assert!(asked[1].query_field(name).is_some(), "{name}");
     }
     assert_eq!(asked[1].query_field("prompt").as_deref(), Some("login"), "in place of max_age");
-    // A configured `prompt` wins, so a provider that refuses it is told of at once.
+    // A configured `prompt` wins, so a provider that refuses it is reported at once.
     let scene = Scene::with("[provider.idp]\nprompt = 'consent'").await;
     scene.idp.break_with(|faults| faults.callback.refused = vec!["prompt".to_owned()]);
     let browser = scene.gateway.browser();
@@ -106,23 +106,23 @@ async fn what_the_second_round_leaves_out_is_what_a_provider_may_not_know() {
 async fn a_provider_that_refuses_everything_is_asked_twice_at_most() {
     // OA-07, UI-12: whatever it says, whatever was asked, and whoever it is said to
     let errors = [
-        ("access_denied", None),
-        ("temporarily_unavailable", None),
-        ("temporarily_unavailable", Some("authentication_expired")),
-        ("server_error", None),
-        ("invalid_request", None),
-        ("login_required", None),
-        ("consent_required", None),
-        ("interaction_required", None),
-        ("account_selection_required", None),
-        ("unauthorized_client", None),
-        ("invalid_scope", None),
-        ("something_new", None),
-        ("", None),
+        ("access_denied", None, 403),
+        ("temporarily_unavailable", None, 503),
+        ("temporarily_unavailable", Some("authentication_expired"), 503),
+        ("server_error", None, 502),
+        ("invalid_request", None, 400),
+        ("login_required", None, 400),
+        ("consent_required", None, 400),
+        ("interaction_required", None, 400),
+        ("account_selection_required", None, 400),
+        ("unauthorized_client", None, 400),
+        ("invalid_scope", None, 400),
+        ("something_new", None, 400),
+        ("", None, 400),
     ];
     for toml in ["", OPTIONAL, "[provider.idp]\nprompt = 'none'", "[provider.idp]\nacr_values = ['gold']"] {
         let scene = Scene::with(&format!("{toml}\n[route.app.paths.\"/closed\"]\nallow.groups = ['nobody']")).await;
-        for (error, description) in errors {
+        for (error, description, status) in errors {
             for switching in [false, true] {
                 let (browser, start) = (scene.gateway.browser(), scene.gateway.url("/closed"));
                 scene.idp.heal();
@@ -140,7 +140,7 @@ async fn a_provider_that_refuses_everything_is_asked_twice_at_most() {
                     browser.opens(&start).await
                 };
                 let page = insists(&scene, &browser, page).await;
-                assert!(page.status >= 400, "{toml} {error}: {} {}", page.status, page.url);
+                assert_eq!(page.status, status, "{toml} {error}: {}", page.url);
                 assert!(!has_session(&browser) && page.text().contains("VB-"), "{toml} {error}: {}", page.text());
                 assert!(rounds(&scene) <= 2, "{toml} {error} {switching}: {}", rounds(&scene));
                 assert!(scene.token_endpoint_is_untouched());
@@ -177,13 +177,13 @@ async fn an_attempt_that_took_too_long_begins_anew_once_in_silence() {
     scene.gateway.clock.advance(Duration::from_secs(1801));
     // What is no navigation begins nothing, and whoever said no is not asked again.
     let fetched = browser.fetches(&scene.gateway.url("/"), callback.as_str()).await;
-    assert!(fetched.status >= 400 && fetched.header("set-cookie").is_none());
+    assert_eq!((fetched.status, fetched.header("set-cookie")), (400, None));
     scene.is_refused(&browser, &browser.opens(&declined).await, "VB-1002");
     let anew = browser.asks(callback.as_str()).await;
     assert!(scene.token_endpoint_is_untouched());
     let callback = scene.answered(&browser, &anew.location()).await;
     scene.gateway.clock.advance(Duration::from_secs(1801));
-    // The second one took too long as well: that is told, with a way to the page.
+    // The second one took too long as well: the page says so, with a link to go on.
     let page = browser.opens(callback.as_str()).await;
     assert_eq!(page.status, 400);
     scene.is_refused(&browser, &page, "VB-1002");

@@ -1,4 +1,4 @@
-//! A person signs in: the way there, the way back, and what the application is told.
+//! A person signs in: the way there, the way back, and what the application receives.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -366,7 +366,7 @@ async fn a_route_that_wants_a_fresh_sign_in_gets_one() {
     let request = scene.sent_away(&browser, "/admin").await;
     assert_eq!(param(&request, "max_age"), "300");
 
-    // A provider that answers without asking anybody proves nothing: it is told to ask, once.
+    // A provider that answers without asking anybody proves nothing: it is made to ask, once.
     scene.upstream.forget_seen();
     scene.idp.break_with(|faults| {
         faults.id_token.claims.shift("auth_time", -3600);

@@ -105,7 +105,7 @@ async fn a_quiet_stream_is_not_an_idle_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_outlives_the_access_token_that_it_began_with() {
-    // AT-WS-11: by policy: the application was told who is there when it began, and each heartbeat passes at once
+    // AT-WS-11: by policy: the application received the identity when it began, and each heartbeat passes at once
     let (idp, stage) = (TestIdp::start().await, Stage::start().await);
     let gateway = Gateway::in_front_of_url(&stage.url()).signing_in_at(&idp).start().await;
     let browser = gateway.browser();

@@ -1,4 +1,4 @@
-//! What keeps the program from starting: told with key, place and help by `run`, and by `check` as far as it shows without a socket.
+//! What keeps the program from starting: reported with key, place and help by `run`, and by `check` as far as it shows without a socket.
 
 use std::fs;
 use std::net::TcpListener;

@@ -89,8 +89,8 @@ test('a callback that is opened again redeems nothing', async (t) => { // OA-10,
   assert.equal(new URL(again.url).origin, url(''));
 
   const stranger = await new Visitor().open(callback, { stay: true });
-  assert.ok([302, 303, 400, 403].includes(stranger.status), `${stranger.status}`);
-  if (stranger.status >= 400) assert.match(stranger.text, /VB-1\d{3}/);
+  assert.equal(stranger.status, 400);
+  assert.match(stranger.text, /VB-1\d{3}/);
   assert.equal(idp.tokens('authorization_code').length, 1);
 });
 
@@ -131,7 +131,7 @@ test('somebody with several ways to sign in is asked which', async (t) => {
   const visitor = new Visitor();
 
   const chooser = await visitor.open(`${at.origin}${DEEP}`);
-  assert.ok(chooser.status === 200 || chooser.status === 401, `${chooser.status}`);
+  assert.equal(chooser.status, 200);
   assert.match(chooser.text, /Staff &amp; friends/);
   const links = [...chooser.text.matchAll(/class="choice" href="([^"]*)"/g)].map(([, href]) => unescaped(href));
   assert.equal(links.length, 2);

@@ -5,14 +5,14 @@ use http::header::SET_COOKIE;
 use url::Url;
 
 use crate::clock::UnixTime;
-use crate::demo::idp::answer::Answer;
 use crate::demo::idp::grants::{BrowserSession, Grant};
 use crate::demo::idp::request::IdpRequest;
+use crate::demo::idp::response::IdpResponse;
 use crate::demo::idp::settings::{Client, Mode, Pkce};
-use crate::demo::idp::{CODE_LIFE, Idp, State, pages};
+use crate::demo::idp::{CODE_LIFE, Idp, IdpState, pages};
 
 /// An authorization request whose client and redirect URI are known to belong together, so that errors may be sent there.
-struct AuthorizationRequest {
+struct AuthorizeRequest {
     /// The query as it came, for the page to send back.
     query: String,
     client: Client,
@@ -28,17 +28,18 @@ struct AuthorizationRequest {
 }
 
 /// What is wrong with an authorization request.
-enum Fault {
-    /// Nobody may be sent anywhere (RFC 6749 section 4.1.2.1): a page says why.
+enum AuthorizeFault {
+    /// Nobody may be sent anywhere ([RFC 6749 section 4.1.2.1](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1)): a page
+    /// says why.
     Page(&'static str),
-    /// To be told to the client.
-    Client(Box<AuthorizationRequest>, &'static str, &'static str),
+    /// To be reported to the client.
+    Client(Box<AuthorizeRequest>, &'static str, &'static str),
 }
 
 impl Idp {
-    pub(super) fn authorize(&self, asked: &IdpRequest) -> Answer {
+    pub(super) fn authorize(&self, asked: &IdpRequest) -> IdpResponse {
         let mut state = self.state();
-        let request = match AuthorizationRequest::read(&state, &asked.query) {
+        let request = match AuthorizeRequest::read(&state, &asked.query) {
             Ok(request) => request,
             Err(fault) => return self.refuse(&state, fault),
         };
@@ -52,10 +53,10 @@ impl Idp {
     }
 
     /// The page's form: somebody has chosen to be somebody.
-    pub(super) fn choose(&self, asked: &IdpRequest) -> Answer {
+    pub(super) fn choose(&self, asked: &IdpRequest) -> IdpResponse {
         let mut state = self.state();
         let query = asked.field("request").unwrap_or_default();
-        let request = match AuthorizationRequest::read(&state, &query) {
+        let request = match AuthorizeRequest::read(&state, &query) {
             Ok(request) => request,
             Err(fault) => return self.refuse(&state, fault),
         };
@@ -73,7 +74,13 @@ impl Idp {
         self.grant(&mut state, &request, &sid, &session).with(SET_COOKIE, cookie)
     }
 
-    fn grant(&self, state: &mut State, request: &AuthorizationRequest, sid: &str, session: &BrowserSession) -> Answer {
+    fn grant(
+        &self,
+        state: &mut IdpState,
+        request: &AuthorizeRequest,
+        sid: &str,
+        session: &BrowserSession,
+    ) -> IdpResponse {
         let grant = Grant {
             client_id: request.client.id.clone(),
             sub: session.sub.clone(),
@@ -87,19 +94,24 @@ impl Idp {
         self.send_back(state, request, vec![("code".to_owned(), code)])
     }
 
-    fn refuse(&self, state: &State, fault: Fault) -> Answer {
+    fn refuse(&self, state: &IdpState, fault: AuthorizeFault) -> IdpResponse {
         match fault {
-            Fault::Page(reason) => pages::refused(reason),
-            Fault::Client(request, error, description) => self.send_error(state, &request, error, description),
+            AuthorizeFault::Page(reason) => pages::refused(reason),
+            AuthorizeFault::Client(request, error, description) => self.send_error(state, &request, error, description),
         }
     }
 
-    fn send_error(&self, state: &State, request: &AuthorizationRequest, error: &str, description: &str) -> Answer {
+    fn send_error(&self, state: &IdpState, request: &AuthorizeRequest, error: &str, description: &str) -> IdpResponse {
         let said = [("error", error), ("error_description", description)];
         self.send_back(state, request, said.map(|(name, text)| (name.to_owned(), text.to_owned())).into())
     }
 
-    fn send_back(&self, state: &State, request: &AuthorizationRequest, mut params: Vec<(String, String)>) -> Answer {
+    fn send_back(
+        &self,
+        state: &IdpState,
+        request: &AuthorizeRequest,
+        mut params: Vec<(String, String)>,
+    ) -> IdpResponse {
         params.extend(request.state.clone().map(|value| ("state".to_owned(), value)));
         if state.settings.iss_in_callback {
             params.push(("iss".to_owned(), self.issuer().to_owned()));
@@ -112,20 +124,20 @@ impl Idp {
         }
         to.query_pairs_mut().extend_pairs(&params);
         // RFC 9700 section 4.12: 303 after a POST, so that the form is not sent on.
-        Answer::redirect(StatusCode::SEE_OTHER, to.as_str())
+        IdpResponse::redirect(StatusCode::SEE_OTHER, to.as_str())
     }
 }
 
-impl AuthorizationRequest {
-    fn read(state: &State, query: &str) -> Result<Self, Fault> {
+impl AuthorizeRequest {
+    fn read(state: &IdpState, query: &str) -> Result<Self, AuthorizeFault> {
         let params: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let one = |name: &str| params.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-        let id = one("client_id").ok_or(Fault::Page("No client_id was sent."))?;
+        let id = one("client_id").ok_or(AuthorizeFault::Page("No client_id was sent."))?;
         let known = state.settings.clients.iter().find(|client| client.id == id);
-        let client = known.cloned().ok_or(Fault::Page("No such client is registered."))?;
-        let redirect_uri = one("redirect_uri").ok_or(Fault::Page("No redirect_uri was sent."))?;
+        let client = known.cloned().ok_or(AuthorizeFault::Page("No such client is registered."))?;
+        let redirect_uri = one("redirect_uri").ok_or(AuthorizeFault::Page("No redirect_uri was sent."))?;
         if !client.redirect_uris.contains(&redirect_uri) {
-            return Err(Fault::Page("The redirect_uri is not registered for this client."));
+            return Err(AuthorizeFault::Page("The redirect_uri is not registered for this client."));
         }
         let request = Self {
             query: query.to_owned(),
@@ -140,12 +152,12 @@ impl AuthorizationRequest {
             form_post: one("response_mode").as_deref() == Some("form_post"),
         };
         match request.fault(state, &params) {
-            Some((error, description)) => Err(Fault::Client(Box::new(request), error, description)),
+            Some((error, description)) => Err(AuthorizeFault::Client(Box::new(request), error, description)),
             None => Ok(request),
         }
     }
 
-    fn fault(&self, state: &State, params: &[(String, String)]) -> Option<(&'static str, &'static str)> {
+    fn fault(&self, state: &IdpState, params: &[(String, String)]) -> Option<(&'static str, &'static str)> {
         let one = |name: &str| params.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         // `resource` alone may come several times (RFC 8707 section 2).
         let repeated = |name: &str| name != "resource" && params.iter().filter(|(known, _)| known == name).count() > 1;
@@ -187,7 +199,7 @@ impl AuthorizationRequest {
     }
 }
 
-fn browser_session(state: &State, asked: &IdpRequest) -> Option<(String, BrowserSession)> {
+fn browser_session(state: &IdpState, asked: &IdpRequest) -> Option<(String, BrowserSession)> {
     let sid = browser_sid(asked)?;
     let session = state.grants.browser_session(&sid)?;
     Some((sid, session))

@@ -3,12 +3,12 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::demo::idp::answer::Answer;
-use crate::demo::idp::{Idp, State, paths};
+use crate::demo::idp::response::IdpResponse;
+use crate::demo::idp::{Idp, IdpState, paths};
 
 impl Idp {
-    /// OpenID Connect Discovery 1.0 section 3.
-    pub(super) fn discovery(&self) -> Answer {
+    /// [OpenID Connect Discovery 1.0 section 3](https://openid.net/specs/openid-connect-discovery-1_0.html#rfc.section.3).
+    pub(super) fn discovery(&self) -> IdpResponse {
         let state = self.state();
         let metadata = json!({
             "issuer": self.issuer(),
@@ -32,16 +32,16 @@ impl Idp {
             "authorization_response_iss_parameter_supported": state.settings.iss_in_callback,
             "claims_supported": ["sub", "iss", "name", "preferred_username", "email", "email_verified", "groups"],
         });
-        Answer::json(StatusCode::OK, &metadata)
+        IdpResponse::json(StatusCode::OK, &metadata)
     }
 
-    pub(super) fn key_set(&self) -> Answer {
+    pub(super) fn key_set(&self) -> IdpResponse {
         let keys: Vec<Value> = self.state().keys.iter().map(|key| key.jwk()).collect();
-        Answer::json(StatusCode::OK, &json!({ "keys": keys }))
+        IdpResponse::json(StatusCode::OK, &json!({ "keys": keys }))
     }
 }
 
-fn algorithms(state: &State) -> Vec<&'static str> {
+fn algorithms(state: &IdpState) -> Vec<&'static str> {
     let mut names: Vec<_> = state.keys.iter().map(|key| key.algorithm().name()).collect();
     names.sort_unstable();
     names.dedup();

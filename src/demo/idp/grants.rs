@@ -11,8 +11,9 @@ use crate::seal;
 /// Everything that was given out.
 #[derive(Default)]
 pub(super) struct Grants {
-    codes: HashMap<String, Code>,
-    families: HashMap<u64, Family>,
+    codes: HashMap<String, IssuedCode>,
+    /// By token family; one that is revoked is gone.
+    families: HashMap<u64, Grant>,
     refresh: HashMap<String, RefreshToken>,
     access: HashMap<String, AccessToken>,
     browsers: HashMap<String, BrowserSession>,
@@ -33,7 +34,7 @@ pub(super) struct Grant {
 }
 
 /// An authorization code.
-pub(super) struct Code {
+pub(super) struct IssuedCode {
     pub(super) grant: Grant,
     pub(super) redirect_uri: String,
     pub(super) challenge: Option<String>,
@@ -49,21 +50,9 @@ pub(super) struct BrowserSession {
     pub(super) auth_time: UnixTime,
 }
 
-/// Why a code or a refresh token was refused.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Refusal {
-    Unknown,
-    Expired,
-    /// It came a second time: what it gave is revoked.
-    Reused,
-    Revoked,
-    OfAnotherClient,
-}
-
-struct Family {
-    grant: Grant,
-    revoked: bool,
-}
+/// Why a code or a refresh token was refused; for `error_description`, where a developer looks first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal(pub(super) &'static str);
 
 struct RefreshToken {
     family: u64,
@@ -85,19 +74,20 @@ impl Grants {
         expires: UnixTime,
     ) -> String {
         let code = unguessable("code_");
-        self.codes.insert(code.clone(), Code { grant, redirect_uri, challenge, expires, spent: None });
+        self.codes.insert(code.clone(), IssuedCode { grant, redirect_uri, challenge, expires, spent: None });
         code
     }
 
-    /// The code, if this client may still exchange it. A second exchange revokes what the first one gave (RFC 6749 section 4.1.2).
-    pub(super) fn code(&mut self, code: &str, client_id: &str, now: UnixTime) -> Result<&Code, Refusal> {
-        if let Some(family) = self.codes.get(code).ok_or(Refusal::Unknown)?.spent {
-            self.revoke_family(family);
-            return Err(Refusal::Reused);
+    /// The code, if this client may still exchange it. A second exchange revokes what the first one gave
+    /// ([RFC 6749 section 4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2)).
+    pub(super) fn code(&mut self, code: &str, client_id: &str, now: UnixTime) -> Result<&IssuedCode, Refusal> {
+        if let Some(family) = self.codes.get(code).ok_or(UNKNOWN)?.spent {
+            self.families.remove(&family);
+            return Err(REUSED);
         }
-        match self.codes.get(code).ok_or(Refusal::Unknown)? {
-            code if code.grant.client_id != client_id => Err(Refusal::OfAnotherClient),
-            code if code.expires <= now => Err(Refusal::Expired),
+        match self.codes.get(code).ok_or(UNKNOWN)? {
+            code if code.grant.client_id != client_id => Err(OF_ANOTHER_CLIENT),
+            code if code.expires <= now => Err(EXPIRED),
             code => Ok(code),
         }
     }
@@ -108,24 +98,24 @@ impl Grants {
         let family = self.next_family;
         self.next_family += 1;
         spent.spent = Some(family);
-        self.families.insert(family, Family { grant: spent.grant.clone(), revoked: false });
+        self.families.insert(family, spent.grant.clone());
         Some(family)
     }
 
-    /// The family of a refresh token that may be used. A spent one revokes the whole family (RFC 9700 section 4.14.2).
+    /// The family of a refresh token that may be used. A spent one revokes the whole family
+    /// ([RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)).
     pub(super) fn refreshable(&mut self, token: &str, client_id: &str) -> Result<(u64, Grant), Refusal> {
-        let found = self.refresh.get(token).ok_or(Refusal::Unknown)?;
-        let (id, spent) = (found.family, found.spent);
-        let family = self.families.get(&id).ok_or(Refusal::Unknown)?;
-        if family.grant.client_id != client_id {
-            return Err(Refusal::OfAnotherClient);
+        let found = self.refresh.get(token).ok_or(UNKNOWN)?;
+        let family = found.family;
+        if self.families.get(&family).is_some_and(|grant| grant.client_id != client_id) {
+            return Err(OF_ANOTHER_CLIENT);
         }
-        if spent {
+        if found.spent {
             self.reuses += 1;
-            self.revoke_family(id);
-            return Err(Refusal::Reused);
+            self.families.remove(&family);
+            return Err(REUSED);
         }
-        if family.revoked { Err(Refusal::Revoked) } else { Ok((id, family.grant.clone())) }
+        self.families.get(&family).map(|grant| (family, grant.clone())).ok_or(REVOKED)
     }
 
     pub(super) fn spend_refresh(&mut self, token: &str) {
@@ -147,31 +137,29 @@ impl Grants {
     /// The grant behind an access token that is good now, with the token's own scope and end.
     pub(super) fn access(&self, token: &str, now: UnixTime) -> Option<(Grant, UnixTime)> {
         let found = self.access.get(token).filter(|found| now < found.expires)?;
-        let family = self.families.get(&found.family).filter(|family| !family.revoked)?;
-        Some((Grant { scope: found.scope.clone(), ..family.grant.clone() }, found.expires))
+        let grant = self.families.get(&found.family)?.clone();
+        Some((Grant { scope: found.scope.clone(), ..grant }, found.expires))
     }
 
     /// The grant behind a refresh token that is good.
     pub(super) fn refresh_grant(&self, token: &str) -> Option<Grant> {
         let found = self.refresh.get(token).filter(|found| !found.spent)?;
-        self.families.get(&found.family).filter(|family| !family.revoked).map(|family| family.grant.clone())
+        self.families.get(&found.family).cloned()
     }
 
-    /// Revokes a token of this client: with a refresh token goes its family (RFC 7009 section 2.1). Says nothing about unknown ones.
+    /// Revokes a token of this client: with a refresh token goes its family
+    /// ([RFC 7009 section 2.1](https://www.rfc-editor.org/rfc/rfc7009#section-2.1)). Says nothing about unknown ones.
     pub(super) fn revoke(&mut self, token: &str, client_id: &str) {
-        let of_client =
-            |family: u64| self.families.get(&family).is_some_and(|family| family.grant.client_id == client_id);
+        let of_client = |family: u64| self.families.get(&family).is_some_and(|grant| grant.client_id == client_id);
         if let Some(family) = self.refresh.get(token).map(|found| found.family).filter(|family| of_client(*family)) {
-            self.revoke_family(family);
+            self.families.remove(&family);
         } else if self.access.get(token).is_some_and(|found| of_client(found.family)) {
             self.access.remove(token);
         }
     }
 
     pub(super) fn revoke_all(&mut self) {
-        for family in self.families.values_mut() {
-            family.revoked = true;
-        }
+        self.families.clear();
     }
 
     pub(super) fn reuses(&self) -> usize {
@@ -191,36 +179,21 @@ impl Grants {
     /// Signing out: the browser's session, and every family that was granted in it.
     pub(super) fn end_browser_session(&mut self, sid: &str) {
         self.browsers.remove(sid);
-        for family in self.families.values_mut().filter(|family| family.grant.sid == sid) {
-            family.revoked = true;
-        }
+        self.families.retain(|_, grant| grant.sid != sid);
     }
 
     pub(super) fn end_browser_sessions(&mut self) {
         self.browsers.clear();
     }
-
-    fn revoke_family(&mut self, family: u64) {
-        if let Some(family) = self.families.get_mut(&family) {
-            family.revoked = true;
-        }
-    }
 }
 
-impl Refusal {
-    /// For `error_description`, where a developer looks first.
-    pub(super) fn reason(self) -> &'static str {
-        match self {
-            Self::Unknown => "it was never given out",
-            Self::Expired => "it has expired",
-            Self::Reused => "it came a second time, so everything that it gave is revoked",
-            Self::Revoked => "it has been revoked",
-            Self::OfAnotherClient => "it was given to another client",
-        }
-    }
-}
+pub(super) const UNKNOWN: Refusal = Refusal("it was never given out");
+const EXPIRED: Refusal = Refusal("it has expired");
+const REUSED: Refusal = Refusal("it came a second time, so everything that it gave is revoked");
+const REVOKED: Refusal = Refusal("it has been revoked");
+const OF_ANOTHER_CLIENT: Refusal = Refusal("it was given to another client");
 
-/// A value that nobody guesses, with a prefix that tells people what it is.
+/// An unguessable value, with a prefix that says what it is.
 pub(super) fn unguessable(prefix: &str) -> String {
     format!("{prefix}{}", URL_SAFE_NO_PAD.encode(seal::random::<24>()))
 }

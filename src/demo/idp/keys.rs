@@ -1,4 +1,5 @@
-//! The provider's signing keys, as JWKs and as what signs (RFC 7515, RFC 7517).
+//! The provider's signing keys, as JWKs and as what signs ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515),
+//! [RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
@@ -12,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::demo::idp::grants::unguessable;
 
-/// With what the provider signs.
+/// The algorithm that the provider signs with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SigningAlgorithm {
     /// ECDSA on P-256.
@@ -24,7 +25,7 @@ pub enum SigningAlgorithm {
 /// No key could be made, or it would not sign.
 #[derive(Debug, thiserror::Error)]
 #[error("the provider's signing key: {0}")]
-pub struct KeyError(String);
+pub struct SigningError(String);
 
 /// A key pair with its name.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ pub enum Pair {
     Rs256(RsaKeyPair),
 }
 
-impl KeyError {
+impl SigningError {
     pub(super) fn none() -> Self {
         Self("there is none".to_owned())
     }
@@ -65,7 +66,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// When the machine can make none.
-    pub fn generate(algorithm: SigningAlgorithm) -> Result<Self, KeyError> {
+    pub fn generate(algorithm: SigningAlgorithm) -> Result<Self, SigningError> {
         let pair = match algorithm {
             SigningAlgorithm::Es256 => {
                 Pair::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(refused)?)
@@ -113,7 +114,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// When the library refuses to sign.
-    pub fn sign(&self, signed: &str) -> Result<String, KeyError> {
+    pub fn sign(&self, signed: &str) -> Result<String, SigningError> {
         let random = SystemRandom::new();
         let signature = match &self.pair {
             Pair::Es256(pair) => pair.sign(&random, signed.as_bytes()).map_err(refused)?.as_ref().to_vec(),
@@ -127,7 +128,7 @@ impl SigningKey {
     }
 
     /// A JWT of these claims.
-    pub(super) fn token(&self, claims: &Map<String, Value>) -> Result<String, KeyError> {
+    pub(super) fn token(&self, claims: &Map<String, Value>) -> Result<String, SigningError> {
         let signed = format!("{}.{}", part(&self.header("JWT")), part(claims));
         let signature = self.sign(&signed)?;
         Ok(format!("{signed}.{signature}"))
@@ -153,6 +154,6 @@ fn part(members: &Map<String, Value>) -> String {
     URL_SAFE_NO_PAD.encode(Value::Object(members.clone()).to_string())
 }
 
-fn refused(error: impl std::fmt::Display) -> KeyError {
-    KeyError(error.to_string())
+fn refused(error: impl std::fmt::Display) -> SigningError {
+    SigningError(error.to_string())
 }

@@ -5,13 +5,13 @@ use http::header::SET_COOKIE;
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::demo::idp::answer::Answer;
 use crate::demo::idp::authorize::{BROWSER_COOKIE, browser_sid};
 use crate::demo::idp::request::IdpRequest;
-use crate::demo::idp::{Idp, State, pages};
+use crate::demo::idp::response::IdpResponse;
+use crate::demo::idp::{Idp, IdpState, pages};
 
 impl Idp {
-    pub(super) fn end_session(&self, asked: &IdpRequest) -> Answer {
+    pub(super) fn end_session(&self, asked: &IdpRequest) -> IdpResponse {
         let mut state = self.state();
         let said = |name: &str| asked.query_field(name).or_else(|| asked.field(name));
         // An expired hint is still a hint (section 2).
@@ -39,14 +39,14 @@ impl Idp {
             state.grants.end_browser_session(&sid);
         }
         let gone = format!("{BROWSER_COOKIE}=; Path=/sso; Max-Age=0; HttpOnly; SameSite=Lax");
-        back.map_or_else(pages::signed_out, |to| Answer::redirect(StatusCode::SEE_OTHER, to.as_str()))
+        back.map_or_else(pages::signed_out, |to| IdpResponse::redirect(StatusCode::SEE_OTHER, to.as_str()))
             .with(SET_COOKIE, gone)
     }
 }
 
 /// The registered address to go back to, with the state; none when none was asked for.
 fn back_to(
-    state: &State,
+    state: &IdpState,
     client_id: Option<&str>,
     wanted: Option<&str>,
     echoed: Option<String>,

@@ -1,9 +1,12 @@
 //! A small, honest OpenID provider: it checks all that a provider must check, so that a gateway that signs in here does it right.
 //!
-//! 1. Authorization code with PKCE (S256), verified; a code works once, and its reuse revokes what it gave (RFC 6749 section 4.1.2).
+//! 1. Authorization code with PKCE (S256), verified; a code works once, and its reuse revokes what it gave
+//!    ([RFC 6749 section 4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2)).
 //! 2. Client authentication by Basic, Post or none: exactly the registered method, really verified.
-//! 3. Refresh tokens rotate; a spent one that comes again revokes its whole family (RFC 9700 section 4.14.2).
-//! 4. Userinfo, introspection, revocation, RP-initiated logout, `iss` in the callback (RFC 9207).
+//! 3. Refresh tokens rotate; a spent one that comes again revokes its whole family
+//!    ([RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)).
+//! 4. Userinfo, introspection, revocation, RP-initiated logout, `iss` in the callback
+//!    ([RFC 9207](https://www.rfc-editor.org/rfc/rfc9207)).
 //! 5. As a plain OAuth 2.0 server it has no discovery, no key set and no ID token.
 //!
 //! It has no passwords: whoever reaches it chooses to be one of the people it knows. It is served over loopback alone.
@@ -13,7 +16,6 @@ use std::time::Duration;
 
 use crate::clock::{SharedClock, UnixTime};
 
-mod answer;
 mod authorize;
 mod client_auth;
 mod discovery;
@@ -24,15 +26,16 @@ mod pages;
 mod people;
 mod request;
 mod resource;
+mod response;
 mod settings;
 mod token;
 mod tokens;
 
-pub use answer::Answer;
-pub use keys::{KeyError, Pair, SigningAlgorithm, SigningKey};
+pub use keys::{Pair, SigningAlgorithm, SigningError, SigningKey};
 pub use people::Person;
 pub use request::IdpRequest;
-pub use settings::{Client, ClientProof, IdpSettings, Mode, Pkce};
+pub use response::IdpResponse;
+pub use settings::{AuthMethod, Client, IdpSettings, Mode, Pkce};
 
 use grants::Grants;
 
@@ -40,10 +43,10 @@ use grants::Grants;
 pub struct Idp {
     issuer: String,
     clock: SharedClock,
-    state: Mutex<State>,
+    state: Mutex<IdpState>,
 }
 
-struct State {
+struct IdpState {
     settings: IdpSettings,
     /// The one that signs first.
     keys: Vec<Arc<SigningKey>>,
@@ -53,7 +56,7 @@ struct State {
 impl Idp {
     /// A provider that calls itself `issuer` and signs with `key`.
     pub fn new(issuer: String, settings: IdpSettings, key: Arc<SigningKey>, clock: SharedClock) -> Arc<Self> {
-        let state = State { settings, keys: vec![key], grants: Grants::default() };
+        let state = IdpState { settings, keys: vec![key], grants: Grants::default() };
         Arc::new(Self { issuer, clock, state: Mutex::new(state) })
     }
 
@@ -100,10 +103,10 @@ impl Idp {
     }
 
     /// Answers one request.
-    pub fn answer(&self, asked: &IdpRequest) -> Answer {
+    pub fn answer(&self, asked: &IdpRequest) -> IdpResponse {
         let plain = self.state().settings.mode == Mode::PlainOAuth2;
         match (asked.method.as_str(), asked.path.as_str()) {
-            ("GET", paths::DISCOVERY | paths::KEY_SET | paths::END_SESSION) if plain => Answer::not_found(),
+            ("GET", paths::DISCOVERY | paths::KEY_SET | paths::END_SESSION) if plain => IdpResponse::not_found(),
             ("GET", paths::DISCOVERY) => self.discovery(),
             ("GET", paths::KEY_SET) => self.key_set(),
             ("GET", paths::AUTHORIZE) => self.authorize(asked),
@@ -114,7 +117,7 @@ impl Idp {
             ("POST", paths::REVOKE) => self.revoke(asked),
             ("GET" | "POST", paths::END_SESSION) => self.end_session(asked),
             ("GET", "/") => pages::front(&self.issuer),
-            _ => Answer::not_found(),
+            _ => IdpResponse::not_found(),
         }
     }
 
@@ -122,7 +125,7 @@ impl Idp {
         self.clock.now()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, IdpState> {
         // A panicking test must not take the provider of the other tests with it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -150,9 +153,9 @@ pub mod paths {
     pub const TOKEN: &str = "/token";
     /// Userinfo.
     pub const USERINFO: &str = "/userinfo";
-    /// Introspection (RFC 7662).
+    /// Introspection ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)).
     pub const INTROSPECT: &str = "/introspect";
-    /// Revocation (RFC 7009).
+    /// Revocation ([RFC 7009](https://www.rfc-editor.org/rfc/rfc7009)).
     pub const REVOKE: &str = "/revoke";
 }
 

@@ -4,12 +4,12 @@ use http::StatusCode;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 
 use crate::demo::html::escape;
-use crate::demo::idp::answer::Answer;
 use crate::demo::idp::paths;
 use crate::demo::idp::people::Person;
+use crate::demo::idp::response::IdpResponse;
 
 /// Who do you want to be? `query` is the authorization request that the choice is for.
-pub(super) fn choose(client_id: &str, query: &str, people: &[Person], complaint: Option<&str>) -> Answer {
+pub(super) fn choose(client_id: &str, query: &str, people: &[Person], complaint: Option<&str>) -> IdpResponse {
     let complaint = complaint.map(|text| format!("<p class=\"complaint\" role=\"alert\">{}</p>", escape(text)));
     let mut body = complaint.unwrap_or_default();
     body.push_str(&format!(
@@ -27,7 +27,7 @@ pub(super) fn choose(client_id: &str, query: &str, people: &[Person], complaint:
 }
 
 /// The answer to the client as a form. There is no script here, so the person sends it.
-pub(super) fn post_back(redirect_uri: &str, params: &[(String, String)]) -> Answer {
+pub(super) fn post_back(redirect_uri: &str, params: &[(String, String)]) -> IdpResponse {
     let mut body = format!("<h1>You are signed in</h1><form method=\"post\" action=\"{}\">", escape(redirect_uri));
     for (name, value) in params {
         body.push_str(&format!("<input type=\"hidden\" name=\"{}\" value=\"{}\">", escape(name), escape(value)));
@@ -37,13 +37,13 @@ pub(super) fn post_back(redirect_uri: &str, params: &[(String, String)]) -> Answ
 }
 
 /// Nobody may be sent on; the reason is ours, never what was sent.
-pub(super) fn refused(reason: &str) -> Answer {
+pub(super) fn refused(reason: &str) -> IdpResponse {
     let body = format!("<h1>This request is refused</h1><p role=\"alert\">{}</p>", escape(reason));
     page(StatusCode::BAD_REQUEST, "Refused", &body)
 }
 
 /// Do you want to sign out?
-pub(super) fn confirm_sign_out(query: &str) -> Answer {
+pub(super) fn confirm_sign_out(query: &str) -> IdpResponse {
     let body = format!(
         "<h1>Sign out?</h1><p>You will be signed out of this provider.</p>\
          <form method=\"post\" action=\"{}?{}\"><button>Sign out</button></form>",
@@ -54,12 +54,12 @@ pub(super) fn confirm_sign_out(query: &str) -> Answer {
 }
 
 /// Signed out, and nowhere to go back to.
-pub(super) fn signed_out() -> Answer {
+pub(super) fn signed_out() -> IdpResponse {
     page(StatusCode::OK, "Signed out", "<h1>Signed out</h1><p>You are signed out of this provider.</p>")
 }
 
 /// What somebody sees who comes by accident.
-pub(super) fn front(issuer: &str) -> Answer {
+pub(super) fn front(issuer: &str) -> IdpResponse {
     let body = format!(
         "<h1>Demo provider</h1><p>Its issuer is <code>{}</code>. Its metadata is \
          <a href=\"{}\">where OpenID Connect Discovery puts it</a>.</p>",
@@ -84,7 +84,7 @@ fn button(person: &Person) -> String {
     )
 }
 
-fn page(status: StatusCode, title: &str, body: &str) -> Answer {
+fn page(status: StatusCode, title: &str, body: &str) -> IdpResponse {
     let html = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\">\
@@ -93,7 +93,7 @@ fn page(status: StatusCode, title: &str, body: &str) -> Answer {
         escape(title),
     );
     // No `form-action`: browsers apply it to the redirect after the form too, which goes to the client.
-    Answer::html(status, html)
+    IdpResponse::html(status, html)
         .with(
             CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",

@@ -44,7 +44,9 @@ impl Person {
         self.claims.get(claim)?.as_str()
     }
 
-    /// The claims that these scopes ask for (OpenID Connect Core 1.0 section 5.4); what no scope names is always given.
+    /// The claims that these scopes ask for
+    /// ([OpenID Connect Core 1.0 section 5.4](https://openid.net/specs/openid-connect-core-1_0.html#rfc.section.5.4)); what no
+    /// scope names is always given.
     pub(super) fn released(&self, scopes: &str) -> Claims {
         let granted = |wanted: &str| scopes.split(' ').any(|scope| scope == wanted);
         let released = self.claims.iter().filter(|(name, _)| match name.as_str() {

@@ -48,7 +48,8 @@ impl IdpRequest {
         pairs(self.query.as_bytes())
     }
 
-    /// A parameter of the form; `None` also when it is repeated (RFC 6749 section 3.1 forbids that).
+    /// A parameter of the form; `None` also when it is repeated
+    /// ([RFC 6749 section 3.1](https://www.rfc-editor.org/rfc/rfc6749#section-3.1) forbids that).
     pub fn field(&self, name: &str) -> Option<String> {
         only(self.form(), name)
     }

@@ -19,7 +19,8 @@ pub struct IdpSettings {
     pub rotation: bool,
     /// Whether a refresh gives a new ID token.
     pub id_token_at_refresh: bool,
-    /// Whether `iss` comes with the callback, and is announced in the metadata (RFC 9207).
+    /// Whether `iss` comes with the callback, and is announced in the metadata
+    /// ([RFC 9207](https://www.rfc-editor.org/rfc/rfc9207)).
     pub iss_in_callback: bool,
     /// Whether ID tokens carry no claim about the person but `sub`, so that userinfo must be asked.
     pub thin_id_tokens: bool,
@@ -30,7 +31,7 @@ pub struct IdpSettings {
 pub enum Mode {
     /// OpenID Connect: discovery, key set, ID tokens, logout.
     OpenId,
-    /// None of these: RFC 6749 alone.
+    /// None of these: [RFC 6749](https://www.rfc-editor.org/rfc/rfc6749) alone.
     PlainOAuth2,
 }
 
@@ -40,7 +41,7 @@ pub struct Client {
     /// Its identifier.
     pub id: String,
     /// How it proves itself; any other method is refused.
-    pub proof: ClientProof,
+    pub proof: AuthMethod,
     /// Where sign-ins may come back to; compared byte for byte.
     pub redirect_uris: Vec<String>,
     /// Where sign-outs may come back to; compared byte for byte.
@@ -51,7 +52,7 @@ pub struct Client {
 
 /// How a client proves itself.
 #[derive(Clone, Debug)]
-pub enum ClientProof {
+pub enum AuthMethod {
     /// `client_secret_basic`, with both halves form-urlencoded.
     Basic(String),
     /// `client_secret_post`.
@@ -60,7 +61,7 @@ pub enum ClientProof {
     Public,
 }
 
-/// What a client must do about PKCE (RFC 7636).
+/// What a client must do about PKCE ([RFC 7636](https://www.rfc-editor.org/rfc/rfc7636)).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Pkce {
     /// S256 always.
@@ -74,11 +75,11 @@ pub enum Pkce {
 impl Client {
     /// A client with a secret, by `client_secret_basic`, with PKCE, and no addresses yet.
     pub fn with_secret(id: &str, secret: &str) -> Self {
-        Self::proving(id, ClientProof::Basic(secret.to_owned()))
+        Self::proving(id, AuthMethod::Basic(secret.to_owned()))
     }
 
     /// A client that proves itself in another way.
-    pub fn proving(id: &str, proof: ClientProof) -> Self {
+    pub fn proving(id: &str, proof: AuthMethod) -> Self {
         Self {
             id: id.to_owned(),
             proof,

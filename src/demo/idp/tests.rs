@@ -254,12 +254,12 @@ fn refreshed(idp: &Idp, set: &Value) -> Result<Value, String> {
     token_set(&post(idp, paths::TOKEN, Some(&basic("app", SECRET)), &sent))
 }
 
-fn userinfo(idp: &Idp, set: &Value) -> Answer {
+fn userinfo(idp: &Idp, set: &Value) -> IdpResponse {
     let bearer = format!("Bearer {}", set["access_token"].as_str().unwrap());
     idp.answer(&asked_of("GET", paths::USERINFO, "", Some(&bearer), ""))
 }
 
-fn token_set(answer: &Answer) -> Result<Value, String> {
+fn token_set(answer: &IdpResponse) -> Result<Value, String> {
     if answer.status == StatusCode::OK {
         Ok(serde_json::from_slice(&answer.body).unwrap())
     } else {
@@ -267,22 +267,22 @@ fn token_set(answer: &Answer) -> Result<Value, String> {
     }
 }
 
-fn error_of(answer: &Answer) -> String {
+fn error_of(answer: &IdpResponse) -> String {
     let body: Value = serde_json::from_slice(&answer.body).unwrap();
     body["error"].as_str().unwrap().to_owned()
 }
 
-fn callback_of(answer: &Answer) -> serde_json::Map<String, Value> {
+fn callback_of(answer: &IdpResponse) -> serde_json::Map<String, Value> {
     let location = header(answer, "location").unwrap();
     let pairs = Url::parse(location).unwrap().query_pairs().into_owned().collect::<Vec<_>>();
     pairs.into_iter().map(|(name, value)| (name, json!(value))).collect()
 }
 
-fn get(idp: &Idp, path: &str, query: &str) -> Answer {
+fn get(idp: &Idp, path: &str, query: &str) -> IdpResponse {
     idp.answer(&asked_of("GET", path, query, None, ""))
 }
 
-fn post(idp: &Idp, path: &str, authorization: Option<&str>, body: &str) -> Answer {
+fn post(idp: &Idp, path: &str, authorization: Option<&str>, body: &str) -> IdpResponse {
     idp.answer(&asked_of("POST", path, "", authorization, body))
 }
 
@@ -301,7 +301,7 @@ fn asked_of(method: &str, path: &str, query: &str, authorization: Option<&str>, 
     }
 }
 
-fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+fn header<'a>(answer: &'a IdpResponse, name: &str) -> Option<&'a str> {
     answer.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 

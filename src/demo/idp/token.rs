@@ -5,20 +5,20 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use sha2::{Digest as _, Sha256};
 
-use crate::demo::idp::answer::Answer;
-use crate::demo::idp::grants::{Code, Refusal};
+use crate::demo::idp::grants::{IssuedCode, Refusal, UNKNOWN};
 use crate::demo::idp::request::IdpRequest;
+use crate::demo::idp::response::IdpResponse;
 use crate::demo::idp::settings::Client;
 use crate::demo::idp::tokens::Occasion;
-use crate::demo::idp::{Idp, State};
+use crate::demo::idp::{Idp, IdpState};
 use crate::secret::constant_time_eq;
 
 impl Idp {
-    pub(super) fn token(&self, asked: &IdpRequest) -> Answer {
+    pub(super) fn token(&self, asked: &IdpRequest) -> IdpResponse {
         let mut state = self.state();
         let client = match self.client(&mut state, asked) {
             Ok(client) => client,
-            Err(not_believed) => return not_believed.answer(),
+            Err(refused) => return refused,
         };
         match asked.field("grant_type").as_deref() {
             Some("authorization_code") => self.exchange(&mut state, &client, asked),
@@ -28,7 +28,7 @@ impl Idp {
         }
     }
 
-    fn exchange(&self, state: &mut State, client: &Client, asked: &IdpRequest) -> Answer {
+    fn exchange(&self, state: &mut IdpState, client: &Client, asked: &IdpRequest) -> IdpResponse {
         let Some(code) = asked.field("code") else {
             return bad_request("invalid_request", "code is missing or repeated");
         };
@@ -42,11 +42,11 @@ impl Idp {
         let grant = known.grant.clone();
         match state.grants.spend_code(&code) {
             Some(family) => self.token_set(state, family, &grant, Occasion::SignIn),
-            None => invalid_grant("the code", Refusal::Unknown),
+            None => invalid_grant("the code", UNKNOWN),
         }
     }
 
-    fn refresh(&self, state: &mut State, client: &Client, asked: &IdpRequest) -> Answer {
+    fn refresh(&self, state: &mut IdpState, client: &Client, asked: &IdpRequest) -> IdpResponse {
         let Some(token) = asked.field("refresh_token") else {
             return bad_request("invalid_request", "refresh_token is missing or repeated");
         };
@@ -71,7 +71,7 @@ impl Idp {
 }
 
 /// What a code was bound to and the request does not repeat: the redirect URI, byte for byte, and the PKCE verifier.
-fn mismatch(code: &Code, asked: &IdpRequest) -> Option<&'static str> {
+fn mismatch(code: &IssuedCode, asked: &IdpRequest) -> Option<&'static str> {
     if asked.field("redirect_uri").as_deref() != Some(&code.redirect_uri) {
         return Some("redirect_uri is not the one of the authorization request");
     }
@@ -89,15 +89,15 @@ fn mismatch(code: &Code, asked: &IdpRequest) -> Option<&'static str> {
     }
 }
 
-/// RFC 7636 section 4.1.
+/// [RFC 7636 section 4.1](https://www.rfc-editor.org/rfc/rfc7636#section-4.1).
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
-fn invalid_grant(what: &str, refusal: Refusal) -> Answer {
-    bad_request("invalid_grant", &format!("{what} is refused: {}", refusal.reason()))
+fn invalid_grant(what: &str, refusal: Refusal) -> IdpResponse {
+    bad_request("invalid_grant", &format!("{what} is refused: {}", refusal.0))
 }
 
-fn bad_request(error: &str, description: &str) -> Answer {
-    Answer::oauth_error(StatusCode::BAD_REQUEST, error, description)
+fn bad_request(error: &str, description: &str) -> IdpResponse {
+    IdpResponse::oauth_error(StatusCode::BAD_REQUEST, error, description)
 }

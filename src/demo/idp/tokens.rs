@@ -8,11 +8,11 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::demo::idp::answer::Answer;
 use crate::demo::idp::grants::{Grant, unguessable};
-use crate::demo::idp::keys::KeyError;
+use crate::demo::idp::keys::SigningError;
+use crate::demo::idp::response::IdpResponse;
 use crate::demo::idp::settings::Mode;
-use crate::demo::idp::{ID_TOKEN_LIFE, Idp, State};
+use crate::demo::idp::{ID_TOKEN_LIFE, Idp, IdpState};
 
 /// What tokens are made for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,46 +24,59 @@ pub(super) enum Occasion {
 }
 
 impl Idp {
-    /// The token response (RFC 6749 section 5.1) for a grant, whose tokens belong to `family`.
-    pub(super) fn token_set(&self, state: &mut State, family: u64, grant: &Grant, occasion: Occasion) -> Answer {
+    /// The token response ([RFC 6749 section 5.1](https://www.rfc-editor.org/rfc/rfc6749#section-5.1)) for a grant, whose
+    /// tokens belong to `family`.
+    pub(super) fn token_set(
+        &self,
+        state: &mut IdpState,
+        family: u64,
+        grant: &Grant,
+        occasion: Occasion,
+    ) -> IdpResponse {
         match self.make(state, family, grant, occasion) {
-            Ok(members) => Answer::json(StatusCode::OK, &Value::Object(members)),
-            Err(error) => Answer::text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+            Ok(members) => IdpResponse::json(StatusCode::OK, &Value::Object(members)),
+            Err(error) => IdpResponse::text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         }
     }
 
     fn make(
         &self,
-        state: &mut State,
+        state: &mut IdpState,
         family: u64,
         grant: &Grant,
         occasion: Occasion,
-    ) -> Result<Map<String, Value>, KeyError> {
+    ) -> Result<Map<String, Value>, SigningError> {
         let now = self.now();
         let life = state.settings.access_life;
         let expires = now.plus(life.unwrap_or(UNSAID_LIFE));
         let access = unguessable("at_");
         state.grants.keep_access(access.clone(), family, grant.scope.clone(), expires);
         let mut members = Map::new();
-        let mut tell = |name: &str, value: Value| members.insert(name.to_owned(), value);
-        tell("access_token", json!(access));
-        tell("token_type", json!("Bearer"));
-        tell("scope", json!(grant.scope));
+        let mut add = |name: &str, value: Value| members.insert(name.to_owned(), value);
+        add("access_token", json!(access));
+        add("token_type", json!("Bearer"));
+        add("scope", json!(grant.scope));
         if let Some(life) = life {
-            tell("expires_in", json!(life.as_secs()));
+            add("expires_in", json!(life.as_secs()));
         }
         if occasion != (Occasion::Refresh { rotate: false }) {
-            tell("refresh_token", json!(state.grants.give_refresh(family)));
+            add("refresh_token", json!(state.grants.give_refresh(family)));
         }
         let with_id_token = occasion == Occasion::SignIn || state.settings.id_token_at_refresh;
         if state.settings.mode == Mode::OpenId && with_id_token {
-            tell("id_token", json!(self.id_token(state, grant, &access, occasion)?));
+            add("id_token", json!(self.id_token(state, grant, &access, occasion)?));
         }
         Ok(members)
     }
 
     /// OpenID Connect Core 1.0 sections 2 and 12.2.
-    fn id_token(&self, state: &State, grant: &Grant, access: &str, occasion: Occasion) -> Result<String, KeyError> {
+    fn id_token(
+        &self,
+        state: &IdpState,
+        grant: &Grant,
+        access: &str,
+        occasion: Occasion,
+    ) -> Result<String, SigningError> {
         let now = self.now();
         let person = state.settings.people.iter().find(|person| person.sub == grant.sub);
         let mut claims = match person {
@@ -86,7 +99,7 @@ impl Idp {
         if let (Some(nonce), Occasion::SignIn) = (&grant.nonce, occasion) {
             claims.insert("nonce".to_owned(), json!(nonce));
         }
-        state.keys.first().ok_or_else(KeyError::none)?.token(&claims)
+        state.keys.first().ok_or_else(SigningError::none)?.token(&claims)
     }
 }
 

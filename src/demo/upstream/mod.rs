@@ -19,34 +19,19 @@ use crate::body::{Body, BodyError};
 mod page;
 mod socket;
 
-/// What the application is told about the gateway in front of it: only where its own endpoints are, for two links.
-#[derive(Clone, Debug)]
-pub struct SampleSettings {
-    /// The gateway's prefix.
-    pub gateway_prefix: String,
-    /// What the application calls itself.
-    pub title: String,
-}
-
-impl Default for SampleSettings {
-    fn default() -> Self {
-        Self { gateway_prefix: "/_vestibule".to_owned(), title: "Sample application".to_owned() }
-    }
-}
-
 /// Answers one request.
-pub(super) fn answer(sample: &SampleSettings, request: Request<Incoming>) -> Response<Body> {
+pub(super) fn answer(request: Request<Incoming>) -> Response<Body> {
     let last = request.uri().path().rsplit('/').next().unwrap_or_default();
     match last {
-        "socket" => page::socket(sample),
-        "stream" => page::stream(sample),
+        "socket" => page::socket(),
+        "stream" => page::stream(),
         "echo" => socket::echo(request),
         "ticks" => ticks(),
         "headers.json" => headers_json(request.headers()),
         "style.css" => typed("text/css", page::STYLE),
         "sample.js" => typed("text/javascript", page::SCRIPT),
         "favicon.ico" => empty(StatusCode::NO_CONTENT),
-        _ => page::home(sample, &request),
+        _ => page::home(&request),
     }
 }
 

@@ -5,10 +5,10 @@ use hyper::body::Incoming;
 
 use crate::body::Body;
 use crate::demo::html::escape;
-use crate::demo::upstream::{SampleSettings, typed};
+use crate::demo::upstream::typed;
 
 /// The greeting, and what arrived.
-pub(super) fn home(sample: &SampleSettings, request: &Request<Incoming>) -> Response<Body> {
+pub(super) fn home(request: &Request<Incoming>) -> Response<Body> {
     let headers = request.headers();
     let greeting =
         greeted(headers).map_or_else(|| "Hello, whoever you are".to_owned(), |name| format!("Hello, {name}"));
@@ -24,22 +24,22 @@ pub(super) fn home(sample: &SampleSettings, request: &Request<Incoming>) -> Resp
         escape(request.method().as_str()),
         escape(request.uri().path()),
     );
-    page(sample, "home", &body)
+    page("home", &body)
 }
 
 /// The WebSocket page.
-pub(super) fn socket(sample: &SampleSettings) -> Response<Body> {
+pub(super) fn socket() -> Response<Body> {
     let body = "<h1>WebSocket</h1><p>What you send comes back.</p>\
          <form id=\"say\"><label>Say <input name=\"text\" value=\"hello\" autocomplete=\"off\"></label><button>Send</button></form>\
          <p>State: <output id=\"state\">connecting</output></p><ol id=\"log\" aria-live=\"polite\"></ol>";
-    page(sample, "socket", body)
+    page("socket", body)
 }
 
 /// The event-stream page.
-pub(super) fn stream(sample: &SampleSettings) -> Response<Body> {
+pub(super) fn stream() -> Response<Body> {
     let body = "<h1>Event stream</h1><p>One event a second, as it happens.</p>\
          <p>State: <output id=\"state\">connecting</output></p><ol id=\"log\" aria-live=\"polite\"></ol>";
-    page(sample, "stream", body)
+    page("stream", body)
 }
 
 /// A field's value as people read it; identity headers may carry UTF-8.
@@ -47,17 +47,15 @@ pub(super) fn text(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
-fn page(sample: &SampleSettings, kind: &str, body: &str) -> Response<Body> {
-    let title = escape(&sample.title);
-    let prefix = escape(&sample.gateway_prefix);
+fn page(kind: &str, body: &str) -> Response<Body> {
     let html = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>{title}</title><link rel=\"stylesheet\" href=\"style.css\">\
-         <script src=\"sample.js\" defer></script></head><body data-page=\"{kind}\" data-session=\"{prefix}/session\">\
-         <header><strong>{title}</strong>\
+         <meta name=\"color-scheme\" content=\"light dark\"><title>{TITLE}</title><link rel=\"stylesheet\" href=\"style.css\">\
+         <script src=\"sample.js\" defer></script></head><body data-page=\"{kind}\" data-session=\"{PREFIX}/session\">\
+         <header><strong>{TITLE}</strong>\
          <nav><a href=\"./\">Home</a><a href=\"socket\">WebSocket</a><a href=\"stream\">Events</a>\
-         <a href=\"admins\">Admins only</a><a href=\"{prefix}/session\">Your session</a></nav>\
-         <form method=\"post\" action=\"{prefix}/logout\"><button>Sign out</button></form></header><main>{body}</main></body></html>",
+         <a href=\"admins\">Admins only</a><a href=\"{PREFIX}/session\">Your session</a></nav>\
+         <form method=\"post\" action=\"{PREFIX}/logout\"><button>Sign out</button></form></header><main>{body}</main></body></html>",
     );
     typed("text/html; charset=utf-8", html)
 }
@@ -77,12 +75,15 @@ fn is_about_identity(name: &str) -> bool {
     IDENTITY.iter().any(|start| name.starts_with(start))
 }
 
-/// The life of the access token, told by the gateway's session document; without script there is nothing to watch.
+/// The life of the access token, from the gateway's session document; without script there is nothing to watch.
 const TOKEN: &str = "<section id=\"token\" hidden><h2>Your access token</h2>\
      <p><output id=\"left\"></output><progress id=\"life\"></progress></p>\
      <p>Renewed <output id=\"renewed\" aria-live=\"polite\"></output> since you signed in. Stay on this page and watch: \
      shortly before the token ends the gateway fetches a new one, and nobody is asked anything.</p></section>";
 
+const TITLE: &str = "Sample application";
+/// All that it knows of the gateway: where the gateway's own endpoints are, for two links.
+const PREFIX: &str = "/_vestibule";
 pub(super) const STYLE: &str = include_str!("style.css");
 pub(super) const SCRIPT: &str = include_str!("sample.js");
 

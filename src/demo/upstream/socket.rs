@@ -12,7 +12,8 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use crate::body::Body;
 use crate::demo::upstream::empty;
 
-/// Answers the handshake (RFC 6455 section 4.2.2) and echoes in a task of its own.
+/// Answers the handshake ([RFC 6455 section 4.2.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2)) and echoes in a task
+/// of its own.
 pub(super) fn echo(request: Request<Incoming>) -> Response<Body> {
     let asked = request.headers().get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let key = request.headers().get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));

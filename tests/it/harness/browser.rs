@@ -397,6 +397,11 @@ impl Page {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// Whether a code or a reason stands on it as a word of its own.
+    pub(crate) fn names(&self, word: &str) -> bool {
+        self.text().split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))).any(|it| it == word)
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("not JSON: {error}: {}", self.text()))
     }

@@ -1,4 +1,4 @@
-//! A byte-exact HTTP/1.1 client: it writes what it is told and splits the answers; bytes left over are a finding.
+//! A byte-exact HTTP/1.1 client: it writes the bytes that it is given and splits the answers; bytes left over are a finding.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(crate) struct RawAnswer {
     /// Without the chunks' framing.
     pub(crate) body: Vec<u8>,
     pub(crate) trailers: Vec<(String, String)>,
-    /// Whether only the connection's end told where the body ends.
+    /// Whether only the end of the connection ends the body.
     pub(crate) until_close: bool,
 }
 
@@ -209,5 +209,5 @@ fn field(line: &str) -> Option<(String, String)> {
     Some((name.to_owned(), value.trim().to_owned()))
 }
 
-/// Long enough that it never ends a sound test, short enough that a hang is told from slowness.
+/// Long enough that it never ends a sound test, short enough to distinguish a hang from slowness.
 const PATIENCE: Duration = Duration::from_secs(15);

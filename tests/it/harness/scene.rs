@@ -174,15 +174,14 @@ impl Scene {
     pub(crate) async fn refuses_while(&self, reason: &str, faults: impl FnOnce(&mut Faults)) -> usize {
         let before = self.idp.token_requests("authorization_code").len();
         let (browser, page) = self.signs_in_while(faults).await;
-        assert!((500..600).contains(&page.status), "{reason}: {} {}", page.status, page.text());
         self.is_refused(&browser, &page, reason);
         self.idp.token_requests("authorization_code").len() - before
     }
 
-    /// The page gives this reason, the browser has no session, the application saw nothing.
+    /// The page gives this reason, with the status that goes with it, the browser has no session, the application saw nothing.
     pub(crate) fn is_refused(&self, browser: &Browser, page: &Page, reason: &str) {
-        assert!(page.status >= 400, "{reason}: {} at {}", page.status, page.url);
-        assert!(page.text().contains(reason), "{reason} is not on {}", page.text());
+        assert_eq!(page.status, status_of(reason), "{reason}: {}", page.text());
+        assert!(page.names(reason), "{reason} is not on {}", page.text());
         assert!(!has_session(browser), "{reason}: {:?}", browser.cookies());
         assert!(self.upstream.seen().is_empty(), "{reason}: the application saw {:?}", self.upstream.seen());
     }
@@ -239,6 +238,20 @@ impl Scene {
         let (seen, asked) = (self.upstream.seen(), self.idp.seen());
         assert!(seen.is_empty(), "{why}: the application saw {seen:#?}");
         assert!(asked.is_empty(), "{why}: the provider saw {asked:#?}");
+    }
+}
+
+/// The status of the page of a sign-in that failed for a reason or with a code.
+fn status_of(reason: &str) -> u16 {
+    match reason {
+        "VB-1012" => 403,
+        "VB-1026" => 414,
+        "VB-1017" | "provider_error_response" => 502,
+        "VB-2010" | "id_token_key_unknown_yet" => 503,
+        reason if reason.starts_with("provider_") => 503,
+        "invalid_request" | "iss_mismatch" | "iss_missing" => 400,
+        reason if reason.starts_with("VB-10") => 400,
+        _ => 502,
     }
 }
 

@@ -1,4 +1,4 @@
-//! An application that records each request byte for byte, and answers what it is told to.
+//! An application that records each request byte for byte, and gives the answers that a test sets.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::raw::{Wire, fields, first};
 
-/// A running application. Unless it is told otherwise it answers 200 with the request as JSON.
+/// A running application. Unless a test sets another answer it gives 200 with the request as JSON.
 pub(crate) struct RecordingUpstream {
     /// Where it listens.
     pub(crate) address: SocketAddr,

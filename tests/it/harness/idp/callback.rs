@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::LOCATION;
 use url::Url;
-use vestibule::demo::idp::{Answer, IdpRequest, paths};
+use vestibule::demo::idp::{IdpRequest, IdpResponse, paths};
 
 use super::faults::CallbackFaults;
 
@@ -30,7 +30,7 @@ pub(super) fn refused(asked: &IdpRequest, faults: &CallbackFaults) -> Option<Idp
 }
 
 /// The refusal of [`refused`] in the words of a provider that does not know the parameter.
-pub(super) fn says_not_supported(answer: Answer) -> Answer {
+pub(super) fn says_not_supported(answer: IdpResponse) -> IdpResponse {
     changed(answer, |params| {
         let is_ours = |(name, value): &(String, String)| name == "error" && value == "unsupported_response_type";
         if params.iter().any(is_ours) {
@@ -42,7 +42,7 @@ pub(super) fn says_not_supported(answer: Answer) -> Answer {
 }
 
 /// The answer with what is wrong on purpose.
-pub(super) fn broken(answer: Answer, faults: &CallbackFaults) -> Answer {
+pub(super) fn broken(answer: IdpResponse, faults: &CallbackFaults) -> IdpResponse {
     changed(answer, |params| {
         let code = params.iter().position(|(name, _)| name == "code");
         if let (Some((error, description)), Some(code)) = (&faults.error, code) {
@@ -55,7 +55,7 @@ pub(super) fn broken(answer: Answer, faults: &CallbackFaults) -> Answer {
     })
 }
 
-fn changed(mut answer: Answer, change: impl FnOnce(&mut Vec<(String, String)>)) -> Answer {
+fn changed(mut answer: IdpResponse, change: impl FnOnce(&mut Vec<(String, String)>)) -> IdpResponse {
     if let Some((_, location)) = answer.headers.iter_mut().find(|(name, _)| name == LOCATION) {
         let mut to = Url::parse(location).unwrap();
         let mut params: Vec<(String, String)> = to.query_pairs().into_owned().collect();

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use vestibule::body::{Body, BodyError};
-use vestibule::demo::idp::{Answer, IdpRequest, paths};
+use vestibule::demo::idp::{IdpRequest, IdpResponse, paths};
 
 use super::serve::BreakOff;
 use super::signing::Signing;
@@ -156,18 +156,18 @@ impl EndpointFaults {
     }
 
     /// Answers with `work`, as far as the faults let it.
-    pub(super) async fn play(self, work: impl FnOnce() -> Answer) -> Result<Response<Body>, BreakOff> {
+    pub(super) async fn play(self, work: impl FnOnce() -> IdpResponse) -> Result<Response<Body>, BreakOff> {
         let Some(breakage) = self.breakage.clone() else {
             return Ok(self.edited(work()).into_response());
         };
         match breakage {
             Breakage::Status(status) => Ok(self
-                .edited(Answer::new(code(status), "text/plain; charset=utf-8", "broken on purpose\n"))
+                .edited(IdpResponse::new(code(status), "text/plain; charset=utf-8", "broken on purpose\n"))
                 .into_response()),
             Breakage::Answer { status, content_type, body } => {
-                Ok(self.edited(Answer::new(code(status), &content_type, body)).into_response())
+                Ok(self.edited(IdpResponse::new(code(status), &content_type, body)).into_response())
             }
-            Breakage::Html => Ok(Answer::new(StatusCode::OK, "text/html; charset=utf-8", PORTAL).into_response()),
+            Breakage::Html => Ok(IdpResponse::new(StatusCode::OK, "text/html; charset=utf-8", PORTAL).into_response()),
             Breakage::Hang => std::future::pending().await,
             Breakage::Reset => Err(BreakOff),
             Breakage::Hold(gate) => {
@@ -194,7 +194,7 @@ impl EndpointFaults {
         }
     }
 
-    fn edited(&self, mut answer: Answer) -> Answer {
+    fn edited(&self, mut answer: IdpResponse) -> IdpResponse {
         if !self.members.is_empty()
             && let Ok(Value::Object(mut members)) = serde_json::from_slice(&answer.body)
         {
@@ -305,7 +305,7 @@ impl Edits {
     }
 }
 
-fn truncated(answer: Answer) -> Response<Body> {
+fn truncated(answer: IdpResponse) -> Response<Body> {
     let whole = answer.body.len();
     let half = answer.body.slice(..whole / 2);
     let broken = stream::iter([Ok(Frame::data(half)), Err(BodyError::from(BreakOff))]);
@@ -315,7 +315,7 @@ fn truncated(answer: Answer) -> Response<Body> {
     response
 }
 
-fn dripping(answer: Answer, every: Duration) -> Response<Body> {
+fn dripping(answer: IdpResponse, every: Duration) -> Response<Body> {
     let drops = stream::unfold(answer.body.clone(), move |mut rest: Bytes| async move {
         if rest.is_empty() {
             return None;

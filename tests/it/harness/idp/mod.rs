@@ -13,7 +13,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use vestibule::body::Body;
 use vestibule::clock::{Clock as _, ManualClock};
-use vestibule::demo::idp::{Answer, Client, Idp, IdpRequest, IdpSettings, Mode, SigningAlgorithm, SigningKey, paths};
+use vestibule::demo::idp::{
+    Client, Idp, IdpRequest, IdpResponse, IdpSettings, Mode, SigningAlgorithm, SigningKey, paths,
+};
 
 mod assertions;
 mod callback;
@@ -205,7 +207,7 @@ impl Misbehaving {
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, BreakOff> {
-        let Some(asked) = IdpRequest::read(request).await else { return Ok(Answer::too_large().into_response()) };
+        let Some(asked) = IdpRequest::read(request).await else { return Ok(IdpResponse::too_large().into_response()) };
         let faults = {
             let mut state = self.state();
             state.seen.push(asked.clone());
@@ -216,7 +218,7 @@ impl Misbehaving {
     }
 
     /// What the honest provider answers, with what is wrong in tokens and in the callback.
-    fn work(&self, asked: &IdpRequest) -> Answer {
+    fn work(&self, asked: &IdpRequest) -> IdpResponse {
         let faults = self.state().faults.clone();
         match asked.path.as_str() {
             paths::AUTHORIZE | paths::CHOOSE => {
@@ -239,7 +241,7 @@ impl Misbehaving {
     }
 
     /// An endpoint at which the client proves itself.
-    fn proven(&self, asked: &IdpRequest, faults: &Faults) -> Answer {
+    fn proven(&self, asked: &IdpRequest, faults: &Faults) -> IdpResponse {
         let translated = self.state().assertions.translated(asked, self.issuer(), self.clock.now().secs());
         let asked = match translated {
             Ok(asked) => asked,
@@ -259,7 +261,7 @@ impl Misbehaving {
         })
     }
 
-    fn userinfo(&self, asked: &IdpRequest, faults: &Faults) -> Answer {
+    fn userinfo(&self, asked: &IdpRequest, faults: &Faults) -> IdpResponse {
         let answer = self.honest.answer(asked);
         if !self.state().signs_userinfo || answer.status != StatusCode::OK {
             return answer;
@@ -269,7 +271,7 @@ impl Misbehaving {
         claims.insert("aud".to_owned(), json!(CLIENT_ID));
         // Edits of the JSON can no longer reach what is signed.
         let wrong = TokenFaults { claims: faults.userinfo.members.clone(), ..TokenFaults::default() };
-        Answer::new(StatusCode::OK, "application/jwt", self.signed(claims, &wrong))
+        IdpResponse::new(StatusCode::OK, "application/jwt", self.signed(claims, &wrong))
     }
 
     fn signed(&self, claims: Map<String, Value>, wrong: &TokenFaults) -> String {
@@ -283,7 +285,7 @@ impl Misbehaving {
 }
 
 /// An answer whose JSON is changed, where it is an object.
-fn edited(mut answer: Answer, change: impl FnOnce(&mut Map<String, Value>)) -> Answer {
+fn edited(mut answer: IdpResponse, change: impl FnOnce(&mut Map<String, Value>)) -> IdpResponse {
     if let Ok(Value::Object(mut members)) = serde_json::from_slice(&answer.body) {
         change(&mut members);
         answer.body = Value::Object(members).to_string().into();
@@ -291,13 +293,13 @@ fn edited(mut answer: Answer, change: impl FnOnce(&mut Map<String, Value>)) -> A
     answer
 }
 
-fn not_believed(why: &str) -> Answer {
+fn not_believed(why: &str) -> IdpResponse {
     let body = json!({ "error": "invalid_client", "error_description": why }).to_string();
     let headers = vec![
         (CONTENT_TYPE, "application/json".to_owned()),
         (WWW_AUTHENTICATE, "Basic realm=\"demo provider\"".to_owned()),
     ];
-    Answer { status: StatusCode::UNAUTHORIZED, headers, body: body.into() }
+    IdpResponse { status: StatusCode::UNAUTHORIZED, headers, body: body.into() }
 }
 
 impl Deref for TestIdp {

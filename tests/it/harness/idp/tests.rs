@@ -76,7 +76,7 @@ async fn a_counted_breakage_heals() {
     let mut faults = faults::EndpointFaults::default();
     faults.break_times(2, Breakage::Status(503));
     for expected in [503, 503, 200, 200] {
-        let answer = || Answer::new(StatusCode::OK, "text/plain", "fine");
+        let answer = || IdpResponse::new(StatusCode::OK, "text/plain", "fine");
         let response = faults.for_next().play(answer).await.unwrap();
         assert_eq!(response.status().as_u16(), expected);
     }
@@ -171,7 +171,7 @@ fn verifies(idp: &TestIdp, set: &Value) -> bool {
     })
 }
 
-fn json_of(answer: &Answer) -> Value {
+fn json_of(answer: &IdpResponse) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 

@@ -9,7 +9,7 @@ use crate::body::Body;
 
 /// A whole answer.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct IdpResponse {
     /// Its status.
     pub status: StatusCode,
     /// Its header fields.
@@ -18,12 +18,12 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-impl Answer {
+impl IdpResponse {
     pub(super) fn json(status: StatusCode, value: &Value) -> Self {
         Self::new(status, "application/json", value.to_string())
     }
 
-    /// An error of RFC 6749 section 5.2.
+    /// An error of [RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2).
     pub(super) fn oauth_error(status: StatusCode, error: &str, description: &str) -> Self {
         Self::json(status, &json!({ "error": error, "error_description": description }))
     }
@@ -72,7 +72,8 @@ impl Answer {
     }
 }
 
-/// RFC 6749 section 5.1 asks for it where tokens are; here, nothing is worth keeping.
+/// [RFC 6749 section 5.1](https://www.rfc-editor.org/rfc/rfc6749#section-5.1) asks for it where tokens are; here, nothing is
+/// worth keeping.
 fn no_store() -> (HeaderName, String) {
     (CACHE_CONTROL, "no-store".to_owned())
 }

@@ -75,6 +75,7 @@ impl File {
                 let (path, alias) = path.split_once(" as ").unwrap_or((&path, &path));
                 let name = alias.rsplit("::").next().unwrap().to_owned();
                 if public {
+                    assert_ne!(name, "*", "a re-export is followed by its name: write the names of `{import}`");
                     reexported.insert(name, path.to_owned());
                 } else {
                     modules.insert(name, path.to_owned());

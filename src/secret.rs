@@ -1,7 +1,9 @@
 //! Values that must never be seen: redacted when printed, wiped when dropped, compared in constant time.
 
 use std::fmt;
+use std::sync::Arc;
 
+use rustls_pki_types::PrivateKeyDer;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
@@ -21,6 +23,9 @@ impl<T: Zeroize> Secret<T> {
         &self.0
     }
 }
+
+/// A private key as it was read from its PEM.
+pub type PrivateKey = Arc<Secret<PrivateKeyDer<'static>>>;
 
 impl From<&str> for Secret<String> {
     fn from(value: &str) -> Self {

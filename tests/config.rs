@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use vestibule::clock::SystemClock;
+use vestibule::codes;
 use vestibule::config::diagnostics::Code;
 use vestibule::config::{Config, Diagnostic, Report, Sources};
 
@@ -78,11 +79,9 @@ fn every_code_that_a_file_can_cause_is_caused_by_one() {
         [Code::HalfWrittenVariable, Code::Weakened, Code::Unreachable, Code::ReadableSecret, Code::NoTrustedProxies];
     // What shows only when the parts are made: see tests/it/starting.rs.
     let later = [Code::CannotListen, Code::CannotBuild];
-    let missing: Vec<&str> = Code::all()
-        .filter(|code| !only_warnings.contains(code) && !later.contains(code))
-        .map(Code::as_str)
-        .filter(|code| !text.contains(code))
-        .collect();
+    let excused: Vec<&str> = only_warnings.iter().chain(&later).map(|code| code.as_str()).collect();
+    let of_configuration = codes::all().map(|(number, _)| number).filter(|number| *number < "VB-1000");
+    let missing: Vec<&str> = of_configuration.filter(|code| !excused.contains(code) && !text.contains(code)).collect();
     assert!(missing.is_empty(), "no file in tests/config/invalid causes {missing:?}");
 }
 

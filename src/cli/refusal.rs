@@ -2,29 +2,29 @@
 
 use super::{Exit, complain, stderr_color};
 use crate::app::AppError;
-use crate::config::diagnostics::Code;
+use crate::config::kinds;
 use crate::config::{Diagnostic, Places, Report};
 use crate::gateway::build::BuildError;
 use crate::server::StartError;
 
 /// The finding; none for a fault of ours.
 pub(super) fn finding(error: &AppError, places: &Places) -> Option<Diagnostic> {
-    let (code, key, help) = match error {
+    let (kind, key, help) = match error {
         AppError::Bind(StartError::Bind { key, index, cause }) => {
-            (Code::CannotListen, format!("{key}[{index}]"), cause.help())
+            (kinds::CANNOT_LISTEN, format!("{key}[{index}]"), Some(cause.help()))
         }
-        AppError::Bind(StartError::Tls(_)) => (Code::BadPem, "server.tls".to_owned(), USABLE_FILES.to_owned()),
-        AppError::Build(BuildError::Keys(_)) => (Code::CannotBuild, "session.keys".to_owned(), USABLE.to_owned()),
-        AppError::Build(BuildError::Provider(name, _)) => {
-            (Code::CannotBuild, format!("provider.{name}"), USABLE.to_owned())
-        }
-        AppError::Build(BuildError::Upstream(name, _)) => {
-            (Code::CannotBuild, format!("route.{name}"), USABLE.to_owned())
-        }
-        AppError::Log(error) => (Code::FileUnwritable, error.key.to_owned(), WRITABLE.to_owned()),
+        AppError::Bind(StartError::Tls(_)) => (kinds::TLS_FILES_UNUSABLE, "server.tls".to_owned(), None),
+        AppError::Build(BuildError::Keys(_)) => (kinds::CANNOT_BUILD, "session.keys".to_owned(), None),
+        AppError::Build(BuildError::Provider(name, _)) => (kinds::CANNOT_BUILD, format!("provider.{name}"), None),
+        AppError::Build(BuildError::Upstream(name, _)) => (kinds::CANNOT_BUILD, format!("route.{name}"), None),
+        AppError::Log(error) => (kinds::LOG_CANNOT_BE_OPENED, error.key.to_owned(), None),
         AppError::Panicked => return None,
     };
-    Some(Diagnostic::error(code, places.at(&key), error.to_string()).help(help))
+    let mut diagnostic = Diagnostic::new(kind, places.at(&key), error.to_string());
+    if let Some(help) = help {
+        diagnostic.help(help);
+    }
+    Some(diagnostic)
 }
 
 /// Prints why, and returns the exit for it.
@@ -37,8 +37,3 @@ pub(super) fn refused(error: &AppError, places: &Places) -> Exit {
         AppError::Panicked => Exit::Internal,
     }
 }
-
-const USABLE: &str = "write what the message asks for, or remove the key that it names";
-const USABLE_FILES: &str =
-    "name PEM files that this user may read: cert with its chain, and key with the key of that certificate";
-const WRITABLE: &str = "name a file that this user may write, or \"stderr\"";

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{ConfigArguments, Exit, complain, stderr_color};
-use crate::config::diagnostics::{Code, Place};
+use crate::config::diagnostics::Place;
+use crate::config::kinds::{self, DiagnosticKind};
 use crate::config::{Config, Diagnostic, Report, Sources, Watch};
 use crate::server::settings::ListenAddress;
 
@@ -43,7 +44,7 @@ impl ConfigSource {
         let sources = self.gather()?;
         let is_empty = sources.file.is_none() && sources.flags.is_empty();
         if is_empty && !sources.env.iter().any(|(name, _)| name.starts_with("VESTIBULE__")) {
-            return Err(Report::new(vec![no_file(Diagnostic::error)]));
+            return Err(Report::new(vec![no_file(kinds::NO_CONFIGURATION_GIVEN)]));
         }
         match Config::load(&sources) {
             Ok(config) => {
@@ -52,7 +53,7 @@ impl ConfigSource {
             }
             Err(mut report) => {
                 if sources.file.is_none() {
-                    report.diagnostics.push(no_file(Diagnostic::warning));
+                    report.diagnostics.push(no_file(kinds::NO_CONFIGURATION_BESIDES));
                 }
                 Err(report)
             }
@@ -90,14 +91,16 @@ impl ConfigSource {
 }
 
 /// That there is none, and where it was looked for.
-fn no_file(kind: fn(Code, &Place, String) -> Diagnostic) -> Diagnostic {
+fn no_file(kind: DiagnosticKind) -> Diagnostic {
     let absolute =
         |path: &&str| std::path::absolute(path).map_or_else(|_| (*path).to_owned(), |at| at.display().to_string());
     let looked: Vec<String> = DEFAULT_FILES.iter().map(absolute).collect();
-    kind(Code::FileUnreadable, &Place::Nowhere, "there is no configuration file".to_owned()).help(format!(
+    let mut diagnostic = Diagnostic::new(kind, &Place::Nowhere, "there is no configuration file");
+    diagnostic.help(format!(
         "looked for {}; name another one with --config FILE or in the variable VESTIBULE_CONFIG",
         looked.join(" and ")
-    ))
+    ));
+    diagnostic
 }
 
 fn read_file(path: &Path) -> Result<(String, String), Report> {
@@ -106,10 +109,7 @@ fn read_file(path: &Path) -> Result<(String, String), Report> {
         Ok(text) => Ok((name, text)),
         Err(error) => {
             let message = format!("the configuration file {name} cannot be read: {error}");
-            let diagnostic = Diagnostic::error(Code::FileUnreadable, &Place::Nowhere, message);
-            Err(Report::new(vec![
-                diagnostic.help("name it with --config; it must be readable by the user that runs vestibule"),
-            ]))
+            Err(Report::new(vec![Diagnostic::new(kinds::CONFIGURATION_UNREADABLE, &Place::Nowhere, message)]))
         }
     }
 }

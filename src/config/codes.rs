@@ -1,6 +1,9 @@
-//! The codes of findings about a configuration. The long text of each stands in the registry of all codes, [`crate::codes`].
+//! The codes of diagnostics, and whether one can be used nevertheless. The long text of each stands in the registry
+//! of all codes, [`crate::codes`].
 
-/// A code: stable over versions, never used for another meaning.
+use crate::codes;
+
+/// A code: stable over versions, never used for another meaning. In the order of their numbers, from `VB-0001` on.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(missing_docs, reason = "each is explained in codes.md")]
 pub enum Code {
@@ -49,66 +52,38 @@ pub enum Code {
 impl Code {
     /// `VB-0001` and so on.
     pub fn as_str(self) -> &'static str {
-        TABLE.iter().find(|(code, _)| *code == self).map_or("VB-0000", |(_, number)| number)
-    }
-
-    /// Every code.
-    pub fn all() -> impl Iterator<Item = Self> {
-        TABLE.iter().map(|(code, _)| *code)
+        codes::all().nth(self as usize).map_or("VB-0000", |(number, _)| number)
     }
 }
 
-const TABLE: &[(Code, &str)] = &[
-    (Code::Syntax, "VB-0001"),
-    (Code::UnknownKey, "VB-0002"),
-    (Code::WrongType, "VB-0003"),
-    (Code::MissingKey, "VB-0004"),
-    (Code::UnknownWord, "VB-0005"),
-    (Code::BadValue, "VB-0006"),
-    (Code::UnknownVariable, "VB-0007"),
-    (Code::HalfWrittenVariable, "VB-0008"),
-    (Code::BadUrl, "VB-0009"),
-    (Code::BadAddress, "VB-0010"),
-    (Code::InsecureHttp, "VB-0011"),
-    (Code::SecretForm, "VB-0012"),
-    (Code::SecretUnreadable, "VB-0013"),
-    (Code::WeakSecret, "VB-0014"),
-    (Code::LiteralSecret, "VB-0015"),
-    (Code::FileUnreadable, "VB-0016"),
-    (Code::BadPem, "VB-0017"),
-    (Code::Conflict, "VB-0018"),
-    (Code::SameRoute, "VB-0019"),
-    (Code::UnknownProvider, "VB-0020"),
-    (Code::EmptyList, "VB-0021"),
-    (Code::BadHost, "VB-0022"),
-    (Code::BadPath, "VB-0023"),
-    (Code::BadHeader, "VB-0024"),
-    (Code::BadClaim, "VB-0025"),
-    (Code::CookieName, "VB-0026"),
-    (Code::CookieDomain, "VB-0027"),
-    (Code::Unsupported, "VB-0028"),
-    (Code::Weakened, "VB-0029"),
-    (Code::PublicUrl, "VB-0030"),
-    (Code::BadName, "VB-0031"),
-    (Code::BadUpstream, "VB-0032"),
-    (Code::Unreachable, "VB-0033"),
-    (Code::RedirectPath, "VB-0034"),
-    (Code::FileUnwritable, "VB-0035"),
-    (Code::CannotListen, "VB-0036"),
-    (Code::CannotBuild, "VB-0037"),
-    (Code::UncleanSecret, "VB-0038"),
-    (Code::ReadableSecret, "VB-0039"),
-    (Code::NoTrustedProxies, "VB-0040"),
-];
+/// Whether a configuration can be used nevertheless.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Severity {
+    /// It cannot.
+    Error,
+    /// It can, but somebody should look.
+    Warning,
+}
+
+impl Severity {
+    /// `error` or `warning`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codes;
 
     #[test]
-    fn every_code_has_a_long_text_of_its_own() {
-        let listed = codes::all().map(|(number, _)| number).filter(|number| *number < "VB-1000");
-        assert!(listed.eq(Code::all().map(Code::as_str)));
+    fn codes_are_numbered_as_in_the_registry() {
+        assert_eq!(Code::Syntax.as_str(), "VB-0001");
+        assert_eq!(Code::Conflict.as_str(), "VB-0018");
+        assert_eq!(Code::NoTrustedProxies.as_str(), "VB-0040");
+        assert_eq!(codes::all().filter(|(number, _)| *number < "VB-1000").count(), Code::NoTrustedProxies as usize + 1);
     }
 }

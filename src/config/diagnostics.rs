@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, told so that it can be put right: place, excerpt, reason and help.
+//! A diagnostic: what was found about a configuration, with all that is needed to put it right: place, excerpt, reason and help.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -8,11 +8,14 @@ use std::sync::Arc;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
 
-pub use super::codes::Code;
+pub use super::codes::{Code, Severity};
+use super::kinds::DiagnosticKind;
 
-/// One finding about a configuration. It carries all that is needed to show it; secrets in the excerpt are masked.
+/// What was found about a configuration. It carries all that is needed to show it; secrets in the excerpt are masked.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
+    /// The row of the table that it is.
+    kind: DiagnosticKind,
     /// Whether the configuration can be used nevertheless.
     pub severity: Severity,
     /// The stable code, for `vestibule explain`.
@@ -32,49 +35,47 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// A finding that makes the configuration unusable.
-    pub fn error(code: Code, place: &Place, message: impl Into<String>) -> Self {
+    /// What was found at a place; reason and help are those of the table, where it has any.
+    pub(crate) fn new(kind: DiagnosticKind, place: &Place, message: impl Into<String>) -> Self {
+        let said = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         Self {
-            severity: Severity::Error,
-            code,
+            kind,
+            severity: kind.severity,
+            code: kind.code,
             message: message.into(),
             place: place.clone(),
             label: String::new(),
             also: None,
-            reason: None,
-            help: None,
+            reason: said(kind.reason),
+            help: said(kind.help),
         }
     }
 
-    /// A finding that the operator should know of.
-    pub fn warning(code: Code, place: &Place, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(code, place, message) }
+    /// Whether this row of the table was found.
+    pub(super) fn is(&self, kind: DiagnosticKind) -> bool {
+        self.kind == kind
     }
 
     /// Says what stands under the caret.
-    #[must_use]
-    pub fn label(mut self, label: impl Into<String>) -> Self {
+    pub(super) fn label(&mut self, label: impl Into<String>) -> &mut Self {
         self.label = label.into();
         self
     }
 
     /// Says why it matters.
-    #[must_use]
-    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+    pub(super) fn reason(&mut self, reason: impl Into<String>) -> &mut Self {
         self.reason = Some(reason.into());
         self
     }
 
     /// Says what to write instead.
-    #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(&mut self, help: impl Into<String>) -> &mut Self {
         self.help = Some(help.into());
         self
     }
 
     /// Names a second place.
-    #[must_use]
-    pub fn also(mut self, place: &Place, label: impl Into<String>) -> Self {
+    pub(super) fn also(&mut self, place: &Place, label: impl Into<String>) -> &mut Self {
         self.also = Some((place.clone(), label.into()));
         self
     }
@@ -89,7 +90,7 @@ impl Diagnostic {
         &self.message
     }
 
-    /// The finding with its excerpt, for people; several lines, without a newline at the end.
+    /// The diagnostic with its excerpt, for people; several lines, without a newline at the end.
     pub fn render(&self, color: bool) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
@@ -108,7 +109,7 @@ impl Diagnostic {
         renderer.term_width(TERM_WIDTH).render(&[group])
     }
 
-    /// The finding for programs.
+    /// The diagnostic for programs.
     pub fn to_json(&self) -> Value {
         json!({
             "severity": self.severity.as_str(),
@@ -126,25 +127,6 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}[{}]: {} ({})", self.severity.as_str(), self.code.as_str(), self.message, self.place)
-    }
-}
-
-/// Whether a configuration can be used nevertheless.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Severity {
-    /// It cannot.
-    Error,
-    /// It can, but somebody should look.
-    Warning,
-}
-
-impl Severity {
-    /// `error` or `warning`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-        }
     }
 }
 
@@ -179,6 +161,7 @@ impl Place {
         Some((before.matches('\n').count() + 1, column))
     }
 
+    /// Adds the excerpt with its marks to what is rendered, or the name of what is no file.
     fn annotated<'a>(
         &'a self,
         group: Group<'a>,
@@ -274,12 +257,12 @@ impl SourceText {
 /// All that is wrong with a configuration, in the order of the file; warnings included.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// The findings.
+    /// The diagnostics.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 impl Report {
-    /// Puts findings in the order in which somebody would mend them: from the top of the file to its end.
+    /// Puts diagnostics in the order in which somebody would mend them: from the top of the file to its end.
     pub fn new(mut diagnostics: Vec<Diagnostic>) -> Self {
         diagnostics.sort_by(|a, b| match a.place.order().cmp(&b.place.order()) {
             Ordering::Equal => a.code.as_str().cmp(b.code.as_str()),

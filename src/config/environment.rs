@@ -1,27 +1,29 @@
 //! Values from the environment and from flags, laid over the file: `VESTIBULE__PROVIDER__CORP__CLIENT_ID`, `--set server.listen=…`.
 
-use super::diagnostics::{Code, Diagnostic, Place};
+use super::diagnostics::Place;
+use super::kinds;
+use super::problems::Problems;
 use super::tree::{Entry, Node, Table, Value};
 use super::unknown::{PREFIX, variable_meant};
 
 /// Lays the variables that are ours over the tree, in the order of their names, so that a table comes before its keys.
-pub(super) fn overlay_environment(root: &mut Node, env: &[(String, String)], problems: &mut Vec<Diagnostic>) {
+pub(super) fn overlay_environment(root: &mut Node, env: &[(String, String)], problems: &mut Problems) {
     let mut ours: Vec<&(String, String)> = env.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     ours.sort();
     for (name, value) in ours {
         let place = Place::Variable(name.clone());
         let path: Vec<&str> = name.get(PREFIX.len()..).unwrap_or_default().split("__").collect();
         if path.iter().any(|segment| segment.is_empty()) {
-            problems.push(
-                Diagnostic::error(Code::UnknownVariable, &place, format!("`{name}` does not name a key"))
-                    .reason("two underscores separate the parts of a key; here a part is empty")
-                    .help("write VESTIBULE__SECTION__KEY, as in VESTIBULE__SERVER__LISTEN"),
-            );
+            problems.add(kinds::VARIABLE_WITH_EMPTY_PART, &place, format!("`{name}` does not name a key"));
             continue;
         }
         set(root, &path, value, &place);
     }
-    problems.extend(env.iter().filter_map(|(name, _)| half_written(name)));
+    for (name, meant) in env.iter().filter_map(|(name, _)| Some((name, half_written(name)?))) {
+        let place = Place::Variable(name.clone());
+        let message = format!("`{name}` is not read");
+        problems.add(kinds::HALF_WRITTEN_VARIABLE, &place, message).help(format!("did you mean `{meant}`?"));
+    }
 }
 
 /// Lays flags over the tree; a later one wins.
@@ -62,8 +64,8 @@ fn entry<'a>(table: &'a mut Table, segment: &str, place: &Place) -> &'a mut Node
     &mut table.entries[index].node
 }
 
-/// `VESTIBULE_SERVER_LISTEN` is surely meant for us. What Kubernetes sets for a Service of our name is not.
-fn half_written(name: &str) -> Option<Diagnostic> {
+/// What was meant: `VESTIBULE_SERVER_LISTEN` is surely for us. What Kubernetes sets for a Service of our name is not.
+fn half_written(name: &str) -> Option<String> {
     if name.starts_with(PREFIX) {
         return None;
     }
@@ -72,25 +74,20 @@ fn half_written(name: &str) -> Option<Diagnostic> {
     if ["CONFIG", "SERVICE", "PORT"].contains(&rest) || rest.contains("SERVICE_") || rest.contains("PORT_") {
         return None;
     }
-    let meant = variable_meant(rest)?;
-    let place = Place::Variable(name.to_owned());
-    Some(
-        Diagnostic::warning(Code::HalfWrittenVariable, &place, format!("`{name}` is not read"))
-            .reason("the parts of a key are separated by two underscores, also after VESTIBULE, in capitals")
-            .help(format!("did you mean `{meant}`?")),
-    )
+    variable_meant(rest)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::diagnostics::{Code, Diagnostic};
     use super::*;
 
     fn overlaid(variables: &[(&str, &str)]) -> (Node, Vec<Diagnostic>) {
-        let mut problems = Vec::new();
+        let mut problems = Problems::default();
         let (mut root, _) = super::super::tree::parse("a.toml", "[provider.my-corp]\nclient_id = \"a\"\n").unwrap();
         let env: Vec<_> = variables.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
         overlay_environment(&mut root, &env, &mut problems);
-        (root, problems)
+        (root, problems.list)
     }
 
     fn at<'a>(root: &'a Node, path: &str) -> &'a Value {

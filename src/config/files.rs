@@ -5,7 +5,8 @@ use std::io::{Error, ErrorKind};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::diagnostics::{Code, Diagnostic, Place};
+use super::diagnostics::Place;
+use super::kinds;
 use super::reading::{Reading, refused_with, with};
 
 /// Reads the file whose path is being read.
@@ -18,7 +19,7 @@ pub(super) fn read_file<E: serde::de::Error>(path: &str) -> Result<(PathBuf, Vec
     match read {
         Ok(bytes) => Ok((path, bytes)),
         Err(error) => Err(refused_with(
-            Code::FileUnreadable,
+            kinds::FILE_UNREADABLE,
             |key| format!("`{key}` names a file that cannot be read"),
             |diagnostic| diagnostic.label(why_unreadable(&error)).help(looked_for(&path)),
         )),
@@ -55,15 +56,10 @@ pub(super) fn why_unwritable(error: &Error) -> String {
 pub(super) fn warn_of_readers(path: &Path, place: &Place, reading: &mut Reading) {
     let Some(mode) = open_to_others(path) else { return };
     let message = format!("`{}` names a file that others may read", reading.key());
-    reading.report(
-        Diagnostic::warning(Code::ReadableSecret, place, message)
-            .label(format!("its mode is {mode:04o}"))
-            .reason("every program on this machine can take the secret, and act as this gateway with it")
-            .help(format!(
-                "`chmod 600 {}`, for the user that runs vestibule; Kubernetes: defaultMode: 0400",
-                path.display()
-            )),
-    );
+    let help =
+        format!("`chmod 600 {}`, for the user that runs vestibule; Kubernetes: defaultMode: 0400", path.display());
+    let diagnostic = reading.problems.add(kinds::READABLE_BY_OTHERS, place, message);
+    diagnostic.label(format!("its mode is {mode:04o}")).help(help);
 }
 
 /// The permissions of a file that everybody on the machine may read or write.

@@ -35,6 +35,7 @@ pub(super) fn squashed(key: &str) -> String {
 
 /// Read only where somebody wrote a key that is not ours.
 fn table() -> Vec<Meaning> {
+    /// The file `foreign.toml`.
     #[derive(Default, Deserialize)]
     struct Table {
         key: Vec<Meaning>,

@@ -1,5 +1,13 @@
-//! The tree of values as serde reads it. serde says what a struct or a word may be, and what is not among it is reported here, with
-//! what was probably meant.
+//! How serde reads the tree of values.
+//!
+//! 1. For a struct, serde passes the names of its fields. Other keys are reported with what was probably meant ([`super::unknown`]),
+//!    and the struct is read without them.
+//! 2. For an enum, it passes the names of its variants. Another word is reported with the nearest of them.
+//! 3. The text of a variable or a flag has no type of its own: it is read as what the field asks for.
+//! 4. Before a value is read, its key, its place and the value itself are put on the stack of the thread's
+//!    [`Reading`](super::reading::Reading), where [`Field`](super::reading::Field) and the types of `units` find them.
+//!
+//! Whatever is refused is reported where it is refused; the error that serde sees says no more than that.
 
 use serde::de::value::{MapAccessDeserializer, StringDeserializer};
 use serde::de::{
@@ -8,8 +16,9 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::diagnostics::{Code, Place};
-use super::reading::{self, Reading, Refused, already_refused, listed, refused, with};
+use super::diagnostics::Place;
+use super::kinds;
+use super::reading::{self, Reading, Refused, already_refused, listed, refused, refused_with, with};
 use super::tree::{Entry, Node, Table, Value};
 use crate::nearest::nearest;
 
@@ -20,7 +29,7 @@ pub(super) const ONE_OR_MANY_WITH_EMPTY: &str = "$one or many with empty";
 /// The name of an enum that is a text or a table.
 pub(super) const TEXT_OR_TABLE: &str = "$text or table";
 
-/// Reads a tree as a `T`; gives it with what was noted.
+/// Reads a tree as a `T`; gives it with what was reported.
 pub(super) fn read<T: DeserializeOwned + Default>(root: Node, reading: Reading) -> (T, Reading) {
     reading::during(reading, || T::deserialize(Input(root)).unwrap_or_default())
 }
@@ -29,6 +38,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(root: Node, reading: Reading) 
 pub(super) struct Input(pub(super) Node);
 
 impl Input {
+    /// Refuses a value of another type.
     fn wrong<T>(&self, wanted: &str) -> Result<T, Refused> {
         with(|reading| reading.wrong_type(&self.0, wanted));
         Err(already_refused())
@@ -46,11 +56,7 @@ impl Input {
     fn filled_text(self) -> Result<String, Refused> {
         let Some(text) = self.0.text() else { return self.wrong("a string") };
         if text.trim().is_empty() {
-            return Err(refused(
-                Code::BadValue,
-                |key| format!("`{key}` is empty"),
-                "write a value, or leave the key out",
-            ));
+            return Err(refused(kinds::EMPTY_TEXT, |key| format!("`{key}` is empty")));
         }
         Ok(text.to_owned())
     }
@@ -67,13 +73,14 @@ impl Input {
         };
         if let Some((.., instead)) = LATER.iter().find(is_later) {
             let message = |key: &str| format!("`{key}` = \"{text}\" is not supported by this version");
-            return Err(refused(Code::Unsupported, message, *instead));
+            return Err(refused_with(kinds::WORD_OF_LATER_VERSION, message, |it| it.help(*instead)));
         }
         let help = match nearest(&text, words.iter().copied()) {
             Some(meant) => format!("did you mean \"{meant}\"? The words are {}", listed(words.iter().copied())),
             None => format!("the words are {}", listed(words.iter().copied())),
         };
-        Err(refused(Code::UnknownWord, |key| format!("`{key}` cannot be \"{}\"", text.escape_default()), help))
+        let message = |key: &str| format!("`{key}` cannot be \"{}\"", text.escape_default());
+        Err(refused_with(kinds::UNKNOWN_WORD, message, |it| it.help(help)))
     }
 }
 
@@ -106,8 +113,7 @@ impl<'de> Deserializer<'de> for Input {
         };
         let Some(number) = number else { return self.wrong("an integer") };
         let Ok(number) = u32::try_from(number) else {
-            let help = "write a number that is not negative and below four billion";
-            return Err(refused(Code::BadValue, |key| format!("`{key}` cannot be {number}"), help));
+            return Err(refused(kinds::NUMBER_OUT_OF_RANGE, |key| format!("`{key}` cannot be {number}")));
         };
         visitor.visit_u32(number)
     }

@@ -22,9 +22,12 @@ pub mod diagnostics;
 mod environment;
 mod file;
 mod files;
+#[rustfmt::skip]
+pub(crate) mod kinds;
 mod foreign;
 mod input;
 mod places;
+mod problems;
 mod reading;
 mod schema;
 mod secrets;
@@ -87,7 +90,7 @@ impl Sources {
 }
 
 impl Config {
-    /// Makes the configuration, or tells everything that is wrong with it.
+    /// Makes the configuration, or reports everything that is wrong with it.
     ///
     /// # Errors
     /// A report with at least one error; warnings are in it too.

@@ -13,8 +13,10 @@ use serde::de::{Expected, Unexpected};
 use serde::{Deserialize, Deserializer};
 
 use super::Sources;
-use super::diagnostics::{Code, Diagnostic, Place};
+use super::diagnostics::{Diagnostic, Place};
+use super::kinds::{self, DiagnosticKind};
 use super::places::Places;
+use super::problems::Problems;
 use super::tree::{Node, Value};
 
 /// A value with its place, for messages about what it means.
@@ -85,11 +87,11 @@ impl<T: Copy> Field<T> {
     }
 }
 
-/// What is known and noted while reading.
+/// What is known and reported while reading.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     pub(super) sources: Sources,
-    pub(super) problems: Vec<Diagnostic>,
+    pub(super) problems: Problems,
     pub(super) places: Places,
     /// The files that were read.
     pub(super) files: Vec<PathBuf>,
@@ -111,7 +113,7 @@ thread_local! {
     static CURRENT: RefCell<Reading> = RefCell::default();
 }
 
-/// Begins a reading of this thread, and gives what was noted when it is over.
+/// Begins a reading of this thread, and gives what was reported when it is over.
 pub(super) fn during<R>(reading: Reading, read: impl FnOnce() -> R) -> (R, Reading) {
     CURRENT.set(reading);
     let result = read();
@@ -140,12 +142,8 @@ pub(super) fn below<R>(key: Option<&str>, place: &Place, node: &Node, read: impl
 impl Reading {
     /// Nothing read yet; `whole` is the place of what is missing altogether.
     pub(super) fn new(sources: &Sources, whole: Place) -> Self {
-        Self { sources: sources.clone(), places: Places::of(whole), ..Self::default() }
-    }
-
-    /// Notes a problem.
-    pub(super) fn report(&mut self, diagnostic: Diagnostic) {
-        self.problems.push(diagnostic);
+        let problems = Problems { whole: whole.clone(), ..Problems::default() };
+        Self { sources: sources.clone(), problems, places: Places::of(whole), ..Self::default() }
     }
 
     /// The key being read, with its tables: `provider.corp.client_id`.
@@ -188,13 +186,10 @@ impl Reading {
     /// Notes that a value has the wrong type.
     pub(super) fn wrong_type(&mut self, node: &Node, wanted: &str) {
         let key = self.key();
-        let message = format!("`{key}` takes {wanted}, not {}", node.kind());
         let help = Self::nameless(&key).unwrap_or_else(|| type_help(node, wanted, self.last_key()));
-        self.report(
-            Diagnostic::error(Code::WrongType, &node.place, message)
-                .label(format!("this is {}", node.kind()))
-                .help(help),
-        );
+        let message = format!("`{key}` takes {wanted}, not {}", node.kind());
+        let diagnostic = self.problems.add(kinds::WRONG_TYPE, &node.place, message);
+        diagnostic.label(format!("this is {}", node.kind())).help(help);
     }
 }
 
@@ -202,24 +197,20 @@ impl Reading {
 #[derive(Debug)]
 pub(super) struct Refused;
 
-/// Refuses what is being read: a message about its key, and what to write.
-pub(super) fn refused<E: serde::de::Error>(
-    code: Code,
-    message: impl FnOnce(&str) -> String,
-    help: impl Into<String>,
-) -> E {
-    refused_with(code, message, |diagnostic| diagnostic.help(help))
+/// Refuses what is being read, with a message about its key.
+pub(super) fn refused<E: serde::de::Error>(kind: DiagnosticKind, message: impl FnOnce(&str) -> String) -> E {
+    refused_with(kind, message, |diagnostic| diagnostic)
 }
 
 /// The same with more to say.
 pub(super) fn refused_with<E: serde::de::Error>(
-    code: Code,
+    kind: DiagnosticKind,
     message: impl FnOnce(&str) -> String,
-    more: impl FnOnce(Diagnostic) -> Diagnostic,
+    more: impl FnOnce(&mut Diagnostic) -> &mut Diagnostic,
 ) -> E {
     with(|reading| {
-        let diagnostic = Diagnostic::error(code, &reading.node().place, message(&reading.key()));
-        reading.report(more(diagnostic));
+        let (place, message) = (reading.node().place, message(&reading.key()));
+        more(reading.problems.add(kind, &place, message));
     });
     already_refused()
 }
@@ -234,8 +225,7 @@ impl serde::de::Error for Refused {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let message = message.to_string();
         if !message.is_empty() {
-            let help = "config.example.toml shows how the key is written";
-            return refused(Code::BadValue, |key| format!("`{key}` cannot be used: {message}"), help);
+            return refused(kinds::OTHERWISE_WRONG, |key| format!("`{key}` cannot be used: {message}"));
         }
         Self
     }

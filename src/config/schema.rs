@@ -124,6 +124,7 @@ written_as! {
     };
 }
 
+/// A value, or a list of such.
 fn one_or_many<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     let one = generator.subschema_for::<T>();
     json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })

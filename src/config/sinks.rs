@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::diagnostics::Code;
 use super::files::why_unwritable;
-use super::reading::{refused, refused_with, with};
+use super::kinds;
+use super::reading::{refused_with, with};
 use crate::nearest::nearest;
 use crate::telemetry::can_append;
 use crate::telemetry::settings::LogSink;
@@ -24,16 +24,12 @@ impl<'de> Deserialize<'de> for SinkKey {
             path => {
                 let path = with(|reading| reading.resolve(path));
                 if let Err(cause) = can_append(&path) {
-                    return Err(refused_with(
-                        Code::FileUnwritable,
-                        |key| format!("`{key}` names a file that cannot be written"),
-                        |diagnostic| {
-                            let path = path.display();
-                            diagnostic
-                                .label(why_unwritable(&cause))
-                                .help(format!("{path} and its folder must be writable by the user that runs vestibule"))
-                        },
-                    ));
+                    let help =
+                        format!("{} and its folder must be writable by the user that runs vestibule", path.display());
+                    let message = |key: &str| format!("`{key}` names a file that cannot be written");
+                    return Err(refused_with(kinds::LOG_UNWRITABLE, message, |it| {
+                        it.label(why_unwritable(&cause)).help(help)
+                    }));
                 }
                 LogSink::File(path)
             }
@@ -47,16 +43,14 @@ fn is_like_a_word(name: &str) -> bool {
     ELSEWHERE.contains(&folded.as_str()) || (!name.contains('.') && nearest(name, WORDS).is_some())
 }
 
+/// Refuses what was probably meant as a word.
 fn no_word<E: serde::de::Error>(name: &str) -> E {
     let shown = name.escape_default();
     let meant = nearest(name, WORDS).map(|word| format!("did you mean \"{word}\"? ")).unwrap_or_default();
-    refused(
-        Code::UnknownWord,
-        |key| format!("`{key}` cannot be \"{shown}\""),
-        format!(
-            "{meant}Write \"off\", \"stdout\", \"stderr\" or the path of a file; for a file of this name, \"./{shown}\""
-        ),
-    )
+    let help = format!(
+        "{meant}Write \"off\", \"stdout\", \"stderr\" or the path of a file; for a file of this name, \"./{shown}\""
+    );
+    refused_with(kinds::NO_LOG_SINK, |key| format!("`{key}` cannot be \"{shown}\""), |it| it.help(help))
 }
 
 const WORDS: [&str; 3] = ["off", "stdout", "stderr"];

@@ -6,41 +6,43 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostics::{Code, Diagnostic, Place, SourceText};
+use super::diagnostics::{Diagnostic, Place, SourceText};
+use super::kinds;
+use super::problems::Problems;
 
 /// Each mistake, or the one that the file is written in another language.
 pub(super) fn mistakes(text: &str, source: &Arc<SourceText>) -> Vec<Diagnostic> {
+    let mut problems = Problems::default();
     if let Some(language) = other_language(&source.name, text) {
         let message = format!("the file is {language}, not TOML");
-        let diagnostic = Diagnostic::error(Code::Syntax, &Place::Whole(Arc::clone(source)), message);
-        return vec![diagnostic.reason("configurations are TOML, so that each value has one reading").help(
-            "write tables as [server] and [provider.corp], keys as public_url = \"https://…\"; config.example.toml shows every one",
-        )];
+        problems.add(kinds::OTHER_LANGUAGE, &Place::Whole(Arc::clone(source)), message);
+    } else {
+        let (_, errors) = DeTable::parse_recoverable(text);
+        errors.iter().for_each(|error| add_mistake(error, text, source, &mut problems));
     }
-    let (_, errors) = DeTable::parse_recoverable(text);
-    errors.iter().map(|error| mistake(error, text, source)).collect()
+    problems.list
 }
 
-fn mistake(error: &toml::de::Error, text: &str, source: &Arc<SourceText>) -> Diagnostic {
+/// Adds a syntax error, with both places where something stands twice.
+fn add_mistake(error: &toml::de::Error, text: &str, source: &Arc<SourceText>, problems: &mut Problems) {
     let at = |span: Range<usize>| Place::File { source: Arc::clone(source), span };
     let place = error.span().map_or_else(|| Place::Whole(Arc::clone(source)), at);
     // toml's message may go on with what it expected, on lines of its own.
     let mut lines = error.message().lines();
-    let first = lines.next().unwrap_or("this is not TOML").to_owned();
-    let diagnostic = Diagnostic::error(Code::Syntax, &place, format!("the file is not valid TOML: {first}"))
-        .reason("nothing else was checked: what follows a mistake in the syntax could mean anything");
+    let first = lines.next().unwrap_or("this is not TOML");
+    let diagnostic = problems.add(kinds::NOT_TOML, &place, format!("the file is not valid TOML: {first}"));
     if first == DUPLICATE
         && let Some(earlier) = error.span().and_then(|span| first_of_two(text, &span))
     {
-        return diagnostic.label("the same again").also(&at(earlier), "here first").help("keep one of them");
+        diagnostic.label("the same again").also(&at(earlier), "here first").help("keep one of them");
+        return;
     }
     let rest: Vec<&str> = lines.filter(|line| !line.trim().is_empty()).collect();
-    let help = if rest.is_empty() {
+    diagnostic.help(if rest.is_empty() {
         "strings stand in double quotes, tables begin with [name], lists are written [\"a\", \"b\"]".to_owned()
     } else {
         rest.join(", ")
-    };
-    diagnostic.help(help)
+    });
 }
 
 /// By its name, or by how its first line with anything on it is written.
@@ -109,6 +111,7 @@ fn segments(key: &str) -> Option<Vec<String>> {
     }
 }
 
+/// Where a key stands, by its path.
 fn key_at(table: &DeTable<'_>, path: &[String]) -> Option<Range<usize>> {
     let (first, rest) = path.split_first()?;
     let (key, value) = table.iter().find(|(key, _)| key.get_ref() == first)?;
@@ -127,6 +130,7 @@ fn key_at(table: &DeTable<'_>, path: &[String]) -> Option<Range<usize>> {
     }
 }
 
+/// Where keys of this name stand in a table and below.
 fn keys_named(table: &DeTable<'_>, name: &str, found: &mut Vec<Range<usize>>) {
     for (key, value) in table {
         if key.get_ref() == name {
@@ -136,6 +140,7 @@ fn keys_named(table: &DeTable<'_>, name: &str, found: &mut Vec<Range<usize>>) {
     }
 }
 
+/// The same for a value.
 fn values_below(value: &DeValue<'_>, name: &str, found: &mut Vec<Range<usize>>) {
     match value {
         DeValue::Table(table) => keys_named(table, name, found),

@@ -114,7 +114,7 @@ impl Node {
     }
 }
 
-/// Reads a file. A mistake in the syntax is told alone: what follows it could mean anything.
+/// Reads a file. A syntax error is reported alone: what follows it could mean anything.
 pub(super) fn parse(name: &str, text: &str) -> Result<(Node, Arc<SourceText>), Vec<Diagnostic>> {
     let masked = |mask: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = text.as_bytes().to_vec();
@@ -135,6 +135,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<(Node, Arc<SourceText>), V
     }
 }
 
+/// A value of the TOML parser as a node.
 fn from_toml(value: &DeValue<'_>, at: &dyn Fn(Range<usize>) -> Place, place: Place) -> Node {
     let child = |it: &Spanned<DeValue<'_>>| from_toml(it.get_ref(), at, at(it.span()));
     let value = match value {
@@ -172,6 +173,7 @@ fn mask_table(table: &DeTable<'_>, bytes: &mut Vec<u8>) {
     }
 }
 
+/// Masks what is secret in a value whose key holds none.
 fn visit(value: &Spanned<DeValue<'_>>, bytes: &mut Vec<u8>) {
     match value.get_ref() {
         DeValue::Table(table) => mask_table(table, bytes),
@@ -191,6 +193,7 @@ fn mask_userinfo(span: Range<usize>, bytes: &mut [u8]) {
     }
 }
 
+/// Masks the whole value of a key that holds a secret.
 fn mask_value(value: &Spanned<DeValue<'_>>, bytes: &mut Vec<u8>) {
     match value.get_ref() {
         DeValue::Array(items) => items.iter().for_each(|item| mask_value(item, bytes)),
@@ -243,6 +246,7 @@ fn mask_lines(text: &str, bytes: &mut [u8]) {
     }
 }
 
+/// Whether a key holds a secret, or is probably meant for one that does.
 fn holds_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     match key.as_str() {

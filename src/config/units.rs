@@ -4,22 +4,23 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use schemars::JsonSchema;
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use super::diagnostics::Code;
 use super::files::{read_file, warn_of_readers};
 use super::input::{ONE_OR_MANY, ONE_OR_MANY_WITH_EMPTY};
+use super::kinds;
 use super::reading::{Field, Found, already_refused, refused, refused_with, with};
 use super::tree::Value;
-use crate::secret::Secret;
+use crate::secret::{PrivateKey, Secret};
 
 /// One value or a list of them; the list may be empty, which is for the key's owner to judge.
 #[derive(Clone, Debug)]
@@ -88,23 +89,15 @@ pub(super) struct Unwatched<T>(pub(super) T);
 #[derive(Clone, Debug)]
 pub(super) struct CertificatesFile {
     pub(super) path: PathBuf,
-    pub(super) pem: Vec<u8>,
     /// At least one.
     pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
 /// A file with a private key, PEM.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct KeyFile {
     pub(super) path: PathBuf,
-    pub(super) pem: Secret<Vec<u8>>,
-    pub(super) key: PrivateKeyDer<'static>,
-}
-
-impl Clone for KeyFile {
-    fn clone(&self) -> Self {
-        Self { path: self.path.clone(), pem: self.pem.clone(), key: self.key.clone_key() }
-    }
+    pub(super) key: PrivateKey,
 }
 
 impl<'de, T: Deserialize<'de>, const OF_TABLES: bool> Deserialize<'de> for List<T, OF_TABLES> {
@@ -166,6 +159,7 @@ impl<'de, T: Deserialize<'de>, const OF_TABLES: bool> Deserialize<'de> for Named
     }
 }
 
+/// Reads the entries of a table in the order of the file.
 struct NamedVisitor<T>(&'static str, PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<T> {
@@ -188,15 +182,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Filled<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let node = with(|reading| reading.node());
         if matches!(node.structured().unwrap_or(node).value, Value::Table(table) if table.entries.is_empty()) {
-            return Err(refused_with(
-                Code::EmptyList,
-                |key| format!("`{key}` is empty"),
-                |diagnostic| {
-                    diagnostic
-                        .reason("it could mean nobody or everybody")
-                        .help("leave the table out to ask nothing, or write access = \"deny\" to let nobody pass")
-                },
-            ));
+            return Err(refused(kinds::EMPTY_TABLE, |key| format!("`{key}` is empty")));
         }
         T::deserialize(deserializer).map(Self)
     }
@@ -228,19 +214,11 @@ impl<'de> Deserialize<'de> for Timespan {
         let text = deserializer.deserialize_str(Text("a duration in quotes"))?;
         match humantime::parse_duration(&text) {
             Ok(span) if span <= LONGEST => Ok(Self(span)),
-            Ok(_) => Err(refused(
-                Code::BadValue,
-                |key| format!("`{key}` is longer than ten years"),
-                "write a shorter duration: \"500ms\", \"30s\", \"15m\", \"12h\", \"30d\"",
-            )),
+            Ok(_) => Err(refused(kinds::DURATION_TOO_LONG, |key| format!("`{key}` is longer than ten years"))),
             Err(error) => Err(refused_with(
-                Code::BadValue,
+                kinds::NO_DURATION,
                 |key| format!("`{key}` is not a duration"),
-                |diagnostic| {
-                    diagnostic
-                        .label(error.to_string())
-                        .help("durations are numbers with units: \"500ms\", \"30s\", \"15m\", \"12h\", \"1h 30m\"")
-                },
+                |diagnostic| diagnostic.label(error.to_string()),
             )),
         }
     }
@@ -249,28 +227,34 @@ impl<'de> Deserialize<'de> for Timespan {
 /// Beyond this, sums of times and durations are not sure to stay in range.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
 
+/// A string, an integer or a boolean; the text says what is wanted, and whether a boolean is.
+struct Scalar(&'static str, bool);
+
+impl Visitor<'_> for Scalar {
+    type Value = serde_json::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, yes: bool) -> Result<Self::Value, E> {
+        if self.1 { Ok(yes.into()) } else { Err(E::invalid_type(Unexpected::Bool(yes), &self)) }
+    }
+}
+
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Size;
-        impl Visitor<'_> for Size {
-            type Value = Option<u64>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a size in bytes")
-            }
-            fn visit_i64<E>(self, number: i64) -> Result<Option<u64>, E> {
-                Ok(u64::try_from(number).ok())
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Option<u64>, E> {
-                Ok(parse_size(text))
-            }
-        }
-        deserializer.deserialize_any(Size)?.map(Self).ok_or_else(|| {
-            refused(
-                Code::BadValue,
-                |key| format!("`{key}` is not a size"),
-                "sizes are bytes, or numbers with a unit: 4096, \"8KiB\", \"10MiB\", \"1GB\"",
-            )
-        })
+        let value = deserializer.deserialize_any(Scalar("a size in bytes", false))?;
+        let size = value.as_str().map_or_else(|| value.as_u64(), parse_size);
+        size.map(Self).ok_or_else(|| refused(kinds::NO_SIZE, |key| format!("`{key}` is not a size")))
     }
 }
 
@@ -298,11 +282,7 @@ impl<'de> Deserialize<'de> for FileMode {
         let text = deserializer.deserialize_str(Text("a mode in quotes, such as \"0660\""))?;
         parse_mode(&text).map(Self).ok_or_else(|| {
             let message = |key: &str| format!("`{key}` cannot be \"{}\"", text.escape_default());
-            refused_with(Code::BadValue, message, |diagnostic| {
-                diagnostic.label("not the mode of a socket").help(
-                    "write three octal digits after a 0, as for chmod: \"0600\", \"0660\" (owner and group) or \"0666\" (everybody)",
-                )
-            })
+            refused_with(kinds::NO_FILE_MODE, message, |diagnostic| diagnostic.label("not the mode of a socket"))
         })
     }
 }
@@ -326,11 +306,7 @@ impl<'de> Deserialize<'de> for WebUrl {
             Err(url::ParseError::RelativeUrlWithoutBase) => "it has no scheme".to_owned(),
             Err(error) => error.to_string(),
         };
-        Err(refused(
-            Code::BadUrl,
-            |key| format!("`{key}` is not a URL that can be used: {flaw}"),
-            "write an absolute URL: \"https://login.example.com/path\"",
-        ))
+        Err(refused(kinds::NO_URL, |key| format!("`{key}` is not a URL that can be used: {flaw}")))
     }
 }
 
@@ -351,13 +327,8 @@ fn url_flaw(url: &Url) -> Option<&'static str> {
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        parse_network(&text).map(Self).ok_or_else(|| {
-            refused(
-                Code::BadAddress,
-                |key| format!("`{key}` holds something that is not a network"),
-                "write a network such as \"10.0.0.0/8\" or \"fd00::/8\", or a single address",
-            )
-        })
+        let message = |key: &str| format!("`{key}` holds something that is not a network");
+        parse_network(&text).map(Self).ok_or_else(|| refused(kinds::NO_NETWORK, message))
     }
 }
 
@@ -368,23 +339,7 @@ pub(super) fn parse_network(text: &str) -> Option<IpNet> {
 
 impl<'de> Deserialize<'de> for ClaimValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Scalar;
-        impl Visitor<'_> for Scalar {
-            type Value = serde_json::Value;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string, an integer or a boolean")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(text.into())
-            }
-            fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-                Ok(number.into())
-            }
-            fn visit_bool<E>(self, yes: bool) -> Result<Self::Value, E> {
-                Ok(yes.into())
-            }
-        }
-        deserializer.deserialize_any(Scalar).map(Self)
+        deserializer.deserialize_any(Scalar("a string, an integer or a boolean", true)).map(Self)
     }
 }
 
@@ -394,12 +349,8 @@ impl<'de> Deserialize<'de> for CertificatesFile {
         let (path, pem) = read_file(&path)?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         match certificates {
-            Ok(certificates) if !certificates.is_empty() => Ok(Self { path, pem, certificates }),
-            _ => Err(refused(
-                Code::BadPem,
-                |key| format!("`{key}` holds no certificate"),
-                "a PEM file with blocks that start with -----BEGIN CERTIFICATE----- is needed",
-            )),
+            Ok(certificates) if !certificates.is_empty() => Ok(Self { path, certificates }),
+            _ => Err(refused(kinds::NO_CERTIFICATE, |key| format!("`{key}` holds no certificate"))),
         }
     }
 }
@@ -408,13 +359,12 @@ impl<'de> Deserialize<'de> for KeyFile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let path = String::deserialize(deserializer)?;
         let (path, pem) = read_file(&path)?;
-        match PrivateKeyDer::from_pem_slice(&pem) {
-            Ok(key) => {
-                with(|reading| warn_of_readers(&path, &reading.place(), reading));
-                Ok(Self { path, pem: Secret::new(pem), key })
-            }
-            Err(_) => Err(refused(Code::BadPem, |key| format!("`{key}` holds no private key"), NO_PRIVATE_KEY)),
-        }
+        let pem = Secret::new(pem);
+        let Ok(key) = PrivateKeyDer::from_pem_slice(pem.expose()) else {
+            return Err(refused(kinds::NO_PRIVATE_KEY, |key| format!("`{key}` holds no private key")));
+        };
+        with(|reading| warn_of_readers(&path, &reading.place(), reading));
+        Ok(Self { path, key: Arc::new(Secret::new(key)) })
     }
 }
 
@@ -426,10 +376,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unwatched<T> {
         file.map(Self)
     }
 }
-
-/// What to write where a private key is wanted.
-pub(super) const NO_PRIVATE_KEY: &str =
-    "a PEM file with a block such as -----BEGIN PRIVATE KEY----- is needed; encrypted keys are not taken";
 
 #[cfg(test)]
 mod tests {

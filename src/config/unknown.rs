@@ -1,7 +1,8 @@
 //! What an unknown key was probably meant to be: a misspelt one, one of another table, or what another gateway calls it.
 
-use super::diagnostics::{Code, Diagnostic, Place};
+use super::diagnostics::Place;
 use super::foreign::{self, Meaning, squashed};
+use super::kinds;
 use super::reading::{Reading, listed};
 use super::schema::every_key;
 use super::tree::Entry;
@@ -29,28 +30,18 @@ impl Reading {
         let section = table.split('.').next().unwrap_or_default();
         if let Some((.., instead)) = RESERVED.iter().find(|(of, name, _)| *of == section && name == key) {
             let message = format!("`{}` is not supported by this version", self.key_of(key));
-            return self.report(
-                Diagnostic::error(Code::Unsupported, &entry.place, message)
-                    .reason("it is refused, not ignored, so that nothing is thought protected that is not")
-                    .help(*instead),
-            );
+            self.problems.add(kinds::KEY_OF_LATER_VERSION, &entry.place, message).help(*instead);
+            return;
         }
         let within = if table.is_empty() { "at the top level".to_owned() } else { format!("in `[{table}]`") };
-        let diagnostic = match &entry.place {
-            Place::Variable(name) => Diagnostic::error(
-                Code::UnknownVariable,
-                &entry.place,
-                format!("`{name}` names no key: there is no `{key}` {within}"),
-            ),
-            place => Diagnostic::error(Code::UnknownKey, place, format!("unknown key `{key}` {within}")),
+        let (kind, message) = match &entry.place {
+            Place::Variable(name) => {
+                (kinds::UNKNOWN_VARIABLE, format!("`{name}` names no key: there is no `{key}` {within}"))
+            }
+            _ => (kinds::UNKNOWN_KEY, format!("unknown key `{key}` {within}")),
         };
         let help = self.meant(entry, &table, keys);
-        let diagnostic = diagnostic.label("not a key of this table");
-        self.report(
-            diagnostic
-                .reason("unknown keys are refused, so that a misspelt rule cannot silently leave something open")
-                .help(help),
-        );
+        self.problems.add(kind, &entry.place, message).label("not a key of this table").help(help);
     }
 
     /// What to write instead.
@@ -95,6 +86,7 @@ impl Reading {
         full
     }
 
+    /// What a key of another gateway is here.
     fn meant_by_others(&mut self, meaning: &Meaning, table: &str, variable: Option<&str>) -> String {
         if meaning.ours.is_empty() {
             return format!("there is nothing to write for it here: {}", meaning.note);

@@ -45,6 +45,7 @@ impl Watch {
     }
 }
 
+/// What the files look like now.
 fn states(files: &[PathBuf]) -> Vec<State> {
     let state = |path: &PathBuf| {
         let file = fs::metadata(path).ok()?;

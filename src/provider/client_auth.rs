@@ -9,7 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::HeaderValue;
 use rustls_pki_types::PrivateKeyDer;
-use rustls_pki_types::pem::PemObject as _;
 use serde_json::json;
 use url::form_urlencoded;
 
@@ -50,8 +49,8 @@ impl ClientProof {
         let method = match auth {
             ClientAuth::Basic(secret) => Method::Basic(basic(client_id, secret)?),
             ClientAuth::Post(secret) => Method::Post(secret.clone()),
-            ClientAuth::PrivateKeyJwt { key_pem, key_id } => {
-                Method::Assertion { key: Box::new(ClientKey::from_pem(key_pem.expose())?), key_id: key_id.clone() }
+            ClientAuth::PrivateKeyJwt { key, key_id } => {
+                Method::Assertion { key: Box::new(ClientKey::new(key.expose())?), key_id: key_id.clone() }
             }
             ClientAuth::Public => Method::Public,
         };
@@ -143,11 +142,9 @@ enum ClientKey {
 
 impl ClientKey {
     /// PKCS#8, PKCS#1 or SEC1; the type follows from the key.
-    fn from_pem(pem: &[u8]) -> Result<Self, ProviderSetupError> {
+    fn new(key: &PrivateKeyDer<'_>) -> Result<Self, ProviderSetupError> {
         let refused = ProviderSetupError::ClientKey;
-        let der =
-            PrivateKeyDer::from_pem_slice(pem).map_err(|_| refused("not a PEM file of an unencrypted private key"))?;
-        let bytes = der.secret_der();
+        let bytes = key.secret_der();
         if let Ok(key) = RsaKeyPair::from_pkcs8(bytes).or_else(|_| RsaKeyPair::from_der(bytes)) {
             return match key.public_modulus_len() {
                 256.. => Ok(Self::Rsa(key)),

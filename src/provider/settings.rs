@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls_pki_types::CertificateDer;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
 use crate::identity::ClaimMapping;
-use crate::secret::Secret;
+use crate::secret::{PrivateKey, Secret};
 
 /// One identity provider, as configured.
 #[derive(Clone, Debug)]
@@ -50,8 +51,8 @@ pub struct ProviderSettings {
     /// `resource` parameters ([RFC 8707](https://www.rfc-editor.org/rfc/rfc8707)), sent at authorization, token and refresh
     /// requests.
     pub resource: Vec<Url>,
-    /// Extra roots of trust for this provider's TLS, PEM.
-    pub ca_pem: Option<Vec<u8>>,
+    /// Extra roots of trust for this provider's TLS.
+    pub roots: Vec<CertificateDer<'static>>,
     /// Time for one call to the provider.
     pub timeout: Duration,
     /// Audiences besides `client_id` that an ID token may name (ID-04).
@@ -172,11 +173,11 @@ pub enum ClientAuth {
     Basic(Secret<String>),
     /// `client_secret_post`.
     Post(Secret<String>),
-    /// `private_key_jwt` ([RFC 7523](https://www.rfc-editor.org/rfc/rfc7523)): the key as PEM, and its `kid`; the algorithm
+    /// `private_key_jwt` ([RFC 7523](https://www.rfc-editor.org/rfc/rfc7523)): the key, and its `kid`; the algorithm
     /// follows from the key.
     PrivateKeyJwt {
-        /// PKCS#8, SEC1 or PKCS#1 PEM: RSA, P-256, P-384 or Ed25519.
-        key_pem: Secret<Vec<u8>>,
+        /// PKCS#8, SEC1 or PKCS#1: RSA, P-256, P-384 or Ed25519.
+        key: PrivateKey,
         /// `kid` of the assertion's header.
         key_id: Option<String>,
     },

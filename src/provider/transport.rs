@@ -20,7 +20,6 @@ use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 use tower::ServiceExt as _;
 use tower::util::MapErr;
 use url::Url;
@@ -58,7 +57,7 @@ impl Transport {
         http.set_connect_timeout(Some(settings.timeout));
         // HTTP/1.1 only: calls are few, and a half-dead shared connection would cost a sign-in its whole timeout.
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config(settings.ca_pem.as_deref())?)
+            .with_tls_config(tls_config(settings.roots.clone())?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(http);
@@ -290,20 +289,11 @@ fn is_inside(url: &Url) -> bool {
     })
 }
 
-fn tls_config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, ProviderSetupError> {
+fn tls_config(extra: Vec<CertificateDer<'static>>) -> Result<ClientConfig, ProviderSetupError> {
     let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&crypto))
         .with_safe_default_protocol_versions()
         .map_err(|e| ProviderSetupError::Tls(e.to_string()))?;
-    let extra: Vec<CertificateDer<'static>> = match ca_pem {
-        Some(pem) => CertificateDer::pem_slice_iter(pem)
-            .collect::<Result<_, _>>()
-            .map_err(|e| ProviderSetupError::Ca(e.to_string()))?,
-        None => Vec::new(),
-    };
-    if ca_pem.is_some() && extra.is_empty() {
-        return Err(ProviderSetupError::Ca("no certificate in it".to_owned()));
-    }
     let without_extra = extra.is_empty();
     match rustls_platform_verifier::Verifier::new_with_extra_roots(extra, crypto) {
         Ok(verifier) => {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+use rustls_pki_types::CertificateDer;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::identity::ClaimPath;
-use crate::secret::Secret;
+use crate::secret::PrivateKey;
 
 /// An application behind the gateway: one or several equal addresses, and how to speak to them.
 #[derive(Clone, Debug)]
@@ -85,10 +86,10 @@ pub enum UpstreamProtocol {
 /// TLS towards an application.
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamTls {
-    /// Roots of trust, PEM; instead of the system's.
-    pub ca_pem: Option<Vec<u8>>,
-    /// Client certificate chain and key, PEM.
-    pub client: Option<(Vec<u8>, Secret<Vec<u8>>)>,
+    /// Roots of trust; instead of the system's.
+    pub roots: Option<Vec<CertificateDer<'static>>>,
+    /// Client certificate chain and key.
+    pub client: Option<(Vec<CertificateDer<'static>>, PrivateKey)>,
     /// Name to ask for and to verify, where it is not the URL's host.
     pub server_name: Option<String>,
     /// Takes any certificate.

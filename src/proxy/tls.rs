@@ -5,8 +5,7 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
@@ -90,8 +89,8 @@ fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, UpstreamSetupEr
         .map_err(UpstreamSetupError::Tls)?;
     let builder = if settings.insecure_skip_verify {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-    } else if let Some(pem) = &settings.ca_pem {
-        builder.with_root_certificates(roots(pem)?)
+    } else if let Some(certificates) = &settings.roots {
+        builder.with_root_certificates(roots(certificates)?)
     } else {
         let verifier = Verifier::new(provider).map_err(UpstreamSetupError::SystemRoots)?;
         builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
@@ -99,10 +98,9 @@ fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, UpstreamSetupEr
     let Some((chain, key)) = &settings.client else {
         return Ok(builder.with_no_client_auth());
     };
-    let refused = |reason: String| UpstreamSetupError::ClientCertificate(reason);
-    let chain = certificates(chain).map_err(refused)?;
-    let key = PrivateKeyDer::from_pem_slice(key.expose()).map_err(|error| refused(error.to_string()))?;
-    builder.with_client_auth_cert(chain, key).map_err(|error| refused(error.to_string()))
+    builder
+        .with_client_auth_cert(chain.clone(), key.expose().clone_key())
+        .map_err(|error| UpstreamSetupError::ClientCertificate(error.to_string()))
 }
 
 fn speaking(config: &ClientConfig, protocols: &[&[u8]]) -> TlsConnector {
@@ -111,21 +109,12 @@ fn speaking(config: &ClientConfig, protocols: &[&[u8]]) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
-fn roots(pem: &[u8]) -> Result<RootCertStore, UpstreamSetupError> {
+fn roots(certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, UpstreamSetupError> {
     let mut store = RootCertStore::empty();
-    for certificate in certificates(pem).map_err(UpstreamSetupError::Ca)? {
-        store.add(certificate).map_err(|error| UpstreamSetupError::Ca(error.to_string()))?;
+    for certificate in certificates {
+        store.add(certificate.clone()).map_err(|error| UpstreamSetupError::Ca(error.to_string()))?;
     }
     Ok(store)
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match found {
-        Ok(certificates) if certificates.is_empty() => Err("there is no certificate in it".to_owned()),
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 fn server_name(host: &str) -> Result<ServerName<'static>, UpstreamSetupError> {
@@ -181,6 +170,8 @@ impl ServerCertVerifier for AnyCertificate {
 
 #[cfg(test)]
 mod tests {
+    use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
     use super::*;
     use crate::secret::Secret;
 
@@ -193,9 +184,11 @@ mod tests {
 
     #[test]
     fn what_is_no_certificate_is_refused_with_its_own_code() {
-        let ca = UpstreamTls { ca_pem: Some(b"nothing".to_vec()), ..UpstreamTls::default() };
+        let nothing = CertificateDer::from(b"nothing".to_vec());
+        let ca = UpstreamTls { roots: Some(vec![nothing.clone()]), ..UpstreamTls::default() };
         assert_eq!(TlsClient::new(&ca).unwrap_err().code(), "upstream_ca_unusable");
-        let client = (b"nothing".to_vec(), Secret::new(b"nothing".to_vec()));
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(b"nothing".to_vec()));
+        let client = (vec![nothing], Arc::new(Secret::new(key)));
         let client = UpstreamTls { client: Some(client), insecure_skip_verify: true, ..UpstreamTls::default() };
         assert_eq!(TlsClient::new(&client).unwrap_err().code(), "upstream_client_certificate_unusable");
         let name = UpstreamTls { server_name: Some("no name".to_owned()), ..UpstreamTls::default() };

@@ -1,38 +1,43 @@
 //! `allow` of a route: who may pass.
 
-use super::super::diagnostics::{Code, Diagnostic};
 use super::super::file::AllowTable;
+use super::super::kinds;
+use super::super::problems::Problems;
 use super::super::reading::{Field, Found};
 use super::super::units::{ClaimValue, Named, OneOrMany};
 use super::claims::claim_path;
-use super::{Notes, filled};
+use super::filled;
 use crate::policy::settings::AllowSettings;
 
-pub(super) fn allow(keys: &AllowTable, key: &str, notes: &mut Notes) -> AllowSettings {
+/// Who may pass: every list is checked, and none may be empty.
+pub(super) fn allow(keys: &AllowTable, key: &str, problems: &mut Problems) -> AllowSettings {
     AllowSettings {
-        groups: names(&keys.groups, key, "groups", notes),
-        emails: emails(&keys.emails, key, notes),
-        domains: domains(&keys.domains, key, notes),
-        users: names(&keys.users, key, "users", notes),
-        subjects: names(&keys.subjects, key, "subjects", notes),
-        claims: claims(&keys.claims, key, notes),
-        networks: filled(&keys.networks, &format!("{key}.networks"), EMPTY_HELP, notes)
+        groups: names(&keys.groups, key, "groups", problems),
+        emails: emails(&keys.emails, key, problems),
+        domains: domains(&keys.domains, key, problems),
+        users: names(&keys.users, key, "users", problems),
+        subjects: names(&keys.subjects, key, "subjects", problems),
+        claims: claims(&keys.claims, key, problems),
+        networks: filled(&keys.networks, &format!("{key}.networks"), kinds::EMPTY_ALLOW, problems)
             .map(|items| items.iter().map(|item| item.value.0).collect()),
     }
 }
 
-fn names(field: &Field<OneOrMany<String>>, key: &str, name: &str, notes: &mut Notes) -> Option<Vec<String>> {
-    let items = filled(field, &format!("{key}.{name}"), EMPTY_HELP, notes)?;
+/// Names that are compared exactly.
+fn names(field: &Field<OneOrMany<String>>, key: &str, name: &str, problems: &mut Problems) -> Option<Vec<String>> {
+    let items = filled(field, &format!("{key}.{name}"), kinds::EMPTY_ALLOW, problems)?;
     for item in items.iter().filter(|item| item.value == "*") {
         let message = format!("`{key}.{name}` holds \"*\", which stands for nobody");
-        let diagnostic = Diagnostic::error(Code::BadValue, &item.place, message).reason("names are compared exactly");
-        notes.note(diagnostic.help(format!("for everybody who can sign in, leave `{name}` out")));
+        problems
+            .add(kinds::STAR_AMONG_NAMES, &item.place, message)
+            .help(format!("for everybody who can sign in, leave `{name}` out"));
     }
     Some(items.iter().map(|item| item.value.clone()).collect())
 }
 
-fn emails(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> Option<Vec<String>> {
-    let items = filled(field, &format!("{key}.emails"), EMPTY_HELP, notes)?;
+/// Whole e-mail addresses.
+fn emails(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Problems) -> Option<Vec<String>> {
+    let items = filled(field, &format!("{key}.emails"), kinds::EMPTY_ALLOW, problems)?;
     for item in items {
         let parts: Vec<&str> = item.value.split('@').collect();
         // Addresses are compared exactly: a star for the person would let nobody pass.
@@ -44,49 +49,51 @@ fn emails(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> Opt
             };
             let message =
                 format!("`{key}.emails` holds \"{}\", which is no e-mail address", item.value.escape_default());
-            notes.error(Code::BadValue, &item.place, message, help);
+            problems.add(kinds::NO_EMAIL_ADDRESS, &item.place, message).help(help);
         }
     }
     Some(items.iter().map(|item| item.value.clone()).collect())
 }
 
-fn domains(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> Option<Vec<String>> {
-    let items = filled(field, &format!("{key}.domains"), EMPTY_HELP, notes)?;
+/// Domains of e-mail addresses; `*.` stands for those below.
+fn domains(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Problems) -> Option<Vec<String>> {
+    let items = filled(field, &format!("{key}.domains"), kinds::EMPTY_ALLOW, problems)?;
     for item in items {
         let name = item.value.strip_prefix("*.").unwrap_or(&item.value);
         if !is_domain(name) {
             let bare = item.value.trim_matches(['@', '*', '.']);
             let message = format!("`{key}.domains` holds \"{}\", which is no domain", item.value.escape_default());
-            let diagnostic = Diagnostic::error(Code::BadValue, &item.place, message)
-                .reason("a domain is compared exactly; a star stands for the domains below it");
             let bare = if is_domain(bare) { bare } else { "example.com" };
-            notes.note(diagnostic.help(format!("write \"{bare}\", or \"*.{bare}\" for those below")));
+            problems
+                .add(kinds::NO_DOMAIN, &item.place, message)
+                .help(format!("write \"{bare}\", or \"*.{bare}\" for those below"));
         }
     }
     Some(items.iter().map(|item| item.value.clone()).collect())
 }
 
+/// Whether a text is a domain without stars.
 fn is_domain(text: &str) -> bool {
     !text.contains(['@', '*', '/', ' ']) && text.split('.').all(|label| !label.is_empty())
 }
 
+/// Claims and the values that they may have.
 fn claims(
     field: &Field<Named<OneOrMany<ClaimValue>>>,
     key: &str,
-    notes: &mut Notes,
+    problems: &mut Problems,
 ) -> Vec<(crate::identity::ClaimPath, Vec<serde_json::Value>)> {
     let mut claims = Vec::new();
     let Some(found) = field.given() else { return claims };
     if found.value.0.is_empty() {
-        let diagnostic = Diagnostic::error(Code::EmptyList, &found.place, format!("`{key}.claims` is empty"));
-        notes.note(diagnostic.reason("it could mean nobody or everybody").help(EMPTY_HELP));
+        problems.add(kinds::NO_CLAIMS, &found.place, format!("`{key}.claims` is empty"));
     }
     for (name, values) in found.value.given() {
-        let path = claim_path(name, &format!("{key}.claims"), notes);
+        let path = claim_path(name, &format!("{key}.claims"), problems);
         let values = &values.value.0;
         if values.is_empty() {
             let message = format!("`{key}.claims` has no value for \"{}\"", name.value.escape_default());
-            notes.error(Code::EmptyList, &name.place, message, EMPTY_HELP);
+            problems.add(kinds::NO_CLAIM_VALUES, &name.place, message);
         }
         claims.extend(path.map(|path| (path, values.iter().map(|value: &Found<_>| value.value.0.clone()).collect())));
     }
@@ -119,5 +126,3 @@ pub(super) fn asks_identity(allow: &AllowSettings) -> bool {
         || allow.subjects.is_some()
         || !allow.claims.is_empty()
 }
-
-const EMPTY_HELP: &str = "leave the key out to ask nothing, or write access = \"deny\" to let nobody pass";

@@ -1,17 +1,19 @@
 //! `[provider.NAME.claims]`: where the parts of an identity come from, and how groups are written.
 
-use super::super::diagnostics::{Code, Diagnostic, Place};
+use super::super::diagnostics::Place;
 use super::super::file::ClaimsTable;
+use super::super::kinds;
+use super::super::problems::Problems;
 use super::super::reading::{Field, Found};
 use super::super::words::GroupShapeName;
-use super::Notes;
 use crate::identity::groups::GroupShape;
 use crate::identity::{ClaimMapping, ClaimPath};
 
-pub(super) fn mapping(table: &ClaimsTable, key: &str, notes: &mut Notes) -> ClaimMapping {
+/// Where each part of an identity comes from.
+pub(super) fn mapping(table: &ClaimsTable, key: &str, problems: &mut Problems) -> ClaimMapping {
     let defaults = ClaimMapping::default();
     let mut path = |field: &Field<String>, name: &str, default: ClaimPath| {
-        field.given().and_then(|found| claim_path(found, &format!("{key}.{name}"), notes)).unwrap_or(default)
+        field.given().and_then(|found| claim_path(found, &format!("{key}.{name}"), problems)).unwrap_or(default)
     };
     let subject = path(&table.subject, "subject", defaults.subject);
     // Where the subject is found elsewhere, the user is, too, unless said otherwise.
@@ -22,30 +24,25 @@ pub(super) fn mapping(table: &ClaimsTable, key: &str, notes: &mut Notes) -> Clai
         name: path(&table.name, "name", defaults.name),
         groups: path(&table.groups, "groups", defaults.groups),
         subject,
-        group_shape: group_shape(table, key, notes),
+        group_shape: group_shape(table, key, problems),
         ..defaults
     }
 }
 
 /// A claim's name or JSON pointer.
-pub(super) fn claim_path(found: &Found<String>, key: &str, notes: &mut Notes) -> Option<ClaimPath> {
+pub(super) fn claim_path(found: &Found<String>, key: &str, problems: &mut Problems) -> Option<ClaimPath> {
     match ClaimPath::parse(&found.value) {
         Ok(path) => Some(path),
         Err(error) => {
             let message = format!("`{key}` does not name a claim: {error}");
-            notes.error(
-                Code::BadClaim,
-                &found.place,
-                message,
-                "write a plain name such as \"groups\", or a JSON pointer such as \"/realm_access/roles\"",
-            );
+            problems.add(kinds::NO_CLAIM, &found.place, message);
             None
         }
     }
 }
 
 /// One of the three keys, or none: each says of another shape what it means.
-fn group_shape(table: &ClaimsTable, key: &str, notes: &mut Notes) -> GroupShape {
+fn group_shape(table: &ClaimsTable, key: &str, problems: &mut Problems) -> GroupShape {
     let keys = table.groups_shape.given().filter(|word| word.value == GroupShapeName::Keys);
     let given: Vec<(&str, &Place)> = [
         ("groups_separator", table.groups_separator.place()),
@@ -57,31 +54,24 @@ fn group_shape(table: &ClaimsTable, key: &str, notes: &mut Notes) -> GroupShape 
     .collect();
     if let [(first, there), (second, place), ..] = given.as_slice() {
         let message = format!("`{key}.{second}` and `{key}.{first}` exclude each other");
-        let diagnostic = Diagnostic::error(Code::Conflict, place, message).also(there, "here first");
-        notes.note(
-            diagnostic
-                .reason(
-                    "the groups claim is one text, an object of names, or a list of objects, but not several of these",
-                )
-                .help("keep the one that fits what the provider sends"),
-        );
+        problems.add(kinds::GROUP_SHAPES_CLASH, place, message).also(there, "here first");
     }
     if let Some(found) = table.groups_separator.given() {
-        return separator(&found.value.0, &found.place, key, notes);
+        return separator(&found.value.0, &found.place, key, problems);
     }
     if keys.is_some() {
         return GroupShape::Keys;
     }
     let member =
-        table.groups_member.given().and_then(|found| claim_path(found, &format!("{key}.groups_member"), notes));
+        table.groups_member.given().and_then(|found| claim_path(found, &format!("{key}.groups_member"), problems));
     member.map_or(GroupShape::Names, GroupShape::Member)
 }
 
-fn separator(text: &str, place: &Place, key: &str, notes: &mut Notes) -> GroupShape {
+/// What separates the names in one string.
+fn separator(text: &str, place: &Place, key: &str, problems: &mut Problems) -> GroupShape {
     if text.is_empty() || text.contains(char::is_control) {
         let message = format!("`{key}.groups_separator` cannot separate names");
-        let help = "write what stands between two names, such as \";\" or \" \"";
-        notes.error(Code::BadValue, place, message, help);
+        problems.add(kinds::NO_GROUPS_SEPARATOR, place, message);
     }
     GroupShape::Separated(text.to_owned())
 }

@@ -7,6 +7,7 @@ use crate::policy::settings::{Access, AllowSettings};
 use crate::provider::settings::ProviderSettings;
 use crate::proxy::settings::IdentityValue;
 
+/// Adds to each provider the claims that the rules of routes look at.
 pub(super) fn with_needed_claims(
     mut providers: Vec<ProviderSettings>,
     routes: &[RouteSettings],
@@ -32,10 +33,12 @@ pub(super) fn with_needed_claims(
     providers
 }
 
+/// Whether a rule looks at sessions of a provider.
 fn looks_at(rule: &RuleSettings, provider: &str) -> bool {
     !matches!(rule.access, Access::Public | Access::Deny) && rule.providers.iter().any(|name| name.as_ref() == provider)
 }
 
+/// The claim that a header is made of.
 fn claim_of(value: &IdentityValue, mapping: &ClaimMapping) -> Option<ClaimPath> {
     match value {
         IdentityValue::User => Some(mapping.user.clone()),

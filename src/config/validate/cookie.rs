@@ -1,40 +1,36 @@
 //! `[session.cookie]`.
 
-use super::super::diagnostics::{Code, Diagnostic};
 use super::super::file::CookieTable;
+use super::super::kinds;
+use super::super::problems::Problems;
 use super::super::reading::{Field, Found};
-use super::Notes;
 use crate::gateway::settings::PublicUrl;
 use crate::session::settings::{CookieSettings, SameSite, domain_reaches};
 
 /// `None` where the public URL is not known: nothing can be judged without it.
-pub(super) fn cookie(keys: &CookieTable, public_url: Option<&PublicUrl>, notes: &mut Notes) -> Option<CookieSettings> {
+pub(super) fn cookie(
+    keys: &CookieTable,
+    public_url: Option<&PublicUrl>,
+    problems: &mut Problems,
+) -> Option<CookieSettings> {
     let public_url = public_url?;
     let secure = public_url.https;
-    let domain = domain(&keys.domain, host_of(&public_url.authority), notes);
-    let name = name(&keys.name, secure, !keys.domain.is_absent(), notes);
+    let domain = domain(&keys.domain, host_of(&public_url.authority), problems);
+    let name = name(&keys.name, secure, !keys.domain.is_absent(), problems);
     if let Some(found) = keys.same_site.given()
         && found.value == SameSite::None
         && !secure
     {
-        let diagnostic =
-            Diagnostic::error(Code::Conflict, &found.place, "`session.cookie.same_site` cannot be \"none\" over http");
-        notes.note(
-            diagnostic
-                .reason("browsers refuse such a cookie unless it is Secure")
-                .help("write same_site = \"lax\", or serve https"),
+        problems.add(
+            kinds::SAME_SITE_NONE_OVER_HTTP,
+            &found.place,
+            "`session.cookie.same_site` cannot be \"none\" over http",
         );
     }
     if let Some(Found { value: true, place }) = keys.partitioned.given()
         && !secure
     {
-        let diagnostic =
-            Diagnostic::error(Code::Conflict, place, "`session.cookie.partitioned` cannot be set over http");
-        notes.note(
-            diagnostic
-                .reason("browsers refuse such a cookie unless it is Secure")
-                .help("remove the key, or serve https"),
-        );
+        problems.add(kinds::PARTITIONED_OVER_HTTP, place, "`session.cookie.partitioned` cannot be set over http");
     }
     Some(CookieSettings {
         name,
@@ -53,7 +49,8 @@ pub(super) fn host_of(authority: &str) -> &str {
     }
 }
 
-fn domain(field: &Field<String>, public_host: &str, notes: &mut Notes) -> Option<String> {
+/// A domain that browsers take for a cookie, and that reaches the public host.
+fn domain(field: &Field<String>, public_host: &str, problems: &mut Problems) -> Option<String> {
     let found = field.given()?;
     let domain = found.value.trim_start_matches('.').to_ascii_lowercase();
     let address = domain.parse::<std::net::IpAddr>().is_ok() || domain.starts_with('[');
@@ -69,23 +66,14 @@ fn domain(field: &Field<String>, public_host: &str, notes: &mut Notes) -> Option
         None
     };
     if let Some(flaw) = flaw {
-        let diagnostic = Diagnostic::error(
-            Code::CookieDomain,
-            &found.place,
-            format!("`session.cookie.domain` cannot be used: {flaw}"),
-        );
-        notes.note(
-            diagnostic
-                .reason("browsers would drop the session cookie, and people would sign in without end")
-                .help("write the domain that all hosts share, such as \"example.com\", or leave the key out for one sign-in per host"),
-        );
+        problems.add(kinds::COOKIE_DOMAIN_BAD, &found.place, format!("`session.cookie.domain` cannot be used: {flaw}"));
         return None;
     }
     Some(domain)
 }
 
 /// The prefixes tell the browser to refuse a cookie that another host could have planted (RFC 6265bis section 4.1.3, CK-01, CK-02).
-fn name(field: &Field<String>, secure: bool, domain: bool, notes: &mut Notes) -> String {
+fn name(field: &Field<String>, secure: bool, domain: bool, problems: &mut Problems) -> String {
     let fitting = match (secure, domain) {
         (true, false) => "__Host-",
         (true, true) => "__Secure-",
@@ -96,12 +84,7 @@ fn name(field: &Field<String>, secure: bool, domain: bool, notes: &mut Notes) ->
     let token = |b: u8| b.is_ascii_alphanumeric() || b"-_.!#$&'*+^`|".contains(&b);
     if name.len() > MAX_NAME || !name.bytes().all(token) {
         let message = format!("\"{}\" cannot be the name of a cookie", name.escape_default());
-        notes.error(
-            Code::CookieName,
-            &found.place,
-            message,
-            "use letters, digits, `-`, `_` and `.`, at most 64 of them",
-        );
+        problems.add(kinds::COOKIE_NAME_BAD, &found.place, message);
         return name.to_owned();
     }
     // Browsers compare the prefixes without regard to case.
@@ -114,26 +97,22 @@ fn name(field: &Field<String>, secure: bool, domain: bool, notes: &mut Notes) ->
     };
     let prefixed = lower.starts_with("__host-") || lower.starts_with("__secure-");
     if let Some(why) = refused {
-        let diagnostic = Diagnostic::error(
-            Code::CookieName,
-            &found.place,
-            format!("`session.cookie.name` contradicts the cookie's attributes: {why}"),
-        );
         let bare = name.trim_start_matches("__Host-").trim_start_matches("__Secure-");
-        notes.note(
-            diagnostic.reason("browsers would refuse the session cookie").help(format!("write \"{fitting}{bare}\"")),
-        );
+        problems
+            .add(
+                kinds::COOKIE_NAME_REFUSED,
+                &found.place,
+                format!("`session.cookie.name` contradicts the cookie's attributes: {why}"),
+            )
+            .help(format!("write \"{fitting}{bare}\""));
     } else if secure && !prefixed {
-        let diagnostic = Diagnostic::warning(
-            Code::CookieName,
-            &found.place,
-            "`session.cookie.name` has no `__Host-` or `__Secure-` prefix",
-        );
-        notes.note(
-            diagnostic
-                .reason("without it, another host of the same site could plant a session cookie here")
-                .help(format!("write \"{fitting}{name}\"")),
-        );
+        problems
+            .add(
+                kinds::COOKIE_NAME_WITHOUT_PREFIX,
+                &found.place,
+                "`session.cookie.name` has no `__Host-` or `__Secure-` prefix",
+            )
+            .help(format!("write \"{fitting}{name}\""));
     }
     name.to_owned()
 }

@@ -2,14 +2,15 @@
 
 use url::{Host, Url};
 
-use super::super::diagnostics::{Code, Diagnostic};
 use super::super::file::ProviderTable;
+use super::super::kinds;
+use super::super::problems::Problems;
 use super::super::reading::{Field, Found};
-use super::{Notes, filled};
+use super::filled;
 use crate::provider::TENANT_PLACEHOLDER;
 
 /// The issuer stays byte for byte what was written: it is compared, not called (OpenID Connect Discovery 1.0 section 4.3, DI-02).
-pub(super) fn issuer(found: &Found<String>, notes: &mut Notes) -> Option<String> {
+pub(super) fn issuer(found: &Found<String>, problems: &mut Problems) -> Option<String> {
     let url =
         Url::parse(&found.value).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
     let flaw = match &url {
@@ -34,44 +35,38 @@ pub(super) fn issuer(found: &Found<String>, notes: &mut Notes) -> Option<String>
                 .to_owned()
         }
     };
-    notes.error(Code::BadUrl, &found.place, format!("the issuer cannot be used: {flaw}"), help);
+    problems.add(kinds::ISSUER_BAD, &found.place, format!("the issuer cannot be used: {flaw}")).help(help);
     None
 }
 
 /// The tenants that are let in. An issuer that stands for all of them needs some: its keys sign for everybody who has an account
 /// anywhere.
-pub(super) fn allowed_tenants(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) -> Option<Vec<String>> {
+pub(super) fn allowed_tenants(
+    name: &Found<String>,
+    table: &ProviderTable,
+    problems: &mut Problems,
+) -> Option<Vec<String>> {
     let key = format!("provider.{}.allowed_tenants", name.value);
-    let help = "write the tenants' IDs: [\"9d9a7c1e-2f6b-4a51-b0f4-6c6f3c1f5a2d\"]";
     let is_template = table.issuer.given().map(|found| found.value.contains(TENANT_PLACEHOLDER));
     let Field::Given(list) = &table.allowed_tenants else {
         if let (Some(true), true, Some(found)) = (is_template, table.allowed_tenants.is_absent(), table.issuer.given())
         {
             let message = format!("`{key}` is missing, although the issuer is that of any tenant");
-            let diagnostic = Diagnostic::error(Code::MissingKey, &found.place, message);
-            notes.note(diagnostic.reason("everybody with an account in any tenant could sign in").help(help));
+            problems.add(kinds::TENANTS_MISSING, &found.place, message);
             return None;
         }
         return table.allowed_tenants.is_absent().then(Vec::new);
     };
     if is_template == Some(false) {
         let message = format!("`{key}` is set, but the issuer is no template");
-        let diagnostic = Diagnostic::error(Code::Conflict, &list.place, message)
-            .reason("the issuer of a single tenant lets in nobody else");
-        let help = "write issuer = \"https://login.microsoftonline.com/{tenantid}/v2.0\", or remove the key";
-        notes.note(diagnostic.help(help));
+        problems.add(kinds::TENANTS_WITHOUT_TEMPLATE, &list.place, message);
     }
-    let tenants = filled(&table.allowed_tenants, &key, help, notes)?;
+    let tenants = filled(&table.allowed_tenants, &key, kinds::EMPTY_TENANTS, problems)?;
     for tenant in tenants {
         // Compared with `tid` byte for byte, and put into the issuer.
         if tenant.value.is_empty() || !tenant.value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             let message = format!("`{key}` cannot hold \"{}\"", tenant.value.escape_default());
-            notes.error(
-                Code::BadValue,
-                &tenant.place,
-                message,
-                "write the tenant's ID as the claim `tid` has it, not its name",
-            );
+            problems.add(kinds::NO_TENANT, &tenant.place, message);
         }
     }
     Some(tenants.iter().map(|tenant| tenant.value.clone()).collect())

@@ -2,10 +2,11 @@
 
 use http::HeaderName;
 
-use super::super::diagnostics::{Code, Diagnostic};
+use super::super::kinds;
+use super::super::problems::Problems;
 use super::super::reading::{Field, Found};
 use super::super::units::OneOrMany;
-use super::{Notes, filled};
+use super::filled;
 use crate::gateway::settings::RuleSettings;
 use crate::policy::settings::Access;
 use crate::proxy::headers::spellings::{Class, Spellings, are_one, usual_source};
@@ -16,49 +17,45 @@ pub(super) fn kept_headers(
     field: &Field<OneOrMany<String>>,
     key: &str,
     rules: &[&RuleSettings],
-    notes: &mut Notes,
+    problems: &mut Problems,
 ) -> Vec<HeaderName> {
     let names = Spellings::new(&[]);
     let mut kept: Vec<HeaderName> = Vec::new();
-    for item in filled(field, key, "leave the key out to keep none", notes).unwrap_or_default() {
+    for item in filled(field, key, kinds::EMPTY_KEPT_HEADERS, problems).unwrap_or_default() {
         let shown = item.value.escape_default();
         let Ok(name) = HeaderName::from_bytes(item.value.as_bytes()) else {
             let message = format!("`{key}` names \"{shown}\", which cannot be a header");
-            notes.error(Code::BadHeader, &item.place, message, "write the name of a header, such as \"X-Userinfo\"");
+            problems.add(kinds::NO_KEPT_HEADER, &item.place, message);
             continue;
         };
         if kept.contains(&name) {
             let message = format!("`{key}` names \"{shown}\" twice");
-            notes.error(Code::Conflict, &item.place, message, "remove one of them");
+            problems.add(kinds::GIVEN_TWICE, &item.place, message);
             continue;
         }
         if let Some(reason) = never_kept(&names, &name) {
-            let diagnostic =
-                Diagnostic::error(Code::BadHeader, &item.place, format!("`{key}` cannot keep \"{shown}\""));
-            notes.note(diagnostic.reason(reason).help("remove it"));
+            problems.add(kinds::NEVER_KEPT, &item.place, format!("`{key}` cannot keep \"{shown}\"")).reason(reason);
             continue;
         }
         if rules.iter().any(|rule| sends(rule, &name)) {
             let message = format!("`{key}` keeps \"{shown}\", by which the route itself says who is signed in");
-            let diagnostic = Diagnostic::error(Code::Conflict, &item.place, message);
-            let help = "remove it here, or choose other headers with `identity`";
-            notes.note(diagnostic.reason("where a claim is absent, the client's copy would be believed").help(help));
+            problems.add(kinds::KEPT_AND_SENT, &item.place, message);
             continue;
         }
-        warn(item, &name, key, notes);
+        warn(item, &name, key, problems);
         kept.push(name);
     }
     kept
 }
 
-fn warn(item: &Found<String>, name: &HeaderName, key: &str, notes: &mut Notes) {
+/// Every kept field is warned about, with the gateway that usually sets it.
+fn warn(item: &Found<String>, name: &HeaderName, key: &str, problems: &mut Problems) {
     let message = format!("`{key}` lets every client send \"{}\"", item.value.escape_default());
     let reason = usual_source(name.as_str()).map_or_else(
         || "vestibule removes it only where another route sends it".to_owned(),
         |source| format!("it is usually set by {source}; an application that believes it believes every client"),
     );
-    let diagnostic = Diagnostic::warning(Code::Weakened, &item.place, message);
-    notes.note(diagnostic.reason(reason).help("remove it, unless the application needs it from its clients"));
+    problems.add(kinds::KEPT_HEADER, &item.place, message).reason(reason);
 }
 
 /// Whether the application hears by this field who is signed in.

@@ -1,25 +1,26 @@
 //! `[log]`.
 
-use super::super::diagnostics::Code;
 use super::super::file::LogTable;
+use super::super::kinds;
+use super::super::problems::Problems;
 use super::super::reading::Field;
 use super::super::sinks::SinkKey;
-use super::Notes;
 use crate::telemetry::process;
 use crate::telemetry::settings::{LogFormat, LogSettings, LogSink};
 
-pub(super) fn log(keys: &LogTable, notes: &mut Notes) -> Option<LogSettings> {
+/// Form, level and destinations of logs.
+pub(super) fn log(keys: &LogTable, problems: &mut Problems) -> Option<LogSettings> {
     let sink = |field: &Field<SinkKey>, default| field.value().map_or(default, |sink| sink.0.clone());
     Some(LogSettings {
         format: keys.format.or(LogFormat::Auto),
-        level: level(&keys.level, notes),
+        level: level(&keys.level, problems),
         access: sink(&keys.access, LogSink::Off),
         audit: sink(&keys.audit, LogSink::Stderr),
     })
 }
 
 /// `info`, or directives as in `info,vestibule::provider=debug`.
-fn level(field: &Field<String>, notes: &mut Notes) -> String {
+fn level(field: &Field<String>, problems: &mut Problems) -> String {
     let Some(found) = field.given() else { return "info".to_owned() };
     let word = |directive: &str| directive.rsplit_once('=').map_or(directive, |(_, level)| level).trim().to_owned();
     let unknown = found.value.split(',').map(word).find(|level| !LEVELS.contains(&level.as_str()));
@@ -27,9 +28,7 @@ fn level(field: &Field<String>, notes: &mut Notes) -> String {
     let flaw = unknown.or_else(|| process::check_level(&found.value).err().map(|_| found.value.clone()));
     if let Some(flaw) = flaw {
         let message = format!("`log.level` cannot be \"{}\"", flaw.escape_default());
-        let help =
-            "write one of off, error, warn, info, debug, trace, or directives as in \"info,vestibule::provider=debug\"";
-        notes.error(Code::UnknownWord, &found.place, message, help);
+        problems.add(kinds::NO_LOG_LEVEL, &found.place, message);
     }
     found.value.clone()
 }

@@ -3,27 +3,28 @@
 use http::Method;
 use url::{Host, Url};
 
-use super::super::diagnostics::{Code, Diagnostic};
+use super::super::kinds;
+use super::super::problems::Problems;
 use super::super::reading::{Field, Found};
 use super::super::units::OneOrMany;
-use super::{Notes, filled};
+use super::filled;
 use crate::gateway::settings::HostPattern;
 use crate::request::path::is_read_alike;
 
 /// `host`: exact names and `*.suffix`; none for any.
-pub(super) fn hosts(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> Vec<HostPattern> {
-    let items = filled(field, key, "leave the key out for any host", notes).unwrap_or_default();
+pub(super) fn hosts(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Problems) -> Vec<HostPattern> {
+    let items = filled(field, key, kinds::EMPTY_HOSTS, problems).unwrap_or_default();
     let mut hosts = Vec::new();
     for item in items {
         match host_pattern(&item.value) {
             Ok(pattern) if hosts.contains(&pattern) => {
                 let message = format!("`{key}` names \"{}\" twice", item.value.escape_default());
-                notes.error(Code::Conflict, &item.place, message, "remove one of them");
+                problems.add(kinds::GIVEN_TWICE, &item.place, message);
             }
             Ok(pattern) => hosts.push(pattern),
             Err(help) => {
                 let message = format!("`{key}` cannot match \"{}\"", item.value.escape_default());
-                notes.error(Code::BadHost, &item.place, message, help);
+                problems.add(kinds::NO_HOST, &item.place, message).help(help);
             }
         }
     }
@@ -56,13 +57,11 @@ fn host_pattern(text: &str) -> Result<HostPattern, &'static str> {
 }
 
 /// A prefix by whole segments, without the last slash except for `/` itself.
-pub(super) fn path(found: &Found<String>, key: &str, notes: &mut Notes) -> Option<String> {
+pub(super) fn path(found: &Found<String>, key: &str, problems: &mut Problems) -> Option<String> {
     match path_flaw(&found.value) {
         None => Some(trimmed(&found.value)),
         Some(flaw) => {
-            let diagnostic =
-                Diagnostic::error(Code::BadPath, &found.place, format!("`{key}` cannot be matched: {flaw}"));
-            notes.note(diagnostic.help("write a path such as \"/admin\"; it covers /admin and what is below it"));
+            problems.add(kinds::NO_PATH, &found.place, format!("`{key}` cannot be matched: {flaw}"));
             None
         }
     }
@@ -106,8 +105,8 @@ pub(super) fn path_flaw(path: &str) -> Option<&'static str> {
 }
 
 /// `methods`: upper-case tokens; `None` for any.
-pub(super) fn methods(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> Option<Vec<Method>> {
-    let items = filled(field, key, "leave the key out for any method", notes)?;
+pub(super) fn methods(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Problems) -> Option<Vec<Method>> {
+    let items = filled(field, key, kinds::EMPTY_METHODS, problems)?;
     let mut methods = Vec::new();
     for item in items {
         let text = item.value.as_str();
@@ -121,7 +120,7 @@ pub(super) fn methods(field: &Field<OneOrMany<String>>, key: &str, notes: &mut N
                 } else {
                     format!("methods are upper-case words: \"{}\"", text.to_ascii_uppercase().escape_default())
                 };
-                notes.error(Code::BadValue, &item.place, message, help);
+                problems.add(kinds::NO_METHOD, &item.place, message).help(help);
             }
         }
     }
@@ -129,18 +128,19 @@ pub(super) fn methods(field: &Field<OneOrMany<String>>, key: &str, notes: &mut N
 }
 
 /// Origins, lower-case and without the scheme's own port, as browsers send them.
-pub(super) fn origins(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> Vec<String> {
+pub(super) fn origins(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Problems) -> Vec<String> {
     let mut origins = Vec::new();
     for item in field.value().into_iter().flat_map(|list| &list.0) {
         let url = Url::parse(&item.value).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         match url.filter(|url| url.path() == "/" && url.query().is_none() && url.fragment().is_none()) {
             Some(url) => origins.push(url.origin().ascii_serialization()),
-            None => notes.error(
-                Code::BadUrl,
-                &item.place,
-                format!("`{key}` cannot hold \"{}\"", item.value.escape_default()),
-                "write an origin such as \"https://app.example.com\"",
-            ),
+            None => {
+                problems.add(
+                    kinds::NO_ORIGIN,
+                    &item.place,
+                    format!("`{key}` cannot hold \"{}\"", item.value.escape_default()),
+                );
+            }
         }
     }
     origins

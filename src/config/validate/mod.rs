@@ -1,15 +1,17 @@
-//! From the fields as written to the settings as proven: one function for each table, problems noted and never thrown.
+//! From the fields as written to the settings as proven: one function for each table. Problems are collected, and nothing stops at the first.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Config;
 use super::Sources;
-use super::diagnostics::{Code, Diagnostic, Place, Severity};
+use super::diagnostics::{Diagnostic, Place};
 use super::environment::{overlay_environment, overlay_flags};
 use super::file::{AdminTable, File, RouteTable};
 use super::input;
+use super::kinds::{self, DiagnosticKind};
 use super::places::Places;
+use super::problems::Problems;
 use super::reading::{Field, Found, Reading};
 use super::tree::{self, Node, Value};
 use super::units::{Named, OneOrMany, Timespan};
@@ -41,15 +43,14 @@ pub(super) fn load(sources: &Sources) -> Result<Config, Vec<Diagnostic>> {
         Some((name, text)) => tree::parse(name, text).map(|(root, source)| (root, Place::Whole(source)))?,
         None => (Node::empty(Place::Nowhere), Place::Nowhere),
     };
-    let mut reading = Reading::new(sources, whole.clone());
+    let mut reading = Reading::new(sources, whole);
     overlay_environment(&mut root, &sources.env, &mut reading.problems);
     overlay_flags(&mut root, &sources.flags);
-    let (file, Reading { problems, places, files, .. }) = input::read::<File>(root, reading);
-    let mut notes = Notes { problems, whole };
-    let config = assemble(file, (places, files), &mut notes);
+    let (file, Reading { mut problems, places, files, .. }) = input::read::<File>(root, reading);
+    let config = assemble(file, (places, files), &mut problems);
     match config {
-        Some(config) if notes.errors() == 0 => Ok(Config { warnings: notes.problems, ..config }),
-        _ => Err(notes.problems),
+        Some(config) if problems.are_only_warnings() => Ok(Config { warnings: problems.list, ..config }),
+        _ => Err(problems.list),
     }
 }
 
@@ -66,57 +67,23 @@ pub(super) fn admin_addresses(sources: &Sources) -> Vec<ListenAddress> {
         _ => None,
     };
     let (table, _) = input::read::<AdminTable>(admin.unwrap_or_else(|| Node::empty(Place::Nowhere)), reading);
-    let mut notes = Notes { problems: Vec::new(), whole: Place::Nowhere };
-    server::admin_listen(&table, &mut notes).into_iter().map(|found| found.value).collect()
-}
-
-/// What was noted so far.
-pub(super) struct Notes {
-    problems: Vec<Diagnostic>,
-    /// The place for what is missing altogether.
-    whole: Place,
-}
-
-impl Notes {
-    /// Notes a problem.
-    pub(super) fn note(&mut self, diagnostic: Diagnostic) {
-        self.problems.push(diagnostic);
-    }
-
-    /// Notes an error that needs no reason beyond its message.
-    pub(super) fn error(&mut self, code: Code, place: &Place, message: impl Into<String>, help: impl Into<String>) {
-        self.note(Diagnostic::error(code, place, message).help(help));
-    }
-
-    /// Notes that a key has to be there.
-    pub(super) fn missing(&mut self, place: &Place, key: &str, help: impl Into<String>) {
-        self.error(Code::MissingKey, place, format!("`{key}` is missing"), help);
-    }
-
-    fn errors(&self) -> usize {
-        self.problems.iter().filter(|it| it.severity == Severity::Error).count()
-    }
+    server::admin_listen(&table, &mut Problems::default()).into_iter().map(|found| found.value).collect()
 }
 
 /// A table's contents and place, or an empty one; `None` when it was no table at all.
-pub(super) fn opened<T: Default>(field: Field<T>, notes: &Notes) -> Option<Found<T>> {
+pub(super) fn opened<T: Default>(field: Field<T>, problems: &Problems) -> Option<Found<T>> {
     match field {
         Field::Given(found) => Some(found),
-        Field::Absent => Some(Found { value: T::default(), place: notes.whole.clone() }),
+        Field::Absent => Some(Found { value: T::default(), place: problems.whole.clone() }),
         Field::Wrong => None,
     }
 }
 
 /// A duration that has to be longer than nothing.
-pub(super) fn positive(field: &Field<Timespan>, key: &str, default: Duration, notes: &mut Notes) -> Duration {
+pub(super) fn positive(field: &Field<Timespan>, key: &str, default: Duration, problems: &mut Problems) -> Duration {
     match field.given() {
         Some(found) if found.value.0.is_zero() => {
-            notes.error(
-                Code::BadValue,
-                &found.place,
-                format!("`{key}` cannot be zero"),
-                "write a duration such as \"30s\"",
-            );
+            problems.add(kinds::ZERO_DURATION, &found.place, format!("`{key}` cannot be zero"));
             default
         }
         Some(found) => found.value.0,
@@ -128,53 +95,53 @@ pub(super) fn positive(field: &Field<Timespan>, key: &str, default: Duration, no
 pub(super) fn filled<'a, T>(
     field: &'a Field<OneOrMany<T>>,
     key: &str,
-    help: &str,
-    notes: &mut Notes,
+    kind: DiagnosticKind,
+    problems: &mut Problems,
 ) -> Option<&'a [Found<T>]> {
     let found = field.given()?;
     if found.value.0.is_empty() {
-        let diagnostic = Diagnostic::error(Code::EmptyList, &found.place, format!("`{key}` is an empty list"));
-        notes.note(diagnostic.reason("it could mean nobody or everybody").help(help));
+        problems.add(kind, &found.place, format!("`{key}` is an empty list"));
         return None;
     }
     Some(&found.value.0)
 }
 
 /// Whether a table's name may stand in cookies, logs and metrics.
-pub(super) fn checked_name(name: &Found<String>, what: &str, notes: &mut Notes) -> bool {
+pub(super) fn checked_name(name: &Found<String>, what: &str, problems: &mut Problems) -> bool {
     let text = &name.value;
     let fits =
         (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if !fits {
         let message = format!("\"{}\" cannot be the name of a {what}", text.escape_default());
-        notes.error(Code::BadName, &name.place, message, "use letters, digits, `-` and `_`, at most 64 of them");
+        problems.add(kinds::TABLE_NAME, &name.place, message);
     }
     fits
 }
 
-fn assemble(file: File, (places, files): (Places, Vec<PathBuf>), notes: &mut Notes) -> Option<Config> {
-    let pages = opened(file.pages, notes).map(|found| found.value);
+/// Checks table after table, then what holds between them.
+fn assemble(file: File, (places, files): (Places, Vec<PathBuf>), problems: &mut Problems) -> Option<Config> {
+    let pages = opened(file.pages, problems).map(|found| found.value);
     let admin = file.admin;
-    let server = opened(file.server, notes).and_then(|table| server::server(&table, admin, notes));
+    let server = opened(file.server, problems).and_then(|table| server::server(&table, admin, problems));
     let public_url = server.as_ref().map(|server| &server.public_url);
-    let session = opened(file.session, notes);
-    let keys = session.as_ref().and_then(|table| session::keys(table, notes));
-    let session = session.and_then(|table| session::session(&table, public_url, notes));
-    let log = opened(file.log, notes).and_then(|table| log::log(&table.value, notes));
+    let session = opened(file.session, problems);
+    let keys = session.as_ref().and_then(|table| session::keys(table, problems));
+    let session = session.and_then(|table| session::session(&table, public_url, problems));
+    let log = opened(file.log, problems).and_then(|table| log::log(&table.value, problems));
     let redirects = redirect::written(&file.provider);
-    let mut providers = providers(file.provider, public_url.map(|url| url.https), notes);
+    let mut providers = providers(file.provider, public_url.map(|url| url.https), problems);
     if let (Some(server), Some(providers)) = (&server, &mut providers) {
-        redirect::settle(providers, &redirects, &server.prefix, notes);
+        redirect::settle(providers, &redirects, &server.prefix, problems);
     }
     let names = providers.iter().flatten().map(|it| it.name.clone()).collect::<Vec<_>>();
-    let routes = routes(file.route, &names, providers.is_some(), notes);
+    let routes = routes(file.route, &names, providers.is_some(), problems);
     if let (Some(server), Some(session), Some(routes)) = (&server, &session, &routes) {
-        route::check_hosts(routes, &server.public_url, session.cookie.domain.as_deref(), notes);
-        route::check_tokens(routes, session.keep, notes);
-        route::check_reach(routes, server, notes);
+        route::check_hosts(routes, &server.public_url, session.cookie.domain.as_deref(), problems);
+        route::check_tokens(routes, session.keep, problems);
+        route::check_reach(routes, server, problems);
     }
     if let (Some(routes), Some(providers)) = (&routes, &providers) {
-        route::check_ages(routes, providers, notes);
+        route::check_ages(routes, providers, problems);
     }
     let (server, mut session, pages) = (server?, session?, pages?);
     let routes: Vec<_> = routes?.into_iter().map(|route| route.settings).collect();
@@ -188,18 +155,18 @@ fn assemble(file: File, (places, files): (Places, Vec<PathBuf>), notes: &mut Not
     Some(Config { server, gateway, session, keys: keys?, providers, log: log?, warnings, places, files })
 }
 
-/// `None` when the providers that there are cannot be told from the file.
+/// `None` when it cannot be known which providers there are.
 fn providers(
     field: Field<Named<super::file::ProviderTable, true>>,
     https: Option<bool>,
-    notes: &mut Notes,
+    problems: &mut Problems,
 ) -> Option<Vec<crate::provider::settings::ProviderSettings>> {
     let tables = named(field)?;
     let mut whole = true;
     let mut providers = Vec::new();
     for (name, table) in tables {
-        let named = checked_name(&name, "provider", notes);
-        match table.into_value().and_then(|table| provider::provider(&name, table, https, notes)) {
+        let named = checked_name(&name, "provider", problems);
+        match table.into_value().and_then(|table| provider::provider(&name, table, https, problems)) {
             Some(settings) if named => providers.push(settings),
             _ => whole = false,
         }
@@ -207,29 +174,30 @@ fn providers(
     whole.then_some(providers)
 }
 
+/// The routes, and what is missing where there are none.
 fn routes(
     field: Field<Named<RouteTable, true>>,
     providers: &[std::sync::Arc<str>],
     providers_known: bool,
-    notes: &mut Notes,
+    problems: &mut Problems,
 ) -> Option<Vec<route::Route>> {
     let tables = named(field)?;
     if tables.is_empty() {
-        let place = notes.whole.clone();
-        notes.missing(&place, "route", "add a table [route.NAME] with upstream = \"http://127.0.0.1:3000\"");
+        let place = problems.whole.clone();
+        problems.missing(kinds::ROUTE_MISSING, &place, "route");
         if providers_known && providers.is_empty() {
-            notes.missing(&place, "provider", "add a table [provider.NAME] with issuer, client_id and client_secret");
+            problems.missing(kinds::PROVIDER_MISSING, &place, "provider");
         }
     }
     let known = providers_known.then_some(providers);
     let routes: Vec<route::Route> = tables
         .into_iter()
         .filter_map(|(name, table)| {
-            let named = checked_name(&name, "route", notes);
-            route::route(&name, table.value()?, known, notes).filter(|_| named)
+            let named = checked_name(&name, "route", problems);
+            route::route(&name, table.value()?, known, problems).filter(|_| named)
         })
         .collect();
-    same::check_same(&routes, notes);
+    same::check_same(&routes, problems);
     Some(routes)
 }
 

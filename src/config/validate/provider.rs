@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::super::diagnostics::{Code, Diagnostic, Place};
+use super::super::diagnostics::Place;
 use super::super::file::ProviderTable;
+use super::super::kinds;
+use super::super::problems::Problems;
 use super::super::reading::{Field, Found, listed};
 use super::super::units::{Named, OneOrMany, Timespan, WebUrl};
-use super::{Notes, claims, client, issuer, opened, positive};
+use super::{claims, client, issuer, opened, positive};
 use crate::identity::ClaimMapping;
 use crate::provider::RESERVED_PARAMETERS;
 use crate::provider::settings::{
@@ -23,21 +25,22 @@ pub(super) fn provider(
     name: &Found<String>,
     table: ProviderTable,
     https: Option<bool>,
-    notes: &mut Notes,
+    problems: &mut Problems,
 ) -> Option<ProviderSettings> {
     let at = &name.place;
     let key = |key: &str| format!("provider.{}.{key}", name.value);
     if table.client_id.is_absent() {
-        notes.missing(at, &key("client_id"), "write the client identifier that is registered at the provider");
+        problems.missing(kinds::CLIENT_ID_MISSING, at, &key("client_id"));
     }
-    check_http(name, &table, notes);
-    let kind = kind(name, &table, notes);
-    let allowed_tenants = issuer::allowed_tenants(name, &table, notes);
-    let client_auth = client::client_auth(name, &table, notes);
-    let claims = opened(table.claims.clone(), notes).map(|found| claims::mapping(&found.value, &key("claims"), notes));
-    let trust_unverified_email = unverified_email(name, &table, notes);
+    check_http(name, &table, problems);
+    let kind = kind(name, &table, problems);
+    let allowed_tenants = issuer::allowed_tenants(name, &table, problems);
+    let client_auth = client::client_auth(name, &table, problems);
+    let claims =
+        opened(table.claims.clone(), problems).map(|found| claims::mapping(&found.value, &key("claims"), problems));
+    let trust_unverified_email = unverified_email(name, &table, problems);
     let oidc = !table.issuer.is_absent();
-    let resource = resource(&table.resource, &key("resource"), notes);
+    let resource = resource(&table.resource, &key("resource"), problems);
     Some(ProviderSettings {
         name: Arc::from(name.value.as_str()),
         title: table.title.value().cloned().unwrap_or_else(|| name.value.clone()),
@@ -45,30 +48,35 @@ pub(super) fn provider(
         // Depends on what else there is: see `redirect`.
         redirect_path: String::new(),
         pkce: table.pkce.or(true),
-        authorization_params: parameters(&table.authorization_params, &key("authorization_params"), notes),
-        response_mode: response_mode(&table.response_mode, &key("response_mode"), https, notes),
+        authorization_params: parameters(&table.authorization_params, &key("authorization_params"), problems),
+        response_mode: response_mode(&table.response_mode, &key("response_mode"), https, problems),
         quirks: table.quirks.value().map(|list| list.0.iter().map(|item| item.value).collect()).unwrap_or_default(),
         prompt: table.prompt.value().cloned(),
         max_age: table.max_age.value().map(|it| it.0),
         acr_values: texts(&table.acr_values),
         resource,
-        timeout: positive(&table.timeout, &key("timeout"), TIMEOUT, notes),
+        timeout: positive(&table.timeout, &key("timeout"), TIMEOUT, problems),
         audiences: texts(&table.audiences),
-        id_token_algorithms: algorithms(&table.id_token_algorithms, &table, &key("id_token_algorithms"), notes),
-        userinfo_algorithms: algorithms(&table.userinfo_algorithms, &table, &key("userinfo_algorithms"), notes),
+        id_token_algorithms: algorithms(&table.id_token_algorithms, &table, &key("id_token_algorithms"), problems),
+        userinfo_algorithms: algorithms(&table.userinfo_algorithms, &table, &key("userinfo_algorithms"), problems),
         jwks_min_interval: table.jwks_min_interval.or(Timespan(JWKS_MIN_INTERVAL)).0,
-        default_expires_in: positive(&table.default_expires_in, &key("default_expires_in"), DEFAULT_EXPIRES_IN, notes),
+        default_expires_in: positive(
+            &table.default_expires_in,
+            &key("default_expires_in"),
+            DEFAULT_EXPIRES_IN,
+            problems,
+        ),
         userinfo: table.userinfo.or(UserinfoUse::Auto),
         userinfo_every: table
             .userinfo_every
             .given()
-            .map(|found| positive(&table.userinfo_every, &key("userinfo_every"), found.value.0, notes)),
+            .map(|found| positive(&table.userinfo_every, &key("userinfo_every"), found.value.0, problems)),
         logout: table.logout.or(LogoutStyle::Auto),
-        clock_leeway: leeway(&table.clock_leeway, &key("clock_leeway"), notes),
+        clock_leeway: leeway(&table.clock_leeway, &key("clock_leeway"), problems),
         needed_claims: Vec::new(),
         deciding_claims: Vec::new(),
         insecure_http: table.insecure_http.or(false),
-        ca_pem: table.ca.into_value().map(|file| file.pem),
+        roots: table.ca.into_value().map(|file| file.certificates).unwrap_or_default(),
         kind: kind?,
         discovery_url: table.discovery_url.into_value().map(|url| url.0),
         allowed_tenants: allowed_tenants?,
@@ -79,10 +87,10 @@ pub(super) fn provider(
 }
 
 /// OpenID Connect by its issuer, or plain OAuth 2.0 by its endpoints.
-fn kind(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) -> Option<ProviderKind> {
+fn kind(name: &Found<String>, table: &ProviderTable, problems: &mut Problems) -> Option<ProviderKind> {
     let endpoints = endpoints(table);
     if let Field::Given(found) = &table.issuer {
-        let issuer = issuer::issuer(found, notes)?;
+        let issuer = issuer::issuer(found, problems)?;
         return Some(ProviderKind::Oidc { issuer, overrides: endpoints });
     }
     if !table.issuer.is_absent() {
@@ -90,24 +98,22 @@ fn kind(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) -> Optio
     }
     let (authorization, token) = (table.authorization_endpoint.is_absent(), table.token_endpoint.is_absent());
     if authorization && token {
-        let help = "write issuer = \"https://…\" for OpenID Connect, or authorization_endpoint and token_endpoint for plain OAuth 2.0";
-        notes.missing(&name.place, &format!("provider.{}.issuer", name.value), help);
+        problems.missing(kinds::ISSUER_MISSING, &name.place, &format!("provider.{}.issuer", name.value));
         return None;
     }
     for (absent, key) in [(authorization, "authorization_endpoint"), (token, "token_endpoint")] {
         if absent {
-            let help = "a provider without issuer is plain OAuth 2.0 and needs both endpoints; with issuer they are discovered";
-            notes.missing(&name.place, &format!("provider.{}.{key}", name.value), help);
+            problems.missing(kinds::ENDPOINT_MISSING, &name.place, &format!("provider.{}.{key}", name.value));
         }
     }
-    check_plain(name, table, notes);
+    check_plain(name, table, problems);
     if authorization || token {
         return None;
     }
     Some(ProviderKind::OAuth2 { endpoints, identity: plain_identity(table) })
 }
 
-/// Where a plain OAuth 2.0 provider tells who somebody is: what is configured says it.
+/// Where the identity comes from at a plain OAuth 2.0 provider: it follows from the endpoints that are configured.
 fn plain_identity(table: &ProviderTable) -> OAuth2Identity {
     let userinfo = !table.userinfo_endpoint.is_absent();
     let never = table.userinfo.or(UserinfoUse::Auto) == UserinfoUse::Never;
@@ -119,7 +125,7 @@ fn plain_identity(table: &ProviderTable) -> OAuth2Identity {
 }
 
 /// What only means something with an ID token.
-fn check_plain(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) {
+fn check_plain(name: &Found<String>, table: &ProviderTable, problems: &mut Problems) {
     let given = [
         ("discovery_url", table.discovery_url.place()),
         ("allowed_tenants", table.allowed_tenants.place()),
@@ -133,19 +139,18 @@ fn check_plain(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) {
     for (key, place) in given {
         let Some(place) = place else { continue };
         let message = format!("`provider.{}.{key}` is set, but the provider has no `issuer`", name.value);
-        let diagnostic = Diagnostic::error(Code::Conflict, place, message)
-            .reason("without an issuer there is no ID token that it could be checked against");
-        notes.note(diagnostic.help("write issuer = \"https://…\", or remove the key"));
+        problems.add(kinds::NEEDS_ISSUER, place, message);
     }
     if let Some(found) = table.userinfo.given()
         && found.value == UserinfoUse::Always
         && table.userinfo_endpoint.is_absent()
     {
         let message = format!("provider.{}.userinfo_endpoint", name.value);
-        notes.missing(&found.place, &message, "userinfo = \"always\" needs to know where to ask");
+        problems.missing(kinds::USERINFO_ENDPOINT_MISSING, &found.place, &message);
     }
 }
 
+/// The endpoints that are written.
 fn endpoints(table: &ProviderTable) -> Endpoints {
     let url = |field: &Field<WebUrl>| field.value().map(|url| url.0.clone());
     Endpoints {
@@ -160,7 +165,7 @@ fn endpoints(table: &ProviderTable) -> Endpoints {
 }
 
 /// Clear text is for loopback, unless the operator says `insecure_http`.
-fn check_http(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) {
+fn check_http(name: &Found<String>, table: &ProviderTable, problems: &mut Problems) {
     let issuer = table.issuer.given().and_then(|found| Some((Url::parse(&found.value).ok()?, &found.place)));
     let mut urls: Vec<(&str, Url, &Place)> = issuer.into_iter().map(|(url, place)| ("issuer", url, place)).collect();
     for (key, field) in [
@@ -179,36 +184,20 @@ fn check_http(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) {
     for (key, url, place) in urls {
         if !allowed && url.scheme() == "http" && !url.host().is_some_and(|host| is_loopback(&host)) {
             let message = format!("`provider.{}.{key}` is http, not https", name.value);
-            let diagnostic =
-                Diagnostic::error(Code::InsecureHttp, place, message).label("clear text away from this machine");
-            notes.note(
-                diagnostic
-                    .reason("whoever is on the way could read tokens and sign in as anybody")
-                    .help("write \"https://…\"; in a closed laboratory, set insecure_http = true for this provider"),
-            );
+            problems.add(kinds::CLEAR_TEXT, place, message).label("clear text away from this machine");
         }
     }
     if let Some(Found { value: true, place }) = table.insecure_http.given() {
         let message = format!("`provider.{}.insecure_http` takes endpoints in clear text", name.value);
-        let diagnostic = Diagnostic::warning(Code::Weakened, place, message);
-        notes.note(
-            diagnostic
-                .reason("whoever is on the way can read tokens and sign in as anybody")
-                .help("use https, and remove the key"),
-        );
+        problems.add(kinds::CLEAR_TEXT_ALLOWED, place, message);
     }
 }
 
-/// UI-06: an address that nobody verified names whoever typed it in, unless the operator says who may type.
-fn unverified_email(name: &Found<String>, table: &ProviderTable, notes: &mut Notes) -> bool {
+/// UI-06: an address that nobody verified may be anybody's, unless the operator says who may write addresses.
+fn unverified_email(name: &Found<String>, table: &ProviderTable, problems: &mut Problems) -> bool {
     let Some(Found { value: true, place }) = table.insecure_unverified_email.given() else { return false };
     let message = format!("`provider.{}.insecure_unverified_email` takes addresses that nobody verified", name.value);
-    let diagnostic = Diagnostic::warning(Code::Weakened, place, message);
-    notes.note(
-        diagnostic
-            .reason("where people can change their address at the provider, they can take anybody's")
-            .help("keep it for a directory in which only administrators write addresses; else remove the key"),
-    );
+    problems.add(kinds::UNVERIFIED_EMAIL, place, message);
     true
 }
 
@@ -226,17 +215,12 @@ fn scopes(field: &Field<OneOrMany<String>>, oidc: bool) -> Vec<String> {
     scopes
 }
 
-fn parameters(field: &Field<Named<String>>, key: &str, notes: &mut Notes) -> BTreeMap<String, String> {
+/// Parameters of the authorization request that are not our own.
+fn parameters(field: &Field<Named<String>>, key: &str, problems: &mut Problems) -> BTreeMap<String, String> {
     let mut parameters = BTreeMap::new();
     for (name, value) in field.value().into_iter().flat_map(Named::given) {
         if RESERVED_PARAMETERS.contains(&name.value.as_str()) {
-            let diagnostic =
-                Diagnostic::error(Code::Conflict, &name.place, format!("`{key}` cannot set `{}`", name.value));
-            notes.note(
-                diagnostic
-                    .reason("vestibule makes this parameter itself, and checks the answer against it")
-                    .help("remove it; scopes, prompt, max_age, acr_values and resource have keys of their own"),
-            );
+            problems.add(kinds::PARAMETER_RESERVED, &name.place, format!("`{key}` cannot set `{}`", name.value));
         } else {
             parameters.insert(name.value.clone(), value.value.clone());
         }
@@ -246,47 +230,48 @@ fn parameters(field: &Field<Named<String>>, key: &str, notes: &mut Notes) -> BTr
 
 /// A form that another site posts brings no cookie along but one that is `SameSite=None`, which browsers keep over https only
 /// (UI-14).
-fn response_mode(field: &Field<ResponseMode>, key: &str, https: Option<bool>, notes: &mut Notes) -> ResponseMode {
+fn response_mode(field: &Field<ResponseMode>, key: &str, https: Option<bool>, problems: &mut Problems) -> ResponseMode {
     let Some(found) = field.given() else { return ResponseMode::Query };
     if found.value == ResponseMode::FormPost && https == Some(false) {
         let message = format!("`{key}` is \"form_post\", but server.public_url is http");
-        let diagnostic = Diagnostic::error(Code::Conflict, &found.place, message);
-        notes.note(
-            diagnostic
-                .reason(
-                    "the cookie of a sign-in has to be SameSite=None, and browsers keep such cookies over https only",
-                )
-                .help("write server.public_url = \"https://…\", or remove response_mode"),
-        );
+        problems.add(kinds::FORM_POST_OVER_HTTP, &found.place, message);
     }
     found.value
 }
 
 /// RFC 8707 section 2: an absolute URI without a fragment (IS-05).
-fn resource(field: &Field<OneOrMany<String>>, key: &str, notes: &mut Notes) -> Vec<Url> {
+fn resource(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Problems) -> Vec<Url> {
     let mut resources = Vec::new();
     for item in field.value().into_iter().flat_map(|list| &list.0) {
         match Url::parse(&item.value) {
             Ok(url) if url.fragment().is_none() => resources.push(url),
-            _ => notes.error(
-                Code::BadUrl,
-                &item.place,
-                format!("`{key}` is not an absolute URI without a fragment"),
-                "write \"https://api.example.com/\"",
-            ),
+            _ => {
+                problems.add(
+                    kinds::NO_RESOURCE,
+                    &item.place,
+                    format!("`{key}` is not an absolute URI without a fragment"),
+                );
+            }
         }
     }
     resources
 }
 
 /// ID-07, ID-08: never `none`; HS* only when written here, and with a secret as long as the hash.
-fn algorithms(field: &Field<OneOrMany<String>>, table: &ProviderTable, key: &str, notes: &mut Notes) -> Vec<String> {
+fn algorithms(
+    field: &Field<OneOrMany<String>>,
+    table: &ProviderTable,
+    key: &str,
+    problems: &mut Problems,
+) -> Vec<String> {
     let mut algorithms = Vec::new();
     for item in field.value().into_iter().flat_map(|list| &list.0) {
         let name = item.value.as_str();
         if !ALGORITHMS.contains(&name) {
             let message = format!("`{key}` cannot hold \"{}\"", name.escape_default());
-            notes.error(Code::UnknownWord, &item.place, message, format!("the algorithms are {}", listed(ALGORITHMS)));
+            problems
+                .add(kinds::NO_ALGORITHM, &item.place, message)
+                .help(format!("the algorithms are {}", listed(ALGORITHMS)));
             continue;
         }
         let hash_bytes = name.strip_prefix("HS").and_then(|bits| bits.parse::<usize>().ok()).map(|bits| bits / 8);
@@ -294,15 +279,10 @@ fn algorithms(field: &Field<OneOrMany<String>>, table: &ProviderTable, key: &str
         if let Some(needed) =
             hash_bytes.filter(|needed| secret < *needed && !matches!(table.client_secret, Field::Wrong))
         {
-            let diagnostic = Diagnostic::error(
-                Code::WeakSecret,
+            problems.add(
+                kinds::SECRET_SHORT_FOR_HMAC,
                 &item.place,
                 format!("{name} needs a client secret of at least {needed} bytes"),
-            );
-            notes.note(
-                diagnostic
-                    .reason("a shorter one can be guessed from any signed token")
-                    .help("use RS256 or ES256, or a longer client secret"),
             );
         }
         algorithms.push(name.to_owned());
@@ -310,23 +290,16 @@ fn algorithms(field: &Field<OneOrMany<String>>, table: &ProviderTable, key: &str
     algorithms
 }
 
-fn leeway(field: &Field<Timespan>, key: &str, notes: &mut Notes) -> Duration {
+/// The tolerated difference of clocks; more than a few minutes is warned about.
+fn leeway(field: &Field<Timespan>, key: &str, problems: &mut Problems) -> Duration {
     let Some(found) = field.given() else { return LEEWAY };
     if found.value.0 > MAX_LEEWAY {
-        let diagnostic = Diagnostic::warning(
-            Code::Weakened,
-            &found.place,
-            format!("`{key}` takes ID tokens long after they expired"),
-        );
-        notes.note(
-            diagnostic
-                .reason("leeway is for clocks that differ by seconds")
-                .help("set the clocks, and write at most \"5m\""),
-        );
+        problems.add(kinds::LONG_LEEWAY, &found.place, format!("`{key}` takes ID tokens long after they expired"));
     }
     found.value.0
 }
 
+/// The items of a list of texts.
 fn texts(field: &Field<OneOrMany<String>>) -> Vec<String> {
     field.value().map(|list| list.0.iter().map(|item| item.value.clone()).collect()).unwrap_or_default()
 }

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::super::diagnostics::{Code, Diagnostic, Place};
+use super::super::diagnostics::Place;
 use super::super::file::{RouteTable, RuleKeys};
+use super::super::kinds;
+use super::super::problems::Problems;
 use super::super::reading::{Field, Found};
 use super::super::units::Timespan;
 use super::cookie::host_of;
 use super::server::Server;
-use super::{Notes, allow, filled, identity, kept_headers, matching, opened, upstream};
+use super::{allow, filled, identity, kept_headers, matching, opened, upstream};
 use crate::gateway::settings::{HostPattern, PublicUrl, RouteSettings, RuleSettings, Target};
 use crate::nearest::nearest;
 use crate::policy::settings::{Access, AllowSettings};
@@ -52,33 +54,33 @@ pub(super) fn route(
     name: &Found<String>,
     table: &RouteTable,
     providers: Option<&[Arc<str>]>,
-    notes: &mut Notes,
+    problems: &mut Problems,
 ) -> Option<Route> {
     let key = |key: &str| format!("route.{}.{key}", name.value);
-    let hosts = matching::hosts(&table.host, &key("host"), notes);
+    let hosts = matching::hosts(&table.host, &key("host"), problems);
     let path = match &table.path {
-        Field::Given(found) => matching::path(found, &key("path"), notes),
+        Field::Given(found) => matching::path(found, &key("path"), problems),
         Field::Absent => Some("/".to_owned()),
         Field::Wrong => None,
     };
-    let methods = matching::methods(&table.methods, &key("methods"), notes);
-    let base = asked(&table.rule(), &format!("route.{}", name.value), providers, notes);
+    let methods = matching::methods(&table.methods, &key("methods"), problems);
+    let base = asked(&table.rule(), &format!("route.{}", name.value), providers, problems);
     let rule = settled(&base, providers);
-    check_provider(&rule, &name.place, providers, notes);
+    check_provider(&rule, &name.place, providers, problems);
     let mut aged: Vec<Aged> = Aged::of(&format!("route.{}", name.value), &base, &rule).into_iter().collect();
-    let paths = paths(name, table, path.as_deref(), &base, providers, (&mut aged, notes));
+    let paths = paths(name, table, path.as_deref(), &base, providers, (&mut aged, problems));
     let needed = rule.access != Access::Deny || paths.iter().any(|(_, rule)| rule.access != Access::Deny);
-    let target = upstream::target(name, table, needed, notes);
-    let websocket_origins = matching::origins(&table.websocket_origins, &key("websocket_origins"), notes);
+    let target = upstream::target(name, table, needed, problems);
+    let websocket_origins = matching::origins(&table.websocket_origins, &key("websocket_origins"), problems);
     let rules: Vec<_> = std::iter::once(&rule).chain(paths.iter().map(|(_, rule)| rule)).collect();
     let kept_headers =
-        kept_headers::kept_headers(&table.insecure_keep_headers, &key("insecure_keep_headers"), &rules, notes);
+        kept_headers::kept_headers(&table.insecure_keep_headers, &key("insecure_keep_headers"), &rules, problems);
     let settings = RouteSettings {
         name: Arc::from(name.value.as_str()),
         hosts,
         path: path?,
         methods,
-        // Without one an error was noted: the rest is still compared with other routes, and nobody serves it.
+        // Without one an error was reported: the rest is still compared with other routes, and nothing serves it.
         target: target.unwrap_or(Target::Static(StatusCode::BAD_GATEWAY)),
         rule,
         paths,
@@ -101,38 +103,36 @@ struct Asked {
     max_age: Option<Found<Timespan>>,
 }
 
-fn asked(keys: &RuleKeys, key: &str, providers: Option<&[Arc<str>]>, notes: &mut Notes) -> Asked {
+/// What a table says, checked.
+fn asked(keys: &RuleKeys, key: &str, providers: Option<&[Arc<str>]>, problems: &mut Problems) -> Asked {
     let allow_key = format!("{key}.allow");
-    let allow = opened(keys.allow.clone(), notes)
-        .map(|found| allow::allow(&found.value.0, &allow_key, notes))
+    let allow = opened(keys.allow.clone(), problems)
+        .map(|found| allow::allow(&found.value.0, &allow_key, problems))
         .unwrap_or_default();
     let access = keys.access.value().copied();
     if let (Some(found), Some(access)) = (keys.allow.given(), access) {
-        check_access(access, &allow, &found.place, &allow_key, notes);
+        check_access(access, &allow, &found.place, &allow_key, problems);
     }
     if let Some(Found { value: Timespan(Duration::ZERO), place }) = keys.max_age.given() {
-        let diagnostic = Diagnostic::error(Code::BadValue, place, format!("`{key}.max_age` cannot be zero"));
-        notes
-            .note(diagnostic.reason("every sign-in would be too old at once").help("write a duration such as \"15m\""));
+        problems.add(kinds::MAX_AGE_ZERO, place, format!("`{key}.max_age` cannot be zero"));
     }
     Asked {
         access,
         allow,
-        identity: identity::identity(&keys.identity, &format!("{key}.identity"), notes),
-        providers: accepted(keys, key, providers, notes),
+        identity: identity::identity(&keys.identity, &format!("{key}.identity"), problems),
+        providers: accepted(keys, key, providers, problems),
         max_age: keys.max_age.given().cloned(),
     }
 }
 
 /// Nobody's identity is looked at where no session is.
-fn check_access(access: Access, allow: &AllowSettings, place: &Place, key: &str, notes: &mut Notes) {
+fn check_access(access: Access, allow: &AllowSettings, place: &Place, key: &str, problems: &mut Problems) {
     let word = match access {
         Access::Public if allow::asks_identity(allow) => "public",
         Access::Optional if allow::asks_identity(allow) => "optional",
         Access::Deny => "deny",
         _ => return,
     };
-    let diagnostic = Diagnostic::error(Code::Conflict, place, format!("`{key}` contradicts access = \"{word}\""));
     let reason = match access {
         Access::Deny => "nobody passes, whatever `allow` says",
         Access::Public => {
@@ -140,12 +140,12 @@ fn check_access(access: Access, allow: &AllowSettings, place: &Place, key: &str,
         }
         _ => "who is not signed in passes as well; only `networks` can be asked",
     };
-    notes.note(diagnostic.reason(reason).help("write access = \"login\", or remove the lists"));
+    problems.add(kinds::ALLOW_AGAINST_ACCESS, place, format!("`{key}` contradicts access = \"{word}\"")).reason(reason);
 }
 
-fn accepted(keys: &RuleKeys, key: &str, known: Option<&[Arc<str>]>, notes: &mut Notes) -> Option<Vec<Arc<str>>> {
-    let items =
-        filled(&keys.providers, &format!("{key}.providers"), "leave the key out to take every provider", notes)?;
+/// The providers whose sessions count, in the order of the file.
+fn accepted(keys: &RuleKeys, key: &str, known: Option<&[Arc<str>]>, problems: &mut Problems) -> Option<Vec<Arc<str>>> {
+    let items = filled(&keys.providers, &format!("{key}.providers"), kinds::EMPTY_PROVIDERS, problems)?;
     let mut accepted: Vec<Arc<str>> = Vec::new();
     for item in items {
         let name: Arc<str> = Arc::from(item.value.as_str());
@@ -158,10 +158,10 @@ fn accepted(keys: &RuleKeys, key: &str, known: Option<&[Arc<str>]>, notes: &mut 
                 None => format!("the providers are {names}"),
             };
             let message = format!("`{key}.providers` names \"{}\", which is not configured", name.escape_default());
-            notes.error(Code::UnknownProvider, &item.place, message, help);
+            problems.add(kinds::NO_SUCH_PROVIDER, &item.place, message).help(help);
         } else if accepted.contains(&name) {
             let message = format!("`{key}.providers` names \"{name}\" twice");
-            notes.error(Code::Conflict, &item.place, message, "remove one of them");
+            problems.add(kinds::GIVEN_TWICE, &item.place, message);
         }
         accepted.push(name);
     }
@@ -187,31 +187,28 @@ fn settled(asked: &Asked, providers: Option<&[Arc<str>]>) -> RuleSettings {
     }
 }
 
+/// The rules of `paths`, each laid over the route's own.
 fn paths(
     name: &Found<String>,
     table: &RouteTable,
     route_path: Option<&str>,
     base: &Asked,
     providers: Option<&[Arc<str>]>,
-    (aged, notes): (&mut Vec<Aged>, &mut Notes),
+    (aged, problems): (&mut Vec<Aged>, &mut Problems),
 ) -> Vec<(String, RuleSettings)> {
     let mut seen: Vec<(String, Place)> = Vec::new();
     let mut rules = Vec::new();
     for (path, keys) in table.paths.value().into_iter().flat_map(|named| &named.0) {
         let key = format!("route.{}.paths.\"{}\"", name.value, path.value.escape_default());
         let Some(keys) = keys.value() else { continue };
-        let own = asked(keys, &key, providers, notes);
-        let Some(canonical) = matching::path(path, &format!("route.{}.paths", name.value), notes) else { continue };
-        check_below(&canonical, route_path, path, notes);
+        let own = asked(keys, &key, providers, problems);
+        let Some(canonical) = matching::path(path, &format!("route.{}.paths", name.value), problems) else { continue };
+        check_below(&canonical, route_path, path, problems);
         if let Some((_, first)) = seen.iter().find(|(other, _)| *other == canonical) {
-            let diagnostic = Diagnostic::error(
-                Code::SameRoute,
-                &path.place,
-                format!("two entries of `paths` cover \"{canonical}\""),
-            );
-            notes.note(
-                diagnostic.label("the same path").also(first, "here first").help("write the rules into one entry"),
-            );
+            problems
+                .add(kinds::PATH_TWICE, &path.place, format!("two entries of `paths` cover \"{canonical}\""))
+                .label("the same path")
+                .also(first, "here first");
         }
         seen.push((canonical.clone(), path.place.clone()));
         let merged = Asked {
@@ -223,43 +220,37 @@ fn paths(
         };
         let rule = settled(&merged, providers);
         aged.extend(Aged::of(&key, &merged, &rule));
-        check_provider(&rule, &path.place, providers, notes);
+        check_provider(&rule, &path.place, providers, problems);
         rules.push((canonical, rule));
     }
     rules
 }
 
-fn check_below(path: &str, route_path: Option<&str>, found: &Found<String>, notes: &mut Notes) {
+/// An entry of `paths` lies below the path of its route.
+fn check_below(path: &str, route_path: Option<&str>, found: &Found<String>, problems: &mut Problems) {
     let Some(route_path) = route_path else { return };
     let below =
         path.strip_prefix(route_path.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/') && rest.len() > 1);
     if path == route_path {
         let message = format!("\"{}\" is the route's own path", path.escape_default());
-        let diagnostic = Diagnostic::error(Code::BadPath, &found.place, message);
-        notes.note(
-            diagnostic
-                .reason("the route's own keys say what holds there; with two rules, nobody could tell which one does")
-                .help("write the rule into the route itself"),
-        );
+        problems.add(kinds::PATH_OF_ROUTE, &found.place, message);
     } else if !below {
         let message = format!("\"{}\" does not lie below the route's path \"{route_path}\"", path.escape_default());
         let help = format!("write the whole path, such as \"{}{path}\"", route_path.trim_end_matches('/'));
-        let diagnostic = Diagnostic::error(Code::BadPath, &found.place, message);
-        notes.note(diagnostic.reason("no request of this route could match it").help(help));
+        problems.add(kinds::PATH_OUTSIDE, &found.place, message).help(help);
     }
 }
 
 /// Where a session is looked at, there has to be a provider that can make one.
-fn check_provider(rule: &RuleSettings, place: &Place, providers: Option<&[Arc<str>]>, notes: &mut Notes) {
-    let told = |it: &Diagnostic| it.code == Code::MissingKey && it.message.starts_with("`provider`");
-    if asks(rule) && providers.is_some_and(<[_]>::is_empty) && !notes.problems.iter().any(told) {
-        let help = "add a table [provider.NAME] with issuer, client_id and client_secret, or write access = \"public\"";
-        notes.missing(place, "provider", help);
+fn check_provider(rule: &RuleSettings, place: &Place, providers: Option<&[Arc<str>]>, problems: &mut Problems) {
+    let is_told = problems.has(&[kinds::PROVIDER_MISSING, kinds::ROUTE_NEEDS_PROVIDER]);
+    if asks(rule) && providers.is_some_and(<[_]>::is_empty) && !is_told {
+        problems.missing(kinds::ROUTE_NEEDS_PROVIDER, place, "provider");
     }
 }
 
 /// A session cookie has to reach every host that asks for one.
-pub(super) fn check_hosts(routes: &[Route], public_url: &PublicUrl, domain: Option<&str>, notes: &mut Notes) {
+pub(super) fn check_hosts(routes: &[Route], public_url: &PublicUrl, domain: Option<&str>, problems: &mut Problems) {
     let public_host = host_of(&public_url.authority);
     if let Some(domain) = domain {
         for route in routes.iter().filter(|route| asks_session(&route.settings)) {
@@ -270,10 +261,7 @@ pub(super) fn check_hosts(routes: &[Route], public_url: &PublicUrl, domain: Opti
                         "route `{}` asks for a sign-in on \"{name}\", which no cookie for \"{domain}\" reaches",
                         route.settings.name
                     );
-                    let diagnostic = Diagnostic::error(Code::CookieDomain, &route.place, message);
-                    notes.note(diagnostic.reason("people would sign in without end").help(
-                        "remove session.cookie.domain for one sign-in per host, or run another vestibule for this host",
-                    ));
+                    problems.add(kinds::HOST_OUT_OF_REACH, &route.place, message);
                 }
             }
         }
@@ -285,10 +273,7 @@ pub(super) fn check_hosts(routes: &[Route], public_url: &PublicUrl, domain: Opti
     let served = routes.iter().any(|route| route.settings.hosts.is_empty() || route.settings.hosts.iter().any(serves));
     if !served && let Some(first) = routes.first() {
         let message = format!("no route serves \"{public_host}\", the host of `server.public_url`");
-        let diagnostic = Diagnostic::warning(Code::Unreachable, &first.place, message);
-        notes.note(
-            diagnostic.reason("requests for it get 421").help("add a route for it, or name another host in public_url"),
-        );
+        problems.add(kinds::PUBLIC_HOST_UNSERVED, &first.place, message);
     }
 }
 
@@ -297,12 +282,13 @@ fn asks(rule: &RuleSettings) -> bool {
     matches!(rule.access, Access::Login | Access::Api | Access::Optional)
 }
 
+/// Whether any rule of a route looks at a session.
 fn asks_session(route: &RouteSettings) -> bool {
     asks(&route.rule) || route.paths.iter().any(|(_, rule)| asks(rule))
 }
 
 /// Without an ID token nothing proves when somebody signed in.
-pub(super) fn check_ages(routes: &[Route], providers: &[ProviderSettings], notes: &mut Notes) {
+pub(super) fn check_ages(routes: &[Route], providers: &[ProviderSettings], problems: &mut Problems) {
     let is_plain = |name: &&Arc<str>| {
         providers.iter().any(|it| it.name == **name && matches!(it.kind, ProviderKind::OAuth2 { .. }))
     };
@@ -316,13 +302,12 @@ pub(super) fn check_ages(routes: &[Route], providers: &[ProviderSettings], notes
         };
         let message =
             format!("`{}.max_age` cannot be checked for provider `{plain}`, which is plain OAuth 2.0", aged.key);
-        let reason = "only an ID token tells when somebody signed in; without one, a redirect that nobody noticed would count as a fresh sign-in";
-        notes.note(Diagnostic::error(Code::Conflict, &aged.place, message).reason(reason).help(help));
+        problems.add(kinds::MAX_AGE_OF_PLAIN, &aged.place, message).help(help);
     }
 }
 
 /// A token that no session keeps cannot be sent on.
-pub(super) fn check_tokens(routes: &[Route], keep: KeptTokens, notes: &mut Notes) {
+pub(super) fn check_tokens(routes: &[Route], keep: KeptTokens, problems: &mut Problems) {
     for route in routes {
         let rules = || std::iter::once(&route.settings.rule).chain(route.settings.paths.iter().map(|(_, rule)| rule));
         let uses = |value: &IdentityValue, authorization: Authorization| {
@@ -340,14 +325,16 @@ pub(super) fn check_tokens(routes: &[Route], keep: KeptTokens, notes: &mut Notes
                     "route `{}` sends the {token} token on, but `session.keep` leaves it out",
                     route.settings.name
                 );
-                notes.error(Code::Conflict, &route.place, message, format!("add \"{token}\" to session.keep"));
+                problems
+                    .add(kinds::TOKEN_NOT_KEPT, &route.place, message)
+                    .help(format!("add \"{token}\" to session.keep"));
             }
         }
     }
 }
 
 /// Routes below our own prefix, and upstreams that are ourselves.
-pub(super) fn check_reach(routes: &[Route], server: &Server, notes: &mut Notes) {
+pub(super) fn check_reach(routes: &[Route], server: &Server, problems: &mut Problems) {
     for route in routes {
         let below = route
             .settings
@@ -357,10 +344,7 @@ pub(super) fn check_reach(routes: &[Route], server: &Server, notes: &mut Notes) 
         if below {
             let message =
                 format!("route `{}` lies below `server.prefix`, where only vestibule answers", route.settings.name);
-            notes.note(
-                Diagnostic::warning(Code::Unreachable, &route.place, message)
-                    .help("choose another path, or another server.prefix"),
-            );
+            problems.add(kinds::ROUTE_UNREACHABLE, &route.place, message);
         }
         let Target::Upstream(upstream) = &route.settings.target else { continue };
         let ourselves = upstream.addresses.iter().any(|address| match &address.transport {
@@ -371,12 +355,7 @@ pub(super) fn check_reach(routes: &[Route], server: &Server, notes: &mut Notes) 
         });
         if ourselves {
             let message = format!("route `{}` forwards to vestibule's own listener", route.settings.name);
-            let diagnostic = Diagnostic::error(Code::BadUpstream, &route.upstream, message);
-            notes.note(
-                diagnostic
-                    .reason("each request would come back in a circle")
-                    .help("name the address where the application listens"),
-            );
+            problems.add(kinds::UPSTREAM_IS_OURSELVES, &route.upstream, message);
         }
     }
 }

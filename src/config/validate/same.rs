@@ -2,23 +2,22 @@
 
 use http::Method;
 
-use super::super::diagnostics::{Code, Diagnostic};
-use super::Notes;
+use super::super::kinds;
+use super::super::problems::Problems;
 use super::route::Route;
 use crate::gateway::settings::{HostPattern, RouteSettings};
 
-pub(super) fn check_same(routes: &[Route], notes: &mut Notes) {
+/// Reports each pair of routes that are equally specific.
+pub(super) fn check_same(routes: &[Route], problems: &mut Problems) {
     for (index, route) in routes.iter().enumerate() {
         for earlier in routes.iter().take(index) {
             if let Some(what) = overlap(&earlier.settings, &route.settings) {
                 let message =
                     format!("routes `{}` and `{}` say the same: {what}", earlier.settings.name, route.settings.name);
-                let diagnostic = Diagnostic::error(Code::SameRoute, &route.place, message)
+                problems
+                    .add(kinds::ROUTES_SAME, &route.place, message)
                     .label("the same as the other")
-                    .also(&earlier.place, "here first")
-                    .reason("neither is more specific, so that nobody could tell whose rules protect a request");
-                notes
-                    .note(diagnostic.help("give one of them another host, path or methods, or use [route.NAME.paths]"));
+                    .also(&earlier.place, "here first");
             }
         }
     }

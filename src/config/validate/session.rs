@@ -2,43 +2,41 @@
 
 use std::time::Duration;
 
-use super::super::diagnostics::{Code, Diagnostic, Place};
+use super::super::diagnostics::Place;
 use super::super::file::SessionTable;
+use super::super::kinds;
+use super::super::problems::Problems;
 use super::super::reading::{Field, Found};
 use super::super::units::Timespan;
 use super::super::words::{KeptToken, Store};
-use super::{Notes, cookie, opened, positive};
+use super::{cookie, opened, positive};
 use crate::gateway::settings::PublicUrl;
 use crate::seal;
 use crate::secret::Secret;
 use crate::session::settings::{KeptTokens, SessionSettings};
 
+/// Lifetimes and contents of a session.
 pub(super) fn session(
     table: &Found<SessionTable>,
     public_url: Option<&PublicUrl>,
-    notes: &mut Notes,
+    problems: &mut Problems,
 ) -> Option<SessionSettings> {
     let keys = &table.value;
     // The only store of this version.
     let (Some(Store::Cookie) | None) = keys.store.value();
-    let lifetime = positive(&keys.lifetime, "session.lifetime", LIFETIME, notes);
-    let idle_timeout = positive(&keys.idle_timeout, "session.idle_timeout", IDLE.min(lifetime), notes);
+    let lifetime = positive(&keys.lifetime, "session.lifetime", LIFETIME, problems);
+    let idle_timeout = positive(&keys.idle_timeout, "session.idle_timeout", IDLE.min(lifetime), problems);
     if let Field::Given(found) = &keys.idle_timeout
         && found.value.0 > lifetime
     {
-        let diagnostic = Diagnostic::warning(
-            Code::Unreachable,
+        problems.add(
+            kinds::IDLE_LONGER_THAN_LIFE,
             &found.place,
             "`session.idle_timeout` is longer than `session.lifetime`",
         );
-        notes.note(
-            diagnostic
-                .reason("every session ends before it could be idle for so long")
-                .help("make it shorter, or make the lifetime longer"),
-        );
     }
-    let attempt_life = positive(&keys.attempt_life, "session.attempt_life", ATTEMPT_LIFE, notes);
-    let cookie = cookie::cookie(&opened(keys.cookie.clone(), notes)?.value, public_url, notes);
+    let attempt_life = positive(&keys.attempt_life, "session.attempt_life", ATTEMPT_LIFE, problems);
+    let cookie = cookie::cookie(&opened(keys.cookie.clone(), problems)?.value, public_url, problems);
     Some(SessionSettings {
         lifetime,
         idle_timeout,
@@ -52,6 +50,7 @@ pub(super) fn session(
     })
 }
 
+/// The tokens that a session keeps.
 fn kept(keys: &SessionTable) -> KeptTokens {
     let Some(list) = keys.keep.value() else { return KeptTokens { access: true, refresh: true, id_token: true } };
     let has = |token| list.0.iter().any(|item| item.value == token);
@@ -59,25 +58,26 @@ fn kept(keys: &SessionTable) -> KeptTokens {
 }
 
 /// The key ring's keys: at least one, all different, none that could be guessed.
-pub(super) fn keys(table: &Found<SessionTable>, notes: &mut Notes) -> Option<Vec<Secret<[u8; 32]>>> {
+pub(super) fn keys(table: &Found<SessionTable>, problems: &mut Problems) -> Option<Vec<Secret<[u8; 32]>>> {
     let field = &table.value.keys;
     if field.is_absent() {
-        notes.missing(&table.place, "session.keys", MAKE_A_KEY);
+        problems.missing(kinds::SESSION_KEYS_MISSING, &table.place, "session.keys");
     }
     let found = field.given()?;
     if found.value.0.is_empty() {
-        notes.error(Code::EmptyList, &found.place, "`session.keys` is an empty list", MAKE_A_KEY);
+        problems.add(kinds::SESSION_KEYS_EMPTY, &found.place, "`session.keys` is an empty list");
         return None;
     }
     let mut keys: Vec<Found<Secret<[u8; 32]>>> = Vec::new();
     let mut sound = true;
     for item in &found.value.0 {
-        match checked_key(item.value.0.expose(), &item.place, notes) {
+        match checked_key(item.value.0.expose(), &item.place, problems) {
             Some(key) => match keys.iter().find(|other| other.value == key) {
                 Some(first) => {
                     sound = false;
-                    let diagnostic = Diagnostic::error(Code::Conflict, &item.place, "a session key is given twice");
-                    notes.note(diagnostic.also(&first.place, "here first").help("remove one of them"));
+                    problems
+                        .add(kinds::GIVEN_TWICE, &item.place, "a session key is given twice")
+                        .also(&first.place, "here first");
                 }
                 None => keys.push(Found { value: key, place: item.place.clone() }),
             },
@@ -87,7 +87,8 @@ pub(super) fn keys(table: &Found<SessionTable>, notes: &mut Notes) -> Option<Vec
     sound.then(|| keys.into_iter().map(|found| found.value).collect())
 }
 
-fn checked_key(text: &str, place: &Place, notes: &mut Notes) -> Option<Secret<[u8; 32]>> {
+/// A session key that cannot be guessed.
+fn checked_key(text: &str, place: &Place, problems: &mut Problems) -> Option<Secret<[u8; 32]>> {
     let flaw = match seal::parse_key(text) {
         Ok(key) => match guessable(key.expose()) {
             None => return Some(key),
@@ -95,8 +96,7 @@ fn checked_key(text: &str, place: &Place, notes: &mut Notes) -> Option<Secret<[u
         },
         Err(error) => error.to_string(),
     };
-    let diagnostic = Diagnostic::error(Code::WeakSecret, place, format!("a session key cannot be used: {flaw}"));
-    notes.note(diagnostic.reason("whoever knows a session key can make a session for anybody").help(MAKE_A_KEY));
+    problems.add(kinds::SESSION_KEY_BAD, place, format!("a session key cannot be used: {flaw}"));
     None
 }
 
@@ -121,8 +121,6 @@ fn guessable(key: &[u8; 32]) -> Option<&'static str> {
     None
 }
 
-const MAKE_A_KEY: &str =
-    "make one with `vestibule keys new > session_key` and write keys = [{ file = \"session_key\" }]";
 const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 const IDLE: Duration = Duration::from_secs(3600);
 const GRACE: Duration = Duration::from_secs(30);

@@ -3,32 +3,32 @@
 use rustls::crypto::aws_lc_rs;
 use rustls::sign::CertifiedKey;
 
-use super::super::diagnostics::{Code, Diagnostic, Place};
+use super::super::diagnostics::Place;
 use super::super::file::{ServerTlsTable, UpstreamTlsTable};
+use super::super::kinds;
+use super::super::problems::Problems;
 use super::super::reading::{Field, Found};
 use super::super::units::{CertificatesFile, KeyFile, Unwatched};
-use super::Notes;
 use crate::proxy::settings::UpstreamTls;
 use crate::server::settings::{CertificateFiles, ClientCertificates, TlsSettings};
 
-pub(super) fn server_tls(field: &Field<ServerTlsTable>, notes: &mut Notes) -> Option<TlsSettings> {
+/// The certificates that the server shows, and whether clients show theirs.
+pub(super) fn server_tls(field: &Field<ServerTlsTable>, problems: &mut Problems) -> Option<TlsSettings> {
     let found = field.given()?;
     let keys = &found.value;
     let mut certificates = Vec::new();
-    certificates.extend(pair(&keys.cert, &keys.key, "server.tls", &found.place, notes));
+    certificates.extend(pair(&keys.cert, &keys.key, "server.tls", &found.place, problems));
     for certificate in keys.certificate.value().into_iter().flat_map(|tables| &tables.0) {
         let (cert, key) = (&certificate.value.cert, &certificate.value.key);
         if cert.is_absent() && key.is_absent() {
-            let help = "name the PEM file of the certificate chain";
-            notes.missing(&certificate.place, "server.tls.certificate.cert", help);
+            problems.missing(kinds::CERT_MISSING, &certificate.place, "server.tls.certificate.cert");
         }
-        certificates.extend(pair(cert, key, "server.tls.certificate", &certificate.place, notes));
+        certificates.extend(pair(cert, key, "server.tls.certificate", &certificate.place, problems));
     }
     if keys.cert.is_absent() && keys.key.is_absent() && keys.certificate.is_absent() {
-        let help = "write cert = \"/path/chain.pem\" and key = \"/path/key.pem\"";
-        notes.missing(&found.place, "server.tls.cert", help);
+        problems.missing(kinds::TLS_CERTIFICATE_MISSING, &found.place, "server.tls.cert");
     }
-    let client_auth = client_auth(keys, notes);
+    let client_auth = client_auth(keys, problems);
     Some(TlsSettings { certificates, client_ca: keys.client_ca.value().map(|file| file.0.path.clone()), client_auth })
 }
 
@@ -38,40 +38,36 @@ fn pair(
     key: &Field<Unwatched<KeyFile>>,
     table: &str,
     place: &Place,
-    notes: &mut Notes,
+    problems: &mut Problems,
 ) -> Option<CertificateFiles> {
     if cert.is_absent() && !key.is_absent() {
-        notes.missing(place, &format!("{table}.cert"), "name the PEM file of the certificate chain");
+        problems.missing(kinds::CERT_MISSING, place, &format!("{table}.cert"));
     }
     if key.is_absent() && !cert.is_absent() {
-        notes.missing(place, &format!("{table}.key"), "name the PEM file of the certificate's private key");
+        problems.missing(kinds::KEY_MISSING, place, &format!("{table}.key"));
     }
     let (cert, key) = (cert.given()?, key.given()?);
     let (chain, private) = (&cert.value.0, &key.value.0);
-    let pair =
-        CertifiedKey::from_der(chain.certificates.clone(), private.key.clone_key(), &aws_lc_rs::default_provider());
+    let pair = CertifiedKey::from_der(
+        chain.certificates.clone(),
+        private.key.expose().clone_key(),
+        &aws_lc_rs::default_provider(),
+    );
     if let Err(error) = pair {
         let message = format!("`{table}.key` cannot be used with its certificate: {error}");
-        notes.note(
-            Diagnostic::error(Code::BadPem, &key.place, message)
-                .also(&cert.place, "the certificate")
-                .help("name the key that this certificate was issued for"),
-        );
+        problems.add(kinds::PAIR_MISMATCH, &key.place, message).also(&cert.place, "the certificate");
     }
     Some(CertificateFiles { cert: chain.path.clone(), key: private.path.clone() })
 }
 
-fn client_auth(keys: &ServerTlsTable, notes: &mut Notes) -> ClientCertificates {
+/// Whether clients have to show a certificate; that needs roots to check it with.
+fn client_auth(keys: &ServerTlsTable, problems: &mut Problems) -> ClientCertificates {
     match keys.client_auth.given() {
         None if keys.client_ca.is_absent() => ClientCertificates::No,
         None => ClientCertificates::Required,
         Some(found) => {
             if found.value != ClientCertificates::No && keys.client_ca.is_absent() {
-                notes.missing(
-                    &found.place,
-                    "server.tls.client_ca",
-                    "name a PEM file with the roots of the clients' certificates",
-                );
+                problems.missing(kinds::CLIENT_CA_MISSING, &found.place, "server.tls.client_ca");
             }
             found.value
         }
@@ -79,41 +75,28 @@ fn client_auth(keys: &ServerTlsTable, notes: &mut Notes) -> ClientCertificates {
 }
 
 /// TLS towards the upstream; only for `https` upstreams.
-pub(super) fn upstream_tls(field: &Field<UpstreamTlsTable>, https: bool, notes: &mut Notes) -> UpstreamTls {
+pub(super) fn upstream_tls(field: &Field<UpstreamTlsTable>, https: bool, problems: &mut Problems) -> UpstreamTls {
     let Some(found) = field.given() else { return UpstreamTls::default() };
     let keys = &found.value;
     if !https {
-        let diagnostic = Diagnostic::error(Code::Conflict, &found.place, "`tls` is set for an upstream without TLS");
-        notes.note(
-            diagnostic
-                .reason("what is sent there is not encrypted")
-                .help("write upstream = \"https://…\", or remove the table"),
-        );
+        problems.add(kinds::TLS_WITHOUT_HTTPS, &found.place, "`tls` is set for an upstream without TLS");
     }
     if let Some(Found { value: true, place }) = keys.insecure_skip_verify.given() {
-        let diagnostic = Diagnostic::warning(
-            Code::Weakened,
-            place,
-            "`tls.insecure_skip_verify` takes any certificate of the upstream",
-        );
-        notes.note(
-            diagnostic
-                .reason("anybody on the way can read the identity headers and answer in the application's place")
-                .help("name the upstream's root of trust: ca = \"/path/ca.pem\""),
-        );
+        problems.add(kinds::VERIFY_SKIPPED, place, "`tls.insecure_skip_verify` takes any certificate of the upstream");
     }
     match (&keys.cert, &keys.key) {
         (Field::Given(_), Field::Absent) => {
-            notes.missing(&found.place, "tls.key", "name the PEM file of the certificate's private key");
+            problems.missing(kinds::KEY_MISSING, &found.place, "tls.key");
         }
         (Field::Absent, Field::Given(_)) => {
-            notes.missing(&found.place, "tls.cert", "name the PEM file of the client certificate");
+            problems.missing(kinds::UPSTREAM_CERT_MISSING, &found.place, "tls.cert");
         }
         _ => {}
     }
-    let client = keys.cert.value().cloned().zip(keys.key.value().cloned()).map(|(cert, key)| (cert.pem, key.pem));
+    let client =
+        keys.cert.value().cloned().zip(keys.key.value().cloned()).map(|(cert, key)| (cert.certificates, key.key));
     UpstreamTls {
-        ca_pem: keys.ca.value().map(|file| file.pem.clone()),
+        roots: keys.ca.value().map(|file| file.certificates.clone()),
         client,
         server_name: keys.server_name.value().cloned(),
         insecure_skip_verify: keys.insecure_skip_verify.or(false),

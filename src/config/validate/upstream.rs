@@ -7,58 +7,63 @@ use std::time::Duration;
 use http::StatusCode;
 use url::Url;
 
-use super::super::diagnostics::{Code, Diagnostic, Place};
+use super::super::diagnostics::Place;
 use super::super::file::{RouteTable, TimeoutsTable};
+use super::super::kinds;
+use super::super::problems::Problems;
 use super::super::reading::{Field, Found};
 use super::super::units::Timespan;
 use super::super::words::HeaderCase;
-use super::{Notes, filled, opened, positive, tls};
+use super::{filled, opened, positive, tls};
 use crate::gateway::settings::Target;
 use crate::proxy::settings::{HostHeader, UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTransport};
 
 /// Where allowed requests go. `needed` is false where no request is ever allowed.
-pub(super) fn target(name: &Found<String>, table: &RouteTable, needed: bool, notes: &mut Notes) -> Option<Target> {
+pub(super) fn target(
+    name: &Found<String>,
+    table: &RouteTable,
+    needed: bool,
+    problems: &mut Problems,
+) -> Option<Target> {
     let key = format!("route.{}.upstream", name.value);
     if table.upstream.is_absent() {
         if needed {
-            notes.missing(
-                &name.place,
-                &key,
-                "write upstream = \"http://127.0.0.1:3000\", or \"static:204\" for an empty answer",
-            );
+            problems.missing(kinds::UPSTREAM_MISSING, &name.place, &key);
             return None;
         }
         return Some(Target::Static(StatusCode::FORBIDDEN));
     }
-    let items = filled(&table.upstream, &key, "write upstream = \"http://127.0.0.1:3000\"", notes)?;
+    let items = filled(&table.upstream, &key, kinds::EMPTY_UPSTREAM, problems)?;
     if let [only] = items
         && let Some(code) = only.value.strip_prefix("static:")
     {
-        check_static(table, notes);
-        return static_code(code, &key, &only.place, notes);
+        check_static(table, problems);
+        return static_code(code, &key, &only.place, problems);
     }
-    let addresses: Vec<Option<UpstreamAddress>> = items.iter().map(|item| checked_address(item, &key, notes)).collect();
+    let addresses: Vec<Option<UpstreamAddress>> =
+        items.iter().map(|item| checked_address(item, &key, problems)).collect();
     let addresses: Vec<UpstreamAddress> = addresses.into_iter().collect::<Option<_>>()?;
-    check_one_kind(&addresses, items, &key, notes);
+    check_one_kind(&addresses, items, &key, problems);
     let https = addresses.iter().all(|address| address.protocol == UpstreamProtocol::Tls);
-    let timeouts = opened(table.timeouts.clone(), notes)?.value;
-    let settings = settings(addresses, &timeouts, name, notes);
+    let timeouts = opened(table.timeouts.clone(), problems)?.value;
+    let settings = settings(addresses, &timeouts, name, problems);
     Some(Target::Upstream(Box::new(UpstreamSettings {
-        tls: tls::upstream_tls(&table.tls, https, notes),
-        host: host_header(&table.host_header, name, notes),
+        tls: tls::upstream_tls(&table.tls, https, problems),
+        host: host_header(&table.host_header, name, problems),
         keeps_capitals: table.header_case.or(HeaderCase::Lower) == HeaderCase::Preserve,
         ..settings
     })))
 }
 
+/// Addresses and timeouts.
 fn settings(
     addresses: Vec<UpstreamAddress>,
     timeouts: &TimeoutsTable,
     name: &Found<String>,
-    notes: &mut Notes,
+    problems: &mut Problems,
 ) -> UpstreamSettings {
     let mut time = |field: &Field<Timespan>, key: &str, default: u64| {
-        positive(field, &format!("route.{}.timeouts.{key}", name.value), Duration::from_secs(default), notes)
+        positive(field, &format!("route.{}.timeouts.{key}", name.value), Duration::from_secs(default), problems)
     };
     UpstreamSettings {
         addresses,
@@ -74,13 +79,14 @@ fn settings(
     }
 }
 
-fn checked_address(item: &Found<String>, key: &str, notes: &mut Notes) -> Option<UpstreamAddress> {
+/// One address, or a report of what is wrong with it.
+fn checked_address(item: &Found<String>, key: &str, problems: &mut Problems) -> Option<UpstreamAddress> {
     match address(&item.value) {
         Ok(address) => Some(address),
         Err((flaw, help)) => {
             // The value is not repeated: a URL may hold a password. The excerpt shows it masked.
             let message = format!("`{key}` cannot be used: {flaw}");
-            notes.error(Code::BadUpstream, &item.place, message, help);
+            problems.add(kinds::UPSTREAM_BAD, &item.place, message).help(help);
             None
         }
     }
@@ -131,29 +137,28 @@ fn address(text: &str) -> Result<UpstreamAddress, (&'static str, &'static str)> 
     })
 }
 
-fn check_one_kind(addresses: &[UpstreamAddress], items: &[Found<String>], key: &str, notes: &mut Notes) {
+/// Addresses of one application speak one protocol, and are all different.
+fn check_one_kind(addresses: &[UpstreamAddress], items: &[Found<String>], key: &str, problems: &mut Problems) {
     let Some((first, rest)) = addresses.split_first() else { return };
     let odd = rest.iter().zip(items.iter().skip(1)).find(|(address, _)| address.protocol != first.protocol);
     if let (Some((_, item)), Some(first_item)) = (odd, items.first()) {
-        let diagnostic = Diagnostic::error(Code::BadUpstream, &item.place, format!("`{key}` mixes protocols"));
-        notes.note(
-            diagnostic
-                .also(&first_item.place, "another protocol than this")
-                .help("write addresses of one kind, or two routes"),
-        );
+        problems
+            .add(kinds::UPSTREAM_MIXED, &item.place, format!("`{key}` mixes protocols"))
+            .also(&first_item.place, "another protocol than this");
     }
     for (index, (address, item)) in addresses.iter().zip(items).enumerate() {
         if let Some(first) =
             addresses.iter().take(index).position(|other| other == address).and_then(|at| items.get(at))
         {
-            let diagnostic =
-                Diagnostic::error(Code::BadUpstream, &item.place, format!("`{key}` names one address twice"));
-            notes.note(diagnostic.also(&first.place, "here first").help("remove one of them"));
+            problems
+                .add(kinds::UPSTREAM_TWICE, &item.place, format!("`{key}` names one address twice"))
+                .also(&first.place, "here first");
         }
     }
 }
 
-fn static_code(code: &str, key: &str, place: &Place, notes: &mut Notes) -> Option<Target> {
+/// The status of an answer that needs no application.
+fn static_code(code: &str, key: &str, place: &Place, problems: &mut Problems) -> Option<Target> {
     let status = code
         .parse::<u16>()
         .ok()
@@ -161,24 +166,25 @@ fn static_code(code: &str, key: &str, place: &Place, notes: &mut Notes) -> Optio
         .and_then(|code| StatusCode::from_u16(code).ok());
     if status.is_none() {
         let message = format!("`{key}` cannot answer with \"{}\"", code.escape_default());
-        notes.error(Code::BadUpstream, place, message, "write a status from 200 to 599, as in \"static:204\"");
+        problems.add(kinds::NO_STATIC_CODE, place, message);
     }
     status.map(Target::Static)
 }
 
 /// A static answer has no connection that these keys could speak of.
-fn check_static(table: &RouteTable, notes: &mut Notes) {
+fn check_static(table: &RouteTable, problems: &mut Problems) {
     let given =
         [("tls", table.tls.place()), ("timeouts", table.timeouts.place()), ("host_header", table.host_header.place())];
     for (key, place) in given {
         if let Some(place) = place {
             let message = format!("`{key}` is set for a static answer");
-            notes.error(Code::Conflict, place, message, "remove it, or name an upstream that is a server");
+            problems.add(kinds::STATIC_WITH_CONNECTION, place, message);
         }
     }
 }
 
-fn host_header(field: &Field<String>, name: &Found<String>, notes: &mut Notes) -> HostHeader {
+/// Which `Host` the application sees.
+fn host_header(field: &Field<String>, name: &Found<String>, problems: &mut Problems) -> HostHeader {
     let Some(found) = field.given() else { return HostHeader::Preserve };
     match found.value.as_str() {
         "preserve" => HostHeader::Preserve,
@@ -188,12 +194,7 @@ fn host_header(field: &Field<String>, name: &Found<String>, notes: &mut Notes) -
         }
         other => {
             let message = format!("`route.{}.host_header` cannot be \"{}\"", name.value, other.escape_default());
-            notes.error(
-                Code::BadHost,
-                &found.place,
-                message,
-                "write \"preserve\", \"upstream\", or a host such as \"app.internal\"",
-            );
+            problems.add(kinds::NO_HOST_HEADER, &found.place, message);
             HostHeader::Preserve
         }
     }

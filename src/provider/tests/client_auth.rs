@@ -2,8 +2,11 @@
 
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject as _;
 
 use super::*;
+use crate::secret::PrivateKey;
 
 #[tokio::test]
 async fn basic_credentials_are_form_encoded_first() {
@@ -47,8 +50,7 @@ async fn an_assertion_is_made_anew_for_each_request() {
     let (_, double) = openid().await;
     double.on("/token", [Answer::status(503, &json!({}))]);
     let fixture = Fixture::openid_with(&double, |s| {
-        let key_pem = Secret::new(ec_pem());
-        s.client_auth = ClientAuth::PrivateKeyJwt { key_pem, key_id: Some("mine".to_owned()) };
+        s.client_auth = ClientAuth::PrivateKeyJwt { key: ec_key(), key_id: Some("mine".to_owned()) };
     });
     for _ in 0..2 {
         assert_eq!(fixture.refusal().await, "provider_server_error");
@@ -86,7 +88,7 @@ async fn an_assertion_is_signed_with_what_the_provider_takes() {
     document["token_endpoint_auth_signing_alg_values_supported"] = json!(["RS256"]);
     double.on(DISCOVERY, [Answer::json(&document)]);
     let fixture = Fixture::openid_with(&double, |s| {
-        s.client_auth = ClientAuth::PrivateKeyJwt { key_pem: Secret::new(ec_pem()), key_id: None };
+        s.client_auth = ClientAuth::PrivateKeyJwt { key: ec_key(), key_id: None };
     });
     assert_eq!(fixture.refusal().await, "client_assertion_alg");
     assert_eq!(double.count("/token"), 0);
@@ -107,10 +109,10 @@ async fn a_client_key_of_each_kind_is_taken() {
         (pem("PRIVATE KEY", rsa.as_ref()), "RS256"),
         (pem("PRIVATE KEY", ed.as_ref()), "EdDSA"),
     ];
-    for (key_pem, alg) in pems {
+    for (pem, alg) in pems {
         let (_, double) = openid().await;
         double.on("/token", [Answer::status(503, &json!({}))]);
-        let auth = ClientAuth::PrivateKeyJwt { key_pem: Secret::new(key_pem), key_id: None };
+        let auth = ClientAuth::PrivateKeyJwt { key: private_key(&pem), key_id: None };
         let fixture = Fixture::openid_with(&double, |s| s.client_auth = auth);
         assert_eq!(fixture.refusal().await, "provider_server_error");
         let assertion = double.seen("/token")[0].field("client_assertion").unwrap();
@@ -119,9 +121,13 @@ async fn a_client_key_of_each_kind_is_taken() {
     }
 }
 
-fn ec_pem() -> Vec<u8> {
+fn ec_key() -> PrivateKey {
     let pair = EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-    pem("PRIVATE KEY", pair.to_pkcs8v1().unwrap().as_ref())
+    private_key(&pem("PRIVATE KEY", pair.to_pkcs8v1().unwrap().as_ref()))
+}
+
+fn private_key(pem: &[u8]) -> PrivateKey {
+    Arc::new(Secret::new(PrivateKeyDer::from_pem_slice(pem).unwrap()))
 }
 
 fn pem(label: &str, der: &[u8]) -> Vec<u8> {

@@ -7,6 +7,7 @@ use http::Response;
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls_pki_types::CertificateDer;
 use tokio::net::TcpListener;
 
 use super::*;
@@ -291,12 +292,12 @@ async fn tls_needs_a_certificate_that_is_trusted_and_of_the_hosts_own_name() {
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });
-    let fixture = |issuer: &str, ca: Option<Vec<u8>>| {
+    let fixture = |issuer: &str, roots: Vec<CertificateDer<'static>>| {
         let kind = ProviderKind::Oidc { issuer: issuer.to_owned(), overrides: Endpoints::default() };
-        Fixture::new(kind, |s| s.ca_pem = ca)
+        Fixture::new(kind, |s| s.roots = roots)
     };
-    let ca = || Some(made.cert.pem().into_bytes());
-    for (issuer, ca) in [(issuer.clone(), None), (format!("https://127.0.0.1:{port}"), ca())] {
+    let ca = || vec![made.cert.der().clone()];
+    for (issuer, ca) in [(issuer.clone(), Vec::new()), (format!("https://127.0.0.1:{port}"), ca())] {
         let error = fixture(&issuer, ca).provider.check_iss(None, true).await.unwrap_err();
         assert_eq!(error.code(), "provider_tls_failed", "{issuer}");
     }

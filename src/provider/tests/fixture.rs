@@ -115,7 +115,7 @@ pub(super) fn settings(kind: ProviderKind) -> ProviderSettings {
         max_age: None,
         acr_values: Vec::new(),
         resource: Vec::new(),
-        ca_pem: None,
+        roots: Vec::new(),
         timeout: Duration::from_secs(5),
         audiences: Vec::new(),
         id_token_algorithms: Vec::new(),

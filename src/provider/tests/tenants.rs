@@ -1,5 +1,7 @@
 //! A provider of several tenants: one document, one key set, and an issuer for each.
 
+use rustls_pki_types::PrivateKeyDer;
+
 use super::*;
 
 const OURS: &str = "9d9a7c1e-2f6b-4a51-b0f4-6c6f3c1f5a2d";
@@ -138,8 +140,8 @@ async fn a_client_assertion_is_made_for_the_endpoint_where_the_issuer_is_a_templ
     let kind = ProviderKind::Oidc { issuer: all.issuer("{tenantid}"), overrides: Endpoints::default() };
     let fixture = Fixture::new(kind, |s| {
         s.allowed_tenants = vec![OURS.to_owned()];
-        s.client_auth =
-            ClientAuth::PrivateKeyJwt { key_pem: Secret::new(pair.serialize_pem().into_bytes()), key_id: None };
+        let key = PrivateKeyDer::try_from(pair.serialize_der()).unwrap();
+        s.client_auth = ClientAuth::PrivateKeyJwt { key: Arc::new(Secret::new(key)), key_id: None };
     });
     fixture.redeem().await.unwrap();
     let assertion = all.double.seen("/token")[0].field("client_assertion").unwrap();

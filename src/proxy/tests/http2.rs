@@ -5,12 +5,12 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper_util::rt::TokioExecutor;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::ServerConfig;
-use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::body::BodyError;
-use crate::secret::Secret;
+use crate::secret::{PrivateKey, Secret};
 
 /// Answers with what it was asked for, and with a trailer.
 async fn mirror(request: Request<Incoming>) -> Result<Response<Body>, BodyError> {
@@ -146,17 +146,18 @@ impl Tls {
     }
 
     /// A client certificate and key of the same authority.
-    fn client(&self) -> (Vec<u8>, Secret<Vec<u8>>) {
+    fn client(&self) -> (Vec<CertificateDer<'static>>, PrivateKey) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["vestibule".to_owned()]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&key, &self.ca).unwrap();
-        (certificate.pem().into_bytes(), Secret::new(key.serialize_pem().into_bytes()))
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        (vec![certificate.der().clone()], Arc::new(Secret::new(key)))
     }
 
     fn trusting(&self) -> UpstreamTls {
         UpstreamTls {
-            ca_pem: Some(self.ca.pem().into_bytes()),
+            roots: Some(vec![self.ca.der().clone()]),
             server_name: Some("app.internal".to_owned()),
             ..UpstreamTls::default()
         }

@@ -37,10 +37,10 @@ pub(super) fn squashed(key: &str) -> String {
 fn table() -> Vec<Meaning> {
     /// The file `foreign.toml`.
     #[derive(Default, Deserialize)]
-    struct Table {
+    struct ForeignKeys {
         key: Vec<Meaning>,
     }
-    toml::from_str::<Table>(include_str!("foreign.toml")).unwrap_or_default().key
+    toml::from_str::<ForeignKeys>(include_str!("foreign.toml")).unwrap_or_default().key
 }
 
 const PREFIXES: [&str; 4] = ["oauth2proxy", "oidc", "oauth2", "idp"];

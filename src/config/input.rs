@@ -211,7 +211,7 @@ impl<'de> MapAccess<'de> for Entries {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Refused> {
         let Some(entry) = self.left.next() else { return Ok(None) };
         let name: StringDeserializer<Refused> = entry.key.clone().into_deserializer();
-        let key = reading::below(None, &entry.place, &entry.node, || seed.deserialize(name))?;
+        let key = reading::below(Some(&entry.key), &entry.place, &entry.node, || seed.deserialize(name))?;
         self.value = Some(entry);
         Ok(Some(key))
     }

@@ -3,6 +3,15 @@
 use super::diagnostics::{Diagnostic, Place, Severity};
 use super::kinds::DiagnosticKind;
 
+/// A value with its place and its key, for messages about what it means.
+#[derive(Clone, Debug)]
+pub(super) struct Found<T> {
+    pub(super) value: T,
+    pub(super) place: Place,
+    /// With its tables: `provider.corp.client_id`. An item of a list has the key of the list.
+    pub(super) key: String,
+}
+
 /// What was found so far.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
@@ -18,6 +27,16 @@ impl Problems {
         self.list.push(Diagnostic::new(kind, place, message));
         #[expect(clippy::indexing_slicing, reason = "it was pushed just above")]
         &mut self.list[at]
+    }
+
+    /// Adds what is wrong with a value: the message goes on behind its key.
+    pub(super) fn on<T>(
+        &mut self,
+        kind: DiagnosticKind,
+        found: &Found<T>,
+        what: impl std::fmt::Display,
+    ) -> &mut Diagnostic {
+        self.add(kind, &found.place, format!("`{}` {what}", found.key))
     }
 
     /// Adds that a key has to be there.

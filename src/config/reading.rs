@@ -16,19 +16,14 @@ use super::Sources;
 use super::diagnostics::{Diagnostic, Place};
 use super::kinds::{self, DiagnosticKind};
 use super::places::Places;
+pub(super) use super::problems::Found;
 use super::problems::Problems;
 use super::tree::{Node, Value};
 
-/// A value with its place, for messages about what it means.
-#[derive(Clone, Debug)]
-pub(super) struct Found<T> {
-    pub(super) value: T,
-    pub(super) place: Place,
-}
-
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Found<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self { value: T::deserialize(deserializer)?, place: with(|reading| reading.place()) })
+        let value = T::deserialize(deserializer)?;
+        Ok(with(|reading| Self { value, place: reading.place(), key: reading.key() }))
     }
 }
 
@@ -148,7 +143,9 @@ impl Reading {
 
     /// The key being read, with its tables: `provider.corp.client_id`.
     pub(super) fn key(&self) -> String {
-        self.open.iter().filter_map(|open| open.key.as_deref()).collect::<Vec<_>>().join(".")
+        let is_bare = |key: &str| key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        let quoted = |key: &str| if is_bare(key) { key.to_owned() } else { format!("\"{}\"", key.escape_default()) };
+        self.open.iter().filter_map(|open| open.key.as_deref()).map(quoted).collect::<Vec<_>>().join(".")
     }
 
     /// A key of the table that is being read, whole.

@@ -189,9 +189,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Filled<T> {
 }
 
 /// A text, which may be empty; `self` says what is wanted.
-struct Text(&'static str);
+struct TextVisitor(&'static str);
 
-impl Visitor<'_> for Text {
+impl Visitor<'_> for TextVisitor {
     type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -205,13 +205,13 @@ impl Visitor<'_> for Text {
 
 impl<'de> Deserialize<'de> for RawText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Text("a string")).map(Self)
+        deserializer.deserialize_str(TextVisitor("a string")).map(Self)
     }
 }
 
 impl<'de> Deserialize<'de> for Timespan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = deserializer.deserialize_str(Text("a duration in quotes"))?;
+        let text = deserializer.deserialize_str(TextVisitor("a duration in quotes"))?;
         match humantime::parse_duration(&text) {
             Ok(span) if span <= LONGEST => Ok(Self(span)),
             Ok(_) => Err(refused(kinds::DURATION_TOO_LONG, |key| format!("`{key}` is longer than ten years"))),
@@ -228,9 +228,9 @@ impl<'de> Deserialize<'de> for Timespan {
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
 
 /// A string, an integer or a boolean; the text says what is wanted, and whether a boolean is.
-struct Scalar(&'static str, bool);
+struct ScalarVisitor(&'static str, bool);
 
-impl Visitor<'_> for Scalar {
+impl Visitor<'_> for ScalarVisitor {
     type Value = serde_json::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -252,7 +252,7 @@ impl Visitor<'_> for Scalar {
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = deserializer.deserialize_any(Scalar("a size in bytes", false))?;
+        let value = deserializer.deserialize_any(ScalarVisitor("a size in bytes", false))?;
         let size = value.as_str().map_or_else(|| value.as_u64(), parse_size);
         size.map(Self).ok_or_else(|| refused(kinds::NO_SIZE, |key| format!("`{key}` is not a size")))
     }
@@ -279,7 +279,7 @@ fn parse_size(text: &str) -> Option<u64> {
 impl<'de> Deserialize<'de> for FileMode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Without quotes nobody could tell whether 660 is meant as octal.
-        let text = deserializer.deserialize_str(Text("a mode in quotes, such as \"0660\""))?;
+        let text = deserializer.deserialize_str(TextVisitor("a mode in quotes, such as \"0660\""))?;
         parse_mode(&text).map(Self).ok_or_else(|| {
             let message = |key: &str| format!("`{key}` cannot be \"{}\"", text.escape_default());
             refused_with(kinds::NO_FILE_MODE, message, |diagnostic| diagnostic.label("not the mode of a socket"))
@@ -339,7 +339,7 @@ pub(super) fn parse_network(text: &str) -> Option<IpNet> {
 
 impl<'de> Deserialize<'de> for ClaimValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Scalar("a string, an integer or a boolean", true)).map(Self)
+        deserializer.deserialize_any(ScalarVisitor("a string, an integer or a boolean", true)).map(Self)
     }
 }
 

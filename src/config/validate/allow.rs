@@ -10,34 +10,33 @@ use super::filled;
 use crate::policy::settings::AllowSettings;
 
 /// Who may pass: every list is checked, and none may be empty.
-pub(super) fn allow(keys: &AllowTable, key: &str, problems: &mut Problems) -> AllowSettings {
+pub(super) fn allow(keys: &AllowTable, problems: &mut Problems) -> AllowSettings {
     AllowSettings {
-        groups: names(&keys.groups, key, "groups", problems),
-        emails: emails(&keys.emails, key, problems),
-        domains: domains(&keys.domains, key, problems),
-        users: names(&keys.users, key, "users", problems),
-        subjects: names(&keys.subjects, key, "subjects", problems),
-        claims: claims(&keys.claims, key, problems),
-        networks: filled(&keys.networks, &format!("{key}.networks"), kinds::EMPTY_ALLOW, problems)
+        groups: names(&keys.groups, "groups", problems),
+        emails: emails(&keys.emails, problems),
+        domains: domains(&keys.domains, problems),
+        users: names(&keys.users, "users", problems),
+        subjects: names(&keys.subjects, "subjects", problems),
+        claims: claims(&keys.claims, problems),
+        networks: filled(&keys.networks, kinds::EMPTY_ALLOW, problems)
             .map(|items| items.iter().map(|item| item.value.0).collect()),
     }
 }
 
 /// Names that are compared exactly.
-fn names(field: &Field<OneOrMany<String>>, key: &str, name: &str, problems: &mut Problems) -> Option<Vec<String>> {
-    let items = filled(field, &format!("{key}.{name}"), kinds::EMPTY_ALLOW, problems)?;
+fn names(field: &Field<OneOrMany<String>>, name: &str, problems: &mut Problems) -> Option<Vec<String>> {
+    let items = filled(field, kinds::EMPTY_ALLOW, problems)?;
     for item in items.iter().filter(|item| item.value == "*") {
-        let message = format!("`{key}.{name}` holds \"*\", which stands for nobody");
         problems
-            .add(kinds::STAR_AMONG_NAMES, &item.place, message)
+            .on(kinds::STAR_AMONG_NAMES, item, "holds \"*\", which stands for nobody")
             .help(format!("for everybody who can sign in, leave `{name}` out"));
     }
     Some(items.iter().map(|item| item.value.clone()).collect())
 }
 
 /// Whole e-mail addresses.
-fn emails(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Problems) -> Option<Vec<String>> {
-    let items = filled(field, &format!("{key}.emails"), kinds::EMPTY_ALLOW, problems)?;
+fn emails(field: &Field<OneOrMany<String>>, problems: &mut Problems) -> Option<Vec<String>> {
+    let items = filled(field, kinds::EMPTY_ALLOW, problems)?;
     for item in items {
         let parts: Vec<&str> = item.value.split('@').collect();
         // Addresses are compared exactly: a star for the person would let nobody pass.
@@ -47,25 +46,24 @@ fn emails(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Problems) 
                 Some(domain) => format!("for everybody of a domain write domains = [\"{}\"]", domain.escape_default()),
                 None => "write a whole address: \"ann@example.com\"".to_owned(),
             };
-            let message =
-                format!("`{key}.emails` holds \"{}\", which is no e-mail address", item.value.escape_default());
-            problems.add(kinds::NO_EMAIL_ADDRESS, &item.place, message).help(help);
+            let what = format!("holds \"{}\", which is no e-mail address", item.value.escape_default());
+            problems.on(kinds::NO_EMAIL_ADDRESS, item, what).help(help);
         }
     }
     Some(items.iter().map(|item| item.value.clone()).collect())
 }
 
 /// Domains of e-mail addresses; `*.` stands for those below.
-fn domains(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Problems) -> Option<Vec<String>> {
-    let items = filled(field, &format!("{key}.domains"), kinds::EMPTY_ALLOW, problems)?;
+fn domains(field: &Field<OneOrMany<String>>, problems: &mut Problems) -> Option<Vec<String>> {
+    let items = filled(field, kinds::EMPTY_ALLOW, problems)?;
     for item in items {
         let name = item.value.strip_prefix("*.").unwrap_or(&item.value);
         if !is_domain(name) {
             let bare = item.value.trim_matches(['@', '*', '.']);
-            let message = format!("`{key}.domains` holds \"{}\", which is no domain", item.value.escape_default());
+            let what = format!("holds \"{}\", which is no domain", item.value.escape_default());
             let bare = if is_domain(bare) { bare } else { "example.com" };
             problems
-                .add(kinds::NO_DOMAIN, &item.place, message)
+                .on(kinds::NO_DOMAIN, item, what)
                 .help(format!("write \"{bare}\", or \"*.{bare}\" for those below"));
         }
     }
@@ -80,19 +78,18 @@ fn is_domain(text: &str) -> bool {
 /// Claims and the values that they may have.
 fn claims(
     field: &Field<Named<OneOrMany<ClaimValue>>>,
-    key: &str,
     problems: &mut Problems,
 ) -> Vec<(crate::identity::ClaimPath, Vec<serde_json::Value>)> {
     let mut claims = Vec::new();
     let Some(found) = field.given() else { return claims };
     if found.value.0.is_empty() {
-        problems.add(kinds::NO_CLAIMS, &found.place, format!("`{key}.claims` is empty"));
+        problems.on(kinds::NO_CLAIMS, found, "is empty");
     }
     for (name, values) in found.value.given() {
-        let path = claim_path(name, &format!("{key}.claims"), problems);
+        let path = claim_path(name, &found.key, problems);
         let values = &values.value.0;
         if values.is_empty() {
-            let message = format!("`{key}.claims` has no value for \"{}\"", name.value.escape_default());
+            let message = format!("`{}` has no value for \"{}\"", found.key, name.value.escape_default());
             problems.add(kinds::NO_CLAIM_VALUES, &name.place, message);
         }
         claims.extend(path.map(|path| (path, values.iter().map(|value: &Found<_>| value.value.0.clone()).collect())));

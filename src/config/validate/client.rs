@@ -23,16 +23,12 @@ pub(super) fn client_auth(name: &Found<String>, table: &ProviderTable, problems:
     };
     let place = table.client_auth.given().map_or(&name.place, |found| &found.place);
     check_unused(name, table, method, problems);
-    check_placeholder(name, table, problems);
+    check_placeholder(table, problems);
     let secret = || table.client_secret.value().map(|secret| secret.0.clone());
     match method {
         ClientAuthMethod::ClientSecretBasic | ClientAuthMethod::ClientSecretPost => {
             if table.client_secret.is_absent() {
-                problems.missing(
-                    kinds::CLIENT_SECRET_MISSING,
-                    &name.place,
-                    &format!("provider.{}.client_secret", name.value),
-                );
+                problems.missing(kinds::CLIENT_SECRET_MISSING, &name.place, &format!("{}.client_secret", name.key));
             }
             let wrap = if method == ClientAuthMethod::ClientSecretBasic { ClientAuth::Basic } else { ClientAuth::Post };
             secret().map(wrap)
@@ -53,12 +49,11 @@ fn private_key(
     problems: &mut Problems,
 ) -> Option<ClientAuth> {
     if table.client_key.is_absent() {
-        problems.missing(kinds::CLIENT_KEY_MISSING, place, &format!("provider.{}.client_key", name.value));
+        problems.missing(kinds::CLIENT_KEY_MISSING, place, &format!("{}.client_key", name.key));
     }
     let found = table.client_key.given()?;
     let Ok(key) = PrivateKeyDer::from_pem_slice(found.value.0.expose().as_bytes()) else {
-        let message = format!("`provider.{}.client_key` holds no private key", name.value);
-        problems.add(kinds::NO_PRIVATE_KEY, &found.place, message);
+        problems.on(kinds::NO_PRIVATE_KEY, found, "holds no private key");
         return None;
     };
     Some(ClientAuth::PrivateKeyJwt { key: Arc::new(Secret::new(key)), key_id: table.client_key_id.value().cloned() })
@@ -76,7 +71,7 @@ fn check_unused(name: &Found<String>, table: &ProviderTable, method: ClientAuthM
     for (key, place, used) in unused {
         if let Some(place) = place.filter(|_| !used) {
             let word = method.as_str();
-            let message = format!("`provider.{}.{key}` is set, but client_auth is \"{word}\"", name.value);
+            let message = format!("`{}.{key}` is set, but client_auth is \"{word}\"", name.key);
             let help = if key == "client_secret" {
                 "remove it, or write client_auth = \"client_secret_basic\""
             } else {
@@ -88,22 +83,20 @@ fn check_unused(name: &Found<String>, table: &ProviderTable, method: ClientAuthM
 }
 
 /// What people write into examples (AT-CL-14).
-fn check_placeholder(name: &Found<String>, table: &ProviderTable, problems: &mut Problems) {
+fn check_placeholder(table: &ProviderTable, problems: &mut Problems) {
     let Some(found) = table.client_secret.given() else { return };
     let text = found.value.0.expose().trim().to_ascii_lowercase();
     let plain: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
     let bracketed = text.starts_with('<') && text.ends_with('>');
     if bracketed || PLACEHOLDERS.split_whitespace().any(|it| it == plain) {
-        let message = format!("`provider.{}.client_secret` is a placeholder", name.value);
-        problems.add(kinds::CLIENT_SECRET_PLACEHOLDER, &found.place, message);
+        problems.on(kinds::CLIENT_SECRET_PLACEHOLDER, found, "is a placeholder");
     }
 }
 
 /// A public client has nothing but PKCE to tie the code to it (RFC 9700 section 2.1.1).
 fn check_public(name: &Found<String>, table: &ProviderTable, problems: &mut Problems) {
-    if let Some(Found { value: false, place }) = table.pkce.given() {
-        let message = format!("`provider.{}` is a public client without PKCE", name.value);
-        problems.add(kinds::PUBLIC_WITHOUT_PKCE, place, message);
+    if let Some(Found { value: false, place, .. }) = table.pkce.given() {
+        problems.add(kinds::PUBLIC_WITHOUT_PKCE, place, format!("`{}` is a public client without PKCE", name.key));
     }
 }
 

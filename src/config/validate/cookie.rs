@@ -21,13 +21,9 @@ pub(super) fn cookie(
         && found.value == SameSite::None
         && !secure
     {
-        problems.add(
-            kinds::SAME_SITE_NONE_OVER_HTTP,
-            &found.place,
-            "`session.cookie.same_site` cannot be \"none\" over http",
-        );
+        problems.on(kinds::SAME_SITE_NONE_OVER_HTTP, found, "cannot be \"none\" over http");
     }
-    if let Some(Found { value: true, place }) = keys.partitioned.given()
+    if let Some(Found { value: true, place, .. }) = keys.partitioned.given()
         && !secure
     {
         problems.add(kinds::PARTITIONED_OVER_HTTP, place, "`session.cookie.partitioned` cannot be set over http");
@@ -66,7 +62,7 @@ fn domain(field: &Field<String>, public_host: &str, problems: &mut Problems) -> 
         None
     };
     if let Some(flaw) = flaw {
-        problems.add(kinds::COOKIE_DOMAIN_BAD, &found.place, format!("`session.cookie.domain` cannot be used: {flaw}"));
+        problems.on(kinds::COOKIE_DOMAIN_BAD, found, format!("cannot be used: {flaw}"));
         return None;
     }
     Some(domain)
@@ -99,19 +95,11 @@ fn name(field: &Field<String>, secure: bool, domain: bool, problems: &mut Proble
     if let Some(why) = refused {
         let bare = name.trim_start_matches("__Host-").trim_start_matches("__Secure-");
         problems
-            .add(
-                kinds::COOKIE_NAME_REFUSED,
-                &found.place,
-                format!("`session.cookie.name` contradicts the cookie's attributes: {why}"),
-            )
+            .on(kinds::COOKIE_NAME_REFUSED, found, format!("contradicts the cookie's attributes: {why}"))
             .help(format!("write \"{fitting}{bare}\""));
     } else if secure && !prefixed {
         problems
-            .add(
-                kinds::COOKIE_NAME_WITHOUT_PREFIX,
-                &found.place,
-                "`session.cookie.name` has no `__Host-` or `__Secure-` prefix",
-            )
+            .on(kinds::COOKIE_NAME_WITHOUT_PREFIX, found, "has no `__Host-` or `__Secure-` prefix")
             .help(format!("write \"{fitting}{name}\""));
     }
     name.to_owned()

@@ -7,7 +7,7 @@ use super::super::file::IdentityTable;
 use super::super::kinds;
 use super::super::problems::Problems;
 use super::super::reading::{Field, Found, listed};
-use super::super::units::{Named, OneOrMany, TextOr};
+use super::super::units::{Named, OneOrMany, RawText, TextOr};
 use super::filled;
 use crate::identity::ClaimPath;
 use crate::nearest::nearest;
@@ -17,13 +17,12 @@ use crate::proxy::settings::{GroupPattern, IdentityHeaderSettings, IdentityValue
 /// `None` where the route says nothing.
 pub(super) fn identity(
     field: &Field<TextOr<Box<IdentityTable>>>,
-    key: &str,
     problems: &mut Problems,
 ) -> Option<IdentityHeaderSettings> {
     let found = field.given()?;
     match &found.value {
-        TextOr::Text(name) => named(name, &found.place, key, problems),
-        TextOr::Table(table) => Some(from_table(table, key, problems)),
+        TextOr::Text(name) => named(name, found, problems),
+        TextOr::Table(table) => Some(from_table(table, problems)),
     }
 }
 
@@ -33,29 +32,29 @@ pub(super) fn default_identity() -> IdentityHeaderSettings {
 }
 
 /// The set of headers of this name.
-fn named(name: &str, place: &Place, key: &str, problems: &mut Problems) -> Option<IdentityHeaderSettings> {
+fn named<T>(name: &str, found: &Found<T>, problems: &mut Problems) -> Option<IdentityHeaderSettings> {
     let set = IdentityHeaderSettings::named(name);
     if set.is_none() {
         let names: Vec<&str> = IdentityHeaderSettings::names().collect();
         let meant =
             nearest(name, names.iter().copied()).map(|meant| format!("did you mean \"{meant}\"? ")).unwrap_or_default();
-        let message = format!("`{key}` names no set of headers: \"{}\"", name.escape_default());
         problems
-            .add(kinds::NO_IDENTITY_SET, place, message)
+            .on(kinds::NO_IDENTITY_SET, found, format!("names no set of headers: \"{}\"", name.escape_default()))
             .help(format!("{meant}The sets are {}", listed(names.iter().copied())));
     }
     set
 }
 
 /// A set, and what differs from it.
-fn from_table(table: &IdentityTable, key: &str, problems: &mut Problems) -> IdentityHeaderSettings {
-    let set = table.set.given().and_then(|found| named(&found.value, &found.place, &format!("{key}.set"), problems));
+fn from_table(table: &IdentityTable, problems: &mut Problems) -> IdentityHeaderSettings {
+    let set = table.set.given().and_then(|found| named(&found.value, found, problems));
     let mut settings = set.unwrap_or_else(default_identity);
     let mut own: Vec<(HeaderName, &Place)> = Vec::new();
+    let key = table.headers.given().map_or("", |found| found.key.as_str());
     for (name, value) in table.headers.value().into_iter().flat_map(Named::given) {
         let Some(header) = header_name(name, key, problems) else { continue };
         if let Some((_, first)) = own.iter().find(|(other, _)| are_one(other, &header)) {
-            let message = format!("`{key}.headers` names `{}` twice", name.value.escape_default());
+            let message = format!("`{key}` names `{}` twice", name.value.escape_default());
             problems.add(kinds::HEADER_TWICE, &name.place, message).also(first, "here first");
             continue;
         }
@@ -64,9 +63,9 @@ fn from_table(table: &IdentityTable, key: &str, problems: &mut Problems) -> Iden
         settings.headers.retain(|(other, _)| !are_one(other, &header));
         settings.headers.push((header, value));
     }
-    settings.groups_only = groups_only(&table.groups_only, key, problems);
+    settings.groups_only = groups_only(&table.groups_only, problems);
     if let Some(found) = table.separator.given() {
-        check_separator(&found.value.0, &found.place, key, problems);
+        check_separator(found, problems);
         settings.separator.clone_from(&found.value.0);
     }
     if let Some(word) = table.authorization.value() {
@@ -76,15 +75,13 @@ fn from_table(table: &IdentityTable, key: &str, problems: &mut Problems) -> Iden
 }
 
 /// The groups that the application is to see.
-fn groups_only(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Problems) -> Vec<GroupPattern> {
-    let key = format!("{key}.groups_only");
-    let items = filled(field, &key, kinds::EMPTY_GROUPS_ONLY, problems).unwrap_or_default();
+fn groups_only(field: &Field<OneOrMany<String>>, problems: &mut Problems) -> Vec<GroupPattern> {
+    let items = filled(field, kinds::EMPTY_GROUPS_ONLY, problems).unwrap_or_default();
     let mut patterns = Vec::new();
     for item in items {
         let pattern = GroupPattern::parse(&item.value);
         if pattern.is_none() {
-            let message = format!("`{key}` cannot be \"{}\"", item.value.escape_default());
-            problems.add(kinds::NO_GROUP_PATTERN, &item.place, message);
+            problems.on(kinds::NO_GROUP_PATTERN, item, format!("cannot be \"{}\"", item.value.escape_default()));
         }
         patterns.extend(pattern);
     }
@@ -92,12 +89,12 @@ fn groups_only(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Probl
 }
 
 /// A separator has to fit into a header and to differ from percent-encoded items.
-fn check_separator(text: &str, place: &Place, key: &str, problems: &mut Problems) {
+fn check_separator(found: &Found<RawText>, problems: &mut Problems) {
+    let text = &found.value.0;
     if text.len() > MAX_SEPARATOR || !text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
-        problems.add(kinds::SEPARATOR_UNFIT, place, format!("`{key}.separator` cannot stand in a header"));
+        problems.on(kinds::SEPARATOR_UNFIT, found, "cannot stand in a header");
     } else if text.bytes().any(|b| b == b'%' || b.is_ascii_alphanumeric()) {
-        let message = format!("`{key}.separator` holds a letter, a digit or `%`");
-        problems.add(kinds::SEPARATOR_AMBIGUOUS, place, message);
+        problems.on(kinds::SEPARATOR_AMBIGUOUS, found, "holds a letter, a digit or `%`");
     }
 }
 
@@ -105,19 +102,18 @@ fn check_separator(text: &str, place: &Place, key: &str, problems: &mut Problems
 fn header_name(found: &Found<String>, key: &str, problems: &mut Problems) -> Option<HeaderName> {
     let name = HeaderName::from_bytes(found.value.as_bytes()).ok();
     let Some(name) = name else {
-        let message = format!("`{key}.headers` names \"{}\", which cannot be a header", found.value.escape_default());
+        let message = format!("`{key}` names \"{}\", which cannot be a header", found.value.escape_default());
         problems.add(kinds::NO_HEADER_NAME, &found.place, message);
         return None;
     };
     if name == http::header::AUTHORIZATION {
-        let message = format!("`{key}.headers` cannot set `Authorization`");
-        problems.add(kinds::HEADER_IS_AUTHORIZATION, &found.place, message);
+        problems.add(kinds::HEADER_IS_AUTHORIZATION, &found.place, format!("`{key}` cannot set `Authorization`"));
         return None;
     }
     if STEERING.split_whitespace().any(|steering| are_one(&HeaderName::from_static(steering), &name))
         || name.as_str().starts_with("proxy-")
     {
-        let message = format!("`{key}.headers` cannot set `{}`", found.value.escape_default());
+        let message = format!("`{key}` cannot set `{}`", found.value.escape_default());
         problems.add(kinds::HEADER_STEERS, &found.place, message);
         return None;
     }
@@ -131,8 +127,7 @@ fn header_value(found: &Found<String>, key: &str, problems: &mut Problems) -> Op
         return match ClaimPath::parse(claim) {
             Ok(path) => Some(IdentityValue::Claim(path)),
             Err(error) => {
-                let message = format!("`{key}.headers` does not name a claim: {error}");
-                problems.add(kinds::HEADER_CLAIM_BAD, &found.place, message);
+                problems.add(kinds::HEADER_CLAIM_BAD, &found.place, format!("`{key}` does not name a claim: {error}"));
                 None
             }
         };
@@ -142,7 +137,7 @@ fn header_value(found: &Found<String>, key: &str, problems: &mut Problems) -> Op
             problems.add(
                 kinds::HEADER_TEXT_BAD,
                 &found.place,
-                format!("`{key}.headers` holds a text that cannot stand in a header"),
+                format!("`{key}` holds a text that cannot stand in a header"),
             );
         }
         return Some(IdentityValue::Literal(literal.to_owned()));
@@ -154,7 +149,7 @@ fn header_value(found: &Found<String>, key: &str, problems: &mut Problems) -> Op
             Some(meant) => format!("did you mean \"{meant}\"?"),
             None => format!("for a claim write \"claim:{}\"", text.escape_default()),
         };
-        let message = format!("`{key}.headers` cannot hold \"{}\"", text.escape_default());
+        let message = format!("`{key}` cannot hold \"{}\"", text.escape_default());
         problems
             .add(kinds::HEADER_VALUE_UNKNOWN, &found.place, message)
             .help(format!("{meant} The values are {}, \"claim:NAME\" and \"text:WORDS\"", listed(words())));

@@ -46,27 +46,25 @@ pub(super) fn allowed_tenants(
     table: &ProviderTable,
     problems: &mut Problems,
 ) -> Option<Vec<String>> {
-    let key = format!("provider.{}.allowed_tenants", name.value);
     let is_template = table.issuer.given().map(|found| found.value.contains(TENANT_PLACEHOLDER));
     let Field::Given(list) = &table.allowed_tenants else {
         if let (Some(true), true, Some(found)) = (is_template, table.allowed_tenants.is_absent(), table.issuer.given())
         {
-            let message = format!("`{key}` is missing, although the issuer is that of any tenant");
+            let message =
+                format!("`{}.allowed_tenants` is missing, although the issuer is that of any tenant", name.key);
             problems.add(kinds::TENANTS_MISSING, &found.place, message);
             return None;
         }
         return table.allowed_tenants.is_absent().then(Vec::new);
     };
     if is_template == Some(false) {
-        let message = format!("`{key}` is set, but the issuer is no template");
-        problems.add(kinds::TENANTS_WITHOUT_TEMPLATE, &list.place, message);
+        problems.on(kinds::TENANTS_WITHOUT_TEMPLATE, list, "is set, but the issuer is no template");
     }
-    let tenants = filled(&table.allowed_tenants, &key, kinds::EMPTY_TENANTS, problems)?;
+    let tenants = filled(&table.allowed_tenants, kinds::EMPTY_TENANTS, problems)?;
     for tenant in tenants {
         // Compared with `tid` byte for byte, and put into the issuer.
         if tenant.value.is_empty() || !tenant.value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            let message = format!("`{key}` cannot hold \"{}\"", tenant.value.escape_default());
-            problems.add(kinds::NO_TENANT, &tenant.place, message);
+            problems.on(kinds::NO_TENANT, tenant, format!("cannot hold \"{}\"", tenant.value.escape_default()));
         }
     }
     Some(tenants.iter().map(|tenant| tenant.value.clone()).collect())

@@ -15,47 +15,44 @@ use crate::proxy::identity_headers::OVERFLOW;
 /// The names; each is warned about. `rules` are those of the route and of its `paths`.
 pub(super) fn kept_headers(
     field: &Field<OneOrMany<String>>,
-    key: &str,
     rules: &[&RuleSettings],
     problems: &mut Problems,
 ) -> Vec<HeaderName> {
     let names = Spellings::new(&[]);
     let mut kept: Vec<HeaderName> = Vec::new();
-    for item in filled(field, key, kinds::EMPTY_KEPT_HEADERS, problems).unwrap_or_default() {
+    for item in filled(field, kinds::EMPTY_KEPT_HEADERS, problems).unwrap_or_default() {
         let shown = item.value.escape_default();
         let Ok(name) = HeaderName::from_bytes(item.value.as_bytes()) else {
-            let message = format!("`{key}` names \"{shown}\", which cannot be a header");
-            problems.add(kinds::NO_KEPT_HEADER, &item.place, message);
+            problems.on(kinds::NO_KEPT_HEADER, item, format!("names \"{shown}\", which cannot be a header"));
             continue;
         };
         if kept.contains(&name) {
-            let message = format!("`{key}` names \"{shown}\" twice");
-            problems.add(kinds::GIVEN_TWICE, &item.place, message);
+            problems.on(kinds::GIVEN_TWICE, item, format!("names \"{shown}\" twice"));
             continue;
         }
         if let Some(reason) = never_kept(&names, &name) {
-            problems.add(kinds::NEVER_KEPT, &item.place, format!("`{key}` cannot keep \"{shown}\"")).reason(reason);
+            problems.on(kinds::NEVER_KEPT, item, format!("cannot keep \"{shown}\"")).reason(reason);
             continue;
         }
         if rules.iter().any(|rule| sends(rule, &name)) {
-            let message = format!("`{key}` keeps \"{shown}\", by which the route itself says who is signed in");
-            problems.add(kinds::KEPT_AND_SENT, &item.place, message);
+            let what = format!("keeps \"{shown}\", by which the route itself says who is signed in");
+            problems.on(kinds::KEPT_AND_SENT, item, what);
             continue;
         }
-        warn(item, &name, key, problems);
+        warn(item, &name, problems);
         kept.push(name);
     }
     kept
 }
 
 /// Every kept field is warned about, with the gateway that usually sets it.
-fn warn(item: &Found<String>, name: &HeaderName, key: &str, problems: &mut Problems) {
-    let message = format!("`{key}` lets every client send \"{}\"", item.value.escape_default());
+fn warn(item: &Found<String>, name: &HeaderName, problems: &mut Problems) {
+    let what = format!("lets every client send \"{}\"", item.value.escape_default());
     let reason = usual_source(name.as_str()).map_or_else(
         || "vestibule removes it only where another route sends it".to_owned(),
         |source| format!("it is usually set by {source}; an application that believes it believes every client"),
     );
-    problems.add(kinds::KEPT_HEADER, &item.place, message).reason(reason);
+    problems.on(kinds::KEPT_HEADER, item, what).reason(reason);
 }
 
 /// Whether the application hears by this field who is signed in.

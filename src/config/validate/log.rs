@@ -27,8 +27,7 @@ fn level(field: &Field<String>, problems: &mut Problems) -> String {
     // What the log itself would refuse at the start is refused here.
     let flaw = unknown.or_else(|| process::check_level(&found.value).err().map(|_| found.value.clone()));
     if let Some(flaw) = flaw {
-        let message = format!("`log.level` cannot be \"{}\"", flaw.escape_default());
-        problems.add(kinds::NO_LOG_LEVEL, &found.place, message);
+        problems.on(kinds::NO_LOG_LEVEL, found, format!("cannot be \"{}\"", flaw.escape_default()));
     }
     found.value.clone()
 }

@@ -12,19 +12,18 @@ use crate::gateway::settings::HostPattern;
 use crate::request::path::is_read_alike;
 
 /// `host`: exact names and `*.suffix`; none for any.
-pub(super) fn hosts(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Problems) -> Vec<HostPattern> {
-    let items = filled(field, key, kinds::EMPTY_HOSTS, problems).unwrap_or_default();
+pub(super) fn hosts(field: &Field<OneOrMany<String>>, problems: &mut Problems) -> Vec<HostPattern> {
+    let items = filled(field, kinds::EMPTY_HOSTS, problems).unwrap_or_default();
     let mut hosts = Vec::new();
     for item in items {
         match host_pattern(&item.value) {
             Ok(pattern) if hosts.contains(&pattern) => {
-                let message = format!("`{key}` names \"{}\" twice", item.value.escape_default());
-                problems.add(kinds::GIVEN_TWICE, &item.place, message);
+                problems.on(kinds::GIVEN_TWICE, item, format!("names \"{}\" twice", item.value.escape_default()));
             }
             Ok(pattern) => hosts.push(pattern),
             Err(help) => {
-                let message = format!("`{key}` cannot match \"{}\"", item.value.escape_default());
-                problems.add(kinds::NO_HOST, &item.place, message).help(help);
+                let what = format!("cannot match \"{}\"", item.value.escape_default());
+                problems.on(kinds::NO_HOST, item, what).help(help);
             }
         }
     }
@@ -105,8 +104,8 @@ pub(super) fn path_flaw(path: &str) -> Option<&'static str> {
 }
 
 /// `methods`: upper-case tokens; `None` for any.
-pub(super) fn methods(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Problems) -> Option<Vec<Method>> {
-    let items = filled(field, key, kinds::EMPTY_METHODS, problems)?;
+pub(super) fn methods(field: &Field<OneOrMany<String>>, problems: &mut Problems) -> Option<Vec<Method>> {
+    let items = filled(field, kinds::EMPTY_METHODS, problems)?;
     let mut methods = Vec::new();
     for item in items {
         let text = item.value.as_str();
@@ -114,13 +113,13 @@ pub(super) fn methods(field: &Field<OneOrMany<String>>, key: &str, problems: &mu
         match Method::from_bytes(text.as_bytes()) {
             Ok(method) if !refused && text == text.to_ascii_uppercase() => methods.push(method),
             _ => {
-                let message = format!("`{key}` cannot hold \"{}\"", text.escape_default());
+                let what = format!("cannot hold \"{}\"", text.escape_default());
                 let help = if refused {
                     "TRACE and CONNECT are refused for every route".to_owned()
                 } else {
                     format!("methods are upper-case words: \"{}\"", text.to_ascii_uppercase().escape_default())
                 };
-                problems.add(kinds::NO_METHOD, &item.place, message).help(help);
+                problems.on(kinds::NO_METHOD, item, what).help(help);
             }
         }
     }
@@ -128,18 +127,14 @@ pub(super) fn methods(field: &Field<OneOrMany<String>>, key: &str, problems: &mu
 }
 
 /// Origins, lower-case and without the scheme's own port, as browsers send them.
-pub(super) fn origins(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Problems) -> Vec<String> {
+pub(super) fn origins(field: &Field<OneOrMany<String>>, problems: &mut Problems) -> Vec<String> {
     let mut origins = Vec::new();
     for item in field.value().into_iter().flat_map(|list| &list.0) {
         let url = Url::parse(&item.value).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         match url.filter(|url| url.path() == "/" && url.query().is_none() && url.fragment().is_none()) {
             Some(url) => origins.push(url.origin().ascii_serialization()),
             None => {
-                problems.add(
-                    kinds::NO_ORIGIN,
-                    &item.place,
-                    format!("`{key}` cannot hold \"{}\"", item.value.escape_default()),
-                );
+                problems.on(kinds::NO_ORIGIN, item, format!("cannot hold \"{}\"", item.value.escape_default()));
             }
         }
     }

@@ -74,16 +74,16 @@ pub(super) fn admin_addresses(sources: &Sources) -> Vec<ListenAddress> {
 pub(super) fn opened<T: Default>(field: Field<T>, problems: &Problems) -> Option<Found<T>> {
     match field {
         Field::Given(found) => Some(found),
-        Field::Absent => Some(Found { value: T::default(), place: problems.whole.clone() }),
+        Field::Absent => Some(Found { value: T::default(), place: problems.whole.clone(), key: String::new() }),
         Field::Wrong => None,
     }
 }
 
 /// A duration that has to be longer than nothing.
-pub(super) fn positive(field: &Field<Timespan>, key: &str, default: Duration, problems: &mut Problems) -> Duration {
+pub(super) fn positive(field: &Field<Timespan>, default: Duration, problems: &mut Problems) -> Duration {
     match field.given() {
         Some(found) if found.value.0.is_zero() => {
-            problems.add(kinds::ZERO_DURATION, &found.place, format!("`{key}` cannot be zero"));
+            problems.on(kinds::ZERO_DURATION, found, "cannot be zero");
             default
         }
         Some(found) => found.value.0,
@@ -94,13 +94,12 @@ pub(super) fn positive(field: &Field<Timespan>, key: &str, default: Duration, pr
 /// The items of a list that may not be empty.
 pub(super) fn filled<'a, T>(
     field: &'a Field<OneOrMany<T>>,
-    key: &str,
     kind: DiagnosticKind,
     problems: &mut Problems,
 ) -> Option<&'a [Found<T>]> {
     let found = field.given()?;
     if found.value.0.is_empty() {
-        problems.add(kind, &found.place, format!("`{key}` is an empty list"));
+        problems.on(kind, found, "is an empty list");
         return None;
     }
     Some(&found.value.0)

@@ -27,20 +27,17 @@ pub(super) fn provider(
     https: Option<bool>,
     problems: &mut Problems,
 ) -> Option<ProviderSettings> {
-    let at = &name.place;
-    let key = |key: &str| format!("provider.{}.{key}", name.value);
     if table.client_id.is_absent() {
-        problems.missing(kinds::CLIENT_ID_MISSING, at, &key("client_id"));
+        problems.missing(kinds::CLIENT_ID_MISSING, &name.place, &format!("{}.client_id", name.key));
     }
     check_http(name, &table, problems);
     let kind = kind(name, &table, problems);
     let allowed_tenants = issuer::allowed_tenants(name, &table, problems);
     let client_auth = client::client_auth(name, &table, problems);
-    let claims =
-        opened(table.claims.clone(), problems).map(|found| claims::mapping(&found.value, &key("claims"), problems));
+    let claims = opened(table.claims.clone(), problems).map(|found| claims::mapping(&found.value, problems));
     let trust_unverified_email = unverified_email(name, &table, problems);
     let oidc = !table.issuer.is_absent();
-    let resource = resource(&table.resource, &key("resource"), problems);
+    let resource = resource(&table.resource, problems);
     Some(ProviderSettings {
         name: Arc::from(name.value.as_str()),
         title: table.title.value().cloned().unwrap_or_else(|| name.value.clone()),
@@ -48,31 +45,26 @@ pub(super) fn provider(
         // Depends on what else there is: see `redirect`.
         redirect_path: String::new(),
         pkce: table.pkce.or(true),
-        authorization_params: parameters(&table.authorization_params, &key("authorization_params"), problems),
-        response_mode: response_mode(&table.response_mode, &key("response_mode"), https, problems),
+        authorization_params: parameters(&table.authorization_params, problems),
+        response_mode: response_mode(&table.response_mode, https, problems),
         quirks: table.quirks.value().map(|list| list.0.iter().map(|item| item.value).collect()).unwrap_or_default(),
         prompt: table.prompt.value().cloned(),
         max_age: table.max_age.value().map(|it| it.0),
         acr_values: texts(&table.acr_values),
         resource,
-        timeout: positive(&table.timeout, &key("timeout"), TIMEOUT, problems),
+        timeout: positive(&table.timeout, TIMEOUT, problems),
         audiences: texts(&table.audiences),
-        id_token_algorithms: algorithms(&table.id_token_algorithms, &table, &key("id_token_algorithms"), problems),
-        userinfo_algorithms: algorithms(&table.userinfo_algorithms, &table, &key("userinfo_algorithms"), problems),
+        id_token_algorithms: algorithms(&table.id_token_algorithms, &table, problems),
+        userinfo_algorithms: algorithms(&table.userinfo_algorithms, &table, problems),
         jwks_min_interval: table.jwks_min_interval.or(Timespan(JWKS_MIN_INTERVAL)).0,
-        default_expires_in: positive(
-            &table.default_expires_in,
-            &key("default_expires_in"),
-            DEFAULT_EXPIRES_IN,
-            problems,
-        ),
+        default_expires_in: positive(&table.default_expires_in, DEFAULT_EXPIRES_IN, problems),
         userinfo: table.userinfo.or(UserinfoUse::Auto),
         userinfo_every: table
             .userinfo_every
             .given()
-            .map(|found| positive(&table.userinfo_every, &key("userinfo_every"), found.value.0, problems)),
+            .map(|found| positive(&table.userinfo_every, found.value.0, problems)),
         logout: table.logout.or(LogoutStyle::Auto),
-        clock_leeway: leeway(&table.clock_leeway, &key("clock_leeway"), problems),
+        clock_leeway: leeway(&table.clock_leeway, problems),
         needed_claims: Vec::new(),
         deciding_claims: Vec::new(),
         insecure_http: table.insecure_http.or(false),
@@ -98,12 +90,12 @@ fn kind(name: &Found<String>, table: &ProviderTable, problems: &mut Problems) ->
     }
     let (authorization, token) = (table.authorization_endpoint.is_absent(), table.token_endpoint.is_absent());
     if authorization && token {
-        problems.missing(kinds::ISSUER_MISSING, &name.place, &format!("provider.{}.issuer", name.value));
+        problems.missing(kinds::ISSUER_MISSING, &name.place, &format!("{}.issuer", name.key));
         return None;
     }
     for (absent, key) in [(authorization, "authorization_endpoint"), (token, "token_endpoint")] {
         if absent {
-            problems.missing(kinds::ENDPOINT_MISSING, &name.place, &format!("provider.{}.{key}", name.value));
+            problems.missing(kinds::ENDPOINT_MISSING, &name.place, &format!("{}.{key}", name.key));
         }
     }
     check_plain(name, table, problems);
@@ -138,14 +130,14 @@ fn check_plain(name: &Found<String>, table: &ProviderTable, problems: &mut Probl
     ];
     for (key, place) in given {
         let Some(place) = place else { continue };
-        let message = format!("`provider.{}.{key}` is set, but the provider has no `issuer`", name.value);
+        let message = format!("`{}.{key}` is set, but the provider has no `issuer`", name.key);
         problems.add(kinds::NEEDS_ISSUER, place, message);
     }
     if let Some(found) = table.userinfo.given()
         && found.value == UserinfoUse::Always
         && table.userinfo_endpoint.is_absent()
     {
-        let message = format!("provider.{}.userinfo_endpoint", name.value);
+        let message = format!("{}.userinfo_endpoint", name.key);
         problems.missing(kinds::USERINFO_ENDPOINT_MISSING, &found.place, &message);
     }
 }
@@ -183,20 +175,20 @@ fn check_http(name: &Found<String>, table: &ProviderTable, problems: &mut Proble
     let allowed = table.insecure_http.or(false);
     for (key, url, place) in urls {
         if !allowed && url.scheme() == "http" && !url.host().is_some_and(|host| is_loopback(&host)) {
-            let message = format!("`provider.{}.{key}` is http, not https", name.value);
+            let message = format!("`{}.{key}` is http, not https", name.key);
             problems.add(kinds::CLEAR_TEXT, place, message).label("clear text away from this machine");
         }
     }
-    if let Some(Found { value: true, place }) = table.insecure_http.given() {
-        let message = format!("`provider.{}.insecure_http` takes endpoints in clear text", name.value);
+    if let Some(Found { value: true, place, .. }) = table.insecure_http.given() {
+        let message = format!("`{}.insecure_http` takes endpoints in clear text", name.key);
         problems.add(kinds::CLEAR_TEXT_ALLOWED, place, message);
     }
 }
 
 /// UI-06: an address that nobody verified may be anybody's, unless the operator says who may write addresses.
 fn unverified_email(name: &Found<String>, table: &ProviderTable, problems: &mut Problems) -> bool {
-    let Some(Found { value: true, place }) = table.insecure_unverified_email.given() else { return false };
-    let message = format!("`provider.{}.insecure_unverified_email` takes addresses that nobody verified", name.value);
+    let Some(Found { value: true, place, .. }) = table.insecure_unverified_email.given() else { return false };
+    let message = format!("`{}.insecure_unverified_email` takes addresses that nobody verified", name.key);
     problems.add(kinds::UNVERIFIED_EMAIL, place, message);
     true
 }
@@ -216,11 +208,16 @@ fn scopes(field: &Field<OneOrMany<String>>, oidc: bool) -> Vec<String> {
 }
 
 /// Parameters of the authorization request that are not our own.
-fn parameters(field: &Field<Named<String>>, key: &str, problems: &mut Problems) -> BTreeMap<String, String> {
+fn parameters(field: &Field<Named<String>>, problems: &mut Problems) -> BTreeMap<String, String> {
     let mut parameters = BTreeMap::new();
-    for (name, value) in field.value().into_iter().flat_map(Named::given) {
+    let Some(found) = field.given() else { return parameters };
+    for (name, value) in found.value.given() {
         if RESERVED_PARAMETERS.contains(&name.value.as_str()) {
-            problems.add(kinds::PARAMETER_RESERVED, &name.place, format!("`{key}` cannot set `{}`", name.value));
+            problems.add(
+                kinds::PARAMETER_RESERVED,
+                &name.place,
+                format!("`{}` cannot set `{}`", found.key, name.value),
+            );
         } else {
             parameters.insert(name.value.clone(), value.value.clone());
         }
@@ -230,27 +227,22 @@ fn parameters(field: &Field<Named<String>>, key: &str, problems: &mut Problems) 
 
 /// A form that another site posts brings no cookie along but one that is `SameSite=None`, which browsers keep over https only
 /// (UI-14).
-fn response_mode(field: &Field<ResponseMode>, key: &str, https: Option<bool>, problems: &mut Problems) -> ResponseMode {
+fn response_mode(field: &Field<ResponseMode>, https: Option<bool>, problems: &mut Problems) -> ResponseMode {
     let Some(found) = field.given() else { return ResponseMode::Query };
     if found.value == ResponseMode::FormPost && https == Some(false) {
-        let message = format!("`{key}` is \"form_post\", but server.public_url is http");
-        problems.add(kinds::FORM_POST_OVER_HTTP, &found.place, message);
+        problems.on(kinds::FORM_POST_OVER_HTTP, found, "is \"form_post\", but server.public_url is http");
     }
     found.value
 }
 
 /// RFC 8707 section 2: an absolute URI without a fragment (IS-05).
-fn resource(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Problems) -> Vec<Url> {
+fn resource(field: &Field<OneOrMany<String>>, problems: &mut Problems) -> Vec<Url> {
     let mut resources = Vec::new();
     for item in field.value().into_iter().flat_map(|list| &list.0) {
         match Url::parse(&item.value) {
             Ok(url) if url.fragment().is_none() => resources.push(url),
             _ => {
-                problems.add(
-                    kinds::NO_RESOURCE,
-                    &item.place,
-                    format!("`{key}` is not an absolute URI without a fragment"),
-                );
+                problems.on(kinds::NO_RESOURCE, item, "is not an absolute URI without a fragment");
             }
         }
     }
@@ -258,19 +250,13 @@ fn resource(field: &Field<OneOrMany<String>>, key: &str, problems: &mut Problems
 }
 
 /// ID-07, ID-08: never `none`; HS* only when written here, and with a secret as long as the hash.
-fn algorithms(
-    field: &Field<OneOrMany<String>>,
-    table: &ProviderTable,
-    key: &str,
-    problems: &mut Problems,
-) -> Vec<String> {
+fn algorithms(field: &Field<OneOrMany<String>>, table: &ProviderTable, problems: &mut Problems) -> Vec<String> {
     let mut algorithms = Vec::new();
     for item in field.value().into_iter().flat_map(|list| &list.0) {
         let name = item.value.as_str();
         if !ALGORITHMS.contains(&name) {
-            let message = format!("`{key}` cannot hold \"{}\"", name.escape_default());
             problems
-                .add(kinds::NO_ALGORITHM, &item.place, message)
+                .on(kinds::NO_ALGORITHM, item, format!("cannot hold \"{}\"", name.escape_default()))
                 .help(format!("the algorithms are {}", listed(ALGORITHMS)));
             continue;
         }
@@ -291,10 +277,10 @@ fn algorithms(
 }
 
 /// The tolerated difference of clocks; more than a few minutes is warned about.
-fn leeway(field: &Field<Timespan>, key: &str, problems: &mut Problems) -> Duration {
+fn leeway(field: &Field<Timespan>, problems: &mut Problems) -> Duration {
     let Some(found) = field.given() else { return LEEWAY };
     if found.value.0 > MAX_LEEWAY {
-        problems.add(kinds::LONG_LEEWAY, &found.place, format!("`{key}` takes ID tokens long after they expired"));
+        problems.on(kinds::LONG_LEEWAY, found, "takes ID tokens long after they expired");
     }
     found.value.0
 }

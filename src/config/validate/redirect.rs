@@ -33,7 +33,7 @@ pub(super) fn settle(providers: &mut [ProviderSettings], written: &[Written], pr
         let Some(Written { name, path }) = written.iter().find(|it| it.name.value == *provider.name) else { continue };
         let place = path.as_ref().map_or(&name.place, |found| &found.place);
         let chosen = match path {
-            Some(found) => checked(found, &format!("provider.{}.redirect_path", name.value), prefix, problems),
+            Some(found) => checked(found, prefix, problems),
             None if alone => Some(format!("{prefix}/callback")),
             None => Some(format!("{prefix}/callback/{}", provider.name)),
         };
@@ -49,7 +49,7 @@ pub(super) fn settle(providers: &mut [ProviderSettings], written: &[Written], pr
 }
 
 /// A canonical path that no request can write in two ways, and nothing else of ours answers.
-fn checked(found: &Found<String>, key: &str, prefix: &str, problems: &mut Problems) -> Option<String> {
+fn checked(found: &Found<String>, prefix: &str, problems: &mut Problems) -> Option<String> {
     let path = found.value.as_str();
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.~!$&'()+,=:@".contains(&b);
     let below = path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -64,7 +64,7 @@ fn checked(found: &Found<String>, key: &str, prefix: &str, problems: &mut Proble
         }
         None => return Some(path.to_owned()),
     };
-    problems.add(kinds::REDIRECT_PATH_BAD, &found.place, format!("`{key}` cannot be used: {flaw}"));
+    problems.on(kinds::REDIRECT_PATH_BAD, found, format!("cannot be used: {flaw}"));
     None
 }
 
@@ -78,9 +78,14 @@ fn warn_of_second(written: &[Written], prefix: &str, problems: &mut Problems) {
         "the redirect URIs of `{0}` and `{1}` end in \"{prefix}/callback/{0}\" and \"{prefix}/callback/{1}\", because there are two providers",
         first.name.value, second.name.value
     );
-    problems.add(kinds::REDIRECT_PATH_MOVED, &second.name.place, message).also(&first.name.place, "the other one").reason(format!("as the only provider, either of them had \"{prefix}/callback\"; a provider refuses a redirect URI that is not registered there")).help(format!(
+    let reason = format!(
+        "as the only provider, either of them had \"{prefix}/callback\"; a provider refuses a redirect URI that is not registered there"
+    );
+    let help = format!(
         "write redirect_path = \"{prefix}/callback\" for the one that was there first, or register its new URI and write that"
-    ));
+    );
+    let diagnostic = problems.add(kinds::REDIRECT_PATH_MOVED, &second.name.place, message);
+    diagnostic.also(&first.name.place, "the other one").reason(reason).help(help);
 }
 
 const LONGEST: usize = 256;

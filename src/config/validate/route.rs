@@ -6,11 +6,11 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::super::diagnostics::Place;
-use super::super::file::{RouteTable, RuleKeys};
+use super::super::file::{AllowTable, RouteTable, RuleKeys};
 use super::super::kinds;
 use super::super::problems::Problems;
 use super::super::reading::{Field, Found};
-use super::super::units::Timespan;
+use super::super::units::{Filled, Timespan};
 use super::cookie::host_of;
 use super::server::Server;
 use super::{allow, filled, identity, kept_headers, matching, opened, upstream};
@@ -56,25 +56,23 @@ pub(super) fn route(
     providers: Option<&[Arc<str>]>,
     problems: &mut Problems,
 ) -> Option<Route> {
-    let key = |key: &str| format!("route.{}.{key}", name.value);
-    let hosts = matching::hosts(&table.host, &key("host"), problems);
+    let hosts = matching::hosts(&table.host, problems);
     let path = match &table.path {
-        Field::Given(found) => matching::path(found, &key("path"), problems),
+        Field::Given(found) => matching::path(found, &found.key, problems),
         Field::Absent => Some("/".to_owned()),
         Field::Wrong => None,
     };
-    let methods = matching::methods(&table.methods, &key("methods"), problems);
-    let base = asked(&table.rule(), &format!("route.{}", name.value), providers, problems);
+    let methods = matching::methods(&table.methods, problems);
+    let base = asked(&table.rule(), providers, problems);
     let rule = settled(&base, providers);
     check_provider(&rule, &name.place, providers, problems);
-    let mut aged: Vec<Aged> = Aged::of(&format!("route.{}", name.value), &base, &rule).into_iter().collect();
+    let mut aged: Vec<Aged> = Aged::of(&name.key, &base, &rule).into_iter().collect();
     let paths = paths(name, table, path.as_deref(), &base, providers, (&mut aged, problems));
     let needed = rule.access != Access::Deny || paths.iter().any(|(_, rule)| rule.access != Access::Deny);
     let target = upstream::target(name, table, needed, problems);
-    let websocket_origins = matching::origins(&table.websocket_origins, &key("websocket_origins"), problems);
+    let websocket_origins = matching::origins(&table.websocket_origins, problems);
     let rules: Vec<_> = std::iter::once(&rule).chain(paths.iter().map(|(_, rule)| rule)).collect();
-    let kept_headers =
-        kept_headers::kept_headers(&table.insecure_keep_headers, &key("insecure_keep_headers"), &rules, problems);
+    let kept_headers = kept_headers::kept_headers(&table.insecure_keep_headers, &rules, problems);
     let settings = RouteSettings {
         name: Arc::from(name.value.as_str()),
         hosts,
@@ -104,29 +102,27 @@ struct Asked {
 }
 
 /// What a table says, checked.
-fn asked(keys: &RuleKeys, key: &str, providers: Option<&[Arc<str>]>, problems: &mut Problems) -> Asked {
-    let allow_key = format!("{key}.allow");
-    let allow = opened(keys.allow.clone(), problems)
-        .map(|found| allow::allow(&found.value.0, &allow_key, problems))
-        .unwrap_or_default();
+fn asked(keys: &RuleKeys, providers: Option<&[Arc<str>]>, problems: &mut Problems) -> Asked {
+    let allow =
+        opened(keys.allow.clone(), problems).map(|found| allow::allow(&found.value.0, problems)).unwrap_or_default();
     let access = keys.access.value().copied();
     if let (Some(found), Some(access)) = (keys.allow.given(), access) {
-        check_access(access, &allow, &found.place, &allow_key, problems);
+        check_access(access, &allow, found, problems);
     }
-    if let Some(Found { value: Timespan(Duration::ZERO), place }) = keys.max_age.given() {
-        problems.add(kinds::MAX_AGE_ZERO, place, format!("`{key}.max_age` cannot be zero"));
+    if let Some(found @ Found { value: Timespan(Duration::ZERO), .. }) = keys.max_age.given() {
+        problems.on(kinds::MAX_AGE_ZERO, found, "cannot be zero");
     }
     Asked {
         access,
         allow,
-        identity: identity::identity(&keys.identity, &format!("{key}.identity"), problems),
-        providers: accepted(keys, key, providers, problems),
+        identity: identity::identity(&keys.identity, problems),
+        providers: accepted(keys, providers, problems),
         max_age: keys.max_age.given().cloned(),
     }
 }
 
 /// Nobody's identity is looked at where no session is.
-fn check_access(access: Access, allow: &AllowSettings, place: &Place, key: &str, problems: &mut Problems) {
+fn check_access(access: Access, allow: &AllowSettings, found: &Found<Filled<AllowTable>>, problems: &mut Problems) {
     let word = match access {
         Access::Public if allow::asks_identity(allow) => "public",
         Access::Optional if allow::asks_identity(allow) => "optional",
@@ -140,12 +136,12 @@ fn check_access(access: Access, allow: &AllowSettings, place: &Place, key: &str,
         }
         _ => "who is not signed in passes as well; only `networks` can be asked",
     };
-    problems.add(kinds::ALLOW_AGAINST_ACCESS, place, format!("`{key}` contradicts access = \"{word}\"")).reason(reason);
+    problems.on(kinds::ALLOW_AGAINST_ACCESS, found, format!("contradicts access = \"{word}\"")).reason(reason);
 }
 
 /// The providers whose sessions count, in the order of the file.
-fn accepted(keys: &RuleKeys, key: &str, known: Option<&[Arc<str>]>, problems: &mut Problems) -> Option<Vec<Arc<str>>> {
-    let items = filled(&keys.providers, &format!("{key}.providers"), kinds::EMPTY_PROVIDERS, problems)?;
+fn accepted(keys: &RuleKeys, known: Option<&[Arc<str>]>, problems: &mut Problems) -> Option<Vec<Arc<str>>> {
+    let items = filled(&keys.providers, kinds::EMPTY_PROVIDERS, problems)?;
     let mut accepted: Vec<Arc<str>> = Vec::new();
     for item in items {
         let name: Arc<str> = Arc::from(item.value.as_str());
@@ -157,11 +153,10 @@ fn accepted(keys: &RuleKeys, key: &str, known: Option<&[Arc<str>]>, problems: &m
                 None if names.is_empty() => "add a table [provider.NAME]".to_owned(),
                 None => format!("the providers are {names}"),
             };
-            let message = format!("`{key}.providers` names \"{}\", which is not configured", name.escape_default());
-            problems.add(kinds::NO_SUCH_PROVIDER, &item.place, message).help(help);
+            let what = format!("names \"{}\", which is not configured", name.escape_default());
+            problems.on(kinds::NO_SUCH_PROVIDER, item, what).help(help);
         } else if accepted.contains(&name) {
-            let message = format!("`{key}.providers` names \"{name}\" twice");
-            problems.add(kinds::GIVEN_TWICE, &item.place, message);
+            problems.on(kinds::GIVEN_TWICE, item, format!("names \"{name}\" twice"));
         }
         accepted.push(name);
     }
@@ -199,10 +194,9 @@ fn paths(
     let mut seen: Vec<(String, Place)> = Vec::new();
     let mut rules = Vec::new();
     for (path, keys) in table.paths.value().into_iter().flat_map(|named| &named.0) {
-        let key = format!("route.{}.paths.\"{}\"", name.value, path.value.escape_default());
         let Some(keys) = keys.value() else { continue };
-        let own = asked(keys, &key, providers, problems);
-        let Some(canonical) = matching::path(path, &format!("route.{}.paths", name.value), problems) else { continue };
+        let own = asked(keys, providers, problems);
+        let Some(canonical) = matching::path(path, &format!("{}.paths", name.key), problems) else { continue };
         check_below(&canonical, route_path, path, problems);
         if let Some((_, first)) = seen.iter().find(|(other, _)| *other == canonical) {
             problems
@@ -219,7 +213,7 @@ fn paths(
             max_age: own.max_age.or_else(|| base.max_age.clone()),
         };
         let rule = settled(&merged, providers);
-        aged.extend(Aged::of(&key, &merged, &rule));
+        aged.extend(Aged::of(&path.key, &merged, &rule));
         check_provider(&rule, &path.place, providers, problems);
         rules.push((canonical, rule));
     }

@@ -47,7 +47,7 @@ impl Server {
 pub(super) fn server(table: &Found<ServerTable>, admin: Field<AdminTable>, problems: &mut Problems) -> Option<Server> {
     let keys = &table.value;
     let public_url = public_url(&keys.public_url, &table.place, problems);
-    let listen = listen(&keys.listen, "server.listen", TRAFFIC_DEFAULT, problems);
+    let listen = listen(&keys.listen, TRAFFIC_DEFAULT, problems);
     if keys.listen.value().is_some_and(|list| list.0.is_empty()) {
         let place = keys.listen.given().map_or(&table.place, |found| &found.place);
         problems.add(kinds::LISTEN_EMPTY, place, "`server.listen` is an empty list");
@@ -62,11 +62,7 @@ pub(super) fn server(table: &Found<ServerTable>, admin: Field<AdminTable>, probl
     if let (Some(url), Field::Given(found)) = (&public_url, &keys.tls)
         && !url.https
     {
-        problems.add(
-            kinds::TLS_WITH_HTTP_URL,
-            &found.place,
-            "`server.tls` serves https, but `server.public_url` is http",
-        );
+        problems.on(kinds::TLS_WITH_HTTP_URL, found, "serves https, but `server.public_url` is http");
     }
     let trusts_nobody = trusted_proxies.is_empty() && !trust_unix && !matches!(keys.trusted_proxies, Field::Wrong);
     if trusts_nobody && keys.tls.is_absent() && public_url.as_ref().is_some_and(|url| url.https) {
@@ -102,8 +98,7 @@ fn public_url(field: &Field<String>, table: &Place, problems: &mut Problems) -> 
     let found = field.given()?;
     let url = Url::parse(&found.value).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let Some((url, host)) = url.as_ref().and_then(|url| Some((url, url.host()?))) else {
-        let message = "`server.public_url` is not an http or https URL";
-        problems.add(kinds::PUBLIC_URL_BAD, &found.place, message);
+        problems.on(kinds::PUBLIC_URL_BAD, found, "is not an http or https URL");
         return None;
     };
     let https = url.scheme() == "https";
@@ -112,41 +107,36 @@ fn public_url(field: &Field<String>, table: &Place, problems: &mut Problems) -> 
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     if !bare || !url.username().is_empty() || url.password().is_some() {
         problems
-            .add(kinds::PUBLIC_URL_MORE, &found.place, "`server.public_url` is more than an origin")
+            .on(kinds::PUBLIC_URL_MORE, found, "is more than an origin")
             .help(format!("write \"{}://{authority}\"", url.scheme()));
         return None;
     }
     if !https && !is_loopback(&host) {
-        problems.add(kinds::PUBLIC_URL_HTTP, &found.place, "`server.public_url` is http, not https");
+        problems.on(kinds::PUBLIC_URL_HTTP, found, "is http, not https");
     }
     Some(PublicUrl { https, authority })
 }
 
 /// Where the admin listener is.
 pub(super) fn admin_listen(keys: &AdminTable, problems: &mut Problems) -> Vec<Found<ListenAddress>> {
-    listen(&keys.listen, "admin.listen", ADMIN_DEFAULT, problems)
+    listen(&keys.listen, ADMIN_DEFAULT, problems)
 }
 
 /// The addresses of a listener.
-fn listen(
-    field: &Field<OneOrMany<String>>,
-    key: &str,
-    default: &str,
-    problems: &mut Problems,
-) -> Vec<Found<ListenAddress>> {
+fn listen(field: &Field<OneOrMany<String>>, default: &str, problems: &mut Problems) -> Vec<Found<ListenAddress>> {
     let Some(found) = field.given() else {
-        return vec![Found { value: ListenAddress::Tcp(default.to_owned()), place: Place::Nowhere }];
+        return vec![Found {
+            value: ListenAddress::Tcp(default.to_owned()),
+            place: Place::Nowhere,
+            key: String::new(),
+        }];
     };
     let mut addresses = Vec::new();
     for item in &found.value.0 {
         match parse_listen(&item.value) {
-            Some(value) => addresses.push(Found { value, place: item.place.clone() }),
+            Some(value) => addresses.push(Found { value, place: item.place.clone(), key: item.key.clone() }),
             None => {
-                problems.add(
-                    kinds::NO_LISTEN_ADDRESS,
-                    &item.place,
-                    format!("`{key}` cannot be \"{}\"", item.value.escape_default()),
-                );
+                problems.on(kinds::NO_LISTEN_ADDRESS, item, format!("cannot be \"{}\"", item.value.escape_default()));
             }
         }
     }
@@ -187,16 +177,12 @@ fn trusted_proxies(field: &Field<OneOrMany<String>>, problems: &mut Problems) ->
             _ if item.value == "unix" => unix = true,
             Some(network) => {
                 if network.prefix_len() == 0 {
-                    problems.add(kinds::EVERYBODY_TRUSTED, &item.place, "`server.trusted_proxies` trusts everybody");
+                    problems.on(kinds::EVERYBODY_TRUSTED, item, "trusts everybody");
                 }
                 networks.push(network);
             }
             None => {
-                problems.add(
-                    kinds::NO_TRUSTED_PROXY,
-                    &item.place,
-                    format!("`server.trusted_proxies` cannot hold \"{}\"", item.value.escape_default()),
-                );
+                problems.on(kinds::NO_TRUSTED_PROXY, item, format!("cannot hold \"{}\"", item.value.escape_default()));
             }
         }
     }
@@ -211,8 +197,7 @@ fn prefix(field: &Field<String>, problems: &mut Problems) -> String {
     if !prefix.is_empty() && matching::path_flaw(prefix).is_none() && prefix.bytes().all(plain) {
         return prefix.to_owned();
     }
-    let message = "`server.prefix` cannot be the prefix of our own endpoints";
-    problems.add(kinds::NO_PREFIX, &found.place, message);
+    problems.on(kinds::NO_PREFIX, found, "cannot be the prefix of our own endpoints");
     PREFIX_DEFAULT.to_owned()
 }
 
@@ -222,8 +207,7 @@ fn workers(field: &Field<u32>, problems: &mut Problems) -> usize {
     match field.given() {
         Some(found) if (1..=1024).contains(&found.value) => usize::try_from(found.value).unwrap_or(1),
         Some(found) => {
-            let message = format!("`server.workers` cannot be {}", found.value);
-            problems.add(kinds::WORKERS_OUT_OF_RANGE, &found.place, message);
+            problems.on(kinds::WORKERS_OUT_OF_RANGE, found, format!("cannot be {}", found.value));
             1
         }
         None => cores(),
@@ -236,36 +220,30 @@ fn limits(keys: &LimitsTable, problems: &mut Problems) -> Limits {
     let header_bytes = keys.header_bytes.given().map_or(defaults.header_bytes, |found| {
         // hyper refuses to read heads into less than 8 KiB.
         if !(MIN_HEADER..=MAX_HEADER).contains(&found.value.0) {
-            let message = "`server.limits.header_bytes` is out of range";
-            problems.add(kinds::HEADER_BYTES_OUT_OF_RANGE, &found.place, message);
+            problems.on(kinds::HEADER_BYTES_OUT_OF_RANGE, found, "is out of range");
         }
         usize::try_from(found.value.0).unwrap_or(defaults.header_bytes)
     });
-    let mut count = |field: &Field<u32>, key: &str| {
+    let mut count = |field: &Field<u32>| {
         let found = field.given()?;
         if found.value == 0 {
-            problems.add(kinds::ZERO_COUNT, &found.place, format!("`{key}` cannot be zero"));
+            problems.on(kinds::ZERO_COUNT, found, "cannot be zero");
         }
         Some(found.value)
     };
-    let connections = count(&keys.connections, "server.limits.connections");
-    let h2_streams = count(&keys.h2_streams, "server.limits.h2_streams").unwrap_or(defaults.h2_streams);
+    let connections = count(&keys.connections);
+    let h2_streams = count(&keys.h2_streams).unwrap_or(defaults.h2_streams);
     Limits {
         header_bytes,
-        header_time: positive(&keys.header_time, "server.limits.header_time", defaults.header_time, problems),
+        header_time: positive(&keys.header_time, defaults.header_time, problems),
         body_bytes: keys.body_bytes.value().map(|size| size.0),
-        idle_time: positive(&keys.idle_time, "server.limits.idle_time", defaults.idle_time, problems),
+        idle_time: positive(&keys.idle_time, defaults.idle_time, problems),
         body_rate: keys.body_rate.value().map_or(defaults.body_rate, |rate| Some(rate.0).filter(|rate| *rate > 0)),
         connections: connections.and_then(|count| usize::try_from(count).ok()),
-        upgrade_life: positive(&keys.upgrade_life, "server.limits.upgrade_life", defaults.upgrade_life, problems),
-        upgrade_idle: positive(&keys.upgrade_idle, "server.limits.upgrade_idle", defaults.upgrade_idle, problems),
+        upgrade_life: positive(&keys.upgrade_life, defaults.upgrade_life, problems),
+        upgrade_idle: positive(&keys.upgrade_idle, defaults.upgrade_idle, problems),
         h2_streams,
-        handshake_time: positive(
-            &keys.handshake_time,
-            "server.limits.handshake_time",
-            defaults.handshake_time,
-            problems,
-        ),
+        handshake_time: positive(&keys.handshake_time, defaults.handshake_time, problems),
     }
 }
 

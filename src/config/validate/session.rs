@@ -24,18 +24,14 @@ pub(super) fn session(
     let keys = &table.value;
     // The only store of this version.
     let (Some(Store::Cookie) | None) = keys.store.value();
-    let lifetime = positive(&keys.lifetime, "session.lifetime", LIFETIME, problems);
-    let idle_timeout = positive(&keys.idle_timeout, "session.idle_timeout", IDLE.min(lifetime), problems);
+    let lifetime = positive(&keys.lifetime, LIFETIME, problems);
+    let idle_timeout = positive(&keys.idle_timeout, IDLE.min(lifetime), problems);
     if let Field::Given(found) = &keys.idle_timeout
         && found.value.0 > lifetime
     {
-        problems.add(
-            kinds::IDLE_LONGER_THAN_LIFE,
-            &found.place,
-            "`session.idle_timeout` is longer than `session.lifetime`",
-        );
+        problems.on(kinds::IDLE_LONGER_THAN_LIFE, found, "is longer than `session.lifetime`");
     }
-    let attempt_life = positive(&keys.attempt_life, "session.attempt_life", ATTEMPT_LIFE, problems);
+    let attempt_life = positive(&keys.attempt_life, ATTEMPT_LIFE, problems);
     let cookie = cookie::cookie(&opened(keys.cookie.clone(), problems)?.value, public_url, problems);
     Some(SessionSettings {
         lifetime,
@@ -65,7 +61,7 @@ pub(super) fn keys(table: &Found<SessionTable>, problems: &mut Problems) -> Opti
     }
     let found = field.given()?;
     if found.value.0.is_empty() {
-        problems.add(kinds::SESSION_KEYS_EMPTY, &found.place, "`session.keys` is an empty list");
+        problems.on(kinds::SESSION_KEYS_EMPTY, found, "is an empty list");
         return None;
     }
     let mut keys: Vec<Found<Secret<[u8; 32]>>> = Vec::new();
@@ -79,7 +75,7 @@ pub(super) fn keys(table: &Found<SessionTable>, problems: &mut Problems) -> Opti
                         .add(kinds::GIVEN_TWICE, &item.place, "a session key is given twice")
                         .also(&first.place, "here first");
                 }
-                None => keys.push(Found { value: key, place: item.place.clone() }),
+                None => keys.push(Found { value: key, place: item.place.clone(), key: item.key.clone() }),
             },
             None => sound = false,
         }

@@ -81,7 +81,7 @@ pub(super) fn upstream_tls(field: &Field<UpstreamTlsTable>, https: bool, problem
     if !https {
         problems.add(kinds::TLS_WITHOUT_HTTPS, &found.place, "`tls` is set for an upstream without TLS");
     }
-    if let Some(Found { value: true, place }) = keys.insecure_skip_verify.given() {
+    if let Some(Found { value: true, place, .. }) = keys.insecure_skip_verify.given() {
         problems.add(kinds::VERIFY_SKIPPED, place, "`tls.insecure_skip_verify` takes any certificate of the upstream");
     }
     match (&keys.cert, &keys.key) {

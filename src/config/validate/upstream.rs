@@ -7,7 +7,6 @@ use std::time::Duration;
 use http::StatusCode;
 use url::Url;
 
-use super::super::diagnostics::Place;
 use super::super::file::{RouteTable, TimeoutsTable};
 use super::super::kinds;
 use super::super::problems::Problems;
@@ -25,51 +24,42 @@ pub(super) fn target(
     needed: bool,
     problems: &mut Problems,
 ) -> Option<Target> {
-    let key = format!("route.{}.upstream", name.value);
     if table.upstream.is_absent() {
         if needed {
-            problems.missing(kinds::UPSTREAM_MISSING, &name.place, &key);
+            problems.missing(kinds::UPSTREAM_MISSING, &name.place, &format!("{}.upstream", name.key));
             return None;
         }
         return Some(Target::Static(StatusCode::FORBIDDEN));
     }
-    let items = filled(&table.upstream, &key, kinds::EMPTY_UPSTREAM, problems)?;
+    let items = filled(&table.upstream, kinds::EMPTY_UPSTREAM, problems)?;
     if let [only] = items
         && let Some(code) = only.value.strip_prefix("static:")
     {
         check_static(table, problems);
-        return static_code(code, &key, &only.place, problems);
+        return static_code(code, only, problems);
     }
-    let addresses: Vec<Option<UpstreamAddress>> =
-        items.iter().map(|item| checked_address(item, &key, problems)).collect();
+    let addresses: Vec<Option<UpstreamAddress>> = items.iter().map(|item| checked_address(item, problems)).collect();
     let addresses: Vec<UpstreamAddress> = addresses.into_iter().collect::<Option<_>>()?;
-    check_one_kind(&addresses, items, &key, problems);
+    check_one_kind(&addresses, items, problems);
     let https = addresses.iter().all(|address| address.protocol == UpstreamProtocol::Tls);
     let timeouts = opened(table.timeouts.clone(), problems)?.value;
-    let settings = settings(addresses, &timeouts, name, problems);
+    let settings = settings(addresses, &timeouts, problems);
     Some(Target::Upstream(Box::new(UpstreamSettings {
         tls: tls::upstream_tls(&table.tls, https, problems),
-        host: host_header(&table.host_header, name, problems),
+        host: host_header(&table.host_header, problems),
         keeps_capitals: table.header_case.or(HeaderCase::Lower) == HeaderCase::Preserve,
         ..settings
     })))
 }
 
 /// Addresses and timeouts.
-fn settings(
-    addresses: Vec<UpstreamAddress>,
-    timeouts: &TimeoutsTable,
-    name: &Found<String>,
-    problems: &mut Problems,
-) -> UpstreamSettings {
-    let mut time = |field: &Field<Timespan>, key: &str, default: u64| {
-        positive(field, &format!("route.{}.timeouts.{key}", name.value), Duration::from_secs(default), problems)
-    };
+fn settings(addresses: Vec<UpstreamAddress>, timeouts: &TimeoutsTable, problems: &mut Problems) -> UpstreamSettings {
+    let mut time = |field: &Field<Timespan>, default: u64| positive(field, Duration::from_secs(default), problems);
     UpstreamSettings {
         addresses,
-        connect_timeout: time(&timeouts.connect, "connect", CONNECT_SECS),
-        first_byte_timeout: time(&timeouts.first_byte, "first_byte", FIRST_BYTE_SECS),
-        idle_timeout: time(&timeouts.idle, "idle", IDLE_SECS),
+        connect_timeout: time(&timeouts.connect, CONNECT_SECS),
+        first_byte_timeout: time(&timeouts.first_byte, FIRST_BYTE_SECS),
+        idle_timeout: time(&timeouts.idle, IDLE_SECS),
         pool_idle: POOL_IDLE,
         tls: crate::proxy::settings::UpstreamTls::default(),
         host: HostHeader::Preserve,
@@ -80,13 +70,12 @@ fn settings(
 }
 
 /// One address, or a report of what is wrong with it.
-fn checked_address(item: &Found<String>, key: &str, problems: &mut Problems) -> Option<UpstreamAddress> {
+fn checked_address(item: &Found<String>, problems: &mut Problems) -> Option<UpstreamAddress> {
     match address(&item.value) {
         Ok(address) => Some(address),
         Err((flaw, help)) => {
             // The value is not repeated: a URL may hold a password. The excerpt shows it masked.
-            let message = format!("`{key}` cannot be used: {flaw}");
-            problems.add(kinds::UPSTREAM_BAD, &item.place, message).help(help);
+            problems.on(kinds::UPSTREAM_BAD, item, format!("cannot be used: {flaw}")).help(help);
             None
         }
     }
@@ -138,35 +127,32 @@ fn address(text: &str) -> Result<UpstreamAddress, (&'static str, &'static str)> 
 }
 
 /// Addresses of one application speak one protocol, and are all different.
-fn check_one_kind(addresses: &[UpstreamAddress], items: &[Found<String>], key: &str, problems: &mut Problems) {
+fn check_one_kind(addresses: &[UpstreamAddress], items: &[Found<String>], problems: &mut Problems) {
     let Some((first, rest)) = addresses.split_first() else { return };
     let odd = rest.iter().zip(items.iter().skip(1)).find(|(address, _)| address.protocol != first.protocol);
     if let (Some((_, item)), Some(first_item)) = (odd, items.first()) {
         problems
-            .add(kinds::UPSTREAM_MIXED, &item.place, format!("`{key}` mixes protocols"))
+            .on(kinds::UPSTREAM_MIXED, item, "mixes protocols")
             .also(&first_item.place, "another protocol than this");
     }
     for (index, (address, item)) in addresses.iter().zip(items).enumerate() {
         if let Some(first) =
             addresses.iter().take(index).position(|other| other == address).and_then(|at| items.get(at))
         {
-            problems
-                .add(kinds::UPSTREAM_TWICE, &item.place, format!("`{key}` names one address twice"))
-                .also(&first.place, "here first");
+            problems.on(kinds::UPSTREAM_TWICE, item, "names one address twice").also(&first.place, "here first");
         }
     }
 }
 
 /// The status of an answer that needs no application.
-fn static_code(code: &str, key: &str, place: &Place, problems: &mut Problems) -> Option<Target> {
+fn static_code(code: &str, found: &Found<String>, problems: &mut Problems) -> Option<Target> {
     let status = code
         .parse::<u16>()
         .ok()
         .filter(|code| (200..=599).contains(code))
         .and_then(|code| StatusCode::from_u16(code).ok());
     if status.is_none() {
-        let message = format!("`{key}` cannot answer with \"{}\"", code.escape_default());
-        problems.add(kinds::NO_STATIC_CODE, place, message);
+        problems.on(kinds::NO_STATIC_CODE, found, format!("cannot answer with \"{}\"", code.escape_default()));
     }
     status.map(Target::Static)
 }
@@ -177,14 +163,13 @@ fn check_static(table: &RouteTable, problems: &mut Problems) {
         [("tls", table.tls.place()), ("timeouts", table.timeouts.place()), ("host_header", table.host_header.place())];
     for (key, place) in given {
         if let Some(place) = place {
-            let message = format!("`{key}` is set for a static answer");
-            problems.add(kinds::STATIC_WITH_CONNECTION, place, message);
+            problems.add(kinds::STATIC_WITH_CONNECTION, place, format!("`{key}` is set for a static answer"));
         }
     }
 }
 
 /// Which `Host` the application sees.
-fn host_header(field: &Field<String>, name: &Found<String>, problems: &mut Problems) -> HostHeader {
+fn host_header(field: &Field<String>, problems: &mut Problems) -> HostHeader {
     let Some(found) = field.given() else { return HostHeader::Preserve };
     match found.value.as_str() {
         "preserve" => HostHeader::Preserve,
@@ -193,8 +178,7 @@ fn host_header(field: &Field<String>, name: &Found<String>, problems: &mut Probl
             HostHeader::Fixed(host.to_owned())
         }
         other => {
-            let message = format!("`route.{}.host_header` cannot be \"{}\"", name.value, other.escape_default());
-            problems.add(kinds::NO_HOST_HEADER, &found.place, message);
+            problems.on(kinds::NO_HOST_HEADER, found, format!("cannot be \"{}\"", other.escape_default()));
             HostHeader::Preserve
         }
     }

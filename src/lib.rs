@@ -16,7 +16,7 @@
 //! | 5 | [`gateway`] | the pipeline, our own endpoints, errors turned into responses |
 //! | 4 | [`session`] | lifetimes, cookies, refresh |
 //! | 3 | [`provider`], [`policy`], [`proxy`], [`server`] | said to providers; decided; forwarded; listened to |
-//! | 2 | [`seal`] | what a browser keeps for us, unread and unchanged |
+//! | 2 | [`seal`], [`remembered`] | what a browser keeps for us, unread and unchanged; what must not be forgotten for security's sake, in bounded memory |
 //! | 1 | [`identity`], [`request`], [`backoff`], [`body`], [`control`], [`telemetry`] | who, what, and what is told of it; when to try again |
 //! | 0 | [`budget`], [`clock`], [`codes`], [`flood`], [`hex`], [`keep_alive`], [`nearest`], [`secret`], [`single_flight`] | how many connections; time as an argument; what can go wrong, each with its text; HTTP/2 floods; bytes as digits; peers that are gone; which word was meant; values that are never shown; work that is done once for all who ask |
 //!
@@ -55,6 +55,7 @@ pub mod nearest;
 pub mod policy;
 pub mod provider;
 pub mod proxy;
+pub mod remembered;
 pub mod request;
 pub mod seal;
 pub mod secret;

@@ -12,10 +12,12 @@ mod indoors;
 use indoors::{Indoors, NOW};
 use vestibule::clock::SystemClock;
 use vestibule::identity::{ClaimMapping, Identity};
+use vestibule::proxy::identity_headers::IdentityHeaderSets;
 use vestibule::proxy::settings::IdentityHeaderSettings;
 use vestibule::session::live::LiveSession;
 use vestibule::session::registry::Registry;
-use vestibule::session::shown::ShownTokens;
+use vestibule::session::settings::TokenKinds;
+use vestibule::session::weight;
 use vestibule::telemetry::metrics::Metrics;
 
 /// Allocations of one exchange on this thread, hyper's included, on average over many.
@@ -58,15 +60,17 @@ fn a_session_weighs_what_it_takes() {
 
 fn weight() -> usize {
     let config = indoors::configuration("static:204");
-    let (jar, session) = (indoors::jar(&config), indoors::session(10));
-    let sealed = jar.seal(indoors::site(), &session, session.ends(&config.session), NOW);
-    let shown = jar.open_shown(indoors::site(), &sealed, NOW, ShownTokens::default()).unwrap();
-    let (name, issuer) = (shown.provider.clone(), shown.issuer.clone());
-    let identity = Identity::from_claims(name, issuer, shown.claims.clone(), &ClaimMapping::default()).unwrap();
+    let (sealer, session) = (indoors::sealer(&config), indoors::session(10));
+    let sealed = sealer.seal(indoors::site(), &session, session.ends(&config.session), NOW);
+    let wanted = TokenKinds { refresh: true, ..TokenKinds::default() };
+    let mut opened = sealer.open(indoors::site(), sealed.as_str(), wanted, NOW).unwrap().session;
+    let (name, issuer, claims) = (opened.provider.clone(), opened.issuer.clone(), std::mem::take(&mut opened.claims));
+    let identity = Identity::from_claims(name, issuer, claims, &ClaimMapping::default()).unwrap();
     let clock = SystemClock::shared();
-    let cell = Registry::new(&clock, &Metrics::new(NOW)).cell(&shown.id);
-    let sets = [IdentityHeaderSettings::named("default").unwrap()];
-    LiveSession::new(shown, identity, sealed.into(), indoors::site(), cell, &sets, &config.session).weight()
+    let cell = Registry::new(&clock, &Metrics::new(NOW)).cell(&opened.id);
+    let sets = IdentityHeaderSets::new(vec![IdentityHeaderSettings::named("default").unwrap()]);
+    let headers = sets.render(&identity, None, None);
+    weight::of(&LiveSession::new(opened, identity, headers, sealed, indoors::site(), cell, &config.session))
 }
 
 const PEOPLE: usize = 2000;

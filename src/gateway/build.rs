@@ -18,12 +18,14 @@ use crate::provider::settings::ProviderSettings;
 use crate::provider::{Provider, ProviderSetupError};
 use crate::proxy::balance::Upstream;
 use crate::proxy::headers::HeaderRules;
+use crate::proxy::identity_headers::IdentityHeaderSets;
 use crate::proxy::settings::IdentityHeaderSettings;
 use crate::proxy::tls::UpstreamSetupError;
 use crate::request::RequestReader;
 use crate::request::cookies::OwnCookies;
 use crate::seal::{self, KeyRing, KeyRingError, Purpose, Sealer};
 use crate::session::attempt::Attempts;
+use crate::session::cookie_store::{CookieStore, SessionSealer};
 use crate::session::jar::Jar;
 use crate::session::registry::Registry;
 use crate::session::rounds::Rounds;
@@ -136,11 +138,16 @@ impl Gateway {
             cookie_domain: session.cookie.domain.clone(),
             strict_cookies: session.cookie.same_site == SameSite::Strict,
             sessions: Sessions::new(SessionParts {
-                jar: Jar::new(&session.cookie, own_cookies.clone(), client_ids, keys),
+                store: CookieStore::new(
+                    SessionSealer::new(&session.cookie, own_cookies.clone(), client_ids, keys),
+                    &session,
+                    Arc::clone(&registry),
+                ),
+                jar: Jar::new(&session.cookie, own_cookies.clone()),
                 settings: session,
                 registry,
                 providers: providers.clone(),
-                header_sets: sets,
+                identity_headers: IdentityHeaderSets::new(sets),
                 clock: Arc::clone(&clock),
                 control: control.clone(),
                 telemetry: Arc::clone(&telemetry),

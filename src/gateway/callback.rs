@@ -23,20 +23,20 @@ use crate::gateway::endpoints::{Parameters, check_answer_method, posted};
 use crate::gateway::error::GatewayError;
 use crate::gateway::exchange_budget::{ExchangePermit, Spent};
 use crate::gateway::pages::page::Page;
-use crate::gateway::redemptions::{Found, Redeemed};
+use crate::gateway::redemptions::{Arrival, Redeemed};
 use crate::gateway::request_log::RequestLog;
 use crate::gateway::verdict::Lack;
 use crate::gateway::visit::Visit;
 use crate::provider::{CheckedIssuer, CodeExchange, Provider, ProviderError};
+use crate::remembered::Party;
 use crate::request::RequestMeta;
 use crate::request::host::Host;
 use crate::request::kind::{Wants, is_prefetch};
 use crate::request::return_to::ReturnTo;
 use crate::secret::Secret;
 use crate::session::attempt::{Aim, Attempt, AttemptError};
-use crate::session::jar::Site;
 use crate::session::live::LiveSession;
-use crate::session::remembered::Owner;
+use crate::session::store::Site;
 
 /// Why a callback signs nobody in.
 enum CallbackFailure {
@@ -52,7 +52,7 @@ struct Arrived {
     code: Secret<String>,
     issuer: CheckedIssuer,
     host: Host,
-    owner: Owner,
+    owner: Party,
 }
 
 impl Gateway {
@@ -70,7 +70,7 @@ impl Gateway {
         }
         let query = self.authorization_response(visit, body).await?;
         if ["code", "state", "error", "iss"].iter().any(|name| query.is_doubtful(name)) {
-            return self.without_attempt(visit, None, None, Code::CallbackMalformed);
+            return self.without_attempt(visit, None, None, Code::CallbackMalformed).await;
         }
         let found = self.attempts.find(visit.cookies, query.get("state"), visit.now);
         let attempt = match found {
@@ -78,25 +78,25 @@ impl Gateway {
             Err(error) => return self.lost_attempt(visit, &error, query.get("error")).await,
         };
         if attempt.aim == Aim::SignOutFirst {
-            return self.without_attempt(visit, Some(attempt.return_to), None, Code::StateUnknown);
+            return self.without_attempt(visit, Some(attempt.return_to), None, Code::StateUnknown).await;
         }
         if !came_back_to(visit.meta, &attempt.redirect_uri) {
-            return self.without_attempt(visit, Some(attempt.return_to), None, Code::IssuerMismatch);
+            return self.without_attempt(visit, Some(attempt.return_to), None, Code::IssuerMismatch).await;
         }
         let Some(provider) = self.provider_named(&attempt.provider) else {
-            return self.without_attempt(visit, Some(attempt.return_to), None, Code::ProviderUnknown);
+            return self.without_attempt(visit, Some(attempt.return_to), None, Code::ProviderUnknown).await;
         };
         check_answer_method(visit, provider)?;
         if self.redemptions.is_over(&attempt.id)
-            && let Ok(live) = self.sessions.find(visit.cookies, visit.site(provider), visit.now)
+            && let Ok(live) = self.sessions.find(visit.cookies, visit.site(provider), visit.now).await
             // A session that does not have the age that was asked for would only be sent back here.
             && attempt.max_age.is_none_or(|most| live.is_signed_in_within(most, visit.now))
         {
             return Ok(self.sent_on(visit, &attempt.return_to, Some(&attempt.id)));
         }
         let ended = match self.finish(visit, provider, &attempt, &query).await {
-            Ok(live) if self.stands_already(visit, &attempt, &live) => Ok(self.onward(visit, &attempt.return_to)),
-            Ok(live) => self.signed_in(visit, &attempt, &live),
+            Ok(live) if self.stands_already(visit, &attempt, &live).await => Ok(self.onward(visit, &attempt.return_to)),
+            Ok(live) => self.signed_in(visit, &attempt, &live).await,
             Err(CallbackFailure::Over(error)) => self.second_round(visit, provider, &attempt, error, log).await,
             Err(CallbackFailure::Away(error)) => {
                 self.record_login_failed(visit, &attempt.provider, error.reason());
@@ -109,7 +109,7 @@ impl Gateway {
             self.answer_error(visit.meta, error)
         });
         // Whatever came of it, the attempt is over (OA-06).
-        self.redemptions.close(&attempt.id, Owner::address(visit.meta.client), self.attempts.remembered_for());
+        self.redemptions.close(&attempt.id, Party::address(visit.meta.client), self.attempts.remembered_for());
         response.headers_mut().append(SET_COOKIE, self.attempts.finish(&attempt.id));
         self.warn_of_large_cookies(&response);
         Ok(response)
@@ -173,13 +173,14 @@ impl Gateway {
             }));
         }
         let code = query.get("code").filter(|code| !code.is_empty()).ok_or_else(|| over(Code::CallbackMalformed))?;
-        let (host, owner) = (visit.meta.host.clone(), Owner::address(visit.meta.client));
+        let (host, owner) = (visit.meta.host.clone(), Party::address(visit.meta.client));
         let arrived = Arrived { code: Secret::from(code), issuer, host, owner };
         let redeemed = self.redeem(visit, provider, attempt, arrived).await;
         match redeemed.map_err(|spent| self.too_many_refused(visit, provider, &spent))? {
             // A reload may have come in between: the session is taken over as a cookie of before would be.
             Some((Redeemed::Begun(live), _)) => {
-                let live = self.sessions.adopt(&live.sealed, Site { provider: provider.place(), host: &live.host });
+                let live =
+                    self.sessions.adopt(&live.handle, Site { provider: provider.place(), host: &live.host }).await;
                 let live = live.filter(|live| !live.is_over(visit.now));
                 live.ok_or_else(|| over(Code::AttemptUsed))
             }
@@ -207,9 +208,9 @@ impl Gateway {
         let is_new = !self.redemptions.is_known(&attempt.id);
         let permit = if is_new { Some(self.exchange_budgets.permit(client, provider.place()).await?) } else { None };
         let waiting = match self.redemptions.begin(&attempt.id, arrived.owner, self.attempts.remembered_for()) {
-            Found::Ended(redeemed) => return Ok(Some((redeemed, true))),
-            Found::UnderWay(waiting) => waiting,
-            Found::First(redemption, waiting) => {
+            Arrival::Ended(redeemed) => return Ok(Some((redeemed, true))),
+            Arrival::UnderWay(waiting) => waiting,
+            Arrival::First(redemption, waiting) => {
                 let (gateway, provider, attempt) = (Arc::clone(self), Arc::clone(provider), attempt.clone());
                 self.control.detach(async move {
                     redemption.finish(gateway.exchange(&provider, &attempt, &arrived, permit).await);
@@ -262,7 +263,7 @@ impl Gateway {
             Err(error) => Redeemed::Refused(Arc::new(error)),
             Ok(sign_in) => {
                 let site = Site { provider: provider.place(), host: &arrived.host };
-                match self.sessions.begin(site, sign_in, Some(attempt.nonce.clone())) {
+                match self.sessions.begin(site, sign_in, Some(attempt.nonce.clone())).await {
                     Ok(live) => Redeemed::Begun((&*live).into()),
                     Err(error) => Redeemed::Nobody(error),
                 }
@@ -272,21 +273,23 @@ impl Gateway {
 
     /// Whether another tab of this browser was faster: it got a session of the same person since the attempt began. That session
     /// stays, so that its requests go on, and the new one is ended.
-    fn stands_already(&self, visit: Visit<'_>, attempt: &Attempt, new: &LiveSession) -> bool {
-        let Ok(standing) = self.sessions.find(visit.cookies, new.site(), visit.now) else { return false };
-        let stands = standing.session.created >= attempt.started
+    async fn stands_already(&self, visit: Visit<'_>, attempt: &Attempt, new: &LiveSession) -> bool {
+        let Ok(standing) = self.sessions.find(visit.cookies, new.site(), visit.now).await else {
+            return false;
+        };
+        let stands = standing.created >= attempt.started
             // The renewal of an expired one may be refused, while the new one is sure to work.
             && !standing.access_expired(visit.now)
             && standing.identity.is_same_person(&new.identity)
             && attempt.max_age.is_none_or(|most| standing.is_signed_in_within(most, visit.now));
-        if stands && standing.session.id != new.session.id {
-            self.sessions.end(new);
+        if stands && standing.id != new.id {
+            self.sessions.end(new).await;
         }
         stands
     }
 
     /// The answer of a successful sign-in: the session's cookies, and a redirect by GET to the page that was asked for (SB-10).
-    fn signed_in(
+    async fn signed_in(
         &self,
         visit: Visit<'_>,
         attempt: &Attempt,
@@ -295,10 +298,10 @@ impl Gateway {
         // What the browser holds of an older session did not come along with another site's POST.
         let cookies = match posted(visit) {
             true => self.sessions.set_cookies_unseen(live),
-            false => self.sessions.set_cookies(live, visit.cookies),
+            false => self.sessions.set_cookies(live, visit.cookies).await,
         };
         let cookies = cookies.map_err(GatewayError::SessionTooLarge)?;
-        self.sessions.replace_carried(live, visit.cookies);
+        self.sessions.replace_carried(live, visit.cookies).await;
         self.record_login_succeeded(visit, live, visit.now.since(attempt.started));
         let mut response = self.onward(visit, &attempt.return_to);
         let headers = response.headers_mut();
@@ -324,8 +327,8 @@ impl Gateway {
             AttemptError::StateMissing => Code::StateMissing,
             AttemptError::StateForged => Code::StateUnknown,
             AttemptError::StateExpired(_) => Code::StateExpired,
-            AttemptError::CookieMissing(lost) if self.redemptions.is_known(&lost.id) => Code::AttemptUsed,
-            AttemptError::CookieMissing(lost) if self.redemptions.was_dropped_by(&lost.id, holds) => {
+            AttemptError::CookieMissing(outline) if self.redemptions.is_known(&outline.id) => Code::AttemptUsed,
+            AttemptError::CookieMissing(outline) if self.redemptions.was_dropped_by(&outline.id, holds) => {
                 Code::AttemptDropped
             }
             AttemptError::CookieMissing(_) => Code::OtherBrowser,
@@ -340,21 +343,23 @@ impl Gateway {
             found,
             "a callback without its login attempt"
         );
-        let lost = error.lost();
-        let return_to = self.reachable(visit, lost.and_then(|lost| lost.return_to.clone()));
-        if let AttemptError::StateExpired(lost) = error
-            && !self.is_signed_in(visit)
-            && let Some(beginning) = self.after_too_long(visit, lost, said, &return_to)
+        let outline = error.outline();
+        let return_to = self.reachable(visit, outline.and_then(|outline| outline.return_to.clone()));
+        if let AttemptError::StateExpired(outline) = error
+            && !self.is_signed_in(visit).await
+            && let Some(beginning) = self.after_too_long(visit, outline, said, &return_to)
         {
             let mut response = self.begin(visit, beginning, StatusCode::SEE_OTHER).await?;
-            response.headers_mut().append(SET_COOKIE, self.attempts.finish(&lost.id));
+            response.headers_mut().append(SET_COOKIE, self.attempts.finish(&outline.id));
             return Ok(response);
         }
         // A cross-site POST does not bring the session cookie along; the page that it leads to will get it.
-        if let Some(lost) = lost.filter(|lost| posted(visit) && self.signed_somebody_in(&lost.id, visit.now)) {
-            return Ok(self.sent_on(visit, &return_to, Some(&lost.id)));
+        if let Some(outline) =
+            outline.filter(|outline| posted(visit) && self.signed_somebody_in(&outline.id, visit.now))
+        {
+            return Ok(self.sent_on(visit, &return_to, Some(&outline.id)));
         }
-        self.without_attempt(visit, Some(return_to), lost.map(|lost| lost.id.as_str()), code)
+        self.without_attempt(visit, Some(return_to), outline.map(|outline| outline.id.as_str()), code).await
     }
 
     /// Whether an attempt ended with a session that is still alive.
@@ -364,7 +369,7 @@ impl Gateway {
 
     /// A callback that cannot be used: whoever is signed in is redirected to the page, and everybody else gets an error page with
     /// a way to begin again. Nothing is begun by itself, so there is no loop, and no sign-in that somebody else started (AT-LF-01).
-    fn without_attempt(
+    async fn without_attempt(
         &self,
         visit: Visit<'_>,
         return_to: Option<ReturnTo>,
@@ -372,7 +377,7 @@ impl Gateway {
         code: Code,
     ) -> Result<Response<Body>, GatewayError> {
         let return_to = self.reachable(visit, return_to);
-        if self.is_signed_in(visit) {
+        if self.is_signed_in(visit).await {
             // The browser may hold more attempts than are read: this one's cookie goes too (AT-LF-19).
             return Ok(self.sent_on(visit, &return_to, lost));
         }
@@ -387,8 +392,8 @@ impl Gateway {
         return_to.unwrap_or_else(|| ReturnTo::root(visit.meta.host.clone()))
     }
 
-    fn is_signed_in(&self, visit: Visit<'_>) -> bool {
-        self.providers.iter().any(|it| self.sessions.find(visit.cookies, visit.site(it), visit.now).is_ok())
+    async fn is_signed_in(&self, visit: Visit<'_>) -> bool {
+        !self.live_sessions(visit).await.is_empty()
     }
 
     fn sent_on(&self, visit: Visit<'_>, return_to: &ReturnTo, attempt: Option<&str>) -> Response<Body> {

@@ -34,7 +34,7 @@ impl Gateway {
             ("callback", _) => self.callback(visit, body, log).await,
             ("logout", "") => self.logout(visit, body).await,
             ("signed-out", "") => self.signed_out(visit).await,
-            ("session", "") => self.session_page(visit),
+            ("session", "") => self.session_page(visit).await,
             _ => Err(GatewayError::Refused(RequestFault::NotFound)),
         }
     }

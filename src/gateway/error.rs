@@ -16,7 +16,7 @@ use crate::proxy::error::UpstreamError;
 use crate::proxy::headers::HeaderRefusal;
 use crate::request::BadRequest;
 use crate::request::handshake::{self, HandshakeFault};
-use crate::session::jar::TooLarge;
+use crate::session::jar::SessionTooLarge;
 
 /// Why a request got an answer of ours.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ pub(super) enum GatewayError {
         error: IdentityError,
     },
     /// The session does not fit into cookies.
-    SessionTooLarge(TooLarge),
+    SessionTooLarge(SessionTooLarge),
     /// The client: headers with which a request is not forwarded.
     Header(HeaderRefusal),
     /// The application.

@@ -20,7 +20,7 @@ use crate::gateway::visit::{Credentials, Visit};
 use crate::policy::settings::Access;
 use crate::request::RequestMeta;
 use crate::session::live::LiveSession;
-use crate::session::sessions::{Current, NoSession, Sessions};
+use crate::session::sessions::{NoSession, Sessions};
 use crate::telemetry::metrics::{ActiveRequest, Decision};
 
 /// What came of a request at a rule.
@@ -126,15 +126,18 @@ impl Gateway {
         }
         let mut missing = NoSession::Absent;
         for provider in &rule.providers {
-            let found = match self.sessions.find(visit.cookies, visit.site(provider), visit.now) {
+            let found = match self.sessions.find(visit.cookies, visit.site(provider), visit.now).await {
                 Ok(live) if Sessions::is_settled(&live, visit.now) => return Ok(Some(Principal::of_session(live))),
                 // Boxed to keep the future of every request small: this branch is rare.
-                Ok(live) => Box::pin(self.sessions.bring_up_to_date(live, visit.now)).await,
+                Ok(shown) => {
+                    let live = Box::pin(self.sessions.bring_up_to_date(Arc::clone(&shown), visit.now)).await;
+                    live.map(|live| (!Arc::ptr_eq(&live, &shown), live))
+                }
                 Err(reason) => Err(reason),
             };
             match found {
-                Ok(Current { live, changed }) => {
-                    *renewed = changed.then(|| Arc::clone(&live));
+                Ok((is_another, live)) => {
+                    *renewed = is_another.then(|| Arc::clone(&live));
                     return Ok(Some(Principal::of_session(live)));
                 }
                 Err(NoSession::Absent) => {}

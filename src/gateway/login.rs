@@ -17,11 +17,11 @@ use crate::gateway::verdict::Lack;
 use crate::gateway::visit::Visit;
 use crate::provider::settings::ResponseMode;
 use crate::provider::{AuthorizationRequest, Provider, ProviderError};
+use crate::remembered::Party;
 use crate::request::RequestMeta;
 use crate::request::kind::is_prefetch;
 use crate::request::return_to::ReturnTo;
 use crate::session::attempt::{Aim, Asked, Attempt, Round};
-use crate::session::remembered::Owner;
 
 /// What a sign-in is begun with.
 #[derive(Debug)]
@@ -192,7 +192,7 @@ impl Gateway {
             response.headers_mut().append(SET_COOKIE, cookie);
         }
         for attempt in begun.dropped {
-            let (owner, life) = (Owner::address(visit.meta.client), self.attempts.remembered_for());
+            let (owner, life) = (Party::address(visit.meta.client), self.attempts.remembered_for());
             self.redemptions.drop_attempt(&attempt, &started.id, owner, life);
         }
     }

@@ -28,10 +28,10 @@ impl Gateway {
     /// POST signs out; GET asks first, so that no link or picture of another site signs anybody out (LO-05, AT-LG-01).
     pub(super) async fn logout(self: &Arc<Self>, visit: Visit<'_>, body: Body) -> Result<Response<Body>, GatewayError> {
         match visit.meta.method {
-            Method::GET | Method::HEAD => Ok(self.confirm_logout(visit)),
+            Method::GET | Method::HEAD => Ok(self.confirm_logout(visit).await),
             Method::POST => {
                 let form = Parameters::read(visit.headers, body).await?;
-                if !self.is_from_here(visit, &form) {
+                if !self.is_from_here(visit, &form).await {
                     return Err(GatewayError::Client(Code::CrossSiteLogout));
                 }
                 self.sign_out(visit, &form).await
@@ -64,7 +64,7 @@ impl Gateway {
             (Some(state), Some(expected)) => constant_time_eq(state.as_bytes(), expected.as_bytes()),
             _ => false,
         };
-        if !everywhere && !self.live_sessions(visit).is_empty() {
+        if !everywhere && !self.live_sessions(visit).await.is_empty() {
             // Nobody who is signed in gets a page that says otherwise.
             return Ok(redirect(StatusCode::SEE_OTHER, &self.own_path("session")));
         }
@@ -78,8 +78,8 @@ impl Gateway {
         Ok(response)
     }
 
-    fn confirm_logout(&self, visit: Visit<'_>) -> Response<Body> {
-        let live = self.live_sessions(visit).into_iter().next();
+    async fn confirm_logout(&self, visit: Visit<'_>) -> Response<Body> {
+        let live = self.live_sessions(visit).await.into_iter().next();
         let person = live.as_ref().map(|live| Person::of(&live.identity));
         self.render(visit.meta, &Page::LogoutConfirm { form: self.logout_form(live.as_deref()), person }, None)
     }
@@ -88,7 +88,7 @@ impl Gateway {
     pub(super) fn logout_form(&self, live: Option<&LiveSession>) -> Form {
         let seal = |live: &LiveSession| {
             let now = self.clock.now();
-            self.forms.seal(live.session.id.bytes(), now.plus(FORM_LIFE), now)
+            self.forms.seal(live.id.bytes(), now.plus(FORM_LIFE), now)
         };
         let fields = live.map(|live| (FORM_TOKEN.to_owned(), seal(live))).into_iter().collect();
         Form { action: self.own_path("logout"), fields }
@@ -106,10 +106,10 @@ impl Gateway {
         visit: Visit<'_>,
         form: &Parameters<'_>,
     ) -> Result<Response<Body>, GatewayError> {
-        let lives = self.live_sessions(visit);
+        let lives = self.live_sessions(visit).await;
         // First here (LO-01), then at the provider: an outage there must not keep anybody signed in (AT-LG-13).
         for live in &lives {
-            self.sessions.end(live);
+            self.sessions.end(live).await;
             self.record_logout(visit, live);
         }
         // Whatever comes next, the cookies go: also when no new sign-in can be begun.
@@ -251,36 +251,41 @@ impl Gateway {
     ) -> Option<String> {
         let provider = Arc::clone(provider);
         let back = format!("{}{}", self.origin(visit.meta), self.own_path("signed-out"));
-        let (hint, state) = (live.and_then(|live| self.sessions.id_token(live)), state.to_owned());
+        let hint = match live {
+            Some(live) => self.sessions.id_token(live).await,
+            None => None,
+        };
+        let state = state.to_owned();
         // The provider may be away: a sign-out waits for it only as long as a person would.
         let asked = async move { provider.end_session_url(hint.as_ref(), &back, &state).await };
         self.control.run(tokio::time::timeout(END_SESSION_URL, asked)).await.ok()?.ok()?
     }
 
     /// The sessions that this request carries, those among them that would have to be renewed too.
-    pub(super) fn live_sessions(&self, visit: Visit<'_>) -> Vec<Arc<LiveSession>> {
-        let find = |provider: &Arc<Provider>| self.sessions.find(visit.cookies, visit.site(provider), visit.now).ok();
-        self.providers.iter().filter_map(find).collect()
+    pub(super) async fn live_sessions(&self, visit: Visit<'_>) -> Vec<Arc<LiveSession>> {
+        let mut found = Vec::new();
+        for provider in &self.providers {
+            found.extend(self.sessions.find(visit.cookies, visit.site(provider), visit.now).await);
+        }
+        found
     }
 
     /// Whether a POST was begun by a page of this very origin (CK-22): Fetch Metadata where the browser sends it, else `Origin`,
     /// else the seal in our own form, because a browser sends `null` from pages that send no referrer. A client that sends
     /// none of them is not a current browser, and older ones do not send our `SameSite` cookie with a cross-site POST.
-    fn is_from_here(&self, visit: Visit<'_>, form: &Parameters<'_>) -> bool {
+    async fn is_from_here(&self, visit: Visit<'_>, form: &Parameters<'_>) -> bool {
         if let Some(site) = visit.headers.get(SEC_FETCH_SITE) {
             return site == "same-origin" || (site == "none" && !visit.headers.contains_key(ORIGIN));
         }
-        self.origin_is_ours(visit.headers, visit.authority()).unwrap_or(true) || self.is_our_form(visit, form)
+        self.origin_is_ours(visit.headers, visit.authority()).unwrap_or(true) || self.is_our_form(visit, form).await
     }
 
     /// Whether the form carries the seal that we put into it for one of the sessions that came with it.
-    fn is_our_form(&self, visit: Visit<'_>, form: &Parameters<'_>) -> bool {
+    async fn is_our_form(&self, visit: Visit<'_>, form: &Parameters<'_>) -> bool {
         let read = |opened: &Opened| Ok::<_, OpenError>((opened.plaintext.clone(), opened.expires.minus(FORM_LIFE)));
         let session = form.get(FORM_TOKEN).and_then(|token| self.forms.open_dated(token, visit.now, read).ok());
-        session.is_some_and(|session| {
-            let ours = |live: &Arc<LiveSession>| constant_time_eq(live.session.id.bytes(), &session);
-            self.live_sessions(visit).iter().any(ours)
-        })
+        let Some(session) = session else { return false };
+        self.live_sessions(visit).await.iter().any(|live| constant_time_eq(live.id.bytes(), &session))
     }
 }
 

@@ -106,7 +106,7 @@ impl Gateway {
         });
         // Whatever became of the request: a renewed session that the browser is not handed would be lost (AT-CS-23).
         if let Some(renewed) = log.judgement.as_mut().and_then(|judgement| judgement.renewed.take()) {
-            self.hand_over(&renewed, &scan, &mut answer);
+            Box::pin(self.hand_over(&renewed, &scan, &mut answer)).await;
         }
         self.record(&outline, &meta, &log, &answer);
         answer

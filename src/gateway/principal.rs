@@ -35,7 +35,7 @@ impl Principal {
 
     /// The identity headers that an application behind this rule gets, ready to be sent.
     pub fn headers(&self, rule: &Rule) -> &[(HeaderName, HeaderValue)] {
-        self.session.headers(rule.header_set)
+        self.session.headers.set(rule.header_set)
     }
 
     /// When the credentials end whatever happens.
@@ -45,7 +45,7 @@ impl Principal {
 
     /// Is done when somebody ends the session before its time: the person, the provider, or a new sign-in.
     pub(super) fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
-        let (cell, generation) = (Arc::clone(&self.session.cell), self.session.session.generation);
+        let (cell, generation) = (Arc::clone(&self.session.cell), self.session.generation);
         async move { cell.ending(generation).await }
     }
 

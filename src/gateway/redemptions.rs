@@ -12,10 +12,11 @@ use std::time::Duration;
 use crate::clock::{SharedClock, UnixTime};
 use crate::identity::IdentityError;
 use crate::provider::ProviderError;
+use crate::remembered::{Mark, Party, Remembered};
 use crate::request::host::Host;
 use crate::session::SessionId;
 use crate::session::live::LiveSession;
-use crate::session::remembered::{Mark, Owner, Remembered};
+use crate::session::store::Handle;
 use crate::single_flight::{Joined, SingleFlight, Turn, Waiting};
 use crate::telemetry::metrics::Metrics;
 
@@ -33,7 +34,7 @@ pub(super) struct Redemptions {
 
 /// What somebody finds who comes with a code.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum Arrival {
     /// Nobody came before: redeem it, and wait for the end as everybody else.
     First(Redemption, Waiting<Redeemed>),
     /// Somebody is redeeming it.
@@ -46,7 +47,7 @@ pub(super) enum Found {
 #[derive(Clone, Debug)]
 pub(super) enum Redeemed {
     /// With a session.
-    Begun(Begun),
+    Begun(BegunSession),
     /// The provider, or what it said, was not taken.
     Refused(Arc<ProviderError>),
     /// The provider was not reached, so the code is as good as before: it is sent when the callback comes again.
@@ -57,24 +58,24 @@ pub(super) enum Redeemed {
     Over,
 }
 
-/// A session as its cookie holds it: it is opened again by whoever takes it.
+/// A session that was begun: whoever takes it finds it by its handle.
 #[derive(Clone, Debug)]
-pub(super) struct Begun {
-    /// Its sealed value.
-    pub(super) sealed: Arc<str>,
+pub(super) struct BegunSession {
+    /// What the browser is to hold of it.
+    pub(super) handle: Handle,
     /// The host that it is for.
     pub(super) host: Host,
-    owner: Owner,
+    owner: Party,
     what: SignedIn,
 }
 
-impl From<&LiveSession> for Begun {
+impl From<&LiveSession> for BegunSession {
     fn from(live: &LiveSession) -> Self {
         Self {
-            sealed: Arc::clone(&live.sealed),
+            handle: live.handle.clone(),
             host: live.host.clone(),
             owner: live.owner(),
-            what: SignedIn { session: live.session.id, ends: live.ends() },
+            what: SignedIn { session: live.id, ends: live.ends() },
         }
     }
 }
@@ -90,7 +91,7 @@ struct SignedIn {
 pub(super) struct Redemption {
     redemptions: Arc<Redemptions>,
     attempt: Mark,
-    owner: Owner,
+    owner: Party,
     life: Duration,
     turn: Option<Turn<Mark, Redeemed>>,
 }
@@ -128,23 +129,23 @@ impl Redemptions {
 
     /// The redemption of an attempt: begun here, unless somebody began it before. It is remembered for `life`; until somebody has
     /// signed in, on the account of `owner`.
-    pub(super) fn begin(self: &Arc<Self>, attempt: &str, owner: Owner, life: Duration) -> Found {
+    pub(super) fn begin(self: &Arc<Self>, attempt: &str, owner: Party, life: Duration) -> Arrival {
         let attempt = Mark::of(attempt);
         let turn = match self.under_way.join(attempt) {
             Joined::First(turn) => turn,
-            Joined::Other(waiting) => return Found::UnderWay(waiting),
+            Joined::Other(waiting) => return Arrival::UnderWay(waiting),
         };
         if let Some(end) = self.end_of(attempt) {
             turn.finish(end.clone());
-            return Found::Ended(end);
+            return Arrival::Ended(end);
         }
         let (redemptions, waiting) = (Arc::clone(self), turn.waiting());
-        Found::First(Redemption { redemptions, attempt, owner, life, turn: Some(turn) }, waiting)
+        Arrival::First(Redemption { redemptions, attempt, owner, life, turn: Some(turn) }, waiting)
     }
 
     /// Ends an attempt that was not redeemed: its cookie may still be somewhere.
-    pub(super) fn close(self: &Arc<Self>, attempt: &str, owner: Owner, life: Duration) {
-        if let Found::First(redemption, _) = self.begin(attempt, owner, life) {
+    pub(super) fn close(self: &Arc<Self>, attempt: &str, owner: Party, life: Duration) {
+        if let Arrival::First(redemption, _) = self.begin(attempt, owner, life) {
             redemption.finish(Redeemed::Over);
         }
     }
@@ -167,7 +168,7 @@ impl Redemptions {
     }
 
     /// Remembers that a browser was told to forget an attempt, to make room for `newer`.
-    pub(super) fn drop_attempt(&self, attempt: &str, newer: &str, owner: Owner, life: Duration) {
+    pub(super) fn drop_attempt(&self, attempt: &str, newer: &str, owner: Party, life: Duration) {
         self.dropped.insert(Mark::of(attempt), owner, life, newer.into(), newer.len());
     }
 
@@ -180,7 +181,7 @@ impl Redemptions {
             .any(|newer| holds(&newer))
     }
 
-    fn remember(&self, attempt: Mark, owner: Owner, life: Duration, redeemed: &Redeemed) {
+    fn remember(&self, attempt: Mark, owner: Party, life: Duration, redeemed: &Redeemed) {
         match redeemed {
             Redeemed::Unsent(_) => return,
             Redeemed::Begun(begun) => self.signed_in.insert(attempt, begun.owner, life, begun.what, 0),
@@ -191,7 +192,7 @@ impl Redemptions {
         let (owner, bytes) = match redeemed {
             // That it is over is known already.
             Redeemed::Over | Redeemed::Unsent(_) => return,
-            Redeemed::Begun(begun) => (begun.owner, begun.sealed.len()),
+            Redeemed::Begun(begun) => (begun.owner, begun.handle.as_str().len()),
             Redeemed::Refused(_) | Redeemed::Nobody(_) => (owner, REFUSAL_BYTES),
         };
         self.recent.insert(attempt, owner, LINGER.min(life), redeemed.clone(), bytes);
@@ -226,27 +227,27 @@ mod tests {
         (Redemptions::new(&shared, &Metrics::new(UnixTime::default())), clock)
     }
 
-    fn address(number: u32) -> Owner {
-        Owner::address(std::net::Ipv4Addr::from_bits(number).into())
+    fn address(number: u32) -> Party {
+        Party::address(std::net::Ipv4Addr::from_bits(number).into())
     }
 
     fn begun(person: &str) -> Redeemed {
-        Redeemed::Begun(Begun {
-            sealed: "sealed".into(),
+        Redeemed::Begun(BegunSession {
+            handle: "sealed".into(),
             host: Host::parse("wiki.example.com", true).unwrap(),
-            owner: Owner::subject("https://op.example", person),
+            owner: Party::subject("https://op.example", person),
             what: SignedIn { session: SessionId::random(), ends: UnixTime::from_secs(1_790_000_000) },
         })
     }
 
     /// Whether a code would go out for this attempt.
     fn sends(redemptions: &Arc<Redemptions>, attempt: &str) -> bool {
-        matches!(redemptions.begin(attempt, address(1), LIFE), Found::First(..))
+        matches!(redemptions.begin(attempt, address(1), LIFE), Arrival::First(..))
     }
 
     fn first(redemptions: &Arc<Redemptions>, attempt: &str) -> (Redemption, Waiting<Redeemed>) {
         match redemptions.begin(attempt, address(1), LIFE) {
-            Found::First(redemption, waiting) => (redemption, waiting),
+            Arrival::First(redemption, waiting) => (redemption, waiting),
             other => panic!("{other:?}"),
         }
     }
@@ -277,9 +278,9 @@ mod tests {
         let (redemptions, clock) = redemptions();
         first(&redemptions, "a").0.finish(begun("ada"));
         let end = || redemptions.begin("a", address(1), LIFE);
-        assert!(matches!(end(), Found::Ended(Redeemed::Begun(_))));
+        assert!(matches!(end(), Arrival::Ended(Redeemed::Begun(_))));
         clock.advance(LINGER);
-        assert!(matches!(end(), Found::Ended(Redeemed::Over)));
+        assert!(matches!(end(), Arrival::Ended(Redeemed::Over)));
         clock.advance(LIFE);
         assert!(sends(&redemptions, "a"), "its cookie opens nothing by now");
     }

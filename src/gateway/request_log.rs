@@ -200,7 +200,7 @@ impl Gateway {
     }
 
     pub(super) fn record_login_succeeded(&self, visit: Visit<'_>, live: &LiveSession, took: Duration) {
-        self.telemetry.metrics.login_completed(&live.session.provider, Outcome::Success, "ok", Some(took));
+        self.telemetry.metrics.login_completed(&live.identity.provider, Outcome::Success, "ok", Some(took));
         self.record_person(visit, AuditEvent::LoginSucceeded, live);
     }
 
@@ -246,7 +246,7 @@ impl Gateway {
         let methods: Option<Vec<&str>> = methods.map(|it| it.iter().filter_map(serde_json::Value::as_str).collect());
         let amr = methods.map(|methods| methods.join(" ")).filter(|methods| !methods.is_empty());
         let fields = AuditFields {
-            provider: Some(&live.session.provider),
+            provider: Some(&live.identity.provider),
             issuer: Some(&identity.issuer),
             subject: Some(identity.subject.as_str()).filter(|subject| !subject.is_empty()),
             user: identity.user.as_deref(),

@@ -16,7 +16,7 @@ use crate::gateway::request_log::RequestLog;
 use crate::gateway::visit::Visit;
 use crate::provider::{IdTokenError, Provider, ProviderError};
 use crate::request::return_to::ReturnTo;
-use crate::session::attempt::{Aim, Attempt, Lost, Round};
+use crate::session::attempt::{Aim, Attempt, AttemptOutline, Round};
 
 /// What the second round does differently.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -115,16 +115,16 @@ impl Gateway {
     pub(super) fn after_too_long(
         &self,
         visit: Visit<'_>,
-        lost: &Lost,
+        outline: &AttemptOutline,
         said: Option<&str>,
         return_to: &ReturnTo,
     ) -> Option<Beginning> {
-        let may = lost.round == Round::First && lost.return_to.is_some() && visit.is_navigation();
+        let may = outline.round == Round::First && outline.return_to.is_some() && visit.is_navigation();
         // A person who declined is not asked again.
         let provider = self
-            .provider_named(&lost.provider)
+            .provider_named(&outline.provider)
             .filter(|_| may && said.is_none_or(|error| Code::of_provider_error(error) == Code::ProviderBusy))?;
-        let (aim, prompt) = match lost.aim {
+        let (aim, prompt) = match outline.aim {
             Aim::SignIn | Aim::Hinted => (Aim::SignIn, None),
             Aim::SwitchAccount => (Aim::SwitchAccount, Some("select_account")),
             Aim::SignOutFirst => return None,

@@ -17,11 +17,11 @@ use crate::session::live::LiveSession;
 
 impl Gateway {
     /// Answers with what is known of whoever asks.
-    pub(super) fn session_page(&self, visit: Visit<'_>) -> Result<Response<Body>, GatewayError> {
+    pub(super) async fn session_page(&self, visit: Visit<'_>) -> Result<Response<Body>, GatewayError> {
         if visit.meta.method != Method::GET && visit.meta.method != Method::HEAD {
             return Err(GatewayError::EndpointMethod("GET, HEAD"));
         }
-        let lives = self.live_sessions(visit);
+        let lives = self.live_sessions(visit).await;
         let Some(live) = lives.first() else {
             let here = ReturnTo::here(visit.meta);
             return Err(GatewayError::SignInNeeded {
@@ -44,20 +44,20 @@ impl Gateway {
 
 /// What the person box above them does not say already.
 fn rows(live: &LiveSession, provider: &str) -> Vec<(String, String)> {
-    let (identity, session) = (&live.identity, &live.session);
+    let identity = &live.identity;
     let at = |time: UnixTime| utc(time).0;
     let idle = (live.ends() < live.absolute_end()).then(|| at(live.ends()));
     let texts = [
         ("Groups", (!identity.groups.is_empty()).then(|| identity.groups.join(", "))),
         ("Signed in with", Some(provider.to_owned())),
-        ("Signed in", Some(at(session.created))),
+        ("Signed in", Some(at(live.created))),
         ("Ends if not used", idle),
         ("Ends in any case", Some(at(live.absolute_end()))),
-        ("Access token ends", session.access_expires.map(at)),
-        ("Renewed", session.tokens.renewable.then(|| times(session.generation))),
-        ("Scope", session.scope.clone()),
-        ("Cookie", Some(format!("{} bytes", live.sealed.len()))),
-        ("Session", Some(session.id.short())),
+        ("Access token ends", live.access_expires.map(at)),
+        ("Renewed", live.is_renewable.then(|| times(live.generation))),
+        ("Scope", live.scope.clone()),
+        ("Cookie", Some(format!("{} bytes", live.handle.as_str().len()))),
+        ("Session", Some(live.id.short())),
     ];
     texts.into_iter().filter_map(|(name, text)| text.map(|text| (name.to_owned(), text))).collect()
 }
@@ -71,22 +71,22 @@ fn times(count: u32) -> String {
 }
 
 fn document(live: &LiveSession) -> Value {
-    let (identity, session) = (&live.identity, &live.session);
+    let identity = &live.identity;
     json!({
-        "provider": &*session.provider,
-        "issuer": &*session.issuer,
+        "provider": &*identity.provider,
+        "issuer": &*identity.issuer,
         "subject": identity.subject,
         "user": identity.user,
         "email": identity.email,
         "name": identity.name,
         "groups": identity.groups,
-        "signed_in_at": session.created.rfc3339(),
+        "signed_in_at": live.created.rfc3339(),
         "ends_at": live.ends().rfc3339(),
         "ends_in_any_case_at": live.absolute_end().rfc3339(),
-        "access_expires_at": session.access_expires.map(UnixTime::rfc3339),
-        "refreshes": session.generation,
-        "scope": session.scope,
-        "cookie_bytes": live.sealed.len(),
-        "session": session.id.short(),
+        "access_expires_at": live.access_expires.map(UnixTime::rfc3339),
+        "refreshes": live.generation,
+        "scope": live.scope,
+        "cookie_bytes": live.handle.as_str().len(),
+        "session": live.id.short(),
     })
 }

@@ -7,7 +7,7 @@ use crate::provider::Provider;
 use crate::request::RequestMeta;
 use crate::request::cookies::CookieScan;
 use crate::request::kind::RequestKind;
-use crate::session::jar::Site;
+use crate::session::store::Site;
 
 /// What a request shows of who sends it: our cookies among its fields.
 #[derive(Clone, Copy, Debug)]

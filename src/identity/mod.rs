@@ -1,4 +1,4 @@
-//! Who somebody is, as the provider told it: claims in, one [`Identity`] out.
+//! Who somebody is, as the provider said it: claims in, one [`Identity`] out.
 //!
 //! What comes out is text without control characters. A claim that is absent, or is no such text, is absent here: nothing is made up
 //! in its place (UI-07).
@@ -17,7 +17,9 @@ pub mod sought;
 mod text;
 
 /// A person that a provider vouches for. The key of a person is the pair of [`issuer`](Self::issuer) and
-/// [`subject`](Self::subject) (OpenID Connect Core 1.0, section 5.7); an e-mail address is only ever a description.
+/// [`subject`](Self::subject)
+/// ([OpenID Connect Core 1.0 section 5.7](https://openid.net/specs/openid-connect-core-1_0.html#ClaimStability)); an e-mail address
+/// is only ever a description.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     /// The configured name of the provider.
@@ -48,7 +50,7 @@ pub enum IdentityError {
     /// No subject, an empty one, or one that is neither text nor a number.
     #[error("the provider sent no subject")]
     SubjectMissing,
-    /// OpenID Connect Core 1.0 section 2 allows 255 characters.
+    /// [OpenID Connect Core 1.0 section 2](https://openid.net/specs/openid-connect-core-1_0.html#IDToken) allows 255 characters.
     #[error("the provider sent a subject of more than 255 characters")]
     SubjectTooLong,
     /// It could break a log line or a header.
@@ -107,7 +109,7 @@ impl Identity {
         !self.subject.is_empty() && self.subject == other.subject && self.issuer == other.issuer
     }
 
-    /// Somebody who signed in at a provider that tells nothing about people.
+    /// Somebody who signed in at a provider that says nothing about people.
     pub fn nobody(provider: Arc<str>, issuer: Arc<str>) -> Self {
         Self {
             provider,

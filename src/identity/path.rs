@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 pub type Claims = Map<String, Value>;
 
 /// One claim: a plain name (`groups`, also with dots or as a URL), or a JSON pointer when it starts with `/`
-/// (`/realm_access/roles`, RFC 6901).
+/// (`/realm_access/roles`, [RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)).
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct ClaimPath(String);
 
@@ -18,7 +18,7 @@ pub enum ClaimPathError {
     /// Nothing, or only a slash.
     #[error("a claim needs a name")]
     Empty,
-    /// RFC 6901 section 3.
+    /// [RFC 6901 section 3](https://www.rfc-editor.org/rfc/rfc6901#section-3).
     #[error("in a JSON pointer, `~` is written `~0`, and `/` within a name `~1`")]
     BadEscape,
     /// No claim has such a name.

@@ -158,8 +158,8 @@ enum Check {
     Claim(ClaimPath, Vec<Value>),
 }
 
-/// A list of `allow`, by length and then by text: most of a person's hundreds of groups are told from those that are asked
-/// for by their length alone, where a hash would have to read them all.
+/// A list of `allow`, by length and then by text: most of a person's hundreds of groups differ from those that are asked
+/// for in their length already, where a hash would have to read them all.
 #[derive(Clone, Debug)]
 struct Names(Box<[String]>);
 

@@ -15,8 +15,63 @@ use crate::proxy::settings::{Authorization, IdentityHeaderSettings, IdentityValu
 /// Says how many groups were left out; the same name in every set of identity headers.
 pub static OVERFLOW: HeaderName = HeaderName::from_static("x-forwarded-groups-overflow");
 
+/// The sets of identity headers that a configuration names: rules forward one of them.
+#[derive(Clone, Debug, Default)]
+pub struct IdentityHeaderSets(Vec<IdentityHeaderSettings>);
+
+impl IdentityHeaderSets {
+    /// These sets, to be known by their place.
+    pub const fn new(sets: Vec<IdentityHeaderSettings>) -> Self {
+        Self(sets)
+    }
+
+    /// Whether any set forwards an access token.
+    pub fn forward_access_token(&self) -> bool {
+        self.forward(Authorization::AccessToken, &IdentityValue::AccessToken)
+    }
+
+    /// Whether any set forwards an ID token.
+    pub fn forward_id_token(&self) -> bool {
+        self.forward(Authorization::IdToken, &IdentityValue::IdToken)
+    }
+
+    /// A person's headers in all of these sets, with the tokens that some forward.
+    pub fn render(&self, identity: &Identity, access: Option<&str>, id_token: Option<&str>) -> IdentityHeaders {
+        let render = |set| render_identity(set, identity, access, id_token).into_boxed_slice();
+        IdentityHeaders(self.0.iter().map(render).collect())
+    }
+
+    fn forward(&self, authorization: Authorization, value: &IdentityValue) -> bool {
+        let names_it = |set: &IdentityHeaderSettings| set.headers.iter().any(|(_, known)| known == value);
+        self.0.iter().any(|set| set.authorization == authorization || names_it(set))
+    }
+}
+
+/// The identity headers of a person, ready to be sent: by set.
+#[derive(Debug, Default)]
+pub struct IdentityHeaders(Box<[RenderedSet]>);
+
+type RenderedSet = Box<[(HeaderName, HeaderValue)]>;
+
+impl IdentityHeaders {
+    /// Those of one set.
+    pub fn set(&self, set: usize) -> &[(HeaderName, HeaderValue)] {
+        self.0.get(set).map_or(&[], |headers| headers)
+    }
+
+    /// Those of each set.
+    pub fn sets(&self) -> impl Iterator<Item = &[(HeaderName, HeaderValue)]> {
+        self.0.iter().map(|set| &**set)
+    }
+
+    /// How many groups there are, where they do not fit into a header of some set.
+    pub fn overflow(&self) -> Option<&HeaderValue> {
+        self.sets().flatten().find(|(name, _)| *name == OVERFLOW).map(|(_, count)| count)
+    }
+}
+
 /// The identity headers of a person. Every name is there at most once.
-pub fn render_identity(
+fn render_identity(
     settings: &IdentityHeaderSettings,
     identity: &Identity,
     access: Option<&str>,

@@ -49,8 +49,8 @@ impl Purpose {
 pub struct KeyRing {
     sealing_key: RingKey,
     older_keys: Vec<RingKey>,
-    /// Sorted by [`Slot`]; read on every cold request, replaced once a day and purpose.
-    ciphers: ArcSwap<Vec<(Slot, Arc<Aes256Gcm>)>>,
+    /// Sorted by [`CipherSlot`]; read on every cold request, replaced once a day and purpose.
+    ciphers: ArcSwap<Vec<(CipherSlot, Arc<Aes256Gcm>)>>,
     here: Arc<SealedHere>,
     leeway: Duration,
 }
@@ -106,7 +106,7 @@ impl KeyRing {
     }
 
     fn derived(&self, at: usize, key: &RingKey, purpose: Purpose, day: u16) -> Derived {
-        let slot = Slot { day, key: at, purpose };
+        let slot = CipherSlot { day, key: at, purpose };
         let ciphers = self.ciphers.load();
         let cached = ciphers.binary_search_by_key(&slot, |(slot, _)| *slot).ok().and_then(|at| ciphers.get(at));
         match cached {
@@ -207,7 +207,7 @@ pub enum KeyError {
 /// A cipher, and where it is missing among those kept.
 pub(super) struct Derived {
     pub(super) cipher: Arc<Aes256Gcm>,
-    missing_at: Option<Slot>,
+    missing_at: Option<CipherSlot>,
 }
 
 struct RingKey {
@@ -231,7 +231,8 @@ impl RingKey {
     }
 }
 
-/// HKDF-SHA256 (RFC 5869). It fails for more than 255 blocks of output only; both callers want at most one.
+/// HKDF-SHA256 ([RFC 5869](https://www.rfc-editor.org/rfc/rfc5869)). It fails for more than 255 blocks of output only; both callers
+/// want at most one.
 fn expand(secret: &Secret<[u8; 32]>, context: &[&[u8]], out: &mut [u8]) {
     if Hkdf::<Sha256>::new(None, secret.expose()).expand_multi_info(context, out).is_err() {
         std::process::abort();
@@ -240,7 +241,7 @@ fn expand(secret: &Secret<[u8; 32]>, context: &[&[u8]], out: &mut [u8]) {
 
 /// Which derived cipher; the day first, so that the oldest is the first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Slot {
+struct CipherSlot {
     day: u16,
     key: usize,
     purpose: Purpose,

@@ -46,7 +46,8 @@ impl<const N: usize> Drop for Draw<N> {
     }
 }
 
-/// 32 random bytes as base64url: 43 characters, fit for a PKCE verifier (RFC 7636 section 4.1).
+/// 32 random bytes as base64url: 43 characters, fit for a PKCE verifier
+/// ([RFC 7636 section 4.1](https://www.rfc-editor.org/rfc/rfc7636#section-4.1)).
 pub fn random_token() -> String {
     URL_SAFE_NO_PAD.encode(random::<32>())
 }

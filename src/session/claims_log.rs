@@ -1,5 +1,6 @@
-//! What the log says of what a sign-in brought: that there was no refresh token, and of the claims: those that were sought and did not come, and what in the groups is no group.
-//! The names of claims are the operator's business; their values are the person's, and are not logged.
+//! What the log says of a provider's tokens: claims that did not come or name nobody, groups that are no groups, tokens that live too
+//! short or bring no refresh token. The names of claims are the operator's business; their values are the person's, and are not
+//! logged.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,58 +10,33 @@ use serde_json::Value;
 
 use crate::identity::{ClaimPath, Claims, Identity, IdentityError, sought};
 use crate::provider::settings::ProviderSettings;
-use crate::session::sessions::Sessions;
+use crate::session::Session;
 
-/// The claims of which it was said that they did not come, by provider: once for each configuration is enough.
+/// Knows what was logged already: once for each configuration and provider is enough.
 #[derive(Debug, Default)]
-pub(super) struct ClaimsSaid(Mutex<HashSet<(Arc<str>, String)>>);
+pub(super) struct ClaimsLog(Mutex<HashSet<(Arc<str>, String)>>);
 
-impl ClaimsSaid {
-    fn is_news(&self, provider: &Arc<str>, path: &ClaimPath) -> bool {
-        self.is_first(provider, &path.to_string())
-    }
-
-    fn is_first(&self, provider: &Arc<str>, what: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((Arc::clone(provider), what.to_owned()))
-    }
-}
-
-impl Sessions {
+impl ClaimsLog {
     /// Somebody signed in with these claims, of which nothing was left out yet, and is this person.
-    pub(super) fn log_claims(&self, provider: usize, claims: &Claims, identity: &Identity) {
-        let Some(settings) = self.people_of(provider) else { return };
-        self.log_missing(settings, claims);
-        self.log_unusable(settings, claims, identity);
-        log_left_out(settings, claims);
+    pub(super) fn signed_in(&self, settings: &ProviderSettings, claims: &Claims, identity: &Identity) {
+        if settings.names_people() {
+            self.log_missing(settings, claims);
+            self.log_unusable(settings, claims, identity);
+            log_left_out(settings, claims);
+        }
     }
 
-    /// The same after a refresh: what was said at the sign-in is not said again.
-    pub(super) fn log_refreshed_claims(&self, provider: usize, old: &Claims, new: &Claims) {
-        let Some(settings) = self.people_of(provider) else { return };
+    /// The same after a refresh: what was logged at the sign-in is not logged again.
+    pub(super) fn renewed(&self, settings: &ProviderSettings, old: &Claims, new: &Claims) {
         let groups = &settings.claims.groups;
-        if groups.find(new) != groups.find(old) {
+        if settings.names_people() && groups.find(new) != groups.find(old) {
             log_left_out(settings, new);
         }
     }
 
-    /// The claims of a sign-in name nobody.
-    pub(super) fn log_nobody(&self, provider: usize, claims: &Claims, error: IdentityError) {
-        let Some(settings) = self.people_of(provider) else { return };
-        let subject = &settings.claims.subject;
-        tracing::warn!(
-            code = error.code(),
-            provider = %settings.name,
-            claim = %subject,
-            came = %sought::names(claims),
-            "{error}: claims.subject seeks it in \"{subject}\"{}",
-            hint(sought::meant(subject, claims))
-        );
-    }
-
-    /// Nothing renews the sessions of this provider: said once for each configuration.
-    pub(super) fn log_no_refresh_token(&self, provider: usize, life: Duration) {
-        let Some(settings) = self.provider(provider).map(|provider| provider.settings()) else { return };
-        if !self.claims_said.is_first(&settings.name, "refresh_token") {
+    /// Nothing renews the sessions of this provider.
+    pub(super) fn no_refresh_token(&self, settings: &ProviderSettings, life: Duration, lifetime: Duration) {
+        if !self.is_first(&settings.name, "refresh_token") {
             return;
         }
         let asked = settings.scopes.iter().any(|scope| scope == "offline_access");
@@ -72,15 +48,34 @@ impl Sessions {
              ([session] lifetime). {} switch refresh tokens on for this client, or make its access tokens live longer",
             if asked { ", although offline_access was asked for" } else { "" },
             life.as_secs(),
-            self.settings.lifetime.as_secs(),
+            lifetime.as_secs(),
             if asked { "Grant that scope," } else { "Ask for the scope offline_access," },
         );
+    }
+
+    /// `refresh_before` is cut down to half of the tokens' life.
+    pub(super) fn check_refresh_before(&self, session: &Session, configured: Option<Duration>) {
+        let (Some(configured), Some(expires)) = (configured, session.access_expires) else { return };
+        let life = expires.since(session.access_issued);
+        if configured > life / 2
+            && session.tokens.refresh.is_some()
+            && self.is_first(&session.provider, "refresh_before")
+        {
+            tracing::warn!(
+                code = "refresh_before_too_long",
+                provider = %session.provider,
+                life = life.as_secs(),
+                refresh_before = configured.as_secs(),
+                "the provider's access tokens live too short for [session] refresh_before: they are renewed after half of \
+                 their life"
+            );
+        }
     }
 
     fn log_missing(&self, settings: &ProviderSettings, claims: &Claims) {
         let is_missing = |path: &ClaimPath| path.find(claims).is_none_or(Value::is_null);
         for (rule, path) in settings.deciding_claims.iter().filter(|(_, path)| is_missing(path)) {
-            if self.claims_said.is_news(&settings.name, path) {
+            if self.is_first(&settings.name, &path.to_string()) {
                 tracing::warn!(
                     code = "claim_missing",
                     provider = %settings.name,
@@ -97,7 +92,7 @@ impl Sessions {
         for path in own.into_iter().chain(&settings.needed_claims).filter(|path| is_missing(path)) {
             // People differ in what is known of them. Only a claim that is there under another spelling is a fault of the set-up.
             if let Some(meant) = sought::surely_meant(path, claims)
-                && self.claims_said.is_news(&settings.name, path)
+                && self.is_first(&settings.name, &path.to_string())
             {
                 tracing::warn!(
                     code = "claim_missing",
@@ -123,7 +118,7 @@ impl Sessions {
                 None | Some(Value::Null) => false,
                 Some(value) => !value.as_str().is_some_and(|text| text.trim().is_empty()),
             };
-            if came && !is_read && self.claims_said.is_news(&settings.name, path) {
+            if came && !is_read && self.is_first(&settings.name, &path.to_string()) {
                 tracing::warn!(
                     code = "claim_unusable",
                     provider = %settings.name,
@@ -134,9 +129,22 @@ impl Sessions {
         }
     }
 
-    fn people_of(&self, provider: usize) -> Option<&ProviderSettings> {
-        self.provider(provider).map(|provider| provider.settings()).filter(|settings| settings.names_people())
+    fn is_first(&self, provider: &Arc<str>, what: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((Arc::clone(provider), what.to_owned()))
     }
+}
+
+/// The claims of a sign-in name nobody.
+pub(super) fn log_nobody(settings: &ProviderSettings, claims: &Claims, error: IdentityError) {
+    let subject = &settings.claims.subject;
+    tracing::warn!(
+        code = error.code(),
+        provider = %settings.name,
+        claim = %subject,
+        came = %sought::names(claims),
+        "{error}: claims.subject seeks it in \"{subject}\"{}",
+        hint(sought::meant(subject, claims))
+    );
 }
 
 /// What is left out decides about access as much as what is not: each sign-in says it, for it is about this person.

@@ -1,81 +1,94 @@
 //! A session in memory, with everything that a request on the warm path needs ready to be taken.
+//!
+//! It holds no token: a session is used at each request, its tokens once in minutes. Whoever renews, revokes or hands them on loads
+//! the session again, so that putting tokens together is not paid for at each cookie that comes for the first time, and few secrets
+//! lie about.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
-
 use crate::clock::{MonotonicTime, UnixTime};
-use crate::identity::{Claims, Identity};
-use crate::proxy::identity_headers::{OVERFLOW, render_identity};
-use crate::proxy::settings::IdentityHeaderSettings;
+use crate::identity::Identity;
+use crate::proxy::identity_headers::IdentityHeaders;
+use crate::remembered::Party;
 use crate::request::host::Host;
-use crate::session::Session;
-use crate::session::jar::Site;
-use crate::session::registry::SessionCell;
-use crate::session::remembered::Owner;
+use crate::session::cell::SessionCell;
 use crate::session::settings::SessionSettings;
-use crate::session::shown::Shown;
-use crate::session::weight;
+use crate::session::store::{Handle, Site};
+use crate::session::{Session, SessionId};
 
-/// An opened session: immutable but for what its [`SessionCell`] says. Requests share it by reference count.
+/// A session as requests use it: immutable but for what its [`SessionCell`] says. Requests share it by reference count.
 #[derive(Debug)]
 pub struct LiveSession {
-    /// What the cookie holds, as far as requests need it: the claims are the identity's, and the tokens are in the cookie.
-    pub session: Session<Shown>,
+    /// Names the sign-in.
+    pub id: SessionId,
+    /// How often the tokens were refreshed.
+    pub generation: u32,
     /// Who that is.
     pub identity: Identity,
+    /// Their headers, rendered when the session was loaded.
+    pub headers: IdentityHeaders,
     /// The session's name in logs: a hash, so that nothing can be opened with it.
     pub name: Box<str>,
-    /// The sealed value that this was opened from, or sealed to.
-    pub sealed: Arc<str>,
+    /// What the browser holds of it.
+    pub handle: Handle,
     /// The provider's place in the configuration.
     pub provider: usize,
     /// The host that it is used at; one of those below the cookie domain, where there is one.
     pub host: Host,
     /// What is known of the session beyond this cookie: later generations, sign-out.
     pub cell: Arc<SessionCell>,
+    /// When the person signed in.
+    pub created: UnixTime,
+    /// When the session was last renewed or touched.
+    pub active: UnixTime,
+    /// When the person last proved who they are to the provider, if it said.
+    pub auth_time: Option<UnixTime>,
+    /// When the access token expires; none when it never does.
+    pub access_expires: Option<UnixTime>,
+    /// Whether there is a refresh token.
+    pub is_renewable: bool,
+    /// The scope that was granted.
+    pub scope: Option<String>,
     times: Times,
-    headers: Box<[RenderedSet]>,
     decisions: Decisions,
-    spent: AtomicBool,
+    is_spent: AtomicBool,
 }
 
 impl LiveSession {
-    /// Makes a session of this person ready: their headers for each of the configured `sets`, its moments.
+    /// Makes a session of this person ready. It has no claims any more: they are the identity's.
     pub fn new(
-        mut session: Session<Shown>,
+        session: Session,
         identity: Identity,
-        sealed: Arc<str>,
+        headers: IdentityHeaders,
+        handle: Handle,
         site: Site<'_>,
         cell: Arc<SessionCell>,
-        sets: &[IdentityHeaderSettings],
         settings: &SessionSettings,
     ) -> Self {
-        let Shown { access, id_token, renewable } = std::mem::take(&mut session.tokens);
-        let [access, id_token] = [&access, &id_token].map(|token| token.as_ref().map(|token| token.expose().as_str()));
-        let headers: Box<[RenderedSet]> =
-            sets.iter().map(|set| render_identity(set, &identity, access, id_token).into_boxed_slice()).collect();
-        // From here on headers show them, and nothing else does.
-        session.tokens.renewable = renewable;
-        let times = Times::of(&session, settings);
-        (session.claims, session.asked, session.nonce) = (Claims::new(), None, None);
-        let name: Box<str> = session.id.short().into();
-        warn_of_overflow(&headers, &cell, &name, &identity);
-        Self {
-            session,
+        let live = Self {
+            times: Times::of(&session, settings),
+            id: session.id,
+            generation: session.generation,
             identity,
-            name,
-            sealed,
+            headers,
+            name: session.id.short().into(),
+            handle,
             provider: site.provider,
             host: site.host.clone(),
             cell,
-            times,
-            headers,
+            created: session.created,
+            active: session.active,
+            auth_time: session.auth_time,
+            access_expires: session.access_expires,
+            is_renewable: session.tokens.refresh.is_some(),
+            scope: session.scope,
             decisions: Decisions::default(),
-            spent: AtomicBool::new(false),
-        }
+            is_spent: AtomicBool::new(false),
+        };
+        live.warn_of_overflow();
+        live
     }
 
     /// What it belongs to.
@@ -84,18 +97,8 @@ impl LiveSession {
     }
 
     /// On whose account something is remembered of it.
-    pub fn owner(&self) -> Owner {
-        Owner::subject(&self.session.issuer, &self.identity.subject)
-    }
-
-    /// About how many bytes of memory this takes, the cache's own entry for it and what an allocator adds included.
-    pub fn weight(&self) -> usize {
-        weight::of(self, &self.headers)
-    }
-
-    /// The identity headers of a set, ready to be sent.
-    pub fn headers(&self, set: usize) -> &[(HeaderName, HeaderValue)] {
-        self.headers.get(set).map_or(&[], |headers| headers)
+    pub fn owner(&self) -> Party {
+        Party::subject(&self.identity.issuer, &self.identity.subject)
     }
 
     /// Whether the session is over: by its times ([`Session::ends`]), or because somebody ended it.
@@ -105,19 +108,19 @@ impl LiveSession {
 
     /// Whether somebody ended it: the person, the provider, or a new sign-in in its place.
     pub fn is_ended(&self) -> bool {
-        self.cell.is_ended(self.session.generation)
+        self.cell.is_ended(self.generation)
     }
 
-    /// Whether the person proved who they are within this time. A sign-in whose age the provider does not tell is not known to be
-    /// so young: a new session may stand on a sign-in of last week, for most providers tell `auth_time` only when `max_age` was
+    /// Whether the person proved who they are within this time. A sign-in whose age the provider does not say is not known to be
+    /// so young: a new session may stand on a sign-in of last week, for most providers send `auth_time` only when `max_age` was
     /// asked for (ID-16).
     pub fn is_signed_in_within(&self, most: Duration, now: UnixTime) -> bool {
-        !self.is_ahead(now) && self.session.auth_time.is_some_and(|at| now.since(at) <= most)
+        !self.is_ahead(now) && self.auth_time.is_some_and(|at| now.since(at) <= most)
     }
 
     /// Whether the access token is past its expiry.
     pub fn access_expired(&self, now: UnixTime) -> bool {
-        self.session.access_expires.is_some_and(|expires| now >= expires)
+        self.access_expires.is_some_and(|expires| now >= expires)
     }
 
     /// Whether the session was sealed in the future: by a clock that is ahead of ours, or by ours before it was set back.
@@ -125,7 +128,7 @@ impl LiveSession {
         now < self.times.starts
     }
 
-    /// Whether the access token should be renewed now: also where nobody can tell how old it is.
+    /// Whether the access token should be renewed now: also where its age is not known.
     pub fn refresh_due(&self, now: UnixTime) -> bool {
         now >= self.times.refresh || (self.is_ahead(now) && self.times.refresh != NEVER)
     }
@@ -153,12 +156,12 @@ impl LiveSession {
     /// Whether its refresh token was found to be spent: it stays so, and a program that goes on with an old cookie should not have
     /// it opened each time.
     pub(super) fn is_spent(&self) -> bool {
-        self.spent.load(Ordering::Relaxed)
+        self.is_spent.load(Ordering::Relaxed)
     }
 
     /// The refresh token was found to be spent.
     pub(super) fn found_spent(&self) {
-        self.spent.store(true, Ordering::Relaxed);
+        self.is_spent.store(true, Ordering::Relaxed);
     }
 
     /// The decision kept for a rule, if it was made on this session before.
@@ -170,30 +173,26 @@ impl LiveSession {
     pub fn keep_decision(&self, rule: usize, allowed: bool) {
         self.decisions.set(rule, allowed);
     }
-}
 
-/// Groups that an application is not told are worth a line: once for a session, not for each renewal and set.
-fn warn_of_overflow(sets: &[RenderedSet], cell: &SessionCell, session: &str, identity: &Identity) {
-    let overflow = sets.iter().flat_map(|set| set.iter()).find(|(name, _)| *name == OVERFLOW);
-    if let Some((_, count)) = overflow.filter(|_| cell.tells_overflow()) {
-        tracing::warn!(
-            code = "groups_overflow",
-            session,
-            provider = &*identity.provider,
-            left_out = count.to_str().unwrap_or_default(),
-            "somebody's groups do not fit into a header of 8 KiB, so that applications are told of none of them: name those that \
-             matter in groups_only of [route.NAME.identity]"
-        );
+    /// Groups that no application gets are worth a line: one for a session, not for each renewal and set.
+    fn warn_of_overflow(&self) {
+        if let Some(count) = self.headers.overflow().filter(|_| self.cell.is_first_overflow()) {
+            tracing::warn!(
+                code = "groups_overflow",
+                session = &*self.name,
+                provider = &*self.identity.provider,
+                left_out = count.to_str().unwrap_or_default(),
+                "somebody's groups do not fit into a header of 8 KiB, so that applications are told of none of them: name those \
+                 that matter in groups_only of [route.NAME.identity]"
+            );
+        }
     }
 }
-
-/// One configured set of identity headers, ready to be sent.
-pub(super) type RenderedSet = Box<[(HeaderName, HeaderValue)]>;
 
 /// The moments that decide about a session, computed once.
 #[derive(Clone, Copy, Debug)]
 struct Times {
-    /// Before this the session comes from the future: [`Jar::judged_at`](super::jar::Jar::judged_at).
+    /// Before this the session comes from the future: [`KeyRing::judged_at`](crate::seal::KeyRing::judged_at).
     starts: UnixTime,
     ends: UnixTime,
     absolute: UnixTime,
@@ -203,7 +202,7 @@ struct Times {
 }
 
 impl Times {
-    fn of(session: &Session<Shown>, settings: &SessionSettings) -> Self {
+    fn of(session: &Session, settings: &SessionSettings) -> Self {
         let touch_step = touch_step(settings);
         Self {
             starts: session.active.minus(settings.clock_leeway),
@@ -217,8 +216,8 @@ impl Times {
 }
 
 /// When a refresh is due; never without a refresh token.
-fn refresh_due(session: &Session<Shown>, settings: &SessionSettings) -> UnixTime {
-    let (Some(expires), true) = (session.access_expires, session.tokens.renewable) else {
+fn refresh_due(session: &Session, settings: &SessionSettings) -> UnixTime {
+    let (Some(expires), true) = (session.access_expires, session.tokens.refresh.is_some()) else {
         return NEVER;
     };
     let due = expires.minus(refresh_before(expires.since(session.access_issued), settings.refresh_before));
@@ -264,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_renewed_a_tenth_of_its_life_early_unless_told_otherwise() {
+    fn a_token_is_renewed_a_tenth_of_its_life_early_unless_configured_otherwise() {
         let seconds = |life, configured: Option<u64>| {
             refresh_before(Duration::from_secs(life), configured.map(Duration::from_secs)).as_secs()
         };

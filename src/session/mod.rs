@@ -1,4 +1,19 @@
-//! Sessions: what is known of somebody who signed in, kept in sealed cookies.
+//! Sessions: what is known of somebody who signed in.
+//!
+//! A session is its [id](SessionId) and generation: the id stays from the sign-in on, the generation counts the renewals of its
+//! tokens. What a browser holds of it is a handle: for sessions in cookies the sealed session itself.
+//!
+//! ```text
+//!   sign-in ──► begun ──► live ──────────────────────────────► over: signed out, idle, past its lifetime, or ended by the provider
+//!                         │  ▲
+//!                   touch │  │ once in a tenth of the idle timeout: the same generation, sealed anew
+//!                         ├──┤
+//!                 renewal │  │ the access token is nearly over: the next generation (see refresh.rs)
+//!                         └──┘
+//! ```
+//!
+//! [`sessions::Sessions`] is where requests ask; [`live::LiveSession`] is what they share; [`registry::Registry`] is what this
+//! process knows beyond the cookies.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,42 +25,45 @@ use crate::clock::UnixTime;
 use crate::hex;
 use crate::identity::{ClaimMapping, Claims};
 use crate::provider::AskedClaims;
+use crate::remembered::Mark;
 use crate::seal;
 use crate::secret::Secret;
 
-use self::settings::{KeptTokens, SessionSettings};
-use self::shown::Renewable;
+use self::settings::{SessionSettings, TokenKinds};
 
 pub mod attempt;
+mod carried;
+pub mod cell;
 mod claims_log;
 pub mod codec;
+pub mod cookie_store;
+mod find;
 pub mod jar;
 pub mod live;
-mod near;
 mod record;
 pub mod refresh;
 pub mod registry;
-pub mod remembered;
+mod renewal;
 pub mod rounds;
 pub mod sessions;
 pub mod set_cookie;
 pub mod settings;
-pub mod shown;
+pub mod store;
 pub mod succession;
-
-mod tail;
 mod trimmed;
-mod weight;
+mod upkeep;
+pub mod weight;
 
 #[cfg(test)]
 pub(crate) mod samples;
 #[cfg(test)]
+#[path = "tests/sizes.rs"]
 mod sizes;
 
-/// One sign-in at one provider. It stands whole in the sealed cookie; nothing of it is kept on our side. In memory it has not
-/// all of its [`Tokens`], see [`shown`].
+/// One sign-in at one provider, whole, as a store keeps it. Requests use a [`LiveSession`](live::LiveSession) instead, which holds
+/// no token: fewer secrets lie about, and nothing that has lost its tokens can be stored in place of what has them.
 #[derive(Clone, PartialEq)]
-pub struct Session<T = Tokens> {
+pub struct Session {
     /// New at each sign-in (CK-16), the same through all refreshes.
     pub id: SessionId,
     /// The configured name of the provider.
@@ -59,7 +77,7 @@ pub struct Session<T = Tokens> {
     /// When the person last proved who they are to the provider (`auth_time`), if it said.
     pub auth_time: Option<UnixTime>,
     /// The tokens, as far as the settings keep them.
-    pub tokens: T,
+    pub tokens: Tokens,
     /// When we received the access token.
     pub access_issued: UnixTime,
     /// When the access token expires; none when it never does.
@@ -68,7 +86,7 @@ pub struct Session<T = Tokens> {
     pub generation: u32,
     /// The claims of the ID token and of userinfo, merged.
     pub claims: Claims,
-    /// Which of the claims userinfo or introspection told.
+    /// Which of the claims came from userinfo or introspection.
     pub asked: Option<AskedClaims>,
     /// The nonce of the sign-in, which a refreshed ID token may repeat.
     pub nonce: Option<String>,
@@ -76,7 +94,7 @@ pub struct Session<T = Tokens> {
     pub scope: Option<String>,
 }
 
-impl<T: Renewable> Session<T> {
+impl Session {
     /// When this session is over unless it is renewed: the first of its absolute end, its idle end, and the end of an access
     /// token that nothing can renew. This goes into the sealed value, so that no cookie date and no constant activity can
     /// stretch it (CK-11, AT-CS-21).
@@ -87,15 +105,13 @@ impl<T: Renewable> Session<T> {
     /// The end that no activity moves.
     pub fn absolute_end(&self, settings: &SessionSettings) -> UnixTime {
         let ends = self.created.plus(settings.lifetime);
-        match (self.access_expires, self.tokens.is_renewable()) {
+        match (self.access_expires, self.tokens.refresh.is_some()) {
             // Nothing vouches for the person any longer.
             (Some(expires), false) => ends.min(expires),
             _ => ends,
         }
     }
-}
 
-impl Session {
     /// The same, used now. What lies in the future then was written by a clock that was set back since: counted from now on it is
     /// no longer than it was, and a sign-in in the future says nothing about its age.
     fn brought_to(mut self, now: UnixTime, leeway: Duration) -> Self {
@@ -122,7 +138,7 @@ impl Session {
     }
 }
 
-impl<T> fmt::Debug for Session<T> {
+impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("id", &self.id)
@@ -144,8 +160,8 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// These tokens without those that the settings do not keep.
-    pub fn keep(self, kept: KeptTokens) -> Self {
+    /// These tokens without those that are not meant.
+    pub fn only(self, kept: TokenKinds) -> Self {
         Self {
             access: self.access.filter(|_| kept.access),
             refresh: self.refresh.filter(|_| kept.refresh),
@@ -181,6 +197,12 @@ impl SessionId {
     }
 }
 
+impl From<&SessionId> for Mark {
+    fn from(id: &SessionId) -> Self {
+        id.0.into()
+    }
+}
+
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.short())
@@ -207,9 +229,9 @@ mod tests {
     }
 
     #[test]
-    fn only_the_tokens_that_are_kept_are_kept() {
+    fn only_the_tokens_that_are_meant_are_kept() {
         let tokens = samples::padded().session().tokens;
-        let kept = tokens.clone().keep(KeptTokens { access: false, refresh: true, id_token: false });
+        let kept = tokens.clone().only(TokenKinds { access: false, refresh: true, id_token: false });
         assert_eq!(kept, Tokens { refresh: tokens.refresh, ..Tokens::default() });
     }
 
@@ -228,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_is_told_by_the_claim_that_is_mapped() {
+    fn a_person_is_known_by_the_claim_that_is_mapped() {
         let by_id = ClaimMapping { subject: ClaimPath::parse("/user/id").unwrap(), ..ClaimMapping::default() };
         let sample = samples::padded();
         let with = |sub: &str, id: serde_json::Value| {

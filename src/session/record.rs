@@ -1,16 +1,14 @@
-//! What is told of sessions: renewals, ends, cookies that do not open. Nothing here is on the warm path.
+//! What metrics and audit events say of sessions: renewals, ends, cookies that do not open. Nothing here is on the warm path.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::clock::UnixTime;
-use crate::identity::Claims;
-use crate::session::jar::SessionCookieError;
+use crate::identity::{Claims, Identity};
+use crate::remembered::Party;
 use crate::session::live::LiveSession;
-use crate::session::remembered::Owner;
-use crate::session::sessions::{NoSession, Sessions};
+use crate::session::sessions::Sessions;
+use crate::session::store::LoadError;
 use crate::session::{Session, SessionId};
 use crate::telemetry::audit::{AuditEvent, AuditFields};
 use crate::telemetry::metrics::Outcome;
@@ -19,7 +17,7 @@ impl Sessions {
     /// The tokens were renewed.
     pub(super) fn record_refreshed(&self, session: &Session, provider: usize, took: Duration) {
         self.telemetry.metrics.refreshed(&session.provider, Outcome::Success, "ok", took);
-        self.audit(AuditEvent::SessionRefreshed, session, provider, &session.claims, None);
+        self.audit(AuditEvent::SessionRefreshed, session.into(), provider, None);
     }
 
     /// The tokens could not be renewed.
@@ -31,27 +29,29 @@ impl Sessions {
         took: Duration,
     ) {
         self.telemetry.metrics.refreshed(&session.provider, Outcome::Failure, reason, took);
-        self.audit(AuditEvent::SessionRefreshFailed, session, provider, &session.claims, Some(reason));
+        self.audit(AuditEvent::SessionRefreshFailed, session.into(), provider, Some(reason));
     }
 
-    /// A session is past its end: said once, however often its cookie still comes.
-    pub(super) fn record_expired<T>(&self, session: &Session<T>, provider: usize, claims: &Claims) {
-        let subject = self.mapping(provider).subject_of(claims);
-        let owner = Owner::subject(&session.issuer, subject.as_deref().unwrap_or_default());
-        if self.registry.expires_now(&session.id, owner) {
-            self.audit(AuditEvent::SessionExpired, session, provider, claims, None);
+    /// A session is past its end: recorded once, however often its cookie still comes.
+    pub(super) fn record_expired(&self, session: Whose<'_>, provider: usize) {
+        let subject = self.mapping(provider).subject_of(session.claims);
+        let owner = Party::subject(session.issuer, subject.as_deref().unwrap_or_default());
+        if self.registry.expires_now(session.id, owner) {
+            self.audit(AuditEvent::SessionExpired, session, provider, None);
         }
     }
 
-    /// A session cookie that does not open. Anybody can send one, so it is counted, and shown in the access log alone.
-    pub(super) fn record_unopened(&self, error: &SessionCookieError) {
+    /// A session cookie that does not open. Anybody can send one, so it is counted, and shown in the access log alone, by the
+    /// reason that this gives.
+    pub(super) fn record_unopened(&self, error: &LoadError) -> &'static str {
         self.telemetry.metrics.session_unopened(error.code());
+        error.code()
     }
 
     /// On whose account something is remembered of a session.
-    pub(super) fn owner_of<T>(&self, session: &Session<T>, provider: usize) -> Owner {
+    pub(super) fn owner_of(&self, session: &Session, provider: usize) -> Party {
         let subject = self.mapping(provider).subject_of(&session.claims);
-        Owner::subject(&session.issuer, subject.as_deref().unwrap_or_default())
+        Party::subject(&session.issuer, subject.as_deref().unwrap_or_default())
     }
 
     /// Whether a session that was begun here has ended since.
@@ -59,57 +59,42 @@ impl Sessions {
         self.registry.cell(id).is_ended(0)
     }
 
-    /// The time by which a session in memory is judged, as it would be if it were opened now.
-    pub(super) fn judged_at(&self, live: &LiveSession, now: UnixTime) -> Result<UnixTime, NoSession> {
-        if !live.is_ahead(now) {
-            return Ok(now);
-        }
-        self.jar.judged_at(live.session.active, now).map_err(|error| {
-            self.record_unopened(&error.into());
-            NoSession::Over(error.code())
-        })
-    }
-
-    /// Says once for a provider that `refresh_before` is cut down to half of its tokens' life.
-    pub(super) fn check_refresh_before(&self, session: &Session, provider: usize) {
-        let (Some(configured), Some(expires)) = (self.settings.refresh_before, session.access_expires) else { return };
-        let life = expires.since(session.access_issued);
-        if configured <= life / 2 || session.tokens.refresh.is_none() {
-            return;
-        }
-        if self.short_life_told.get(provider).is_some_and(|told| !told.swap(true, Ordering::Relaxed)) {
-            tracing::warn!(
-                code = "refresh_before_too_long",
-                provider = %session.provider,
-                life = life.as_secs(),
-                refresh_before = configured.as_secs(),
-                "the provider's access tokens live too short for [session] refresh_before: they are renewed after half of \
-                 their life"
-            );
-        }
-    }
-
-    fn audit<T>(
-        &self,
-        event: AuditEvent,
-        session: &Session<T>,
-        provider: usize,
-        claims: &Claims,
-        reason: Option<&'static str>,
-    ) {
+    fn audit(&self, event: AuditEvent, session: Whose<'_>, provider: usize, reason: Option<&'static str>) {
         let short = session.id.short();
-        // Who somebody is, is said by the mapping here too: a line that names another subject could not be joined.
-        let subject = self.mapping(provider).subject_of(claims);
-        let claim = |name: &str| claims.get(name).and_then(Value::as_str);
+        // The mapping says who somebody is here too: a line that names another subject could not be joined.
+        let subject = self.mapping(provider).subject_of(session.claims);
         let fields = AuditFields {
             reason,
-            provider: Some(&session.provider),
-            issuer: Some(&session.issuer),
+            provider: Some(session.provider),
+            issuer: Some(session.issuer),
             subject: subject.as_deref(),
             session: Some(&short),
-            sid: claim("sid"),
+            sid: session.claims.get("sid").and_then(Value::as_str),
             ..AuditFields::default()
         };
         self.telemetry.audit(self.clock.now(), event, &fields);
+    }
+}
+
+/// Which session an event is about, and whose.
+#[derive(Clone, Copy)]
+pub(super) struct Whose<'a> {
+    id: &'a SessionId,
+    provider: &'a str,
+    issuer: &'a str,
+    claims: &'a Claims,
+}
+
+impl<'a> From<&'a Session> for Whose<'a> {
+    fn from(session: &'a Session) -> Self {
+        let Session { id, provider, issuer, claims, .. } = session;
+        Self { id, provider, issuer, claims }
+    }
+}
+
+impl<'a> From<&'a LiveSession> for Whose<'a> {
+    fn from(live: &'a LiveSession) -> Self {
+        let Identity { provider, issuer, claims, .. } = &live.identity;
+        Self { id: &live.id, provider, issuer, claims }
     }
 }

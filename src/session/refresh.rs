@@ -17,77 +17,28 @@
 //! 4. A refresh token that was exchanged for another is never sent again
 //!    ([RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)).
 //! 5. An outage or a refusal ends nothing while the access token lives; the next try waits longer each time
-//!    ([`Backoff`]). After the token's end an outage is one for the person too, and a refusal is the same as not being signed in.
+//!    ([`Backoff`](crate::backoff::Backoff)). After the token's end an outage is one for the person too, and a refusal is the same as not being signed in.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::backoff::Backoff;
 use crate::clock::UnixTime;
-use crate::provider::{FailureClass, Moment, Provider, ProviderError, RefreshRequest, Refreshed, RenewedIdentity};
+use crate::provider::{ProviderError, RefreshRequest, Refreshed, RenewedIdentity};
 use crate::session::Session;
 use crate::session::live::LiveSession;
+use crate::session::renewal::{Failures, Renewal};
 use crate::session::sessions::Sessions;
+use crate::session::settings::TokenKinds;
+use crate::session::store::SessionStore;
 use crate::single_flight::{Joined, Waiting};
-
-/// How a renewal ended, for everybody who waited.
-#[derive(Clone, Debug)]
-pub enum Renewal {
-    /// Here is the new session.
-    Renewed(Arc<LiveSession>),
-    /// The provider says that the session is over; the reason code.
-    Ended(&'static str),
-    /// The provider did not take this grant, and did not say that it is over.
-    Refused(Arc<ProviderError>),
-    /// The provider could not be asked.
-    Outage(Arc<ProviderError>),
-}
-
-/// The failed renewals of one grant since the last that succeeded.
-#[derive(Debug)]
-pub struct Failures {
-    backoff: Backoff<Renewal>,
-    bare: u32,
-    first_bare: Moment,
-}
-
-impl Failures {
-    /// Counts one more, and says how it ends the renewal.
-    fn add(&mut self, error: Arc<ProviderError>, provider: &Provider) -> Renewal {
-        if error.is_bare_server_error() {
-            if self.bare == 0 {
-                self.first_bare = Moment::now();
-            }
-            self.bare = self.bare.saturating_add(1);
-        }
-        match error.class() {
-            FailureClass::Over => Renewal::Ended(error.code()),
-            FailureClass::Refused => Renewal::Refused(error),
-            FailureClass::Away if self.are_of_this_grant(provider) => Renewal::Refused(error),
-            FailureClass::Away => Renewal::Outage(error),
-        }
-    }
-
-    /// Whether the provider fails for this grant alone: it served others since it first answered with nothing but a 5xx. Some
-    /// answer so where the grant's session at a provider of their own is over.
-    fn are_of_this_grant(&self, provider: &Provider) -> bool {
-        self.bare >= BARE_TO_BE_SURE && provider.has_served_since(self.first_bare)
-    }
-}
-
-impl Default for Failures {
-    fn default() -> Self {
-        Self { backoff: Backoff::new(LONGEST_WAIT, LONGEST_WAIT), bare: 0, first_bare: Moment::default() }
-    }
-}
 
 impl Sessions {
     /// Renews a session that is due, or waits for whoever is renewing it. While the access token lives this waits a short time
-    /// only, so that a slow provider does not hold up an application that could be served.
-    pub(super) async fn renew(self: &Arc<Self>, live: &Arc<LiveSession>, now: UnixTime) -> Renewal {
+    /// only, so that a slow provider does not hold up an application that could be served: there is no outcome yet then.
+    pub(super) async fn renew(self: &Arc<Self>, live: &Arc<LiveSession>, now: UnixTime) -> Option<Renewal> {
         let renewed = async {
             loop {
-                let waiting = match self.join_renewal(live, now) {
+                let waiting = match self.join_renewal(live, now).await {
                     Ok(waiting) => waiting,
                     Err(outcome) => return outcome,
                 };
@@ -100,32 +51,29 @@ impl Sessions {
             }
         };
         if live.access_expired(now) {
-            return renewed.await;
+            return Some(renewed.await);
         }
-        match tokio::time::timeout(LONGEST_HOLD_UP, renewed).await {
-            Ok(outcome) => outcome,
-            Err(_) => Renewal::Renewed(Arc::clone(live)),
-        }
+        tokio::time::timeout(LONGEST_HOLD_UP, renewed).await.ok()
     }
 
     /// Waits for the renewal of this session, or begins it; or says at once how it would end.
-    fn join_renewal(
+    async fn join_renewal(
         self: &Arc<Self>,
         live: &Arc<LiveSession>,
         now: UnixTime,
     ) -> Result<Waiting<Option<Renewal>>, Renewal> {
-        let joined = self.registry.renewals.join(live.session.id);
+        let joined = self.registry.renewals.join(live.id);
         // Looked at again: a renewal may have ended since this request found its session due.
-        let newer = self.successor(live, now);
+        let newer = self.successor(live, now).await;
         let turn = match (joined, &newer) {
             (Joined::First(turn), _) => turn,
             (Joined::Other(_), Some(newer)) if !newer.access_expired(now) => {
-                return Err(Renewal::Renewed(Arc::clone(newer)));
+                return Err(Renewal::Renewed(newer.handle.clone()));
             }
             // The newer one may have new tokens, but an identity that nothing vouches for any more.
             (Joined::Other(waiting), _) => return Ok(waiting),
         };
-        let session = match self.to_be_renewed(live, newer, now) {
+        let session = match self.to_be_renewed(live, newer, now).await {
             Ok(session) => session,
             Err(outcome) => {
                 // Those who wait by now may hold another cookie of this session: they look for themselves.
@@ -153,7 +101,7 @@ impl Sessions {
     }
 
     /// The session with the refresh token to present; or how the renewal ends without asking the provider.
-    fn to_be_renewed(
+    async fn to_be_renewed(
         &self,
         live: &LiveSession,
         newer: Option<Arc<LiveSession>>,
@@ -167,12 +115,12 @@ impl Sessions {
             }
         }
         if let Some(newer) = newer {
-            return Err(Renewal::Renewed(newer));
+            return Err(Renewal::Renewed(newer.handle.clone()));
         }
         if live.is_spent() {
             return Err(Renewal::Ended("refresh_token_spent"));
         }
-        let Some(session) = self.reopened(live).filter(|session| session.tokens.refresh.is_some()) else {
+        let Some(session) = self.whole(live).await.filter(|session| session.tokens.refresh.is_some()) else {
             return Err(Renewal::Ended("no_refresh_token"));
         };
         if session.tokens.refresh.as_ref().is_some_and(|token| self.registry.is_spent(token)) {
@@ -202,11 +150,10 @@ impl Sessions {
             Ok(refreshed) => {
                 self.record_refreshed(session, live.provider, took);
                 if let Some(failures) = &mut *failures(live) {
-                    // The grant is good: it is nobody else's success that counts from here on.
-                    failures.bare = 0;
+                    failures.grant_is_good();
                 }
                 let unproven = refreshed.identity.as_ref().err().cloned();
-                match (self.take_over(live, session, refreshed), unproven) {
+                match (self.take_over(live, session, refreshed).await, unproven) {
                     // The tokens are kept, and the identity is asked for again: nothing new vouches for it.
                     (Renewal::Renewed(_), Some(error)) => failures(live).get_or_insert_default().add(error, provider),
                     (outcome, _) => outcome,
@@ -238,46 +185,45 @@ impl Sessions {
         }
     }
 
-    fn take_over(self: &Arc<Self>, live: &Arc<LiveSession>, old: &Session, refreshed: Refreshed) -> Renewal {
+    /// Stores the session with its new tokens, and leads those who still come with the old handle to it.
+    async fn take_over(&self, live: &LiveSession, old: &Session, refreshed: Refreshed) -> Renewal {
         let now = self.clock.now();
         let rotated =
             refreshed.tokens.refresh_token.as_ref().is_some_and(|new| old.tokens.refresh.as_ref() != Some(new));
         if rotated && let Some(spent) = &old.tokens.refresh {
             self.registry.spend(spent, live.owner(), self.settings.lifetime);
         }
-        let session =
-            old.renewed(refreshed, live.cell.succession.generation().max(old.generation) + 1, now, &self.settings.keep);
+        let succession = &live.cell.succession;
+        let newest = succession.generation().max(old.generation);
+        let session = old.renewed(refreshed, newest + 1, now, self.settings.keep);
         let session = session.brought_to(now, self.settings.clock_leeway);
-        self.log_refreshed_claims(live.provider, &old.claims, &session.claims);
-        match self.enliven(session, live.site(), now) {
-            Ok(renewed) => {
-                let made = self.clock.monotonic();
-                live.cell.succession.publish(renewed.session.generation, Arc::clone(&renewed.sealed), made);
-                self.registry.keep_unseen(&renewed.session.id, live.owner(), &live.cell, renewed.ends().since(now));
-                // Looked at after publishing: a sign-out meanwhile waits for these tokens to revoke them (AT-LG-12).
-                if renewed.is_ended() {
-                    return Renewal::Ended("signed_out");
-                }
-                Renewal::Renewed(renewed)
-            }
+        if let Some(provider) = self.provider(live.provider) {
+            self.claims_log.renewed(provider.settings(), &old.claims, &session.claims);
+        }
+        let (session, identity) = match self.prepared(session, live.provider) {
+            Ok(prepared) => prepared,
             Err(error) => {
                 tracing::warn!(code = "identity_lost", claim = %self.mapping(live.provider).subject, %error, "a refreshed session names nobody");
-                self.registry.end(&live.session.id, live.owner(), self.settings.lifetime);
-                Renewal::Ended("identity_lost")
+                self.store.end(&live.id, live.owner()).await;
+                return Renewal::Ended("identity_lost");
             }
-        }
+        };
+        let Ok(handle) = self.store.replace(live.site(), &session, newest, now).await else {
+            let latest = succession.latest().map(|latest| latest.handle.clone());
+            return latest.map_or(Renewal::Ended("session_superseded"), Renewal::Renewed);
+        };
+        let renewed = self.insert(session, identity, handle, live.site());
+        succession.publish(renewed.generation, renewed.handle.clone(), self.clock.monotonic());
+        self.registry.keep_unseen(&renewed.id, live.owner(), &live.cell, renewed.ends().since(now));
+        // Looked at after publishing: a sign-out meanwhile waits for these tokens to revoke them (AT-LG-12).
+        if renewed.is_ended() { Renewal::Ended("signed_out") } else { Renewal::Renewed(renewed.handle.clone()) }
     }
 }
 
 impl Session {
-    /// This session with a new token set: what the provider did not send again stays (RFC 6749 section 6, RF-02, RF-11).
-    fn renewed(
-        &self,
-        refreshed: Refreshed,
-        generation: u32,
-        now: UnixTime,
-        keep: &super::settings::KeptTokens,
-    ) -> Self {
+    /// This session with a new token set: what the provider did not send again stays
+    /// ([RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749#section-6), RF-02, RF-11).
+    fn renewed(&self, refreshed: Refreshed, generation: u32, now: UnixTime, keep: TokenKinds) -> Self {
         let tokens = refreshed.tokens;
         let mut session = self.clone();
         session.generation = generation;
@@ -319,6 +265,3 @@ fn failures(live: &LiveSession) -> MutexGuard<'_, Option<Box<Failures>>> {
 
 /// How long a request that could be served with the old token waits for a new one.
 const LONGEST_HOLD_UP: Duration = Duration::from_secs(3);
-/// Also where the provider asks for more (RF-04).
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-const BARE_TO_BE_SURE: u32 = 3;

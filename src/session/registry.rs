@@ -1,21 +1,19 @@
-//! What is known of sessions beyond their cookies: which ended, which were renewed since, which refresh tokens are spent.
+//! What this process knows of sessions beyond their cookies, by id and generation: which ended, which were renewed since, which
+//! refresh tokens are spent.
 //!
 //! Cookies cannot be taken back, so this is the memory that makes sign-out and rotation hold. It lives as long as the process
 //! and outlives a reload. It is bounded: an entry costs an attacker a real sign-in, and pushes out none of another person's.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
-use crate::clock::{MonotonicTime, SharedClock};
+use crate::clock::SharedClock;
+use crate::remembered::{Mark, Party, Remembered};
 use crate::secret::Secret;
 use crate::session::SessionId;
-use crate::session::refresh::{Failures, Renewal};
-use crate::session::remembered::{Mark, Owner, Remembered};
-use crate::session::succession::Succession;
+use crate::session::cell::SessionCell;
+use crate::session::renewal::Renewal;
 use crate::single_flight::SingleFlight;
 use crate::telemetry::metrics::Metrics;
 
@@ -52,28 +50,28 @@ impl Registry {
         }
         cells.sweep();
         let ended = self.ended.get(id.into()).map_or(0, |ended| ended.0);
-        let cell = Arc::new(SessionCell { ended: AtomicU64::new(ended), ..SessionCell::default() });
+        let cell = Arc::new(SessionCell::ended_below(ended));
         cells.by_id.insert(*id, Arc::downgrade(&cell));
         cell
     }
 
     /// Ends a session: from now on none of its cookies opens anything, however often they are sent again (LO-07, AT-CS-05).
-    pub fn end(&self, id: &SessionId, owner: Owner, remaining: Duration) {
+    pub fn end(&self, id: &SessionId, owner: Party, remaining: Duration) {
         self.unseen.remove(id.into());
         self.end_generations(id, owner, Generations(u64::MAX), remaining);
     }
 
     /// Ends the cookies of a session up to a generation, whose refresh token the provider does not take any more. Where another
     /// instance renewed the session first, what it made of it goes on (RF-07, AT-TP-24).
-    pub fn end_up_to(&self, id: &SessionId, owner: Owner, generation: u32, remaining: Duration) {
+    pub fn end_up_to(&self, id: &SessionId, owner: Party, generation: u32, remaining: Duration) {
         self.end_generations(id, owner, Generations(u64::from(generation) + 1), remaining);
     }
 
     /// Keeps the newest cookie of a session that nobody has shown yet, whatever else memory is needed for: the answer that carries
     /// it may be lost.
-    pub fn keep_unseen(&self, id: &SessionId, owner: Owner, cell: &Arc<SessionCell>, remaining: Duration) {
-        let sealed = cell.succession.latest().map_or(0, |latest| latest.sealed.len());
-        self.unseen.insert(id.into(), owner, remaining, Arc::clone(cell), size_of::<SessionCell>() + sealed);
+    pub fn keep_unseen(&self, id: &SessionId, owner: Party, cell: &Arc<SessionCell>, remaining: Duration) {
+        let handle = cell.succession.latest().map_or(0, |latest| latest.handle.as_str().len());
+        self.unseen.insert(id.into(), owner, remaining, Arc::clone(cell), size_of::<SessionCell>() + handle);
     }
 
     /// The newest cookie of a session arrived.
@@ -81,18 +79,18 @@ impl Registry {
         self.unseen.remove(id.into());
     }
 
-    fn end_generations(&self, id: &SessionId, owner: Owner, what: Generations, remaining: Duration) {
+    fn end_generations(&self, id: &SessionId, owner: Party, what: Generations, remaining: Duration) {
         let newest = |before: Option<Generations>| before.map_or(what, |before| before.max(what));
         self.ended.update(id.into(), owner, remaining, 0, newest);
         let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cell) = cells.by_id.get(id).and_then(Weak::upgrade) {
-            cell.ended.fetch_max(what.0, Ordering::AcqRel);
-            cell.ending.notify_waiters();
+            cell.end_below(what.0);
         }
     }
 
-    /// Remembers that a refresh token was exchanged for another: it must never be sent again (RFC 9700 section 4.14.2).
-    pub fn spend(&self, refresh_token: &Secret<String>, owner: Owner, remaining: Duration) {
+    /// Remembers that a refresh token was exchanged for another: it must never be sent again
+    /// ([RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)).
+    pub fn spend(&self, refresh_token: &Secret<String>, owner: Party, remaining: Duration) {
         self.spent.insert(Mark::of(refresh_token.expose()), owner, remaining, (), 0);
     }
 
@@ -102,9 +100,9 @@ impl Registry {
     }
 
     /// Whether this is the first time that somebody finds the session to be past its end: a forgotten tab comes again and again.
-    pub fn expires_now(&self, id: &SessionId, owner: Owner) -> bool {
+    pub fn expires_now(&self, id: &SessionId, owner: Party) -> bool {
         let mut is_news = false;
-        self.expired.update(id.into(), owner, TOLD_FOR, 0, |before| is_news = before.is_none());
+        self.expired.update(id.into(), owner, LOGGED_ONCE_IN, 0, |before| is_news = before.is_none());
         is_news
     }
 }
@@ -133,55 +131,6 @@ impl Default for Cells {
     }
 }
 
-/// What the requests of one session share while any of its cookies is in memory.
-#[derive(Debug, Default)]
-pub struct SessionCell {
-    /// It was said that its groups do not fit into a header.
-    overflow_told: AtomicBool,
-    /// Generations below this one are over.
-    ended: AtomicU64,
-    ending: Notify,
-    /// One more than the [`MonotonicTime`] of the last touch; zero before the first.
-    touched: AtomicU64,
-    /// Its cookies.
-    pub succession: Succession,
-    /// The renewals that failed since the last that succeeded.
-    pub(super) failures: Mutex<Option<Box<Failures>>>,
-}
-
-impl SessionCell {
-    /// Whether the session was ended, as far as cookies of this generation go.
-    pub fn is_ended(&self, generation: u32) -> bool {
-        u64::from(generation) < self.ended.load(Ordering::Acquire)
-    }
-
-    /// Whether this is the first time that the groups of the session are found to fit into no header.
-    pub(super) fn tells_overflow(&self) -> bool {
-        !self.overflow_told.swap(true, Ordering::Relaxed)
-    }
-
-    /// Waits until [`is_ended`](Self::is_ended).
-    pub async fn ending(&self, generation: u32) {
-        loop {
-            let notified = self.ending.notified();
-            tokio::pin!(notified);
-            // Listens before it looks, so that an end in between is not missed.
-            notified.as_mut().enable();
-            if self.is_ended(generation) {
-                return;
-            }
-            notified.await;
-        }
-    }
-
-    pub(super) fn take_touch(&self, now: MonotonicTime, step: Duration) -> bool {
-        let last = self.touched.load(Ordering::Relaxed);
-        let is_due = last.checked_sub(1).is_none_or(|last| now.since(MonotonicTime::from_millis(last)) >= step);
-        let now = now.millis().saturating_add(1);
-        is_due && self.touched.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-}
-
 /// All generations below this one.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Generations(u64);
@@ -191,15 +140,15 @@ const ENDED_BYTES: usize = 64 * 1024 * 1024;
 const SPENT_BYTES: usize = 64 * 1024 * 1024;
 const EXPIRED_BYTES: usize = 2 * 1024 * 1024;
 const UNSEEN_BYTES: usize = 16 * 1024 * 1024;
-/// How long a forgotten tab that asks again and again is told of once.
-const TOLD_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A forgotten tab may ask for months.
+const LOGGED_ONCE_IN: Duration = Duration::from_secs(7 * 24 * 3600);
 const SWEEP_FROM: usize = 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ADA: Owner = Owner::numbered(1);
+    const ADA: Party = Party::numbered(1);
 
     fn registry() -> Arc<Registry> {
         let clock = crate::clock::SystemClock::shared();
@@ -260,15 +209,6 @@ mod tests {
         assert!(!registry.is_spent(&Secret::from("r2")));
     }
 
-    #[test]
-    fn one_request_in_a_step_touches_the_session() {
-        let cell = SessionCell::default();
-        let now = MonotonicTime::default();
-        assert!(cell.take_touch(now, Duration::from_secs(60)));
-        assert!(!cell.take_touch(now, Duration::from_secs(60)));
-        assert!(cell.take_touch(now.plus(Duration::from_secs(60)), Duration::from_secs(60)));
-    }
-
     // AT-CS-05, RFC 9700 section 4.14.2
     #[test]
     fn a_full_memory_knows_what_ended_last_whoever_ends_sessions_without_end() {
@@ -278,14 +218,14 @@ mod tests {
         registry.spend(&Secret::from("hers"), ADA, Duration::from_secs(60));
         let entries = ENDED_BYTES / 200 + 1000;
         for number in 0..entries {
-            registry.end(&id(), Owner::numbered(2), Duration::from_secs(60));
+            registry.end(&id(), Party::numbered(2), Duration::from_secs(60));
             if number % 100 == 0 {
-                registry.spend(&Secret::new(number.to_string()), Owner::numbered(2), Duration::from_secs(60));
+                registry.spend(&Secret::new(number.to_string()), Party::numbered(2), Duration::from_secs(60));
             }
         }
         let newest: Vec<SessionId> = (0..1000).map(|_| id()).collect();
         for (id, number) in newest.iter().zip(3..) {
-            registry.end(id, Owner::numbered(number % 40), Duration::from_secs(60));
+            registry.end(id, Party::numbered(number % 40), Duration::from_secs(60));
         }
         assert!(newest.iter().all(|id| registry.cell(id).is_ended(0)));
         assert!(registry.cell(&adas).is_ended(0) && registry.is_spent(&Secret::from("hers")));

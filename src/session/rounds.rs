@@ -31,7 +31,7 @@ impl Rounds {
         Self { names, settings: settings.clone(), lines, lines_across_sites, ring }
     }
 
-    /// How many rounds the request's cookies tell of.
+    /// How many rounds the request's cookies count.
     pub fn count(&self, scan: &CookieScan, host: &str, now: UnixTime) -> u8 {
         if scan.rounds.is_empty() {
             return 0;

@@ -81,9 +81,10 @@ fn line(cookie: &Cookie<'_>) -> HeaderValue {
     HeaderValue::try_from(cookie.to_string()).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// The longest Set-Cookie line: browsers count name and value only (RFC 6265bis section 5.6), others more.
+/// The longest Set-Cookie line: browsers count name and value only
+/// ([RFC 6265bis section 5.6](https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#section-5.6)), others more.
 pub(super) const LINE_MAX: usize = 4096;
-/// RFC 6265bis section 5.5.
+/// [RFC 6265bis section 5.5](https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#section-5.5).
 const MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 #[cfg(test)]

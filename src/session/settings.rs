@@ -18,7 +18,7 @@ pub struct SessionSettings {
     /// least 5 s, at most 5 minutes.
     pub refresh_before: Option<Duration>,
     /// Which tokens the session keeps.
-    pub keep: KeptTokens,
+    pub keep: TokenKinds,
     /// Our cookies.
     pub cookie: CookieSettings,
     /// How many live sessions are cached, in bytes of memory. Default 8 MiB.
@@ -31,13 +31,19 @@ pub struct SessionSettings {
     pub clock_leeway: Duration,
 }
 
-/// Which tokens the session keeps. Without the refresh token nothing is renewed; without the ID token signing out at the provider sends `client_id` only.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Some of a session's tokens. A session that keeps no refresh token is not renewed; one that keeps no ID token names only the
+/// client when it is signed out at the provider.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(missing_docs, reason = "named for the token")]
-pub struct KeptTokens {
+pub struct TokenKinds {
     pub access: bool,
     pub refresh: bool,
     pub id_token: bool,
+}
+
+impl TokenKinds {
+    /// All of them.
+    pub const ALL: Self = Self { access: true, refresh: true, id_token: true };
 }
 
 /// Our cookies' names and attributes.
@@ -73,7 +79,8 @@ impl CookieSettings {
     }
 }
 
-/// Whether a cookie of this domain is sent to a host (RFC 6265 section 5.1.3).
+/// Whether a cookie of this domain is sent to a host
+/// ([RFC 6265 section 5.1.3](https://www.rfc-editor.org/rfc/rfc6265#section-5.1.3)).
 pub fn domain_reaches(domain: &str, host: &str) -> bool {
     host == domain || is_below(host, domain)
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 
 use crate::clock::MonotonicTime;
+use crate::session::store::Handle;
 
 /// The cookies of one session that this process made, by generation.
 #[derive(Debug, Default)]
@@ -26,8 +27,8 @@ pub struct Succession {
 /// The newest cookie of a session, for those that still come with an older one.
 #[derive(Debug)]
 pub struct Latest {
-    /// Its sealed value.
-    pub sealed: Arc<str>,
+    /// Its handle.
+    pub handle: Handle,
     /// When it was made.
     pub since: MonotonicTime,
     found_late: AtomicBool,
@@ -57,8 +58,8 @@ impl Succession {
     }
 
     /// There is a newer cookie.
-    pub(super) fn publish(&self, generation: u32, sealed: Arc<str>, now: MonotonicTime) {
-        self.latest.store(Some(Arc::new(Latest { sealed, since: now, found_late: AtomicBool::new(false) })));
+    pub(super) fn publish(&self, generation: u32, handle: Handle, now: MonotonicTime) {
+        self.latest.store(Some(Arc::new(Latest { handle, since: now, found_late: AtomicBool::new(false) })));
         self.newest.store(2 * u64::from(generation) + 1, Ordering::Release);
     }
 
@@ -113,7 +114,7 @@ mod tests {
     }
 
     fn renewed(cookies: &Succession, generation: u32, now: u64) {
-        cookies.publish(generation, Arc::from("sealed"), at(now));
+        cookies.publish(generation, "sealed".into(), at(now));
     }
 
     #[test]

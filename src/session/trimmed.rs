@@ -4,21 +4,21 @@
 use crate::identity::kept::ReadClaims;
 use crate::session::Session;
 use crate::session::codec;
-use crate::session::shown::ShownTokens;
+use crate::session::settings::TokenKinds;
 
 impl Session {
     /// This session without the claims that nothing reads. Where they are many, the ID token goes too, because it repeats them:
-    /// signing out at the provider then names the client alone (LO-06). One that applications are shown stays.
-    pub(super) fn trimmed(mut self, reads: &ReadClaims, shown: ShownTokens) -> Self {
-        let mut told =
+    /// signing out at the provider then names the client alone (LO-06). One that applications get (`forwarded`) stays.
+    pub(super) fn trimmed(mut self, reads: &ReadClaims, forwarded: TokenKinds) -> Self {
+        let mut in_token =
             self.tokens.id_token.as_ref().and_then(|token| codec::payload(token.expose())).unwrap_or_default();
-        if !shown.id_token && reads.unread_bytes(&told) > UNREAD_MAX {
+        if !forwarded.id_token && reads.unread_bytes(&in_token) > UNREAD_MAX {
             self.tokens.id_token = None;
-            told.clear();
+            in_token.clear();
         }
         let read = reads.of(&self.claims);
         // What stands in the ID token anyway costs nothing, and leaving it out would.
-        self.claims.retain(|name, value| told.get(name) == Some(value));
+        self.claims.retain(|name, value| in_token.get(name) == Some(value));
         for (name, value) in read {
             self.claims.entry(name).or_insert(value);
         }
@@ -72,41 +72,41 @@ mod tests {
     fn a_usual_session_stays_as_it_is() {
         for sample in samples::all() {
             let before = sample.session();
-            let after = before.clone().trimmed(&reads(&[]), ShownTokens::default());
+            let after = before.clone().trimmed(&reads(&[]), TokenKinds::default());
             assert!(bytes(&after) <= bytes(&before), "{}", sample.name);
         }
         let before = session(&[("department", json!("it"))], &[]);
-        assert!(before.clone().trimmed(&reads(&[]), ShownTokens::default()) == before);
+        assert!(before.clone().trimmed(&reads(&[]), TokenKinds::default()) == before);
     }
 
     #[test]
     fn claims_that_nothing_reads_do_not_make_a_session_larger() {
-        let plain = bytes(&session(&[], &[]).trimmed(&reads(&[]), ShownTokens::default()));
+        let plain = bytes(&session(&[], &[]).trimmed(&reads(&[]), TokenKinds::default()));
         let many =
             [("realm_access", json!({ "roles": roles() })), ("resource_access", json!({"wiki": {"roles": roles()}}))];
         for (in_token, elsewhere) in [(&many[..], &[][..]), (&[][..], &many[..])] {
             let session = session(in_token, elsewhere);
             assert!(bytes(&session) > plain + 2000, "the control");
-            let trimmed = session.clone().trimmed(&reads(&[]), ShownTokens::default());
+            let trimmed = session.clone().trimmed(&reads(&[]), TokenKinds::default());
             assert!(bytes(&trimmed) <= plain + 64, "{} after {plain}", bytes(&trimmed));
             assert_eq!(trimmed.tokens.id_token.is_some(), in_token.is_empty());
             for name in ["sub", "iss", "azp", "aud", "groups", "email", "email_verified", "sid"] {
                 assert_eq!(trimmed.claims.get(name), session.claims.get(name), "{name}");
             }
             // Again, after a refresh or a touch: nothing changes any more.
-            assert!(trimmed.clone().trimmed(&reads(&[]), ShownTokens::default()) == trimmed);
+            assert!(trimmed.clone().trimmed(&reads(&[]), TokenKinds::default()) == trimmed);
         }
     }
 
     #[test]
     fn what_is_read_stays_however_large() {
         let many = [("realm_access", json!({ "roles": roles() }))];
-        let kept = session(&many, &[]).trimmed(&reads(&["/realm_access/roles"]), ShownTokens::default());
+        let kept = session(&many, &[]).trimmed(&reads(&["/realm_access/roles"]), TokenKinds::default());
         assert!(kept.tokens.id_token.is_some() && kept.claims.contains_key("realm_access"));
-        let shown = session(&many, &[]).trimmed(&reads(&[]), ShownTokens { id_token: true, access: false });
+        let shown = session(&many, &[]).trimmed(&reads(&[]), TokenKinds { id_token: true, ..TokenKinds::default() });
         assert!(shown.tokens.id_token.is_some());
-        let told = [("realm_access", json!({ "roles": ["a"], "other": roles() }))];
-        let part = session(&[], &told).trimmed(&reads(&["/realm_access/roles"]), ShownTokens::default());
+        let elsewhere = [("realm_access", json!({ "roles": ["a"], "other": roles() }))];
+        let part = session(&[], &elsewhere).trimmed(&reads(&["/realm_access/roles"]), TokenKinds::default());
         assert_eq!(part.claims.get("realm_access"), Some(&json!({ "roles": ["a"] })));
     }
 
@@ -115,7 +115,7 @@ mod tests {
         for token in ["", "opaque", "a.b.c", "e30.e30."] {
             let mut session = session(&[], &[]);
             session.tokens.id_token = Some(Secret::from(token));
-            let trimmed = session.trimmed(&reads(&[]), ShownTokens::default());
+            let trimmed = session.trimmed(&reads(&[]), TokenKinds::default());
             assert_eq!(trimmed.tokens.id_token.unwrap().expose(), token);
         }
     }

@@ -3,21 +3,22 @@
 //! It is counted, not guessed from the cookie's length: claims unpacked take five times their text, and how much of a cookie is
 //! claims and how much signatures is each provider's own. `tests/allocations.rs` holds it against what is really allocated.
 
+use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::identity::{Claims, Identity};
-use crate::session::live::{LiveSession, RenderedSet};
-use crate::session::registry::SessionCell;
+use crate::session::cell::SessionCell;
+use crate::session::live::LiveSession;
 
-/// All of a session, in bytes.
-pub(super) fn of(live: &LiveSession, headers: &[RenderedSet]) -> usize {
-    let session = &live.session;
-    let own = size_of::<LiveSession>() + size_of::<SessionCell>() + live.sealed.len() + live.name.len() + 4 * BLOCK;
+/// About how many bytes of memory a session takes, the cache's own entry for it and what an allocator adds included.
+pub fn of(live: &LiveSession) -> usize {
+    let own =
+        size_of::<LiveSession>() + size_of::<SessionCell>() + live.handle.as_str().len() + live.name.len() + 4 * BLOCK;
     own + CACHE_ENTRY
         + block(live.host.authority().len() + SHARED)
-        + block(session.scope.as_ref().map_or(0, String::capacity))
+        + block(live.scope.as_ref().map_or(0, String::capacity))
         + identity(&live.identity)
-        + headers.iter().map(set).sum::<usize>()
+        + live.headers.sets().map(set).sum::<usize>()
 }
 
 fn identity(identity: &Identity) -> usize {
@@ -39,9 +40,8 @@ fn identity(identity: &Identity) -> usize {
 }
 
 /// A name and a value stand in each place; a rendered value is shared bytes, which have a head of their own.
-fn set(set: &RenderedSet) -> usize {
-    let field =
-        |(_, value): &(_, http::HeaderValue)| size_of::<(http::HeaderName, http::HeaderValue)>() + block(value.len());
+fn set(set: &[(HeaderName, HeaderValue)]) -> usize {
+    let field = |(_, value): &(_, HeaderValue)| size_of::<(HeaderName, HeaderValue)>() + block(value.len());
     set.iter().map(field).sum::<usize>() + BLOCK
 }
 

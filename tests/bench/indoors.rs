@@ -31,8 +31,9 @@ use vestibule::request::host::Host;
 use vestibule::request::{Downstream, Peer};
 use vestibule::seal::KeyRing;
 use vestibule::secret::Secret;
-use vestibule::session::jar::{Jar, Site};
+use vestibule::session::cookie_store::SessionSealer;
 use vestibule::session::registry::Registry;
+use vestibule::session::store::Site;
 use vestibule::session::{Session, SessionId, Tokens};
 use vestibule::telemetry::Telemetry;
 
@@ -178,11 +179,12 @@ fn build(config: Config, clock: &SharedClock) -> Arc<Gateway> {
     .unwrap()
 }
 
-/// The jar of a configuration.
-pub(crate) fn jar(config: &Config) -> Jar {
+/// Seals and opens the sessions of a configuration.
+pub(crate) fn sealer(config: &Config) -> SessionSealer {
     let ring = Arc::new(KeyRing::new(config.keys.clone()).unwrap());
     let names = OwnCookies::new(&config.session.cookie.name, &["corp".into()]);
-    Jar::new(&config.session.cookie, names, config.providers.iter().map(|it| it.client_id.clone()), ring)
+    let client_ids = config.providers.iter().map(|it| it.client_id.clone()).collect();
+    SessionSealer::new(&config.session.cookie, names, client_ids, ring)
 }
 
 /// The one provider at the one host.
@@ -193,8 +195,9 @@ pub(crate) fn site() -> Site<'static> {
 
 /// `NAME=VALUE` of a session, among the cookies of an application.
 pub(crate) fn cookie(config: &Config, session: &Session) -> String {
-    let sealed = jar(config).seal(site(), session, session.ends(&config.session), NOW);
-    format!("theme=dark; {}={sealed}; csrftoken=0123456789abcdef0123456789abcdef", config.session.cookie.name)
+    let sealed = sealer(config).seal(site(), session, session.ends(&config.session), NOW);
+    let (name, sealed) = (&config.session.cookie.name, sealed.as_str());
+    format!("theme=dark; {name}={sealed}; csrftoken=0123456789abcdef0123456789abcdef")
 }
 
 /// A session with an access token (1.2 KB), a refresh token (100 bytes), and an ID token (1.2 KB) in which `groups` groups stand.

@@ -16,7 +16,7 @@ use http::header::COOKIE;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 
-use indoors::{Indoors, NOW, configuration, cookie, jar, session, site};
+use indoors::{Indoors, NOW, configuration, cookie, sealer, session, site};
 use vestibule::gateway::routes::{Route, RouteTarget, Routes, Rule};
 use vestibule::identity::{ClaimMapping, Identity};
 use vestibule::policy::Policy;
@@ -26,7 +26,7 @@ use vestibule::proxy::settings::Authorization;
 use vestibule::request::cookies::OwnCookies;
 use vestibule::request::path::{CanonicalPath, folded};
 use vestibule::server::settings::Limits;
-use vestibule::session::shown::ShownTokens;
+use vestibule::session::settings::TokenKinds;
 use vestibule::telemetry::metrics::Metrics;
 
 fn main() {
@@ -79,19 +79,20 @@ fn cold() -> Box<dyn FnMut()> {
 
 fn open() -> Box<dyn FnMut()> {
     let config = configuration("static:204");
-    let (jar, session) = (jar(&config), session(10));
-    let sealed = jar.seal(site(), &session, session.ends(&config.session), NOW);
+    let (sealer, session) = (sealer(&config), session(10));
+    let sealed = sealer.seal(site(), &session, session.ends(&config.session), NOW);
+    let wanted = TokenKinds { refresh: true, ..TokenKinds::default() };
     Box::new(move || {
-        black_box(jar.open_shown(site(), black_box(&sealed), NOW, ShownTokens::default()).unwrap());
+        black_box(sealer.open(site(), black_box(sealed.as_str()), wanted, NOW).unwrap());
     })
 }
 
 fn seal() -> Box<dyn FnMut()> {
     let config = configuration("static:204");
-    let (jar, session) = (jar(&config), session(10));
+    let (sealer, session) = (sealer(&config), session(10));
     let expires = session.ends(&config.session);
     Box::new(move || {
-        black_box(jar.seal(site(), black_box(&session), expires, NOW));
+        black_box(sealer.seal(site(), black_box(&session), expires, NOW));
     })
 }
 

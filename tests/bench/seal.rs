@@ -12,8 +12,9 @@ use vestibule::request::cookies::OwnCookies;
 use vestibule::request::host::Host;
 use vestibule::seal::{KeyRing, parse_key};
 use vestibule::session::SessionId;
-use vestibule::session::jar::{Jar, Site};
-use vestibule::session::settings::{CookieSettings, SameSite};
+use vestibule::session::cookie_store::SessionSealer;
+use vestibule::session::settings::{CookieSettings, SameSite, TokenKinds};
+use vestibule::session::store::Site;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -34,17 +35,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         partitioned: false,
     };
     let ring = Arc::new(KeyRing::new(vec![key])?);
-    let jar = Jar::new(&settings, OwnCookies::new(name, &["corp".into()]), [client_id], ring);
+    let sealer = SessionSealer::new(&settings, OwnCookies::new(name, &["corp".into()]), vec![client_id], ring);
     let host = Host::parse("localhost", false).ok_or("no host")?;
     let site = Site { provider: 0, host: &host };
     let now = SystemClock::shared().now();
-    let mut session = jar.open(site, sealed, now)?;
+    let mut session = sealer.open(site, sealed, TokenKinds::ALL, now)?.session;
     let expires = session.access_expires.unwrap_or(now);
     let mut out = BufWriter::new(io::stdout().lock());
     for number in 0..count.parse::<u32>()? {
         session.id = SessionId::random();
         session.claims.insert("name".to_owned(), Value::from(format!("Person {number}")));
-        writeln!(out, "{name}={}", jar.seal(site, &session, expires, now))?;
+        writeln!(out, "{name}={}", sealer.seal(site, &session, expires, now).as_str())?;
     }
     Ok(out.flush()?)
 }

@@ -15,12 +15,14 @@ use vestibule::control::Control;
 use vestibule::gateway::build::GatewayParts;
 use vestibule::gateway::{Challenge, Credentials, Gateway, Judgement, Lack, NoRule, RequestFault, Verdict};
 use vestibule::proxy::Forwarder;
+use vestibule::remembered::Party;
 use vestibule::request::cookies::OwnCookies;
 use vestibule::request::host::Host;
 use vestibule::request::{Downstream, Peer, RequestReader};
 use vestibule::seal::KeyRing;
-use vestibule::session::jar::{Jar, Site};
+use vestibule::session::cookie_store::SessionSealer;
 use vestibule::session::registry::Registry;
+use vestibule::session::store::Site;
 use vestibule::session::{Session, SessionId, Tokens};
 use vestibule::telemetry::Telemetry;
 
@@ -125,7 +127,7 @@ struct Stage {
     downstream: Downstream,
     reader: RequestReader,
     names: OwnCookies,
-    jar: Jar,
+    sealer: SessionSealer,
     settings: vestibule::session::settings::SessionSettings,
     registry: Arc<Registry>,
     clock: Arc<ManualClock>,
@@ -142,7 +144,7 @@ impl Stage {
         let registry = Registry::new(&shared, &telemetry.metrics);
         let names = OwnCookies::new(&config.session.cookie.name, &["corp".into()]);
         let ring = Arc::new(KeyRing::new(config.keys.clone()).unwrap());
-        let client_ids = config.providers.iter().map(|it| it.client_id.clone());
+        let client_ids = config.providers.iter().map(|it| it.client_id.clone()).collect();
         let gateway = Gateway::build(GatewayParts {
             settings: config.gateway,
             session: config.session.clone(),
@@ -160,7 +162,7 @@ impl Stage {
             forwarder: Forwarder::new(0, Budget::of(100)),
             downstream: Downstream::new(peer, Some(443), None),
             reader: RequestReader::new(Vec::new(), false, true, "wiki.example.com"),
-            jar: Jar::new(&config.session.cookie, names.clone(), client_ids, ring),
+            sealer: SessionSealer::new(&config.session.cookie, names.clone(), client_ids, ring),
             names,
             settings: config.session,
             registry,
@@ -191,7 +193,7 @@ impl Stage {
             "bob" => self.sealed("bob", "guests", hours(0)),
             "ended" => {
                 let session = self.session("ada", "staff", None);
-                let owner = vestibule::session::remembered::Owner::subject(&session.issuer, "ada");
+                let owner = Party::subject(&session.issuer, "ada");
                 self.registry.end(&session.id, owner, self.settings.lifetime);
                 self.seal(&session)
             }
@@ -207,7 +209,8 @@ impl Stage {
     fn seal(&self, session: &Session) -> String {
         let host = Host::parse("wiki.example.com", true).unwrap();
         let site = Site { provider: 0, host: &host };
-        self.jar.seal(site, session, session.ends(&self.settings), self.clock.now())
+        let sealed = self.sealer.seal(site, session, session.ends(&self.settings), self.clock.now());
+        sealed.as_str().to_owned()
     }
 
     fn session(&self, subject: &str, group: &str, auth_time: Option<UnixTime>) -> Session {

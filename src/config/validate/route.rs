@@ -20,7 +20,7 @@ use crate::policy::settings::{Access, AllowSettings};
 use crate::provider::settings::{ProviderKind, ProviderSettings};
 use crate::proxy::settings::{Authorization, IdentityHeaderSettings, IdentityValue, UpstreamTransport};
 use crate::server::settings::ListenAddress;
-use crate::session::settings::{KeptTokens, domain_reaches};
+use crate::session::settings::{TokenKinds, domain_reaches};
 
 /// A route, and where it was written.
 pub(super) struct Route {
@@ -301,7 +301,7 @@ pub(super) fn check_ages(routes: &[Route], providers: &[ProviderSettings], probl
 }
 
 /// A token that no session keeps cannot be sent on.
-pub(super) fn check_tokens(routes: &[Route], keep: KeptTokens, problems: &mut Problems) {
+pub(super) fn check_tokens(routes: &[Route], keep: TokenKinds, problems: &mut Problems) {
     for route in routes {
         let rules = || std::iter::once(&route.settings.rule).chain(route.settings.paths.iter().map(|(_, rule)| rule));
         let uses = |value: &IdentityValue, authorization: Authorization| {

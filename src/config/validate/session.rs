@@ -13,7 +13,7 @@ use super::{cookie, opened, positive};
 use crate::gateway::settings::PublicUrl;
 use crate::seal;
 use crate::secret::Secret;
-use crate::session::settings::{KeptTokens, SessionSettings};
+use crate::session::settings::{SessionSettings, TokenKinds};
 
 /// Lifetimes and contents of a session.
 pub(super) fn session(
@@ -47,10 +47,10 @@ pub(super) fn session(
 }
 
 /// The tokens that a session keeps.
-fn kept(keys: &SessionTable) -> KeptTokens {
-    let Some(list) = keys.keep.value() else { return KeptTokens { access: true, refresh: true, id_token: true } };
+fn kept(keys: &SessionTable) -> TokenKinds {
+    let Some(list) = keys.keep.value() else { return TokenKinds::ALL };
     let has = |token| list.0.iter().any(|item| item.value == token);
-    KeptTokens { access: has(KeptToken::Access), refresh: has(KeptToken::Refresh), id_token: has(KeptToken::Id) }
+    TokenKinds { access: has(KeptToken::Access), refresh: has(KeptToken::Refresh), id_token: has(KeptToken::Id) }
 }
 
 /// The key ring's keys: at least one, all different, none that could be guessed.

@@ -1,6 +1,6 @@
 //! Login attempts: what one tab must still know when the provider sends it back.
 //!
-//! Two values leave us. The `state` parameter is the attempt's id and a sealed note of the provider, the return-to, the round and the
+//! Two values leave us. The `state` parameter is the attempt's id and a sealed text of the provider, the return-to, the round and the
 //! aim, so that a callback whose cookie is gone still leads to its page. The cookie of that id holds the nonce, the PKCE verifier,
 //! the redirect URI and a hash of the state, so that only the browser that started a sign-in can end it (AT-LF-01, AT-LF-02). Each
 //! attempt has a cookie of its own (CK-05): ten tabs end on ten pages. Neither value depends on what the configuration calls our
@@ -42,7 +42,8 @@ pub struct Attempt {
     pub provider: Arc<str>,
     /// The page that was asked for.
     pub return_to: ReturnTo,
-    /// The redirect URI of the authorization request: the exchange of the code repeats it byte for byte (RFC 6749 section 4.1.3).
+    /// The redirect URI of the authorization request: the exchange of the code repeats it byte for byte
+    /// ([RFC 6749 section 4.1.3](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3)).
     pub redirect_uri: String,
     /// When it started.
     pub started: UnixTime,
@@ -108,9 +109,9 @@ pub struct Asked {
     pub max_age: Option<Duration>,
 }
 
-/// What the browser is told when an attempt begins.
+/// What the browser gets when an attempt begins.
 #[derive(Debug)]
-pub struct Begun {
+pub struct BegunAttempt {
     /// Set-Cookie lines.
     pub lines: Vec<HeaderValue>,
     /// The attempts among those forgotten that could still have ended: there were too many.
@@ -151,7 +152,7 @@ impl Attempts {
         let id = URL_SAFE_NO_PAD.encode(drawn.take::<ID_BYTES>());
         let in_state = in_state(&asked.return_to);
         let return_to = in_state.then(|| asked.return_to.clone());
-        let note = Note { provider: &asked.provider, round: asked.round, aim: asked.aim, return_to };
+        let note = StateContent { provider: &asked.provider, round: asked.round, aim: asked.aim, return_to };
         let note = postcard::to_stdvec(&note).unwrap_or_default();
         // 72 random bits of the id and 96 of the seal's nonce (RFC 6749 section 10.10).
         let sealed = self.state_sealer(&id).seal_drawn(&note, now.plus(self.life), now, drawn.take());
@@ -181,17 +182,17 @@ impl Attempts {
     }
 
     /// Makes the browser remember `attempt`, and forget what is over and the oldest of too many (CK-09).
-    pub fn begin(&self, attempt: &Attempt, scan: &CookieScan, now: UnixTime) -> Begun {
+    pub fn begin(&self, attempt: &Attempt, scan: &CookieScan, now: UnixTime) -> BegunAttempt {
         let line = self.line(attempt, now);
         let surplus = self.surplus(&scan.attempts, pair_len(&line), now);
         let lines = std::iter::once(line).chain(surplus.iter().map(|(id, _)| self.finish(id))).collect();
         let dropped = surplus.iter().filter(|(_, alive)| *alive).map(|(id, _)| (*id).to_owned()).collect();
-        Begun { lines, dropped }
+        BegunAttempt { lines, dropped }
     }
 
     fn line(&self, attempt: &Attempt, now: UnixTime) -> HeaderValue {
         let in_cookie = !in_state(&attempt.return_to);
-        let memory = Memory {
+        let content = CookieContent {
             state: fingerprint(attempt.state.expose()),
             seeds: attempt.seeds.clone(),
             started: attempt.started.millis(),
@@ -199,8 +200,8 @@ impl Attempts {
             return_to: in_cookie.then(|| PackedReturnTo::new(&attempt.return_to)),
             max_age: attempt.max_age.map(|age| age.as_secs()),
         };
-        let memory = postcard::to_stdvec(&memory).unwrap_or_default();
-        let sealed = self.cookie_sealer(&attempt.id).seal(&memory, attempt.started.plus(self.life), now);
+        let content = postcard::to_stdvec(&content).unwrap_or_default();
+        let sealed = self.cookie_sealer(&attempt.id).seal(&content, attempt.started.plus(self.life), now);
         let writer = if attempt.across_sites { &self.lines_across_sites } else { &self.lines };
         writer.set(&self.names.attempt_name(&attempt.id), &sealed, Some(self.life))
     }
@@ -209,35 +210,35 @@ impl Attempts {
     /// asked before the code is looked at.
     ///
     /// # Errors
-    /// There is none; the error tells what can still be done for the person.
+    /// There is none; the error says what can still be done for the person.
     pub fn find(&self, scan: &CookieScan, state: Option<&str>, now: UnixTime) -> Result<Attempt, AttemptError> {
         let state = state.filter(|state| !state.is_empty()).ok_or(AttemptError::StateMissing)?;
-        let (id, lost, expires) = self.read_state(state).ok_or(AttemptError::StateForged)?;
-        // By the clock that it was sealed by, where ours was set back since; whether that was ours, the cookie tells.
+        let (id, outline, expires) = self.read_state(state).ok_or(AttemptError::StateForged)?;
+        // By the clock that it was sealed by, where ours was set back since; whether that was ours, the cookie says.
         if expires <= self.ring.judged_at(expires.minus(self.life), now).unwrap_or(now) {
-            return Err(AttemptError::StateExpired(lost));
+            return Err(AttemptError::StateExpired(outline));
         }
         let mut cookies = scan.attempts.iter().filter(|cookie| cookie.id.as_str() == id).peekable();
         if cookies.peek().is_none() {
-            return Err(AttemptError::CookieMissing(lost));
+            return Err(AttemptError::CookieMissing(outline));
         }
         // Of several cookies of one name any may be the genuine one (CK-12).
-        let Some(memory) = cookies.find_map(|cookie| self.remembered(cookie, state, now).ok()) else {
-            return Err(AttemptError::CookieForged(lost));
+        let Some(content) = cookies.find_map(|cookie| self.remembered(cookie, state, now).ok()) else {
+            return Err(AttemptError::CookieForged(outline));
         };
-        let kept = || memory.return_to.as_ref().and_then(PackedReturnTo::unpack);
-        let Some(return_to) = lost.return_to.clone().or_else(kept) else {
-            return Err(AttemptError::CookieForged(lost));
+        let kept = || content.return_to.as_ref().and_then(PackedReturnTo::unpack);
+        let Some(return_to) = outline.return_to.clone().or_else(kept) else {
+            return Err(AttemptError::CookieForged(outline));
         };
         let asked = Asked {
-            provider: lost.provider,
+            provider: outline.provider,
             return_to,
-            redirect_uri: memory.redirect_uri,
-            round: lost.round,
-            aim: lost.aim,
-            max_age: memory.max_age.map(Duration::from_secs),
+            redirect_uri: content.redirect_uri,
+            round: outline.round,
+            aim: outline.aim,
+            max_age: content.max_age.map(Duration::from_secs),
         };
-        Ok(Attempt::assemble(id.into(), state.into(), memory.seeds, asked, UnixTime::from_millis(memory.started)))
+        Ok(Attempt::assemble(id.into(), state.into(), content.seeds, asked, UnixTime::from_millis(content.started)))
     }
 
     /// The Set-Cookie line that makes the browser forget the attempt: with every answer to its callback (SB-02).
@@ -252,25 +253,25 @@ impl Attempts {
     }
 
     /// The id, the note and the end of an attempt of ours, whoever started it.
-    fn read_state<'s>(&self, state: &'s str) -> Option<(&'s str, Lost, UnixTime)> {
+    fn read_state<'s>(&self, state: &'s str) -> Option<(&'s str, AttemptOutline, UnixTime)> {
         let (id, sealed) = state.split_at_checked(ID_LEN).filter(|_| state.len() <= STATE_MAX)?;
         let opened = self.state_sealer(id).open_at_any_age(sealed).ok()?;
-        let note: Note<'_> = postcard::from_bytes(&opened.plaintext).ok()?;
-        let Note { provider, round, aim, return_to } = note;
-        let lost = Lost { id: id.to_owned(), provider: provider.into(), return_to, round, aim };
-        Some((id, lost, opened.expires))
+        let note: StateContent<'_> = postcard::from_bytes(&opened.plaintext).ok()?;
+        let StateContent { provider, round, aim, return_to } = note;
+        let outline = AttemptOutline { id: id.to_owned(), provider: provider.into(), return_to, round, aim };
+        Some((id, outline, opened.expires))
     }
 
-    fn remembered(&self, cookie: &AttemptPiece, state: &str, now: UnixTime) -> Result<Memory, OpenError> {
-        let memory = self.opened(cookie, now)?;
-        if constant_time_eq(&memory.state, &fingerprint(state)) { Ok(memory) } else { Err(OpenError::Tampered) }
+    fn remembered(&self, cookie: &AttemptPiece, state: &str, now: UnixTime) -> Result<CookieContent, OpenError> {
+        let content = self.opened(cookie, now)?;
+        if constant_time_eq(&content.state, &fingerprint(state)) { Ok(content) } else { Err(OpenError::Tampered) }
     }
 
-    fn opened(&self, cookie: &AttemptPiece, now: UnixTime) -> Result<Memory, OpenError> {
+    fn opened(&self, cookie: &AttemptPiece, now: UnixTime) -> Result<CookieContent, OpenError> {
         self.cookie_sealer(cookie.id.as_str()).open_dated(cookie.value.as_str(), now, |opened| {
-            let memory: Memory = postcard::from_bytes(&opened.plaintext).map_err(|_| OpenError::Malformed)?;
-            let sealed_at = UnixTime::from_millis(memory.started);
-            Ok((memory, sealed_at))
+            let content: CookieContent = postcard::from_bytes(&opened.plaintext).map_err(|_| OpenError::Malformed)?;
+            let sealed_at = UnixTime::from_millis(content.started);
+            Ok((content, sealed_at))
         })
     }
 
@@ -312,7 +313,7 @@ impl Attempts {
     /// else can be known of it here, and a lie costs the liar's own browser an attempt.
     fn age(&self, cookie: &AttemptPiece, now: UnixTime) -> Option<UnixTime> {
         match self.opened(cookie, now) {
-            Ok(memory) => Some(UnixTime::from_millis(memory.started)),
+            Ok(content) => Some(UnixTime::from_millis(content.started)),
             Err(OpenError::UnknownKey) => Sealer::peek_expiry(cookie.value.as_str())
                 .filter(|expiry| *expiry > now && *expiry <= now.plus(self.life))
                 .map(|expiry| expiry.minus(self.life)),
@@ -332,7 +333,7 @@ impl Attempts {
 
 /// What is known of an attempt that cannot be ended here: enough to offer a fresh one.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Lost {
+pub struct AttemptOutline {
     /// Its name.
     pub id: String,
     /// The configured name of the provider, which may be gone from the configuration.
@@ -356,13 +357,13 @@ pub enum AttemptError {
     StateForged,
     /// Ours, but the attempt is over.
     #[error("the sign-in took too long")]
-    StateExpired(Lost),
+    StateExpired(AttemptOutline),
     /// This browser has no such attempt: it ended already, its cookies are blocked, or it was started elsewhere.
     #[error("the browser sent no cookie of this sign-in")]
-    CookieMissing(Lost),
+    CookieMissing(AttemptOutline),
     /// It has a cookie of that name, which is not the one that we gave to whoever started the attempt.
     #[error("the cookie of this sign-in does not belong to its state")]
-    CookieForged(Lost),
+    CookieForged(AttemptOutline),
 }
 
 impl AttemptError {
@@ -378,10 +379,10 @@ impl AttemptError {
     }
 
     /// What is known of the attempt, where the state was one of ours.
-    pub const fn lost(&self) -> Option<&Lost> {
+    pub const fn outline(&self) -> Option<&AttemptOutline> {
         match self {
             Self::StateMissing | Self::StateForged => None,
-            Self::StateExpired(lost) | Self::CookieMissing(lost) | Self::CookieForged(lost) => Some(lost),
+            Self::StateExpired(outline) | Self::CookieMissing(outline) | Self::CookieForged(outline) => Some(outline),
         }
     }
 }
@@ -411,7 +412,7 @@ impl Attempt {
 
 /// What the state carries. The format is fixed by the seal's version and by the golden values of the tests.
 #[derive(Deserialize, Serialize)]
-struct Note<'a> {
+struct StateContent<'a> {
     provider: &'a str,
     round: Round,
     aim: Aim,
@@ -420,7 +421,7 @@ struct Note<'a> {
 
 /// What the cookie carries.
 #[derive(Deserialize, Serialize)]
-struct Memory {
+struct CookieContent {
     state: [u8; 16],
     seeds: Seeds,
     /// Milliseconds since the epoch.
@@ -432,7 +433,8 @@ struct Memory {
     max_age: Option<u64>,
 }
 
-/// The random bytes of which the nonce (128 bits) and the verifier (256 bits, RFC 7636 section 7.1) are the text.
+/// The random bytes of which the nonce (128 bits) and the verifier (256 bits,
+/// [RFC 7636 section 7.1](https://www.rfc-editor.org/rfc/rfc7636#section-7.1)) are the text.
 #[derive(Clone, Deserialize, Serialize)]
 struct Seeds {
     nonce: [u8; 16],

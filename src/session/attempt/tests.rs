@@ -1,19 +1,20 @@
-//! What login attempts promise: each ends in the browser that started it, and every other callback is told apart.
+//! What login attempts promise: each ends in the browser that started it, and every other callback is distinguished.
 
 use http::HeaderMap;
 
 use super::*;
-use crate::identity::ClaimMapping;
-use crate::session::jar::{Jar, Site};
+use crate::session::cookie_store::SessionSealer;
+use crate::session::jar::Jar;
 use crate::session::samples::NOW;
-use crate::session::settings::{CookieSettings, KeptTokens, SameSite};
+use crate::session::settings::{CookieSettings, SameSite, TokenKinds};
+use crate::session::store::Site;
 
 fn settings() -> SessionSettings {
     SessionSettings {
         lifetime: Duration::from_secs(43_200),
         idle_timeout: Duration::from_secs(3600),
         refresh_before: None,
-        keep: KeptTokens { access: true, refresh: true, id_token: true },
+        keep: TokenKinds { access: true, refresh: true, id_token: true },
         cookie: CookieSettings {
             name: "__Host-vestibule".into(),
             domain: None,
@@ -55,7 +56,7 @@ fn start(attempts: &Attempts, path: &str, now: UnixTime) -> Attempt {
     attempts.start(asked(path), now).unwrap()
 }
 
-/// Begins an attempt in a browser that keeps these cookies, and does with them what it is told. Gives the attempts dropped.
+/// Begins an attempt in a browser that keeps these cookies, and does as the Set-Cookie lines say. Gives the attempts dropped.
 fn begin_in(jar: &mut Vec<(String, String)>, attempts: &Attempts, attempt: &Attempt, now: UnixTime) -> Vec<String> {
     let held: Vec<String> = jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let begun = attempts.begin(attempt, &scan(&held), now);
@@ -183,14 +184,14 @@ fn a_callback_in_another_browser_ends_nothing_but_knows_its_page() {
     let attempts = attempts();
     let (ours, theirs) = (start(&attempts, "/mine", NOW), start(&attempts, "/theirs", NOW));
     let error = attempts.find(&scan(&[cookie_of(&attempts, &ours)]), Some(theirs.state.expose()), NOW).unwrap_err();
-    let lost = Lost {
+    let outline = AttemptOutline {
         id: theirs.id.clone(),
         provider: "corp".into(),
         return_to: Some(page("/theirs")),
         round: Round::Second,
         aim: Aim::SwitchAccount,
     };
-    assert_eq!(error, AttemptError::CookieMissing(lost.clone()));
+    assert_eq!(error, AttemptError::CookieMissing(outline.clone()));
     // The victim's own cookie, or a session's, put under the name of the attacker's attempt.
     let name = names().attempt_name(&theirs.id);
     let value = cookie_of(&attempts, &ours).split_once('=').unwrap().1.to_owned();
@@ -198,7 +199,7 @@ fn a_callback_in_another_browser_ends_nothing_but_knows_its_page() {
     for value in [value, session, String::new(), "AAAA".into()] {
         let cookies = scan(&[format!("{name}={value}")]);
         let error = attempts.find(&cookies, Some(theirs.state.expose()), NOW).unwrap_err();
-        assert_eq!(error, AttemptError::CookieForged(lost.clone()), "{value}");
+        assert_eq!(error, AttemptError::CookieForged(outline.clone()), "{value}");
     }
     // Ours still works.
     assert!(attempts.find(&scan(&[cookie_of(&attempts, &ours)]), Some(ours.state.expose()), NOW).is_ok());
@@ -209,7 +210,8 @@ fn a_callback_in_another_browser_ends_nothing_but_knows_its_page() {
 fn a_cookie_ends_only_the_state_that_it_was_made_for() {
     let attempts = attempts();
     let attempt = start(&attempts, "/mine", NOW);
-    let note = Note { provider: "corp", round: Round::First, aim: Aim::SignIn, return_to: Some(page("/other")) };
+    let note =
+        StateContent { provider: "corp", round: Round::First, aim: Aim::SignIn, return_to: Some(page("/other")) };
     let note = postcard::to_stdvec(&note).unwrap();
     let state = format!("{}{}", attempt.id, attempts.state_sealer(&attempt.id).seal(&note, after(600), NOW));
     let error = attempts.find(&scan(&[cookie_of(&attempts, &attempt)]), Some(&state), NOW).unwrap_err();
@@ -224,7 +226,7 @@ fn an_attempt_that_took_too_long_still_knows_its_page() {
     assert!(attempts.find(&cookies, Some(attempt.state.expose()), after(599)).is_ok());
     let error = attempts.find(&cookies, Some(attempt.state.expose()), after(600)).unwrap_err();
     assert_eq!(error.code(), "state_expired");
-    assert_eq!(error.lost().unwrap().return_to, Some(page("/page")));
+    assert_eq!(error.outline().unwrap().return_to, Some(page("/page")));
 }
 
 // CK-12: a planted cookie of the same name, before or after ours.
@@ -357,7 +359,7 @@ fn long_pages_go_into_the_cookie_and_longer_ones_are_refused() {
             let found = attempts.find(&scan(&[pair(&line)]), Some(attempt.state.expose()), NOW).unwrap();
             assert_eq!(found.return_to.target(), path);
             let error = attempts.find(&scan(&[]), Some(attempt.state.expose()), NOW).unwrap_err();
-            assert_eq!(error.lost().unwrap().return_to.is_some(), len == 900);
+            assert_eq!(error.outline().unwrap().return_to.is_some(), len == 900);
         }
         // Never lost in silence.
         for len in (3000..8000).step_by(97) {
@@ -401,11 +403,12 @@ fn an_attempt_does_not_depend_on_what_our_cookies_are_called() {
 fn an_attempts_cookie_under_the_sessions_name_opens_nothing() {
     let attempts = attempts();
     let value = cookie_of(&attempts, &start(&attempts, "/", NOW)).split_once('=').unwrap().1.to_owned();
-    let jar = Jar::new(&settings().cookie, names(), ["wiki".into()], ring(1));
+    let sealer = SessionSealer::new(&settings().cookie, names(), vec!["wiki".into()], ring(1));
     let page = page("/");
     let site = Site { provider: 0, host: page.host() };
     let cookies = scan(&[format!("__Host-vestibule={value}")]);
-    assert!(jar.open(site, &jar.assemble(&cookies, site, &ClaimMapping::default(), |_| false).unwrap(), NOW).is_err());
+    let handles = Jar::new(&settings().cookie, names()).handles(&cookies, 0).unwrap();
+    assert!(sealer.open(site, &handles[0], TokenKinds::ALL, NOW).is_err());
 }
 
 // AT-CL-08
@@ -434,12 +437,12 @@ fn golden_attempt_still_opens() {
 fn golden_attempt_is_still_what_is_written() {
     let attempts = attempts();
     let (round, aim) = (Round::Second, Aim::SignIn);
-    let note = Note { provider: "corp", round, aim, return_to: Some(page("/page?a=b")) };
+    let note = StateContent { provider: "corp", round, aim, return_to: Some(page("/page?a=b")) };
     let sealed =
         attempts.state_sealer("goldenaa-id_").seal_golden(&postcard::to_stdvec(&note).unwrap(), after(600), NOW);
     let state = format!("goldenaa-id_{sealed}");
     let seeds = Seeds { nonce: *b"a golden nonce..", verifier: *b"a golden verifier of 32 bytes..." };
-    let memory = Memory {
+    let content = CookieContent {
         state: fingerprint(&state),
         seeds,
         started: NOW.millis(),
@@ -447,8 +450,8 @@ fn golden_attempt_is_still_what_is_written() {
         return_to: None,
         max_age: None,
     };
-    let memory = postcard::to_stdvec(&memory).unwrap();
-    let cookie = attempts.cookie_sealer("goldenaa-id_").seal_golden(&memory, after(600), NOW);
+    let content = postcard::to_stdvec(&content).unwrap();
+    let cookie = attempts.cookie_sealer("goldenaa-id_").seal_golden(&content, after(600), NOW);
     assert_eq!(
         (state.as_str(), format!("__Host-vestibule.login.goldenaa-id_={cookie}").as_str()),
         (GOLDEN_STATE, GOLDEN_COOKIE)

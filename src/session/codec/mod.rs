@@ -1,8 +1,15 @@
-//! The compact binary form of a session, which is what a sealed cookie holds: format, dictionary, fixed fields in postcard
-//! (with signatures and opaque parts), deflated text, zeros up to a multiple of 64 bytes.
+//! The compact binary form of a session, which is what a sealed cookie holds.
+//!
+//! ```text
+//!   format 1 | dictionary 1 | Wire, as postcard writes it | AskedDue, if any claims were asked for | zeros to a multiple of 64 bytes
+//!
+//!   Wire: id, times, generation, nonce, the tokens' parts, lengths of the text's parts, the deflated text
+//!   text: JSON parts of the ID token, access token and refresh token; provider; issuer; scope; claims to set; names of claims to
+//!         remove; names of claims that were asked for
+//! ```
 //!
 //! 1. What compresses (claims, names) is one deflated text with a preset dictionary; what is secret or random (signatures,
-//!    opaque tokens, ids, the nonce) stands beside it, so that the cookie's length tells nothing about a secret. Nothing that
+//!    opaque tokens, ids, the nonce) stands beside it, so that the cookie's length says nothing about a secret. Nothing that
 //!    an outsider chooses for somebody else (a return-to, a state) is part of it.
 //! 2. Claims that stand in the kept ID token are not stored twice.
 //! 3. A change of any of this is a new format number; the golden cookies of the tests say so.
@@ -18,10 +25,10 @@ use crate::clock::UnixTime;
 use crate::identity::Claims;
 use crate::provider::AskedClaims;
 use crate::secret::Secret;
-use crate::session::shown::{Shown, ShownTokens};
+use crate::session::settings::TokenKinds;
 use crate::session::{Session, SessionId, Tokens};
 
-use self::tokens::Part;
+use self::tokens::{INFLATED_MAX, Part};
 
 mod dictionary;
 mod tokens;
@@ -66,40 +73,19 @@ pub fn encode(session: &Session) -> Vec<u8> {
     // Only writing to a buffer that is full can fail, and this one grows.
     let mut bytes = postcard::to_extend(&wire, vec![FORMAT, dictionary::CURRENT]).unwrap_or_default();
     if let Some(asked) = &session.asked {
-        let due: Asked = Some(asked.due.map(|due| after(due, session.created)));
+        let due: AskedDue = Some(asked.due.map(|due| after(due, session.created)));
         bytes = postcard::to_extend(&due, bytes).unwrap_or_default();
     }
     bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
     bytes
 }
 
-/// The session that [`encode`] made these bytes of. They have been authenticated; even so nothing in them can make this
-/// panic, or use more memory than a fixed cap (AT-CS-17).
+/// The session that [`encode`] made these bytes of, with the `wanted` tokens: putting them together takes as long as all the rest.
+/// The bytes have been authenticated; even so nothing in them can make this panic, or use more memory than a fixed cap (AT-CS-17).
 ///
 /// # Errors
 /// The bytes are not those of a session, or are in a format that this version does not read.
-pub fn decode(bytes: &[u8]) -> Result<Session, DecodeError> {
-    decode_with(bytes, |[id_token, access, refresh], text| {
-        // In the order in which they stand in the text.
-        let (id_token, access) = (joined(id_token, text)?, joined(access, text)?);
-        Some(Tokens { id_token, access, refresh: joined(refresh, text)? })
-    })
-}
-
-/// The same without putting tokens together that applications are not `shown`.
-///
-/// # Errors
-/// As of [`decode`].
-pub fn decode_shown(bytes: &[u8], shown: ShownTokens) -> Result<Session<Shown>, DecodeError> {
-    decode_with(bytes, |[id_token, access, refresh], text| {
-        let id_token = if shown.id_token { joined(id_token, text) } else { passed(id_token, text) }?;
-        let access = if shown.access { joined(access, text) } else { passed(access, text) }?;
-        passed(refresh, text)?;
-        Some(Shown { id_token, access, renewable: refresh.is_some() })
-    })
-}
-
-fn decode_with<T>(bytes: &[u8], tokens_of: impl TokensOf<T>) -> Result<Session<T>, DecodeError> {
+pub fn decode(bytes: &[u8], wanted: TokenKinds) -> Result<Session, DecodeError> {
     let (&[format, dictionary], body) = bytes.split_first_chunk().ok_or(DecodeError::Malformed)?;
     if format != FORMAT {
         return Err(DecodeError::Format(format));
@@ -108,13 +94,13 @@ fn decode_with<T>(bytes: &[u8], tokens_of: impl TokensOf<T>) -> Result<Session<T
     let (wire, rest) = postcard::take_from_bytes::<Wire<'_>>(body).map_err(|_| DecodeError::Malformed)?;
     let (asked, padding) = match rest.first() {
         None | Some(0) => (None, rest),
-        Some(_) => postcard::take_from_bytes::<Asked>(rest).map_err(|_| DecodeError::Malformed)?,
+        Some(_) => postcard::take_from_bytes::<AskedDue>(rest).map_err(|_| DecodeError::Malformed)?,
     };
     if !bytes.len().is_multiple_of(BLOCK) || padding.len() >= BLOCK || padding.iter().any(|byte| *byte != 0) {
         return Err(DecodeError::Malformed);
     }
     let text = inflate(&wire.packed, wire.text_len, dictionary)?;
-    restore(&wire, asked, &text, tokens_of)
+    restore(&wire, asked, &text, wanted)
 }
 
 /// One text, compressed as a session's is: for another value that has to fit into a cookie.
@@ -199,15 +185,11 @@ struct Wire<'a> {
 
 /// Behind the fields, for a session whose claims were partly asked for: when they are due again. Their names are the end of the
 /// text, with zeros between them. Nothing at all, for any other session, looks like the padding.
-type Asked = Option<Option<i64>>;
+type AskedDue = Option<Option<i64>>;
 
 /// ID token, access token, refresh token.
 type PackedTokens<'a> = [Option<PackedToken<'a>>; 3];
 type PackedToken<'a> = Vec<Part<'a>>;
-
-/// Makes what a session has of its tokens; takes the text that is theirs from the front.
-trait TokensOf<T>: FnOnce(&PackedTokens<'_>, &mut &str) -> Option<T> {}
-impl<T, F: FnOnce(&PackedTokens<'_>, &mut &str) -> Option<T>> TokensOf<T> for F {}
 
 /// How much of the text each part takes, behind the JSON parts of the tokens.
 #[derive(Deserialize, Serialize)]
@@ -221,15 +203,10 @@ struct Lengths {
     removed: u32,
 }
 
-fn restore<T>(
-    wire: &Wire<'_>,
-    asked: Asked,
-    mut text: &str,
-    tokens_of: impl TokensOf<T>,
-) -> Result<Session<T>, DecodeError> {
+fn restore(wire: &Wire<'_>, asked: AskedDue, mut text: &str, wanted: TokenKinds) -> Result<Session, DecodeError> {
     let base = claims_in(&wire.tokens, text);
     let text = &mut text;
-    let tokens = tokens_of(&wire.tokens, text).ok_or(DecodeError::Malformed)?;
+    let tokens = restore_tokens(&wire.tokens, text, wanted).ok_or(DecodeError::Malformed)?;
     let mut take = |len: u32| tokens::take(text, len).ok_or(DecodeError::Malformed);
     let (provider, issuer) = (take(wire.lengths.provider)?.into(), take(wire.lengths.issuer)?.into());
     let scope = wire.lengths.scope.map(&mut take).transpose()?.map(str::to_owned);
@@ -263,16 +240,20 @@ fn restore<T>(
     })
 }
 
-/// A token put together; `None` where the text is too short.
-fn joined(token: &Option<PackedToken<'_>>, text: &mut &str) -> Option<Option<Secret<String>>> {
-    let Some(parts) = token else { return Some(None) };
-    tokens::join(parts, text).map(|token| Some(Secret::new(token)))
-}
-
-/// A token left out, and its part of the text with it.
-fn passed(token: &Option<PackedToken<'_>>, text: &mut &str) -> Option<Option<Secret<String>>> {
-    let Some(parts) = token else { return Some(None) };
-    tokens::pass(parts, text).map(|()| None)
+/// In the order in which they stand in the text; `None` where that is too short.
+fn restore_tokens(
+    [id_token, access, refresh]: &PackedTokens<'_>,
+    text: &mut &str,
+    wanted: TokenKinds,
+) -> Option<Tokens> {
+    let mut token = |parts: &Option<PackedToken<'_>>, wanted: bool| match parts {
+        None => Some(None),
+        Some(parts) if wanted => tokens::join(parts, text).map(|token| Some(Secret::new(token))),
+        // Its part of the text goes too.
+        Some(parts) => tokens::pass(parts, text).map(|()| None),
+    };
+    let (id_token, access) = (token(id_token, wanted.id_token)?, token(access, wanted.access)?);
+    Some(Tokens { id_token, access, refresh: token(refresh, wanted.refresh)? })
 }
 
 fn split<'a>(token: &'a Option<Secret<String>>, text: &mut String) -> Option<Vec<Part<'a>>> {
@@ -390,12 +371,10 @@ fn at(start: UnixTime, millis: i64) -> UnixTime {
 }
 
 const FORMAT: u8 = 1;
-/// The length of a cookie tells the length of a session no better than this.
+/// The length of a cookie gives the length of a session away no better than this.
 const BLOCK: usize = 64;
 /// Level 9 saves two bytes more and costs a tenth more time.
 const LEVEL: u32 = 6;
-/// A session of which a cookie could hold the rest has a few KiB of text.
-const INFLATED_MAX: usize = 64 * 1024;
 const TEXT_USUAL: usize = 4096;
 
 #[cfg(test)]

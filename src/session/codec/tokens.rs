@@ -1,7 +1,7 @@
 //! Tokens taken apart: claims as text that compresses well, signatures and opaque parts as the bytes that they encode.
 //!
 //! A part is decoded only where encoding it again gives the very same characters, so that every token comes back byte for
-//! byte whatever it is. What is not JSON never reaches the compressor: the length of its output would tell about a secret.
+//! byte whatever it is. What is not JSON never reaches the compressor: the length of its output would give a secret away.
 
 use std::borrow::Cow;
 
@@ -59,7 +59,7 @@ pub(super) fn join(parts: &[Part<'_>], text: &mut &str) -> Option<String> {
 fn length_joined(parts: &[Part<'_>]) -> usize {
     let encoded = |len: usize| base64::encoded_len(len, false).unwrap_or_default();
     let length = |part: &Part<'_>| match part {
-        Part::Json(len) => encoded(usize::try_from(*len).unwrap_or_default().min(super::INFLATED_MAX)),
+        Part::Json(len) => encoded(usize::try_from(*len).unwrap_or_default().min(INFLATED_MAX)),
         Part::Packed(bytes) => encoded(bytes.len()),
         Part::Tailed(bytes, tail) => encoded(bytes.len()) + tail.len(),
         Part::Plain(part) => part.len(),
@@ -113,8 +113,11 @@ fn split_part<'a>(part: &'a str, text: &mut String) -> Part<'a> {
     packed
 }
 
-/// A JWS has three parts, a JWE five (RFC 7516 section 3.1).
+/// A JWS has three parts, a JWE five ([RFC 7516 section 3.1](https://www.rfc-editor.org/rfc/rfc7516#section-3.1)).
 const PARTS_MAX: usize = 8;
+
+/// A session of which a cookie could hold the rest has a few KiB of text.
+pub(super) const INFLATED_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,6 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::{MonotonicTime, SharedClock, UnixTime};
-use crate::session::SessionId;
 use crate::telemetry::metrics::{MemoryUse, Metrics};
 
 /// A bounded memory of things with a name.
@@ -28,8 +27,8 @@ pub struct Remembered<T> {
     most: usize,
     clock: SharedClock,
     used: MemoryUse,
-    told_full: AtomicBool,
-    told_part: AtomicBool,
+    logged_full: AtomicBool,
+    logged_part: AtomicBool,
     kept: Mutex<Kept<T>>,
 }
 
@@ -44,17 +43,17 @@ impl Mark {
     }
 }
 
-impl From<&SessionId> for Mark {
-    fn from(id: &SessionId) -> Self {
-        Self(*id.bytes())
+impl From<[u8; 16]> for Mark {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self(bytes)
     }
 }
 
-/// On whose account something is remembered.
+/// Somebody on whose account something is remembered: a person, or an address.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Owner(u64);
+pub struct Party(u64);
 
-impl Owner {
+impl Party {
     #[cfg(test)]
     pub(crate) const fn numbered(number: u64) -> Self {
         Self(number)
@@ -82,8 +81,8 @@ impl<T: Clone> Remembered<T> {
             most,
             clock: Arc::clone(clock),
             used: metrics.memory(name),
-            told_full: AtomicBool::new(false),
-            told_part: AtomicBool::new(false),
+            logged_full: AtomicBool::new(false),
+            logged_part: AtomicBool::new(false),
             kept: Mutex::default(),
         }
     }
@@ -95,18 +94,18 @@ impl<T: Clone> Remembered<T> {
     }
 
     /// Remembers something for this long, in place of what is known of it; `extra`: its bytes beyond its own size.
-    pub fn insert(&self, mark: Mark, owner: Owner, life: Duration, what: T, extra: usize) {
+    pub fn insert(&self, mark: Mark, owner: Party, life: Duration, what: T, extra: usize) {
         self.update(mark, owner, life, extra, |_| what);
     }
 
     /// The same with what is made of what is known of it.
-    pub fn update(&self, mark: Mark, owner: Owner, life: Duration, extra: usize, make: impl FnOnce(Option<T>) -> T) {
+    pub fn update(&self, mark: Mark, owner: Party, life: Duration, extra: usize, make: impl FnOnce(Option<T>) -> T) {
         let now = (self.clock.monotonic(), self.clock.now());
         let until = (now.0.plus(life), now.1.plus(life));
         let mut kept = self.lock();
         kept.let_go_of_what_is_over(now);
         let what = make(kept.remove(mark));
-        kept.add(mark, Entry { what, owner, until, number: 0, bytes: ENTRY + size_of::<T>() + extra });
+        kept.add(mark, Item { what, owner, until, number: 0, bytes: ENTRY + size_of::<T>() + extra });
         let part = self.most / PARTS;
         let mut over_part = false;
         while kept.bytes_of(owner) > part && kept.forget_oldest_of(owner) {
@@ -115,7 +114,7 @@ impl<T: Clone> Remembered<T> {
         while kept.bytes > self.most && kept.forget_oldest() {}
         let bytes = kept.bytes;
         drop(kept);
-        self.tell(bytes, over_part);
+        self.report(bytes, over_part);
     }
 
     /// Forgets something, and gives what was known of it.
@@ -123,10 +122,10 @@ impl<T: Clone> Remembered<T> {
         self.lock().remove(mark)
     }
 
-    fn tell(&self, bytes: usize, over_part: bool) {
+    fn report(&self, bytes: usize, over_part: bool) {
         self.used.set(bytes, self.most);
         let (is_full, has_room) = (bytes >= self.most / 10 * 9, bytes < self.most / 10 * 8);
-        if is_full && !self.told_full.swap(true, Ordering::Relaxed) {
+        if is_full && !self.logged_full.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 code = "memory_nearly_full",
                 memory = self.name,
@@ -135,9 +134,9 @@ impl<T: Clone> Remembered<T> {
                  whoever signs in or calls back so often"
             );
         } else if has_room {
-            self.told_full.store(false, Ordering::Relaxed);
+            self.logged_full.store(false, Ordering::Relaxed);
         }
-        if over_part && !self.told_part.swap(true, Ordering::Relaxed) {
+        if over_part && !self.logged_part.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 code = "memory_part_full",
                 memory = self.name,
@@ -145,7 +144,7 @@ impl<T: Clone> Remembered<T> {
                  time. Look in the access log for whoever signs in or calls back so often"
             );
         } else if !over_part && has_room && bytes < self.most / PARTS {
-            self.told_part.store(false, Ordering::Relaxed);
+            self.logged_part.store(false, Ordering::Relaxed);
         }
     }
 
@@ -157,15 +156,15 @@ impl<T: Clone> Remembered<T> {
 type Now = (MonotonicTime, UnixTime);
 
 #[derive(Debug)]
-struct Entry<T> {
+struct Item<T> {
     what: T,
-    owner: Owner,
+    owner: Party,
     until: Now,
     number: u64,
     bytes: usize,
 }
 
-impl<T> Entry<T> {
+impl<T> Item<T> {
     fn is_over(&self, now: Now) -> bool {
         now.0 >= self.until.0 && now.1 >= self.until.1
     }
@@ -174,10 +173,10 @@ impl<T> Entry<T> {
 /// Trees, which grow in small steps: a table that doubles would hold up whoever comes then.
 #[derive(Debug)]
 struct Kept<T> {
-    entries: BTreeMap<Mark, Entry<T>>,
+    entries: BTreeMap<Mark, Item<T>>,
     by_age: BTreeMap<u64, Mark>,
-    by_owner: BTreeMap<(Owner, u64), Mark>,
-    owners: BTreeMap<Owner, usize>,
+    by_owner: BTreeMap<(Party, u64), Mark>,
+    owners: BTreeMap<Party, usize>,
     bytes: usize,
     next: u64,
 }
@@ -196,14 +195,14 @@ impl<T> Default for Kept<T> {
 }
 
 impl<T> Kept<T> {
-    fn add(&mut self, mark: Mark, entry: Entry<T>) {
+    fn add(&mut self, mark: Mark, entry: Item<T>) {
         let number = self.next;
         self.next += 1;
         self.by_age.insert(number, mark);
         self.by_owner.insert((entry.owner, number), mark);
         *self.owners.entry(entry.owner).or_default() += entry.bytes;
         self.bytes += entry.bytes;
-        self.entries.insert(mark, Entry { number, ..entry });
+        self.entries.insert(mark, Item { number, ..entry });
     }
 
     fn remove(&mut self, mark: Mark) -> Option<T> {
@@ -220,7 +219,7 @@ impl<T> Kept<T> {
         Some(entry.what)
     }
 
-    fn bytes_of(&self, owner: Owner) -> usize {
+    fn bytes_of(&self, owner: Party) -> usize {
         self.owners.get(&owner).copied().unwrap_or_default()
     }
 
@@ -229,7 +228,7 @@ impl<T> Kept<T> {
         oldest.is_some_and(|mark| self.remove(mark).is_some())
     }
 
-    fn forget_oldest_of(&mut self, owner: Owner) -> bool {
+    fn forget_oldest_of(&mut self, owner: Party) -> bool {
         let oldest =
             self.by_owner.range((owner, 0)..).next().filter(|((of, _), _)| *of == owner).map(|(_, mark)| *mark);
         oldest.is_some_and(|mark| self.remove(mark).is_some())
@@ -277,8 +276,8 @@ mod tests {
         Mark::of(&number.to_string())
     }
 
-    fn owner(number: usize) -> Owner {
-        Owner::subject("https://op.example", &number.to_string())
+    fn owner(number: usize) -> Party {
+        Party::subject("https://op.example", &number.to_string())
     }
 
     #[test]
@@ -339,7 +338,7 @@ mod tests {
 
     #[test]
     fn one_network_of_ipv6_is_one_owner() {
-        let of = |text: &str| Owner::address(text.parse().unwrap());
+        let of = |text: &str| Party::address(text.parse().unwrap());
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_eq!(of("192.0.2.7"), of("::ffff:192.0.2.7"));

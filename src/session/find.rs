@@ -1,0 +1,185 @@
+//! From a request's cookies to the session that they stand for: in memory, or loaded and made live.
+
+use std::sync::Arc;
+
+use crate::clock::UnixTime;
+use crate::identity::{Claims, Identity, IdentityError};
+use crate::provider::Provider;
+use crate::request::cookies::{CookieScan, Owner};
+use crate::seal::OpenError;
+use crate::session::carried::Carried;
+use crate::session::cookie_store::CookieStore;
+use crate::session::live::LiveSession;
+use crate::session::sessions::{NoSession, Sessions};
+use crate::session::settings::TokenKinds;
+use crate::session::store::{Handle, SessionStore, Site, Stored};
+use crate::session::{Session, Tokens};
+
+impl Sessions {
+    /// The session that a request's cookies hold for a provider and the host that was asked, as it stands: it may be due for
+    /// renewal.
+    ///
+    /// # Errors
+    /// [`NoSession`]; an outage is not among them here.
+    pub async fn find(&self, scan: &CookieScan, site: Site<'_>, now: UnixTime) -> Result<Arc<LiveSession>, NoSession> {
+        let live = match self.find_warm(scan, site) {
+            Some(live) => live,
+            // Rare branches are boxed to keep the future small.
+            None => Box::pin(self.find_cold(scan, site, now)).await?,
+        };
+        if live.is_ended() {
+            return Err(NoSession::Over("session_ended"));
+        }
+        if live.is_over(self.judged_at(&live, now)?) {
+            self.record_expired((&*live).into(), site.provider);
+            return Err(NoSession::Over("session_expired"));
+        }
+        Ok(live)
+    }
+
+    /// A session that is in memory.
+    fn find_warm(&self, scan: &CookieScan, site: Site<'_>) -> Option<Arc<LiveSession>> {
+        let handle = scan.lone_session(site.provider)?;
+        self.live_by(handle.as_str()).filter(|live| self.belongs(live, site))
+    }
+
+    fn live_by(&self, handle: &str) -> Option<Arc<LiveSession>> {
+        self.live.get(&Handle::end_of(handle)).filter(|live| live.handle.as_str() == handle)
+    }
+
+    /// A session that has to be looked for, chosen, or loaded.
+    async fn find_cold(&self, scan: &CookieScan, site: Site<'_>, now: UnixTime) -> Result<Arc<LiveSession>, NoSession> {
+        let is_ended = |session: &Session| {
+            self.registry.cell(&session.id).is_ended(session.generation)
+                || self.store.judged_at(session.active, now).is_err()
+        };
+        let chosen = self.carried(scan, site, now).choose(self.mapping(site.provider), is_ended).await;
+        let Some(handle) = chosen else {
+            return Err(if self.end_rivals(scan, site, now).await {
+                NoSession::Over("sessions_of_several")
+            } else {
+                NoSession::Absent
+            });
+        };
+        self.by_handle(&handle, site, now).await.map_err(|code| {
+            // What does not say whose it is may well be another provider's.
+            let named = scan.sessions.iter().any(|it| it.owner.may_be(site.provider) && it.owner != Owner::Unnamed);
+            if named { NoSession::Over(code) } else { NoSession::Absent }
+        })
+    }
+
+    /// Whether a session in memory belongs here, as its seal would have it: one provider's session is not another's (AT-CS-08),
+    /// and one host's opens nothing at another host, unless a cookie domain covers both (CK-14).
+    fn belongs(&self, live: &LiveSession, site: Site<'_>) -> bool {
+        live.provider == site.provider && self.settings.cookie.is_shared(live.host.name(), site.host.name())
+    }
+
+    /// The time by which a session in memory is judged, as it would be if it were opened now.
+    fn judged_at(&self, live: &LiveSession, now: UnixTime) -> Result<UnixTime, NoSession> {
+        if !live.is_ahead(now) {
+            return Ok(now);
+        }
+        self.store.judged_at(live.active, now).map_err(|error| NoSession::Over(self.record_unopened(&error.into())))
+    }
+
+    /// Ends the sessions of several people that came in one request, if that is what came: one of them was planted, and nobody
+    /// knows which. Merely passing them over would leave the planted one beside each new session, and the person signing in
+    /// without end (AT-CS-12).
+    async fn end_rivals(&self, scan: &CookieScan, site: Site<'_>, now: UnixTime) -> bool {
+        let rivals = self.carried(scan, site, now).sessions().await;
+        if rivals.len() < 2 {
+            return false;
+        }
+        tracing::warn!(
+            code = "sessions_of_several",
+            "a browser sent sessions of several people: all of them are ended"
+        );
+        for rival in &rivals {
+            self.store.end(&rival.id, self.owner_of(rival, site.provider)).await;
+        }
+        true
+    }
+
+    /// Warm: the cache. Cold: load, and keep. What is cached counts only where it would open.
+    pub(super) async fn by_handle(
+        &self,
+        handle: &str,
+        site: Site<'_>,
+        now: UnixTime,
+    ) -> Result<Arc<LiveSession>, &'static str> {
+        if let Some(live) = self.live_by(handle) {
+            return if self.belongs(&live, site) { Ok(live) } else { Err("session_of_another_site") };
+        }
+        let wanted = TokenKinds { refresh: true, ..self.forwarded };
+        let loaded = self.store.load(site, handle, wanted, now).await;
+        let mut session = match loaded {
+            Ok(Stored { session, lapsed: None }) => session,
+            Ok(Stored { session, lapsed: Some(OpenError::Expired) }) => {
+                self.record_expired((&session).into(), site.provider);
+                return Err(OpenError::Expired.code());
+            }
+            Ok(Stored { lapsed: Some(error), .. }) => return Err(self.record_unopened(&error.into())),
+            Err(error) => return Err(self.record_unopened(&error)),
+        };
+        // A name that stands for another issuer since a reload is another provider: it must not get these refresh tokens (RF-05),
+        // and a subject means nothing there.
+        let is_of = |p: &Arc<Provider>| p.settings().name == session.provider && p.is_named_by(&session.issuer);
+        let Some(known) = self.provider(site.provider).filter(|p| is_of(p)) else {
+            return Err("session_of_another_provider");
+        };
+        // The same text, once for all sessions.
+        session.provider = Arc::clone(&known.settings().name);
+        if *known.issuer() == session.issuer {
+            session.issuer = Arc::clone(known.issuer());
+        }
+        let claims = std::mem::take(&mut session.claims);
+        let identity = self.identity(&session, claims, site.provider).map_err(|_| "session_names_nobody")?;
+        Ok(self.insert(session, identity, handle.into(), site))
+    }
+
+    /// Makes a stored session live.
+    pub(super) fn insert(
+        &self,
+        session: Session,
+        identity: Identity,
+        handle: Handle,
+        site: Site<'_>,
+    ) -> Arc<LiveSession> {
+        let Tokens { access, id_token, .. } = &session.tokens;
+        let [access, id_token] = [access, id_token].map(|token| token.as_ref().map(|token| token.expose().as_str()));
+        let headers = self.identity_headers.render(&identity, access, id_token);
+        let cell = self.registry.cell(&session.id);
+        let live = Arc::new(LiveSession::new(session, identity, headers, handle, site, cell, &self.settings));
+        self.live.insert(Handle::end_of(live.handle.as_str()), Arc::clone(&live));
+        live
+    }
+
+    pub(super) fn carried<'a>(
+        &'a self,
+        scan: &'a CookieScan,
+        site: Site<'a>,
+        now: UnixTime,
+    ) -> Carried<'a, CookieStore> {
+        Carried { jar: &self.jar, store: &self.store, scan, site, now }
+    }
+
+    /// A session as it is stored, as far as something reads it, and whose it is.
+    pub(super) fn prepared(&self, session: Session, provider: usize) -> Result<(Session, Identity), IdentityError> {
+        self.claims_log.check_refresh_before(&session, self.settings.refresh_before);
+        let session = match self.reads.get(provider) {
+            Some(reads) => session.trimmed(reads, self.forwarded),
+            None => session,
+        };
+        let identity = self.identity(&session, session.claims.clone(), provider)?;
+        Ok((session, identity))
+    }
+
+    /// Who the claims say that somebody is; nobody in particular where the provider says nothing about people.
+    fn identity(&self, session: &Session, claims: Claims, provider: usize) -> Result<Identity, IdentityError> {
+        let (name, issuer) = (Arc::clone(&session.provider), Arc::clone(&session.issuer));
+        match self.provider(provider).map(|provider| provider.settings()) {
+            Some(settings) if !settings.names_people() => Ok(Identity::nobody(name, issuer)),
+            _ => Identity::from_claims(name, issuer, claims, self.mapping(provider)),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! How renewals end, and what is remembered of those that failed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+use crate::provider::{FailureClass, Moment, Provider, ProviderError};
+use crate::session::store::Handle;
+
+/// How a renewal ended, for everybody who waited.
+#[derive(Clone, Debug)]
+pub(super) enum Renewal {
+    /// There is a newer generation, with this handle.
+    Renewed(Handle),
+    /// The provider says that the session is over; the reason code.
+    Ended(&'static str),
+    /// The provider did not take this grant, and did not say that it is over.
+    Refused(Arc<ProviderError>),
+    /// The provider could not be asked.
+    Outage(Arc<ProviderError>),
+}
+
+/// The failed renewals of one grant since the last that succeeded.
+#[derive(Debug)]
+pub(super) struct Failures {
+    pub(super) backoff: Backoff<Renewal>,
+    bare: u32,
+    first_bare: Moment,
+}
+
+impl Failures {
+    /// Counts one more, and says how it ends the renewal.
+    pub(super) fn add(&mut self, error: Arc<ProviderError>, provider: &Provider) -> Renewal {
+        if error.is_bare_server_error() {
+            if self.bare == 0 {
+                self.first_bare = Moment::now();
+            }
+            self.bare = self.bare.saturating_add(1);
+        }
+        match error.class() {
+            FailureClass::Over => Renewal::Ended(error.code()),
+            FailureClass::Refused => Renewal::Refused(error),
+            FailureClass::Away if self.are_of_this_grant(provider) => Renewal::Refused(error),
+            FailureClass::Away => Renewal::Outage(error),
+        }
+    }
+
+    /// The provider renewed the grant: it is nobody else's success that counts from here on.
+    pub(super) const fn grant_is_good(&mut self) {
+        self.bare = 0;
+    }
+
+    /// Whether the provider fails for this grant alone: it served others since it first answered with nothing but a 5xx. Some
+    /// answer so where the grant's session at a provider of their own is over.
+    fn are_of_this_grant(&self, provider: &Provider) -> bool {
+        self.bare >= BARE_TO_BE_SURE && provider.has_served_since(self.first_bare)
+    }
+}
+
+impl Default for Failures {
+    fn default() -> Self {
+        Self { backoff: Backoff::new(LONGEST_WAIT, LONGEST_WAIT), bare: 0, first_bare: Moment::default() }
+    }
+}
+
+/// Also where the provider asks for more (RF-04).
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const BARE_TO_BE_SURE: u32 = 3;

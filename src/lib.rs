@@ -18,7 +18,7 @@
 //! | 3 | [`provider`], [`policy`], [`proxy`], [`server`] | said to providers; decided; forwarded; listened to |
 //! | 2 | [`seal`], [`remembered`] | what a browser keeps for us, unread and unchanged; what must not be forgotten for security's sake, in bounded memory |
 //! | 1 | [`identity`], [`request`], [`backoff`], [`body`], [`control`], [`telemetry`] | who, what, and what is told of it; when to try again |
-//! | 0 | [`budget`], [`clock`], [`codes`], [`flood`], [`hex`], [`keep_alive`], [`nearest`], [`secret`], [`single_flight`] | how many connections; time as an argument; what can go wrong, each with its text; HTTP/2 floods; bytes as digits; peers that are gone; which word was meant; values that are never shown; work that is done once for all who ask |
+//! | 0 | [`budget`], [`clock`], [`codes`], [`flood`], [`hex`], [`keep_alive`], [`local_executor`], [`nearest`], [`secret`], [`single_flight`], [`stall`] | how many connections; time as an argument; what can go wrong, each with its text; HTTP/2 floods; bytes as digits; peers that are gone; tasks of one worker; which word was meant; values that are never shown; work that is done once for all who ask; bodies that stand still |
 //!
 //! # One request
 //!
@@ -51,6 +51,7 @@ pub mod gateway;
 pub mod hex;
 pub mod identity;
 pub mod keep_alive;
+pub mod local_executor;
 pub mod nearest;
 pub mod policy;
 pub mod provider;
@@ -62,4 +63,5 @@ pub mod secret;
 pub mod server;
 pub mod session;
 pub mod single_flight;
+pub mod stall;
 pub mod telemetry;

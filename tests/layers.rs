@@ -10,7 +10,19 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. Rooms on one line never import each other.
 const LAYERS: &[&[&str]] = &[
-    &["budget", "clock", "codes", "flood", "hex", "keep_alive", "nearest", "secret", "single_flight"],
+    &[
+        "budget",
+        "clock",
+        "codes",
+        "flood",
+        "hex",
+        "keep_alive",
+        "local_executor",
+        "nearest",
+        "secret",
+        "single_flight",
+        "stall",
+    ],
     &["backoff", "body", "control", "identity", "request", "telemetry"],
     &["remembered", "seal"],
     &["policy", "provider", "proxy", "server"],

@@ -1,8 +1,9 @@
 //! Floods on HTTP/2 connections: frames are counted as they pass, and a peer whose frames are mere overhead is cut off.
 //!
-//! h2 answers or ignores SETTINGS, PING, WINDOW_UPDATE, PRIORITY, RST_STREAM and unknown frames for as long as they come,
-//! which takes a core for as long as somebody sends them (RFC 9113 section 10.5; AT-SM-17, PX-47). It has limits of its own for
-//! streams reset before they are answered, CONTINUATION, and empty or tiny DATA; what it lacks is an account for all others.
+//! h2 answers or ignores SETTINGS, PING, WINDOW_UPDATE, PRIORITY, RST_STREAM and unknown frames for as long as they come, which
+//! takes a core for as long as somebody sends them ([RFC 9113 section 10.5](https://www.rfc-editor.org/rfc/rfc9113#section-10.5);
+//! AT-SM-17, PX-47). It has limits of its own for streams reset before they are answered, CONTINUATION, and empty or tiny DATA;
+//! what it lacks is an account for all others.
 //!
 //! The account of a connection: every frame that comes costs 1, and 1 more for each 128 bytes that it holds; DATA with content
 //! is free, because it is a body. What goes out earns 8: a frame of HEADERS or DATA, which is the progress of a request.
@@ -23,17 +24,17 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// What is told of a connection.
+/// What is reported of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Told {
-    /// It is cut off, at a frame of this kind; told once.
+pub enum Report {
+    /// It is cut off, at a frame of this kind; reported once.
     Flood(&'static str),
     /// So many bytes of DATA were written.
     Content(usize),
 }
 
 /// The stream below an HTTP/2 connection. The frames of both directions are counted, and reading fails when the account is
-/// empty; `report` is told.
+/// empty; `report` hears of it.
 #[derive(Debug)]
 pub struct Counted<T, R> {
     inner: T,
@@ -43,7 +44,7 @@ pub struct Counted<T, R> {
     report: R,
 }
 
-impl<T, R: Fn(Told)> Counted<T, R> {
+impl<T, R: Fn(Report)> Counted<T, R> {
     /// Counts what comes through `inner` on a connection that we accepted: the client's preface comes first.
     pub fn accepted(inner: T, report: R) -> Self {
         Self::new(inner, PREFACE, 0, report)
@@ -63,10 +64,10 @@ impl<T, R: Fn(Told)> Counted<T, R> {
 impl<T, R> Counted<T, R>
 where
     T: AsyncWrite + Unpin,
-    R: Fn(Told) + Unpin,
+    R: Fn(Report) + Unpin,
 {
     fn cut_off(&mut self, cx: &mut Context<'_>) -> io::Error {
-        (self.report)(Told::Flood(kind_name(self.incoming.last.kind)));
+        (self.report)(Report::Flood(kind_name(self.incoming.last.kind)));
         // Only between frames can another one be sent. Whoever does not read has no room for it, and is cut off without.
         if self.outgoing.is_between() {
             let farewell = go_away(self.incoming.highest_stream);
@@ -86,14 +87,14 @@ where
                 account.left = account.left.saturating_add(EARNED).min(MOST);
             }
         });
-        (self.report)(Told::Content(content));
+        (self.report)(Report::Content(content));
     }
 }
 
 impl<T, R> AsyncRead for Counted<T, R>
 where
     T: AsyncRead + AsyncWrite + Unpin,
-    R: Fn(Told) + Unpin,
+    R: Fn(Report) + Unpin,
 {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -113,7 +114,7 @@ where
 impl<T, R> AsyncWrite for Counted<T, R>
 where
     T: AsyncWrite + Unpin,
-    R: Fn(Told) + Unpin,
+    R: Fn(Report) + Unpin,
 {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
@@ -206,7 +207,7 @@ impl Frames {
         self.skip == 0 && self.have == 0
     }
 
-    /// Goes over the next bytes, and tells of every frame that begins in them; how many of them are content of DATA.
+    /// Goes over the next bytes, and calls `each` for every frame that begins in them; how many of them are content of DATA.
     fn pass(&mut self, mut bytes: &[u8], mut each: impl FnMut(Frame)) -> usize {
         let mut content = 0;
         loop {
@@ -238,7 +239,7 @@ impl Frames {
     }
 }
 
-/// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113 sections 6.8 and 7).
+/// GOAWAY with ENHANCE_YOUR_CALM ([RFC 9113 section 6.8](https://www.rfc-editor.org/rfc/rfc9113#section-6.8) and 7).
 fn go_away(last_stream: u32) -> Vec<u8> {
     let mut frame = vec![0, 0, 8, GOAWAY, 0, 0, 0, 0, 0];
     frame.extend_from_slice(&last_stream.to_be_bytes());

@@ -12,11 +12,11 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
-use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
 
 use crate::budget::Budget;
-use crate::flood::{Counted, Told};
+use crate::flood::{Counted, Report};
+use crate::local_executor::LocalExecutor;
 use crate::proxy::answer_head::{Awaited, Awaiting};
 use crate::proxy::balance::Upstream;
 use crate::proxy::connect::{Connected, connect};
@@ -48,7 +48,7 @@ pub(super) enum Lease {
     Http2(Http2),
 }
 
-/// An HTTP/1.1 connection, and how its stream is told that a head is awaited.
+/// An HTTP/1.1 connection, and how its stream learns that a head is awaited.
 pub(super) struct Http1 {
     sender: http1::SendRequest<RequestBody>,
     awaited: Awaited,
@@ -153,8 +153,8 @@ impl Pool {
         let closed = |error| UpstreamError::from_exchange(&address.place(), error);
         if http2 {
             let authority = address.place();
-            let stream = Counted::opened(stream, move |told| {
-                if let Told::Flood(frames) = told {
+            let stream = Counted::opened(stream, move |report| {
+                if let Report::Flood(frames) = report {
                     tracing::warn!(code = "http2_flood", %authority, frames, "cut off an application that floods an HTTP/2 connection");
                 }
             });
@@ -209,13 +209,13 @@ impl Pool {
         Some(sender.clone())
     }
 
-    /// Closes what lies unused.
+    /// Closes idle connections.
     pub(super) fn let_go(&self) {
         self.idle.borrow_mut().clear();
     }
 
     fn keep(self: &Rc<Self>, sender: Http1) {
-        // Others wait for room, or soon will.
+        // Other requests wait for room, or soon will.
         if self.budget.is_tight() {
             return;
         }
@@ -255,20 +255,6 @@ async fn reap(pool: Weak<Pool>, step: Duration) {
     }
 }
 
-/// Runs hyper's own tasks on the worker's thread.
-#[derive(Clone, Copy)]
-struct Local;
-
-impl<F> Executor<F> for Local
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
-    }
-}
-
 /// HTTP/1.1 towards applications.
 fn http1_protocol(keeps_capitals: bool) -> http1::Builder {
     let mut protocol = http1::Builder::new();
@@ -277,8 +263,8 @@ fn http1_protocol(keeps_capitals: bool) -> http1::Builder {
 }
 
 /// HTTP/2 towards applications. What one slow reader holds up stays within its own stream: the connection has room for all.
-fn http2_protocol() -> http2::Builder<Local> {
-    let mut protocol = http2::Builder::new(Local);
+fn http2_protocol() -> http2::Builder<LocalExecutor> {
+    let mut protocol = http2::Builder::new(LocalExecutor);
     let stream = u32::try_from(BUFFER).unwrap_or(u32::MAX);
     protocol
         .initial_stream_window_size(stream)

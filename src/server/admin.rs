@@ -25,32 +25,32 @@ use crate::server::descriptors;
 use crate::server::listener::{AcceptedStream, OpenListener};
 use crate::telemetry::metrics::Metrics;
 
-/// What the admin listener tells of.
+/// What the admin listener reports.
 #[derive(Clone)]
 pub struct AdminState {
     readiness: Readiness,
     metrics: Arc<Metrics>,
-    notes: Arc<Notes>,
+    checks: Arc<Checks>,
 }
 
-/// What is only reported: a part, and how it is. A provider that is away does not make us unready, because sessions work on.
-type Notes = dyn Fn() -> Vec<(String, Health)> + Send + Sync;
+/// What is only reported: a part, and how it is. A provider that is away does not make the gateway unready: sessions work on.
+type Checks = dyn Fn() -> Vec<(String, Health)> + Send + Sync;
 
 /// How a part is, as far as is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Health {
     /// It works.
     Ok,
-    /// Nobody has heard of it yet.
+    /// It has not answered yet.
     Unknown,
     /// It does not, for this reason: a stable code.
     Degraded(&'static str),
 }
 
 impl AdminState {
-    /// Metrics for `/metrics`, and for `/readyz?verbose` what else there is to tell.
-    pub fn new(metrics: Arc<Metrics>, notes: impl Fn() -> Vec<(String, Health)> + Send + Sync + 'static) -> Self {
-        Self { readiness: Readiness::default(), metrics, notes: Arc::new(notes) }
+    /// Metrics for `/metrics`, and for `/readyz?verbose` how other parts are.
+    pub fn new(metrics: Arc<Metrics>, checks: impl Fn() -> Vec<(String, Health)> + Send + Sync + 'static) -> Self {
+        Self { readiness: Readiness::default(), metrics, checks: Arc::new(checks) }
     }
 
     /// What `/readyz` answers from.
@@ -85,7 +85,7 @@ impl AdminState {
         let mut text = String::new();
         text.push_str(if listening { "[+]listeners ok\n" } else { "[-]listeners failed: not open yet\n" });
         text.push_str(if draining { "[-]drain failed: stopping\n" } else { "[+]drain ok\n" });
-        for (name, health) in (self.notes)() {
+        for (name, health) in (self.checks)() {
             _ = match health {
                 Health::Ok => writeln!(text, "[+]{name} ok"),
                 Health::Unknown => writeln!(text, "[?]{name} unknown: it has not answered yet"),
@@ -111,15 +111,18 @@ impl fmt::Debug for AdminState {
 
 /// Whether traffic should be sent here: the listeners are open, and no drain has begun. Clones share one state.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Readiness(Arc<State>);
+pub(super) struct Readiness {
+    listening: Arc<AtomicBool>,
+    draining: Arc<AtomicBool>,
+}
 
 impl Readiness {
     pub(super) fn listening(&self) {
-        self.0.listening.store(true, Ordering::Release);
+        self.listening.store(true, Ordering::Release);
     }
 
     pub(super) fn draining(&self) {
-        self.0.draining.store(true, Ordering::Release);
+        self.draining.store(true, Ordering::Release);
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -127,18 +130,12 @@ impl Readiness {
     }
 
     fn is_listening(&self) -> bool {
-        self.0.listening.load(Ordering::Acquire)
+        self.listening.load(Ordering::Acquire)
     }
 
     fn is_draining(&self) -> bool {
-        self.0.draining.load(Ordering::Acquire)
+        self.draining.load(Ordering::Acquire)
     }
-}
-
-#[derive(Debug, Default)]
-struct State {
-    listening: AtomicBool,
-    draining: AtomicBool,
 }
 
 /// Serves one admin listener until the task is dropped.
@@ -176,16 +173,16 @@ async fn speak<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: T, st
         .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
         .layer(CatchPanicLayer::new())
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIME_LIMIT))
         .service(answer);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
+        .header_read_timeout(TIME_LIMIT)
         .keep_alive(false)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    // One request, and not for long: whoever sends or reads slowly does not keep the place of a health check.
-    if let Ok(Err(cause)) = tokio::time::timeout(PATIENCE, connection).await {
+    // One request, within a time limit: a slow client must not keep a health check out.
+    if let Ok(Err(cause)) = tokio::time::timeout(TIME_LIMIT, connection).await {
         tracing::debug!(code = "admin_connection_broken", %cause, "an admin connection ended early");
     }
 }
@@ -206,7 +203,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Half of the descriptors that are kept in reserve.
 const CONNECTIONS: usize = descriptors::RESERVE / 2;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 const HEAD_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]

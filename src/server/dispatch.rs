@@ -13,30 +13,30 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::request::Peer;
 use crate::server::listener::{Accepted, AcceptedStream, OpenListener, is_about_one_connection};
-use crate::server::places::{Load, PeerNetwork, Places, Seat};
+use crate::server::permits::{ConnectionLimits, Load, PeerNetwork, PeerPermit};
 use crate::server::roster::Dispensable;
 
-/// What a worker is told.
+/// What a worker is to do.
 #[derive(Debug)]
-pub(super) enum Errand {
+pub(super) enum Command {
     /// To serve this connection.
     Serve(Accepted),
-    /// To name the connections that could go: at most so many, of this peer or of all.
-    Name { of: Option<PeerNetwork>, most: usize, tell: oneshot::Sender<Vec<(Dispensable, u64)>> },
+    /// To list the connections that could be ended: at most so many, of this peer or of all.
+    ListDispensable { of: Option<PeerNetwork>, most: usize, reply: oneshot::Sender<Vec<(Dispensable, u64)>> },
     /// To end these.
     End(Vec<u64>),
 }
 
-/// Where a worker's errands arrive.
+/// Where a worker takes its commands.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    pub(super) errands: mpsc::UnboundedSender<Errand>,
+    pub(super) commands: mpsc::UnboundedSender<Command>,
     pub(super) load: Arc<Load>,
 }
 
-/// Connections that did not get, or lost, their place to others; by reason.
+/// Counts connections that did not get a place, or lost it to others; by reason.
 #[derive(Clone, Debug)]
-pub(super) struct Losers {
+pub(super) struct LostConnections {
     pub(super) peer_cap: Counter,
     pub(super) made_room: Counter,
 }
@@ -45,52 +45,53 @@ pub(super) struct Losers {
 #[derive(Clone, Debug)]
 pub(super) struct Dispatcher {
     workers: Arc<[Inbox]>,
-    places: Arc<Places>,
+    limits: Arc<ConnectionLimits>,
     /// When it was last looked who could go.
     looked: Arc<Mutex<Option<Instant>>>,
     /// When it was last said that a peer has too many.
     warned: Arc<std::sync::Mutex<Option<Instant>>>,
-    losers: Losers,
+    lost: LostConnections,
 }
 
 impl Dispatcher {
-    pub(super) fn new(workers: Vec<Inbox>, places: Arc<Places>, losers: Losers) -> Self {
-        Self { workers: workers.into(), places, looked: Arc::default(), warned: Arc::default(), losers }
+    pub(super) fn new(workers: Vec<Inbox>, limits: Arc<ConnectionLimits>, lost: LostConnections) -> Self {
+        Self { workers: workers.into(), limits, looked: Arc::default(), warned: Arc::default(), lost }
     }
 
-    /// Accepts until the task is dropped. While all places are taken nothing more is accepted: the rest waits in the
-    /// kernel's queue (AT-SM-25).
+    /// Accepts until the task is dropped. While all places are taken, one connection more is accepted and waits here; the rest
+    /// waits in the kernel's queue (AT-SM-25). It is accepted first because only then its peer is known: one that has as many
+    /// as it may must not make room for itself at the cost of others.
     pub(super) async fn accept_all(self, listener: OpenListener) {
         let mut failing = false;
         loop {
             let (stream, peer, local_port) = next(&listener, &mut failing).await;
-            let Some(seat) = self.seat(peer).await else { continue };
+            let Some(of_peer) = self.peer_permit(peer).await else { continue };
             let Some(permit) = self.permit().await else { return };
             let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.open()) else { return };
-            let accepted = Accepted { stream, peer, local_port, place: worker.load.place(permit, seat) };
-            if worker.errands.send(Errand::Serve(accepted)).is_err() {
+            let accepted = Accepted { stream, peer, local_port, permit: worker.load.permit(permit, of_peer) };
+            if worker.commands.send(Command::Serve(accepted)).is_err() {
                 tracing::error!(code = "worker_gone", "a worker takes no connections any more");
             }
         }
     }
 
     /// A place among those of the peer, at the cost of another one of the same peer if need be.
-    async fn seat(&self, peer: Peer) -> Option<Seat> {
-        let peer = match self.places.seat(peer) {
-            Ok(seat) => return Some(seat),
+    async fn peer_permit(&self, peer: Peer) -> Option<PeerPermit> {
+        let peer = match self.limits.peer_permit(peer) {
+            Ok(permit) => return Some(permit),
             Err(peer) => peer,
         };
         if self.make_room(Some(peer), 1).await {
-            return Some(self.places.seat_of_another(peer));
+            return Some(self.limits.replacing_permit(peer));
         }
-        self.losers.peer_cap.inc();
+        self.lost.peer_cap.inc();
         self.warn_of(peer);
         None
     }
 
     /// A place among all, at the cost of others if need be.
     async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        let free = self.places.free();
+        let free = self.limits.free();
         if let Ok(permit) = Arc::clone(free).try_acquire_owned() {
             return Some(permit);
         }
@@ -98,7 +99,7 @@ impl Dispatcher {
         loop {
             // More than the one that is asked for: where all are taken, others wait behind it, and those before them in the
             // kernel's queue may be strangers who say nothing.
-            let cap = self.places.cap();
+            let cap = self.limits.cap();
             self.make_room(None, 1 + (cap / 64).max(MORE.min(cap / 2))).await;
             tokio::select! {
                 permit = &mut permit => return permit.ok(),
@@ -115,27 +116,27 @@ impl Dispatcher {
         }
         *looked = Some(Instant::now());
         let asked = self.workers.iter().enumerate().map(async |(index, worker)| {
-            let (tell, told) = oneshot::channel();
-            worker.errands.send(Errand::Name { of, most, tell }).ok()?;
+            let (reply, listed) = oneshot::channel();
+            worker.commands.send(Command::ListDispensable { of, most, reply }).ok()?;
             // A worker that is too busy to answer is left alone.
-            let named = timeout(BETWEEN_LOOKS, told).await.ok()?.ok()?;
-            Some(named.into_iter().map(move |(dispensable, number)| (dispensable, index, number)))
+            let listed = timeout(BETWEEN_LOOKS, listed).await.ok()?.ok()?;
+            Some(listed.into_iter().map(move |(dispensable, number)| (dispensable, index, number)))
         });
-        let mut named: Vec<_> = join_all(asked).await.into_iter().flatten().flatten().collect();
-        named.sort_unstable();
-        named.truncate(most);
-        self.losers.made_room.inc_by(named.len() as u64);
+        let mut chosen: Vec<_> = join_all(asked).await.into_iter().flatten().flatten().collect();
+        chosen.sort_unstable();
+        chosen.truncate(most);
+        self.lost.made_room.inc_by(chosen.len() as u64);
         let mut ends = BTreeMap::<usize, Vec<u64>>::new();
-        for (_, index, number) in &named {
+        for (_, index, number) in &chosen {
             ends.entry(*index).or_default().push(*number);
         }
         for (index, numbers) in ends {
             tracing::debug!(code = "made_room", connections = numbers.len(), "ended slow connections for new ones");
             if let Some(worker) = self.workers.get(index) {
-                _ = worker.errands.send(Errand::End(numbers));
+                _ = worker.commands.send(Command::End(numbers));
             }
         }
-        !named.is_empty()
+        !chosen.is_empty()
     }
 
     /// Says, not too often, that a peer has as many connections as it may.
@@ -146,7 +147,7 @@ impl Dispatcher {
             tracing::warn!(
                 code = "peer_cap",
                 %peer,
-                most = self.places.cap(),
+                most = self.limits.cap(),
                 "a peer has as many connections as one may (a quarter of server.limits.connections), and more are closed; \
                  if it is a proxy in front, write it in server.trusted_proxies"
             );

@@ -10,77 +10,76 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::keep_alive::keep_alive;
 use crate::request::Peer;
-use crate::server::places::Place;
+use crate::server::permits::ConnectionPermit;
 use crate::server::settings::ListenAddress;
 use crate::server::systemd::{Inherited, InheritedSocket, NONE_INHERITED};
 use crate::server::unix_socket::listen_at;
 
 /// An address could not be listened on.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
+#[error("cannot listen on {address}: {fault}")]
+pub struct BindError {
+    /// As configured.
+    address: String,
+    fault: BindFault,
+}
+
+/// Why an address could not be listened on.
+#[derive(Debug, thiserror::Error)]
+enum BindFault {
     /// The operating system refused.
-    #[error("cannot listen on {address}: {cause}")]
-    Refused {
-        /// The address as configured.
-        address: String,
-        /// What it said.
-        cause: io::Error,
-    },
-    /// Another process answers on this unix socket.
-    #[error("cannot listen on {address}: another program is listening there")]
-    InUse {
-        /// The address as configured.
-        address: String,
-    },
-    /// There is a file of this name that is no socket; it is left alone.
-    #[error("cannot listen on {address}: a file of that name exists and is not a socket")]
-    NotASocket {
-        /// The address as configured.
-        address: String,
-    },
-    /// The service manager handed no stream socket of this name in.
-    #[error("cannot listen on {address}: the service manager handed in no such socket (it handed in: {known})")]
-    NotInherited {
-        /// The address as configured.
-        address: String,
-        /// The names that there are.
-        known: String,
-    },
+    #[error("{0}")]
+    Refused(io::Error),
+    #[error("another program is listening there")]
+    InUse,
+    /// It is left alone.
+    #[error("a file of that name exists and is not a socket")]
+    NotASocket,
+    /// The names that there are.
+    #[error("the service manager handed in no such socket (it handed in: {0})")]
+    NotInherited(String),
 }
 
 impl BindError {
     /// What to do about it.
-    pub fn help(&self) -> String {
-        match self {
-            Self::Refused { cause, .. } => match cause.kind() {
+    pub fn help(&self) -> &'static str {
+        match &self.fault {
+            BindFault::Refused(cause) => match cause.kind() {
                 io::ErrorKind::AddrInUse => "stop the program that has it (`ss -ltnp` names it), or write another port",
-                io::ErrorKind::AddrNotAvailable => "write an address of this machine, or 0.0.0.0 or [::] for all of them",
+                io::ErrorKind::AddrNotAvailable => {
+                    "write an address of this machine, or 0.0.0.0 or [::] for all of them"
+                }
                 io::ErrorKind::PermissionDenied => {
                     "write a port from 1024 on or a folder that this user may write to, or let the service manager open the socket: \"systemd:NAME\""
                 }
                 io::ErrorKind::NotFound => "make the folder (for systemd: RuntimeDirectory=), or write another path",
                 _ => "write \"0.0.0.0:4180\", \"[::]:4180\", \"unix:/run/vestibule.sock\" or \"systemd:NAME\"",
+            },
+            BindFault::InUse => "stop the program that listens there, or write another path",
+            BindFault::NotASocket => "remove the file, or write another path",
+            BindFault::NotInherited(known) if known == NONE_INHERITED => {
+                "start vestibule by a socket unit of the service manager, or write \"host:port\""
             }
-            .to_owned(),
-            Self::InUse { .. } => "stop the program that listens there, or write another path".to_owned(),
-            Self::NotASocket { .. } => "remove the file, or write another path".to_owned(),
-            Self::NotInherited { known, .. } if known == NONE_INHERITED => {
-                "start vestibule by a socket unit of the service manager, or write \"host:port\"".to_owned()
-            }
-            Self::NotInherited { .. } => {
-                "write one of the names that were handed in, or the number of a socket, from 0 on".to_owned()
+            BindFault::NotInherited(_) => {
+                "write one of the names that were handed in, or the number of a socket, from 0 on"
             }
         }
     }
 
     /// The stable reason.
     pub fn code(&self) -> &'static str {
-        match self {
-            Self::Refused { .. } => "bind_refused",
-            Self::InUse { .. } => "bind_in_use",
-            Self::NotASocket { .. } => "bind_not_a_socket",
-            Self::NotInherited { .. } => "bind_not_inherited",
+        match &self.fault {
+            BindFault::Refused(_) => "bind_refused",
+            BindFault::InUse => "bind_in_use",
+            BindFault::NotASocket => "bind_not_a_socket",
+            BindFault::NotInherited(_) => "bind_not_inherited",
         }
+    }
+}
+
+impl From<io::Error> for BindFault {
+    fn from(cause: io::Error) -> Self {
+        Self::Refused(cause)
     }
 }
 
@@ -97,29 +96,32 @@ impl Listener {
         unix_mode: Option<u32>,
         inherited: &mut Inherited,
     ) -> Result<Self, BindError> {
-        let refused = |cause| BindError::Refused { address: address.to_string(), cause };
+        let bound = Self::try_bind(address, unix_mode, inherited);
+        bound.map_err(|fault| BindError { address: address.to_string(), fault })
+    }
+
+    fn try_bind(address: &ListenAddress, unix_mode: Option<u32>, inherited: &mut Inherited) -> Result<Self, BindFault> {
         let listener = match address {
-            ListenAddress::Tcp(at) => Self::Tcp(TcpListener::bind(at).map_err(refused)?),
+            ListenAddress::Tcp(at) => Self::Tcp(TcpListener::bind(at)?),
             ListenAddress::Unix(path) => {
-                make_way(path, address)?;
-                let listener = listen_at(path, unix_mode).map_err(refused)?;
+                make_way(path)?;
+                let listener = listen_at(path, unix_mode)?;
                 Self::Unix(listener, SocketFile::at(path))
             }
-            ListenAddress::Systemd(name) => match inherited.take(name).map_err(refused)? {
+            ListenAddress::Systemd(name) => match inherited.take(name)? {
                 Some(InheritedSocket::Tcp(socket)) => Self::Tcp(socket),
                 Some(InheritedSocket::Unix(socket)) => Self::Unix(socket, None),
-                None => return Err(BindError::NotInherited { address: address.to_string(), known: inherited.names() }),
+                None => return Err(BindFault::NotInherited(inherited.names())),
             },
         };
         match &listener {
             Self::Tcp(socket) => {
-                // A browser that is gone without a word must not keep the place of its WebSocket.
+                // The WebSocket of a browser that is gone without a FIN must not keep its connection.
                 keep_alive(socket);
-                socket.set_nonblocking(true)
+                socket.set_nonblocking(true)?;
             }
-            Self::Unix(socket, _) => socket.set_nonblocking(true),
+            Self::Unix(socket, _) => socket.set_nonblocking(true)?,
         }
-        .map_err(refused)?;
         Ok(listener)
     }
 
@@ -173,7 +175,7 @@ pub(super) struct Accepted {
     pub(super) stream: AcceptedStream,
     pub(super) peer: Peer,
     pub(super) local_port: Option<u16>,
-    pub(super) place: Place,
+    pub(super) permit: ConnectionPermit,
 }
 
 /// A stream that belongs to no runtime.
@@ -210,31 +212,32 @@ impl Drop for SocketFile {
 /// What shows of an address without taking it.
 pub(super) fn look(address: &ListenAddress) -> Result<(), BindError> {
     let ListenAddress::Unix(path) = address else { return Ok(()) };
-    let refused = |cause| BindError::Refused { address: address.to_string(), cause };
-    if path.symlink_metadata().is_ok_and(|file| !file.file_type().is_socket()) {
-        return Err(BindError::NotASocket { address: address.to_string() });
-    }
-    std::os::unix::net::SocketAddr::from_pathname(path).map_err(refused)?;
-    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
-    if !folder.metadata().map_err(refused)?.is_dir() {
-        return Err(refused(io::ErrorKind::NotADirectory.into()));
-    }
-    accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(|cause| refused(cause.into()))
+    look_at(path).map_err(|fault| BindError { address: address.to_string(), fault })
 }
 
-/// Removes a socket file that nobody listens on any more.
-fn make_way(path: &Path, address: &ListenAddress) -> Result<(), BindError> {
+fn look_at(path: &Path) -> Result<(), BindFault> {
+    if path.symlink_metadata().is_ok_and(|file| !file.file_type().is_socket()) {
+        return Err(BindFault::NotASocket);
+    }
+    std::os::unix::net::SocketAddr::from_pathname(path)?;
+    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
+    if !folder.metadata()?.is_dir() {
+        return Err(BindFault::Refused(io::ErrorKind::NotADirectory.into()));
+    }
+    Ok(accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(io::Error::from)?)
+}
+
+/// Removes the socket file of a listener that is gone.
+fn make_way(path: &Path) -> Result<(), BindFault> {
     let Ok(file) = path.symlink_metadata() else { return Ok(()) };
     if !file.file_type().is_socket() {
-        return Err(BindError::NotASocket { address: address.to_string() });
+        return Err(BindFault::NotASocket);
     }
     match UnixStream::connect(path) {
-        Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(|cause| BindError::Refused { address: address.to_string(), cause })
-        }
+        Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => Ok(std::fs::remove_file(path)?),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(cause) => Err(BindError::Refused { address: address.to_string(), cause }),
-        Ok(_) => Err(BindError::InUse { address: address.to_string() }),
+        Err(cause) => Err(cause.into()),
+        Ok(_) => Err(BindFault::InUse),
     }
 }
 

@@ -23,20 +23,26 @@ use crate::budget::Budget;
 use crate::clock::SharedClock;
 use crate::request::Downstream;
 
+mod activity;
 mod admin;
+mod answer;
 mod connection;
 mod descriptors;
 mod dispatch;
 mod drain;
+mod http1;
+mod http2;
 mod listener;
 mod pace;
 mod parking;
-mod places;
-mod pulse;
+mod permits;
+mod phase;
 mod refused;
 mod request_body;
 mod roster;
 pub mod settings;
+mod site;
+mod stream;
 pub mod systemd;
 mod tls;
 mod unix_socket;
@@ -46,14 +52,14 @@ mod x509;
 pub use admin::{AdminState, Health};
 pub use drain::{Shutdown, ShutdownSignal};
 pub use listener::BindError;
-pub use places::UncappedPeers;
+pub use permits::UncappedPeers;
 pub use request_body::{form_body, request_body};
 pub use tls::{Certificates, TlsError};
 
-use dispatch::{Dispatcher, Losers};
+use activity::Order;
+use dispatch::{Dispatcher, LostConnections};
 use listener::Listener;
-use places::Places;
-use pulse::Order;
+use permits::ConnectionLimits;
 use settings::{ListenAddress, ServerSettings};
 use systemd::Inherited;
 use worker::Worker;
@@ -181,19 +187,19 @@ impl Bound {
         let mut inboxes = Vec::new();
         for number in 0..self.settings.workers.max(1) {
             let (tls, limits) = (self.tls.clone(), self.settings.limits.clone());
-            let told = (Arc::clone(admin.metrics()), Arc::clone(&self.notes_capitals));
-            let (worker, inbox) = Worker::start(number, make.clone(), tls, limits, told, ordered.clone())?;
+            let observed = (Arc::clone(admin.metrics()), Arc::clone(&self.notes_capitals));
+            let (worker, inbox) = Worker::start(number, make.clone(), tls, limits, observed, ordered.clone())?;
             workers.push(worker);
             inboxes.push(inbox);
         }
         let connections = descriptors::connections(self.settings.limits.connections);
         self.budget.grow(connections.applications);
         let metrics = admin.metrics();
-        let losers = Losers {
+        let lost = LostConnections {
             peer_cap: metrics.connections_ended("peer_cap"),
             made_room: metrics.connections_ended("made_room"),
         };
-        let dispatcher = Dispatcher::new(inboxes, Places::new(connections.clients, self.uncapped), losers);
+        let dispatcher = Dispatcher::new(inboxes, ConnectionLimits::new(connections.clients, self.uncapped), lost);
         let mut accepting = JoinSet::new();
         for listener in self.traffic {
             accepting.spawn(dispatcher.clone().accept_all(listener.open()?));
@@ -214,7 +220,7 @@ impl Bound {
             () = sleep(drain.delay) => {}
             () = shutdown.asked_at_once() => {}
         }
-        // Dropping the listeners makes new connections fail at once instead of waiting for nobody.
+        // Dropping the listeners makes new connections fail at once, instead of waiting in vain.
         accepting.shutdown().await;
         orders.send_replace(Order::Finish);
         tokio::select! {

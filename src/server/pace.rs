@@ -12,7 +12,7 @@ pub(super) struct Pace {
     /// Bytes a second that keep a body even.
     rate: Rate,
     /// A body that is as far behind as this has ended.
-    patience: Duration,
+    limit: Duration,
     behind: Duration,
 }
 
@@ -28,18 +28,18 @@ enum Rate {
 
 impl Pace {
     /// At least so many bytes a second, or any at all if none is said.
-    pub(super) fn of(rate: Option<u64>, patience: Duration) -> Self {
-        Self { rate: rate.map_or(Rate::Any, |rate| Rate::Bytes(rate.max(1))), patience, behind: Duration::ZERO }
+    pub(super) fn of(rate: Option<u64>, limit: Duration) -> Self {
+        Self { rate: rate.map_or(Rate::Any, |rate| Rate::Bytes(rate.max(1))), limit, behind: Duration::ZERO }
     }
 
     /// All of it within a time.
     pub(super) fn whole(within: Duration) -> Self {
-        Self { rate: Rate::Whole, patience: within, behind: Duration::ZERO }
+        Self { rate: Rate::Whole, limit: within, behind: Duration::ZERO }
     }
 
     /// So much longer can be waited.
     pub(super) fn left(&self) -> Duration {
-        self.patience.saturating_sub(self.behind)
+        self.limit.saturating_sub(self.behind)
     }
 
     /// It was waited for so long.
@@ -63,9 +63,9 @@ impl Pace {
         }
     }
 
-    /// What is ended for: the time that it is behind.
-    pub(super) fn patience(&self) -> Duration {
-        self.patience
+    /// How far behind a body may be.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
     }
 }
 

@@ -1,33 +1,30 @@
 //! What is no request: hyper refuses a head that it cannot read by itself, with a status and nothing else. Its answer is caught on
-//! the way out ([`Felt`]), and another takes its place that says something, and of which a line in the log tells.
+//! the way out ([`ObservedStream`]); ours takes its place, with a page and a line in the log.
 
 use std::rc::Rc;
 
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, StatusCode, Uri};
 use http_body_util::BodyExt as _;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::body::{Body, BodyError};
 use crate::request::{BadRequest, Downstream, Unread};
-use crate::server::pulse::Felt;
+use crate::server::phase::Event;
+use crate::server::site::Pipeline;
+use crate::server::stream::{Io, ObservedStream};
 
 /// Answers in hyper's place, and ends the connection.
-pub(super) async fn answer<S, F, T>(
-    service: &S,
-    mut stream: Felt<T>,
+pub(super) async fn answer<T: Io>(
+    service: &impl Pipeline,
+    mut stream: ObservedStream<T>,
     downstream: &Rc<Downstream>,
     status: StatusCode,
-) -> Result<(), BodyError>
-where
-    S: Fn(Request<Body>, Rc<Downstream>) -> F,
-    F: Future<Output = Response<Body>>,
-    T: AsyncRead + AsyncWrite + Unpin,
-{
+) -> Result<(), BodyError> {
     let mut request = Request::new(Body::Empty);
     // Nothing of it is known.
     (*request.method_mut(), *request.uri_mut()) = (Method::GET, Uri::from_static("*"));
     request.extensions_mut().insert(Unread(fault(status)));
-    let (head, body) = service(request, Rc::clone(downstream)).await.into_parts();
+    let (head, body) = service.answer(request, Rc::clone(downstream)).await.into_parts();
     let body = body.collect().await?.to_bytes();
     let reason = head.status.canonical_reason().unwrap_or_default();
     let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_u16()).into_bytes();
@@ -39,7 +36,7 @@ where
     }
     bytes.extend(b"\r\n");
     bytes.extend(body);
-    stream.pulse.refused_answered();
+    stream.activity.note(Event::Reply);
     stream.write_all(&bytes).await?;
     stream.flush().await?;
     Ok(stream.shutdown().await?)

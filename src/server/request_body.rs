@@ -1,18 +1,17 @@
 //! The body of a request under the limits of `[server.limits]`: how long it may be, and how slowly it may come.
 
-use std::future::Future as _;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Extensions;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::body::{Body, BodyError, BodyLimits, Stalled, TooLarge};
+use crate::server::activity::BodyWatch;
 use crate::server::pace::Pace;
-use crate::server::pulse::BodyWatch;
+use crate::stall::StallTimer;
 
 /// The body of a request as the rest of the gateway gets it. It fails with [`TooLarge`] at the first byte beyond
 /// `limits.bytes`, and with [`Stalled`] when it is waited for and falls `limits.idle_time` behind `limits.rate`
@@ -32,36 +31,25 @@ fn limited(extensions: &Extensions, incoming: Body, left: Option<u64>, pace: Pac
         return Body::Empty;
     }
     let watch = extensions.get().cloned();
-    Body::stream(LimitedBody { incoming, left, pace, waiting: None, timer: None, watch })
+    Body::stream(LimitedBody { incoming, left, pace, stall: StallTimer::default(), watch })
 }
 
 struct LimitedBody {
     incoming: Body,
     left: Option<u64>,
     pace: Pace,
-    /// Since when somebody waits for a byte that is not there: a slow reader is not the client's fault.
-    waiting: Option<Instant>,
-    /// Made at the first wait, and moved only when it fires, because the deadline only ever moves away.
-    timer: Option<Pin<Box<Sleep>>>,
+    /// Runs while somebody waits for a byte that is not there: a slow reader is not the client's fault.
+    stall: StallTimer,
     watch: Option<BodyWatch>,
 }
 
 impl LimitedBody {
     /// Ends when the body is too far behind.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Stalled> {
-        let since = *self.waiting.get_or_insert_with(Instant::now);
         if let Some(watch) = &mut self.watch {
             watch.note_awaited(true);
         }
-        let deadline = since.checked_add(self.pace.left()).unwrap_or_else(|| since + FAR);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            if Instant::now() >= deadline {
-                return Poll::Ready(Stalled(self.pace.patience()));
-            }
-            timer.as_mut().reset(deadline);
-        }
+        self.stall.poll(self.pace.left(), cx).map(|()| Stalled(self.pace.limit()))
     }
 }
 
@@ -74,7 +62,7 @@ impl HttpBody for LimitedBody {
             return self.poll_stalled(cx).map(|stalled| Some(Err(stalled.into())));
         };
         let data = frame.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
-        if let Some(since) = self.waiting.take() {
+        if let Some(since) = self.stall.end() {
             self.pace.waited(since.elapsed());
         }
         let leisurely = self.watch.as_mut().is_some_and(|watch| {
@@ -105,6 +93,3 @@ impl HttpBody for LimitedBody {
         self.incoming.size_hint()
     }
 }
-
-/// A time-out that never comes, within what the timer can hold.
-const FAR: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -1,7 +1,7 @@
 //! How long connections wait: one sweep per worker instead of timers per request.
 //!
 //! A timer for every request head would cost more than the rest of the accept path. Here a connection only notes what goes on
-//! (pulse.rs); the worker looks at all its connections a few times per limit and ends those that stood still, or were slow, for
+//! (activity.rs); the worker looks at all its connections a few times per limit and ends those that stood still, or were slow, for
 //! too long. Limits are therefore kept to within a quarter.
 
 use std::cell::{Cell, RefCell};
@@ -13,21 +13,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::server::activity::{Activity, Order, WaitingFor};
 use crate::server::pace::Pace;
 use crate::server::parking::Resting;
-use crate::server::places::PeerNetwork;
-use crate::server::pulse::{Order, Pulse, WaitingFor};
+use crate::server::permits::PeerNetwork;
 use crate::server::settings::Limits;
 
 /// How long each kind of waiting may last.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct WaitLimits {
     head: Duration,
     idle: Duration,
     body_rate: Option<u64>,
 }
 
-impl Patience {
+impl WaitLimits {
     pub(super) fn of(limits: &Limits) -> Self {
         Self { head: limits.header_time, idle: limits.idle_time, body_rate: limits.body_rate }
     }
@@ -45,18 +45,18 @@ impl Patience {
 /// All connections of one worker.
 #[derive(Debug)]
 pub(super) struct Roster {
-    patience: Patience,
-    watched: RefCell<HashMap<u64, Watched>>,
+    limits: WaitLimits,
+    tracked: RefCell<HashMap<u64, Tracked>>,
     next: Cell<u64>,
     finishing: Cell<bool>,
     pub(super) resting: Resting,
 }
 
 impl Roster {
-    pub(super) fn new(patience: Patience) -> Rc<Self> {
+    pub(super) fn new(limits: WaitLimits) -> Rc<Self> {
         Rc::new(Self {
-            patience,
-            watched: RefCell::default(),
+            limits,
+            tracked: RefCell::default(),
             next: Cell::new(0),
             finishing: Cell::new(false),
             resting: Resting::default(),
@@ -66,44 +66,44 @@ impl Roster {
     /// Puts a new connection on the list, for as long as what this returns lives. `peer` is known of those whose connections
     /// are counted.
     pub(super) fn enrol(self: &Rc<Self>, peer: Option<PeerNetwork>) -> Enrolled {
-        let pulse = Arc::<Pulse>::default();
+        let activity = Arc::<Activity>::default();
         if self.finishing.get() {
-            pulse.give(Order::Finish);
+            activity.give(Order::Finish);
         }
         let number = self.next.replace(self.next.get().wrapping_add(1));
         let now = Instant::now();
-        let watched = Watched {
+        let tracked = Tracked {
             peer,
-            waiting: pulse.waiting(),
-            pulse: Arc::clone(&pulse),
+            waiting: activity.waiting(),
+            activity: Arc::clone(&activity),
             since: now,
             looked: now,
             moved: (0, 0),
-            pace: self.patience.pace(),
+            pace: self.limits.pace(),
             recent: (Duration::ZERO, 0),
         };
-        self.watched.borrow_mut().insert(number, watched);
-        Enrolled { roster: Rc::clone(self), number, pulse }
+        self.tracked.borrow_mut().insert(number, tracked);
+        Enrolled { roster: Rc::clone(self), number, activity }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.watched.borrow().is_empty()
+        self.tracked.borrow().is_empty()
     }
 
     /// Ends what has waited for too long.
     pub(super) fn sweep(&self, now: Instant) {
-        for watched in self.watched.borrow_mut().values_mut() {
-            if !watched.look(now, self.patience) {
+        for tracked in self.tracked.borrow_mut().values_mut() {
+            if !tracked.look(now, self.limits) {
                 continue;
             }
-            let waited = now.saturating_duration_since(watched.since);
-            match watched.waiting {
-                WaitingFor::Head { .. } if waited >= self.patience.head => watched.pulse.give(Order::Drop),
-                WaitingFor::Reader if watched.pace.left().is_zero() => watched.pulse.give(Order::Drop),
-                WaitingFor::Request { .. } if waited >= self.patience.idle => match watched.pulse.order() {
-                    // A farewell first (GOAWAY); whoever does not leave by the next look is shown out.
-                    Order::Serve => watched.pulse.give(Order::Finish),
-                    Order::Finish | Order::Drop => watched.pulse.give(Order::Drop),
+            let waited = now.saturating_duration_since(tracked.since);
+            match tracked.waiting {
+                WaitingFor::Head { .. } if waited >= self.limits.head => tracked.activity.give(Order::Drop),
+                WaitingFor::Reader if tracked.pace.left().is_zero() => tracked.activity.give(Order::Drop),
+                WaitingFor::Request { .. } if waited >= self.limits.idle => match tracked.activity.order() {
+                    // GOAWAY first; a connection that is still open at the next tick is closed.
+                    Order::Serve => tracked.activity.give(Order::Finish),
+                    Order::Finish | Order::Drop => tracked.activity.give(Order::Drop),
                 },
                 _ => {}
             }
@@ -114,8 +114,8 @@ impl Roster {
     pub(super) fn dispensable(&self, now: Instant, of: Option<PeerNetwork>, most: usize) -> Vec<(Dispensable, u64)> {
         // What they are doing right now.
         self.sweep(now);
-        let watched = self.watched.borrow();
-        let asked = watched.iter().filter(|(_, watched)| of.is_none() || watched.peer == of);
+        let tracked = self.tracked.borrow();
+        let asked = tracked.iter().filter(|(_, tracked)| of.is_none() || tracked.peer == of);
         let mut found: Vec<_> = asked.filter_map(|(number, it)| Some((it.dispensable(now)?, *number))).collect();
         found.sort_unstable();
         found.truncate(most);
@@ -124,10 +124,10 @@ impl Roster {
 
     /// Ends these connections.
     pub(super) fn end(&self, numbers: &[u64]) {
-        let watched = self.watched.borrow();
+        let tracked = self.tracked.borrow();
         for number in numbers {
-            if let Some(watched) = watched.get(number) {
-                watched.pulse.give(Order::Drop);
+            if let Some(tracked) = tracked.get(number) {
+                tracked.activity.give(Order::Drop);
             }
         }
     }
@@ -135,8 +135,8 @@ impl Roster {
     /// Every connection, and every later one, ends what is open and begins nothing.
     pub(super) fn finish_all(&self) {
         self.finishing.set(true);
-        for watched in self.watched.borrow().values() {
-            watched.pulse.give(Order::Finish);
+        for tracked in self.tracked.borrow().values() {
+            tracked.activity.give(Order::Finish);
         }
     }
 }
@@ -146,12 +146,12 @@ impl Roster {
 pub(super) struct Enrolled {
     pub(super) roster: Rc<Roster>,
     number: u64,
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) activity: Arc<Activity>,
 }
 
 impl Drop for Enrolled {
     fn drop(&mut self) {
-        self.roster.watched.borrow_mut().remove(&self.number);
+        self.roster.tracked.borrow_mut().remove(&self.number);
     }
 }
 
@@ -168,9 +168,9 @@ pub(super) struct Dispensable {
 }
 
 #[derive(Debug)]
-struct Watched {
+struct Tracked {
     peer: Option<PeerNetwork>,
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
     waiting: WaitingFor,
     since: Instant,
     looked: Instant,
@@ -180,23 +180,23 @@ struct Watched {
     recent: (Duration, u64),
 }
 
-impl Watched {
+impl Tracked {
     /// Notes what became of it since the last look; whether it still waits for the same.
-    fn look(&mut self, now: Instant, patience: Patience) -> bool {
-        let (waiting, (read, written)) = (self.pulse.waiting(), self.pulse.moved());
+    fn look(&mut self, now: Instant, limits: WaitLimits) -> bool {
+        let (waiting, (read, written)) = (self.activity.waiting(), self.activity.moved());
         let step = now.saturating_duration_since(self.looked);
         let (newly_read, newly_written) = (read.wrapping_sub(self.moved.0), written.wrapping_sub(self.moved.1));
         self.looked = now;
         self.moved = (read, written);
         if waiting != self.waiting {
             (self.waiting, self.since) = (waiting, now);
-            self.pace = patience.pace();
+            self.pace = limits.pace();
             self.recent = (Duration::ZERO, 0);
             return false;
         }
         if waiting == WaitingFor::Reader {
             self.pace.waited(step);
-            self.pace.moved(newly_written, self.pulse.is_leisurely());
+            self.pace.moved(newly_written, self.activity.is_leisurely());
         }
         let (time, bytes) = &mut self.recent;
         *time += step;
@@ -211,7 +211,7 @@ impl Watched {
     /// None for those that are at work, or were a moment ago; for event streams; and for bodies that are fast enough.
     fn dispensable(&self, now: Instant) -> Option<Dispensable> {
         let waited = now.saturating_duration_since(self.since);
-        if waited < MOMENT || self.pulse.is_leisurely() || self.pulse.order() == Order::Drop {
+        if waited < MOMENT || self.activity.is_leisurely() || self.activity.order() == Order::Drop {
             return None;
         }
         let (time, bytes) = self.recent;
@@ -238,12 +238,11 @@ const FAST_ENOUGH: u64 = 4096;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering::Relaxed;
-
     use super::*;
+    use crate::server::phase::Event;
 
     fn roster() -> Rc<Roster> {
-        Roster::new(Patience { head: Duration::from_secs(10), idle: Duration::from_secs(60), body_rate: Some(256) })
+        Roster::new(WaitLimits { head: Duration::from_secs(10), idle: Duration::from_secs(60), body_rate: Some(256) })
     }
 
     fn after(secs: u64) -> Instant {
@@ -255,11 +254,11 @@ mod tests {
         // AT-SM-22
         let roster = roster();
         let place = roster.enrol(None);
-        place.pulse.head_begun.store(true, Relaxed);
+        place.activity.note(Event::Bytes);
         roster.sweep(after(9));
-        assert_eq!(place.pulse.order(), Order::Serve);
+        assert_eq!(place.activity.order(), Order::Serve);
         roster.sweep(after(11));
-        assert_eq!(place.pulse.order(), Order::Drop);
+        assert_eq!(place.activity.order(), Order::Drop);
     }
 
     #[test]
@@ -267,24 +266,24 @@ mod tests {
         // AT-SM-22: idle keep-alive
         let roster = roster();
         let place = roster.enrol(None);
-        drop(place.pulse.begin_request(http::Version::HTTP_11, false));
+        drop(place.activity.begin_request(http::Version::HTTP_11, false));
         roster.sweep(after(1));
         roster.sweep(after(50));
-        assert_eq!(place.pulse.order(), Order::Serve);
+        assert_eq!(place.activity.order(), Order::Serve);
         roster.sweep(after(62));
-        assert_eq!(place.pulse.order(), Order::Finish);
+        assert_eq!(place.activity.order(), Order::Finish);
         roster.sweep(after(67));
-        assert_eq!(place.pulse.order(), Order::Drop);
+        assert_eq!(place.activity.order(), Order::Drop);
     }
 
     #[test]
     fn a_slow_application_is_not_the_clients_fault() {
         let roster = roster();
         let place = roster.enrol(None);
-        let open = place.pulse.begin_request(http::Version::HTTP_11, false);
+        let open = place.activity.begin_request(http::Version::HTTP_11, false);
         roster.sweep(after(1));
         roster.sweep(after(10_000));
-        assert_eq!(place.pulse.order(), Order::Serve);
+        assert_eq!(place.activity.order(), Order::Serve);
         drop(open);
     }
 
@@ -293,14 +292,14 @@ mod tests {
         // AT-SM-23
         let roster = roster();
         let place = roster.enrol(None);
-        let _open = place.pulse.begin_request(http::Version::HTTP_11, false);
-        place.pulse.write_blocked.store(true, Relaxed);
+        let _open = place.activity.begin_request(http::Version::HTTP_11, false);
+        place.activity.note_blocked(true);
         roster.sweep(after(1));
-        place.pulse.note_written(256 * 30);
+        place.activity.note_written(256 * 30);
         roster.sweep(after(62));
-        assert_eq!(place.pulse.order(), Order::Serve);
+        assert_eq!(place.activity.order(), Order::Serve);
         roster.sweep(after(130));
-        assert_eq!(place.pulse.order(), Order::Drop);
+        assert_eq!(place.activity.order(), Order::Drop);
     }
 
     #[test]
@@ -308,16 +307,16 @@ mod tests {
         // AT-SM-17, PX-47: windows of zero stall answers while the socket takes everything
         let roster = roster();
         let place = roster.enrol(None);
-        let mut open = place.pulse.begin_request(http::Version::HTTP_2, false);
+        let mut open = place.activity.begin_request(http::Version::HTTP_2, false);
         open.note_piece(true);
         open.note_piece(false);
         roster.sweep(after(1));
         roster.sweep(after(10_000));
-        assert_eq!(place.pulse.order(), Order::Serve);
+        assert_eq!(place.activity.order(), Order::Serve);
         open.note_piece(true);
         roster.sweep(after(10_001));
         roster.sweep(after(10_062));
-        assert_eq!(place.pulse.order(), Order::Drop);
+        assert_eq!(place.activity.order(), Order::Drop);
     }
 
     #[test]
@@ -325,20 +324,20 @@ mod tests {
         // AT-SM-17, PX-47
         let roster = roster();
         let place = roster.enrol(None);
-        drop(place.pulse.begin_request(http::Version::HTTP_2, false));
+        drop(place.activity.begin_request(http::Version::HTTP_2, false));
         roster.sweep(after(1));
-        place.pulse.head_begun.store(true, Relaxed);
+        place.activity.note(Event::Bytes);
         roster.sweep(after(30));
-        assert_eq!(place.pulse.order(), Order::Serve);
+        assert_eq!(place.activity.order(), Order::Serve);
         roster.sweep(after(62));
-        assert_eq!(place.pulse.order(), Order::Finish);
+        assert_eq!(place.activity.order(), Order::Finish);
     }
 
     #[test]
     fn late_connections_of_a_draining_worker_finish_too() {
         let roster = roster();
         roster.finish_all();
-        assert_eq!(roster.enrol(None).pulse.order(), Order::Finish);
+        assert_eq!(roster.enrol(None).activity.order(), Order::Finish);
         assert!(roster.is_empty());
     }
 
@@ -348,16 +347,16 @@ mod tests {
         for leisurely in [false, true] {
             let roster = roster();
             let place = roster.enrol(None);
-            let mut open = place.pulse.begin_request(http::Version::HTTP_11, false);
+            let mut open = place.activity.begin_request(http::Version::HTTP_11, false);
             if leisurely {
                 open.take_time();
             }
-            place.pulse.write_blocked.store(true, Relaxed);
+            place.activity.note_blocked(true);
             for second in 1..=65 {
-                place.pulse.note_written(1);
+                place.activity.note_written(1);
                 roster.sweep(after(second));
             }
-            assert_eq!(place.pulse.order() == Order::Drop, !leisurely);
+            assert_eq!(place.activity.order() == Order::Drop, !leisurely);
         }
     }
 
@@ -379,29 +378,29 @@ mod tests {
         for (doing, place) in doing.iter().zip(&places) {
             let has_body = matches!(doing, Doing::Body(_));
             if matches!(doing, Doing::Head) {
-                place.pulse.head_begun.store(true, Relaxed);
+                place.activity.note(Event::Bytes);
                 continue;
             }
-            let mut open = place.pulse.begin_request(http::Version::HTTP_11, has_body);
-            let mut watch = has_body.then(|| crate::server::pulse::BodyWatch::new(&place.pulse));
+            let mut open = place.activity.begin_request(http::Version::HTTP_11, has_body);
+            let mut watch = has_body.then(|| crate::server::activity::BodyWatch::new(&place.activity));
             match doing {
                 Doing::Nothing => continue,
                 Doing::Body(_) => watch.iter_mut().for_each(|watch| watch.note_awaited(true)),
-                Doing::Reading(_) => place.pulse.write_blocked.store(true, Relaxed),
+                Doing::Reading(_) => place.activity.note_blocked(true),
                 Doing::EventStream => {
                     open.take_time();
-                    place.pulse.write_blocked.store(true, Relaxed);
+                    place.activity.note_blocked(true);
                 }
                 Doing::Head | Doing::Working => {}
             }
-            kept.push((open, watch, Arc::clone(&place.pulse), doing));
+            kept.push((open, watch, Arc::clone(&place.activity), doing));
         }
         roster.sweep(after(0));
         for second in 1..=seconds {
-            for (_, watch, pulse, doing) in &kept {
+            for (_, watch, activity, doing) in &kept {
                 match (doing, watch) {
                     (Doing::Body(rate), Some(watch)) => watch.note_read(*rate),
-                    (Doing::Reading(rate), _) => pulse.note_written(usize::try_from(*rate).unwrap()),
+                    (Doing::Reading(rate), _) => activity.note_written(usize::try_from(*rate).unwrap()),
                     _ => {}
                 }
             }
@@ -425,8 +424,8 @@ mod tests {
     fn what_was_fast_long_ago_is_not_fast() {
         let roster = roster();
         let place = roster.enrol(None);
-        let _open = place.pulse.begin_request(http::Version::HTTP_11, true);
-        let mut watch = crate::server::pulse::BodyWatch::new(&place.pulse);
+        let _open = place.activity.begin_request(http::Version::HTTP_11, true);
+        let mut watch = crate::server::activity::BodyWatch::new(&place.activity);
         watch.note_awaited(true);
         roster.sweep(after(0));
         watch.note_read(10 << 20);
@@ -447,6 +446,6 @@ mod tests {
         let found = roster.dispensable(after(5), mine, 9);
         assert_eq!(found.iter().map(|(_, number)| *number).collect::<Vec<_>>(), [1]);
         roster.end(&[1]);
-        assert_eq!(places.each_ref().map(|place| place.pulse.order() == Order::Drop), [false, true, false]);
+        assert_eq!(places.each_ref().map(|place| place.activity.order() == Order::Drop), [false, true, false]);
     }
 }

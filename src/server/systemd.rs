@@ -1,4 +1,4 @@
-//! The service manager: sockets that it hands in (`LISTEN_FDS`), and what it likes to be told (`NOTIFY_SOCKET`).
+//! The service manager: sockets that it hands in (`LISTEN_FDS`), and notifications to it (`NOTIFY_SOCKET`).
 //!
 //! Every notification is a no-op where no service manager asked for it.
 
@@ -114,7 +114,7 @@ pub(super) async fn watchdog() {
 
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(cause) = sd_notify::notify(state) {
-        tracing::warn!(code = "sd_notify_failed", %cause, "the service manager could not be told");
+        tracing::warn!(code = "sd_notify_failed", %cause, "the service manager could not be notified");
     }
 }
 

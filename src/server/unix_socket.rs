@@ -16,7 +16,7 @@ pub(super) fn listen_at(path: &Path, mode: Option<u32>) -> io::Result<UnixListen
     // Linux makes the file with the mode of the socket, less the umask: never wider than it is to be.
     fchmod(&socket, Mode::from_raw_mode(mode))?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
-    // Until listen(2) nobody can connect.
+    // No client can connect before listen(2).
     let ready = with_mode(path, mode).and_then(|()| Ok(listen(&socket, BACKLOG)?));
     if let Err(cause) = ready {
         _ = fs::remove_file(path);

@@ -1,26 +1,23 @@
 //! One worker: one thread, one current-thread runtime, the connections that were handed to it, and nothing shared.
 
-use std::future::Future;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use http::{Request, Response};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::body::Body;
-use crate::request::Downstream;
-use crate::server::connection::{Site, serve};
-use crate::server::dispatch::{Errand, Inbox};
-use crate::server::places::Load;
-use crate::server::pulse::Order;
-use crate::server::roster::{Patience, Roster};
+use crate::server::activity::Order;
+use crate::server::connection::serve;
+use crate::server::dispatch::{Command, Inbox};
+use crate::server::permits::Load;
+use crate::server::roster::{Roster, WaitLimits};
 use crate::server::settings::Limits;
+use crate::server::site::{Pipeline, Site};
 use crate::server::tls::Certificates;
 use crate::telemetry::metrics::Metrics;
 
@@ -34,20 +31,15 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Starts worker `number`. `make` is called on the worker's own thread, within its runtime.
-    pub(super) fn start<M, S, F>(
+    pub(super) fn start<S: Pipeline>(
         number: usize,
-        make: M,
+        make: impl FnOnce(usize) -> S + Send + 'static,
         tls: Option<Arc<Certificates>>,
         limits: Limits,
         (metrics, notes_capitals): (Arc<Metrics>, Arc<AtomicBool>),
         orders: watch::Receiver<Order>,
-    ) -> io::Result<(Self, Inbox)>
-    where
-        M: FnOnce(usize) -> S + Send + 'static,
-        S: Fn(Request<Body>, Rc<Downstream>) -> F + 'static,
-        F: Future<Output = Response<Body>> + 'static,
-    {
-        let (errands, inbox) = mpsc::unbounded_channel();
+    ) -> io::Result<(Self, Inbox)> {
+        let (commands, inbox) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel::<()>();
         let load = Arc::<Load>::default();
         let own_load = Arc::clone(&load);
@@ -58,13 +50,13 @@ impl Worker {
                 Err(cause) => return tracing::error!(code = "worker_failed", %cause, "a worker has no runtime"),
             };
             runtime.block_on(async move {
-                let roster = Roster::new(Patience::of(&limits));
+                let roster = Roster::new(WaitLimits::of(&limits));
                 let site = Rc::new(Site::new(make(number), tls, limits.clone(), metrics, notes_capitals));
-                work(&site, &roster, Patience::of(&limits), inbox, orders, &own_load).await;
+                work(&site, &roster, WaitLimits::of(&limits), inbox, orders, &own_load).await;
             });
             // What is still running (upgraded connections, mostly) ends with its runtime.
         })?;
-        Ok((Self { thread, ended: Some(ended) }, Inbox { errands, load }))
+        Ok((Self { thread, ended: Some(ended) }, Inbox { commands, load }))
     }
 
     /// Ends when the worker has ended.
@@ -82,21 +74,18 @@ impl Worker {
     }
 }
 
-async fn work<S, F>(
+async fn work<S: Pipeline>(
     site: &Rc<Site<S>>,
     roster: &Rc<Roster>,
-    patience: Patience,
-    mut inbox: mpsc::UnboundedReceiver<Errand>,
+    limits: WaitLimits,
+    mut inbox: mpsc::UnboundedReceiver<Command>,
     mut orders: watch::Receiver<Order>,
     load: &Load,
-) where
-    S: Fn(Request<Body>, Rc<Downstream>) -> F + 'static,
-    F: Future<Output = Response<Body>> + 'static,
-{
+) {
     // It ends with the runtime.
     let resting = Rc::clone(roster);
     drop(spawn_local(async move { resting.resting.park_all().await }));
-    let mut tick = interval(patience.tick());
+    let mut tick = interval(limits.tick());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut finishing = false;
     loop {
@@ -111,13 +100,13 @@ async fn work<S, F>(
                 }
                 Order::Drop => return,
             },
-            Some(errand) = inbox.recv() => match errand {
-                Errand::Serve(accepted) => {
-                    let enrolled = roster.enrol(accepted.place.peer());
+            Some(command) = inbox.recv() => match command {
+                Command::Serve(accepted) => {
+                    let enrolled = roster.enrol(accepted.permit.peer());
                     drop(spawn_local(serve(Rc::clone(site), accepted, enrolled)));
                 }
-                Errand::Name { of, most, tell } => _ = tell.send(roster.dispensable(Instant::now(), of, most)),
-                Errand::End(numbers) => roster.end(&numbers),
+                Command::ListDispensable { of, most, reply } => _ = reply.send(roster.dispensable(Instant::now(), of, most)),
+                Command::End(numbers) => roster.end(&numbers),
             },
             _ = tick.tick(), if !roster.is_empty() => roster.sweep(Instant::now()),
             () = load.emptied(), if finishing => return,

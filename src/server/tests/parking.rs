@@ -9,17 +9,19 @@ use tokio::time::Instant;
 
 use super::serving::Tls;
 use super::*;
-use crate::server::connection::{Site, speak};
-use crate::server::places::{Load, Seat};
-use crate::server::pulse::Pulse;
-use crate::server::roster::{Patience, Roster};
+use crate::server::activity::Activity;
+use crate::server::connection::speak;
+use crate::server::permits::{Load, PeerPermit};
+use crate::server::phase::Phase;
+use crate::server::roster::{Roster, WaitLimits};
+use crate::server::site::Site;
 use crate::server::tls::Certificates;
 
 /// One connection, as its worker and as its client see it.
 struct Connected<T> {
     client: Raw<T>,
     roster: Rc<Roster>,
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
     served: JoinHandle<Result<(), BodyError>>,
     app: App,
 }
@@ -44,14 +46,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connected<T> {
             metrics,
             Arc::default(),
         ));
-        let roster = Roster::new(Patience::of(&limits));
+        let roster = Roster::new(WaitLimits::of(&limits));
         let enrolled = roster.enrol(None);
-        let pulse = Arc::clone(&enrolled.pulse);
+        let activity = Arc::clone(&enrolled.activity);
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let place = Arc::<Load>::default().place(permit, Seat::uncapped());
+        let permit = Arc::<Load>::default().permit(permit, PeerPermit::uncapped());
         let downstream = Downstream::new(Peer::Unix, None, None);
-        let served = spawn_local(async move { speak(&site, stream, downstream, &enrolled, place).await });
-        Self { client: Raw(client), roster, pulse, served, app }
+        let served = spawn_local(async move { speak(&site, stream, downstream, &enrolled, permit).await });
+        Self { client: Raw(client), roster, activity, served, app }
     }
 
     /// Two looks of the worker; whether the connection is parked after them.
@@ -65,7 +67,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connected<T> {
     }
 
     fn is_parked(&self) -> bool {
-        self.pulse.parked.load(Ordering::Relaxed)
+        self.activity.phase() == Phase::Parked
     }
 
     async fn parked() -> Connected<DuplexStream> {

@@ -56,7 +56,7 @@ impl UncappedPeers {
 
 /// All places.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConnectionLimits {
     free: Arc<Semaphore>,
     /// A quarter of them, which one peer may take.
     cap: usize,
@@ -66,16 +66,16 @@ pub(super) struct Places {
 
 /// A place among those of its peer; none of a peer that may take them all.
 #[derive(Debug)]
-pub(super) struct Seat(Option<(Arc<Places>, PeerNetwork)>);
+pub(super) struct PeerPermit(Option<(Arc<ConnectionLimits>, PeerNetwork)>);
 
-impl Seat {
+impl PeerPermit {
     /// For a peer that may have any number.
     pub(super) fn uncapped() -> Self {
         Self(None)
     }
 }
 
-impl Places {
+impl ConnectionLimits {
     pub(super) fn new(connections: usize, uncapped: Arc<UncappedPeers>) -> Arc<Self> {
         let connections = connections.clamp(1, Semaphore::MAX_PERMITS);
         Arc::new(Self {
@@ -94,11 +94,11 @@ impl Places {
         self.cap
     }
 
-    /// A seat for a connection of this peer; or the peer, if it has as many as it may.
-    pub(super) fn seat(self: &Arc<Self>, peer: Peer) -> Result<Seat, PeerNetwork> {
-        let Peer::Ip(socket) = peer else { return Ok(Seat::uncapped()) };
+    /// A permit for a connection of this peer; or the peer, if it has as many as it may.
+    pub(super) fn peer_permit(self: &Arc<Self>, peer: Peer) -> Result<PeerPermit, PeerNetwork> {
+        let Peer::Ip(socket) = peer else { return Ok(PeerPermit::uncapped()) };
         if self.uncapped.contains(socket.ip()) {
-            return Ok(Seat::uncapped());
+            return Ok(PeerPermit::uncapped());
         }
         let peer = PeerNetwork::of(socket.ip());
         let mut taken = self.taken();
@@ -107,13 +107,13 @@ impl Places {
             return Err(peer);
         }
         *count += 1;
-        Ok(Seat(Some((Arc::clone(self), peer))))
+        Ok(PeerPermit(Some((Arc::clone(self), peer))))
     }
 
-    /// A seat in place of another one of the same peer that is just being given up.
-    pub(super) fn seat_of_another(self: &Arc<Self>, peer: PeerNetwork) -> Seat {
+    /// A permit in place of another one of the same peer that is just being given up.
+    pub(super) fn replacing_permit(self: &Arc<Self>, peer: PeerNetwork) -> PeerPermit {
         *self.taken().entry(peer).or_default() += 1;
-        Seat(Some((Arc::clone(self), peer)))
+        PeerPermit(Some((Arc::clone(self), peer)))
     }
 
     fn taken(&self) -> MutexGuard<'_, HashMap<PeerNetwork, usize>> {
@@ -121,7 +121,7 @@ impl Places {
     }
 }
 
-impl Drop for Seat {
+impl Drop for PeerPermit {
     fn drop(&mut self) {
         let Some((places, peer)) = &self.0 else { return };
         let mut taken = places.taken();
@@ -157,28 +157,28 @@ impl Load {
         }
     }
 
-    pub(super) fn place(self: &Arc<Self>, permit: OwnedSemaphorePermit, seat: Seat) -> Place {
+    pub(super) fn permit(self: &Arc<Self>, permit: OwnedSemaphorePermit, of_peer: PeerPermit) -> ConnectionPermit {
         self.open.fetch_add(1, Ordering::AcqRel);
-        Place { load: Arc::clone(self), seat, _permit: permit }
+        ConnectionPermit { load: Arc::clone(self), of_peer, _permit: permit }
     }
 }
 
 /// The place of one connection among all that may be open; it goes with the stream.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPermit {
     load: Arc<Load>,
-    seat: Seat,
+    of_peer: PeerPermit,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Place {
+impl ConnectionPermit {
     /// Whose it is, if its peer's places are counted.
     pub(super) fn peer(&self) -> Option<PeerNetwork> {
-        self.seat.0.as_ref().map(|(_, peer)| *peer)
+        self.of_peer.0.as_ref().map(|(_, peer)| *peer)
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         if self.load.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.load.emptied.notify_waiters();
@@ -200,35 +200,35 @@ mod tests {
     fn a_peer_gets_a_quarter_and_those_in_front_get_all() {
         // AT-SM-25
         let uncapped = UncappedPeers::new(&["192.0.2.0/24".parse().unwrap(), "2001:db8:f::/48".parse().unwrap()]);
-        let places = Places::new(8, Arc::clone(&uncapped));
+        let places = ConnectionLimits::new(8, Arc::clone(&uncapped));
         for (first, second, same) in [
             ("198.51.100.1", "198.51.100.1", true),
             ("198.51.100.2", "198.51.100.3", false),
-            // On a socket that listens for both, IPv4 comes in the clothes of IPv6.
+            // On a socket that listens for both, an IPv4 address is IPv4-mapped.
             ("198.51.100.4", "::ffff:198.51.100.4", true),
             ("2001:db8::1", "2001:db8::ffff:0:0:1", true),
             ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
         ] {
-            let seats = [places.seat(peer(first)).unwrap(), places.seat(peer(first)).unwrap()];
-            assert_eq!(places.seat(peer(second)).is_err(), same, "{first} {second}");
-            drop(seats);
-            assert!(places.seat(peer(second)).is_ok(), "{first} {second}");
+            let permits = [places.peer_permit(peer(first)).unwrap(), places.peer_permit(peer(first)).unwrap()];
+            assert_eq!(places.peer_permit(peer(second)).is_err(), same, "{first} {second}");
+            drop(permits);
+            assert!(places.peer_permit(peer(second)).is_ok(), "{first} {second}");
         }
         for all in [peer("192.0.2.9"), peer("::ffff:192.0.2.9"), peer("2001:db8:f::1"), Peer::Unix] {
-            let seats: Vec<_> = (0..8).map(|_| places.seat(all).unwrap()).collect();
-            assert!(seats.iter().all(|seat| seat.0.is_none()), "{all:?}");
+            let permits: Vec<_> = (0..8).map(|_| places.peer_permit(all).unwrap()).collect();
+            assert!(permits.iter().all(|permit| permit.0.is_none()), "{all:?}");
         }
         assert!(places.taken().is_empty(), "who has no connection is not remembered");
         uncapped.become_these(&[]);
-        let _seats = [places.seat(peer("192.0.2.9")).unwrap(), places.seat(peer("192.0.2.9")).unwrap()];
-        assert!(places.seat(peer("192.0.2.9")).is_err(), "a reload took it out");
+        let _permits = [places.peer_permit(peer("192.0.2.9")).unwrap(), places.peer_permit(peer("192.0.2.9")).unwrap()];
+        assert!(places.peer_permit(peer("192.0.2.9")).is_err(), "a reload took it out");
     }
 
     #[test]
     fn a_peer_gets_one_place_where_there_are_few() {
-        let places = Places::new(1, UncappedPeers::new(&[]));
-        let _seat = places.seat(peer("192.0.2.1")).unwrap();
-        assert!(places.seat(peer("192.0.2.1")).is_err());
-        assert!(places.seat(peer("192.0.2.2")).is_ok());
+        let places = ConnectionLimits::new(1, UncappedPeers::new(&[]));
+        let _permit = places.peer_permit(peer("192.0.2.1")).unwrap();
+        assert!(places.peer_permit(peer("192.0.2.1")).is_err());
+        assert!(places.peer_permit(peer("192.0.2.2")).is_ok());
     }
 }

@@ -1,0 +1,117 @@
+//! The service of a connection: it notes when requests begin and when their answers end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper::upgrade::OnUpgrade;
+
+use crate::body::{Body, BodyError};
+use crate::request::Downstream;
+use crate::request::raw_target::RawTarget;
+use crate::server::activity::{Activity, BodyWatch, OpenRequest};
+use crate::server::site::{Pipeline, Site};
+
+/// The service of one connection, which notes when requests begin and end.
+pub(super) fn answering<S: Pipeline>(
+    site: &Rc<Site<S>>,
+    downstream: &Rc<Downstream>,
+    activity: &Arc<Activity>,
+) -> impl Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future = Answering<S::Answer>> {
+    service_fn(move |mut request: Request<Incoming>| {
+        let has_body = !request.body().is_end_stream();
+        downstream.note_begun(activity.is_answering());
+        let open = activity.begin_request(request.version(), has_body);
+        if has_body {
+            request.extensions_mut().insert(BodyWatch::new(activity));
+        }
+        if request.extensions().get::<OnUpgrade>().is_some() {
+            activity.never_park();
+        }
+        let mut request = request.map(Body::Incoming);
+        if let Some(raw) = activity.take_raw_target() {
+            restore_target(&mut request, raw);
+        }
+        // Boxed, because a connection that waits for its next request would have room for all of one otherwise.
+        Answering { answer: Box::pin(site.service.answer(request, Rc::clone(downstream))), open: Some(open) }
+    })
+}
+
+/// Puts the target that is judged in place of the one that passed the parser for it.
+fn restore_target(request: &mut Request<Body>, raw: RawTarget) {
+    let judged = raw.encoded().filter(|_| raw.was_read_as(request.uri()));
+    if let Some(judged) = judged {
+        *request.uri_mut() = Uri::from(judged);
+        request.extensions_mut().insert(raw);
+    } else {
+        // Another request than the one that the target came with: what was asked for is unknown.
+        *request.uri_mut() = Uri::from_static("*");
+    }
+}
+
+/// A request that is being answered, until the head of the answer is there.
+pub(super) struct Answering<F> {
+    answer: Pin<Box<F>>,
+    open: Option<OpenRequest>,
+}
+
+impl<F: Future<Output = Response<Body>>> Future for Answering<F> {
+    type Output = Result<Response<Answer>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(self.answer.as_mut().poll(cx));
+        let mut open = self.open.take();
+        if let (Body::Stream(_), Some(open)) = (answer.body(), &mut open)
+            && comes_over_time(answer.headers())
+        {
+            open.take_time();
+        }
+        Poll::Ready(Ok(answer.map(|body| Answer { body, open })))
+    }
+}
+
+/// Event streams and gRPC: a peer that sends or reads little of them is not slow.
+fn comes_over_time(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let begins = |with: &[u8]| kind.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    begins(b"text/event-stream") || begins(b"application/grpc")
+}
+
+/// The body of an answer; the request counts as open until it is gone.
+pub(super) struct Answer {
+    body: Body,
+    open: Option<OpenRequest>,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, BodyError>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(open) = &mut self.open {
+            open.note_piece(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,47 @@
+//! HTTP/2 on a connection, until that ends.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use hyper_util::rt::TokioIo;
+
+use crate::body::BodyError;
+use crate::flood::{Counted, Report};
+use crate::request::Downstream;
+use crate::server::activity::Order;
+use crate::server::answer::answering;
+use crate::server::roster::Enrolled;
+use crate::server::site::{Pipeline, Site};
+use crate::server::stream::{Io, ObservedStream};
+
+/// Serves streams until the connection ends.
+pub(super) async fn serve<S: Pipeline, T: Io>(
+    site: &Rc<Site<S>>,
+    stream: ObservedStream<T>,
+    downstream: &Rc<Downstream>,
+    enrolled: &Enrolled,
+) -> Result<(), BodyError> {
+    let activity = &enrolled.activity;
+    let service = answering(site, downstream, activity);
+    let stream = Counted::accepted(stream, |report| match report {
+        Report::Flood(frames) => site.flooded(downstream.peer.address(), frames),
+        Report::Content(bytes) => activity.note_written(bytes),
+    });
+    let mut connection = pin!(site.http2.serve_connection(TokioIo::new(stream), service));
+    let mut finishing = false;
+    poll_fn(|cx| {
+        activity.wake_by(cx);
+        match activity.order() {
+            Order::Finish if !finishing => {
+                finishing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            Order::Serve | Order::Finish => {}
+            Order::Drop => return Poll::Ready(Ok(())),
+        }
+        connection.as_mut().poll(cx).map_err(Into::into)
+    })
+    .await
+}

@@ -1,0 +1,142 @@
+//! What all connections of a worker share: what answers them, and how HTTP/1.1 and HTTP/2 are spoken.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::TokioTimer;
+use tokio::time::Instant;
+
+use crate::body::Body;
+use crate::local_executor::LocalExecutor;
+use crate::request::Downstream;
+use crate::server::settings::Limits;
+use crate::server::tls::Certificates;
+use crate::telemetry::metrics::Metrics;
+
+/// What answers requests: the gateway, or a test.
+pub(super) trait Pipeline: 'static {
+    /// The answer, to be awaited.
+    type Answer: Future<Output = Response<Body>> + 'static;
+
+    /// Answers a request of this connection.
+    fn answer(&self, request: Request<Body>, downstream: Rc<Downstream>) -> Self::Answer;
+}
+
+impl<S, F> Pipeline for S
+where
+    S: Fn(Request<Body>, Rc<Downstream>) -> F + 'static,
+    F: Future<Output = Response<Body>> + 'static,
+{
+    type Answer = F;
+
+    fn answer(&self, request: Request<Body>, downstream: Rc<Downstream>) -> F {
+        self(request, downstream)
+    }
+}
+
+/// What all connections of a worker share.
+pub(super) struct Site<S> {
+    pub(super) service: S,
+    http1: http1::Builder,
+    /// The same, but that the capitals of fields' names are noted.
+    http1_noting: http1::Builder,
+    notes_capitals: Arc<AtomicBool>,
+    pub(super) http2: http2::Builder<LocalExecutor>,
+    pub(super) tls: Option<Arc<Certificates>>,
+    pub(super) limits: Limits,
+    metrics: Arc<Metrics>,
+    /// When a flood was last written about.
+    flood_reported: Cell<Option<Instant>>,
+}
+
+impl<S> Site<S> {
+    pub(super) fn new(
+        service: S,
+        tls: Option<Arc<Certificates>>,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+        notes_capitals: Arc<AtomicBool>,
+    ) -> Self {
+        let (http1, http2) = (http1_as_spoken(&limits), http2_as_spoken(&limits));
+        let mut http1_noting = http1.clone();
+        http1_noting.preserve_header_case(true);
+        Self {
+            service,
+            http1,
+            http1_noting,
+            notes_capitals,
+            http2,
+            tls,
+            limits,
+            metrics,
+            flood_reported: Cell::new(None),
+        }
+    }
+
+    /// HTTP/1.1 as it is spoken at the moment.
+    pub(super) fn http1(&self) -> &http1::Builder {
+        if self.notes_capitals.load(Relaxed) { &self.http1_noting } else { &self.http1 }
+    }
+
+    /// A client was cut off for a flood of such frames. All are counted; one line a second is logged.
+    pub(super) fn flooded(&self, client: IpAddr, frames: &'static str) {
+        self.metrics.flooded(frames);
+        let now = Instant::now();
+        if self.flood_reported.get().is_none_or(|reported| now.saturating_duration_since(reported) >= FLOOD_SILENCE) {
+            self.flood_reported.set(Some(now));
+            tracing::warn!(code = "http2_flood", %client, frames, "cut off a client that floods an HTTP/2 connection");
+        }
+    }
+}
+
+/// HTTP/1.1 as we speak it. Head and idle times are not hyper's here: see `roster.rs`.
+fn http1_as_spoken(limits: &Limits) -> http1::Builder {
+    let mut protocol = http1::Builder::new();
+    protocol
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        // A client that closes its side before the answer is gone, as everywhere else: its upstream request is given up.
+        .half_close(false)
+        // A head and a small body leave in one plain write. The copy of a large body costs less than the bookkeeping of pieces.
+        .writev(false)
+        .max_buf_size(limits.header_bytes.max(H1_SMALLEST_BUFFER));
+    protocol
+}
+
+fn http2_as_spoken(limits: &Limits) -> http2::Builder<LocalExecutor> {
+    let mut protocol = http2::Builder::new(LocalExecutor);
+    protocol
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.h2_streams)
+        // Told in SETTINGS and enforced after decompression (PX-48, RFC 9113 section 10.5.1); it bounds CONTINUATION, too.
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        // Rapid reset (PX-47, CVE-2023-44487), and its mirror that makes us do the resetting (CVE-2025-8671).
+        .max_pending_accept_reset_streams(H2_RESETS)
+        .max_local_error_reset_streams(H2_RESETS)
+        .max_send_buf_size(H2_SEND_BUFFER)
+        .initial_stream_window_size(H2_UPLOAD)
+        .initial_connection_window_size(H2_UPLOADS)
+        .keep_alive_interval(limits.idle_time / 2)
+        .keep_alive_timeout(limits.idle_time / 2);
+    protocol
+}
+
+/// hyper does not take a smaller buffer, so a smaller `header_bytes` counts as this.
+const H1_SMALLEST_BUFFER: usize = 8192;
+/// Floods within this time after one that was written to the log are only counted, on each worker.
+const FLOOD_SILENCE: Duration = Duration::from_secs(1);
+/// Streams that a client may reset, or make us reset, before they are reaped; one more is GOAWAY.
+const H2_RESETS: usize = 32;
+/// Bytes of an answer that one stream may hold while its reader is slow.
+const H2_SEND_BUFFER: usize = 64 * 1024;
+/// Bytes of one request's body that wait for a slow application, and of all on a connection. hyper's own is 1 MiB for each. An upload
+/// over a way of 20 ms there and back still has 6 MiB a second.
+const H2_UPLOAD: u32 = 128 * 1024;
+const H2_UPLOADS: u32 = 2 * H2_UPLOAD;

@@ -21,10 +21,10 @@ use crate::proxy::verbatim::{Line, Verbatim};
 /// What the request and the connection know of each other: the bytes that may still come before the head is whole. Only the
 /// worker's thread writes; it is atomic because hyper asks that a stream that can be upgraded be `Send`.
 #[derive(Clone, Debug)]
-pub(super) struct Awaited(Arc<State>);
+pub(super) struct Awaited(Arc<HeadState>);
 
 #[derive(Debug)]
-struct State {
+struct HeadState {
     left: AtomicUsize,
     /// The line of the request, where it goes out other than hyper writes it.
     line: Line,
@@ -62,7 +62,7 @@ pub(super) struct Awaiting<T> {
 
 impl<T: AsyncRead> Awaiting<T> {
     pub(super) fn new(inner: T) -> (Self, Awaited) {
-        let awaited = Awaited(Arc::new(State { left: AtomicUsize::new(usize::MAX), line: Line::default() }));
+        let awaited = Awaited(Arc::new(HeadState { left: AtomicUsize::new(usize::MAX), line: Line::default() }));
         (Self { inner: inner.take(PIECE), awaited: awaited.clone() }, awaited)
     }
 }
@@ -105,7 +105,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Awaiting<T> {
 }
 
 /// Informational answers and the final head together. One head has at most 64 KiB (pool.rs), and two pieces of its body may be read
-/// before the request is told of it.
+/// before the request learns of it.
 const MOST: usize = 256 * 1024;
 /// What is read at once, at most.
 const PIECE: u64 = 32 * 1024 - 1;

@@ -15,12 +15,12 @@ pub struct Upstream {
     tls: Option<TlsClient>,
     /// Never given twice in one run of the program, so that pools of an earlier configuration are told apart.
     id: u64,
-    health: Box<[Health]>,
+    health: Box<[AddressHealth]>,
     started: Instant,
 }
 
 #[derive(Debug, Default)]
-struct Health {
+struct AddressHealth {
     failures: AtomicU32,
     /// Milliseconds since `started`; zero for an address that is not put aside.
     aside_until: AtomicU64,
@@ -37,7 +37,7 @@ impl Upstream {
         }
         let needs_tls = settings.addresses.iter().any(|address| address.protocol == UpstreamProtocol::Tls);
         let tls = if needs_tls { Some(TlsClient::new(&settings.tls)?) } else { None };
-        let health = settings.addresses.iter().map(|_| Health::default()).collect();
+        let health = settings.addresses.iter().map(|_| AddressHealth::default()).collect();
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new(Self { settings, tls, id, health, started: Instant::now() }))
     }

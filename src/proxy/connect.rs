@@ -70,7 +70,7 @@ async fn open(address: &UpstreamAddress, slot: Option<Slot>) -> Result<Stream, U
     let refused = |source| UpstreamError::Connect { authority: authority(), source };
     match &address.transport {
         UpstreamTransport::Tcp(host, port) => {
-            // Apart from connecting, so that the log tells a wrong name from an application that is away.
+            // Apart from connecting, so that the log distinguishes a wrong name from an application that is down.
             let unresolved = |source| UpstreamError::NameResolution { authority: authority(), source };
             let found: Vec<SocketAddr> = lookup_host((&**host, *port)).await.map_err(unresolved)?.collect();
             let stream = TcpStream::connect(&*found).await.map_err(refused)?;

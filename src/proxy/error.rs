@@ -21,7 +21,7 @@ pub enum UpstreamError {
     Connect {
         /// The address tried last.
         authority: Arc<str>,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The name of no address could be resolved.
@@ -29,7 +29,7 @@ pub enum UpstreamError {
     NameResolution {
         /// The address tried last.
         authority: Arc<str>,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The connection, TLS included, took too long.
@@ -55,7 +55,7 @@ pub enum UpstreamError {
     Tls {
         /// The address tried last.
         authority: Arc<str>,
-        /// What rustls said.
+        /// The error of rustls.
         source: io::Error,
     },
     /// The request was sent; no response head came in time.
@@ -71,7 +71,7 @@ pub enum UpstreamError {
     Closed {
         /// The address.
         authority: Arc<str>,
-        /// What hyper said.
+        /// The error of hyper.
         source: hyper::Error,
     },
     /// What came back is not a response that may be passed on.
@@ -81,7 +81,7 @@ pub enum UpstreamError {
         authority: Arc<str>,
         /// What is wrong with it.
         fault: &'static str,
-        /// What hyper said, where hyper found it.
+        /// The error of hyper, where hyper found it.
         source: Option<hyper::Error>,
     },
     /// An upgrade was asked of an application that is spoken to by HTTP/2 only.
@@ -93,7 +93,7 @@ pub enum UpstreamError {
     /// The client's connection failed while it sent the request's body.
     #[error("the client broke off the request's body")]
     RequestBody {
-        /// What hyper said.
+        /// The error of hyper.
         source: hyper::Error,
     },
     /// The client sent nothing, or too little, of its request's body for too long.
@@ -110,55 +110,13 @@ pub enum UpstreamError {
 impl UpstreamError {
     /// A stable name for logs, metrics and pages.
     pub fn code(&self) -> &'static str {
-        match self {
-            Self::Connect { .. } => "upstream_connect",
-            Self::NameResolution { .. } => "upstream_name_resolution",
-            Self::ConnectTimeout { .. } => "upstream_connect_timeout",
-            Self::NoRoom { .. } => "upstream_no_room",
-            Self::Tls { .. } => "upstream_tls",
-            Self::FirstByteTimeout { .. } => "upstream_first_byte_timeout",
-            Self::Closed { .. } => "upstream_closed",
-            Self::BadResponse { .. } => "upstream_bad_response",
-            Self::UpgradeImpossible { .. } => "upstream_upgrade_impossible",
-            Self::RequestBody { .. } => "request_body_broken",
-            Self::RequestBodyTimeout { .. } => "request_body_timeout",
-            Self::RequestTooLarge => "request_body_too_large",
-        }
+        self.facts().0
     }
 
-    /// The status that the browser gets (RFC 9110 sections 15.6.3 and 15.6.5: 502 for a fault, 504 for a time-out).
+    /// The status that the browser gets ([RFC 9110 section 15.6](https://www.rfc-editor.org/rfc/rfc9110#section-15.6): 502 for a
+    /// fault, 504 for a timeout).
     pub fn status(&self) -> StatusCode {
-        match self {
-            Self::Connect { .. }
-            | Self::NameResolution { .. }
-            | Self::Tls { .. }
-            | Self::Closed { .. }
-            | Self::BadResponse { .. }
-            | Self::UpgradeImpossible { .. } => StatusCode::BAD_GATEWAY,
-            Self::ConnectTimeout { .. } | Self::FirstByteTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::NoRoom { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::RequestBody { .. } => StatusCode::BAD_REQUEST,
-            Self::RequestBodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        }
-    }
-
-    /// Whether the application is to blame, so that its address may be put aside; otherwise the client is.
-    pub fn is_upstream_fault(&self) -> bool {
-        match self {
-            Self::Connect { .. }
-            | Self::NameResolution { .. }
-            | Self::ConnectTimeout { .. }
-            | Self::Tls { .. }
-            | Self::FirstByteTimeout { .. }
-            | Self::Closed { .. }
-            | Self::BadResponse { .. } => true,
-            Self::NoRoom { .. }
-            | Self::UpgradeImpossible { .. }
-            | Self::RequestBody { .. }
-            | Self::RequestBodyTimeout { .. }
-            | Self::RequestTooLarge => false,
-        }
+        self.facts().1
     }
 
     /// What failed, for metrics.
@@ -167,16 +125,33 @@ impl UpstreamError {
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
                 CallFailure::ConnectionRefused
             }
-            Self::Connect { .. } | Self::NoRoom { .. } => CallFailure::Connect,
-            Self::NameResolution { .. } => CallFailure::NameResolution,
-            Self::ConnectTimeout { .. } | Self::FirstByteTimeout { .. } => CallFailure::Timeout,
-            Self::Tls { .. } => CallFailure::Tls,
-            Self::Closed { .. } => CallFailure::ConnectionClosed,
-            Self::BadResponse { .. } => CallFailure::BadResponse,
-            Self::UpgradeImpossible { .. }
-            | Self::RequestBody { .. }
-            | Self::RequestBodyTimeout { .. }
-            | Self::RequestTooLarge => CallFailure::Request,
+            _ => self.facts().2,
+        }
+    }
+
+    /// Whether the application is to blame, so that its address may be put aside; otherwise the client is, or a limit of ours.
+    pub fn is_upstream_fault(&self) -> bool {
+        self.facts().3
+    }
+
+    /// Code, status, failure, and whether the application is to blame.
+    fn facts(&self) -> (&'static str, StatusCode, CallFailure, bool) {
+        use CallFailure::{BadResponse, Connect, ConnectionClosed, NameResolution, Request, Timeout, Tls};
+        match self {
+            Self::Connect { .. } => ("upstream_connect", StatusCode::BAD_GATEWAY, Connect, true),
+            Self::NameResolution { .. } => ("upstream_name_resolution", StatusCode::BAD_GATEWAY, NameResolution, true),
+            Self::ConnectTimeout { .. } => ("upstream_connect_timeout", StatusCode::GATEWAY_TIMEOUT, Timeout, true),
+            Self::NoRoom { .. } => ("upstream_no_room", StatusCode::SERVICE_UNAVAILABLE, Connect, false),
+            Self::Tls { .. } => ("upstream_tls", StatusCode::BAD_GATEWAY, Tls, true),
+            Self::FirstByteTimeout { .. } => {
+                ("upstream_first_byte_timeout", StatusCode::GATEWAY_TIMEOUT, Timeout, true)
+            }
+            Self::Closed { .. } => ("upstream_closed", StatusCode::BAD_GATEWAY, ConnectionClosed, true),
+            Self::BadResponse { .. } => ("upstream_bad_response", StatusCode::BAD_GATEWAY, BadResponse, true),
+            Self::UpgradeImpossible { .. } => ("upstream_upgrade_impossible", StatusCode::BAD_GATEWAY, Request, false),
+            Self::RequestBody { .. } => ("request_body_broken", StatusCode::BAD_REQUEST, Request, false),
+            Self::RequestBodyTimeout { .. } => ("request_body_timeout", StatusCode::REQUEST_TIMEOUT, Request, false),
+            Self::RequestTooLarge => ("request_body_too_large", StatusCode::PAYLOAD_TOO_LARGE, Request, false),
         }
     }
 

@@ -1,6 +1,6 @@
-//! Who is there, as headers: rendered once for a session, then only cloned.
+//! The identity of a person as headers: rendered once for a session, then only cloned.
 //!
-//! What a provider says about people is text that strangers may have written (AT-HS-11): a value that could break a header,
+//! Claims are text that anybody may have written (AT-HS-11): a value that could break a header,
 //! or be read as another value, is left out, loudly; nothing is ever shortened. A claim that is absent is an absent header,
 //! never an empty one (UI-07).
 
@@ -154,16 +154,9 @@ fn groups_text(settings: &IdentityHeaderSettings, identity: &Identity) -> Result
 
 /// Lists are joined, numbers and booleans written out; objects are no header.
 fn claim(value: &Value, separator: &str) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        Value::Array(items) => {
-            let texts: Vec<String> = items.iter().filter_map(scalar).collect();
-            joined(texts.iter().map(String::as_str), separator)
-        }
-        Value::Null | Value::Object(_) => None,
-    }
+    let Value::Array(items) = value else { return scalar(value) };
+    let texts: Vec<String> = items.iter().filter_map(scalar).collect();
+    joined(texts.iter().map(String::as_str), separator)
 }
 
 fn scalar(value: &Value) -> Option<String> {
@@ -434,7 +427,7 @@ mod tests {
             assert!(fields.iter().all(|field| !field.contains("group1")), "{set}: {fields:?}");
             assert_eq!(fields.iter().filter(|field| *field == "x-forwarded-groups-overflow: 2000").count(), 1, "{set}");
         }
-        // Who is told of no groups is told of no overflow.
+        // An application that gets no groups gets no overflow either.
         assert_eq!(rendered(&one(IdentityValue::Subject), &crowded).len(), 1);
         let both = vec![
             (HeaderName::from_static("x-one"), IdentityValue::Groups),

@@ -1,7 +1,7 @@
 //! Forwarding: a request to an application and its answer back, streamed, with headers made right for the next hop.
 //!
-//! 1. [`headers::HeaderRules`] takes out what must not reach the application, then puts in what it is told: [`identity_headers`].
-//! 2. [`Forwarder::forward`] picks an address ([`balance`]), lends a connection of this worker's own pool, sends, and
+//! 1. [`headers::HeaderRules`] takes out what must not reach the application; then the identity is put in: [`identity_headers`].
+//! 2. [`Forwarder::forward`] picks an address ([`balance`]), takes a connection of this worker's own pool, sends, and
 //!    hands the answer back with its body still streaming.
 //! 3. A WebSocket's bytes are carried by [`upgrade`].
 //!
@@ -24,24 +24,24 @@ use hyper::client::conn::TrySendError;
 
 use crate::body::Body;
 use crate::budget::Budget;
+use crate::proxy::coarse_timer::{CoarseTimer, Elapsed};
 use crate::proxy::error::UpstreamError;
-use crate::proxy::patience::Patience;
 use crate::proxy::pool::{Lease, Pool};
 use crate::proxy::request_body::{RequestBody, Upload};
 use crate::proxy::settings::UpstreamAddress;
 
 mod answer_head;
 pub mod balance;
-pub mod connect;
+mod coarse_timer;
+mod connect;
 pub mod error;
 pub mod headers;
 pub mod identity_headers;
-mod patience;
 mod pool;
 pub mod probe;
 mod request_body;
 mod response;
-pub mod response_body;
+mod response_body;
 pub mod settings;
 mod target;
 pub mod tls;
@@ -49,17 +49,17 @@ pub mod upgrade;
 mod verbatim;
 
 use balance::Upstream;
-use target::Target;
+use target::SentTarget;
 use upgrade::UpgradeTicket;
 
 /// A worker's forwarding half: its connections to every application. Must be used inside the worker's `LocalSet`.
 pub struct Forwarder {
     pools: RefCell<BTreeMap<u64, Rc<Pools>>>,
-    patience: Rc<Patience>,
+    timer: Rc<CoarseTimer>,
     worker: usize,
     budget: Arc<Budget>,
-    /// Whether it is listened for others who want room.
-    gives: Cell<bool>,
+    /// Whether the task runs that closes idle connections for requests that wait for room.
+    gives_room: Cell<bool>,
 }
 
 /// The worker's connections to one application, one pool for each address.
@@ -72,8 +72,7 @@ struct Pools {
 impl Forwarder {
     /// The forwarder of the worker with this number. All workers' connections together stay within the budget.
     pub fn new(worker: usize, budget: Arc<Budget>) -> Rc<Self> {
-        let (pools, patience, gives) = (RefCell::default(), Rc::default(), Cell::new(false));
-        Rc::new(Self { pools, patience, worker, budget, gives })
+        Rc::new(Self { pools: RefCell::default(), timer: Rc::default(), worker, budget, gives_room: Cell::new(false) })
     }
 
     /// Sends a request, which is taken out of its place, to an application and returns its answer, whose body is still
@@ -95,12 +94,12 @@ impl Forwarder {
     ) -> Result<Response<Body>, UpstreamError> {
         let pools = self.pools(upstream);
         let (mut request, upload) = RequestBody::watch(std::mem::take(request));
-        let mut target = Target::default();
+        let mut target = SentTarget::default();
         let mut unreachable = None;
         for (index, address) in upstream.candidates(pools.next_turn()) {
             let Some(pool) = pools.by_address.get(index) else { continue };
             let exchange = Exchange {
-                forwarder: self,
+                timer: &self.timer,
                 upstream,
                 address,
                 pool,
@@ -114,14 +113,14 @@ impl Forwarder {
                     upstream.succeeded(index);
                     return Ok(exchange.finish(response, upgrade));
                 }
-                Err(Failure::Unreachable(error)) => {
+                Err(ExchangeFailure::Unreachable(error)) => {
                     if !error.is_upstream_fault() {
                         return Err(error);
                     }
                     upstream.failed(index);
                     unreachable = Some(error);
                 }
-                Err(Failure::Final(error)) => {
+                Err(ExchangeFailure::Final(error)) => {
                     if error.is_upstream_fault() {
                         upstream.failed(index);
                     }
@@ -152,7 +151,7 @@ impl Forwarder {
             turn: Cell::new(self.worker),
         });
         all.insert(upstream.id(), Rc::clone(&pools));
-        if !self.gives.replace(true) {
+        if !self.gives_room.replace(true) {
             tokio::task::spawn_local(give_room(Rc::downgrade(self), Arc::clone(&self.budget)));
         }
         pools
@@ -165,7 +164,7 @@ impl Forwarder {
     }
 }
 
-/// Closes connections that lie unused when somebody, on whichever worker, waits for room.
+/// Closes idle connections when a request, on whichever worker, waits for room.
 async fn give_room(forwarder: WeakRc<Forwarder>, budget: Arc<Budget>) {
     loop {
         budget.wanted().await;
@@ -185,7 +184,7 @@ impl Pools {
 
 /// One request at one address.
 struct Exchange<'a> {
-    forwarder: &'a Rc<Forwarder>,
+    timer: &'a Rc<CoarseTimer>,
     upstream: &'a Arc<Upstream>,
     address: &'a UpstreamAddress,
     pool: &'a Rc<Pool>,
@@ -196,7 +195,7 @@ struct Exchange<'a> {
     whole: Cell<bool>,
 }
 
-enum Failure {
+enum ExchangeFailure {
     /// No connection: the request is whole and may go to another address.
     Unreachable(UpstreamError),
     /// The request may have been seen.
@@ -204,38 +203,38 @@ enum Failure {
 }
 
 impl Exchange<'_> {
-    /// Sends on a pooled connection, else on a new one. A request that a dying pooled connection hands back was never sent
-    /// and goes out once more (RFC 9112 section 9.3.1; PX-33).
+    /// Sends on a pooled connection, else on a new one. A request that a dying pooled connection hands back was never sent and
+    /// goes out once more ([RFC 9112 section 9.3.1](https://www.rfc-editor.org/rfc/rfc9112#section-9.3.1); PX-33).
     ///
     /// The request is lent, and taken out where it is sent: each of these futures would have room for it otherwise.
     async fn run(
         &self,
         request: &mut Request<RequestBody>,
-        target: &mut Target,
-    ) -> Result<Response<Incoming>, Failure> {
+        target: &mut SentTarget,
+    ) -> Result<Response<Incoming>, ExchangeFailure> {
         if let Some(lease) = self.pool.take(self.ticket) {
             self.aim(request, target, &lease);
             match self.send(lease, request).await {
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if unsent.body().is_untouched() => *request = unsent,
-                    _ => return Err(Failure::Final(self.exchange_error(error))),
+                    _ => return Err(ExchangeFailure::Final(self.exchange_error(error))),
                 },
-                Ok(outcome) => return outcome.map_err(Failure::Final),
+                Ok(outcome) => return outcome.map_err(ExchangeFailure::Final),
             }
         }
         // Boxed, because every request's future would have room for a handshake otherwise.
         let lease = match Box::pin(self.pool.connect(self.upstream, self.address, self.ticket, self.alone)).await {
             Ok(lease) => lease,
-            Err(error) => return Err(Failure::Unreachable(error)),
+            Err(error) => return Err(ExchangeFailure::Unreachable(error)),
         };
         self.aim(request, target, &lease);
         match self.send(lease, request).await {
-            Ok(outcome) => outcome.map_err(Failure::Final),
-            Err(error) => Err(Failure::Final(self.exchange_error(error))),
+            Ok(outcome) => outcome.map_err(ExchangeFailure::Final),
+            Err(error) => Err(ExchangeFailure::Final(self.exchange_error(error))),
         }
     }
 
-    fn aim(&self, request: &mut Request<RequestBody>, target: &mut Target, lease: &Lease) {
+    fn aim(&self, request: &mut Request<RequestBody>, target: &mut SentTarget, lease: &Lease) {
         target.aim(request, self.address, &self.upstream.settings().host, lease.is_http2());
     }
 
@@ -258,7 +257,7 @@ impl Exchange<'_> {
             Err(error) => return Ok(Err(error)),
         };
         if let Some(fault) = response::fault(&response, self.ticket) {
-            // The connection goes with it: nobody can tell where this answer ends and the next begins.
+            // The connection is closed: where this answer ends and the next begins is unknown.
             return Ok(Err(UpstreamError::bad_response(&self.address.place(), fault)));
         }
         if let Some(sender) = sender.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
@@ -275,9 +274,9 @@ impl Exchange<'_> {
         let (idle, first_byte) = (settings.idle_timeout, settings.first_byte_timeout);
         let limit = if self.upload.is_some() { idle.min(first_byte) } else { first_byte };
         let more = || self.upload.and_then(|upload| upload.time_left(idle, first_byte));
-        match self.forwarder.patience.within(limit, answer, more).await {
+        match self.timer.within(limit, answer, more).await {
             Ok(answer) => answer.map(Ok),
-            Err(_) => Ok(Err(self.too_late(idle, first_byte))),
+            Err(Elapsed) => Ok(Err(self.too_late(idle, first_byte))),
         }
     }
 

@@ -1,7 +1,7 @@
-//! `vestibule check`: whether an application is there and speaks what is written, as far as one harmless request shows it.
+//! `vestibule check`: whether an application is reachable and speaks the configured protocol, as far as one harmless request shows it.
 //!
 //! With TLS 1.3 a handshake is over before the server has looked at the client's certificate, and a server of TLS takes any
-//! connection: only what comes after tells (RFC 8446 section 4.4.2).
+//! connection: only what comes after tells ([RFC 8446 section 4.4.2](https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2)).
 
 use std::future::Future;
 use std::time::Duration;
@@ -73,7 +73,7 @@ async fn ask(connected: Connected, address: &UpstreamAddress) -> Result<StatusCo
     .map_err(words)
 }
 
-/// The answer, while the connection is driven; where that ends without one, its error says more than the lost request does. What
+/// The answer, while the connection is driven; where that ends without one, its error explains more than the lost request does. What
 /// comes after the answer does not matter: some applications send a body for HEAD.
 async fn meanwhile<T>(
     answer: impl Future<Output = hyper::Result<T>>,

@@ -36,8 +36,8 @@ pub(super) struct Upload {
     gate: Option<RefCell<Gate>>,
 }
 
-/// Holds the body back after `Expect: 100-continue`: reading it would make our own server invite the client to send, before
-/// the application has said that it wants it (RFC 9110 section 10.1.1).
+/// Holds the body back after `Expect: 100-continue`: reading it would make our own server invite the client to send, before the
+/// application has said that it wants it ([RFC 9110 section 10.1.1](https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1)).
 struct Gate {
     signal: Arc<Signal>,
     patience: Pin<Box<Sleep>>,

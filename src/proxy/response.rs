@@ -12,7 +12,7 @@ use crate::body::Body;
 use crate::proxy::response_body::ResponseBody;
 use crate::proxy::upgrade::{self, UpgradeTicket};
 
-/// What is wrong with an answer's head, if anything; `asked` tells whether the request asked for a WebSocket.
+/// What is wrong with an answer's head, if anything; `asked`: the request asked for a WebSocket.
 pub(super) fn fault(response: &Response<Incoming>, asked: bool) -> Option<&'static str> {
     let (status, headers) = (response.status(), response.headers());
     if headers.len() > MOST_FIELDS {
@@ -42,7 +42,7 @@ pub(super) fn finish(
         tokio::task::spawn_local(upgrade::tunnel(*ticket, application));
         return response.map(|_| Body::Empty);
     }
-    // An application may speak HTTP/1.0; what we say to the browser is our own affair.
+    // An application may speak HTTP/1.0; the version towards the browser is our own.
     if response.version() != Version::HTTP_2 {
         *response.version_mut() = Version::HTTP_11;
     }
@@ -75,5 +75,5 @@ const LAST_STATUS: u16 = 599;
 /// many `Link` fields or cookies goes beyond.
 pub(super) const MOST_FIELDS: usize = 256;
 const TOO_MANY_FIELDS: &str = "its header has more than 256 fields";
-/// hyper does not tell which of the two it was.
+/// hyper does not distinguish the two.
 pub(super) const HEADER_TOO_LARGE: &str = "its header has more than 256 fields, or more than 64 KiB"; // pool.rs, BUFFER

@@ -107,12 +107,12 @@ pub enum HostHeader {
     Fixed(String),
 }
 
-/// The headers that tell the application who is there: `identity` of a route.
+/// The identity headers of a route: `identity`.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct IdentityHeaderSettings {
     /// Header and where its value comes from, in order.
     pub headers: Vec<(HeaderName, IdentityValue)>,
-    /// The groups that the application is told; none given: all.
+    /// The groups to forward; none given: all.
     pub groups_only: Vec<GroupPattern>,
     /// What joins groups and other lists; default `,`.
     pub separator: String,
@@ -130,7 +130,7 @@ pub enum GroupPattern {
 }
 
 impl GroupPattern {
-    /// `staff`, or `wiki-*`. Nothing where a star stands elsewhere, or where nothing would be told apart.
+    /// `staff`, or `wiki-*`. Nothing where a star stands elsewhere, or stands alone.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, is_prefix) = text.strip_suffix('*').map_or((text, false), |prefix| (prefix, true));
         if name.is_empty() || name.contains('*') {

@@ -15,11 +15,11 @@ use crate::request::raw_target::RawTarget;
 
 /// What the browser asked for, kept where an address changes it, so that the next address starts from it again.
 #[derive(Default)]
-pub(super) struct Target {
+pub(super) struct SentTarget {
     original: Option<(PathAndQuery, Option<HeaderValue>)>,
 }
 
-impl Target {
+impl SentTarget {
     /// Points the request at an address. Costs nothing where the address is a plain HTTP/1.1 origin.
     pub(super) fn aim(
         &mut self,
@@ -66,7 +66,7 @@ fn frame(request: &mut Request<RequestBody>, http2: bool) {
         // HTTP/2 has neither (RFC 9113 section 8.2.2); hyper would take `TE: trailers` away with the field that nominates it.
         request.headers_mut().remove(TRANSFER_ENCODING);
         request.headers_mut().remove(CONNECTION);
-        // hyper tells of no informational answer on HTTP/2.
+        // hyper reports no informational answer on HTTP/2.
         request.body().release();
     } else if unknown_length {
         request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

@@ -1,4 +1,4 @@
-//! TLS towards applications: whom we trust, who we are, and which protocol was agreed (ALPN).
+//! TLS towards applications: roots of trust, the client certificate, and the protocol that was negotiated (ALPN).
 
 use std::sync::Arc;
 
@@ -67,7 +67,8 @@ impl TlsClient {
         if http1_only { &self.http1 } else { &self.either }
     }
 
-    /// The name that the application must prove: the configured one, else its URL's host (RFC 9525 section 6, TL-02).
+    /// The name that the application must prove: the configured one, else its URL's host
+    /// ([RFC 9525 section 6](https://www.rfc-editor.org/rfc/rfc9525#section-6), TL-02).
     pub(super) fn name_for(&self, authority: &str) -> Result<ServerName<'static>, UpstreamSetupError> {
         match &self.name {
             Some(name) => Ok(name.clone()),

@@ -31,9 +31,10 @@ pub struct UpgradeTicket {
     pub close: Pin<Box<dyn Future<Output = ()>>>,
 }
 
-/// Whether a request asks for an upgrade that is ever done: a WebSocket over HTTP/1.1, by `GET`, without a body, with both
-/// fields that belong to it (RFC 9110 section 7.8, WS-10). `h2c` and every other token is not (WS-04): such a request is
-/// answered as if it had not asked. Ask before [`HeaderRules::request`](crate::proxy::headers::HeaderRules::request).
+/// Whether a request asks for an upgrade that is ever done: a WebSocket over HTTP/1.1, by `GET`, without a body, with both fields
+/// that belong to it ([RFC 9110 section 7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8), WS-10). `h2c` and every other
+/// token is not (WS-04): such a request is answered as if it had not asked. Ask before
+/// [`HeaderRules::request`](crate::proxy::headers::HeaderRules::request).
 pub fn asks_for_websocket(request: &Request<Body>) -> bool {
     let headers = request.headers();
     request.method() == Method::GET
@@ -65,7 +66,7 @@ pub(super) async fn tunnel(ticket: UpgradeTicket, application: OnUpgrade) {
     let carried = async {
         let (client, application) = futures_util::future::try_join(on_upgrade, application).await?;
         let activity = Rc::new(Cell::new(Instant::now()));
-        let mut client = Watched { inner: TokioIo::new(client), activity: Rc::clone(&activity) };
+        let mut client = ActiveStream { inner: TokioIo::new(client), activity: Rc::clone(&activity) };
         let mut application = TokioIo::new(application);
         tokio::select! {
             copied = tokio::io::copy_bidirectional(&mut client, &mut application) => {
@@ -103,12 +104,12 @@ async fn silence(activity: &Cell<Instant>, idle: Duration) {
 }
 
 /// The client's side of a tunnel: every byte in either direction passes it once.
-struct Watched<T> {
+struct ActiveStream<T> {
     inner: T,
     activity: Rc<Cell<Instant>>,
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for ActiveStream<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
@@ -119,7 +120,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for ActiveStream<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.inner).poll_write(cx, buf);

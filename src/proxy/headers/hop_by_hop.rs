@@ -1,21 +1,15 @@
-//! Fields that belong to one connection, and the fields that count hops (RFC 9110 section 7.6).
+//! Fields that belong to one connection, and the fields that count hops
+//! ([RFC 9110 section 7.6](https://www.rfc-editor.org/rfc/rfc9110#section-7.6)).
 
 use http::header::{
-    CONNECTION, EXPECT, Entry, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, EXPECT, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 
 use crate::proxy::headers::HeaderRefusal;
 
-/// Removes `Connection` and what it nominates. Some fields are meant for every recipient: whoever nominates those wants them
-/// to be lost (PX-03), and they stay. Nothing that the gateway sets can be lost: it is set afterwards (PX-02).
+/// Removes `Connection` and what it nominates. Some fields are meant for every recipient: a client that nominates those
+/// wants them to be lost (PX-03), and they stay. Nothing that the gateway sets can be lost: it is set afterwards (PX-02).
 pub(super) fn remove_nominated(headers: &mut HeaderMap) {
-    // As nearly every connection is nominated: nothing but itself.
-    if let Entry::Occupied(field) = headers.entry(CONNECTION)
-        && field.iter().all(|list| matches!(list.as_bytes(), b"close" | b"keep-alive"))
-    {
-        field.remove_entry_mult();
-        return;
-    }
     let lists = headers.get_all(CONNECTION).iter();
     let tokens = lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
     let plain = |token: &&[u8]| {

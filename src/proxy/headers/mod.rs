@@ -1,7 +1,7 @@
-//! What the application is told, and what the browser is told back: one pass over the names of a request takes out what
-//! belongs to this hop and every spelling of what only the gateway may say; then the gateway says it.
+//! The header fields towards the application and back: one pass over the names of a request takes out what belongs to this hop and
+//! every spelling of what only the gateway may set; then the gateway sets it.
 //!
-//! Order matters: [`RequestMeta`] is read first, because what trusted proxies say is taken out here; then
+//! Order matters: [`RequestMeta`] is read first, because the fields of trusted proxies are taken out here; then
 //! [`HeaderRules::request`]; then everything that is set (PX-02): [`set_authorization_aside`], [`inject`], [`set_way_here`],
 //! [`set_cookie`].
 
@@ -14,11 +14,11 @@ use crate::proxy::upgrade;
 use crate::request::RequestMeta;
 use crate::request::cookies::Forward;
 
-pub mod hop_by_hop;
+mod hop_by_hop;
 mod names;
 pub mod spellings;
-pub mod trace;
-pub mod trailers;
+mod trace;
+pub(in crate::proxy) mod trailers;
 
 /// The rules for every request and response that passes; made once for a configuration.
 pub struct HeaderRules {
@@ -33,9 +33,9 @@ pub struct HeaderRules {
 pub struct RequestContext<'a> {
     /// The request becomes a WebSocket.
     pub upgrade: bool,
-    /// The peer is a trusted proxy: what it says of the client's address, the scheme and the port is for the application, too.
+    /// The peer is a trusted proxy: its fields about the client's address, the scheme and the port are for the application, too.
     pub peer_trusted: bool,
-    /// Rules at this host and path tell methods apart: no field may override the method that was judged (AT-HS-16).
+    /// Rules at this host and path depend on the method: no field may override the method that was judged (AT-HS-16).
     pub methods_matter: bool,
     /// Fields that the application takes from its clients, though others believe them (`insecure_keep_headers`). They pass in
     /// this spelling only.
@@ -57,7 +57,8 @@ pub enum HeaderRefusal {
     /// `Max-Forwards` is used up: the gateway itself is asked (RFC 9110 section 7.6.2, PX-06).
     #[error("the request is not to be forwarded any further")]
     LastHop,
-    /// An expectation that nobody knows (RFC 9110 section 10.1.1, PX-13).
+    /// An unknown expectation ([RFC 9110 section 10.1.1](https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1),
+    /// PX-13).
     #[error("the request has an unknown expectation")]
     Expectation,
 }
@@ -101,7 +102,7 @@ impl HeaderRules {
     /// may say in every spelling, and other people's credentials for proxies; adds `Via`. For an upgrade the two fields that
     /// ask for a WebSocket are put back.
     ///
-    /// Tells the first of the fields taken out that names a person: nobody but a gateway has reason to send one.
+    /// Returns the first of the fields taken out that names a person: only gateways have reason to send one.
     ///
     /// # Errors
     /// The request must not be forwarded; the caller answers.
@@ -113,9 +114,9 @@ impl HeaderRules {
         let version = request.version();
         let is_probe = matches!(*request.method(), Method::OPTIONS | Method::TRACE);
         let headers = request.headers_mut();
-        let mut found = Found::default();
+        let mut found = FieldsFound::default();
         for name in headers.keys() {
-            match self.class(name) {
+            match self.names.class(name.as_str()) {
                 Class::EndToEnd => {}
                 Class::Connection => found.connection = true,
                 Class::Hop => found.hop = true,
@@ -145,16 +146,17 @@ impl HeaderRules {
         Ok(found.spoofed)
     }
 
-    /// Makes an answer fit for the browser: takes out hop-by-hop fields (RFC 9110 section 7.6.1), challenges for proxies,
-    /// and cookies with names of ours (CK-19); adds `Via`. A `101` keeps the two fields that say what it switches to.
+    /// Makes an answer fit for the browser: takes out hop-by-hop fields
+    /// ([RFC 9110 section 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)), challenges for proxies, and cookies with names of ours
+    /// (CK-19); adds `Via`. A `101` keeps the two fields that say what it switches to.
     pub fn response<B>(&self, response: &mut Response<B>, is_our_cookie: impl Fn(&str) -> bool) {
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let version = response.version();
         let headers = response.headers_mut();
-        let mut found = Found::default();
+        let mut found = FieldsFound::default();
         let mut sets_cookies = false;
         for name in headers.keys() {
-            match self.class(name) {
+            match self.names.class(name.as_str()) {
                 Class::Connection => found.connection = true,
                 Class::Hop => found.hop = true,
                 Class::Te => found.te = true,
@@ -185,12 +187,7 @@ impl HeaderRules {
         headers.append(VIA, self.via_for(version));
     }
 
-    /// What the field with this name is. The one that nearly every message has is told by a comparison of numbers.
-    fn class(&self, name: &HeaderName) -> Class {
-        if *name == CONNECTION { Class::Connection } else { self.names.class(name.as_str()) }
-    }
-
-    fn take_out(&self, headers: &mut HeaderMap, found: &Found) {
+    fn take_out(&self, headers: &mut HeaderMap, found: &FieldsFound) {
         let trailers_wanted = found.te && upgrade::has_token(headers, &TE, "trailers");
         if found.connection {
             hop_by_hop::remove_nominated(headers);
@@ -240,7 +237,7 @@ pub fn inject(headers: &mut HeaderMap, fields: &[(HeaderName, HeaderValue)]) {
 }
 
 /// Sets `Host`, `X-Forwarded-*`, `Forwarded` and `X-Request-Id` from the canonical request, in place of whatever the request
-/// held: the application is told the host that was judged, whichever field named it (FW-04, FW-05, PX-11).
+/// held: the application gets the host that was judged, whichever field named it (FW-04, FW-05, PX-11).
 pub fn set_way_here(headers: &mut HeaderMap, meta: &RequestMeta) {
     let host = &meta.forwarded.x_host;
     if headers.get(HOST) != Some(host) {
@@ -296,7 +293,7 @@ fn cookie_name(value: &HeaderValue) -> Option<&str> {
 
 /// What one pass over the names has seen.
 #[derive(Default)]
-struct Found {
+struct FieldsFound {
     removed: Vec<HeaderName>,
     /// The first of the removed fields that names a person.
     spoofed: Option<HeaderName>,
@@ -310,7 +307,7 @@ struct Found {
     trace: bool,
 }
 
-impl Found {
+impl FieldsFound {
     /// A field that only the gateway or a trusted proxy may send.
     fn foreign(&mut self, name: &HeaderName, class: Class, context: RequestContext<'_>) {
         let passes = match class {

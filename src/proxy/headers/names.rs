@@ -9,11 +9,11 @@
 pub enum Class {
     /// Nothing.
     EndToEnd,
-    /// It says who sent the request: only the gateway may.
+    /// It names the person: only the gateway may.
     Identity,
     /// It names the host that the request is for: only the gateway may.
     Host,
-    /// It tells of the way here, the path included: only the gateway may.
+    /// It describes the way here, the path included: only the gateway may.
     Way,
     /// It names the client's address, the scheme or the port: only a trusted proxy may.
     Address,

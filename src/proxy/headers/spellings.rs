@@ -27,7 +27,7 @@ impl Spellings {
         let configured = configured.iter().map(|name| (folded(name.as_str()), Class::Identity));
         let known = FAMILIES.iter().flat_map(|family| family.names().map(|name| (Box::from(name), family.class)));
         for (name, class) in configured.chain(known) {
-            // A configured name does not stop being what HTTP says it is; it is nobody else's any more.
+            // A configured name keeps its meaning in HTTP; any other meaning it loses.
             if !exact.iter().any(|(known, _)| *known == name) {
                 exact.push((name, class));
             }
@@ -80,7 +80,7 @@ impl Spellings {
     }
 }
 
-/// Who usually sets the field of this name, for messages; none where nobody is known to.
+/// What usually sets the field of this name, for messages; none where nothing is known to.
 pub fn usual_source(name: &str) -> Option<&'static str> {
     let exact = |family: &&Family| family.names().any(|known| compare(known, name) == Ordering::Equal);
     let prefixed = |family: &&Family| family.prefixes().any(|prefix| begins_with(name, prefix));
@@ -93,7 +93,7 @@ pub fn are_one(a: &HeaderName, b: &HeaderName) -> bool {
     a.as_str().bytes().map(fold).eq(b.as_str().bytes().map(fold))
 }
 
-/// What HTTP says of a name. Asked first: nearly every answer has such names, and finding them here is cheaper than among all.
+/// The class of a name of HTTP itself. Looked up first: nearly every answer has such names, and finding them here is cheaper than among all.
 fn of_http(name: &str) -> Option<Class> {
     PROTOCOL.iter().find(|(known, _)| *known == name).map(|(_, class)| *class)
 }

@@ -1,4 +1,5 @@
-//! Trailers: fields after the body, which must not change what the head has settled (RFC 9110 section 6.5.1; AT-HS-07).
+//! Trailers: fields after the body, which must not change what the head has settled
+//! ([RFC 9110 section 6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1); AT-HS-07).
 
 use http::HeaderName;
 use http::header::{HeaderMap, HeaderValue, TRAILER};

@@ -161,10 +161,10 @@ impl Gateway {
     ) -> Response<Body> {
         let (code, reason) = (notice.code.number(), notice.reason);
         let id = self.reader.request_id(request.headers(), downstream);
+        let client = self.reader.client(request.headers(), downstream);
         if notice.code == Code::Internal {
             tracing::error!(request_id = id.as_str(), code, reason, "a fault of ours");
         } else {
-            let client = downstream.peer.address();
             tracing::info!(request_id = id.as_str(), %client, code, reason, "refused unread");
         }
         let wants = RequestKind::of(request.method(), request.version(), request.headers()).wants();
@@ -177,7 +177,7 @@ impl Gateway {
         }
         let https = downstream.tls.is_some() || self.settings.public_url.https;
         self.own_metrics.of(None).served(request.method(), answer.status(), https, outline.took());
-        self.record_unread(outline, request, id.as_str(), reason, &answer);
+        self.record_unread(outline, request, id.as_str(), client, reason, &answer);
         answer
     }
 

@@ -1,6 +1,6 @@
 //! What is reported of a request afterwards: its metrics, its line in the access log, its audit events.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use http::header::USER_AGENT;
@@ -47,11 +47,17 @@ impl Outline {
     }
 
     /// A line of the access log that says nothing yet of what was asked for and decided.
-    fn line<'a>(&'a self, method: &'a Method, version: Version, answer: &Response<Body>) -> AccessEntry<'a> {
+    fn line<'a>(
+        &'a self,
+        method: &'a Method,
+        version: Version,
+        client: IpAddr,
+        answer: &Response<Body>,
+    ) -> AccessEntry<'a> {
         AccessEntry {
             time: UnixTime::default(),
             request_id: "",
-            client: self.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            client,
             peer: self.peer,
             method,
             host: "",
@@ -145,7 +151,6 @@ impl Gateway {
         self.telemetry.access(&AccessEntry {
             time: log.now.unwrap_or_else(|| self.clock.now()),
             request_id: meta.id.as_str(),
-            client: meta.client,
             host: meta.host.authority(),
             path,
             took,
@@ -155,7 +160,7 @@ impl Gateway {
             reason: log.reason(),
             user: log.sender().map(Principal::user),
             session: log.sender().map(|sender| &*sender.session().name),
-            ..outline.line(&meta.method, meta.version, answer)
+            ..outline.line(&meta.method, meta.version, meta.client, answer)
         });
     }
 
@@ -165,6 +170,7 @@ impl Gateway {
         outline: &Outline,
         request: &Request<Body>,
         request_id: &str,
+        client: IpAddr,
         reason: &'static str,
         answer: &Response<Body>,
     ) {
@@ -175,7 +181,7 @@ impl Gateway {
                 path: request.uri().path(),
                 took: outline.took(),
                 reason: Some(reason),
-                ..outline.line(request.method(), request.version(), answer)
+                ..outline.line(request.method(), request.version(), client, answer)
             });
         }
     }
@@ -188,6 +194,8 @@ impl Gateway {
             issuer: identity.map(|identity| &*identity.issuer),
             subject: identity.map(|identity| identity.subject.as_str()).filter(|subject| !subject.is_empty()),
             user: identity.and_then(|identity| identity.user.as_deref()),
+            provider: identity.map(|identity| &*identity.provider),
+            session: log.sender().map(|sender| &*sender.session().name),
             ..about(meta)
         };
         self.telemetry.audit(self.clock.now(), AuditEvent::AccessDenied, &fields);

@@ -61,7 +61,7 @@ pub struct SessionPiece {
     pub value: CookieText,
 }
 
-/// Whose session a cookie's name says that it is. The names depend on whether there are several providers: where one was added or
+/// Whose session a cookie is by its name. The names depend on whether there are several providers: where one was added or
 /// removed, browsers still hold cookies under the other name, which open as well.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Owner {
@@ -69,7 +69,7 @@ pub enum Owner {
     Provider(usize),
     /// The provider of this index, which had others beside it when the cookie was set.
     Formerly(usize),
-    /// The one provider that there was when the cookie was set: only opening it tells which.
+    /// The one provider that there was when the cookie was set: only opening it shows which.
     Unnamed,
 }
 
@@ -123,7 +123,7 @@ impl CookieText {
 }
 
 impl std::fmt::Debug for CookieText {
-    // The values are credentials.
+    /// The values are credentials.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "[{} bytes]", self.range.len())
     }
@@ -240,7 +240,7 @@ impl OwnCookies {
         runs.keep(bytes, run_start.unwrap_or(bytes.len())..bytes.len());
     }
 
-    // Whether the pair is one of ours; noted down if it is exactly so.
+    /// Whether the pair is one of ours; noted down if it is exactly so.
     fn scan_pair(&self, field: &HeaderValue, pair: Range<usize>, scan: &mut CookieScan) -> bool {
         let text = field.as_bytes().get(pair.clone()).unwrap_or_default();
         let lead = text.iter().take_while(|b| is_blank(**b)).count();
@@ -328,7 +328,7 @@ fn attempt(id: &[u8]) -> Own {
     if is_id { Own::Attempt(id.len()) } else { Own::Stale }
 }
 
-// Canonical numbers only, so that one chunk has one name.
+/// Canonical numbers only, so that one chunk has one name.
 fn chunk_number(digits: &[u8]) -> Option<u8> {
     match digits {
         [b'1'..=b'9'] | [b'1'..=b'9', b'0'..=b'9'] => str::from_utf8(digits).ok()?.parse().ok(),
@@ -388,7 +388,7 @@ impl<'a> Runs<'a> {
     }
 }
 
-// Behind the last cookie there is nothing to separate.
+/// Behind the last cookie there is nothing to separate.
 fn drop_separator(bytes: &mut Vec<u8>) {
     if bytes.ends_with(b";") {
         bytes.pop();
@@ -407,8 +407,9 @@ fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
-// Browsers send what they were given last at the end (RFC 6265 section 5.4): what we set a moment ago is never among the pieces
-// that a bomb of old ones crowds out.
+/// Browsers send what they were given last at the end
+/// ([RFC 6265 section 5.4](https://www.rfc-editor.org/rfc/rfc6265#section-5.4)): what we set a moment ago is never among the pieces that a bomb of
+/// old ones crowds out.
 fn push_newest<T>(pieces: &mut Vec<T>, most: usize, piece: T) {
     if pieces.len() >= most {
         pieces.remove(0);
@@ -416,9 +417,9 @@ fn push_newest<T>(pieces: &mut Vec<T>, most: usize, piece: T) {
     pieces.push(piece);
 }
 
-// AT-CS-15: a cookie bomb is scanned once, and not kept.
+/// AT-CS-15: a cookie bomb is scanned once, and not kept.
 const MOST_PIECES: usize = 32;
-// A browser that opens all of last week's tabs at once starts an attempt in each, and may come back with any of them (AT-LF-19).
+/// A browser that opens all of last week's tabs at once starts an attempt in each, and may come back with any of them (AT-LF-19).
 const MOST_ATTEMPTS: usize = 128;
 const MOST_ROUNDS: usize = 4;
 
@@ -632,7 +633,7 @@ mod tests {
     }
 
     proptest! {
-        // CK-18: against the plain reading, cookie by cookie.
+        /// CK-18: against the plain reading, cookie by cookie.
         #[test]
         fn what_is_left_is_what_was_not_ours(cookies in proptest::collection::vec(("(__Host-vestibule|a|__Host-vestibule~1|bc)", "[a-z=\"]{0,4}"), 1..8)) {
             let pairs: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -1,8 +1,9 @@
-//! What proxies in front of us say about a request, believed only from those we trust; and what we say to the application.
+//! Forwarding fields: read from the proxies that are trusted, and written for the application.
 //!
-//! Addresses are walked from the right, one trusted hop at a time: what stands left of the first hop that nobody vouches for was
-//! written by a stranger (RFC 7239 section 8.1). `X-Forwarded-*` comes before `Forwarded`: proxies that write the first often let
-//! a client's copy of the second through. Where both name an address and disagree, one of them is forged, and the request is refused.
+//! Addresses are walked from the right, one trusted hop at a time: what stands left of the first hop that is not trusted was
+//! written by a stranger ([RFC 7239 section 8.1](https://www.rfc-editor.org/rfc/rfc7239#section-8.1)). `X-Forwarded-*` comes
+//! before `Forwarded`: proxies that write the first often let a client's copy of the second through. Where both name an address
+//! and disagree, one of them is forged, and the request is refused.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -25,16 +26,16 @@ impl Trust {
     }
 }
 
-/// One hop: an address, and the port if it was told.
+/// One hop: an address, and the port if it is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Hop {
-    /// The address; an IPv4 address in IPv6 clothes is the IPv4 address.
-    pub address: IpAddr,
+pub(super) struct Hop {
+    /// The address; an IPv4-mapped IPv6 address is the IPv4 address.
+    pub(super) address: IpAddr,
     /// The port.
-    pub port: Option<u16>,
+    pub(super) port: Option<u16>,
 }
 
-/// What a trusted peer said.
+/// What a trusted peer stated.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said {
     /// The believed hops before the peer, the client's first.
@@ -47,10 +48,17 @@ pub(super) struct Said {
     pub(super) port: Option<u16>,
 }
 
-/// Why what a trusted peer said cannot be used at all.
+impl Said {
+    /// The first hop from the right that is not trusted, if the peer named one.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        self.hops.first().map(|hop| hop.address)
+    }
+}
+
+/// Why the fields of a trusted peer cannot be used at all.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ForwardedError {
-    /// It does not follow the grammar, so that a stranger's part cannot be told from the proxy's own.
+    /// It does not follow the grammar, so that a client's part cannot be distinguished from the proxy's own.
     #[error("the Forwarded field of a trusted proxy does not follow RFC 7239")]
     Malformed,
     /// One of the two was let through from outside.
@@ -62,13 +70,16 @@ pub enum ForwardedError {
 
 /// Reads the fields of a trusted peer.
 pub(super) fn read(headers: &HeaderMap, trust: &Trust) -> Result<Said, ForwardedError> {
+    if !FIELDS.iter().any(|name| headers.contains_key(*name)) {
+        return Ok(Said::default());
+    }
     // A broken field is refused, not ignored: it may hide what the proxy wrote, and then the proxy itself would be the client, or
     // whoever a stranger's copy of the other field names; rules on networks may well let either in.
     let elements = elements(headers)?;
     let standard = walk(elements.iter().rev().map(|e| e.hop), trust);
     let lists = headers.contains_key(&X_FORWARDED_FOR);
     let hops = if lists { walk(list(headers, &X_FORWARDED_FOR).rev().map(parse_hop), trust) } else { standard.clone() };
-    // A port tells nothing about who it is.
+    // A port does not identify anybody.
     if standard.last().is_some_and(|client| hops.last().is_none_or(|other| other.address != client.address)) {
         return Err(ForwardedError::Disagrees);
     }
@@ -86,7 +97,7 @@ pub(super) fn read(headers: &HeaderMap, trust: &Trust) -> Result<Said, Forwarded
     Ok(Said { hops: hops.into_iter().rev().collect(), https, host, port })
 }
 
-/// What the application is told: `X-Forwarded-*` and `Forwarded`, which agree (FW-05).
+/// What the application gets: `X-Forwarded-*` and `Forwarded`, which agree (FW-05).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ForwardedOut {
     /// `X-Forwarded-For`: the believed hops and our peer.
@@ -137,8 +148,8 @@ impl ForwardedOut {
     }
 }
 
-// From the nearest hop outwards, up to and including the first that is not trusted. What is no address ends the walk: the hop
-// before it is then the last that somebody vouched for.
+/// From the nearest hop outwards, up to and including the first that is not trusted. What is no address ends the walk: the hop
+/// before it is then the last that a trusted one named.
 fn walk(hops: impl Iterator<Item = Option<Hop>>, trust: &Trust) -> Vec<Hop> {
     let mut walked = Vec::new();
     for hop in hops.take(MOST_HOPS) {
@@ -151,14 +162,14 @@ fn walk(hops: impl Iterator<Item = Option<Hop>>, trust: &Trust) -> Vec<Hop> {
     walked
 }
 
-// Entry by entry: a byte that is no text spoils the entry that it stands in, not those that a proxy put behind it.
+/// Entry by entry: a byte that is no text spoils the entry that it stands in, not those that a proxy put behind it.
 fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'a str> {
     let entries = headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
     entries.map(|entry| str::from_utf8(entry.trim_ascii()).unwrap_or_default())
 }
 
-// Proxies either overwrite these fields or append to them in step with `X-Forwarded-For`: the entry as far from the right as the
-// client's address is the one that the client's own proxy wrote.
+/// Proxies either overwrite these fields or append to them in step with `X-Forwarded-For`: the entry as far from the right as the
+/// client's address is the one that the client's own proxy wrote.
 fn aligned<'a>(headers: &'a HeaderMap, name: &HeaderName, distance: usize) -> Option<&'a str> {
     let mut entries = list(headers, name).rev().take(distance + 1);
     let nearest = entries.next()?;
@@ -171,7 +182,7 @@ fn https_of(proto: &str) -> Option<bool> {
     if is(["https", "wss"]) { Some(true) } else { is(["http", "ws"]).then_some(false) }
 }
 
-// An address with or without a port, IPv6 with or without brackets. A zone means nothing outside the sender's machine.
+/// An address with or without a port, IPv6 with or without brackets. A zone means nothing outside the sender's machine.
 fn parse_hop(text: &str) -> Option<Hop> {
     if text.contains('%') {
         return None;
@@ -208,7 +219,8 @@ fn elements(headers: &HeaderMap) -> Result<Vec<Element>, ForwardedError> {
     Ok(elements)
 }
 
-// forwarded-element = [ forwarded-pair ] *( ";" [ forwarded-pair ] ), RFC 7239 section 4.
+/// forwarded-element = [ forwarded-pair ] *( ";" [ forwarded-pair ] ),
+/// [RFC 7239 section 4](https://www.rfc-editor.org/rfc/rfc7239#section-4).
 fn element(text: &str) -> Result<(Element, &str), ForwardedError> {
     let mut element = Element::default();
     let mut seen = [false; 3];
@@ -261,7 +273,7 @@ fn pair_value(text: &str) -> Result<(String, &str), ForwardedError> {
     }
 }
 
-// An obfuscated port ("_http") is allowed beside an address; it is no port.
+/// An obfuscated port ("_http") is allowed beside an address; it is no port.
 fn parse_node(text: &str) -> Option<Hop> {
     let address = text.rsplit_once(":_").map_or(text, |(address, _)| address);
     // IPv6 stands in brackets here (section 6.1): without them, its last group could be a port.
@@ -285,21 +297,19 @@ fn quoted(text: &str) -> String {
     if text.bytes().all(is_token) { text.to_owned() } else { format!("\"{text}\"") }
 }
 
-// Addresses and canonical hosts are plain ASCII: the other arm cannot be reached.
+/// Addresses and canonical hosts are plain ASCII: the other arm cannot be reached.
 fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
-/// `X-Forwarded-For`.
-pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// `X-Forwarded-Proto`.
-pub static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// `X-Forwarded-Host`.
-pub static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-/// `X-Forwarded-Port`.
-pub static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-/// `Forwarded` (RFC 7239).
-pub static FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+/// [RFC 7239](https://www.rfc-editor.org/rfc/rfc7239).
+static FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+static FIELDS: [&HeaderName; 5] =
+    [&X_FORWARDED_FOR, &X_FORWARDED_PROTO, &X_FORWARDED_HOST, &X_FORWARDED_PORT, &FORWARDED];
 
 const MOST_HOPS: usize = 32;
 

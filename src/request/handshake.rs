@@ -1,7 +1,8 @@
-//! WebSocket handshakes (RFC 6455 section 4.2.1), and what is wrong with one that is not well-formed.
+//! WebSocket handshakes ([RFC 6455 section 4.2.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1)), and what is wrong with
+//! one that is not well-formed.
 //!
 //! Such a request is refused: forwarded without its `Upgrade` it would get a page where the client expects a tunnel, and forwarded
-//! with it the application would judge what nobody here understood.
+//! with it the application would judge a request that the gateway did not understand.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
@@ -46,7 +47,8 @@ impl HandshakeFault {
         }
     }
 
-    /// The status of the answer; with 426 belongs [`SUPPORTED_VERSION`] (RFC 6455 section 4.4).
+    /// The status of the answer; with 426 belongs [`SUPPORTED_VERSION`]
+    /// ([RFC 6455 section 4.4](https://www.rfc-editor.org/rfc/rfc6455#section-4.4)).
     pub fn status(self) -> StatusCode {
         match self {
             Self::Version => StatusCode::UPGRADE_REQUIRED,
@@ -56,7 +58,7 @@ impl HandshakeFault {
 }
 
 /// Whether a request asks for a WebSocket, in whatever way. `h2c` and every other protocol is not asked for here: a request for
-/// one is answered as if it had not asked (RFC 9110 section 7.8, WS-04).
+/// one is answered as if it had not asked ([RFC 9110 section 7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8), WS-04).
 fn asks_for_websocket(headers: &HeaderMap) -> bool {
     headers.contains_key(UPGRADE) && tokens(headers, &UPGRADE).any(|protocol| is_websocket(protocol.split('/').next()))
 }
@@ -108,7 +110,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue
     values.next().filter(|_| values.next().is_none())
 }
 
-// 16 bytes are 22 base64 digits and two signs of padding.
+/// 16 bytes are 22 base64 digits and two signs of padding.
 fn is_sixteen_bytes(key: &[u8]) -> bool {
     key.len() == 24
         && key
@@ -116,7 +118,8 @@ fn is_sixteen_bytes(key: &[u8]) -> bool {
             .is_some_and(|k| k.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')))
 }
 
-/// The version of the WebSocket protocol that passes (RFC 6455 section 4.1).
+/// The version of the WebSocket protocol that passes
+/// ([RFC 6455 section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1)).
 pub const SUPPORTED_VERSION: HeaderValue = HeaderValue::from_static("13");
 
 #[cfg(test)]

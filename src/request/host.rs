@@ -112,7 +112,7 @@ fn split(text: &str) -> Option<(&str, Option<&str>)> {
     Some(text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port))))
 }
 
-// Stricter than the grammar, which also takes an empty port and leading zeros: nobody honest sends them.
+/// Stricter than the grammar, which also takes an empty port and leading zeros: honest clients do not send them.
 fn parse_port(digits: &str) -> Option<u16> {
     let canonical = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
     if canonical { digits.parse().ok() } else { None }
@@ -136,7 +136,7 @@ fn canonical_name(name: &str) -> Option<String> {
     Some(name.to_ascii_lowercase())
 }
 
-// The underscore is not for host names, but container networks use it and browsers take it.
+/// The underscore is not for host names, but container networks use it and browsers take it.
 fn in_label(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     proptest! {
-        // AT-OR-05, AT-OR-08: a name that we take is the name that a browser takes.
+        /// AT-OR-05, AT-OR-08: a name that we take is the name that a browser takes.
         #[test]
         fn a_browser_reads_the_same_host(text in "[a-zA-Z0-9.:@_\\[\\]x%-]{1,24}") {
             if let Some(host) = Host::parse(&text, true) && let Ok(url) = Url::parse(&format!("https://{text}/")) {

@@ -10,11 +10,11 @@ use crate::hex;
 
 /// A request's identifier: letters, digits, `.`, `_` and `-`, at most 64 of them, so that it is safe in logs, headers and pages.
 #[derive(Clone, Eq, PartialEq)]
-pub struct RequestId(Text);
+pub struct RequestId(IdText);
 
 /// Our own are kept in place: most are read once for the application and once for the log.
 #[derive(Clone, Eq, PartialEq)]
-enum Text {
+enum IdText {
     Own([[u8; 2]; 12]),
     Believed(HeaderValue),
 }
@@ -25,7 +25,7 @@ impl RequestId {
         let bytes = value.as_bytes();
         let harmless = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         ((1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(harmless))
-            .then(|| Self(Text::Believed(value.clone())))
+            .then(|| Self(IdText::Believed(value.clone())))
     }
 
     /// A new identifier: unlike every other, but no secret.
@@ -36,14 +36,14 @@ impl RequestId {
         first.copy_from_slice(&high.to_be_bytes());
         rest.copy_from_slice(&low.to_be_bytes());
         let text = bytes.map(hex::pair);
-        Self(Text::Own(text))
+        Self(IdText::Own(text))
     }
 
     /// The identifier as text.
     pub fn as_str(&self) -> &str {
         match &self.0 {
-            Text::Own(text) => str::from_utf8(text.as_flattened()).unwrap_or_default(),
-            Text::Believed(value) => value.to_str().unwrap_or_default(),
+            IdText::Own(text) => str::from_utf8(text.as_flattened()).unwrap_or_default(),
+            IdText::Believed(value) => value.to_str().unwrap_or_default(),
         }
     }
 
@@ -51,8 +51,8 @@ impl RequestId {
     pub fn to_header(&self) -> HeaderValue {
         match &self.0 {
             // Hex digits are always a valid value; the other arm cannot be reached, and would be only a duller name.
-            Text::Own(text) => HeaderValue::from_bytes(text.as_flattened()).unwrap_or(HeaderValue::from_static("0")),
-            Text::Believed(value) => value.clone(),
+            IdText::Own(text) => HeaderValue::from_bytes(text.as_flattened()).unwrap_or(HeaderValue::from_static("0")),
+            IdText::Believed(value) => value.clone(),
         }
     }
 }
@@ -69,7 +69,7 @@ impl fmt::Debug for RequestId {
     }
 }
 
-// Each thread hashes its own counter under its own random key: no lock, no system call, and no count that outsiders could read off.
+/// Each thread hashes its own counter under its own random key: no lock, no system call, and no count that outsiders could read off.
 struct Sequence {
     key: RandomState,
     thread: u32,

@@ -1,7 +1,7 @@
 //! What kind of request this is: a person navigating, a script fetching, a handshake, or a plain client.
 //!
 //! Fetch Metadata decides where the browser sent it; `Accept`, `X-Requested-With` and the method only where it did not (CK-25).
-//! Only a navigation may be sent to sign in: a script cannot follow such a redirect, and would only start attempts that nobody ends.
+//! Only a navigation may be sent to sign in: a script cannot follow such a redirect, and would only start attempts that never end.
 
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName, Method, Version};
@@ -17,13 +17,13 @@ pub enum RequestKind {
     FormNavigation,
     /// A page fetches something: script, image, style sheet.
     Script,
-    /// A valid WebSocket handshake (RFC 6455 section 4.2.1).
+    /// A valid WebSocket handshake ([RFC 6455 section 4.2.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1)).
     WebSocket,
     /// Something that is no browser and takes anything, as curl does.
     Plain,
 }
 
-/// In which form an error is best told.
+/// The form of an error.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Wants {
     /// A page for a person.
@@ -63,7 +63,7 @@ impl RequestKind {
         }
     }
 
-    /// In which form an error is best told to whoever sent this.
+    /// The form of an error for the sender of such a request.
     pub fn wants(self) -> Wants {
         match self {
             Self::Navigation | Self::FormNavigation => Wants::Html,
@@ -73,8 +73,8 @@ impl RequestKind {
     }
 }
 
-/// Whether a browser only fetches ahead what somebody may open next (Fetch section 2.2.5 `Sec-Purpose`, and the names that browsers
-/// used before it). Nobody has asked for anything yet, and nobody may ever look at the answer.
+/// Whether a browser only fetches ahead what may be opened next (Fetch section 2.2.5 `Sec-Purpose`, and the names that browsers
+/// used before it). No person has asked for anything yet, and the answer may never be looked at.
 pub fn is_prefetch(headers: &HeaderMap) -> bool {
     let says = |name: &HeaderName, words: &[&str]| {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
@@ -87,7 +87,7 @@ pub fn is_prefetch(headers: &HeaderMap) -> bool {
         || says(&X_MOZ, &["prefetch"])
 }
 
-// `None`: no browser, or an origin that is not trustworthy (plain http), where browsers leave the fields out (Fetch Metadata section 2).
+/// `None`: no browser, or an origin that is not trustworthy (plain http), where browsers leave the fields out (Fetch Metadata section 2).
 fn fetch_metadata(headers: &HeaderMap) -> Option<bool> {
     let mode = single(headers, &SEC_FETCH_MODE);
     let dest = single(headers, &SEC_FETCH_DEST);
@@ -99,14 +99,14 @@ fn fetch_metadata(headers: &HeaderMap) -> Option<bool> {
     Some(navigates && into_page)
 }
 
-// A repeated field is no browser's doing: it then says something that nobody says, and so nothing is assumed.
+/// Browsers repeat no such field: a repeated one counts as an unknown value.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().unwrap_or_default();
     Some(if values.next().is_none() { value } else { "" })
 }
 
-// Android's WebView puts the app's package name there for every navigation, so only this value tells a script.
+/// Android's WebView puts the app's package name there for every navigation, so only this value tells a script.
 fn asked_by_script(headers: &HeaderMap) -> bool {
     headers.get(&X_REQUESTED_WITH).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"XMLHttpRequest"))
 }
@@ -118,10 +118,6 @@ enum Accepted {
 }
 
 fn accepted(headers: &HeaderMap) -> Accepted {
-    // What browsers send when they navigate begins so: no need to read on.
-    if headers.get(ACCEPT).is_some_and(|first| first.as_bytes().starts_with(b"text/html,")) {
-        return Accepted::Page;
-    }
     let mut anything = true;
     for range in headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')) {
         let (media, parameters) = range.split_once(';').unwrap_or((range, ""));

@@ -1,4 +1,4 @@
-//! One request as the gateway judges it: made once, canonical, and the only reader of what other proxies say about it.
+//! One request as the gateway judges it: made once, canonical, and the only reader of forwarding fields.
 
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,18 +9,17 @@ use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
 use ipnet::IpNet;
 
-use self::forwarded::{ForwardedError, ForwardedOut, Hop, Said, Trust};
+use self::forwarded::{Hop, Said, Trust};
 use self::handshake::HandshakeFault;
 use self::host::Host;
-use self::id::RequestId;
 use self::kind::RequestKind;
 use self::path::{CanonicalPath, PathError};
 
 pub mod cookies;
-pub mod forwarded;
+mod forwarded;
 pub mod handshake;
 pub mod host;
-pub mod id;
+mod id;
 pub mod kind;
 pub mod path;
 mod query;
@@ -29,6 +28,9 @@ mod readings;
 pub mod return_to;
 mod steps;
 
+pub use self::forwarded::{ForwardedError, ForwardedOut};
+pub use self::id::RequestId;
+
 /// A connection that a client opened to us: what is known before its first byte is read. It belongs to one worker.
 #[derive(Clone, Debug)]
 pub struct Downstream {
@@ -36,12 +38,12 @@ pub struct Downstream {
     pub peer: Peer,
     /// The port that it connected to; none for unix sockets.
     pub local_port: Option<u16>,
-    /// What the TLS handshake said, if we ended TLS.
+    /// What the TLS handshake settled, if TLS ended here.
     pub tls: Option<TlsFacts>,
-    // Whether others of its requests were under way when the last one began.
+    /// Whether others of its requests were under way when the last one began.
     many: Cell<bool>,
-    // What the last request on this connection came to; the next one nearly always comes to the same.
-    last: RefCell<Option<Remembered>>,
+    /// What the last request on this connection came to; the next one nearly always comes to the same.
+    last: RefCell<Option<LastRequest>>,
 }
 
 impl Downstream {
@@ -106,7 +108,7 @@ pub struct RequestMeta {
     pub peer_trusted: bool,
     /// Whether it is the only one of its connection that is being answered.
     pub alone: bool,
-    /// Whether that is the address of somebody in particular, and not of a proxy in front whom nobody trusts or who does not say.
+    /// Whether that is the address of the client itself, and not of a proxy in front that is not trusted or names no client.
     pub client_is_known: bool,
     /// What kind of request this is.
     pub kind: RequestKind,
@@ -114,7 +116,7 @@ pub struct RequestMeta {
     pub handshake: Option<Result<(), HandshakeFault>>,
     /// Its identifier.
     pub id: RequestId,
-    /// What the application is told about the way here.
+    /// What the application gets about the way here.
     pub forwarded: Arc<ForwardedOut>,
 }
 
@@ -143,7 +145,7 @@ pub enum BadRequest {
     /// HTTP/2 `:authority` and `Host` differ (PX-43).
     #[error("the request names two different hosts")]
     HostDisagrees,
-    /// A transfer coding that is not `chunked` alone: the application would get bytes that nobody tells it how to read (PX-24).
+    /// A transfer coding that is not `chunked` alone: the application would get bytes without knowing how to read them (PX-24).
     #[error("the request's transfer coding is not one that we know")]
     TransferCoding,
     /// `*`, authority form, or a foreign scheme.
@@ -243,12 +245,11 @@ impl RequestReader {
         let path = CanonicalPath::new(target(request.uri())?)?;
         let stated = self.stated_host(request)?;
         let peer_trusted = self.trusts(downstream.peer);
-        let said =
-            if peer_trusted && has_any(headers) { forwarded::read(headers, &self.trust)? } else { Said::default() };
+        let said = self.said(headers, peer_trusted)?;
         // Our own TLS settles it; without, TLS may well have ended in front of us, which is what an https public URL says (FW-07).
         let https = said.https.unwrap_or_else(|| downstream.tls.is_some() || self.public_https);
         let (host, forwarded) = self.place(stated, https, &said, downstream)?;
-        let client = said.hops.first().map_or_else(|| downstream.peer.address(), |hop| hop.address);
+        let client = said.client().unwrap_or_else(|| downstream.peer.address());
         let client_is_known = !said.hops.is_empty() || (!peer_trusted && self.is_reached_directly(downstream));
         let handshake = handshake::read(method, request.version(), headers);
         let kind = RequestKind::with(handshake, method, headers);
@@ -281,6 +282,16 @@ impl RequestReader {
         first.filter(|_| second.is_none()).and_then(RequestId::believed).unwrap_or_else(RequestId::generate)
     }
 
+    /// The client of a request that cannot be read: the one that a trusted proxy names, if it does so in fields that can be read.
+    pub fn client(&self, headers: &HeaderMap, downstream: &Downstream) -> IpAddr {
+        let said = self.said(headers, self.trusts(downstream.peer)).ok();
+        said.and_then(|said| said.client()).unwrap_or_else(|| downstream.peer.address())
+    }
+
+    fn said(&self, headers: &HeaderMap, peer_trusted: bool) -> Result<Said, ForwardedError> {
+        if peer_trusted { forwarded::read(headers, &self.trust) } else { Ok(Said::default()) }
+    }
+
     /// Whether what this peer says about a request is believed.
     pub fn trusts(&self, peer: Peer) -> bool {
         match peer {
@@ -289,8 +300,8 @@ impl RequestReader {
         }
     }
 
-    /// Whether a peer that nobody trusts is a client itself. Where nobody is trusted, and browsers speak https and we do not, they
-    /// all come through somebody who ends their TLS.
+    /// Whether a peer that is not trusted is a client itself. Where no peer is trusted, and browsers speak https but the server
+    /// does not, all come through something that ends their TLS.
     fn is_reached_directly(&self, downstream: &Downstream) -> bool {
         match downstream.peer {
             Peer::Ip(_) => downstream.tls.is_some() || !self.public_https || !self.trust.networks.is_empty(),
@@ -298,7 +309,7 @@ impl RequestReader {
         }
     }
 
-    // The host as the request itself names it, not yet canonical, but known to be the only one.
+    /// The host as the request itself names it, not yet canonical, but known to be the only one.
     fn stated_host<'a, B>(&self, request: &'a Request<B>) -> Result<&'a str, BadRequest> {
         let mut fields = request.headers().get_all(HOST).iter();
         let field = fields.next().map(|v| v.to_str().map_err(|_| BadRequest::HostInvalid)).transpose()?;
@@ -325,7 +336,7 @@ impl RequestReader {
         Host::parse(text, self.public_https).ok_or(BadRequest::HostInvalid)
     }
 
-    // The canonical host, and what the application is told; both as last time where the request says what the last one said.
+    /// The canonical host, and what the application gets; both as last time where the request states what the last one did.
     fn place(
         &self,
         stated: &str,
@@ -350,7 +361,7 @@ impl RequestReader {
         hops.push(Hop { address: downstream.peer.address(), port: None });
         let forwarded = Arc::new(ForwardedOut::new(&hops, https, &host, said.port));
         if believes_nothing && let Ok(mut last) = downstream.last.try_borrow_mut() {
-            *last = Some(Remembered {
+            *last = Some(LastRequest {
                 stated: stated.into(),
                 https,
                 host: host.clone(),
@@ -362,14 +373,14 @@ impl RequestReader {
 }
 
 #[derive(Clone, Debug)]
-struct Remembered {
+struct LastRequest {
     stated: Box<str>,
     https: bool,
     host: Host,
     forwarded: Arc<ForwardedOut>,
 }
 
-impl Remembered {
+impl LastRequest {
     fn fits(&self, stated: &str, https: bool) -> bool {
         *self.stated == *stated && self.https == https
     }
@@ -386,13 +397,6 @@ fn is_coding_known(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let known = codings.next().is_none_or(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"));
     known && codings.next().is_none()
-}
-
-fn has_any(headers: &HeaderMap) -> bool {
-    use forwarded::{FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO};
-    [&X_FORWARDED_FOR, &X_FORWARDED_PROTO, &X_FORWARDED_HOST, &X_FORWARDED_PORT, &FORWARDED]
-        .into_iter()
-        .any(|name| headers.contains_key(name))
 }
 
 /// `X-Request-Id`.

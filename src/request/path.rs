@@ -38,7 +38,8 @@ pub enum PathError {
     /// A percent sign without two hex digits.
     #[error("the path holds a percent sign that is not followed by two hex digits")]
     BrokenEscape,
-    /// Bytes that old decoders take for an ASCII character: `%c0%ae` for a dot (RFC 3629 section 10).
+    /// Bytes that old decoders take for an ASCII character: `%c0%ae` for a dot
+    /// ([RFC 3629 section 10](https://www.rfc-editor.org/rfc/rfc3629#section-10)).
     #[error("the path holds an overlong UTF-8 sequence")]
     Overlong,
     /// Encoded or ambiguous, and too long to go through its readings.
@@ -122,12 +123,12 @@ impl CanonicalPath {
     }
 }
 
-/// Whether a path, written without escapes, is the same to everybody: what only such a path says can be asked for.
+/// Whether a path, written without escapes, is read alike by every program.
 pub fn is_read_alike(path: &str) -> bool {
     readings::all(path.as_bytes(), |reading| reading == path)
 }
 
-/// A path without upper case, for readers that do not tell `/ADMIN` from `/admin`.
+/// A path without upper case, for programs that take `/ADMIN` for `/admin`.
 pub fn folded(path: &str) -> Cow<'_, str> {
     if path.is_ascii() && has_case(path) {
         Cow::Owned(path.to_ascii_lowercase())

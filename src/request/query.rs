@@ -12,7 +12,7 @@ pub(super) fn climbs(query: &[u8]) -> bool {
     may_hold_dots(query) && decoded(query).is_none_or(|query| leads_out(&query))
 }
 
-// Two dots in a row, or something between them that may be dropped, or an escape that comes to be a dot: most queries have none.
+/// Two dots in a row, or something between them that may be dropped, or an escape that comes to be a dot: most queries have none.
 fn may_hold_dots(query: &[u8]) -> bool {
     memchr::memchr2_iter(b'.', b'%', query).any(|at| {
         let behind = query.get(at..).unwrap_or_default();

@@ -14,15 +14,13 @@ const MOST_WORK: usize = 48 * 1024;
 /// The first reading is the path itself, so that what holds for nothing is found out at once. Texts that still hold a
 /// [`QUERY_MARK`] are read on but not asked about.
 pub(super) fn all(path: &[u8], mut holds: impl FnMut(&str) -> bool) -> bool {
-    let mut known = Known::default();
     let mut asks = |text: &[u8]| memchr::memchr(QUERY_MARK, text).is_some() || holds(&to_text(text));
-    if !asks(path) || !known.insert(path) {
+    if !asks(path) {
         return false;
     }
-    let (mut text, mut next) = (Vec::with_capacity(path.len()), Vec::with_capacity(path.len()));
-    let mut work = 0;
-    let mut at = 0;
-    while known.copy(at, &mut text) {
+    let mut known = vec![path.to_vec()];
+    let (mut next, mut work, mut at) = (Vec::with_capacity(path.len()), 0, 0);
+    while let Some(text) = known.get(at).cloned() {
         at += 1;
         for step in steps::steps(steps::open_in(&text)) {
             work += text.len();
@@ -31,61 +29,13 @@ pub(super) fn all(path: &[u8], mut holds: impl FnMut(&str) -> bool) -> bool {
             if known.contains(&next) {
                 continue;
             }
-            if work > MOST_WORK || !asks(&next) || !known.insert(&next) {
+            if work > MOST_WORK || known.len() >= MOST_READINGS || !asks(&next) {
                 return false;
             }
+            known.push(next.clone());
         }
     }
     true
-}
-
-/// The texts that were found, one behind the other.
-#[derive(Default)]
-struct Known {
-    bytes: Vec<u8>,
-    texts: Vec<Text>,
-}
-
-struct Text {
-    start: usize,
-    end: usize,
-    hash: u64,
-}
-
-impl Known {
-    /// Remembers a text; false when there is no room for it.
-    fn insert(&mut self, text: &[u8]) -> bool {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(text);
-        self.texts.push(Text { start, end: self.bytes.len(), hash: hash(text) });
-        self.texts.len() <= MOST_READINGS
-    }
-
-    fn contains(&self, text: &[u8]) -> bool {
-        let hash = hash(text);
-        self.texts.iter().any(|known| known.hash == hash && self.bytes.get(known.start..known.end) == Some(text))
-    }
-
-    /// Copies one of them; false when there is none at that place.
-    fn copy(&self, at: usize, text: &mut Vec<u8>) -> bool {
-        let Some(bytes) = self.texts.get(at).and_then(|known| self.bytes.get(known.start..known.end)) else {
-            return false;
-        };
-        text.clear();
-        text.extend_from_slice(bytes);
-        true
-    }
-}
-
-/// Saves comparisons; two texts are the same only when their bytes are.
-fn hash(text: &[u8]) -> u64 {
-    let (words, rest) = text.as_chunks::<8>();
-    let mut last = [0; 8];
-    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-    let mix = |hash: u64, word: &[u8; 8]| {
-        (hash.rotate_left(5) ^ u64::from_le_bytes(*word)).wrapping_mul(0x517c_c1b7_2722_0a95)
-    };
-    mix(words.iter().fold(text.len() as u64, mix), &last)
 }
 
 /// Bytes that are not UTF-8 stay escapes.

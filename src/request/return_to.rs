@@ -1,6 +1,6 @@
-//! Where to send somebody after signing in: a type that can only name our own hosts.
+//! Where to send a browser after signing in: a type that can only name our own hosts.
 //!
-//! A value holds a canonical host that somebody vouched for and a path that starts with exactly one slash, both in visible ASCII.
+//! A value holds a canonical host of ours and a path that starts with exactly one slash, both in visible ASCII.
 //! What it renders is always absolute, so that no browser has anything to resolve, and nothing to be talked into.
 
 use std::fmt::Write as _;
@@ -39,7 +39,7 @@ impl ReturnTo {
         Self { host, target: "/".to_owned() }
     }
 
-    /// Reads a target that a stranger may have written: a path, which means the `current` host, or an absolute URL of the scheme that
+    /// Reads a target from an untrusted source: a path, which means the `current` host, or an absolute URL of the scheme that
     /// browsers use here (`https`), on the `current` host or one whose name `allowed` takes, and on the same port. Anything else is
     /// `None`; the caller then goes to the [`root`](Self::root). A fragment stays: many applications keep their own address there.
     pub fn parse(input: &str, current: &Host, https: bool, allowed: &dyn Fn(&str) -> bool) -> Option<Self> {
@@ -90,7 +90,7 @@ impl ReturnTo {
         format!("{}://{}{}", scheme(https), self.host.authority(), self.target)
     }
 
-    // AT-OR-02: a second slash, or the backslash that browsers take for one, would name another host to a careless reader.
+    /// AT-OR-02: a second slash, or the backslash that browsers take for one, would name another host to a careless reader.
     fn below(host: Host, path_and_query: &str, fragment: &str) -> Option<Self> {
         let path = path_and_query.split('?').next()?;
         let one_slash = path_and_query.strip_prefix('/').is_some_and(|rest| !rest.starts_with('/'));
@@ -327,7 +327,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
-        // All of "Open redirects": whatever a stranger writes, the browser lands on a host of ours.
+        /// All of "Open redirects": whatever a stranger writes, the browser lands on a host of ours.
         #[test]
         fn a_browser_never_leaves_our_hosts(input in hostile()) {
             let target = ReturnTo::parse(&input, &own(), true, &|name| name == "wiki.own.example");
@@ -345,7 +345,7 @@ mod tests {
             }
         }
 
-        // CK-26: an honest path and query come back as they were.
+        /// CK-26: an honest path and query come back as they were.
         #[test]
         fn honest_pages_come_back_unchanged(path in "(/[a-zA-Z0-9._~%-]{1,8}){1,4}", query in "[a-zA-Z0-9=&%+]{0,20}") {
             let input = format!("{path}?{query}");

@@ -24,7 +24,7 @@ const CONTROL: u32 = 1 << 11;
 const ASCII_FORMS: u32 = 1 << 12;
 const LATIN_1: u32 = 1 << 13;
 
-// What shortens a path most stands first: a path that leads elsewhere is then found out early.
+/// What shortens a path most stands first: a path that leads elsewhere is then found out early.
 const STEPS: &[(u32, Step)] = &[
     (DECODE, decode_all),
     (DECODE, decode_but_slash),
@@ -35,7 +35,7 @@ const STEPS: &[(u32, Step)] = &[
     (SCHEME, scheme),
     (BACKSLASH, backslashes),
     (PARAMETERS, parameters),
-    // Apache Shiro, and whoever takes `;jsessionid` off, cut the whole path at its first parameter.
+    // Apache Shiro, and programs that take `;jsessionid` off, cut the whole path at its first parameter.
     (PARAMETERS, |text, out| cut(text, out, b';')),
     // CVE-2024-38474: decoded before the query is taken off.
     (CUT_QUERY, |text, out| cut(text, out, b'?')),
@@ -121,7 +121,7 @@ pub(super) fn steps(open: u32) -> impl Iterator<Item = Step> {
     STEPS.iter().filter(move |(bit, _)| open & bit != 0).map(|(_, step)| *step)
 }
 
-/// Decodes only what cannot stand in a path unescaped: nobody can have meant anything else by it.
+/// Decodes only what cannot stand in a path unescaped: it cannot mean anything else.
 pub(super) fn decode_necessary(text: &[u8], out: &mut Vec<u8>) {
     let necessary =
         |byte: u8| matches!(byte, b' ' | b'"' | b'<' | b'>' | b'[' | b']' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x80..);
@@ -152,7 +152,7 @@ fn digit(byte: u8) -> Option<u8> {
     }
 }
 
-// A broken escape stays what it is.
+/// A broken escape stays what it is.
 fn decode(text: &[u8], out: &mut Vec<u8>, decodes: impl Fn(u8) -> bool) {
     let mut rest = text;
     while let Some(at) = memchr::memchr(b'%', rest) {
@@ -183,7 +183,7 @@ fn keep_one<'a>(text: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     rest
 }
 
-// `unescape` of JavaScript, IIS.
+/// `unescape` of JavaScript, IIS.
 fn unicode_escapes(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     while !rest.is_empty() {
@@ -199,12 +199,12 @@ fn unicode_escapes(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-// WHATWG URL, Windows.
+/// WHATWG URL, Windows.
 fn backslashes(text: &[u8], out: &mut Vec<u8>) {
     out.extend(text.iter().map(|&byte| if byte == b'\\' { b'/' } else { byte }));
 }
 
-// Nginx, Apache, Go's ServeMux, file systems.
+/// Nginx, Apache, Go's ServeMux, file systems.
 fn merge(text: &[u8], out: &mut Vec<u8>) {
     for &byte in text {
         if byte != b'/' || out.last() != Some(&b'/') {
@@ -213,8 +213,9 @@ fn merge(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-// RFC 3986 section 4.2: what follows two slashes is an authority. Also further in: an application that is mounted below a prefix
-// does not see the prefix. WHATWG URL takes any number of slashes for two.
+/// [RFC 3986 section 4.2](https://www.rfc-editor.org/rfc/rfc3986#section-4.2): what follows two slashes is an authority. Also
+/// further in: an application that is mounted below a prefix does not see the prefix. WHATWG URL takes any number of slashes for
+/// two.
 fn authority(text: &[u8], out: &mut Vec<u8>) {
     let (before, from) = at_empty_segment(text);
     out.extend_from_slice(before);
@@ -223,7 +224,7 @@ fn authority(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(memchr::memchr(b'/', behind).and_then(|at| behind.get(at..)).unwrap_or(b"/"));
 }
 
-// RFC 3986, Python's `urlsplit`: of three slashes, two stand before an authority that is empty.
+/// RFC 3986, Python's `urlsplit`: of three slashes, two stand before an authority that is empty.
 fn empty_authority(text: &[u8], out: &mut Vec<u8>) {
     let (before, from) = at_empty_segment(text);
     out.extend_from_slice(before);
@@ -234,7 +235,7 @@ fn at_empty_segment(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(text.windows(2).position(|pair| pair == b"//").unwrap_or(text.len()))
 }
 
-// `/http://host/path` is a URL to whoever takes the first slash off. WHATWG URL needs no slashes behind the colon.
+/// `/http://host/path` is a URL to programs that take the first slash off. WHATWG URL needs no slashes behind the colon.
 fn scheme(text: &[u8], out: &mut Vec<u8>) {
     let Some(behind) = scheme_in(text) else { return out.extend_from_slice(text) };
     out.extend_from_slice(b"//");
@@ -252,7 +253,7 @@ fn scheme_in(path: &[u8]) -> Option<&[u8]> {
     rest.strip_prefix(b":").filter(|_| http.eq_ignore_ascii_case(b"http"))
 }
 
-// RFC 3986 section 5.2.4, on segments.
+/// [RFC 3986 section 5.2.4](https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4), on segments.
 fn dots(text: &[u8], out: &mut Vec<u8>) {
     let mut ends_in_dots = false;
     for segment in segments(text) {
@@ -269,7 +270,7 @@ fn dots(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-// A dot segment with blanks around it, to programs that trim; a plus is a blank to decoders of forms.
+/// A dot segment with blanks around it, to programs that trim; a plus is a blank to decoders of forms.
 fn blank_dots(text: &[u8], out: &mut Vec<u8>) {
     for segment in segments(text) {
         let is_edge = |byte: &u8| is_blank(*byte);
@@ -281,7 +282,7 @@ fn blank_dots(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-// Windows: blanks and dots at the end of a name are not part of it, and `name::$INDEX_ALLOCATION` is the folder `name`.
+/// Windows: blanks and dots at the end of a name are not part of it, and `name::$INDEX_ALLOCATION` is the folder `name`.
 fn names(text: &[u8], out: &mut Vec<u8>) {
     for segment in segments(text) {
         out.push(b'/');
@@ -296,7 +297,7 @@ fn names(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-// Servlet containers take parameters off each segment: `..;x` is `..` to them.
+/// Servlet containers take parameters off each segment: `..;x` is `..` to them.
 fn parameters(text: &[u8], out: &mut Vec<u8>) {
     for segment in segments(text) {
         out.push(b'/');
@@ -308,12 +309,13 @@ fn cut(text: &[u8], out: &mut Vec<u8>, at: u8) {
     out.extend_from_slice(text.split(|&byte| byte == at).next().unwrap_or_default());
 }
 
-// WHATWG URL drops tabs and line breaks wherever they stand.
+/// WHATWG URL drops tabs and line breaks wherever they stand.
 fn line_breaks(text: &[u8], out: &mut Vec<u8>) {
     out.extend(text.iter().filter(|byte| !matches!(byte, b'\t' | b'\r' | b'\n')));
 }
 
-// Overlong UTF-8 (RFC 3629 section 10), and characters that NFKC or a best-fit code page makes ASCII of.
+/// Overlong UTF-8 ([RFC 3629 section 10](https://www.rfc-editor.org/rfc/rfc3629#section-10)), and characters that NFKC or a
+/// best-fit code page makes ASCII of.
 fn ascii_forms(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     while let Some(&lead) = rest.first() {
@@ -356,7 +358,7 @@ fn may_stand_for_ascii(lead: u8) -> bool {
     matches!(lead, 0xc0..=0xc2 | 0xe0..=0xe3 | 0xef | 0xf0)
 }
 
-// Old servlet containers, WSGI.
+/// Old servlet containers, WSGI.
 fn latin_1(text: &[u8], out: &mut Vec<u8>) {
     for chunk in text.utf8_chunks() {
         out.extend_from_slice(chunk.valid().as_bytes());

@@ -92,10 +92,19 @@ async fn the_log_names_the_first_hop_that_nobody_vouches_for() {
         log.display()
     );
     let scene = Scene::with(&toml).await;
-    scene.sends("GET", "/", "X-Forwarded-For: 1.1.1.1, 203.0.113.9, 10.0.0.1\r\n").await;
+    let said = "X-Forwarded-For: 1.1.1.1, 203.0.113.9, 10.0.0.1\r\n";
+    assert_eq!(scene.sends("GET", "/", said).await.status, 200);
+    // Also of a request that is refused unread.
+    assert_eq!(scene.sends("GET", "/%zz", said).await.status, 400);
     scene.gateway.stop().await;
-    let line = std::fs::read_to_string(log).unwrap();
-    assert!(line.contains("\"203.0.113.9\"") && line.contains("\"127.0.0.1\"") && !line.contains("1.1.1.1"), "{line}");
+    let log = std::fs::read_to_string(log).unwrap();
+    assert_eq!(log.lines().count(), 2, "{log}");
+    for line in log.lines() {
+        assert!(
+            line.contains("\"203.0.113.9\"") && line.contains("\"127.0.0.1\"") && !line.contains("1.1.1.1"),
+            "{line}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

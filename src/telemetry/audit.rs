@@ -38,37 +38,29 @@ pub enum AuditEvent {
 impl AuditEvent {
     /// The stable name.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AccessDenied => "access.denied",
-            Self::ConfigReloaded => "config.reloaded",
-            Self::ConfigRejected => "config.rejected",
-            Self::HeaderSpoofAttempt => "header.spoof_attempt",
-            Self::LoginStarted => "login.started",
-            Self::LoginSucceeded => "login.succeeded",
-            Self::LoginFailed => "login.failed",
-            Self::LogoutUser => "logout.user",
-            Self::SessionRefreshed => "session.refreshed",
-            Self::SessionRefreshFailed => "session.refresh_failed",
-            Self::SessionExpired => "session.expired",
-            Self::StateReplay => "state.replay",
-        }
+        self.facts().0
     }
 
     /// Whether this is good news.
     pub fn outcome(self) -> Outcome {
+        self.facts().1
+    }
+
+    fn facts(self) -> (&'static str, Outcome) {
+        use Outcome::{Failure, Success};
         match self {
-            Self::ConfigReloaded
-            | Self::LoginStarted
-            | Self::LoginSucceeded
-            | Self::LogoutUser
-            | Self::SessionRefreshed => Outcome::Success,
-            Self::AccessDenied
-            | Self::ConfigRejected
-            | Self::HeaderSpoofAttempt
-            | Self::LoginFailed
-            | Self::SessionRefreshFailed
-            | Self::SessionExpired
-            | Self::StateReplay => Outcome::Failure,
+            Self::AccessDenied => ("access.denied", Failure),
+            Self::ConfigReloaded => ("config.reloaded", Success),
+            Self::ConfigRejected => ("config.rejected", Failure),
+            Self::HeaderSpoofAttempt => ("header.spoof_attempt", Failure),
+            Self::LoginStarted => ("login.started", Success),
+            Self::LoginSucceeded => ("login.succeeded", Success),
+            Self::LoginFailed => ("login.failed", Failure),
+            Self::LogoutUser => ("logout.user", Success),
+            Self::SessionRefreshed => ("session.refreshed", Success),
+            Self::SessionRefreshFailed => ("session.refresh_failed", Failure),
+            Self::SessionExpired => ("session.expired", Failure),
+            Self::StateReplay => ("state.replay", Failure),
         }
     }
 }

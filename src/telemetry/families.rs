@@ -9,18 +9,18 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::telemetry::outcomes::Label;
-use crate::telemetry::shards::{Count, Durations, Level};
+use crate::telemetry::shards::{ShardedCounter, ShardedGauge, ShardedHistogram};
 
 /// Requests, in and out, and what was decided about them.
 #[derive(Debug)]
-pub(super) struct Requests {
-    pub(super) served: Family<LabelList, Durations>,
-    pub(super) called: Family<LabelList, Durations>,
-    pub(super) active: Level,
-    pub(super) decisions: Family<Labels<3>, Count>,
+pub(super) struct RequestFamilies {
+    pub(super) served: Family<LabelList, ShardedHistogram>,
+    pub(super) called: Family<LabelList, ShardedHistogram>,
+    pub(super) active: ShardedGauge,
+    pub(super) decisions: Family<Labels<3>, ShardedCounter>,
 }
 
-impl Requests {
+impl RequestFamilies {
     pub(super) fn register(into: &mut Registering) -> Self {
         Self {
             served: into.add("http_server_request_duration_seconds", "Requests answered"),
@@ -33,14 +33,14 @@ impl Requests {
 
 /// The login funnel: started less completed are people who are stuck.
 #[derive(Debug)]
-pub(super) struct SignIn {
+pub(super) struct SignInFamilies {
     pub(super) started: Family<Labels<1>, Counter>,
     pub(super) completed: Family<Labels<3>, Counter>,
     pub(super) seconds: Histogram,
     pub(super) callback_errors: Family<Labels<1>, Counter>,
 }
 
-impl SignIn {
+impl SignInFamilies {
     pub(super) fn register(into: &mut Registering) -> Self {
         let seconds = Histogram::new([1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0]);
         Self {
@@ -53,15 +53,15 @@ impl SignIn {
 }
 
 #[derive(Debug)]
-pub(super) struct Sessions {
+pub(super) struct SessionFamilies {
     pub(super) refreshes: Family<Labels<3>, Counter>,
-    pub(super) refresh_seconds: Family<Labels<1>, Durations>,
+    pub(super) refresh_seconds: Family<Labels<1>, ShardedHistogram>,
     pub(super) unopened: Family<Labels<1>, Counter>,
     pub(super) lost_answers: Family<Labels<1>, Counter>,
     pub(super) cookie_bytes: Histogram,
 }
 
-impl Sessions {
+impl SessionFamilies {
     pub(super) fn register(into: &mut Registering) -> Self {
         let sizes = [512.0, 1024.0, 1536.0, 2048.0, 2560.0, 3072.0, 3500.0, 4096.0, 8192.0, 12_288.0];
         Self {
@@ -85,14 +85,14 @@ impl Sessions {
 }
 
 #[derive(Debug)]
-pub(super) struct Providers {
+pub(super) struct ProviderFamilies {
     pub(super) discovered: Family<Labels<1>, Seconds>,
     pub(super) keys_fetched: Family<Labels<1>, Seconds>,
     pub(super) unknown_keys: Family<Labels<1>, Counter>,
     pub(super) clock_offset: Family<Labels<1>, Seconds>,
 }
 
-impl Providers {
+impl ProviderFamilies {
     pub(super) fn register(into: &mut Registering) -> Self {
         Self {
             discovered: into.add(
@@ -108,7 +108,7 @@ impl Providers {
 }
 
 #[derive(Debug)]
-pub(super) struct Upkeep {
+pub(super) struct UpkeepFamilies {
     pub(super) reload_succeeded: Gauge,
     pub(super) reload_time: Seconds,
     pub(super) certificate_ends: Family<Labels<1>, Seconds>,
@@ -118,7 +118,7 @@ pub(super) struct Upkeep {
     pub(super) connections_ended: Family<Labels<1>, Counter>,
 }
 
-impl Upkeep {
+impl UpkeepFamilies {
     pub(super) fn register(into: &mut Registering) -> Self {
         Self {
             reload_succeeded: into

@@ -37,9 +37,9 @@ impl LineWriter {
     }
 
     fn start_on(name: &'static str, sink: Sink, gather: Duration) -> io::Result<Self> {
-        let shared = Arc::new(Shared::new(name));
+        let shared = Arc::new(Buffers::new(name));
         let lines = Lines(Arc::clone(&shared));
-        // Not joined: nobody can end a thread that is stuck in a write.
+        // Not joined: a thread that is stuck in a write cannot be ended.
         thread::Builder::new().name(format!("{name}-log")).spawn(move || write_out(&shared, sink, gather))?;
         Ok(Self { lines })
     }
@@ -65,7 +65,7 @@ impl Drop for LineWriter {
 
 /// The near end of a log: cheap to clone, never blocks on I/O.
 #[derive(Clone, Debug)]
-pub(super) struct Lines(Arc<Shared>);
+pub(super) struct Lines(Arc<Buffers>);
 
 impl Lines {
     /// Adds one line; `format` writes it without its line feed. False if there was no room.
@@ -108,7 +108,7 @@ impl Lines {
         self.wait(|asked| (asked.flush, asked.end) = (asked.flush + 1, true));
     }
 
-    fn wait(&self, ask: impl FnOnce(&mut Asked)) {
+    fn wait(&self, ask: impl FnOnce(&mut Asks)) {
         let mut asked = lock(&self.0.asked);
         ask(&mut asked);
         let mine = asked.flush;
@@ -118,21 +118,21 @@ impl Lines {
         }
         let waited = self.0.done.wait_timeout_while(asked, LONGEST_WAIT, |asked| asked.flushed < mine && !asked.ended);
         let (mut asked, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        // Whoever waits next for the same stuck sink has waited long enough already.
+        // The next one to wait for the same stuck sink need not wait again.
         asked.given_up = timeout.timed_out();
     }
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Buffers {
     shards: [Mutex<Vec<u8>>; SHARDS],
-    asked: Mutex<Asked>,
+    asked: Mutex<Asks>,
     changed: Condvar,
     done: Condvar,
     losses: Losses,
 }
 
-impl Shared {
+impl Buffers {
     fn new(name: &'static str) -> Self {
         Self {
             shards: Default::default(),
@@ -143,7 +143,7 @@ impl Shared {
         }
     }
 
-    fn ask(&self, ask: impl FnOnce(&mut Asked)) {
+    fn ask(&self, ask: impl FnOnce(&mut Asks)) {
         ask(&mut lock(&self.asked));
         self.changed.notify_one();
     }
@@ -151,24 +151,24 @@ impl Shared {
 
 /// What the writing thread has been asked for.
 #[derive(Clone, Debug, Default)]
-struct Asked {
+struct Asks {
     write: bool,
     reopen: bool,
     end: bool,
     ended: bool,
     flush: u64,
     flushed: u64,
-    /// Somebody waited in vain.
+    /// A wait timed out.
     given_up: bool,
 }
 
-impl Asked {
+impl Asks {
     fn is_pressing(&self) -> bool {
         self.reopen || self.end || self.flush > self.flushed
     }
 }
 
-fn write_out(shared: &Shared, mut sink: Sink, gather: Duration) {
+fn write_out(shared: &Buffers, mut sink: Sink, gather: Duration) {
     let mut spare = Vec::new();
     loop {
         let asked = next(shared, gather);
@@ -199,7 +199,7 @@ fn write_out(shared: &Shared, mut sink: Sink, gather: Duration) {
 }
 
 /// Waits until there is something to do. A mere line waits for `gather` longer, so that one write takes many.
-fn next(shared: &Shared, gather: Duration) -> Asked {
+fn next(shared: &Buffers, gather: Duration) -> Asks {
     let longest = if shared.losses.is_pending() { REPORT_AFTER } else { Duration::MAX };
     let waited =
         shared.changed.wait_timeout_while(lock(&shared.asked), longest, |asked| !(asked.write || asked.is_pressing()));

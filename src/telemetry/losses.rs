@@ -72,7 +72,7 @@ impl Losses {
         let first = !std::mem::replace(&mut failed.failing, true);
         failed.cause = Some(cause.to_string());
         drop(failed);
-        // The process log cannot say of itself that it cannot be written.
+        // The process log cannot report that it cannot be written itself.
         if first && self.log != PROCESS {
             tracing::error!(code = "log_not_written", log = self.log, %cause, "log lines are being lost");
         }

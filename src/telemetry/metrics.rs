@@ -18,22 +18,23 @@ use prometheus_client::registry::Registry;
 
 use crate::clock::UnixTime;
 use crate::telemetry::families::{
-    LabelList, Labels, Providers, Registering, Requests, Seconds, Sessions, SignIn, Upkeep,
+    LabelList, Labels, ProviderFamilies, Registering, RequestFamilies, Seconds, SessionFamilies, SignInFamilies,
+    UpkeepFamilies,
 };
 pub use crate::telemetry::outcomes::CallFailure;
 use crate::telemetry::outcomes::Outcomes;
 use crate::telemetry::own::OwnUse;
-use crate::telemetry::shards::{Count, Durations, Level};
+use crate::telemetry::shards::{ShardedCounter, ShardedGauge, ShardedHistogram};
 
 /// Every metric of the program; one in a process, shared.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: Requests,
-    sign_in: SignIn,
-    sessions: Sessions,
-    providers: Providers,
-    upkeep: Upkeep,
+    requests: RequestFamilies,
+    sign_in: SignInFamilies,
+    sessions: SessionFamilies,
+    providers: ProviderFamilies,
+    upkeep: UpkeepFamilies,
 }
 
 impl Metrics {
@@ -43,11 +44,11 @@ impl Metrics {
         registry.register("vestibule_build", "What this is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register_collector(Box::new(OwnUse::since(started)));
         let mut into = Registering(registry);
-        let requests = Requests::register(&mut into);
-        let sign_in = SignIn::register(&mut into);
-        let sessions = Sessions::register(&mut into);
-        let providers = Providers::register(&mut into);
-        let upkeep = Upkeep::register(&mut into);
+        let requests = RequestFamilies::register(&mut into);
+        let sign_in = SignInFamilies::register(&mut into);
+        let sessions = SessionFamilies::register(&mut into);
+        let providers = ProviderFamilies::register(&mut into);
+        let upkeep = UpkeepFamilies::register(&mut into);
         Arc::new(Self { registry: into.0, requests, sign_in, sessions, providers, upkeep })
     }
 
@@ -63,7 +64,7 @@ impl Metrics {
     /// The counters of a route, to be kept with it. `name` is the name in the configuration.
     pub fn route(&self, name: &str) -> RouteMetrics {
         let labels = |decision: &str, reason: &str| route_labels(name, decision, reason);
-        RouteMetrics(Arc::new(Route {
+        RouteMetrics(Arc::new(RouteCounters {
             name: name.to_owned(),
             served: self.served(Some(name)),
             allowed: self.requests.decisions.get_or_create_owned(&labels("allow", "session")),
@@ -221,7 +222,7 @@ pub enum Decision {
     Bypass,
     /// Refused for a known person.
     Deny,
-    /// Sent to sign in, or told to (401).
+    /// Sent to sign in, or asked to (401).
     Login,
 }
 
@@ -251,7 +252,7 @@ impl MemoryUse {
 
 /// The counters of one route; cheap to clone, and to bump.
 #[derive(Clone)]
-pub struct RouteMetrics(Arc<Route>);
+pub struct RouteMetrics(Arc<RouteCounters>);
 
 impl RouteMetrics {
     /// A request is being answered until what this returns is dropped.
@@ -307,8 +308,8 @@ struct Served {
     http_route: Option<String>,
     plain: Outcomes,
     https: Outcomes,
-    durations: Family<LabelList, Durations>,
-    active: Level,
+    durations: Family<LabelList, ShardedHistogram>,
+    active: ShardedGauge,
 }
 
 impl Served {
@@ -336,7 +337,7 @@ impl fmt::Debug for Served {
 
 /// A request that counts as active.
 #[derive(Debug)]
-pub struct ActiveRequest<'a>(&'a Level);
+pub struct ActiveRequest<'a>(&'a ShardedGauge);
 
 impl Drop for ActiveRequest<'_> {
     fn drop(&mut self) {
@@ -369,19 +370,19 @@ impl fmt::Debug for PeerMetrics {
     }
 }
 
-struct Route {
+struct RouteCounters {
     name: String,
     served: Served,
-    allowed: Count,
-    bypassed: Count,
-    decisions: Family<Labels<3>, Count>,
+    allowed: ShardedCounter,
+    bypassed: ShardedCounter,
+    decisions: Family<Labels<3>, ShardedCounter>,
 }
 
 struct Called {
     peer: &'static str,
     address: String,
     outcomes: Outcomes,
-    called: Family<LabelList, Durations>,
+    called: Family<LabelList, ShardedHistogram>,
 }
 
 fn one(name: &'static str, value: &str) -> Labels<1> {

@@ -88,7 +88,7 @@ impl Telemetry {
         }
     }
 
-    /// Opens the files of the logs again, after somebody has moved them away (SIGHUP).
+    /// Opens the files of the logs again, after a rotation has moved them away (SIGHUP).
     pub fn reopen(&self) {
         self.logs().for_each(|log| log.reopen());
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use crate::telemetry::shards::Durations;
+use crate::telemetry::shards::ShardedHistogram;
 
 /// Why a call had no answer: the label `error_type`, as OpenTelemetry's `error.type` a closed list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,7 +57,7 @@ impl CallFailure {
 
 /// A histogram for each method and outcome, made when first seen. All lists are closed: what is not on them counts as
 /// `_OTHER` (as OpenTelemetry has it) and as its class, so that neither clients nor upstreams can make up label values.
-pub(super) struct Outcomes(Box<[OnceLock<Durations>]>);
+pub(super) struct Outcomes(Box<[OnceLock<ShardedHistogram>]>);
 
 impl Default for Outcomes {
     fn default() -> Self {
@@ -72,7 +72,7 @@ impl Outcomes {
         method: &Method,
         outcome: Result<StatusCode, CallFailure>,
         took: Duration,
-        resolve: impl FnOnce(&'static str, Label) -> Durations,
+        resolve: impl FnOnce(&'static str, Label) -> ShardedHistogram,
     ) {
         let method = METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1);
         let end = match outcome {
@@ -102,12 +102,12 @@ fn status_place(status: StatusCode) -> usize {
 }
 
 const METHODS: [&str; 9] = ["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "_OTHER"];
-/// Status codes that are told apart, most frequent first; numbers below 10 are classes.
+/// Status codes with a label of their own, most frequent first; numbers below 10 are classes.
 const STATUSES: [u16; 37] = [
     200, 304, 302, 303, 404, 401, 403, 204, 206, 201, 202, 101, 301, 307, 308, 400, 405, 408, 409, 410, 412, 413, 415,
     421, 422, 429, 431, 500, 501, 502, 503, 504, 1, 2, 3, 4, 5,
 ];
-/// Outcomes that are told apart.
+/// Outcomes with a label of their own.
 const ENDS: usize = STATUSES.len() + CallFailure::ALL.len();
 
 #[cfg(test)]

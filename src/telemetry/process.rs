@@ -1,5 +1,5 @@
-//! The process log: what the program has to say to its operator, on standard error. Like the other logs it is written by a
-//! thread of its own: whoever logs never waits for the reader of standard error.
+//! The process log: messages for the operator, on standard error. Like the other logs it is written by a thread of its own:
+//! logging never waits for the reader of standard error.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
@@ -117,7 +117,7 @@ impl io::Write for EventLines<'_> {
     }
 }
 
-/// One line for a panic, like any other: where it was. What it said is left out, for it may quote what was being worked on.
+/// One line for a panic, like any other: where it was. Its message is left out: it may quote what was being worked on.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current();

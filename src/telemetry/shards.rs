@@ -9,9 +9,9 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 
 /// A number that only grows.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Count(Arc<[Line<AtomicU64>; SHARDS]>);
+pub(super) struct ShardedCounter(Arc<[CacheLine<AtomicU64>; SHARDS]>);
 
-impl Count {
+impl ShardedCounter {
     pub(super) fn add(&self, more: u64) {
         if let Some(line) = self.0.get(shard()) {
             line.0.fetch_add(more, Relaxed);
@@ -23,7 +23,7 @@ impl Count {
     }
 }
 
-impl EncodeMetric for Count {
+impl EncodeMetric for ShardedCounter {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> std::fmt::Result {
         encoder.encode_counter::<NoLabels, _, u64>(&self.sum(), None)
     }
@@ -33,15 +33,15 @@ impl EncodeMetric for Count {
     }
 }
 
-impl TypedMetric for Count {
+impl TypedMetric for ShardedCounter {
     const TYPE: MetricType = MetricType::Counter;
 }
 
 /// A number of things that are there now. What one thread adds another may take away: only the sum means anything.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Level(Arc<[Line<AtomicI64>; SHARDS]>);
+pub(super) struct ShardedGauge(Arc<[CacheLine<AtomicI64>; SHARDS]>);
 
-impl Level {
+impl ShardedGauge {
     pub(super) fn add(&self, more: i64) {
         if let Some(line) = self.0.get(shard()) {
             line.0.fetch_add(more, Relaxed);
@@ -49,7 +49,7 @@ impl Level {
     }
 }
 
-impl EncodeMetric for Level {
+impl EncodeMetric for ShardedGauge {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> std::fmt::Result {
         encoder.encode_gauge(&self.0.iter().map(|line| line.0.load(Relaxed)).fold(0, i64::wrapping_add))
     }
@@ -59,36 +59,36 @@ impl EncodeMetric for Level {
     }
 }
 
-impl TypedMetric for Level {
+impl TypedMetric for ShardedGauge {
     const TYPE: MetricType = MetricType::Gauge;
 }
 
 /// How long requests took, in the buckets that OpenTelemetry advises.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Durations(Arc<[Line<Tally>; SHARDS]>);
+pub(super) struct ShardedHistogram(Arc<[CacheLine<HistogramShard>; SHARDS]>);
 
-impl Durations {
+impl ShardedHistogram {
     pub(super) fn observe(&self, took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let Some(Line(tally)) = self.0.get(shard()) else { return };
+        let Some(CacheLine(buckets_of)) = self.0.get(shard()) else { return };
         let slot = BOUNDS.iter().position(|bound| took <= *bound).unwrap_or(BOUNDS.len());
-        if let Some(bucket) = tally.buckets.get(slot) {
+        if let Some(bucket) = buckets_of.buckets.get(slot) {
             bucket.fetch_add(1, Relaxed);
-            tally.nanos.fetch_add(nanos, Relaxed);
+            buckets_of.nanos.fetch_add(nanos, Relaxed);
         }
     }
 }
 
-impl EncodeMetric for Durations {
+impl EncodeMetric for ShardedHistogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> std::fmt::Result {
         let mut buckets = [(f64::INFINITY, 0); BUCKETS];
         for (bucket, bound) in buckets.iter_mut().zip(BOUNDS) {
             bucket.0 = bound.as_secs_f64();
         }
         let mut nanos = 0u64;
-        for Line(tally) in self.0.iter() {
-            nanos = nanos.wrapping_add(tally.nanos.load(Relaxed));
-            for (bucket, counted) in buckets.iter_mut().zip(&tally.buckets) {
+        for CacheLine(buckets_of) in self.0.iter() {
+            nanos = nanos.wrapping_add(buckets_of.nanos.load(Relaxed));
+            for (bucket, counted) in buckets.iter_mut().zip(&buckets_of.buckets) {
                 bucket.1 += counted.load(Relaxed);
             }
         }
@@ -101,12 +101,12 @@ impl EncodeMetric for Durations {
     }
 }
 
-impl TypedMetric for Durations {
+impl TypedMetric for ShardedHistogram {
     const TYPE: MetricType = MetricType::Histogram;
 }
 
 #[derive(Debug, Default)]
-struct Tally {
+struct HistogramShard {
     buckets: [AtomicU64; BUCKETS],
     nanos: AtomicU64,
 }
@@ -114,7 +114,7 @@ struct Tally {
 /// Alone on its cache lines (two, since processors fetch them in pairs).
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Line<T>(T);
+struct CacheLine<T>(T);
 
 /// The label set of something that has no labels.
 type NoLabels = [(&'static str, &'static str); 0];

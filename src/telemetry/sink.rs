@@ -12,8 +12,8 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::telemetry::settings::LogSink;
 
-/// Whether a log's file could be opened, found out without a trace: whoever checks a configuration may be another user than the
-/// one that runs it, and a file that was made on the way would then be in the way.
+/// Whether a log's file could be opened, found out without a trace: the user that checks a configuration may be another than the one
+/// that runs it, and a file that the check left behind would then be in the way.
 ///
 /// # Errors
 /// Why it could not be opened.
@@ -49,7 +49,7 @@ fn linked(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("it is a circle of links"))
 }
 
-/// An open sink. It belongs to one writing thread, which a slow reader may hold up for ever: nobody else waits for it.
+/// An open sink. It belongs to one writing thread, which a slow reader may hold up for ever: no other thread waits for it.
 #[derive(Debug)]
 pub(super) struct Sink {
     file: File,
@@ -105,7 +105,7 @@ impl Sink {
                     bytes = rest;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Whoever shares the stream with us made it non-blocking.
+                // Another program that shares the stream made it non-blocking.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => thread::park_timeout(NON_BLOCKING_PAUSE),
                 Err(cause) => return Err(WriteError { cause, unwritten: bytes }),
             }

@@ -63,7 +63,7 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
     headers.contains_key(UPGRADE) && tokens(headers, &UPGRADE).any(|protocol| is_websocket(protocol.split('/').next()))
 }
 
-/// A request that [asks for a WebSocket](asks_for_websocket), and what is wrong with it; nothing for every other request.
+/// A request that asks for a WebSocket, and what is wrong with it; nothing for every other request.
 pub fn read(method: &Method, version: Version, headers: &HeaderMap) -> Option<Result<(), HandshakeFault>> {
     asks_for_websocket(headers).then(|| check(method, version, headers))
 }

@@ -42,7 +42,7 @@ impl Sealer {
         self.seal_drawn(plaintext, expires, now, random())
     }
 
-    /// The same with a nonce that the caller has [drawn](super::random), together with random bytes for other uses. No nonce may
+    /// The same with a nonce that the caller has [drawn](super::random()), together with random bytes for other uses. No nonce may
     /// be used twice, so it has to be drawn for this very value.
     pub fn seal_drawn(&self, plaintext: &[u8], expires: UnixTime, now: UnixTime, nonce: [u8; NONCE_LEN]) -> String {
         self.ring.here().note(now);

@@ -74,7 +74,7 @@ pub enum AppError {
 
 impl App {
     /// Binds the listeners and serves. Nothing is asked of any provider before somebody signs in, or
-    /// [`get_to_know_providers`](Self::get_to_know_providers) is called.
+    /// [`prefetch_providers`](Self::prefetch_providers) is called.
     ///
     /// # Errors
     /// [`AppError`]; nothing is left running then.
@@ -186,8 +186,8 @@ impl App {
     }
 
     /// Reads what the first sign-in will need of the providers, in the background.
-    pub fn get_to_know_providers(&self) {
-        self.gateway.load().get_to_know_providers();
+    pub fn prefetch_providers(&self) {
+        self.gateway.load().prefetch_providers();
     }
 
     /// Waits until the listeners and workers have stopped.

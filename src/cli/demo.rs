@@ -69,7 +69,7 @@ async fn serve(port: u16) -> Result<(), DemoFailure> {
     let upstream = application.local_addr()?;
     start_upstream(application, shutdown.clone())?;
     let app = start_gateway(gateway, idp.issuer(), upstream, &secret, clock).await?;
-    app.get_to_know_providers();
+    app.prefetch_providers();
     // Standard output carries the URL alone on its line: for people, and for scripts that open it.
     let _ = writeln!(
         io::stderr(),

@@ -69,7 +69,7 @@ async fn serve(source: &ConfigSource, config: Config, watch: Watch, log: &Proces
     }
     tracing::info!(event = "started", traffic = ?app.traffic_addresses(), admin = ?app.admin_addresses(), "serving");
     systemd::ready("serving");
-    app.get_to_know_providers();
+    app.prefetch_providers();
     let mut current = Running { source, app: &app, files: WatchedFiles::on(watch) };
     tokio::select! {
         () = signals.handle(&mut current, drain.delay + drain.grace) => {}
@@ -166,7 +166,7 @@ impl Running<'_> {
             Ok(config) => match app.reload(&config) {
                 Ok(()) => {
                     tracing::info!(event = "config.reloaded", "the new configuration is in force");
-                    app.get_to_know_providers();
+                    app.prefetch_providers();
                 }
                 Err(error) => {
                     let found = finding(&error, &config.places).map(|found| Report::new(vec![found]).render(false));

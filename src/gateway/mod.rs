@@ -132,13 +132,13 @@ impl Gateway {
 
     /// Reads the metadata of the providers in the background, each until it has answered: their first visitor need not wait, and
     /// what is wrong is in the log before. Nothing depends on it.
-    pub fn get_to_know_providers(&self) {
+    pub fn prefetch_providers(&self) {
         for provider in &self.providers {
             // Stops when a reload has replaced the provider.
             let provider = Arc::downgrade(provider);
             self.control.background(async move {
                 while let Some(provider) = provider.upgrade() {
-                    let Err(error) = provider.get_known().await else { return };
+                    let Err(error) = provider.prefetch().await else { return };
                     drop(provider);
                     // During its back-off the provider only says how long that takes.
                     let wait = match error {

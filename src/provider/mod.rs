@@ -35,7 +35,6 @@ mod reply;
 mod token;
 mod transport;
 mod userinfo;
-mod userinfo_token;
 mod words;
 
 use std::sync::Arc;
@@ -164,7 +163,7 @@ impl Provider {
     ///
     /// # Errors
     /// The document or the key set could not be read; [`ProviderError::retry_after`] says when it may be read again.
-    pub async fn get_known(&self) -> Result<(), ProviderError> {
+    pub async fn prefetch(&self) -> Result<(), ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
         match &metadata.jwks_uri {
             Some(url) if !self.metadata.is_discovered() => self.keys.current(&self.transport, url).await.map(drop),

@@ -5,7 +5,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::harness::{Gateway, Raw, RecordingUpstream, Scene, TestIdp};
+use crate::harness::{Raw, Scene};
 
 const RULES: &str =
     "[route.app.paths]\n'/admin' = { access = 'deny' }\n'/a<b' = { access = 'deny' }\n'/c' = { access = 'public' }";
@@ -64,9 +64,8 @@ async fn nothing_but_the_target_of_a_request_is_ever_changed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_request_gets_an_answer_with_a_body_and_leaves_a_line() {
     let folder = TempDir::new().unwrap();
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
     let log = format!("log.access = '{}/access'", folder.path().display());
-    let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).with(&log).start().await;
+    let Scene { idp, upstream, gateway, .. } = Scene::with(&log).await;
     let host = gateway.authority();
     let fields: String = (0..120).map(|n| format!("X-{n}: y\r\n")).collect();
     let cases = [

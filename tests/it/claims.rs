@@ -207,9 +207,8 @@ async fn an_unverified_address_has_a_reason_of_its_own() {
     // UI-06
     let folder = TempDir::new().unwrap();
     let rules = "[route.app]\nallow.domains = ['example.com']\n";
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway =
-        Gateway::in_front_of(&upstream).signing_in_at(&idp).with(rules).with(&logs_in(folder.path())).start().await;
+    let Scene { idp, upstream, gateway, .. } =
+        Scene::built(|gateway| gateway.with(rules).with(&logs_in(folder.path()))).await;
     for verified in [json!(false), json!("false"), json!(0)] {
         idp.configure(|settings| drop(settings.people[0].claims.insert("email_verified".into(), verified)));
         let page = gateway.browser().signs_in(&gateway.url("/"), "Ada").await;

@@ -435,14 +435,13 @@ async fn a_session_of_one_host_opens_at_no_other_warm_or_cold() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewed_session_still_belongs_to_its_host_alone() {
     // CK-14
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream)
-        .signing_in_at(&idp)
-        .at_https("a.example.com")
-        .known_as("b.example.com")
-        .with("[route.app]\nhost = ['a.example.com', 'b.example.com']\n[session]\nidle_timeout = '2h'")
-        .start()
-        .await;
+    let Scene { idp: _idp, upstream: _upstream, gateway, .. } = Scene::built(|gateway| {
+        gateway
+            .at_https("a.example.com")
+            .known_as("b.example.com")
+            .with("[route.app]\nhost = ['a.example.com', 'b.example.com']\n[session]\nidle_timeout = '2h'")
+    })
+    .await;
     let browser = gateway.browser();
     browser.signs_in("https://a.example.com/", "Ada").await;
     for step in [900, 3500] {

@@ -15,14 +15,13 @@ use vestibule::clock::{Clock, MonotonicTime, UnixTime};
 use vestibule::config::{Config, Sources};
 
 use crate::harness::gateway::key;
-use crate::harness::{Gateway, Raw, RecordingUpstream, TestIdp};
+use crate::harness::{Gateway, Raw, RecordingUpstream, Scene, TestIdp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_requests_are_answered_with_a_code_and_logged_with_a_reason() {
     let folder = TempDir::new().unwrap();
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
     let log = format!("log.access = '{}/access'", folder.path().display());
-    let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).with(&log).start().await;
+    let Scene { idp: _idp, upstream, gateway, .. } = Scene::with(&log).await;
     let cases = malformed_requests(gateway.authority());
     let mut wanted = Vec::new();
     for (request, status, reason) in cases {
@@ -86,13 +85,10 @@ async fn malformed_answers_of_a_provider_end_the_sign_in_with_a_code_and_a_reaso
 async fn thousands_of_mutated_requests_cost_no_worker() {
     // AT-CL-15
     let folder = TempDir::new().unwrap();
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream)
-        .signing_in_at(&idp)
-        .with(&format!("log.access = '{}/access'", folder.path().display()))
-        .with("[server]\nworkers = 1\ntrusted_proxies = ['127.0.0.0/8']\n[server.limits]\nheader_time = '1s'\nidle_time = '1s'")
-        .start()
-        .await;
+    let log = format!("log.access = '{}/access'", folder.path().display());
+    let limits = "[server]\nworkers = 1\ntrusted_proxies = ['127.0.0.0/8']\n[server.limits]\nheader_time = '1s'\nidle_time = '1s'";
+    let Scene { idp: _idp, upstream: _upstream, gateway, .. } =
+        Scene::built(|gateway| gateway.with(&log).with(limits)).await;
     let browser = gateway.browser();
     let signed_in = browser.signs_in(&gateway.url("/"), "Ada").await;
     let callback = signed_in.hop("/callback?").url.clone();
@@ -125,8 +121,7 @@ async fn thousands_of_mutated_requests_cost_no_worker() {
 #[tokio::test(flavor = "multi_thread")]
 async fn http2_noise_costs_no_worker() {
     // AT-CL-15
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).with("server.workers = 1").start().await;
+    let Scene { idp: _idp, upstream: _upstream, gateway, .. } = Scene::with("server.workers = 1").await;
     let mut noise = Noise(0xd1b5_4a32_d192_ed03);
     for _ in 0..ROUNDS / 6 {
         let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();

@@ -7,7 +7,7 @@ use crate::harness::idp::{Breakage, Gate};
 use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::idp::CLIENT_ID;
-use crate::harness::{Browser, Gateway, RecordingUpstream, TestIdp, has_session, param, with_param};
+use crate::harness::{Browser, Gateway, RecordingUpstream, Scene, TestIdp, has_session, param, with_param};
 
 struct Stage {
     idp: TestIdp,
@@ -228,14 +228,13 @@ async fn a_code_goes_out_once_although_a_reload_comes_in_between() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_an_attempt_was_not_begun_at_does_not_end_it() {
     // CK-14
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream)
-        .signing_in_at(&idp)
-        .at_https("a.example.com")
-        .known_as("b.example.com")
-        .with("[route.app]\nhost = ['a.example.com', 'b.example.com']")
-        .start()
-        .await;
+    let Scene { idp, upstream, gateway, .. } = Scene::built(|gateway| {
+        gateway
+            .at_https("a.example.com")
+            .known_as("b.example.com")
+            .with("[route.app]\nhost = ['a.example.com', 'b.example.com']")
+    })
+    .await;
     let browser = gateway.browser();
     let request = browser.asks("https://a.example.com/").await.location();
     let id = &param(&request, "state")[..12];

@@ -280,13 +280,9 @@ async fn forwarding_headers_of_strangers_name_no_host() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_no_route_names_gets_no_sign_in() {
     // AT-OR-10, AT-PM-17
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream)
-        .signing_in_at(&idp)
-        .at_https("wiki.example.com")
-        .with("[route.app]\nhost = 'wiki.example.com'")
-        .start()
-        .await;
+    let Scene { idp, upstream, gateway, .. } =
+        Scene::built(|gateway| gateway.at_https("wiki.example.com").with("[route.app]\nhost = 'wiki.example.com'"))
+            .await;
     for host in ["evil.example", "wiki.example.com.evil.example", "evil-wiki.example.com"] {
         for path in ["/", "/_vestibule/login?rd=/", "/_vestibule/callback?code=x&state=y"] {
             let request =
@@ -305,8 +301,7 @@ async fn a_host_that_no_route_names_gets_no_sign_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn under_a_name_that_nobody_configured_people_are_sent_to_the_public_url_first() {
     // AT-OR-10, FW-07: the route takes any host, but only the configured origin signs in
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).at_https("wiki.example.com").start().await;
+    let Scene { idp, upstream, gateway, .. } = Scene::built(|gateway| gateway.at_https("wiki.example.com")).await;
     for path in ["/wiki?x=1", "/_vestibule/login?rd=/wiki"] {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: evil.example\r\nAccept: text/html\r\nConnection: close\r\n\r\n");

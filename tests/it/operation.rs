@@ -13,12 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::browser::Ask;
 use crate::harness::gateway::key;
-use crate::harness::{Browser, Gateway, Raw, RecordingUpstream, TestIdp};
+use crate::harness::{Browser, Gateway, Raw, RecordingUpstream, Scene, TestIdp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_admin_listener_tells_of_life_and_readiness() {
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).start().await;
+    let Scene { idp: _idp, upstream: _upstream, gateway, .. } = Scene::start().await;
     assert_eq!(gateway.admin_text("/livez").await, "ok\n");
     settled(&gateway, "/readyz", |text| text == "ok\n").await;
     let verbose = gateway.admin_text("/readyz?verbose").await;
@@ -37,12 +36,8 @@ async fn the_admin_listener_tells_of_life_and_readiness() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_admin_listener_serves_is_never_on_the_traffic_port() {
     // AT-CL-11, CH-08
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream)
-        .signing_in_at(&idp)
-        .with("[route.app.paths]\n\"/metrics\" = { access = \"public\" }")
-        .start()
-        .await;
+    let Scene { idp: _idp, upstream, gateway, .. } =
+        Scene::with("[route.app.paths]\n\"/metrics\" = { access = \"public\" }").await;
     for (path, status) in [
         ("/livez", 401),
         ("/readyz", 401),
@@ -74,8 +69,7 @@ async fn what_the_admin_listener_serves_is_never_on_the_traffic_port() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_login_funnel_is_counted() {
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).start().await;
+    let Scene { idp: _idp, upstream: _upstream, gateway, .. } = Scene::start().await;
     gateway.browser().signs_in(&gateway.url("/"), "Ada").await;
     let declining = gateway.browser();
     let page = declining.opens(&gateway.url("/")).await;
@@ -102,12 +96,8 @@ async fn the_login_funnel_is_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn decisions_are_counted_by_route_and_reason() {
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream)
-        .signing_in_at(&idp)
-        .with("[route.app.paths]\n'/open' = { access = 'public' }\n'/admins' = { allow.groups = ['admins'] }\n'/shut' = { access = 'deny' }")
-        .start()
-        .await;
+    let rules = "[route.app.paths]\n'/open' = { access = 'public' }\n'/admins' = { allow.groups = ['admins'] }\n'/shut' = { access = 'deny' }";
+    let Scene { idp: _idp, upstream: _upstream, gateway, .. } = Scene::with(rules).await;
     let browser = gateway.browser();
     browser.signs_in(&gateway.url("/"), "Grace").await;
     for (path, status) in [("/again", 200), ("/open/1", 200), ("/open/2", 200), ("/admins", 403), ("/shut", 403)] {
@@ -137,8 +127,7 @@ async fn decisions_are_counted_by_route_and_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn renewals_are_counted_with_their_reasons() {
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).start().await;
+    let Scene { idp, upstream: _upstream, gateway, .. } = Scene::start().await;
     let browser = gateway.browser();
     browser.signs_in(&gateway.url("/"), "Ada").await;
     gateway.clock.advance(Duration::from_secs(58));
@@ -196,8 +185,7 @@ async fn providers_and_applications_are_measured() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cookies_that_do_not_open_are_counted_by_reason() {
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).start().await;
+    let Scene { idp, upstream, gateway, .. } = Scene::start().await;
     let other = Gateway::in_front_of(&upstream)
         .signing_in_at(&idp)
         .with(&format!("session.keys = ['{}']", key(2)))
@@ -220,8 +208,7 @@ async fn cookies_that_do_not_open_are_counted_by_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_is_lost_while_configurations_change_under_traffic() {
     // AT-CL-12
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let mut gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).with("server.workers = 2").start().await;
+    let Scene { idp: _idp, upstream, mut gateway, .. } = Scene::with("server.workers = 2").await;
     let browser = gateway.browser();
     browser.signs_in(&gateway.url("/"), "Ada").await;
     let enough = CancellationToken::new();
@@ -257,8 +244,7 @@ async fn no_request_is_lost_while_configurations_change_under_traffic() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_and_sign_ins_under_way_survive_a_reload_with_a_new_first_key() {
     // CK-05
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let mut gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).start().await;
+    let Scene { idp: _idp, upstream: _upstream, mut gateway, .. } = Scene::start().await;
     let (browser, midway) = (gateway.browser(), gateway.browser());
     browser.signs_in(&gateway.url("/"), "Ada").await;
     let choosing = midway.opens(&gateway.url("/midway")).await;
@@ -302,8 +288,7 @@ async fn a_gateway_starts_without_its_provider_and_recovers_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_workers_share_sessions_and_renewals() {
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).with("server.workers = 3").start().await;
+    let Scene { idp, upstream: _upstream, gateway, .. } = Scene::with("server.workers = 3").await;
     let browser = gateway.browser();
     browser.signs_in(&gateway.url("/"), "Ada").await;
     // Kept open together, so that each worker has some of them.
@@ -326,8 +311,7 @@ async fn several_workers_share_sessions_and_renewals() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_has_one_line_with_its_reason_in_the_access_log() {
     let folder = TempDir::new().unwrap();
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).with(&logs_in(folder.path())).start().await;
+    let Scene { idp, upstream, gateway, .. } = Scene::with(&logs_in(folder.path())).await;
     let browser = gateway.browser();
     browser.signs_in(&gateway.url("/wiki?x=1"), "Ada").await;
     idp.break_with(|faults| faults.callback.error = Some(("access_denied".to_owned(), None)));
@@ -360,13 +344,10 @@ async fn each_request_has_one_line_with_its_reason_in_the_access_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn audit_events_tell_who_did_what() {
     let folder = TempDir::new().unwrap();
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let mut gateway = Gateway::in_front_of(&upstream)
-        .signing_in_at(&idp)
-        .with(&logs_in(folder.path()))
-        .with("[route.app.paths]\n'/admins' = { allow.groups = ['admins'] }")
-        .start()
-        .await;
+    let Scene { idp, upstream: _upstream, mut gateway, .. } = Scene::built(|gateway| {
+        gateway.with(&logs_in(folder.path())).with("[route.app.paths]\n'/admins' = { allow.groups = ['admins'] }")
+    })
+    .await;
     let browser = gateway.browser();
     browser.signs_in(&gateway.url("/"), "Grace").await;
     gateway.clock.advance(Duration::from_secs(58));
@@ -410,13 +391,10 @@ async fn audit_events_tell_who_did_what() {
 async fn identity_headers_from_strangers_are_recorded_as_spoofs() {
     // FW-01, FW-02
     let folder = TempDir::new().unwrap();
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream)
-        .signing_in_at(&idp)
-        .with(&logs_in(folder.path()))
-        .with("[route.app.paths]\n'/open' = { access = 'public' }")
-        .start()
-        .await;
+    let Scene { idp: _idp, upstream, gateway, .. } = Scene::built(|gateway| {
+        gateway.with(&logs_in(folder.path())).with("[route.app.paths]\n'/open' = { access = 'public' }")
+    })
+    .await;
     let ask = |name: &str| {
         let ask = Ask::navigation(&gateway.url("/open"));
         ask.with(name, "admin").by(Method::GET)
@@ -440,8 +418,7 @@ async fn identity_headers_from_strangers_are_recorded_as_spoofs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_are_told_the_whole_address_of_the_sign_in() {
     // CK-25
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).start().await;
+    let Scene { idp: _idp, upstream: _upstream, gateway, .. } = Scene::start().await;
     let browser = gateway.browser();
     let page = browser.fetches(&gateway.url("/page"), &gateway.url("/api")).await;
     assert_eq!((page.status, page.header("content-type")), (401, Some("application/problem+json")));

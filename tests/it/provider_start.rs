@@ -12,8 +12,11 @@ async fn a_provider_is_unknown_until_it_has_answered_and_nothing_waits_for_it() 
     let gate = Gate::default();
     let held = gate.clone();
     let scene = ProgramScene::built_while(|faults| faults.discovery.break_with(Breakage::Hold(held))).await;
-    // It serves: the program said so before the provider has answered anything.
-    assert_eq!(scene.program.admin_text("/readyz").await, "ok\n");
+    // It serves before the provider has answered anything. The program says so when its sockets are taken, a moment before the
+    // workers have them.
+    while scene.program.admin_text("/readyz").await != "ok\n" {
+        tokio::task::yield_now().await;
+    }
     let line = scene.ready("idp", "unknown").await;
     assert!(line.starts_with("[?]") && !line.contains(" ok"), "{line}");
     gate.open();

@@ -10,13 +10,12 @@ use sha2::{Digest as _, Sha256};
 use vestibule::demo::idp::{Pkce, paths};
 
 use crate::harness::idp::{CLIENT_ID, CLIENT_SECRET};
-use crate::harness::{Gateway, RecordingUpstream, Scene, TestIdp, has_session, param, with_param};
+use crate::harness::{Scene, TestIdp, has_session, param, with_param};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_signs_in_and_lands_on_the_page_that_they_asked_for() {
     // OA-01, CK-26
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).start().await;
+    let Scene { idp, upstream, gateway, .. } = Scene::start().await;
     let page = gateway.browser().signs_in(&gateway.url("/wiki?x=1&y=%2F"), "Ada").await;
     assert_eq!(page.status, 200, "{}", page.text());
     assert_eq!(page.url.to_string(), gateway.url("/wiki?x=1&y=%2F"));
@@ -29,9 +28,7 @@ async fn a_person_signs_in_and_lands_on_the_page_that_they_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_session_refreshes_once_for_parallel_requests() {
     // RF-06, AT-TP-23
-    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let gateway =
-        Gateway::in_front_of(&upstream).signing_in_at(&idp).with("[session]\nidle_timeout = '2h'").start().await;
+    let Scene { idp, upstream: _upstream, gateway, .. } = Scene::with("[session]\nidle_timeout = '2h'").await;
     let browser = gateway.browser();
     browser.signs_in(&gateway.url("/"), "Ada").await;
     gateway.clock.advance(Duration::from_secs(3600));

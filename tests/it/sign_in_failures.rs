@@ -30,8 +30,7 @@ async fn a_sign_in_that_cannot_begin_is_told_for_each_visitor_with_its_cause() {
     ];
     for (reason, breakage) in cases {
         let folder = TempDir::new().unwrap();
-        let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-        let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).with(&logs_in(folder.path())).start().await;
+        let Scene { idp, upstream, gateway, .. } = Scene::with(&logs_in(folder.path())).await;
         idp.break_with(breakage);
         for visitor in 0..4 {
             let place = if visitor % 2 == 0 { gateway.url("/page") } else { gateway.own("login?rd=/page") };

@@ -3,7 +3,7 @@
 //! 1. Of those who [`join`](SingleFlight::join), the first gets the [`Turn`] and does the work; all others wait for its end.
 //! 2. [`Turn::finish`] gives a copy of the outcome to everybody who waits.
 //! 3. A turn that is dropped without an outcome (its work panicked, or whoever asked for it went away) ends too: those who wait
-//!    are told that there is none, and the next one to join begins anew.
+//!    get no outcome, and the next one to join begins anew.
 //!
 //! Where the outcome is kept in a cache anyway, [`run`](SingleFlight::run) does all of this.
 

@@ -34,7 +34,7 @@ impl ReadClaims {
         read
     }
 
-    /// How many bytes of JSON in these claims nothing reads. What every token holds for its own sake does not count.
+    /// How many bytes of JSON in these claims nothing reads. The claims that every token has (`exp`, `iat`, …) do not count.
     pub fn unread_bytes(&self, claims: &Claims) -> usize {
         let mut rest = claims.clone();
         rest.retain(|name, _| !OF_TOKENS.contains(&name.as_str()));

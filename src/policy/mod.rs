@@ -1,6 +1,6 @@
 //! Decisions: may this person do this? Pure functions of an identity and an address.
 //!
-//! `allow` is compiled once into a list of checks. Deciding and telling people why not go through the same checks, so that they
+//! `allow` is compiled once into a list of checks. The decision and the reasons of a refusal come from the same checks, so that they
 //! cannot disagree.
 
 use std::cmp::Ordering;
@@ -253,7 +253,7 @@ impl Check {
     fn missed_by(&self, identity: &Identity) -> Missed {
         let doubted = identity.unverified_email.as_deref();
         let is_unverified = match self {
-            // Whether the address is on the list is nobody else's business, so it is not looked for.
+            // The list is not looked at: a refusal must not say whether an address is on it.
             Self::Emails(_) => doubted.is_some(),
             Self::Domains(domains) => doubted.and_then(domain_of).is_some_and(|domain| domains.contains(domain)),
             _ => false,
@@ -281,7 +281,7 @@ impl Check {
         }
     }
 
-    // Groups and domains say what to ask for. Lists of people, addresses and claims' values are nobody else's business.
+    // Groups and domains say what to ask for. Lists of people, addresses and claims' values stay private.
     fn need(&self) -> String {
         match self {
             Self::Networks(_) => "needs a network that is allowed in".to_owned(),

@@ -53,7 +53,7 @@ impl Sealer {
     ///
     /// # Errors
     /// It is not a value that this ring sealed for this purpose and name, it is over, or it was sealed in the future. The other
-    /// side must not be able to tell which (AT-CS-11). Or an error of `read`.
+    /// side must not learn which (AT-CS-11). Or an error of `read`.
     pub fn open_dated<T, E: From<OpenError>>(
         &self,
         sealed: &str,

@@ -1,4 +1,4 @@
-//! Sessions that stand whole in their cookies: the handle is the sealed session.
+//! Sessions that are kept whole in their cookies: the handle is the sealed session.
 //!
 //! 1. The seal is made for the provider, the client identifier there, and one host or cookie domain: whoever carries a value
 //!    elsewhere, or keeps it until the identifier is another, opens nothing. The cookie's own name, which depends on how many

@@ -1,8 +1,8 @@
 //! A session in memory, with everything that a request on the warm path needs ready to be taken.
 //!
 //! It holds no token: a session is used at each request, its tokens once in minutes. Whoever renews, revokes or hands them on loads
-//! the session again, so that putting tokens together is not paid for at each cookie that comes for the first time, and few secrets
-//! lie about.
+//! the session again, so that a cookie that comes for the first time costs no putting together of tokens, and few secrets are in
+//! memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

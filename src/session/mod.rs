@@ -61,7 +61,7 @@ pub(crate) mod samples;
 mod sizes;
 
 /// One sign-in at one provider, whole, as a store keeps it. Requests use a [`LiveSession`](live::LiveSession) instead, which holds
-/// no token: fewer secrets lie about, and nothing that has lost its tokens can be stored in place of what has them.
+/// no token: few secrets are in memory, and a session without its tokens cannot be stored in place of one that has them.
 #[derive(Clone, PartialEq)]
 pub struct Session {
     /// New at each sign-in (CK-16), the same through all refreshes.

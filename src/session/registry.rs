@@ -25,7 +25,7 @@ pub struct Registry {
     spent: Remembered<()>,
     expired: Remembered<()>,
     unseen: Remembered<Arc<SessionCell>>,
-    /// The renewals under way. One that ends with nothing was not needed for whoever began it.
+    /// The renewals under way. One that ends with `None` was not needed for the cookie that began it.
     pub(super) renewals: SingleFlight<SessionId, Option<Renewal>>,
 }
 

@@ -45,7 +45,7 @@ impl Failures {
         }
     }
 
-    /// The provider renewed the grant: it is nobody else's success that counts from here on.
+    /// The provider renewed the grant: server errors of before are not held against it.
     pub(super) const fn grant_is_good(&mut self) {
         self.bare = 0;
     }

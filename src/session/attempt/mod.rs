@@ -252,7 +252,7 @@ impl Attempts {
         self.lines.set(&self.names.attempt_name(id), value, Some(life))
     }
 
-    /// The id, the note and the end of an attempt of ours, whoever started it.
+    /// The id, the outline and the end of an attempt of ours, whichever browser started it.
     fn read_state<'s>(&self, state: &'s str) -> Option<(&'s str, AttemptOutline, UnixTime)> {
         let (id, sealed) = state.split_at_checked(ID_LEN).filter(|_| state.len() <= STATE_MAX)?;
         let opened = self.state_sealer(id).open_at_any_age(sealed).ok()?;

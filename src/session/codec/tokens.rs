@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(parts, [Part::Json(14), Part::Json(11), Part::Packed(vec![0xfb, 0xff].into())]);
     }
 
-    // Compressing a secret would let the cookie's length tell about it.
+    // Compressing a secret would let the cookie's length give it away.
     #[test]
     fn opaque_tokens_stay_out_of_the_text() {
         for token in ["0.AXkA1234.secret-part", "1//0gSecretSecret", "gho_16C7e42F292c6912E7710c838347Ae178B4a", "a b"]

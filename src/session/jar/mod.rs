@@ -6,7 +6,7 @@
 //!   NAME~1=TTTTTT3PART, NAME~2=TTTTTT3PART, NAME~3=TTTTTT3PART      T: six characters of the handle, the tag; 3: how many
 //! ```
 //!
-//! 1. A set is taken whole or not at all (CK-08). The tag tells the chunks of two sets apart, so that a left-over of an older set
+//! 1. A set is taken whole or not at all (CK-08). The tag distinguishes the chunks of two sets, so that a left-over of an older set
 //!    spoils nothing; that no mixture opens is not its work but the seal's, which covers the whole value (AT-CS-03).
 //! 2. The order of several cookies of one name means nothing (CK-12): every handle that they can be put together to is a candidate,
 //!    up to a cap, and the store says which is genuine (AT-CS-12).
@@ -51,7 +51,7 @@ impl Jar {
         candidates(scan, |owner| owner.may_be(provider))
     }
 
-    /// The handles under the name of a lone provider, of which only loading tells whose they are.
+    /// The handles under the name of a lone provider: only loading one says whose it is.
     pub fn unnamed_handles<'s>(&self, scan: &'s CookieScan) -> Vec<Cow<'s, str>> {
         candidates(scan, |owner| owner == Owner::Unnamed)
     }
@@ -101,7 +101,7 @@ impl Jar {
     }
 
     /// The Set-Cookie lines that delete the session of this provider: the cookie, and whatever else `scan` found of it. A cookie
-    /// of which only opening tells whose it is goes along: whoever clears one, clears all.
+    /// that names no provider is deleted too: only opening it would say whose it is.
     pub fn clear(&self, provider: usize, scan: &CookieScan) -> Vec<HeaderValue> {
         let mut lines = vec![self.lines.delete(self.names.session_name(provider))];
         lines.extend(self.stale(provider, &found(provider, scan), 0));

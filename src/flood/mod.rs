@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 /// What is reported of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Report {
+pub enum FrameReport {
     /// It is cut off, at a frame of this kind; reported once.
     Flood(&'static str),
     /// So many bytes of DATA were written.
@@ -44,7 +44,7 @@ pub struct Counted<T, R> {
     report: R,
 }
 
-impl<T, R: Fn(Report)> Counted<T, R> {
+impl<T, R: Fn(FrameReport)> Counted<T, R> {
     /// Counts what comes through `inner` on a connection that we accepted: the client's preface comes first.
     pub fn accepted(inner: T, report: R) -> Self {
         Self::new(inner, PREFACE, 0, report)
@@ -64,10 +64,10 @@ impl<T, R: Fn(Report)> Counted<T, R> {
 impl<T, R> Counted<T, R>
 where
     T: AsyncWrite + Unpin,
-    R: Fn(Report) + Unpin,
+    R: Fn(FrameReport) + Unpin,
 {
     fn cut_off(&mut self, cx: &mut Context<'_>) -> io::Error {
-        (self.report)(Report::Flood(kind_name(self.incoming.last.kind)));
+        (self.report)(FrameReport::Flood(kind_name(self.incoming.last.kind)));
         // Only between frames can another one be sent. Whoever does not read has no room for it, and is cut off without.
         if self.outgoing.is_between() {
             let farewell = go_away(self.incoming.highest_stream);
@@ -87,14 +87,14 @@ where
                 account.left = account.left.saturating_add(EARNED).min(MOST);
             }
         });
-        (self.report)(Report::Content(content));
+        (self.report)(FrameReport::Content(content));
     }
 }
 
 impl<T, R> AsyncRead for Counted<T, R>
 where
     T: AsyncRead + AsyncWrite + Unpin,
-    R: Fn(Report) + Unpin,
+    R: Fn(FrameReport) + Unpin,
 {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -114,7 +114,7 @@ where
 impl<T, R> AsyncWrite for Counted<T, R>
 where
     T: AsyncWrite + Unpin,
-    R: Fn(Report) + Unpin,
+    R: Fn(FrameReport) + Unpin,
 {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();

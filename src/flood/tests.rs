@@ -27,7 +27,7 @@ async fn trial(most: usize, answers: usize, next: impl Fn(u32) -> Vec<u8>) -> Tr
     let (mut peer, ours) = duplex(1 << 20);
     let reported = RefCell::new(None);
     let mut counted = Counted::accepted(ours, |told| {
-        if let Report::Flood(kind) = told {
+        if let FrameReport::Flood(kind) = told {
             assert!(reported.replace(Some(kind)).is_none(), "told twice");
         }
     });
@@ -106,7 +106,7 @@ async fn a_client_that_acknowledges_every_piece_of_a_download_twice_passes() {
 #[tokio::test]
 async fn what_was_earned_may_be_spent_late() {
     let (mut peer, ours) = duplex(1 << 20);
-    let mut counted = Counted::accepted(ours, |told| assert!(matches!(told, Report::Content(_)), "{told:?}"));
+    let mut counted = Counted::accepted(ours, |told| assert!(matches!(told, FrameReport::Content(_)), "{told:?}"));
     peer.write_all(&[0; PREFACE]).await.unwrap();
     for _ in 0..1024 {
         counted.write_all(&frame(DATA, 0, 1, 100)).await.unwrap();
@@ -146,7 +146,7 @@ async fn only_content_counts_as_read_by_the_client() {
     let (mut peer, ours) = duplex(1 << 20);
     let content = std::cell::Cell::new(0);
     let mut counted = Counted::accepted(ours, |told| {
-        if let Report::Content(bytes) = told {
+        if let FrameReport::Content(bytes) = told {
             content.set(content.get() + bytes);
         }
     });

@@ -15,7 +15,7 @@ use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::TokioIo;
 
 use crate::budget::Budget;
-use crate::flood::{Counted, Report};
+use crate::flood::{Counted, FrameReport};
 use crate::local_executor::LocalExecutor;
 use crate::proxy::answer_head::{Awaited, Awaiting};
 use crate::proxy::balance::Upstream;
@@ -154,7 +154,7 @@ impl Pool {
         if http2 {
             let authority = address.place();
             let stream = Counted::opened(stream, move |report| {
-                if let Report::Flood(frames) = report {
+                if let FrameReport::Flood(frames) = report {
                     tracing::warn!(code = "http2_flood", %authority, frames, "cut off an application that floods an HTTP/2 connection");
                 }
             });

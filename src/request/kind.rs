@@ -50,9 +50,9 @@ impl RequestKind {
             Some(navigates) => navigates,
             None if asked_by_script(headers) => false,
             None => match accepted(headers) {
-                Accepted::Page => true,
-                Accepted::Anything => return Self::Plain,
-                Accepted::Other => false,
+                AcceptedMedia::Page => true,
+                AcceptedMedia::Anything => return Self::Plain,
+                AcceptedMedia::Other => false,
             },
         };
         match (is_navigation, method) {
@@ -111,13 +111,13 @@ fn asked_by_script(headers: &HeaderMap) -> bool {
     headers.get(&X_REQUESTED_WITH).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"XMLHttpRequest"))
 }
 
-enum Accepted {
+enum AcceptedMedia {
     Page,
     Anything,
     Other,
 }
 
-fn accepted(headers: &HeaderMap) -> Accepted {
+fn accepted(headers: &HeaderMap) -> AcceptedMedia {
     let mut anything = true;
     for range in headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')) {
         let (media, parameters) = range.split_once(';').unwrap_or((range, ""));
@@ -125,11 +125,11 @@ fn accepted(headers: &HeaderMap) -> Accepted {
         let wanted = !parameters.split(';').any(is_zero_weight);
         let page = ["text/html", "application/xhtml+xml"].iter().any(|page| media.eq_ignore_ascii_case(page));
         if page && wanted {
-            return Accepted::Page;
+            return AcceptedMedia::Page;
         }
         anything &= media == "*/*" || media.is_empty();
     }
-    if anything { Accepted::Anything } else { Accepted::Other }
+    if anything { AcceptedMedia::Anything } else { AcceptedMedia::Other }
 }
 
 fn is_zero_weight(parameter: &str) -> bool {

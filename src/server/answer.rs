@@ -19,14 +19,15 @@ use crate::body::{Body, BodyError};
 use crate::request::Downstream;
 use crate::request::raw_target::RawTarget;
 use crate::server::activity::{Activity, BodyWatch, OpenRequest};
-use crate::server::site::{Pipeline, Site};
+use crate::server::context::{Pipeline, WorkerContext};
 
 /// The service of one connection, which notes when requests begin and end.
 pub(super) fn answering<S: Pipeline>(
-    site: &Rc<Site<S>>,
+    context: &Rc<WorkerContext<S>>,
     downstream: &Rc<Downstream>,
     activity: &Arc<Activity>,
-) -> impl Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future = Answering<S::Answer>> {
+) -> impl Service<Request<Incoming>, Response = Response<AnswerBody>, Error = Infallible, Future = Answering<S::Answer>>
+{
     service_fn(move |mut request: Request<Incoming>| {
         let has_body = !request.body().is_end_stream();
         downstream.note_begun(activity.is_answering());
@@ -42,7 +43,7 @@ pub(super) fn answering<S: Pipeline>(
             restore_target(&mut request, raw);
         }
         // Boxed, because a connection that waits for its next request would have room for all of one otherwise.
-        Answering { answer: Box::pin(site.service.answer(request, Rc::clone(downstream))), open: Some(open) }
+        Answering { answer: Box::pin(context.service.answer(request, Rc::clone(downstream))), open: Some(open) }
     })
 }
 
@@ -65,7 +66,7 @@ pub(super) struct Answering<F> {
 }
 
 impl<F: Future<Output = Response<Body>>> Future for Answering<F> {
-    type Output = Result<Response<Answer>, Infallible>;
+    type Output = Result<Response<AnswerBody>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(self.answer.as_mut().poll(cx));
@@ -75,7 +76,7 @@ impl<F: Future<Output = Response<Body>>> Future for Answering<F> {
         {
             open.take_time();
         }
-        Poll::Ready(Ok(answer.map(|body| Answer { body, open })))
+        Poll::Ready(Ok(answer.map(|body| AnswerBody { body, open })))
     }
 }
 
@@ -87,12 +88,12 @@ fn comes_over_time(headers: &HeaderMap) -> bool {
 }
 
 /// The body of an answer; the request counts as open until it is gone.
-pub(super) struct Answer {
+pub(super) struct AnswerBody {
     body: Body,
     open: Option<OpenRequest>,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for AnswerBody {
     type Data = Bytes;
     type Error = BodyError;
 

@@ -18,35 +18,35 @@ use tokio_rustls::server::TlsStream;
 use crate::body::BodyError;
 use crate::request::{Downstream, TlsFacts};
 use crate::server::activity::{Activity, Order};
+use crate::server::context::{Pipeline, WorkerContext};
 use crate::server::listener::{Accepted, AcceptedStream};
 use crate::server::permits::ConnectionPermit;
 use crate::server::roster::Enrolled;
-use crate::server::site::{Pipeline, Site};
 use crate::server::stream::{Io, ObservedStream};
 use crate::server::tls::Certificates;
 use crate::server::{http1, http2};
 
 /// Serves one connection to its end.
-pub(super) async fn serve<S: Pipeline>(site: Rc<Site<S>>, accepted: Accepted, enrolled: Enrolled) {
+pub(super) async fn serve<S: Pipeline>(context: Rc<WorkerContext<S>>, accepted: Accepted, enrolled: Enrolled) {
     // What follows is boxed by stream: a plain connection has no room for a TLS one.
     let Accepted { stream, peer, local_port, permit } = accepted;
     let mut downstream = Downstream::new(peer, local_port, None);
-    let outcome = match (stream, &site.tls) {
+    let outcome = match (stream, &context.tls) {
         (AcceptedStream::Tcp(stream), Some(certificates)) => {
             let Some(stream) = adopt(TcpStream::from_std(stream)) else { return };
-            let handshake = encrypted(certificates, stream, site.limits.handshake_time, &enrolled.activity);
+            let handshake = encrypted(certificates, stream, context.limits.handshake_time, &enrolled.activity);
             let Some(stream) = Box::pin(handshake).await else { return };
             let server_name = stream.get_ref().1.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
             downstream.tls = Some(TlsFacts { server_name });
-            Box::pin(speak(&site, stream, downstream, &enrolled, permit)).await
+            Box::pin(speak(&context, stream, downstream, &enrolled, permit)).await
         }
         (AcceptedStream::Tcp(stream), None) => {
             let Some(stream) = adopt(TcpStream::from_std(stream)) else { return };
-            Box::pin(speak(&site, stream, downstream, &enrolled, permit)).await
+            Box::pin(speak(&context, stream, downstream, &enrolled, permit)).await
         }
         (AcceptedStream::Unix(stream), _) => {
             let Some(stream) = adopt(UnixStream::from_std(stream)) else { return };
-            Box::pin(speak(&site, stream, downstream, &enrolled, permit)).await
+            Box::pin(speak(&context, stream, downstream, &enrolled, permit)).await
         }
     };
     if let Err(cause) = outcome {
@@ -81,7 +81,7 @@ fn adopt<T>(stream: io::Result<T>) -> Option<T> {
 
 /// One connection from its first byte, or from a byte after it was parked, to its end.
 pub(super) async fn speak<S: Pipeline, T: Io>(
-    site: &Rc<Site<S>>,
+    context: &Rc<WorkerContext<S>>,
     stream: T,
     downstream: Downstream,
     enrolled: &Enrolled,
@@ -94,11 +94,11 @@ pub(super) async fn speak<S: Pipeline, T: Io>(
     loop {
         // Both protocols are boxed: a connection that waits here has room for neither.
         match next_byte(&mut stream, fresh).await? {
-            Next::Http1 => match Box::pin(http1::serve(site, stream, &downstream, enrolled)).await? {
+            Next::Http1 => match Box::pin(http1::serve(context, stream, &downstream, enrolled)).await? {
                 Some(parked) => stream = parked,
                 None => return Ok(()),
             },
-            Next::Http2 => return Box::pin(http2::serve(site, stream, &downstream, enrolled)).await,
+            Next::Http2 => return Box::pin(http2::serve(context, stream, &downstream, enrolled)).await,
             Next::Close => return Ok(close(&mut stream).await?),
             Next::Drop => return Ok(()),
         }

@@ -18,7 +18,7 @@ use crate::server::roster::Dispensable;
 
 /// What a worker is to do.
 #[derive(Debug)]
-pub(super) enum Command {
+pub(super) enum WorkerCommand {
     /// To serve this connection.
     Serve(Accepted),
     /// To list the connections that could be ended: at most so many, of this peer or of all.
@@ -30,7 +30,7 @@ pub(super) enum Command {
 /// Where a worker takes its commands.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    pub(super) commands: mpsc::UnboundedSender<Command>,
+    pub(super) commands: mpsc::UnboundedSender<WorkerCommand>,
     pub(super) load: Arc<Load>,
 }
 
@@ -69,7 +69,7 @@ impl Dispatcher {
             let Some(permit) = self.permit().await else { return };
             let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.open()) else { return };
             let accepted = Accepted { stream, peer, local_port, permit: worker.load.permit(permit, of_peer) };
-            if worker.commands.send(Command::Serve(accepted)).is_err() {
+            if worker.commands.send(WorkerCommand::Serve(accepted)).is_err() {
                 tracing::error!(code = "worker_gone", "a worker takes no connections any more");
             }
         }
@@ -117,7 +117,7 @@ impl Dispatcher {
         *looked = Some(Instant::now());
         let asked = self.workers.iter().enumerate().map(async |(index, worker)| {
             let (reply, listed) = oneshot::channel();
-            worker.commands.send(Command::ListDispensable { of, most, reply }).ok()?;
+            worker.commands.send(WorkerCommand::ListDispensable { of, most, reply }).ok()?;
             // A worker that is too busy to answer is left alone.
             let listed = timeout(BETWEEN_LOOKS, listed).await.ok()?.ok()?;
             Some(listed.into_iter().map(move |(dispensable, number)| (dispensable, index, number)))
@@ -133,7 +133,7 @@ impl Dispatcher {
         for (index, numbers) in ends {
             tracing::debug!(code = "made_room", connections = numbers.len(), "ended slow connections for new ones");
             if let Some(worker) = self.workers.get(index) {
-                _ = worker.commands.send(Command::End(numbers));
+                _ = worker.commands.send(WorkerCommand::End(numbers));
             }
         }
         !chosen.is_empty()

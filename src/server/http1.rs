@@ -13,22 +13,22 @@ use crate::body::BodyError;
 use crate::request::Downstream;
 use crate::server::activity::Order;
 use crate::server::answer::answering;
+use crate::server::context::{Pipeline, WorkerContext};
 use crate::server::phase::{Event, Phase};
 use crate::server::refused;
 use crate::server::roster::Enrolled;
-use crate::server::site::{Pipeline, Site};
 use crate::server::stream::{Io, ObservedStream};
 
 /// HTTP/1.1 until the connection ends, or is parked: then the stream comes back.
 pub(super) async fn serve<S: Pipeline, T: Io>(
-    site: &Rc<Site<S>>,
+    context: &Rc<WorkerContext<S>>,
     stream: ObservedStream<T>,
     downstream: &Rc<Downstream>,
     enrolled: &Enrolled,
 ) -> Result<Option<ObservedStream<T>>, BodyError> {
     let activity = &enrolled.activity;
-    let service = answering(site, downstream, activity);
-    let mut connection = site.http1().serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let service = answering(context, downstream, activity);
+    let mut connection = context.http1().serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut finishing = false;
     let outcome = poll_fn(|cx| {
         activity.wake_by(cx);
@@ -58,8 +58,10 @@ pub(super) async fn serve<S: Pipeline, T: Io>(
         let Some(parts) = connection.into_parts() else { return Ok(None) };
         let stream = parts.io.into_inner();
         // Boxed, because it is rare, to keep the future small.
-        let reply =
-            Box::pin(timeout(site.limits.header_time, refused::answer(&site.service, stream, downstream, status)));
+        let reply = Box::pin(timeout(
+            context.limits.header_time,
+            refused::answer(&context.service, stream, downstream, status),
+        ));
         return reply.await?.map(|()| None);
     }
     outcome?;

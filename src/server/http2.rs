@@ -8,28 +8,28 @@ use std::task::Poll;
 use hyper_util::rt::TokioIo;
 
 use crate::body::BodyError;
-use crate::flood::{Counted, Report};
+use crate::flood::{Counted, FrameReport};
 use crate::request::Downstream;
 use crate::server::activity::Order;
 use crate::server::answer::answering;
+use crate::server::context::{Pipeline, WorkerContext};
 use crate::server::roster::Enrolled;
-use crate::server::site::{Pipeline, Site};
 use crate::server::stream::{Io, ObservedStream};
 
 /// Serves streams until the connection ends.
 pub(super) async fn serve<S: Pipeline, T: Io>(
-    site: &Rc<Site<S>>,
+    context: &Rc<WorkerContext<S>>,
     stream: ObservedStream<T>,
     downstream: &Rc<Downstream>,
     enrolled: &Enrolled,
 ) -> Result<(), BodyError> {
     let activity = &enrolled.activity;
-    let service = answering(site, downstream, activity);
+    let service = answering(context, downstream, activity);
     let stream = Counted::accepted(stream, |report| match report {
-        Report::Flood(frames) => site.flooded(downstream.peer.address(), frames),
-        Report::Content(bytes) => activity.note_written(bytes),
+        FrameReport::Flood(frames) => context.flooded(downstream.peer.address(), frames),
+        FrameReport::Content(bytes) => activity.note_written(bytes),
     });
-    let mut connection = pin!(site.http2.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(context.http2.serve_connection(TokioIo::new(stream), service));
     let mut finishing = false;
     poll_fn(|cx| {
         activity.wake_by(cx);

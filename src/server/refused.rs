@@ -9,8 +9,8 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::body::{Body, BodyError};
 use crate::request::{BadRequest, Downstream, Unread};
+use crate::server::context::Pipeline;
 use crate::server::phase::Event;
-use crate::server::site::Pipeline;
 use crate::server::stream::{Io, ObservedStream};
 
 /// Answers in hyper's place, and ends the connection.

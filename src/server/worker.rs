@@ -13,11 +13,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::server::activity::Order;
 use crate::server::connection::serve;
-use crate::server::dispatch::{Command, Inbox};
+use crate::server::context::{Pipeline, WorkerContext};
+use crate::server::dispatch::{Inbox, WorkerCommand};
 use crate::server::permits::Load;
 use crate::server::roster::{Roster, WaitLimits};
 use crate::server::settings::Limits;
-use crate::server::site::{Pipeline, Site};
 use crate::server::tls::Certificates;
 use crate::telemetry::metrics::Metrics;
 
@@ -51,8 +51,8 @@ impl Worker {
             };
             runtime.block_on(async move {
                 let roster = Roster::new(WaitLimits::of(&limits));
-                let site = Rc::new(Site::new(make(number), tls, limits.clone(), metrics, notes_capitals));
-                work(&site, &roster, WaitLimits::of(&limits), inbox, orders, &own_load).await;
+                let context = Rc::new(WorkerContext::new(make(number), tls, limits.clone(), metrics, notes_capitals));
+                work(&context, &roster, WaitLimits::of(&limits), inbox, orders, &own_load).await;
             });
             // What is still running (upgraded connections, mostly) ends with its runtime.
         })?;
@@ -75,10 +75,10 @@ impl Worker {
 }
 
 async fn work<S: Pipeline>(
-    site: &Rc<Site<S>>,
+    context: &Rc<WorkerContext<S>>,
     roster: &Rc<Roster>,
     limits: WaitLimits,
-    mut inbox: mpsc::UnboundedReceiver<Command>,
+    mut inbox: mpsc::UnboundedReceiver<WorkerCommand>,
     mut orders: watch::Receiver<Order>,
     load: &Load,
 ) {
@@ -101,12 +101,12 @@ async fn work<S: Pipeline>(
                 Order::Drop => return,
             },
             Some(command) = inbox.recv() => match command {
-                Command::Serve(accepted) => {
+                WorkerCommand::Serve(accepted) => {
                     let enrolled = roster.enrol(accepted.permit.peer());
-                    drop(spawn_local(serve(Rc::clone(site), accepted, enrolled)));
+                    drop(spawn_local(serve(Rc::clone(context), accepted, enrolled)));
                 }
-                Command::ListDispensable { of, most, reply } => _ = reply.send(roster.dispensable(Instant::now(), of, most)),
-                Command::End(numbers) => roster.end(&numbers),
+                WorkerCommand::ListDispensable { of, most, reply } => _ = reply.send(roster.dispensable(Instant::now(), of, most)),
+                WorkerCommand::End(numbers) => roster.end(&numbers),
             },
             _ = tick.tick(), if !roster.is_empty() => roster.sweep(Instant::now()),
             () = load.emptied(), if finishing => return,

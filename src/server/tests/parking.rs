@@ -11,10 +11,10 @@ use super::serving::Tls;
 use super::*;
 use crate::server::activity::Activity;
 use crate::server::connection::speak;
+use crate::server::context::WorkerContext;
 use crate::server::permits::{Load, PeerPermit};
 use crate::server::phase::Phase;
 use crate::server::roster::{Roster, WaitLimits};
-use crate::server::site::Site;
 use crate::server::tls::Certificates;
 
 /// One connection, as its worker and as its client see it.
@@ -39,7 +39,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connected<T> {
         let app = App::new(limits.clone());
         let own = app.clone();
         let metrics = Metrics::new(UnixTime::default());
-        let site = Rc::new(Site::new(
+        let context = Rc::new(WorkerContext::new(
             move |request, at| own.clone().answer(0, request, at),
             None,
             limits.clone(),
@@ -52,7 +52,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connected<T> {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let permit = Arc::<Load>::default().permit(permit, PeerPermit::uncapped());
         let downstream = Downstream::new(Peer::Unix, None, None);
-        let served = spawn_local(async move { speak(&site, stream, downstream, &enrolled, permit).await });
+        let served = spawn_local(async move { speak(&context, stream, downstream, &enrolled, permit).await });
         Self { client: Raw(client), roster, activity, served, app }
     }
 

@@ -42,7 +42,7 @@ where
 }
 
 /// What all connections of a worker share.
-pub(super) struct Site<S> {
+pub(super) struct WorkerContext<S> {
     pub(super) service: S,
     http1: http1::Builder,
     /// The same, but that the capitals of fields' names are noted.
@@ -56,7 +56,7 @@ pub(super) struct Site<S> {
     flood_reported: Cell<Option<Instant>>,
 }
 
-impl<S> Site<S> {
+impl<S> WorkerContext<S> {
     pub(super) fn new(
         service: S,
         tls: Option<Arc<Certificates>>,

@@ -12,7 +12,7 @@ use crate::session::cookie_store::CookieStore;
 use crate::session::live::LiveSession;
 use crate::session::sessions::{NoSession, Sessions};
 use crate::session::settings::TokenKinds;
-use crate::session::store::{Handle, SessionStore, Site, Stored};
+use crate::session::store::{Handle, HandleEnd, SessionStore, Site, Stored};
 use crate::session::{Session, Tokens};
 
 impl Sessions {
@@ -40,11 +40,11 @@ impl Sessions {
     /// A session that is in memory.
     fn find_warm(&self, scan: &CookieScan, site: Site<'_>) -> Option<Arc<LiveSession>> {
         let handle = scan.lone_session(site.provider)?;
-        self.live_by(handle.as_str()).filter(|live| self.belongs(live, site))
+        self.live_by(handle.as_bytes()).filter(|live| self.belongs(live, site))
     }
 
-    fn live_by(&self, handle: &str) -> Option<Arc<LiveSession>> {
-        self.live.get(&Handle::end_of(handle)).filter(|live| live.handle.as_str() == handle)
+    fn live_by(&self, handle: &[u8]) -> Option<Arc<LiveSession>> {
+        self.live.get(&HandleEnd::of(handle)).filter(|live| live.handle.as_str().as_bytes() == handle)
     }
 
     /// A session that has to be looked for, chosen, or loaded.
@@ -107,7 +107,7 @@ impl Sessions {
         site: Site<'_>,
         now: UnixTime,
     ) -> Result<Arc<LiveSession>, &'static str> {
-        if let Some(live) = self.live_by(handle) {
+        if let Some(live) = self.live_by(handle.as_bytes()) {
             return if self.belongs(&live, site) { Ok(live) } else { Err("session_of_another_site") };
         }
         let wanted = TokenKinds { refresh: true, ..self.forwarded };
@@ -150,7 +150,7 @@ impl Sessions {
         let headers = self.identity_headers.render(&identity, access, id_token);
         let cell = self.registry.cell(&session.id);
         let live = Arc::new(LiveSession::new(session, identity, headers, handle, site, cell, &self.settings));
-        self.live.insert(Handle::end_of(live.handle.as_str()), Arc::clone(&live));
+        self.live.insert(live.handle.end(), Arc::clone(&live));
         live
     }
 

@@ -1,5 +1,6 @@
 //! All sessions: found by cookie, begun, renewed, ended. The warm path is one look-up.
 
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::session::jar::{Jar, SessionTooLarge};
 use crate::session::live::LiveSession;
 use crate::session::registry::Registry;
 use crate::session::settings::{SessionSettings, TokenKinds};
-use crate::session::store::{Handle, SessionStore, Site};
+use crate::session::store::{EndHasher, Handle, HandleEnd, SessionStore, Site};
 use crate::session::weight;
 use crate::session::{Session, SessionId, Tokens};
 use crate::telemetry::Telemetry;
@@ -35,8 +36,7 @@ pub struct Sessions {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) store: CookieStore,
     pub(super) jar: Jar,
-    /// By the [end of the handle](Handle::end_of).
-    pub(super) live: Cache<[u8; 16], Arc<LiveSession>>,
+    pub(super) live: Cache<HandleEnd, Arc<LiveSession>, BuildHasherDefault<EndHasher>>,
     providers: Vec<Arc<Provider>>,
     pub(super) identity_headers: IdentityHeaderSets,
     /// The tokens that some set of identity headers forwards.
@@ -89,7 +89,7 @@ impl Sessions {
             .max_capacity(parts.settings.cache_bytes)
             .weigher(|_, live: &Arc<LiveSession>| u32::try_from(weight::of(live)).unwrap_or(u32::MAX))
             .time_to_idle(parts.settings.idle_timeout)
-            .build();
+            .build_with_hasher(BuildHasherDefault::default());
         let SessionParts { settings, jar, store, registry, providers, identity_headers, clock, control, telemetry } =
             parts;
         let reads = providers.iter().map(|provider| provider.settings());
@@ -215,7 +215,7 @@ impl Sessions {
     /// [revoked](Self::revoke).
     pub async fn end(&self, live: &LiveSession) {
         self.store.end(&live.id, live.owner()).await;
-        self.live.invalidate(&Handle::end_of(live.handle.as_str()));
+        self.live.invalidate(&live.handle.end());
     }
 
     /// Revokes the tokens of a session that has ended (RF-13, TK-05). Nothing is left to run in the background, where it could

@@ -5,6 +5,7 @@
 //! session is in memory.
 
 use std::fmt;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 use crate::clock::UnixTime;
@@ -67,13 +68,45 @@ impl Handle {
         &self.0
     }
 
-    /// The end of a handle, by which sessions are found in memory: of a sealed value 96 bits of its authentication tag. Only what
-    /// verified is kept, so hashing the two thousand bytes before it adds nothing; whoever makes up a cookie with the end of another
-    /// finds that one's place, and the comparison of the whole handle there.
-    pub(super) fn end_of(handle: &str) -> [u8; 16] {
-        handle.as_bytes().last_chunk().copied().unwrap_or_default()
+    /// By what it is found in memory.
+    pub(super) fn end(&self) -> HandleEnd {
+        HandleEnd::of(self.0.as_bytes())
     }
 }
+
+/// The end of a handle, by which sessions are found in memory: of a sealed value 96 bits of its authentication tag. Only what
+/// verified is kept, so hashing the two thousand bytes before it adds nothing; whoever makes up a cookie with the end of another
+/// finds that one's place, and the comparison of the whole handle there.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct HandleEnd(u128);
+
+impl HandleEnd {
+    pub(super) fn of(handle: &[u8]) -> Self {
+        Self(handle.last_chunk().map_or(0, |end| u128::from_le_bytes(*end)))
+    }
+}
+
+/// Spreads the bits of a [`HandleEnd`], which are random and chosen by nobody: no key is needed against chosen collisions.
+#[derive(Debug, Default)]
+pub(super) struct EndHasher(u64);
+
+impl Hasher for EndHasher {
+    fn write_u128(&mut self, end: u128) {
+        let product = u128::from(end as u64 ^ ((end >> 64) as u64).rotate_left(29)) * u128::from(ODD);
+        self.0 = product as u64 ^ (product >> 64) as u64;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(ODD));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// The golden ratio in 64 bits.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl From<&str> for Handle {
     fn from(text: &str) -> Self {

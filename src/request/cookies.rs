@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
+use smallvec::SmallVec;
 
 /// The names of our own cookies.
 #[derive(Clone, Debug)]
@@ -30,7 +31,7 @@ struct SessionName {
 #[derive(Clone, Debug)]
 pub struct CookieScan {
     /// Pieces of session cookies in the order they came; repeated names are all here, because order is not to be trusted (CK-12).
-    pub sessions: Vec<SessionPiece>,
+    pub sessions: SmallVec<[SessionPiece; 1]>,
     /// There were more pieces than are looked at, so that the person's own may not be among them (AT-CS-12).
     pub crowded: bool,
     /// Login attempts.
@@ -207,7 +208,7 @@ impl OwnCookies {
     /// Reads all Cookie fields.
     pub fn scan(&self, headers: &HeaderMap) -> CookieScan {
         let mut scan = CookieScan {
-            sessions: Vec::new(),
+            sessions: SmallVec::new(),
             crowded: false,
             attempts: Vec::new(),
             rounds: Vec::new(),
@@ -262,8 +263,11 @@ impl OwnCookies {
             let value = part(value_start..value_end);
             match own {
                 Own::Session(owner, chunk) => {
-                    scan.crowded |= scan.sessions.len() >= MOST_PIECES;
-                    push_newest(&mut scan.sessions, MOST_PIECES, SessionPiece { owner, chunk, value });
+                    if scan.sessions.len() >= MOST_PIECES {
+                        scan.crowded = true;
+                        scan.sessions.remove(0);
+                    }
+                    scan.sessions.push(SessionPiece { owner, chunk, value });
                 }
                 Own::Attempt(length) => {
                     let name_end = pair.start + equals;
@@ -339,7 +343,7 @@ fn chunk_number(digits: &[u8]) -> Option<u8> {
 // What is left for the application: runs of others' cookies, each with the separator that stood behind it.
 #[derive(Default)]
 struct Runs<'a> {
-    runs: Vec<Run<'a>>,
+    runs: SmallVec<[Run<'a>; 2]>,
     fields: usize,
     dropped: bool,
 }

@@ -18,7 +18,7 @@ async fn a_draining_gateway_is_not_ready_and_serves_until_the_delay_is_over() {
     assert_eq!(Raw::once(gateway.address, request(&gateway, "/still")).await.status, 204);
     gateway.asks_to_stop();
     gateway.stopped().await;
-    assert!(TcpStream::connect(gateway.address).await.is_err());
+    refuses_connections(&gateway).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

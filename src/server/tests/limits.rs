@@ -100,13 +100,15 @@ fn drips() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     // :method POST, :scheme http, :path /echo, :authority a, as literals where the static table has none (RFC 7541).
     let fields = [&[0x83, 0x86, 0x04, 5][..], b"/echo", &[0x01, 1], b"a"].concat();
     let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[]), &frame(1, 4, 1, &fields)].concat();
+    // Who does not answer hyper's PING is cut off without an answer, at the same time.
+    let pong = frame(6, 1, 0, &[0x3b, 0x7c, 0xdb, 0x7a, 0x0b, 0x87, 0x16, 0xb4]);
     vec![
         ("a length", head("Content-Length: 16000", "a"), b"a".to_vec()),
         ("chunks", head(chunked, ""), b"1\r\na\r\n".to_vec()),
         ("a chunk's extension", head(chunked, "4;"), b"e".to_vec()),
         ("a trailer", head(chunked, "0\r\nX-T: "), b"e".to_vec()),
-        ("HTTP/2", preface.clone(), frame(0, 0, 1, b"a")),
-        ("HTTP/2 without content", preface, frame(0, 0, 1, b"")),
+        ("HTTP/2", preface.clone(), [frame(0, 0, 1, b"a"), pong.clone()].concat()),
+        ("HTTP/2 without content", preface, [frame(0, 0, 1, b""), pong].concat()),
     ]
 }
 

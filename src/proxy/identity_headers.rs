@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_can_not_be_in_a_header_does_not_hide_the_others() {
+    fn a_group_that_cannot_be_in_a_header_does_not_hide_the_others() {
         let groups = ["a", "b\nc", "", " admins", "d"].map(str::to_owned).to_vec();
         assert_eq!(rendered(&one(IdentityValue::Groups), &Identity { groups, ..ada() }), ["x-one: a,d"]);
     }

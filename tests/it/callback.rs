@@ -162,7 +162,7 @@ async fn an_error_ends_the_attempt_and_asks_nobody_for_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_can_not_be_hidden_behind_bulk() {
+async fn an_error_cannot_be_hidden_behind_bulk() {
     // AT-LF-13: an `error` too long to be looked at, or behind more parameters than are read, is one all the same.
     let scene = Scene::start().await;
     let bulk = |name: &str| vec![(name.to_owned(), "x".repeat(9000))];

@@ -330,7 +330,7 @@ async fn the_application_sees_its_own_cookies_byte_for_byte_and_none_of_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_application_can_not_set_our_cookies() {
+async fn the_application_cannot_set_our_cookies() {
     // CK-19
     let scene = Scene::signed_in().await;
     scene.upstream.answers(

@@ -255,7 +255,7 @@ async fn a_route_may_keep_a_field_of_another_gateway_in_one_spelling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connection_can_not_take_an_identity_header_away() {
+async fn connection_cannot_take_an_identity_header_away() {
     // PX-02, AT-HS-05
     let scene = scene_with(Person::two()).await;
     let session = scene.session_of("Ada").await;
@@ -346,7 +346,7 @@ X-Fixed = "text:a b""#,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_can_not_break_out_of_its_header() {
+async fn a_claim_cannot_break_out_of_its_header() {
     // AT-HS-11, AT-SM-20
     let hostile = [
         "x\r\nSet-Cookie: a=b",

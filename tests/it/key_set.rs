@@ -141,7 +141,7 @@ async fn a_poisoned_key_set_signs_nobody_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_set_that_can_not_be_read_is_an_outage_with_a_bound() {
+async fn a_key_set_that_cannot_be_read_is_an_outage_with_a_bound() {
     // AT-TP-08, DI-05
     let scene = Scene::with("[provider.idp]\njwks_min_interval = '0s'\ntimeout = '400ms'").await;
     for (status, reason, breakage) in [

@@ -182,7 +182,7 @@ async fn the_refresh_token_is_revoked_before_the_browser_leaves_and_it_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_can_not_revoke_keeps_nobody_signed_in() {
+async fn a_provider_that_cannot_revoke_keeps_nobody_signed_in() {
     // TK-06, AT-LG-13
     for breakage in [Breakage::Hang, Breakage::Status(503), Breakage::Reset, Breakage::Status(404)] {
         let scene = Scene::signed_in().await;

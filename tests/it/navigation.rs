@@ -208,7 +208,7 @@ async fn what_a_browser_fetches_ahead_begins_and_ends_no_sign_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_of_ours_can_not_be_framed_or_run_anything() {
+async fn pages_of_ours_cannot_be_framed_or_run_anything() {
     // SB-12, SB-15, AT-CL-20
     let scene = Scene::start().await;
     let signed_in = scene.signs_in().await;

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_can_not_be_called_are_refused() {
+    fn addresses_that_cannot_be_called_are_refused() {
         for bad in [
             "localhost:3000",
             "ftp://a",

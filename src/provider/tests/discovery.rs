@@ -68,7 +68,7 @@ async fn the_document_is_read_again_and_the_old_one_serves_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_document_that_can_not_be_trusted_is_refused() {
+async fn a_document_that_cannot_be_trusted_is_refused() {
     // DI-02, DI-04, DI-05, DI-06, AT-TP-20
     let double = Double::start().await;
     let with = |name: &str, value: Value| {
@@ -238,7 +238,7 @@ fn plain_http_is_for_loopback_or_when_said() {
 }
 
 #[test]
-fn a_document_from_outside_can_not_point_inside() {
+fn a_document_from_outside_cannot_point_inside() {
     // AT-TP-20
     use crate::provider::transport::check_discovered;
     let outside = Url::parse("https://p.example").unwrap();

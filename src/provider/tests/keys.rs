@@ -122,7 +122,7 @@ async fn old_keys_stay_while_the_provider_is_away_for_a_bounded_time() {
 }
 
 #[tokio::test]
-async fn an_unknown_kid_is_an_outage_while_the_set_can_not_be_read() {
+async fn an_unknown_kid_is_an_outage_while_the_set_cannot_be_read() {
     let (old, new) = (TestKey::es256("k1"), TestKey::es256("k2"));
     let double = Double::openid(&old).await;
     let fixture = Fixture::openid(&double);

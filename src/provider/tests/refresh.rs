@@ -225,7 +225,7 @@ async fn status_401_is_client_authentication_whatever_the_name() {
 }
 
 #[tokio::test]
-async fn a_rotated_token_is_not_lost_when_its_id_token_can_not_be_checked_now() {
+async fn a_rotated_token_is_not_lost_when_its_id_token_cannot_be_checked_now() {
     // RF-02, RF-04
     let (old, new) = (TestKey::es256("k1"), TestKey::es256("k2"));
     let double = Double::openid(&old).await;

@@ -229,7 +229,7 @@ fn nothing_that_matters_to_everybody_can_be_nominated_away() {
 }
 
 #[test]
-fn what_the_gateway_sets_can_not_be_nominated_away() {
+fn what_the_gateway_sets_cannot_be_nominated_away() {
     // PX-02, AT-HS-05
     let mut request = request("GET", &[("connection", "X-Forwarded-User, X-Team"), ("x-forwarded-user", "admin")]);
     rules().request(&mut request, RequestContext::default()).unwrap();

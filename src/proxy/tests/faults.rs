@@ -85,7 +85,7 @@ fn an_answer_cut_short_is_cut_for_the_browser_too() {
 }
 
 #[test]
-fn who_can_not_be_reached_is_502() {
+fn who_cannot_be_reached_is_502() {
     run(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

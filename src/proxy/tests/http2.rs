@@ -243,7 +243,7 @@ async fn probed(address: UpstreamAddress, tls: UpstreamTls) -> Result<(), String
 }
 
 #[test]
-fn a_probe_names_what_it_can_not_reach_and_what_to_write() {
+fn a_probe_names_what_it_cannot_reach_and_what_to_write() {
     run(async {
         let tls = Tls::new(&[b"http/1.1"], false);
         let address = UpstreamAddress { protocol: UpstreamProtocol::Tls, ..tcp(tls.serve(OK).await) };

@@ -9,14 +9,14 @@ use crate::telemetry::process;
 use crate::telemetry::settings::{LogFormat, LogSettings, LogSink};
 
 /// Form, level and destinations of logs.
-pub(super) fn log(keys: &LogTable, problems: &mut Problems) -> Option<LogSettings> {
+pub(super) fn log(keys: &LogTable, problems: &mut Problems) -> LogSettings {
     let sink = |field: &Field<SinkKey>, default| field.value().map_or(default, |sink| sink.0.clone());
-    Some(LogSettings {
+    LogSettings {
         format: keys.format.or(LogFormat::Auto),
         level: level(&keys.level, problems),
         access: sink(&keys.access, LogSink::Off),
         audit: sink(&keys.audit, LogSink::Stderr),
-    })
+    }
 }
 
 /// `info`, or directives as in `info,vestibule::provider=debug`.

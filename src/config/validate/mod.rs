@@ -126,7 +126,7 @@ fn assemble(file: File, (places, files): (Places, Vec<PathBuf>), problems: &mut 
     let session = opened(file.session, problems);
     let keys = session.as_ref().and_then(|table| session::keys(table, problems));
     let session = session.and_then(|table| session::session(&table, public_url, problems));
-    let log = opened(file.log, problems).and_then(|table| log::log(&table.value, problems));
+    let log = opened(file.log, problems).map(|table| log::log(&table.value, problems));
     let redirects = redirect::written(&file.provider);
     let mut providers = providers(file.provider, public_url.map(|url| url.https), problems);
     if let (Some(server), Some(providers)) = (&server, &mut providers) {

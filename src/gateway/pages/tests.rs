@@ -60,7 +60,7 @@ fn every_page() -> Vec<(String, Page)> {
     ];
     let mut pages = vec![
         ("chooser".to_owned(), Page::Chooser(providers)),
-        ("signed in".to_owned(), Page::SignedIn { href: "https://wiki.example.com/space".into() }),
+        ("signed-in".to_owned(), Page::SignedIn { href: "https://wiki.example.com/space".into() }),
         (
             "denied".to_owned(),
             denied(

@@ -66,28 +66,21 @@ impl Gateway {
         };
         let active = entry.route.metrics.enter();
         let visit = Visit::of(meta, credentials);
-        let mut judgement = Judgement {
-            entry,
-            verdict: Verdict::Allow(None),
-            sender: None,
-            renewed: None,
-            session_over: None,
-            _active: active,
-        };
-        judgement.verdict = match self.check_request(entry, visit) {
+        let (mut sender, mut renewed, mut session_over) = (None, None, None);
+        let verdict = match self.check_request(entry, visit) {
             Ok(()) => {
-                let sender = self.sender(&entry.rule, visit, &mut judgement.renewed).await;
-                let verdict = decide(&entry.rule, meta, &sender, visit.now);
-                match sender {
-                    Ok(sender) => judgement.sender = sender,
-                    Err(NoSession::Over(reason)) => judgement.session_over = Some(reason),
+                let found = self.sender(&entry.rule, visit, &mut renewed).await;
+                let verdict = decide(&entry.rule, meta, &found, visit.now);
+                match found {
+                    Ok(found) => sender = found,
+                    Err(NoSession::Over(reason)) => session_over = Some(reason),
                     Err(NoSession::Absent | NoSession::Outage(_)) => {}
                 }
                 verdict
             }
             Err(fault) => Verdict::Refuse(fault),
         };
-        Ok(judgement)
+        Ok(Judgement { entry, verdict, sender, renewed, session_over, _active: active })
     }
 
     /// The checks that do not depend on who sends the request.

@@ -21,7 +21,7 @@ impl RawTarget {
         let end = memchr::memchr(b'\n', head)?;
         let line = head.get_mut(..end)?;
         // Most lines have nothing of the kind.
-        if line.iter().all(|byte| is_usual(*byte)) {
+        if !line.iter().fold(false, |odd, byte| odd | matches!(byte, b'"' | b'<' | b'>' | b'`' | 0x80..)) {
             return None;
         }
         let start = memchr::memchr(b' ', line)? + 1;
@@ -75,22 +75,6 @@ impl RawTarget {
         let read = uri.path_and_query().filter(|_| uri.authority().is_none());
         read.is_some_and(|read| self.stand_in().is_some_and(|stand_in| stand_in == *read))
     }
-}
-
-/// Read from a table, because every request's line is looked through.
-fn is_usual(byte: u8) -> bool {
-    const USUAL: [bool; 256] = {
-        let mut usual = [false; 256];
-        let mut byte = 0_u8;
-        while byte.is_ascii() {
-            if let Some(place) = usual.split_at_mut(byte as usize).1.first_mut() {
-                *place = !matches!(byte, b'"' | b'<' | b'>' | b'`');
-            }
-            byte += 1;
-        }
-        usual
-    };
-    USUAL.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 /// The target with [`STAND_IN`] in place of each odd sign; nothing if there is none.

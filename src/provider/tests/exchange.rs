@@ -130,17 +130,7 @@ async fn codes_and_tokens_are_opaque_and_of_any_length() {
     let answer = json!({ "access_token": long, "refresh_token": long, "id_token": key.sign(&double.claims()) });
     double.on("/token", [Answer::json(&token_answer(&answer))]);
     let fixture = Fixture::openid(&double);
-    let (code, verifier) = (Secret::new(long.clone()), Secret::from("verifier-1"));
-    let issuer = fixture.provider.check_iss(None, true).await.unwrap();
-    let exchange = CodeExchange {
-        code: &code,
-        issuer: &issuer,
-        redirect_uri: REDIRECT,
-        verifier: &verifier,
-        nonce: NONCE,
-        max_age: None,
-    };
-    let tokens = fixture.provider.redeem(&exchange).await.unwrap().tokens;
+    let tokens = fixture.redeem_code(&long, None).await.unwrap().tokens;
     assert_eq!(tokens.access_token.unwrap().expose(), &long);
     assert_eq!(tokens.refresh_token.unwrap().expose(), &long);
     assert_eq!(double.seen("/token")[0].field("code").unwrap(), long);

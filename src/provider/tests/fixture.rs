@@ -62,7 +62,11 @@ impl Fixture {
     }
 
     pub(super) async fn redeem_iss(&self, iss: Option<&str>) -> Result<SignIn, ProviderError> {
-        let (code, verifier) = (Secret::from("code-1"), Secret::from("verifier-1"));
+        self.redeem_code("code-1", iss).await
+    }
+
+    pub(super) async fn redeem_code(&self, code: &str, iss: Option<&str>) -> Result<SignIn, ProviderError> {
+        let (code, verifier) = (Secret::from(code), Secret::from("verifier-1"));
         let issuer = self.provider.check_iss(iss, true).await?;
         let exchange = CodeExchange {
             code: &code,

@@ -35,7 +35,7 @@ use crate::clock::{Clock as _, ManualClock, UnixTime};
 use crate::provider::settings::{
     ClientAuth, Endpoints, LogoutStyle, OAuth2Identity, ProviderKind, ProviderSettings, UserinfoUse,
 };
-use crate::provider::{CodeExchange, FailureClass, ProbeRequest, Provider, ProviderError, RefreshRequest};
+use crate::provider::{FailureClass, ProbeRequest, Provider, ProviderError, RefreshRequest};
 use crate::secret::Secret;
 
 #[tokio::test]

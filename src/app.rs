@@ -23,7 +23,7 @@ use crate::request::Downstream;
 use crate::seal::{KeyRing, SealedHere};
 use crate::server::settings::ServerSettings;
 use crate::server::{
-    AdminState, Bound, Certificates, Health, Server, Shutdown, ShutdownSignal, StartError, UncappedPeers,
+    self,     AdminState, Bound, Certificates, Health, Shutdown, StartError, UncappedPeers,
 };
 use crate::session::registry::Registry;
 use crate::telemetry::audit::{AuditEvent, AuditFields};
@@ -84,15 +84,15 @@ impl App {
     pub async fn start(config: Config, clock: SharedClock) -> Result<Self, AppError> {
         let telemetry = Telemetry::new(&config.log, &clock)?;
         let shared = AcrossReloads::new(clock, telemetry);
-        let bound = Server::bind(&config.server, &shared.clock)?;
+        let bound = server::bind(&config.server, &shared.clock)?;
         let started_with = (config.server.clone(), config.log.clone());
         let gateway = Arc::new(ArcSwap::new(shared.gateway(&config, None)?));
-        let (shutdown, signal) = Shutdown::new();
+        let shutdown = Shutdown::default();
         let (traffic, admin) = (bound.traffic_addresses(), bound.admin_addresses());
         let (certificates, uncapped) = (bound.tls(), bound.uncapped_peers());
         let notes_capitals = bound.notes_capitals();
         let state = AdminState::new(Arc::clone(&shared.telemetry.metrics), health(&gateway));
-        let stopped = serve(bound, &gateway, state, signal, &shared.control);
+        let stopped = serve(bound, &gateway, state, shutdown.clone(), &shared.control);
         shared.telemetry.metrics.config_loaded(true, shared.clock.now());
         Ok(Self {
             gateway,
@@ -218,7 +218,7 @@ impl App {
 /// # Panics
 /// Outside of a tokio runtime.
 pub fn rehearse(config: &Config, clock: SharedClock) -> Result<(), AppError> {
-    Server::look(&config.server, &clock)?;
+    server::look(&config.server, &clock)?;
     let silent = LogSettings { access: LogSink::Off, audit: LogSink::Off, ..config.log.clone() };
     let telemetry = Telemetry::new(&silent, &clock)?;
     let shared = AcrossReloads::new(clock, telemetry);
@@ -298,7 +298,7 @@ fn serve(
     bound: Bound,
     gateway: &Arc<ArcSwap<Gateway>>,
     admin: AdminState,
-    signal: ShutdownSignal,
+    shutdown: Shutdown,
     control: &Control,
 ) -> watch::Receiver<bool> {
     let gateway = Arc::clone(gateway);
@@ -313,7 +313,7 @@ fn serve(
     };
     let (ended, stopped) = watch::channel(false);
     control.detach(async move {
-        if let Err(error) = bound.serve(make, admin, signal).await {
+        if let Err(error) = bound.serve(make, admin, shutdown).await {
             tracing::error!(%error, "the server ended");
         }
         ended.send_replace(true);

@@ -18,7 +18,7 @@
 //! | 3 | [`provider`], [`policy`], [`proxy`], [`server`] | said to providers; decided; forwarded; listened to |
 //! | 2 | [`seal`], [`remembered`] | what a browser keeps for us, unread and unchanged; what must not be forgotten for security's sake, in bounded memory |
 //! | 1 | [`identity`], [`request`], [`backoff`], [`body`], [`control`], [`telemetry`] | who, what, and what is told of it; when to try again |
-//! | 0 | [`budget`], [`clock`], [`codes`], [`flood`], [`hex`], [`keep_alive`], [`local_executor`], [`nearest`], [`secret`], [`single_flight`], [`stall`] | how many connections; time as an argument; what can go wrong, each with its text; HTTP/2 floods; bytes as digits; peers that are gone; tasks of one worker; which word was meant; values that are never shown; work that is done once for all who ask; bodies that stand still |
+//! | 0 | [`budget`], [`byte_stream`], [`clock`], [`codes`], [`flood`], [`hex`], [`keep_alive`], [`local_executor`], [`nearest`], [`secret`], [`single_flight`], [`stall`] | how many connections, and what carries their bytes; time as an argument; what can go wrong, each with its text; HTTP/2 floods; bytes as digits; peers that are gone; tasks of one worker; which word was meant; values that are never shown; work that is done once for all who ask; bodies that stand still |
 //!
 //! # One request
 //!
@@ -40,6 +40,7 @@ pub mod app;
 pub mod backoff;
 pub mod body;
 pub mod budget;
+pub mod byte_stream;
 pub mod cli;
 pub mod clock;
 pub mod codes;

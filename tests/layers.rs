@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &[
         "budget",
+        "byte_stream",
         "clock",
         "codes",
         "flood",

@@ -12,8 +12,6 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tower::ServiceBuilder;
 use tower::service_fn;
@@ -21,8 +19,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use crate::byte_stream::ByteStream;
 use crate::server::descriptors;
-use crate::server::listener::{AcceptedStream, OpenListener};
+use crate::server::listener::OpenListener;
 use crate::telemetry::metrics::Metrics;
 
 /// What the admin listener reports.
@@ -145,13 +144,8 @@ pub(super) async fn serve(listener: OpenListener, state: AdminState) {
         tokio::select! {
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
-                Ok((AcceptedStream::Tcp(stream), ..)) => {
-                    if let Ok(stream) = TcpStream::from_std(stream) {
-                        connections.spawn(speak(stream, state.clone()));
-                    }
-                }
-                Ok((AcceptedStream::Unix(stream), ..)) => {
-                    if let Ok(stream) = UnixStream::from_std(stream) {
+                Ok((stream, ..)) => {
+                    if let Ok(stream) = stream.adopt() {
                         connections.spawn(speak(stream, state.clone()));
                     }
                 }
@@ -164,7 +158,8 @@ pub(super) async fn serve(listener: OpenListener, state: AdminState) {
     }
 }
 
-async fn speak<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: T, state: AdminState) {
+/// Answers the one request of a connection.
+async fn speak(stream: Box<dyn ByteStream>, state: AdminState) {
     let answer = service_fn(move |request: Request<Incoming>| {
         let answer = state.answer(request.method(), request.uri().path(), request.uri().query());
         async move { Ok::<_, Infallible>(answer) }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -19,19 +19,23 @@ use crate::body::{Body, BodyError};
 use crate::request::Downstream;
 use crate::request::raw_target::RawTarget;
 use crate::server::activity::{Activity, BodyWatch, OpenRequest};
-use crate::server::context::{Pipeline, WorkerContext};
+use crate::server::context::WorkerContext;
 
 /// The service of one connection, which notes when requests begin and end.
-pub(super) fn answering<S: Pipeline>(
-    context: &Rc<WorkerContext<S>>,
+pub(super) fn answering(
+    context: &WorkerContext,
     downstream: &Rc<Downstream>,
     activity: &Arc<Activity>,
-) -> impl Service<Request<Incoming>, Response = Response<AnswerBody>, Error = Infallible, Future = Answering<S::Answer>>
-{
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<AnswerBody>,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response<AnswerBody>, Infallible>> + 'static + use<>,
+> {
     service_fn(move |mut request: Request<Incoming>| {
         let has_body = !request.body().is_end_stream();
         downstream.note_begun(activity.is_answering());
-        let open = activity.begin_request(request.version(), has_body);
+        let mut open = activity.begin_request(request.version(), has_body);
         if has_body {
             request.extensions_mut().insert(BodyWatch::new(activity));
         }
@@ -42,8 +46,14 @@ pub(super) fn answering<S: Pipeline>(
         if let Some(raw) = activity.take_raw_target() {
             restore_target(&mut request, raw);
         }
-        // Boxed, because a connection that waits for its next request would have room for all of one otherwise.
-        Answering { answer: Box::pin(context.service.answer(request, Rc::clone(downstream))), open: Some(open) }
+        let answer = (context.service)(request, Rc::clone(downstream));
+        async move {
+            let answer = answer.await;
+            if matches!(answer.body(), Body::Stream(_)) && comes_over_time(answer.headers()) {
+                open.take_time();
+            }
+            Ok(answer.map(|body| AnswerBody { body, open }))
+        }
     })
 }
 
@@ -59,27 +69,6 @@ fn restore_target(request: &mut Request<Body>, raw: RawTarget) {
     }
 }
 
-/// A request that is being answered, until the head of the answer is there.
-pub(super) struct Answering<F> {
-    answer: Pin<Box<F>>,
-    open: Option<OpenRequest>,
-}
-
-impl<F: Future<Output = Response<Body>>> Future for Answering<F> {
-    type Output = Result<Response<AnswerBody>, Infallible>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = ready!(self.answer.as_mut().poll(cx));
-        let mut open = self.open.take();
-        if let (Body::Stream(_), Some(open)) = (answer.body(), &mut open)
-            && comes_over_time(answer.headers())
-        {
-            open.take_time();
-        }
-        Poll::Ready(Ok(answer.map(|body| AnswerBody { body, open })))
-    }
-}
-
 /// Event streams and gRPC: a peer that sends or reads little of them is not slow.
 fn comes_over_time(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
@@ -90,7 +79,7 @@ fn comes_over_time(headers: &HeaderMap) -> bool {
 /// The body of an answer; the request counts as open until it is gone.
 pub(super) struct AnswerBody {
     body: Body,
-    open: Option<OpenRequest>,
+    open: OpenRequest,
 }
 
 impl HttpBody for AnswerBody {
@@ -102,9 +91,7 @@ impl HttpBody for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, BodyError>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if let Some(open) = &mut self.open {
-            open.note_piece(matches!(frame, Poll::Ready(Some(Ok(_)))));
-        }
+        self.open.note_piece(matches!(frame, Poll::Ready(Some(Ok(_)))));
         frame
     }
 

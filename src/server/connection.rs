@@ -11,57 +11,50 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use crate::body::BodyError;
-use crate::request::{Downstream, TlsFacts};
+use crate::byte_stream::ByteStream;
+use crate::request::{Downstream, Peer, TlsFacts};
 use crate::server::activity::{Activity, Order};
-use crate::server::context::{Pipeline, WorkerContext};
-use crate::server::listener::{Accepted, AcceptedStream};
+use crate::server::context::WorkerContext;
+use crate::server::listener::Accepted;
 use crate::server::permits::ConnectionPermit;
 use crate::server::roster::Enrolled;
-use crate::server::stream::{Io, ObservedStream};
+use crate::server::stream::ObservedStream;
 use crate::server::tls::Certificates;
 use crate::server::{http1, http2};
 
 /// Serves one connection to its end.
-pub(super) async fn serve<S: Pipeline>(context: Rc<WorkerContext<S>>, accepted: Accepted, enrolled: Enrolled) {
-    // What follows is boxed by stream: a plain connection has no room for a TLS one.
+pub(super) async fn serve(context: Rc<WorkerContext>, accepted: Accepted, enrolled: Enrolled) {
     let Accepted { stream, peer, local_port, permit } = accepted;
     let mut downstream = Downstream::new(peer, local_port, None);
-    let outcome = match (stream, &context.tls) {
-        (AcceptedStream::Tcp(stream), Some(certificates)) => {
-            let Some(stream) = adopt(TcpStream::from_std(stream)) else { return };
-            let handshake = encrypted(certificates, stream, context.limits.handshake_time, &enrolled.activity);
-            let Some(stream) = Box::pin(handshake).await else { return };
-            let server_name = stream.get_ref().1.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
-            downstream.tls = Some(TlsFacts { server_name });
-            Box::pin(speak(&context, stream, downstream, &enrolled, permit)).await
-        }
-        (AcceptedStream::Tcp(stream), None) => {
-            let Some(stream) = adopt(TcpStream::from_std(stream)) else { return };
-            Box::pin(speak(&context, stream, downstream, &enrolled, permit)).await
-        }
-        (AcceptedStream::Unix(stream), _) => {
-            let Some(stream) = adopt(UnixStream::from_std(stream)) else { return };
-            Box::pin(speak(&context, stream, downstream, &enrolled, permit)).await
-        }
+    let mut stream = match stream.adopt() {
+        Ok(stream) => stream,
+        Err(cause) => return tracing::warn!(code = "connection_lost", %cause, "could not adopt a connection"),
     };
-    if let Err(cause) = outcome {
+    if let (Peer::Ip(_), Some(certificates)) = (peer, &context.tls) {
+        // Boxed, because a plain connection would have room for a handshake otherwise.
+        let handshake = encrypted(certificates, stream, context.limits.handshake_time, &enrolled.activity);
+        let Some(encrypted) = Box::pin(handshake).await else { return };
+        let server_name = encrypted.get_ref().1.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
+        downstream.tls = Some(TlsFacts { server_name });
+        stream = encrypted;
+    }
+    if let Err(cause) = Box::pin(speak(&context, stream, downstream, &enrolled, permit)).await {
         // Whatever the client did (noise, resets, plain text to TLS), it is answered by hyper where an answer is possible.
         tracing::debug!(code = "connection_broken", %cause, "a connection ended early");
     }
 }
 
-/// The handshake. Its outcome is boxed, because it is large and goes from hand to hand when the connection is parked.
+/// The handshake.
 async fn encrypted(
     certificates: &Certificates,
-    stream: TcpStream,
+    stream: Box<dyn ByteStream>,
     limit: Duration,
     activity: &Activity,
-) -> Option<Box<TlsStream<TcpStream>>> {
+) -> Option<Box<TlsStream<Box<dyn ByteStream>>>> {
     let mut handshake = pin!(timeout(limit, certificates.acceptor().accept(stream)));
     let outcome = poll_fn(|cx| {
         activity.wake_by(cx);
@@ -75,14 +68,10 @@ async fn encrypted(
     None
 }
 
-fn adopt<T>(stream: io::Result<T>) -> Option<T> {
-    stream.inspect_err(|cause| tracing::warn!(code = "connection_lost", %cause, "could not adopt a connection")).ok()
-}
-
 /// One connection from its first byte, or from a byte after it was parked, to its end.
-pub(super) async fn speak<S: Pipeline, T: Io>(
-    context: &Rc<WorkerContext<S>>,
-    stream: T,
+pub(super) async fn speak(
+    context: &WorkerContext,
+    stream: Box<dyn ByteStream>,
     downstream: Downstream,
     enrolled: &Enrolled,
     permit: ConnectionPermit,
@@ -117,7 +106,7 @@ enum Next {
 }
 
 /// Waits for bytes, which [`ObservedStream::again`] has afterwards. A fresh connection speaks the protocol that they begin.
-async fn next_byte<T: AsyncRead + Unpin>(stream: &mut ObservedStream<T>, fresh: bool) -> io::Result<Next> {
+async fn next_byte(stream: &mut ObservedStream, fresh: bool) -> io::Result<Next> {
     if !stream.again.is_empty() {
         return Ok(Next::Http1);
     }
@@ -151,7 +140,7 @@ async fn next_byte<T: AsyncRead + Unpin>(stream: &mut ObservedStream<T>, fresh: 
 }
 
 /// Closes our side, which on TLS is a message of its own.
-async fn close<T: AsyncWrite + Unpin>(stream: &mut ObservedStream<T>) -> io::Result<()> {
+async fn close(stream: &mut ObservedStream) -> io::Result<()> {
     poll_fn(|cx| {
         stream.activity.wake_by(cx);
         if stream.activity.order() == Order::Drop {

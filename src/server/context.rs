@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use http::{Request, Response};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;
@@ -21,29 +22,11 @@ use crate::server::tls::Certificates;
 use crate::telemetry::metrics::Metrics;
 
 /// What answers requests: the gateway, or a test.
-pub(super) trait Pipeline: 'static {
-    /// The answer, to be awaited.
-    type Answer: Future<Output = Response<Body>> + 'static;
-
-    /// Answers a request of this connection.
-    fn answer(&self, request: Request<Body>, downstream: Rc<Downstream>) -> Self::Answer;
-}
-
-impl<S, F> Pipeline for S
-where
-    S: Fn(Request<Body>, Rc<Downstream>) -> F + 'static,
-    F: Future<Output = Response<Body>> + 'static,
-{
-    type Answer = F;
-
-    fn answer(&self, request: Request<Body>, downstream: Rc<Downstream>) -> F {
-        self(request, downstream)
-    }
-}
+type Service = Box<dyn Fn(Request<Body>, Rc<Downstream>) -> LocalBoxFuture<'static, Response<Body>>>;
 
 /// What all connections of a worker share.
-pub(super) struct WorkerContext<S> {
-    pub(super) service: S,
+pub(super) struct WorkerContext {
+    pub(super) service: Service,
     http1: http1::Builder,
     /// The same, but that the capitals of fields' names are noted.
     http1_noting: http1::Builder,
@@ -56,9 +39,11 @@ pub(super) struct WorkerContext<S> {
     flood_reported: Cell<Option<Instant>>,
 }
 
-impl<S> WorkerContext<S> {
-    pub(super) fn new(
-        service: S,
+impl WorkerContext {
+    /// Has requests answered by `service`. Each answer to come is boxed, because a connection that waits for its next request
+    /// would have room for all of one otherwise.
+    pub(super) fn new<F: Future<Output = Response<Body>> + 'static>(
+        service: impl Fn(Request<Body>, Rc<Downstream>) -> F + 'static,
         tls: Option<Arc<Certificates>>,
         limits: Limits,
         metrics: Arc<Metrics>,
@@ -68,7 +53,7 @@ impl<S> WorkerContext<S> {
         let mut http1_noting = http1.clone();
         http1_noting.preserve_header_case(true);
         Self {
-            service,
+            service: Box::new(move |request, downstream| Box::pin(service(request, downstream))),
             http1,
             http1_noting,
             notes_capitals,
@@ -110,6 +95,7 @@ fn http1_as_spoken(limits: &Limits) -> http1::Builder {
     protocol
 }
 
+/// HTTP/2 as we speak it.
 fn http2_as_spoken(limits: &Limits) -> http2::Builder<LocalExecutor> {
     let mut protocol = http2::Builder::new(LocalExecutor);
     protocol

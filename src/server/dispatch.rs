@@ -10,10 +10,11 @@ use futures_util::future::join_all;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::TaskTracker;
 
 use crate::request::Peer;
 use crate::server::listener::{Accepted, AcceptedStream, OpenListener, is_about_one_connection};
-use crate::server::permits::{ConnectionLimits, Load, PeerNetwork, PeerPermit};
+use crate::server::permits::{ConnectionLimits, ConnectionPermit, PeerNetwork, PeerPermit};
 use crate::server::roster::Dispensable;
 
 /// What a worker is to do.
@@ -31,7 +32,8 @@ pub(super) enum WorkerCommand {
 #[derive(Debug)]
 pub(super) struct Inbox {
     pub(super) commands: mpsc::UnboundedSender<WorkerCommand>,
-    pub(super) load: Arc<Load>,
+    /// Its connections, upgraded ones included.
+    pub(super) connections: TaskTracker,
 }
 
 /// Counts connections that did not get a place, or lost it to others; by reason.
@@ -67,8 +69,9 @@ impl Dispatcher {
             let (stream, peer, local_port) = next(&listener, &mut failing).await;
             let Some(of_peer) = self.peer_permit(peer).await else { continue };
             let Some(permit) = self.permit().await else { return };
-            let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.open()) else { return };
-            let accepted = Accepted { stream, peer, local_port, permit: worker.load.permit(permit, of_peer) };
+            let Some(worker) = self.workers.iter().min_by_key(|worker| worker.connections.len()) else { return };
+            let permit = ConnectionPermit::new(&worker.connections, permit, of_peer);
+            let accepted = Accepted { stream, peer, local_port, permit };
             if worker.commands.send(WorkerCommand::Serve(accepted)).is_err() {
                 tracing::error!(code = "worker_gone", "a worker takes no connections any more");
             }

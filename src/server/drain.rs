@@ -1,53 +1,32 @@
 //! How stopping is asked for: first gently, then at once. Signals become this in `cli`; nothing here listens to any.
 
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-/// The side that asks the server to stop.
-#[derive(Debug)]
-pub struct Shutdown(watch::Sender<Stop>);
-
-impl Shutdown {
-    /// A switch and the signal that follows it. When the switch is dropped unused, the server runs on.
-    pub fn new() -> (Self, ShutdownSignal) {
-        let (sender, receiver) = watch::channel(Stop::NotAsked);
-        (Self(sender), ShutdownSignal(receiver))
-    }
-
-    /// Asks to stop: the first call begins the drain, the second ends it at once (a second SIGTERM means it).
-    pub fn ask(&self) {
-        self.0.send_modify(|stop| {
-            *stop = if *stop == Stop::NotAsked { Stop::Drain } else { Stop::AtOnce };
-        });
-    }
+/// How the server is asked to stop; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    drain: CancellationToken,
+    at_once: CancellationToken,
 }
 
-/// The side that waits to be asked; clones see the same switch.
-#[derive(Clone, Debug)]
-pub struct ShutdownSignal(watch::Receiver<Stop>);
+impl Shutdown {
+    /// Asks to stop: the first call begins the drain, the second ends it at once (a second SIGTERM means it).
+    pub fn ask(&self) {
+        if self.drain.is_cancelled() {
+            self.at_once.cancel();
+        }
+        self.drain.cancel();
+    }
 
-impl ShutdownSignal {
     /// Ends when a stop of either kind has been asked for.
-    pub async fn asked(&mut self) {
-        self.reached(Stop::Drain).await;
+    pub(super) async fn asked(&self) {
+        self.drain.cancelled().await;
     }
 
     /// Ends when a hard stop has been asked for.
-    pub async fn asked_at_once(&mut self) {
-        self.reached(Stop::AtOnce).await;
+    pub(super) async fn asked_at_once(&self) {
+        self.at_once.cancelled().await;
     }
-
-    async fn reached(&mut self, wanted: Stop) {
-        if self.0.wait_for(|stop| *stop >= wanted).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Stop {
-    NotAsked,
-    Drain,
-    AtOnce,
 }
 
 #[cfg(test)]
@@ -58,7 +37,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_second_call_means_at_once() {
-        let (shutdown, mut signal) = Shutdown::new();
+        let shutdown = Shutdown::default();
+        let signal = shutdown.clone();
         assert!(signal.asked().now_or_never().is_none());
         shutdown.ask();
         assert!(signal.asked().now_or_never().is_some());
@@ -69,7 +49,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_switch_stops_nothing() {
-        let (shutdown, mut signal) = Shutdown::new();
+        let shutdown = Shutdown::default();
+        let signal = shutdown.clone();
         drop(shutdown);
         assert!(signal.asked().now_or_never().is_none());
     }

@@ -13,19 +13,19 @@ use crate::body::BodyError;
 use crate::request::Downstream;
 use crate::server::activity::Order;
 use crate::server::answer::answering;
-use crate::server::context::{Pipeline, WorkerContext};
+use crate::server::context::WorkerContext;
 use crate::server::phase::{Event, Phase};
 use crate::server::refused;
 use crate::server::roster::Enrolled;
-use crate::server::stream::{Io, ObservedStream};
+use crate::server::stream::ObservedStream;
 
 /// HTTP/1.1 until the connection ends, or is parked: then the stream comes back.
-pub(super) async fn serve<S: Pipeline, T: Io>(
-    context: &Rc<WorkerContext<S>>,
-    stream: ObservedStream<T>,
+pub(super) async fn serve(
+    context: &WorkerContext,
+    stream: ObservedStream,
     downstream: &Rc<Downstream>,
     enrolled: &Enrolled,
-) -> Result<Option<ObservedStream<T>>, BodyError> {
+) -> Result<Option<ObservedStream>, BodyError> {
     let activity = &enrolled.activity;
     let service = answering(context, downstream, activity);
     let mut connection = context.http1().serve_connection(TokioIo::new(stream), service).with_upgrades();
@@ -60,7 +60,7 @@ pub(super) async fn serve<S: Pipeline, T: Io>(
         // Boxed, because it is rare, to keep the future small.
         let reply = Box::pin(timeout(
             context.limits.header_time,
-            refused::answer(&context.service, stream, downstream, status),
+            refused::answer(context, stream, downstream, status),
         ));
         return reply.await?.map(|()| None);
     }

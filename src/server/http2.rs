@@ -12,14 +12,14 @@ use crate::flood::{Counted, FrameReport};
 use crate::request::Downstream;
 use crate::server::activity::Order;
 use crate::server::answer::answering;
-use crate::server::context::{Pipeline, WorkerContext};
+use crate::server::context::WorkerContext;
 use crate::server::roster::Enrolled;
-use crate::server::stream::{Io, ObservedStream};
+use crate::server::stream::ObservedStream;
 
 /// Serves streams until the connection ends.
-pub(super) async fn serve<S: Pipeline, T: Io>(
-    context: &Rc<WorkerContext<S>>,
-    stream: ObservedStream<T>,
+pub(super) async fn serve(
+    context: &WorkerContext,
+    stream: ObservedStream,
     downstream: &Rc<Downstream>,
     enrolled: &Enrolled,
 ) -> Result<(), BodyError> {

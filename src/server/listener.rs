@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use crate::byte_stream::ByteStream;
 use crate::keep_alive::keep_alive;
 use crate::request::Peer;
 use crate::server::permits::ConnectionPermit;
@@ -183,6 +184,16 @@ pub(super) struct Accepted {
 pub(super) enum AcceptedStream {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl AcceptedStream {
+    /// The stream in the runtime that this is called on.
+    pub(super) fn adopt(self) -> io::Result<Box<dyn ByteStream>> {
+        Ok(match self {
+            Self::Tcp(stream) => Box::new(tokio::net::TcpStream::from_std(stream)?),
+            Self::Unix(stream) => Box::new(tokio::net::UnixStream::from_std(stream)?),
+        })
+    }
 }
 
 /// The file of a unix socket that we made: removed at the end, unless it is not ours any more.

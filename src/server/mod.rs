@@ -1,6 +1,6 @@
 //! The listening side: accept, TLS, limits, workers, draining, and the admin listener.
 //!
-//! [`Server::bind`] takes the sockets, [`Bound::serve`] runs until it is asked to stop. Each worker is one thread with one
+//! [`bind`] takes the sockets, [`Bound::serve`] runs until it is asked to stop. Each worker is one thread with one
 //! current-thread runtime and shares nothing with the others; the accepting side hands every new connection to the worker
 //! that has the fewest, so that TCP, unix and inherited sockets are one path and a few long-lived connections still spread.
 
@@ -50,13 +50,14 @@ mod worker;
 mod x509;
 
 pub use admin::{AdminState, Health};
-pub use drain::{Shutdown, ShutdownSignal};
+pub use drain::Shutdown;
 pub use listener::BindError;
 pub use permits::UncappedPeers;
 pub use request_body::{form_body, request_body};
 pub use tls::{Certificates, TlsError};
 
 use activity::Order;
+use context::WorkerContext;
 use dispatch::{Dispatcher, LostConnections};
 use listener::Listener;
 use permits::ConnectionLimits;
@@ -64,51 +65,40 @@ use settings::{ListenAddress, ServerSettings};
 use systemd::Inherited;
 use worker::Worker;
 
-/// The server before it has sockets.
-#[derive(Debug)]
-pub struct Server;
+/// Reads the certificates and takes every socket, or none.
+///
+/// # Errors
+/// [`StartError::Bind`] names the address, [`StartError::Tls`] the file. The program ends with code 73 or 78.
+pub fn bind(settings: &ServerSettings, clock: &SharedClock) -> Result<Bound, StartError> {
+    let tls = settings.tls.as_ref().map(|tls| Certificates::load(tls, clock)).transpose()?;
+    let mut inherited = Inherited::from_env();
+    let mut bind = |address: &_| Listener::bind(address, settings.unix_mode, &mut inherited);
+    let traffic = each(LISTEN, &settings.listen, &mut bind)?;
+    let admin = each(ADMIN_LISTEN, &settings.admin_listen, &mut bind)?;
+    let uncapped = UncappedPeers::new(&settings.trusted_proxies);
+    let notes_capitals = Arc::new(AtomicBool::new(settings.notes_capitals));
+    Ok(Bound { traffic, admin, tls, uncapped, budget: Budget::empty(), notes_capitals, settings: settings.clone() })
+}
 
-impl Server {
-    /// Reads the certificates and takes every socket, or none.
-    ///
-    /// # Errors
-    /// [`StartError::Bind`] names the address, [`StartError::Tls`] the file. The program ends with code 73 or 78.
-    pub fn bind(settings: &ServerSettings, clock: &SharedClock) -> Result<Bound, StartError> {
-        let tls = settings.tls.as_ref().map(|tls| Certificates::load(tls, clock)).transpose()?;
-        let mut inherited = Inherited::from_env();
-        let mut bind_all = |key, addresses: &[ListenAddress]| {
-            let bind = |(index, address)| {
-                Listener::bind(address, settings.unix_mode, &mut inherited).map_err(|cause| StartError::Bind {
-                    key,
-                    index,
-                    cause,
-                })
-            };
-            addresses.iter().enumerate().map(bind).collect::<Result<Vec<_>, _>>()
-        };
-        let traffic = bind_all(LISTEN, &settings.listen)?;
-        let admin = bind_all(ADMIN_LISTEN, &settings.admin_listen)?;
-        let uncapped = UncappedPeers::new(&settings.trusted_proxies);
-        let budget = Budget::empty();
-        let notes_capitals = Arc::new(AtomicBool::new(settings.notes_capitals));
-        Ok(Bound { traffic, admin, tls, uncapped, budget, notes_capitals, settings: settings.clone() })
-    }
+/// Looks for what [`bind`] would fail for, as far as that shows without taking a socket.
+///
+/// # Errors
+/// As [`bind`].
+pub fn look(settings: &ServerSettings, clock: &SharedClock) -> Result<(), StartError> {
+    settings.tls.as_ref().map(|tls| Certificates::load(tls, clock)).transpose()?;
+    each(LISTEN, &settings.listen, listener::look)?;
+    each(ADMIN_LISTEN, &settings.admin_listen, listener::look)?;
+    Ok(())
+}
 
-    /// Looks for what [`Server::bind`] would fail for, as far as that shows without taking a socket.
-    ///
-    /// # Errors
-    /// As [`Server::bind`].
-    pub fn look(settings: &ServerSettings, clock: &SharedClock) -> Result<(), StartError> {
-        settings.tls.as_ref().map(|tls| Certificates::load(tls, clock)).transpose()?;
-        let of = |key, addresses: &[ListenAddress]| {
-            let mut found = addresses.iter().enumerate();
-            found.try_for_each(|(index, address)| {
-                listener::look(address).map_err(|cause| StartError::Bind { key, index, cause })
-            })
-        };
-        of(LISTEN, &settings.listen)?;
-        of(ADMIN_LISTEN, &settings.admin_listen)
-    }
+/// Does this with every address of a key.
+fn each<T>(
+    key: &'static str,
+    addresses: &[ListenAddress],
+    mut work: impl FnMut(&ListenAddress) -> Result<T, BindError>,
+) -> Result<Vec<T>, StartError> {
+    let addresses = addresses.iter().enumerate();
+    addresses.map(|(index, at)| work(at).map_err(|cause| StartError::Bind { key, index, cause })).collect()
 }
 
 /// A server that has its sockets and has not accepted anything yet.
@@ -161,15 +151,10 @@ impl Bound {
     ///
     /// # Errors
     /// When a thread or a socket could not be set up, or a worker ended by itself.
-    pub async fn serve<M, S, F>(
-        self,
-        make: M,
-        admin: AdminState,
-        mut shutdown: ShutdownSignal,
-    ) -> Result<(), ServeError>
+    pub async fn serve<M, S, F>(self, make: M, admin: AdminState, shutdown: Shutdown) -> Result<(), ServeError>
     where
         M: Fn(usize) -> S + Send + Clone + 'static,
-        S: Fn(Request<Body>, Rc<Downstream>) -> F + Clone + 'static,
+        S: Fn(Request<Body>, Rc<Downstream>) -> F + 'static,
         F: Future<Output = Response<Body>> + 'static,
     {
         let readiness = admin.readiness().clone();
@@ -186,9 +171,10 @@ impl Bound {
         let mut workers = Vec::new();
         let mut inboxes = Vec::new();
         for number in 0..self.settings.workers.max(1) {
-            let (tls, limits) = (self.tls.clone(), self.settings.limits.clone());
-            let observed = (Arc::clone(admin.metrics()), Arc::clone(&self.notes_capitals));
-            let (worker, inbox) = Worker::start(number, make.clone(), tls, limits, observed, ordered.clone())?;
+            let (make, tls, limits) = (make.clone(), self.tls.clone(), self.settings.limits.clone());
+            let (metrics, notes_capitals) = (Arc::clone(admin.metrics()), Arc::clone(&self.notes_capitals));
+            let context = move || WorkerContext::new(make(number), tls, limits, metrics, notes_capitals);
+            let (worker, inbox) = Worker::start(number, context, ordered.clone())?;
             workers.push(worker);
             inboxes.push(inbox);
         }
@@ -265,6 +251,7 @@ pub enum ServeError {
     WorkerEnded,
 }
 
+/// Reads changed certificates again, and has the metrics say when each ends.
 async fn look_for_new_certificates(tls: Arc<Certificates>, admin: AdminState) {
     let mut tick = interval(CERTIFICATE_CHECK);
     tick.tick().await;

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::request::Peer;
 
@@ -134,55 +135,23 @@ impl Drop for PeerPermit {
     }
 }
 
-/// How many connections a worker has, upgraded ones included.
-#[derive(Debug, Default)]
-pub(super) struct Load {
-    open: AtomicUsize,
-    emptied: Notify,
-}
-
-impl Load {
-    pub(super) fn open(&self) -> usize {
-        self.open.load(Ordering::Acquire)
-    }
-
-    /// Ends when there is no connection.
-    pub(super) async fn emptied(&self) {
-        loop {
-            let emptied = self.emptied.notified();
-            if self.open() == 0 {
-                return;
-            }
-            emptied.await;
-        }
-    }
-
-    pub(super) fn permit(self: &Arc<Self>, permit: OwnedSemaphorePermit, of_peer: PeerPermit) -> ConnectionPermit {
-        self.open.fetch_add(1, Ordering::AcqRel);
-        ConnectionPermit { load: Arc::clone(self), of_peer, _permit: permit }
-    }
-}
-
 /// The place of one connection among all that may be open; it goes with the stream.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
-    load: Arc<Load>,
     of_peer: PeerPermit,
     _permit: OwnedSemaphorePermit,
+    _of_worker: TaskTrackerToken,
 }
 
 impl ConnectionPermit {
+    /// For a connection of the worker whose connections are counted here, upgraded ones included.
+    pub(super) fn new(of_worker: &TaskTracker, permit: OwnedSemaphorePermit, of_peer: PeerPermit) -> Self {
+        Self { of_peer, _permit: permit, _of_worker: of_worker.token() }
+    }
+
     /// Whose it is, if its peer's places are counted.
     pub(super) fn peer(&self) -> Option<PeerNetwork> {
         self.of_peer.0.as_ref().map(|(_, peer)| *peer)
-    }
-}
-
-impl Drop for ConnectionPermit {
-    fn drop(&mut self) {
-        if self.load.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.load.emptied.notify_waiters();
-        }
     }
 }
 

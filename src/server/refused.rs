@@ -9,14 +9,14 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::body::{Body, BodyError};
 use crate::request::{BadRequest, Downstream, Unread};
-use crate::server::context::Pipeline;
+use crate::server::context::WorkerContext;
 use crate::server::phase::Event;
-use crate::server::stream::{Io, ObservedStream};
+use crate::server::stream::ObservedStream;
 
 /// Answers in hyper's place, and ends the connection.
-pub(super) async fn answer<T: Io>(
-    service: &impl Pipeline,
-    mut stream: ObservedStream<T>,
+pub(super) async fn answer(
+    context: &WorkerContext,
+    mut stream: ObservedStream,
     downstream: &Rc<Downstream>,
     status: StatusCode,
 ) -> Result<(), BodyError> {
@@ -24,7 +24,7 @@ pub(super) async fn answer<T: Io>(
     // Nothing of it is known.
     (*request.method_mut(), *request.uri_mut()) = (Method::GET, Uri::from_static("*"));
     request.extensions_mut().insert(Unread(fault(status)));
-    let (head, body) = service.answer(request, Rc::clone(downstream)).await.into_parts();
+    let (head, body) = (context.service)(request, Rc::clone(downstream)).await.into_parts();
     let body = body.collect().await?.to_bytes();
     let reason = head.status.canonical_reason().unwrap_or_default();
     let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_u16()).into_bytes();

@@ -19,33 +19,10 @@ use crate::server::parking::Resting;
 use crate::server::permits::PeerNetwork;
 use crate::server::settings::Limits;
 
-/// How long each kind of waiting may last.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct WaitLimits {
-    head: Duration,
-    idle: Duration,
-    body_rate: Option<u64>,
-}
-
-impl WaitLimits {
-    pub(super) fn of(limits: &Limits) -> Self {
-        Self { head: limits.header_time, idle: limits.idle_time, body_rate: limits.body_rate }
-    }
-
-    /// How often to look.
-    pub(super) fn tick(self) -> Duration {
-        (self.head.min(self.idle) / 4).clamp(Duration::from_millis(5), Duration::from_secs(1))
-    }
-
-    fn pace(self) -> Pace {
-        Pace::of(self.body_rate, self.idle)
-    }
-}
-
 /// All connections of one worker.
 #[derive(Debug)]
 pub(super) struct Roster {
-    limits: WaitLimits,
+    limits: Limits,
     tracked: RefCell<HashMap<u64, Tracked>>,
     next: Cell<u64>,
     finishing: Cell<bool>,
@@ -53,14 +30,21 @@ pub(super) struct Roster {
 }
 
 impl Roster {
-    pub(super) fn new(limits: WaitLimits) -> Rc<Self> {
+    /// Nobody yet, to be kept to these limits.
+    pub(super) fn new(limits: &Limits) -> Rc<Self> {
         Rc::new(Self {
-            limits,
+            limits: limits.clone(),
             tracked: RefCell::default(),
             next: Cell::new(0),
             finishing: Cell::new(false),
             resting: Resting::default(),
         })
+    }
+
+    /// How often to look.
+    pub(super) fn tick(&self) -> Duration {
+        let shortest = self.limits.header_time.min(self.limits.idle_time);
+        (shortest / 4).clamp(Duration::from_millis(5), Duration::from_secs(1))
     }
 
     /// Puts a new connection on the list, for as long as what this returns lives. `peer` is known of those whose connections
@@ -79,13 +63,14 @@ impl Roster {
             since: now,
             looked: now,
             moved: (0, 0),
-            pace: self.limits.pace(),
+            pace: pace(&self.limits),
             recent: (Duration::ZERO, 0),
         };
         self.tracked.borrow_mut().insert(number, tracked);
         Enrolled { roster: Rc::clone(self), number, activity }
     }
 
+    /// Whether there is no connection.
     pub(super) fn is_empty(&self) -> bool {
         self.tracked.borrow().is_empty()
     }
@@ -93,14 +78,14 @@ impl Roster {
     /// Ends what has waited for too long.
     pub(super) fn sweep(&self, now: Instant) {
         for tracked in self.tracked.borrow_mut().values_mut() {
-            if !tracked.look(now, self.limits) {
+            if !tracked.look(now, &self.limits) {
                 continue;
             }
             let waited = now.saturating_duration_since(tracked.since);
             match tracked.waiting {
-                WaitingFor::Head { .. } if waited >= self.limits.head => tracked.activity.give(Order::Drop),
+                WaitingFor::Head { .. } if waited >= self.limits.header_time => tracked.activity.give(Order::Drop),
                 WaitingFor::Reader if tracked.pace.left().is_zero() => tracked.activity.give(Order::Drop),
-                WaitingFor::Request { .. } if waited >= self.limits.idle => match tracked.activity.order() {
+                WaitingFor::Request { .. } if waited >= self.limits.idle_time => match tracked.activity.order() {
                     // GOAWAY first; a connection that is still open at the next tick is closed.
                     Order::Serve => tracked.activity.give(Order::Finish),
                     Order::Finish | Order::Drop => tracked.activity.give(Order::Drop),
@@ -167,8 +152,10 @@ pub(super) struct Dispensable {
     waited: Reverse<Duration>,
 }
 
+/// A connection, and what it did when it was last looked at.
 #[derive(Debug)]
 struct Tracked {
+    /// Known of those whose connections are counted.
     peer: Option<PeerNetwork>,
     activity: Arc<Activity>,
     waiting: WaitingFor,
@@ -182,7 +169,7 @@ struct Tracked {
 
 impl Tracked {
     /// Notes what became of it since the last look; whether it still waits for the same.
-    fn look(&mut self, now: Instant, limits: WaitLimits) -> bool {
+    fn look(&mut self, now: Instant, limits: &Limits) -> bool {
         let (waiting, (read, written)) = (self.activity.waiting(), self.activity.moved());
         let step = now.saturating_duration_since(self.looked);
         let (newly_read, newly_written) = (read.wrapping_sub(self.moved.0), written.wrapping_sub(self.moved.1));
@@ -190,7 +177,7 @@ impl Tracked {
         self.moved = (read, written);
         if waiting != self.waiting {
             (self.waiting, self.since) = (waiting, now);
-            self.pace = limits.pace();
+            self.pace = pace(limits);
             self.recent = (Duration::ZERO, 0);
             return false;
         }
@@ -229,6 +216,11 @@ impl Tracked {
     }
 }
 
+/// How slowly a client may read.
+fn pace(limits: &Limits) -> Pace {
+    Pace::of(limits.body_rate, limits.idle_time)
+}
+
 /// A connection that waits for less is not looked at: it may be about to go on.
 const MOMENT: Duration = Duration::from_secs(1);
 /// What counts as late: a body that was fast long ago is not fast.
@@ -242,7 +234,7 @@ mod tests {
     use crate::server::phase::Event;
 
     fn roster() -> Rc<Roster> {
-        Roster::new(WaitLimits { head: Duration::from_secs(10), idle: Duration::from_secs(60), body_rate: Some(256) })
+        Roster::new(&Limits { header_time: Duration::from_secs(10), ..Limits::default() })
     }
 
     fn after(secs: u64) -> Instant {

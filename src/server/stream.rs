@@ -8,31 +8,27 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::byte_stream::ByteStream;
 use crate::request::raw_target::RawTarget;
 use crate::server::activity::Activity;
 use crate::server::permits::ConnectionPermit;
 use crate::server::phase::{Event, Phase};
 
-/// The bytes of a connection: a socket, or TLS on one.
-pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
-
 /// A stream that notes in an [`Activity`] when bytes move, and holds its place among the open connections, also after an upgrade.
-#[derive(Debug)]
-pub(super) struct ObservedStream<T> {
-    pub(super) inner: T,
+pub(super) struct ObservedStream {
+    inner: Box<dyn ByteStream>,
     pub(super) activity: Arc<Activity>,
     /// Bytes that were taken from the stream before anybody knew what to do with them; they are read again, first.
     pub(super) again: Bytes,
-    pub(super) _permit: ConnectionPermit,
+    _permit: ConnectionPermit,
 }
 
-impl<T> ObservedStream<T> {
-    pub(super) fn new(inner: T, activity: Arc<Activity>, permit: ConnectionPermit) -> Self {
+impl ObservedStream {
+    pub(super) fn new(inner: Box<dyn ByteStream>, activity: Arc<Activity>, permit: ConnectionPermit) -> Self {
         Self { inner, activity, again: Bytes::new(), _permit: permit }
     }
 
+    /// Notes what the socket took of a write.
     fn note_write(&self, outcome: &Poll<io::Result<usize>>) {
         self.activity.note_blocked(outcome.is_pending());
         // On HTTP/2 only content counts (flood): who pings, and gets answers to that, reads nothing by it.
@@ -44,7 +40,7 @@ impl<T> ObservedStream<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for ObservedStream<T> {
+impl AsyncRead for ObservedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let outcome = if self.again.is_empty() {
@@ -66,7 +62,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for ObservedStream<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for ObservedStream<T> {
+impl AsyncWrite for ObservedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.activity.refuses(buf) {
             return Poll::Ready(Ok(buf.len()));

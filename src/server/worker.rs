@@ -2,24 +2,19 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::task::TaskTracker;
 
 use crate::server::activity::Order;
 use crate::server::connection::serve;
-use crate::server::context::{Pipeline, WorkerContext};
+use crate::server::context::WorkerContext;
 use crate::server::dispatch::{Inbox, WorkerCommand};
-use crate::server::permits::Load;
-use crate::server::roster::{Roster, WaitLimits};
-use crate::server::settings::Limits;
-use crate::server::tls::Certificates;
-use crate::telemetry::metrics::Metrics;
+use crate::server::roster::Roster;
 
 /// A running worker.
 #[derive(Debug)]
@@ -30,33 +25,25 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts worker `number`. `make` is called on the worker's own thread, within its runtime.
-    pub(super) fn start<S: Pipeline>(
+    /// Starts worker `number`. `context` is called on the worker's own thread, within its runtime.
+    pub(super) fn start(
         number: usize,
-        make: impl FnOnce(usize) -> S + Send + 'static,
-        tls: Option<Arc<Certificates>>,
-        limits: Limits,
-        (metrics, notes_capitals): (Arc<Metrics>, Arc<AtomicBool>),
+        context: impl FnOnce() -> WorkerContext + Send + 'static,
         orders: watch::Receiver<Order>,
     ) -> io::Result<(Self, Inbox)> {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel::<()>();
-        let load = Arc::<Load>::default();
-        let own_load = Arc::clone(&load);
+        let connections = TaskTracker::new();
+        let own = connections.clone();
         let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             let _end = end;
-            let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-                Ok(runtime) => runtime,
-                Err(cause) => return tracing::error!(code = "worker_failed", %cause, "a worker has no runtime"),
-            };
-            runtime.block_on(async move {
-                let roster = Roster::new(WaitLimits::of(&limits));
-                let context = Rc::new(WorkerContext::new(make(number), tls, limits.clone(), metrics, notes_capitals));
-                work(&context, &roster, WaitLimits::of(&limits), inbox, orders, &own_load).await;
-            });
-            // What is still running (upgraded connections, mostly) ends with its runtime.
+            match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                // What is still running (upgraded connections, mostly) ends with its runtime.
+                Ok(runtime) => runtime.block_on(async move { work(context(), inbox, orders, &own).await }),
+                Err(cause) => tracing::error!(code = "worker_failed", %cause, "a worker has no runtime"),
+            }
         })?;
-        Ok((Self { thread, ended: Some(ended) }, Inbox { commands, load }))
+        Ok((Self { thread, ended: Some(ended) }, Inbox { commands, connections }))
     }
 
     /// Ends when the worker has ended.
@@ -74,20 +61,19 @@ impl Worker {
     }
 }
 
-async fn work<S: Pipeline>(
-    context: &Rc<WorkerContext<S>>,
-    roster: &Rc<Roster>,
-    limits: WaitLimits,
+/// Does what is ordered and commanded until the worker ends.
+async fn work(
+    context: WorkerContext,
     mut inbox: mpsc::UnboundedReceiver<WorkerCommand>,
     mut orders: watch::Receiver<Order>,
-    load: &Load,
+    connections: &TaskTracker,
 ) {
+    let (roster, context) = (Roster::new(&context.limits), Rc::new(context));
     // It ends with the runtime.
-    let resting = Rc::clone(roster);
+    let resting = Rc::clone(&roster);
     drop(spawn_local(async move { resting.resting.park_all().await }));
-    let mut tick = interval(limits.tick());
+    let mut tick = interval(roster.tick());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut finishing = false;
     loop {
         tokio::select! {
             biased;
@@ -95,7 +81,7 @@ async fn work<S: Pipeline>(
                 _ if changed.is_err() => return,
                 Order::Serve => {}
                 Order::Finish => {
-                    finishing = true;
+                    connections.close();
                     roster.finish_all();
                 }
                 Order::Drop => return,
@@ -103,14 +89,14 @@ async fn work<S: Pipeline>(
             Some(command) = inbox.recv() => match command {
                 WorkerCommand::Serve(accepted) => {
                     let enrolled = roster.enrol(accepted.permit.peer());
-                    drop(spawn_local(serve(Rc::clone(context), accepted, enrolled)));
+                    drop(spawn_local(serve(Rc::clone(&context), accepted, enrolled)));
                 }
                 WorkerCommand::ListDispensable { of, most, reply } => _ = reply.send(roster.dispensable(Instant::now(), of, most)),
                 WorkerCommand::End(numbers) => roster.end(&numbers),
             },
             _ = tick.tick(), if !roster.is_empty() => roster.sweep(Instant::now()),
-            () = load.emptied(), if finishing => return,
-            else => return,
+            // Not before they are closed to new ones.
+            () = connections.wait() => return,
         }
     }
 }

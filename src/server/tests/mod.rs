@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 
 use super::admin::Readiness;
 use super::settings::{Drain, Limits, ListenAddress, ServerSettings};
-use super::{AdminState, ServeError, Server, Shutdown, request_body};
+use super::{AdminState, ServeError, Shutdown, request_body};
 use crate::body::{Body, BodyError, Stalled, TooLarge};
 use crate::clock::{SystemClock, UnixTime};
 use crate::request::{Downstream, Peer, Unread};
@@ -69,13 +69,13 @@ impl Running {
         };
         change(&mut settings);
         let app = App::new(settings.limits.clone());
-        let bound = Server::bind(&settings, &SystemClock::shared()).unwrap();
+        let bound = super::bind(&settings, &SystemClock::shared()).unwrap();
         let unused = SocketAddr::from(([127, 0, 0, 1], 1));
         let address = bound.traffic_addresses().first().copied().unwrap_or(unused);
         let admin = bound.admin_addresses()[0];
         let state = AdminState::new(Metrics::new(UnixTime::default()), Vec::new);
         let readiness = state.readiness().clone();
-        let (shutdown, signal) = Shutdown::new();
+        let shutdown = Shutdown::default();
         let own = app.clone();
         let make = move |worker| {
             let app = own.clone();
@@ -85,7 +85,7 @@ impl Running {
                 app.clone().answer(worker, request, downstream)
             }
         };
-        let served = tokio::spawn(bound.serve(make, state, signal));
+        let served = tokio::spawn(bound.serve(make, state, shutdown.clone()));
         Self { address, admin, readiness, shutdown, served, app }
     }
 

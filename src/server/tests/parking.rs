@@ -6,15 +6,16 @@ use rustls::pki_types::ServerName;
 use tokio::io::{DuplexStream, duplex};
 use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use super::serving::Tls;
 use super::*;
 use crate::server::activity::Activity;
 use crate::server::connection::speak;
 use crate::server::context::WorkerContext;
-use crate::server::permits::{Load, PeerPermit};
+use crate::server::permits::{ConnectionPermit, PeerPermit};
 use crate::server::phase::Phase;
-use crate::server::roster::{Roster, WaitLimits};
+use crate::server::roster::Roster;
 use crate::server::tls::Certificates;
 
 /// One connection, as its worker and as its client see it.
@@ -46,12 +47,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connected<T> {
             metrics,
             Arc::default(),
         ));
-        let roster = Roster::new(WaitLimits::of(&limits));
+        let roster = Roster::new(&limits);
         let enrolled = roster.enrol(None);
         let activity = Arc::clone(&enrolled.activity);
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let permit = Arc::<Load>::default().permit(permit, PeerPermit::uncapped());
+        let permit = ConnectionPermit::new(&TaskTracker::new(), permit, PeerPermit::uncapped());
         let downstream = Downstream::new(Peer::Unix, None, None);
+        let stream = Box::new(stream);
         let served = spawn_local(async move { speak(&context, stream, downstream, &enrolled, permit).await });
         Self { client: Raw(client), roster, activity, served, app }
     }

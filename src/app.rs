@@ -22,9 +22,7 @@ use crate::proxy::Forwarder;
 use crate::request::Downstream;
 use crate::seal::{KeyRing, SealedHere};
 use crate::server::settings::ServerSettings;
-use crate::server::{
-    self,     AdminState, Bound, Certificates, Health, Shutdown, StartError, UncappedPeers,
-};
+use crate::server::{self, AdminState, Bound, Certificates, Health, Shutdown, StartError, UncappedPeers};
 use crate::session::registry::Registry;
 use crate::telemetry::audit::{AuditEvent, AuditFields};
 use crate::telemetry::settings::{LogSettings, LogSink};

@@ -58,10 +58,7 @@ pub(super) async fn serve(
         let Some(parts) = connection.into_parts() else { return Ok(None) };
         let stream = parts.io.into_inner();
         // Boxed, because it is rare, to keep the future small.
-        let reply = Box::pin(timeout(
-            context.limits.header_time,
-            refused::answer(context, stream, downstream, status),
-        ));
+        let reply = Box::pin(timeout(context.limits.header_time, refused::answer(context, stream, downstream, status)));
         return reply.await?.map(|()| None);
     }
     outcome?;

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
 use http::Request;
@@ -26,7 +27,7 @@ use crate::server::{self, AdminState, Bound, Certificates, Health, Shutdown, Sta
 use crate::session::registry::Registry;
 use crate::telemetry::audit::{AuditEvent, AuditFields};
 use crate::telemetry::settings::{LogSettings, LogSink};
-use crate::telemetry::{LogOpenError, Telemetry};
+use crate::telemetry::{LogOpenError, Telemetry, process};
 
 /// A running gateway.
 #[derive(Debug)]
@@ -38,19 +39,20 @@ pub struct App {
     certificates: Option<Arc<Certificates>>,
     uncapped: Arc<UncappedPeers>,
     notes_capitals: Arc<AtomicBool>,
-    started_with: (ServerSettings, LogSettings),
+    started_with: ServerSettings,
     shutdown: Shutdown,
     stopped: watch::Receiver<bool>,
 }
 
 /// What outlives a reload.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct AcrossReloads {
     clock: SharedClock,
     control: Control,
     registry: Arc<Registry>,
     sealed_here: Arc<SealedHere>,
-    telemetry: Arc<Telemetry>,
+    /// The metrics outlive a reload, and of the logs those that do not move.
+    telemetry: ArcSwap<Telemetry>,
 }
 
 /// Why the gateway did not start, or did not take a new configuration.
@@ -83,15 +85,16 @@ impl App {
         let telemetry = Telemetry::new(&config.log, &clock)?;
         let shared = AcrossReloads::new(clock, telemetry);
         let bound = server::bind(&config.server, &shared.clock)?;
-        let started_with = (config.server.clone(), config.log.clone());
-        let gateway = Arc::new(ArcSwap::new(shared.gateway(&config, None)?));
+        let started_with = config.server.clone();
+        let telemetry = shared.telemetry.load_full();
+        let gateway = Arc::new(ArcSwap::new(shared.gateway(&config, &telemetry, None)?));
         let shutdown = Shutdown::default();
         let (traffic, admin) = (bound.traffic_addresses(), bound.admin_addresses());
         let (certificates, uncapped) = (bound.tls(), bound.uncapped_peers());
         let notes_capitals = bound.notes_capitals();
-        let state = AdminState::new(Arc::clone(&shared.telemetry.metrics), health(&gateway));
+        let state = AdminState::new(Arc::clone(&telemetry.metrics), health(&gateway));
         let stopped = serve(bound, &gateway, state, shutdown.clone(), &shared.control);
-        shared.telemetry.metrics.config_loaded(true, shared.clock.now());
+        telemetry.metrics.config_loaded(true, shared.clock.now());
         Ok(Self {
             gateway,
             shared,
@@ -116,19 +119,24 @@ impl App {
         self.admin.clone()
     }
 
-    /// Takes a new configuration: routes, providers, sessions and pages, and reads certificates and opens log files anew. The
-    /// listening side and where logs go stay as they were at the start; what would change there is warned about.
+    /// Takes a new configuration: routes, providers, sessions, pages and logs, and reads certificates and opens log files anew. The
+    /// listening side stays as it was at the start; what would change there is warned about.
     ///
     /// # Errors
     /// The old configuration goes on serving then.
     pub fn reload(&self, config: &Config) -> Result<(), AppError> {
         let before = self.gateway.load_full();
         // A fault of ours in a new configuration must not end the old one: the process log's hook names its place.
-        let build = || self.shared.gateway(config, Some(Arc::clone(&before))).map_err(AppError::from);
+        let build = || {
+            let telemetry = self.shared.telemetry.load().with_settings(&config.log)?;
+            let gateway = self.shared.gateway(config, &telemetry, Some(Arc::clone(&before)))?;
+            Ok((gateway, telemetry))
+        };
         let built = catch_unwind(AssertUnwindSafe(build)).unwrap_or(Err(AppError::Panicked));
-        let gateway = built.inspect_err(|error| self.reload_refused(&error.to_string()))?;
+        let (gateway, telemetry) = built.inspect_err(|error| self.reload_refused(&error.to_string()))?;
         gateway.warn_of_moved_redirects(&before);
         self.gateway.store(gateway);
+        self.shared.log_with(telemetry);
         // The new configuration is in force by now, whatever becomes of the rest.
         if catch_unwind(AssertUnwindSafe(|| self.take_along(config))).is_err() {
             tracing::error!(code = "reload_panicked", "a fault of ours after the new configuration was taken");
@@ -149,12 +157,15 @@ impl App {
         {
             tracing::error!(code = error.code(), %error, "new certificates cannot be used; the old ones stay");
         }
-        self.shared.telemetry.reopen();
+        if let Err(error) = process::reconfigure(&config.log) {
+            tracing::error!(code = "log_not_changed", %error, "the process log goes on as before");
+        }
+        self.shared.telemetry.load().reopen();
     }
 
     /// The tables that differ from the start and that no reload can change.
     fn needs_restart(&self, config: &Config) -> impl Iterator<Item = &'static str> + use<> {
-        let (server, log) = &self.started_with;
+        let server = &self.started_with;
         let mut wanted = config.server.clone();
         // These are kept by the gateway, which is a new one.
         wanted.limits.body_bytes = server.limits.body_bytes;
@@ -162,7 +173,7 @@ impl App {
         wanted.limits.upgrade_idle = server.limits.upgrade_idle;
         wanted.trusted_proxies.clone_from(&server.trusted_proxies);
         wanted.notes_capitals = server.notes_capitals;
-        let changed = [("server", wanted != *server), ("log", config.log != *log)];
+        let changed = [("server", wanted != *server)];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(table, _)| table)
     }
 
@@ -197,7 +208,7 @@ impl App {
     pub async fn finish(&self) {
         self.stopped().await;
         self.shared.control.finish().await;
-        self.shared.telemetry.flush();
+        self.shared.telemetry.load().flush();
     }
 
     /// Stops and waits for the end.
@@ -220,7 +231,7 @@ pub fn rehearse(config: &Config, clock: SharedClock) -> Result<(), AppError> {
     let silent = LogSettings { access: LogSink::Off, audit: LogSink::Off, ..config.log.clone() };
     let telemetry = Telemetry::new(&silent, &clock)?;
     let shared = AcrossReloads::new(clock, telemetry);
-    shared.gateway(config, None)?;
+    shared.gateway(config, &shared.telemetry.load(), None)?;
     Ok(())
 }
 
@@ -228,16 +239,36 @@ impl AcrossReloads {
     fn new(clock: SharedClock, telemetry: Arc<Telemetry>) -> Self {
         let sealed_here = SealedHere::new(Arc::clone(&clock));
         let registry = Registry::new(&clock, &telemetry.metrics);
-        Self { clock, control: Control::current(), registry, sealed_here, telemetry }
+        Self { clock, control: Control::current(), registry, sealed_here, telemetry: ArcSwap::new(telemetry) }
+    }
+
+    /// Logs with these settings from now on. The old logs end with the last request that uses them, and here: the end waits for
+    /// a slow sink, which no worker must do.
+    fn log_with(&self, telemetry: Arc<Telemetry>) {
+        let old = self.telemetry.swap(telemetry);
+        if Arc::ptr_eq(&old, &self.telemetry.load()) {
+            return;
+        }
+        self.control.background(async move {
+            while Arc::strong_count(&old) > 1 {
+                tokio::time::sleep(OLD_LOGS_LOOK).await;
+            }
+            _ = tokio::task::spawn_blocking(move || drop(old)).await;
+        });
     }
 
     fn record_reload(&self, event: AuditEvent, detail: Option<&str>) {
-        let now = self.clock.now();
-        self.telemetry.metrics.config_loaded(event == AuditEvent::ConfigReloaded, now);
-        self.telemetry.audit(now, event, &AuditFields { detail, ..AuditFields::default() });
+        let (now, telemetry) = (self.clock.now(), self.telemetry.load());
+        telemetry.metrics.config_loaded(event == AuditEvent::ConfigReloaded, now);
+        telemetry.audit(now, event, &AuditFields { detail, ..AuditFields::default() });
     }
 
-    fn gateway(&self, config: &Config, before: Option<Arc<Gateway>>) -> Result<Arc<Gateway>, BuildError> {
+    fn gateway(
+        &self,
+        config: &Config,
+        telemetry: &Arc<Telemetry>,
+        before: Option<Arc<Gateway>>,
+    ) -> Result<Arc<Gateway>, BuildError> {
         Gateway::build(GatewayParts {
             settings: config.gateway.clone(),
             session: config.session.clone(),
@@ -249,7 +280,7 @@ impl AcrossReloads {
             before,
             clock: Arc::clone(&self.clock),
             control: self.control.clone(),
-            telemetry: Arc::clone(&self.telemetry),
+            telemetry: Arc::clone(telemetry),
         })
     }
 }
@@ -318,3 +349,6 @@ fn serve(
     });
     stopped
 }
+
+/// How often it is looked whether old logs are still used.
+const OLD_LOGS_LOOK: Duration = Duration::from_secs(5);

@@ -42,30 +42,45 @@ pub struct LogOpenError {
 pub struct Telemetry {
     /// Counters and durations.
     pub metrics: Arc<Metrics>,
-    access: Option<LineWriter>,
-    audit: Option<LineWriter>,
-    /// The access log is written for people.
-    human: bool,
+    access: Option<Arc<LineWriter>>,
+    audit: Option<Arc<LineWriter>>,
+    settings: LogSettings,
 }
 
 impl Telemetry {
-    /// Opens the logs. The form `auto` of the access log is JSON: files and pipes are read by programs.
+    /// Opens the logs.
     ///
     /// # Errors
     /// When a log's file cannot be opened for appending.
     pub fn new(settings: &LogSettings, clock: &SharedClock) -> Result<Arc<Self>, LogOpenError> {
         let metrics = Metrics::new(clock.now());
         process::count_losses_in(&metrics);
-        let open = |key, name, sink: &LogSink| {
+        let off = LogSettings { access: LogSink::Off, audit: LogSink::Off, ..settings.clone() };
+        Arc::new(Self { metrics, access: None, audit: None, settings: off }).with_settings(settings)
+    }
+
+    /// The same with other settings, for a reload: the same metrics, and of the logs those that did not move. What still holds the
+    /// old ones writes its lines where they went before.
+    ///
+    /// # Errors
+    /// When a log's file cannot be opened for appending; nothing has changed then.
+    pub fn with_settings(self: &Arc<Self>, settings: &LogSettings) -> Result<Arc<Self>, LogOpenError> {
+        if *settings == self.settings {
+            return Ok(Arc::clone(self));
+        }
+        let moved = |key, name, old: (&LogSink, &Option<Arc<LineWriter>>), sink: &LogSink| {
+            if sink == old.0 {
+                return Ok(old.1.clone());
+            }
             let writer = LineWriter::start(name, sink).map_err(|cause| LogOpenError { key, cause })?;
             if let Some(writer) = &writer {
-                writer.count_losses_in(metrics.log_lines_lost(name));
+                writer.count_losses_in(self.metrics.log_lines_lost(name));
             }
-            Ok(writer)
+            Ok(writer.map(Arc::new))
         };
-        let access = open("log.access", "access", &settings.access)?;
-        let audit = open("log.audit", "audit", &settings.audit)?;
-        Ok(Arc::new(Self { metrics, access, audit, human: settings.format == LogFormat::Human }))
+        let access = moved("log.access", "access", (&self.settings.access, &self.access), &settings.access)?;
+        let audit = moved("log.audit", "audit", (&self.settings.audit, &self.audit), &settings.audit)?;
+        Ok(Arc::new(Self { metrics: Arc::clone(&self.metrics), access, audit, settings: settings.clone() }))
     }
 
     /// Whether there is any point in making an entry for the access log.
@@ -76,7 +91,9 @@ impl Telemetry {
     /// Writes a request into the access log. Never waits; a line that does not fit is dropped and counted.
     pub fn access(&self, entry: &AccessEntry<'_>) {
         if let Some(log) = &self.access {
-            log.push(|out| if self.human { entry.write_human(out) } else { entry.write_json(out) });
+            // `auto` is JSON: files and pipes are read by programs.
+            let human = self.settings.format == LogFormat::Human;
+            log.push(|out| if human { entry.write_human(out) } else { entry.write_json(out) });
         }
     }
 
@@ -99,7 +116,7 @@ impl Telemetry {
     }
 
     fn logs(&self) -> impl Iterator<Item = &LineWriter> {
-        [&self.access, &self.audit].into_iter().flatten()
+        [&self.access, &self.audit].into_iter().flatten().map(|log| &**log)
     }
 }
 
@@ -129,6 +146,31 @@ mod tests {
             fs::read_to_string(audit).unwrap(),
             "{\"ts\":\"1970-01-01T00:00:00.000Z\",\"log\":\"audit\",\"event\":\"login.failed\",\"outcome\":\"failure\"}\n"
         );
+    }
+
+    #[test]
+    fn a_log_that_moves_takes_its_lines_along_and_one_that_stays_is_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let [access, audit, moved] = ["access", "audit", "moved"].map(|name| folder.path().join(name));
+        let before = telemetry(LogSink::File(access.clone()), LogSink::File(audit.clone()));
+        let event = |telemetry: &Telemetry| {
+            telemetry.access(&access::tests::entry());
+            telemetry.audit(UnixTime::default(), AuditEvent::LoginFailed, &AuditFields::default());
+        };
+        event(&before);
+        let mut settings = before.settings.clone();
+        (settings.access, settings.format) = (LogSink::File(moved.clone()), LogFormat::Human);
+        let after = before.with_settings(&settings).unwrap();
+        event(&after);
+        // A request that was under way is still written, where the log was when it came.
+        event(&before);
+        before.flush();
+        after.flush();
+        let lines = |path| fs::read_to_string(path).unwrap().lines().count();
+        assert_eq!((lines(&access), lines(&audit), lines(&moved)), (2, 3, 1));
+        assert!(!fs::read_to_string(&moved).unwrap().starts_with('{'), "the form changed, too");
+        settings.audit = LogSink::File(folder.path().join("nowhere/audit"));
+        assert_eq!(after.with_settings(&settings).unwrap_err().key, "log.audit");
     }
 
     #[test]

@@ -1,19 +1,20 @@
 //! The process log: messages for the operator, on standard error. Like the other logs it is written by a thread of its own:
 //! logging never waits for the reader of standard error.
 
-use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::panic::PanicHookInfo;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::fmt::format::{Format, Full, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::layer::{Layer, Layered, SubscriberExt as _};
+use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{registry, reload};
 
 use crate::clock::SharedClock;
 use crate::telemetry::line::{TIME, write_time};
@@ -43,30 +44,28 @@ impl ProcessLog {
 /// # Errors
 /// When the level cannot be understood, a log was started before, or there is no thread for it.
 pub fn init_process_log(settings: &LogSettings, clock: SharedClock, journald: bool) -> Result<ProcessLog, LogError> {
-    let filter = filter(&settings.level)?;
-    let human = match settings.format {
-        LogFormat::Auto => journald || io::stderr().is_terminal(),
-        LogFormat::Human => true,
-        LogFormat::Json => false,
-    };
+    let (filter, level) = reload::Layer::new(filter(&settings.level)?);
     let writer = LineWriter::start_prompt(PROCESS, &LogSink::Stderr)?.ok_or(LogError::Closed)?;
     let lines = writer.lines();
-    let base = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(EventWriter(lines.clone()))
-        .with_ansi(io::stderr().is_terminal());
-    let time = ClockTime(clock);
-    match (human, journald) {
-        (true, true) => {
-            base.event_format(ForJournal(Format::default().without_time().with_level(false))).finish().try_init()
-        }
-        (true, false) => base.with_timer(time).finish().try_init(),
-        (false, _) => base.fmt_fields(JsonFields::new()).event_format(ForPrograms::new(time)).finish().try_init(),
-    }
-    .map_err(LogError::Twice)?;
+    let shape = Shape { lines: lines.clone(), clock, journald };
+    let (layer, form) = reload::Layer::new(shape.layer(settings.format));
+    registry().with(filter).with(layer).try_init().map_err(LogError::Twice)?;
     std::panic::set_hook(Box::new(log_panic));
-    _ = STARTED.set(lines);
+    _ = STARTED.set(Started { shape, level, form });
     Ok(ProcessLog { writer })
+}
+
+/// Gives the running process log, where there is one, another level and another form.
+///
+/// # Errors
+/// When the level cannot be understood; nothing has changed then.
+pub fn reconfigure(settings: &LogSettings) -> Result<(), LogError> {
+    let filter = filter(&settings.level)?;
+    let Some(started) = STARTED.get() else { return Ok(()) };
+    // Either fails only when the log is gone: at the end of the process.
+    _ = started.level.reload(filter);
+    _ = started.form.reload(started.shape.layer(settings.format));
+    Ok(())
 }
 
 /// Whether a level, or a list of directives, can be understood.
@@ -84,12 +83,49 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
 
 /// Counts the lines that the process log loses among these metrics, where one was started.
 pub(super) fn count_losses_in(metrics: &Metrics) {
-    if let Some(lines) = STARTED.get() {
-        lines.count_losses_in(metrics.log_lines_lost(PROCESS));
+    if let Some(started) = STARTED.get() {
+        started.shape.lines.count_losses_in(metrics.log_lines_lost(PROCESS));
     }
 }
 
-static STARTED: OnceLock<Lines> = OnceLock::new();
+/// The running process log, as a reload changes it.
+struct Started {
+    shape: Shape,
+    level: reload::Handle<EnvFilter, Registry>,
+    form: reload::Handle<AnyLayer<Filtered>, Filtered>,
+}
+
+type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+type AnyLayer<S> = Box<dyn Layer<S> + Send + Sync>;
+
+static STARTED: OnceLock<Started> = OnceLock::new();
+
+/// What the lines of the process log are made with, whatever their form.
+#[derive(Debug)]
+struct Shape {
+    lines: Lines,
+    clock: SharedClock,
+    journald: bool,
+}
+
+impl Shape {
+    /// Writes lines of this form.
+    fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self, format: LogFormat) -> AnyLayer<S> {
+        let terminal = io::stderr().is_terminal();
+        let human = match format {
+            LogFormat::Auto => self.journald || terminal,
+            LogFormat::Human => true,
+            LogFormat::Json => false,
+        };
+        let base = fmt::layer().with_writer(EventWriter(self.lines.clone())).with_ansi(terminal);
+        let time = ClockTime(Arc::clone(&self.clock));
+        match (human, self.journald) {
+            (true, true) => base.event_format(ForJournal(Format::default().without_time().with_level(false))).boxed(),
+            (true, false) => base.with_timer(time).boxed(),
+            (false, _) => base.fmt_fields(JsonFields::new()).event_format(ForPrograms::new(time)).boxed(),
+        }
+    }
+}
 
 /// Where the subscriber writes each event, in one call.
 #[derive(Debug)]
@@ -154,10 +190,10 @@ pub enum LogError {
 struct ClockTime(SharedClock);
 
 impl FormatTime for ClockTime {
-    fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
+    fn format_time(&self, w: &mut Writer<'_>) -> std::fmt::Result {
         let mut text = Vec::with_capacity(24);
         write_time(&mut text, self.0.now());
-        w.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        w.write_str(std::str::from_utf8(&text).map_err(|_| std::fmt::Error)?)
     }
 }
 
@@ -179,7 +215,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> std::fmt::Result {
         let mut rest = String::new();
         self.rest.format_event(ctx, Writer::new(&mut rest), event)?;
         write!(writer, "{{\"{TIME}\":\"")?;
@@ -197,7 +233,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> std::fmt::Result {
         let priority = match *event.metadata().level() {
             Level::ERROR => 3,
             Level::WARN => 4,

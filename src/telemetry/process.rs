@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::EnvFilter;
-use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::fmt::format::{Format, Full, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::{Layer, Layered, SubscriberExt as _};
 use tracing_subscriber::registry::{LookupSpan, Registry};

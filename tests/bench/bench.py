@@ -9,6 +9,7 @@ import sys
 import time
 
 import machine
+import peers
 import programs
 import report
 import streams
@@ -168,6 +169,9 @@ class Bench:
         rows = [("", "measured", "target"), ("token requests", str(refreshes), "[200]"), ("failed requests", str(sum(status != 200 for status in statuses)), "0")]
         self.tell(report.plain("200 requests at once on a session that is due; the provider rotates refresh tokens and detects reuse", rows))
 
+    def peers(self):
+        self.tell(peers.compare(self))
+
     def tls(self):
         files = programs.certificate(self.house)
         gateway = self.gateway("vestibule-tls", "https", tls=files)
@@ -205,12 +209,12 @@ class Bench:
             ("", "measured", "target"), ("exec to first answer, provider unreachable, ms", f"{sorted(spans)[2]:.0f}", "under 50"), ("binary, MiB", f"{size:.1f}", "")]))
 
 
-ROWS = ["requests", "cold", "challenge", "bodies", "large", "latency", "idle", "sessions", "storm", "tls", "workers", "start"]
+ROWS = ["requests", "cold", "challenge", "bodies", "large", "latency", "idle", "sessions", "storm", "peers", "tls", "workers", "start"]
 QUICK = ["requests", "cold", "start"]
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="tests/bench/run", description="vestibule beside nginx, HAProxy, Envoy and Apache.")
+    parser = argparse.ArgumentParser(prog="tests/bench/run", description="vestibule beside nginx, HAProxy, Envoy, Apache and oauth2-proxy.")
     parser.add_argument("row", nargs="*", help=f"of {', '.join(ROWS)}; all without")
     parser.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)} with short rounds; under 3 minutes")
     parser.add_argument("--rounds", type=int, default=7)
@@ -219,6 +223,7 @@ def main():
     parser.add_argument("--output", default=os.path.join(HERE, "table.txt"))
     for program in ("vestibule", "seal", "envoy"):
         parser.add_argument(f"--{program}", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--oauth2-proxy", help=argparse.SUPPRESS)
     options = parser.parse_args()
     rows = options.row or (QUICK if options.quick else ROWS)
     if unknown := set(rows) - set(ROWS):

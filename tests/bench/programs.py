@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import resource
+import socket
 import subprocess
 
 import machine
@@ -38,7 +39,7 @@ class Application:
         self.port, self.streams = free_port(), streams_port
         files = house.path("files")
         os.mkdir(files)
-        for name, size in (("1k", 1 << 10), ("100k", 100 << 10), ("1g", 1 << 30)):
+        for name, size in (("1k", 1 << 10), ("100k", 100 << 10), ("16m", 16 << 20), ("1g", 1 << 30)):
             with open(os.path.join(files, name), "wb") as file:
                 file.truncate(size)
         nginx(house, "application", f"""server {{ listen 127.0.0.1:{self.port} backlog=4096; access_log off; client_max_body_size 0;
@@ -103,7 +104,7 @@ backend application
 def vestibule(house, binary, application, logins, name="vestibule", workers=1, tls=None, session="", access_life=3600, log=True, issuer=None):
     port, admin = free_port(), free_port()
     origin = f"{'https' if tls else 'http'}://localhost:{port}"
-    table = logins.provider(name, origin, access_life)["tables"][CLIENT] if issuer is None else UNREACHABLE.replace("ISSUER", issuer)
+    table = logins.provider(name, origin, access_life)["tables"][CLIENT] if issuer is None else PUBLIC_CLIENT.replace("ISSUER", issuer)
     key = base64.b64encode(os.urandom(32)).decode()
     house.write(f"{name}.key", key)
     encrypted = f'[server.tls]\ncert = "{tls[0]}"\nkey = "{tls[1]}"\n' if tls else ""
@@ -222,6 +223,20 @@ def envoy(house, binary, application, logins, name="envoy"):
     return Target("Envoy OAuth2 filter", house.start(name, command, port, MEASURED), port)
 
 
+def oauth2_proxy(house, binary, application, issuer, client, secret="none", refresh=None, name="oauth2-proxy", port=None):
+    """It keeps the whole session in its cookie, as vestibule does, and finds the provider before it listens."""
+    port = port or free_port()
+    command = [
+        binary, "--provider=oidc", f"--oidc-issuer-url={issuer}", f"--client-id={client}", f"--redirect-url=http://localhost:{port}/_vestibule/callback",
+        "--proxy-prefix=/_vestibule", "--scope=openid profile email groups", "--code-challenge-method=S256", "--insecure-oidc-skip-nonce=false", "--email-domain=*", "--cookie-secure=false",
+        f"--upstream=http://127.0.0.1:{application.port}/", f"--http-address=127.0.0.1:{port}", "--skip-provider-button=true",
+        *([f"--cookie-refresh={refresh}"] if refresh else []),
+    ]
+    secrets = {"OAUTH2_PROXY_CLIENT_SECRET": secret, "OAUTH2_PROXY_COOKIE_SECRET": base64.urlsafe_b64encode(os.urandom(32)).decode()}
+    program = house.start(name, command, port, MEASURED, env={**os.environ, **secrets, "GOMAXPROCS": "1"})
+    return Target("oauth2-proxy", program, port)
+
+
 def address(port):
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
@@ -234,11 +249,24 @@ def cluster(name, port):
 class Target:
     """A program that is measured."""
 
+    large, private = "/files/16m", "/"
+
     def __init__(self, label, program, port, key=None):
         self.label, self.program, self.port, self.key, self.cookie = label, program, port, key, ""
 
     def url(self, path="/", scheme="http"):
         return f"{scheme}://localhost:{self.port}{path}"
+
+    def connect(self, window=None):
+        connection = socket.socket()
+        connection.settimeout(30)
+        if window:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        connection.connect(("127.0.0.1", self.port))
+        return connection
+
+    def request(self, path):
+        return f"GET {path} HTTP/1.1\r\nHost: localhost:{self.port}\r\nCookie: {self.cookie}\r\n\r\n".encode()
 
 
 class Logins:
@@ -274,9 +302,9 @@ class Logins:
 
 
 CIPHER = "TLS_AES_256_GCM_SHA384"
-UNREACHABLE = """
-[provider.nobody]
+PUBLIC_CLIENT = """
+[provider.bench]
 issuer = "ISSUER"
-client_id = "nobody"
+client_id = "bench"
 client_auth = "none"
 """

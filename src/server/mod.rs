@@ -61,7 +61,7 @@ use context::WorkerContext;
 use dispatch::{Dispatcher, LostConnections};
 use listener::Listener;
 use permits::ConnectionLimits;
-use settings::{ListenAddress, ServerSettings};
+use settings::{Drain, ListenAddress, ServerSettings};
 use systemd::Inherited;
 use worker::Worker;
 
@@ -200,26 +200,36 @@ impl Bound {
             }
         }
         readiness.draining();
-        let drain = &self.settings.drain;
-        systemd::stopping(drain.delay.saturating_add(drain.grace));
-        tokio::select! {
-            () = sleep(drain.delay) => {}
-            () = shutdown.asked_at_once() => {}
-        }
-        // Dropping the listeners makes new connections fail at once, instead of waiting in vain.
-        accepting.shutdown().await;
-        orders.send_replace(Order::Finish);
-        tokio::select! {
-            _ = join_all(workers.iter_mut().map(Worker::ended)) => {}
-            () = sleep(drain.grace) => tracing::warn!(code = "drain_grace_over", "ending what is still open"),
-            () = shutdown.asked_at_once() => {}
-        }
-        orders.send_replace(Order::Drop);
-        join_all(workers.iter_mut().map(Worker::ended)).await;
+        drain(&self.settings.drain, &shutdown, accepting, &orders, &mut workers).await;
         background.shutdown().await;
         let whole = workers.into_iter().map(Worker::join).fold(true, |all, one| all & one);
         if whole { Ok(()) } else { Err(ServeError::WorkerEnded) }
     }
+}
+
+/// Has the workers end what is open: gently, then at once.
+async fn drain(
+    settings: &Drain,
+    shutdown: &Shutdown,
+    mut accepting: JoinSet<()>,
+    orders: &watch::Sender<Order>,
+    workers: &mut [Worker],
+) {
+    systemd::stopping(settings.delay.saturating_add(settings.grace));
+    tokio::select! {
+        () = sleep(settings.delay) => {}
+        () = shutdown.asked_at_once() => {}
+    }
+    // Dropping the listeners makes new connections fail at once, instead of waiting in vain.
+    accepting.shutdown().await;
+    orders.send_replace(Order::Finish);
+    tokio::select! {
+        _ = join_all(workers.iter_mut().map(Worker::ended)) => {}
+        () = sleep(settings.grace) => tracing::warn!(code = "drain_grace_over", "ending what is still open"),
+        () = shutdown.asked_at_once() => {}
+    }
+    orders.send_replace(Order::Drop);
+    join_all(workers.iter_mut().map(Worker::ended)).await;
 }
 
 /// Why the server did not start.

@@ -3,7 +3,7 @@
 use super::diagnostics::Place;
 use super::kinds;
 use super::problems::Problems;
-use super::tree::{Entry, Node, Table, Value};
+use super::tree::{Node, NodeValue, Table, TableEntry};
 use super::unknown::{PREFIX, variable_meant};
 
 /// Lays the variables that are ours over the tree, in the order of their names, so that a table comes before its keys.
@@ -37,17 +37,17 @@ pub(super) fn overlay_flags(root: &mut Node, flags: &[(String, String)]) {
 /// Sets the value at a path, over whatever stands there.
 fn set(node: &mut Node, path: &[&str], text: &str, place: &Place) {
     let Some((first, rest)) = path.split_first() else {
-        node.value = Value::Untyped(text.to_owned());
+        node.value = NodeValue::Untyped(text.to_owned());
         node.place = place.clone();
         return;
     };
     if let Some(table) = node.structured() {
         *node = table;
     }
-    if !matches!(node.value, Value::Table(_)) {
+    if !matches!(node.value, NodeValue::Table(_)) {
         *node = Node::empty(place.clone());
     }
-    let Value::Table(table) = &mut node.value else { return };
+    let NodeValue::Table(table) = &mut node.value else { return };
     set(entry(table, first, place), rest, text, place);
 }
 
@@ -57,7 +57,7 @@ fn entry<'a>(table: &'a mut Table, segment: &str, place: &Place) -> &'a mut Node
     let known = table.entries.iter().position(|entry| entry.key.to_ascii_lowercase().replace('-', "_") == folded);
     let index = known.unwrap_or_else(|| {
         let key = segment.to_ascii_lowercase();
-        table.entries.push(Entry { key, place: place.clone(), node: Node::empty(place.clone()) });
+        table.entries.push(TableEntry { key, place: place.clone(), node: Node::empty(place.clone()) });
         table.entries.len() - 1
     });
     #[expect(clippy::indexing_slicing, reason = "the index was found or pushed just above")]
@@ -90,10 +90,10 @@ mod tests {
         (root, problems.list)
     }
 
-    fn at<'a>(root: &'a Node, path: &str) -> &'a Value {
+    fn at<'a>(root: &'a Node, path: &str) -> &'a NodeValue {
         let mut node = root;
         for key in path.split('/') {
-            let Value::Table(table) = &node.value else { panic!("{key}: no table") };
+            let NodeValue::Table(table) = &node.value else { panic!("{key}: no table") };
             node = &table.entries.iter().find(|entry| entry.key == key).unwrap().node;
         }
         &node.value
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_variable_overrides_the_file_and_finds_dashed_names() {
         let (root, problems) = overlaid(&[("VESTIBULE__PROVIDER__MY_CORP__CLIENT_ID", "b"), ("HOME", "/root")]);
-        assert!(matches!(at(&root, "provider/my-corp/client_id"), Value::Untyped(text) if text == "b"));
+        assert!(matches!(at(&root, "provider/my-corp/client_id"), NodeValue::Untyped(text) if text == "b"));
         assert!(problems.is_empty());
     }
 
@@ -112,8 +112,8 @@ mod tests {
             ("VESTIBULE__ROUTE__WIKI__ALLOW", "{ groups = ['a'] }"),
             ("VESTIBULE__ROUTE__WIKI__ALLOW__USERS", "x"),
         ]);
-        assert!(matches!(at(&root, "route/wiki/allow/groups"), Value::Array(_)));
-        assert!(matches!(at(&root, "route/wiki/allow/users"), Value::Untyped(_)));
+        assert!(matches!(at(&root, "route/wiki/allow/groups"), NodeValue::Array(_)));
+        assert!(matches!(at(&root, "route/wiki/allow/users"), NodeValue::Untyped(_)));
     }
 
     #[test]

@@ -7,22 +7,18 @@ use std::path::{Path, PathBuf};
 
 use super::diagnostics::Place;
 use super::kinds;
-use super::reading::{Reading, refused_with, with};
+use super::problems::Flaw;
+use super::reading::{Reading, Refused, refused, with};
 
 /// Reads the file whose path is being read.
-pub(super) fn read_file<E: serde::de::Error>(path: &str) -> Result<(PathBuf, Vec<u8>), E> {
-    let (path, read) = with(|reading| {
-        let path = reading.resolve(path);
-        let read = reading.read(&path);
-        (path, read)
-    });
-    match read {
+pub(super) fn read_file(path: &str) -> Result<(PathBuf, Vec<u8>), Refused> {
+    let path = with(|reading| reading.resolve(path));
+    match with(|reading| reading.read(&path)) {
         Ok(bytes) => Ok((path, bytes)),
-        Err(error) => Err(refused_with(
-            kinds::FILE_UNREADABLE,
-            |key| format!("`{key}` names a file that cannot be read"),
-            |diagnostic| diagnostic.label(why_unreadable(&error)).help(looked_for(&path)),
-        )),
+        Err(error) => {
+            let flaw = Flaw::new(kinds::FILE_UNREADABLE, "names a file that cannot be read");
+            Err(refused(flaw.label(why_unreadable(&error)).help(looked_for(&path))))
+        }
     }
 }
 

@@ -1,4 +1,6 @@
-//! What was found so far: the one list, and the one way into it.
+//! What was found so far: the one list, and the ways into it.
+
+use std::fmt::Display;
 
 use super::diagnostics::{Diagnostic, Place, Severity};
 use super::kinds::DiagnosticKind;
@@ -10,6 +12,42 @@ pub(super) struct Found<T> {
     pub(super) place: Place,
     /// With its tables: `provider.corp.client_id`. An item of a list has the key of the list.
     pub(super) key: String,
+}
+
+impl<T> Found<T> {
+    /// Another value that was made of this one.
+    pub(super) fn with<U>(&self, value: U) -> Found<U> {
+        Found { value, place: self.place.clone(), key: self.key.clone() }
+    }
+}
+
+/// What is wrong with a value. Where it stands, and its key before the message, are added when it is reported.
+#[derive(Debug)]
+pub(super) struct Flaw(Box<Diagnostic>);
+
+impl Flaw {
+    /// The message goes on behind the key: `cannot be "x"`.
+    pub(super) fn new(kind: DiagnosticKind, what: impl Into<String>) -> Self {
+        Self(Box::new(Diagnostic::new(kind, &Place::Nowhere, what)))
+    }
+
+    /// Says what to write instead.
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.0.help(help);
+        self
+    }
+
+    /// Says what stands under the caret.
+    pub(super) fn label(mut self, label: impl Into<String>) -> Self {
+        self.0.label(label);
+        self
+    }
+
+    /// Says why it matters.
+    pub(super) fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.0.reason(reason);
+        self
+    }
 }
 
 /// What was found so far.
@@ -30,13 +68,20 @@ impl Problems {
     }
 
     /// Adds what is wrong with a value: the message goes on behind its key.
-    pub(super) fn on<T>(
-        &mut self,
-        kind: DiagnosticKind,
-        found: &Found<T>,
-        what: impl std::fmt::Display,
-    ) -> &mut Diagnostic {
+    pub(super) fn on<T>(&mut self, kind: DiagnosticKind, found: &Found<T>, what: impl Display) -> &mut Diagnostic {
         self.add(kind, &found.place, format!("`{}` {what}", found.key))
+    }
+
+    /// Adds what is wrong with the value of a key that is being read.
+    pub(super) fn flaw(&mut self, flaw: Flaw, place: &Place, key: &str) {
+        let mut diagnostic = *flaw.0;
+        (diagnostic.message, diagnostic.place) = (format!("`{key}` {}", diagnostic.message), place.clone());
+        self.list.push(diagnostic);
+    }
+
+    /// What was made of a value, or a report of why nothing could be.
+    pub(super) fn sound<T, U>(&mut self, found: &Found<T>, made: Result<U, Flaw>) -> Option<U> {
+        made.map_err(|flaw| self.flaw(flaw, &found.place, &found.key)).ok()
     }
 
     /// Adds that a key has to be there.

@@ -9,16 +9,15 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::de::{Expected, Unexpected};
 use serde::{Deserialize, Deserializer};
 
 use super::Sources;
-use super::diagnostics::{Diagnostic, Place};
+use super::diagnostics::Place;
 use super::kinds::{self, DiagnosticKind};
 use super::places::Places;
 pub(super) use super::problems::Found;
-use super::problems::Problems;
-use super::tree::{Node, Value};
+use super::problems::{Flaw, Problems};
+use super::tree::{Node, NodeValue};
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Found<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -41,7 +40,7 @@ pub(super) enum Field<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if with(|reading| matches!(reading.node().value, Value::Meant)) {
+        if with(|reading| matches!(reading.node().value, NodeValue::Meant)) {
             return Ok(Self::Wrong);
         }
         Ok(Found::deserialize(deserializer).map_or(Self::Wrong, Self::Given))
@@ -59,19 +58,46 @@ impl<T> Field<T> {
         self.given().map(|found| &found.value)
     }
 
-    /// The place alone.
-    pub(super) fn place(&self) -> Option<&Place> {
-        self.given().map(|found| &found.place)
+    /// Where it stands and what it is called, for messages about its being there.
+    pub(super) fn mark(&self) -> Option<Found<()>> {
+        self.given().map(|found| found.with(()))
+    }
+
+    /// The value of a key that has to be there; `table` is where it belongs, `name` what it is called there.
+    pub(super) fn required(
+        &self,
+        kind: DiagnosticKind,
+        table: (&Place, &str),
+        name: &str,
+        problems: &mut Problems,
+    ) -> Option<&Found<T>> {
+        if self.is_absent() {
+            problems.missing(kind, table.0, &format!("{}.{name}", table.1));
+        }
+        self.given()
+    }
+
+    /// The value and its place, out of the field.
+    pub(super) fn into_found(self) -> Option<Found<T>> {
+        if let Self::Given(found) = self { Some(found) } else { None }
     }
 
     /// The value, out of the field.
     pub(super) fn into_value(self) -> Option<T> {
-        if let Self::Given(found) = self { Some(found.value) } else { None }
+        self.into_found().map(|found| found.value)
     }
 
     /// Whether the key is not there at all: then, and only then, may somebody ask for it.
     pub(super) fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
+    }
+}
+
+impl<T: PartialEq> Field<T> {
+    /// Reports a value that should not be chosen lightly, or not here; whether it was.
+    pub(super) fn noted(&self, value: &T, kind: DiagnosticKind, what: &str, problems: &mut Problems) -> bool {
+        let chosen = self.given().filter(|found| found.value == *value);
+        chosen.map(|found| problems.on(kind, found, what)).is_some()
     }
 }
 
@@ -179,37 +205,31 @@ impl Reading {
         self.files.push(path.to_owned());
         std::fs::read(path)
     }
-
-    /// Notes that a value has the wrong type.
-    pub(super) fn wrong_type(&mut self, node: &Node, wanted: &str) {
-        let key = self.key();
-        let help = Self::nameless(&key).unwrap_or_else(|| type_help(node, wanted, self.last_key()));
-        let message = format!("`{key}` takes {wanted}, not {}", node.kind());
-        let diagnostic = self.problems.add(kinds::WRONG_TYPE, &node.place, message);
-        diagnostic.label(format!("this is {}", node.kind())).help(help);
-    }
 }
 
 /// That a value cannot be used. Why was reported when this was made, so that reading can go on.
 #[derive(Debug)]
 pub(super) struct Refused;
 
-/// Refuses what is being read, with a message about its key.
-pub(super) fn refused<E: serde::de::Error>(kind: DiagnosticKind, message: impl FnOnce(&str) -> String) -> E {
-    refused_with(kind, message, |diagnostic| diagnostic)
-}
-
-/// The same with more to say.
-pub(super) fn refused_with<E: serde::de::Error>(
-    kind: DiagnosticKind,
-    message: impl FnOnce(&str) -> String,
-    more: impl FnOnce(&mut Diagnostic) -> &mut Diagnostic,
-) -> E {
+/// Refuses what is being read.
+pub(super) fn refused<E: serde::de::Error>(flaw: Flaw) -> E {
     with(|reading| {
-        let (place, message) = (reading.node().place, message(&reading.key()));
-        more(reading.problems.add(kind, &place, message));
+        let (place, key) = (reading.node().place, reading.key());
+        reading.problems.flaw(flaw, &place, &key);
     });
     already_refused()
+}
+
+/// Refuses a value of another type.
+pub(super) fn wrong_type(node: &Node, wanted: &str) -> Refused {
+    with(|reading| {
+        let key = reading.key();
+        let help = Reading::nameless(&key).unwrap_or_else(|| type_help(node, wanted, reading.last_key()));
+        let message = format!("`{key}` takes {wanted}, not {}", node.kind());
+        let diagnostic = reading.problems.add(kinds::WRONG_TYPE, &node.place, message);
+        diagnostic.label(format!("this is {}", node.kind())).help(help);
+    });
+    Refused
 }
 
 /// Refuses what is being read; why was reported.
@@ -222,13 +242,8 @@ impl serde::de::Error for Refused {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let message = message.to_string();
         if !message.is_empty() {
-            return refused(kinds::OTHERWISE_WRONG, |key| format!("`{key}` cannot be used: {message}"));
+            return refused(Flaw::new(kinds::OTHERWISE_WRONG, format!("cannot be used: {message}")));
         }
-        Self
-    }
-
-    fn invalid_type(_: Unexpected<'_>, wanted: &dyn Expected) -> Self {
-        with(|reading| reading.wrong_type(&reading.node(), &wanted.to_string()));
         Self
     }
 }
@@ -243,14 +258,14 @@ impl std::error::Error for Refused {}
 
 fn type_help(node: &Node, wanted: &str, key: &str) -> String {
     match &node.value {
-        Value::Integer(number) if wanted.starts_with("a duration") => {
+        NodeValue::Integer(number) if wanted.starts_with("a duration") => {
             format!("write `{key} = \"{number}s\"` for seconds")
         }
-        Value::Integer(number) if wanted.starts_with("a string") => format!("write `{key} = \"{number}\"`"),
-        Value::String(text) if wanted == "true or false" && matches!(text.as_str(), "true" | "false") => {
+        NodeValue::Integer(number) if wanted.starts_with("a string") => format!("write `{key} = \"{number}\"`"),
+        NodeValue::String(text) if wanted == "true or false" && matches!(text.as_str(), "true" | "false") => {
             format!("write `{key} = {text}`, without quotes")
         }
-        Value::String(text) if wanted.starts_with("an integer") && text.parse::<i64>().is_ok() => {
+        NodeValue::String(text) if wanted.starts_with("an integer") && text.parse::<i64>().is_ok() => {
             format!("write `{key} = {text}`, without quotes")
         }
         _ if wanted.starts_with("a list of tables") => format!("write `[[{key}]]` above its keys"),

@@ -134,7 +134,7 @@ fn one_or_many<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::tree::{self, Table, Value};
+    use super::super::tree::{self, NodeValue, Table};
     use super::every_key;
 
     /// `[route.NAME.paths]` takes the keys of a route, which stand there already.
@@ -144,7 +144,7 @@ mod tests {
     fn every_key_stands_in_the_example_and_every_key_of_the_example_is_known() {
         let known: BTreeSet<String> = every_key().into_iter().collect();
         let (root, _) = tree::parse("config.example.toml", &uncommented()).unwrap();
-        let Value::Table(root) = &root.value else { panic!("no table") };
+        let NodeValue::Table(root) = &root.value else { panic!("no table") };
         let mut shown = BTreeSet::new();
         keys_shown(root, &known, "", &mut shown);
         let missing: Vec<_> = known.difference(&shown).filter(|key| !key.starts_with(SAME_AS_ROUTE)).collect();
@@ -174,11 +174,11 @@ mod tests {
             }
             let below = format!("{key}.");
             let tables = match &entry.node.value {
-                Value::Array(items) => items.iter().map(|item| &item.value).collect(),
+                NodeValue::Array(items) => items.iter().map(|item| &item.value).collect(),
                 value => vec![value],
             };
             for value in tables {
-                if let Value::Table(table) = value
+                if let NodeValue::Table(table) = value
                     && known.iter().any(|key| key.starts_with(&below))
                 {
                     keys_shown(table, known, &below, shown);

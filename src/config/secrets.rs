@@ -5,12 +5,12 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer};
 
 use super::clean::{Cleaned, cleaned};
-use super::diagnostics::Place;
+use super::diagnostics::{Diagnostic, Place};
 use super::files::{looked_for, warn_of_readers, why_unreadable};
 use super::input::Input;
-use super::kinds;
-use super::reading::{Reading, already_refused, below, refused, with};
-use super::tree::{Node, SECRET_SOURCES, Table, Value};
+use super::kinds::{self, DiagnosticKind};
+use super::reading::{Reading, already_refused, below, with, wrong_type};
+use super::tree::{Node, NodeValue, SECRET_SOURCES, Table, TableEntry};
 use crate::secret::Secret;
 
 /// A secret text: never empty, and [`cleaned`] wherever it comes from.
@@ -20,94 +20,111 @@ pub(super) struct SecretText(pub(super) Secret<String>);
 impl<'de> Deserialize<'de> for SecretText {
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         let node = with(|reading| reading.node());
-        let node = node.structured().filter(is_source).unwrap_or(node);
-        let (bytes, place) = match &node.value {
-            Value::Table(table) => from_source(table)?,
-            Value::String(text) | Value::Untyped(text) => {
-                with(|reading| warn_of_literal(&node, reading));
-                (text.clone().into_bytes(), node.place.clone())
-            }
-            _ => {
-                with(|reading| reading.wrong_type(&node, "a string or a table such as { file = \"…\" }"));
-                return Err(already_refused());
-            }
-        };
-        let text = with(|reading| told_cleaned(&bytes, &place, reading)).ok_or_else(already_refused::<D::Error>)?;
-        if text.is_empty() {
-            return Err(refused(kinds::SECRET_EMPTY, |key| format!("the secret `{key}` is empty")));
-        }
-        Ok(Self(Secret::new(text)))
+        let read = bytes(&node).and_then(|(bytes, place)| with(|reading| text(&bytes, &place, &node.place, reading)));
+        read.map(|text| Self(Secret::new(text))).ok_or_else(already_refused)
     }
 }
 
-/// The secret itself; what had to be taken off is reported, and what nobody can tell is refused.
-fn told_cleaned(bytes: &[u8], place: &Place, reading: &mut Reading) -> Option<String> {
-    let key = reading.key();
-    match cleaned(bytes) {
-        Ok(Cleaned { text, taken_off }) => {
-            if !taken_off.is_empty() && !text.is_empty() {
-                let message = format!("the secret `{key}` comes with {}", taken_off.join(" and "));
-                reading.problems.add(kinds::SECRET_WITH_MORE, place, message);
-            }
-            Some(text)
+/// The bytes of the secret, and where it is said what they are.
+fn bytes(node: &Node) -> Option<(Vec<u8>, Place)> {
+    let source = node.structured().filter(is_source);
+    match &source.as_ref().unwrap_or(node).value {
+        NodeValue::Table(table) => from_source(table, &node.place),
+        NodeValue::String(text) | NodeValue::Untyped(text) => {
+            with(|reading| warn_of_literal(node, reading));
+            Some((text.clone().into_bytes(), node.place.clone()))
         }
-        Err(flaw) => {
-            let message = format!("the secret `{key}` cannot be told from what is around it");
-            reading.problems.add(kinds::SECRET_UNCLEAR, place, message).label(flaw);
+        _ => {
+            wrong_type(node, "a string or a table such as { file = \"…\" }");
             None
         }
     }
 }
 
+/// The secret itself; what had to be taken off is reported, and what nobody can tell is refused.
+fn text(bytes: &[u8], place: &Place, whole: &Place, reading: &mut Reading) -> Option<String> {
+    match cleaned(bytes) {
+        Ok(Cleaned { text, .. }) if text.is_empty() => {
+            report(kinds::SECRET_EMPTY, whole, "is empty", reading);
+            None
+        }
+        Ok(Cleaned { text, taken_off }) => {
+            if !taken_off.is_empty() {
+                let what = format!("comes with {}", taken_off.join(" and "));
+                report(kinds::SECRET_WITH_MORE, place, &what, reading);
+            }
+            Some(text)
+        }
+        Err(flaw) => {
+            report(kinds::SECRET_UNCLEAR, place, "cannot be told from what is around it", reading).label(flaw);
+            None
+        }
+    }
+}
+
+/// Reports something about the secret that is being read.
+fn report<'a>(kind: DiagnosticKind, place: &Place, what: &str, reading: &'a mut Reading) -> &'a mut Diagnostic {
+    let message = format!("the secret `{}` {what}", reading.key());
+    reading.problems.add(kind, place, message)
+}
+
+/// Whether a key says where a secret is.
+fn is_place(entry: &TableEntry) -> bool {
+    SECRET_SOURCES.contains(&entry.key.as_str())
+}
+
 /// Whether a table written in a variable says where a secret is, or is a secret that begins with a brace.
 fn is_source(node: &Node) -> bool {
-    matches!(&node.value, Value::Table(table) if table.entries.iter().all(|entry| SECRET_SOURCES.contains(&entry.key.as_str())))
+    matches!(&node.value, NodeValue::Table(table) if table.entries.iter().all(is_place))
 }
 
 /// A variable is one of the places where a secret may stand; the file and the command line are not.
 fn warn_of_literal(node: &Node, reading: &mut Reading) {
-    let (kind, place) = match &node.place {
+    let (kind, what) = match &node.place {
         Place::File { .. } | Place::Whole(_) => (kinds::SECRET_IN_FILE, "stands in the configuration file itself"),
         Place::Flag(_) => (kinds::SECRET_IN_FLAG, "stands on the command line"),
         Place::Variable(_) | Place::Nowhere => return,
     };
-    let message = format!("the secret `{}` {place}", reading.key());
     let last = reading.last_key();
     let help = format!("write `{last} = {{ file = \"…\" }}`, {{ env = \"…\" }} or {{ credential = \"…\" }}");
-    reading.problems.add(kind, &node.place, message).help(help);
+    report(kind, &node.place, what, reading).help(help);
 }
 
 /// The bytes of the place that exactly one of the three keys names.
-fn from_source<E: serde::de::Error>(table: &Table) -> Result<(Vec<u8>, Place), E> {
-    let unknown: Vec<_> = table.entries.iter().filter(|entry| !SECRET_SOURCES.contains(&entry.key.as_str())).collect();
-    for entry in &unknown {
-        with(|reading| {
+fn from_source(table: &Table, whole: &Place) -> Option<(Vec<u8>, Place)> {
+    let unknown: Vec<_> = table.entries.iter().filter(|entry| !is_place(entry)).collect();
+    with(|reading| {
+        for entry in &unknown {
             let message = format!("`{}` is not a place for the secret `{}`", entry.key, reading.key());
             reading.problems.add(kinds::NO_SECRET_PLACE, &entry.place, message);
-        });
-    }
+        }
+    });
     match table.entries.as_slice() {
-        _ if !unknown.is_empty() => Err(already_refused()),
+        _ if !unknown.is_empty() => None,
         [only] => {
             let place = &only.node.place;
-            let name = below(Some(&only.key), place, &only.node, || String::deserialize(Input(only.node.clone())));
-            let name = name.map_err(|_| already_refused::<E>())?;
+            let name = below(Some(&only.key), place, &only.node, || Input(only.node.clone()).filled_text()).ok()?;
             let bytes = with(|reading| match only.key.as_str() {
                 "file" => from_file(&reading.resolve(&name), place, reading),
                 "env" => from_variable(&name, place, reading),
                 _ => from_credential(&name, place, reading),
             });
-            Ok((bytes.ok_or_else(already_refused::<E>)?, place.clone()))
+            Some((bytes?, place.clone()))
         }
-        [] => Err(refused(kinds::NO_SECRET_PLACE, |key| format!("the secret `{key}` is an empty table"))),
-        [first, second, ..] => {
+        [] => {
             with(|reading| {
-                let (key, one, other) = (reading.key(), &first.key, &second.key);
-                let message = format!("the secret `{key}` is given two ways, as `{one}` and as `{other}`");
-                let diagnostic = reading.problems.add(kinds::SECRET_TWO_WAYS, &first.place, message);
-                diagnostic.label("one").also(&second.place, "and another");
+                report(kinds::NO_SECRET_PLACE, whole, "is an empty table", reading);
             });
-            Err(already_refused())
+            None
+        }
+        [first, second, ..] => {
+            let what = format!("is given two ways, as `{}` and as `{}`", first.key, second.key);
+            with(|reading| {
+                report(kinds::SECRET_TWO_WAYS, &first.place, &what, reading)
+                    .label("one")
+                    .also(&second.place, "and another");
+            });
+            None
         }
     }
 }
@@ -141,8 +158,7 @@ fn from_credential(name: &str, place: &Place, reading: &mut Reading) -> Option<V
         return unreadable(place, "the service manager passed no credentials", help, reading);
     };
     if name.contains('/') || name == ".." {
-        let message = format!("the secret `{}` cannot be read", reading.key());
-        let diagnostic = reading.problems.add(kinds::NO_CREDENTIAL_NAME, place, message);
+        let diagnostic = report(kinds::NO_CREDENTIAL_NAME, place, "cannot be read", reading);
         diagnostic.label("a credential's name holds no slash");
         return None;
     }
@@ -152,7 +168,6 @@ fn from_credential(name: &str, place: &Place, reading: &mut Reading) -> Option<V
 
 /// Reports that a secret is not where it is said to be.
 fn unreadable(place: &Place, label: &str, help: String, reading: &mut Reading) -> Option<Vec<u8>> {
-    let message = format!("the secret `{}` cannot be read", reading.key());
-    reading.problems.add(kinds::SECRET_UNREADABLE, place, message).label(label).help(help);
+    report(kinds::SECRET_UNREADABLE, place, "cannot be read", reading).label(label).help(help);
     None
 }

@@ -4,7 +4,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::files::why_unwritable;
 use super::kinds;
-use super::reading::{refused_with, with};
+use super::problems::Flaw;
+use super::reading::{refused, with};
 use crate::nearest::nearest;
 use crate::telemetry::can_append;
 use crate::telemetry::settings::LogSink;
@@ -26,10 +27,8 @@ impl<'de> Deserialize<'de> for SinkKey {
                 if let Err(cause) = can_append(&path) {
                     let help =
                         format!("{} and its folder must be writable by the user that runs vestibule", path.display());
-                    let message = |key: &str| format!("`{key}` names a file that cannot be written");
-                    return Err(refused_with(kinds::LOG_UNWRITABLE, message, |it| {
-                        it.label(why_unwritable(&cause)).help(help)
-                    }));
+                    let flaw = Flaw::new(kinds::LOG_UNWRITABLE, "names a file that cannot be written");
+                    return Err(refused(flaw.label(why_unwritable(&cause)).help(help)));
                 }
                 LogSink::File(path)
             }
@@ -50,7 +49,7 @@ fn no_word<E: serde::de::Error>(name: &str) -> E {
     let help = format!(
         "{meant}Write \"off\", \"stdout\", \"stderr\" or the path of a file; for a file of this name, \"./{shown}\""
     );
-    refused_with(kinds::NO_LOG_SINK, |key| format!("`{key}` cannot be \"{shown}\""), |it| it.help(help))
+    refused(Flaw::new(kinds::NO_LOG_SINK, format!("cannot be \"{shown}\"")).help(help))
 }
 
 const WORDS: [&str; 3] = ["off", "stdout", "stderr"];

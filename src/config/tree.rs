@@ -13,12 +13,12 @@ use super::syntax::mistakes;
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) place: Place,
-    pub(super) value: Value,
+    pub(super) value: NodeValue,
 }
 
 /// A value.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(super) enum NodeValue {
     String(String),
     Integer(i64),
     Float,
@@ -37,12 +37,12 @@ pub(super) enum Value {
 /// A table: its entries in the order of the file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<TableEntry>,
 }
 
 /// A key, where it stands, and its value.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct TableEntry {
     pub(super) key: String,
     pub(super) place: Place,
     pub(super) node: Node,
@@ -59,28 +59,28 @@ impl Table {
 impl Node {
     /// A table without entries.
     pub(super) fn empty(place: Place) -> Self {
-        Self { place, value: Value::Table(Table::default()) }
+        Self { place, value: NodeValue::Table(Table::default()) }
     }
 
     /// What kind of value this is, with its article, for messages.
     pub(super) fn kind(&self) -> &'static str {
         match self.value {
-            Value::String(_) | Value::Untyped(_) => "a string",
-            Value::Integer(_) => "an integer",
-            Value::Float => "a floating-point number",
-            Value::Huge => "a number as large as this",
-            Value::Boolean(_) => "a boolean",
-            Value::Datetime => "a date",
-            Value::Array(_) => "a list",
-            Value::Table(_) => "a table",
-            Value::Meant => "nothing",
+            NodeValue::String(_) | NodeValue::Untyped(_) => "a string",
+            NodeValue::Integer(_) => "an integer",
+            NodeValue::Float => "a floating-point number",
+            NodeValue::Huge => "a number as large as this",
+            NodeValue::Boolean(_) => "a boolean",
+            NodeValue::Datetime => "a date",
+            NodeValue::Array(_) => "a list",
+            NodeValue::Table(_) => "a table",
+            NodeValue::Meant => "nothing",
         }
     }
 
     /// The text of a string, or of a variable or flag.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.value {
-            Value::String(text) | Value::Untyped(text) => Some(text),
+            NodeValue::String(text) | NodeValue::Untyped(text) => Some(text),
             _ => None,
         }
     }
@@ -88,15 +88,15 @@ impl Node {
     /// The items of a list; the text of a variable or flag is split at its commas.
     pub(super) fn items(&self, with_empty: bool) -> Option<Vec<Self>> {
         match &self.value {
-            Value::Array(items) => Some(items.clone()),
-            Value::Untyped(text) => Some(match self.structured() {
-                Some(Self { value: Value::Array(items), .. }) => items,
+            NodeValue::Array(items) => Some(items.clone()),
+            NodeValue::Untyped(text) => Some(match self.structured() {
+                Some(Self { value: NodeValue::Array(items), .. }) => items,
                 Some(table) => vec![table],
                 None => text
                     .split(',')
                     .map(str::trim)
                     .filter(|item| with_empty || !item.is_empty())
-                    .map(|item| Self { place: self.place.clone(), value: Value::Untyped(item.to_owned()) })
+                    .map(|item| Self { place: self.place.clone(), value: NodeValue::Untyped(item.to_owned()) })
                     .collect(),
             }),
             _ => None,
@@ -105,7 +105,7 @@ impl Node {
 
     /// The node as a table or list, where it is the text of one in a variable or flag.
     pub(super) fn structured(&self) -> Option<Self> {
-        let Value::Untyped(text) = &self.value else { return None };
+        let NodeValue::Untyped(text) = &self.value else { return None };
         if !text.trim_start().starts_with(['{', '[']) {
             return None;
         }
@@ -139,24 +139,24 @@ pub(super) fn parse(name: &str, text: &str) -> Result<(Node, Arc<SourceText>), V
 fn from_toml(value: &DeValue<'_>, at: &dyn Fn(Range<usize>) -> Place, place: Place) -> Node {
     let child = |it: &Spanned<DeValue<'_>>| from_toml(it.get_ref(), at, at(it.span()));
     let value = match value {
-        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::String(text) => NodeValue::String(text.to_string()),
         DeValue::Integer(number) => {
-            i64::from_str_radix(number.as_str(), number.radix()).map_or(Value::Huge, Value::Integer)
+            i64::from_str_radix(number.as_str(), number.radix()).map_or(NodeValue::Huge, NodeValue::Integer)
         }
-        DeValue::Float(_) => Value::Float,
-        DeValue::Boolean(yes) => Value::Boolean(*yes),
-        DeValue::Datetime(_) => Value::Datetime,
-        DeValue::Array(items) => Value::Array(items.iter().map(child).collect()),
+        DeValue::Float(_) => NodeValue::Float,
+        DeValue::Boolean(yes) => NodeValue::Boolean(*yes),
+        DeValue::Datetime(_) => NodeValue::Datetime,
+        DeValue::Array(items) => NodeValue::Array(items.iter().map(child).collect()),
         DeValue::Table(entries) => {
-            let mut entries: Vec<(usize, Entry)> = entries
+            let mut entries: Vec<(usize, TableEntry)> = entries
                 .iter()
                 .map(|(key, value)| {
                     let place = at(key.span());
-                    (key.span().start, Entry { key: key.get_ref().to_string(), place, node: child(value) })
+                    (key.span().start, TableEntry { key: key.get_ref().to_string(), place, node: child(value) })
                 })
                 .collect();
             entries.sort_by_key(|(start, _)| *start);
-            Value::Table(Table { entries: entries.into_iter().map(|(_, entry)| entry).collect() })
+            NodeValue::Table(Table { entries: entries.into_iter().map(|(_, entry)| entry).collect() })
         }
     };
     Node { place, value }

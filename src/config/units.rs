@@ -1,7 +1,5 @@
 //! The types of values: durations, sizes, URLs, networks, files, lists, tables of names. Each reads itself, or reports why not.
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,15 +9,15 @@ use ipnet::IpNet;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use schemars::JsonSchema;
-use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use super::files::{read_file, warn_of_readers};
-use super::input::{ONE_OR_MANY, ONE_OR_MANY_WITH_EMPTY};
+use super::input::{Input, read_entry, read_items};
 use super::kinds;
-use super::reading::{Field, Found, already_refused, refused, refused_with, with};
-use super::tree::Value;
+use super::problems::Flaw;
+use super::reading::{Field, Found, Refused, already_refused, below, refused, with, wrong_type};
+use super::tree::{Node, NodeValue};
 use crate::secret::{PrivateKey, Secret};
 
 /// One value or a list of them; the list may be empty, which is for the key's owner to judge.
@@ -43,8 +41,7 @@ pub(super) struct Filled<T>(pub(super) T);
 pub(super) struct Named<T, const OF_TABLES: bool = false>(pub(super) Vec<(Found<String>, Field<T>)>);
 
 /// A text, or a table that says more.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename = "$text or table")]
+#[derive(Clone, Debug, JsonSchema)]
 #[schemars(untagged, inline)]
 pub(super) enum TextOr<T> {
     /// The text.
@@ -100,48 +97,44 @@ pub(super) struct KeyFile {
     pub(super) key: PrivateKey,
 }
 
-impl<'de, T: Deserialize<'de>, const OF_TABLES: bool> Deserialize<'de> for List<T, OF_TABLES> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wanted = if OF_TABLES { "a list of tables" } else { "a list" };
-        deserializer.deserialize_seq(ListVisitor(wanted, PhantomData)).map(Self)
-    }
+/// What is made of a value of the file, whatever type that has.
+trait FromNode: Sized {
+    /// The value, or a report of why it cannot be used.
+    fn from_node(node: Node) -> Result<Self, Refused>;
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(ONE_OR_MANY, ListVisitor("a list", PhantomData)).map(Self)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrManyWithEmpty<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(ONE_OR_MANY_WITH_EMPTY, ListVisitor("a list", PhantomData)).map(Self)
-    }
-}
-
-/// Reads all items, so that every wrong one is reported.
-struct ListVisitor<T>(&'static str, PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
-    type Value = Vec<Found<T>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let (mut found, mut is_whole) = (Vec::new(), true);
-        while let Some(item) = items.next_element::<Field<T>>()? {
-            match item {
-                Field::Given(item) => found.push(item),
-                Field::Absent | Field::Wrong => is_whole = false,
+/// Lets serde read such types: what is being read is known without it.
+macro_rules! read_from_node {
+    ($($type:ident $(<$of:ident $(, $tables:ident)?>)?),+) => {$(
+        impl<'de $(, $of: Deserialize<'de> $(, const $tables: bool)?)?> Deserialize<'de> for $type $(<$of $(, $tables)?>)? {
+            fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+                Self::from_node(with(|reading| reading.node())).map_err(|_| already_refused())
             }
         }
-        if is_whole { Ok(found) } else { Err(already_refused()) }
+    )+};
+}
+
+read_from_node!(
+    OneOrMany<T>, OneOrManyWithEmpty<T>, List<T, OF_TABLES>, Named<T, OF_TABLES>, Filled<T>, TextOr<T>, Unwatched<T>, Timespan,
+    ByteSize, FileMode, WebUrl, Network, ClaimValue, RawText, CertificatesFile, KeyFile
+);
+
+impl<'de, T: Deserialize<'de>, const OF_TABLES: bool> FromNode for List<T, OF_TABLES> {
+    fn from_node(node: Node) -> Result<Self, Refused> {
+        let wanted = if OF_TABLES { "a list of tables" } else { "a list" };
+        read_items(node.items(false).ok_or_else(|| wrong_type(&node, wanted))?).map(Self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> FromNode for OneOrMany<T> {
+    fn from_node(node: Node) -> Result<Self, Refused> {
+        read_items(node.items(false).unwrap_or_else(|| vec![node])).map(Self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> FromNode for OneOrManyWithEmpty<T> {
+    fn from_node(node: Node) -> Result<Self, Refused> {
+        read_items(node.items(true).unwrap_or_else(|| vec![node])).map(Self)
     }
 }
 
@@ -152,74 +145,67 @@ impl<T, const OF_TABLES: bool> Named<T, OF_TABLES> {
     }
 }
 
-impl<'de, T: Deserialize<'de>, const OF_TABLES: bool> Deserialize<'de> for Named<T, OF_TABLES> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl<'de, T: Deserialize<'de>, const OF_TABLES: bool> FromNode for Named<T, OF_TABLES> {
+    fn from_node(node: Node) -> Result<Self, Refused> {
         let wanted = if OF_TABLES { "a table of tables" } else { "a table" };
-        deserializer.deserialize_map(NamedVisitor(wanted, PhantomData)).map(Self)
-    }
-}
-
-/// Reads the entries of a table in the order of the file.
-struct NamedVisitor<T>(&'static str, PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<T> {
-    type Value = Vec<(Found<String>, Field<T>)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         let mut named = Vec::new();
-        while let Some(name) = entries.next_key()? {
-            named.push((name, entries.next_value()?));
+        for entry in Input(node).table(wanted)?.entries {
+            let key = below(Some(&entry.key), &entry.place, &entry.node, || with(|reading| reading.key()));
+            let name = Found { value: entry.key.clone(), place: entry.place.clone(), key };
+            named.push((name, read_entry(entry, Field::deserialize)?));
         }
-        Ok(named)
+        Ok(Self(named))
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Filled<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let node = with(|reading| reading.node());
-        if matches!(node.structured().unwrap_or(node).value, Value::Table(table) if table.entries.is_empty()) {
-            return Err(refused(kinds::EMPTY_TABLE, |key| format!("`{key}` is empty")));
+impl<'de, T: Deserialize<'de>> FromNode for Filled<T> {
+    fn from_node(node: Node) -> Result<Self, Refused> {
+        match node.structured().as_ref().unwrap_or(&node).value {
+            NodeValue::Table(ref table) if table.entries.is_empty() => {
+                Err(refused(Flaw::new(kinds::EMPTY_TABLE, "is empty")))
+            }
+            _ => T::deserialize(Input(node)).map(Self),
         }
-        T::deserialize(deserializer).map(Self)
     }
 }
 
-/// A text, which may be empty; `self` says what is wanted.
-struct TextVisitor(&'static str);
-
-impl Visitor<'_> for TextVisitor {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
+impl<'de, T: Deserialize<'de>> FromNode for TextOr<T> {
+    fn from_node(node: Node) -> Result<Self, Refused> {
+        match &node.value {
+            NodeValue::Table(_) => T::deserialize(Input(node)).map(Self::Table),
+            NodeValue::Untyped(_) if node.structured().is_some() => T::deserialize(Input(node)).map(Self::Table),
+            NodeValue::Untyped(_) | NodeValue::String(_) => Input(node).filled_text().map(Self::Text),
+            _ => Err(wrong_type(&node, "a string or a table")),
+        }
     }
 }
 
-impl<'de> Deserialize<'de> for RawText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextVisitor("a string")).map(Self)
+impl<'de, T: Deserialize<'de>> FromNode for Unwatched<T> {
+    fn from_node(node: Node) -> Result<Self, Refused> {
+        let watched = with(|reading| reading.files.len());
+        let file = T::deserialize(Input(node));
+        with(|reading| reading.files.truncate(watched));
+        file.map(Self)
     }
 }
 
-impl<'de> Deserialize<'de> for Timespan {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = deserializer.deserialize_str(TextVisitor("a duration in quotes"))?;
-        match humantime::parse_duration(&text) {
+/// A text, which may be empty; `wanted` says what it holds.
+fn text<'a>(node: &'a Node, wanted: &str) -> Result<&'a str, Refused> {
+    node.text().ok_or_else(|| wrong_type(node, wanted))
+}
+
+impl FromNode for RawText {
+    fn from_node(node: Node) -> Result<Self, Refused> {
+        text(&node, "a string").map(|text| Self(text.to_owned()))
+    }
+}
+
+impl FromNode for Timespan {
+    fn from_node(node: Node) -> Result<Self, Refused> {
+        match humantime::parse_duration(text(&node, "a duration in quotes")?) {
             Ok(span) if span <= LONGEST => Ok(Self(span)),
-            Ok(_) => Err(refused(kinds::DURATION_TOO_LONG, |key| format!("`{key}` is longer than ten years"))),
-            Err(error) => Err(refused_with(
-                kinds::NO_DURATION,
-                |key| format!("`{key}` is not a duration"),
-                |diagnostic| diagnostic.label(error.to_string()),
-            )),
+            Ok(_) => Err(refused(Flaw::new(kinds::DURATION_TOO_LONG, "is longer than ten years"))),
+            Err(error) => Err(refused(Flaw::new(kinds::NO_DURATION, "is not a duration").label(error.to_string()))),
         }
     }
 }
@@ -227,34 +213,13 @@ impl<'de> Deserialize<'de> for Timespan {
 /// Beyond this, sums of times and durations are not sure to stay in range.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
 
-/// A string, an integer or a boolean; the text says what is wanted, and whether a boolean is.
-struct ScalarVisitor(&'static str, bool);
-
-impl Visitor<'_> for ScalarVisitor {
-    type Value = serde_json::Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(text.into())
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, yes: bool) -> Result<Self::Value, E> {
-        if self.1 { Ok(yes.into()) } else { Err(E::invalid_type(Unexpected::Bool(yes), &self)) }
-    }
-}
-
-impl<'de> Deserialize<'de> for ByteSize {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = deserializer.deserialize_any(ScalarVisitor("a size in bytes", false))?;
-        let size = value.as_str().map_or_else(|| value.as_u64(), parse_size);
-        size.map(Self).ok_or_else(|| refused(kinds::NO_SIZE, |key| format!("`{key}` is not a size")))
+impl FromNode for ByteSize {
+    fn from_node(node: Node) -> Result<Self, Refused> {
+        let size = match &node.value {
+            NodeValue::Integer(number) => u64::try_from(*number).ok(),
+            _ => parse_size(text(&node, "a size in bytes")?),
+        };
+        size.map(Self).ok_or_else(|| refused(Flaw::new(kinds::NO_SIZE, "is not a size")))
     }
 }
 
@@ -276,14 +241,12 @@ fn parse_size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-impl<'de> Deserialize<'de> for FileMode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl FromNode for FileMode {
+    fn from_node(node: Node) -> Result<Self, Refused> {
         // Without quotes nobody could tell whether 660 is meant as octal.
-        let text = deserializer.deserialize_str(TextVisitor("a mode in quotes, such as \"0660\""))?;
-        parse_mode(&text).map(Self).ok_or_else(|| {
-            let message = |key: &str| format!("`{key}` cannot be \"{}\"", text.escape_default());
-            refused_with(kinds::NO_FILE_MODE, message, |diagnostic| diagnostic.label("not the mode of a socket"))
-        })
+        let text = text(&node, "a mode in quotes, such as \"0660\"")?;
+        let flaw = || Flaw::new(kinds::NO_FILE_MODE, format!("cannot be \"{}\"", text.escape_default()));
+        parse_mode(text).map(Self).ok_or_else(|| refused(flaw().label("not the mode of a socket")))
     }
 }
 
@@ -295,10 +258,9 @@ fn parse_mode(text: &str) -> Option<u32> {
     (mode <= 0o777 && mode & 0o600 == 0o600).then_some(mode)
 }
 
-impl<'de> Deserialize<'de> for WebUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let flaw = match Url::parse(&text) {
+impl FromNode for WebUrl {
+    fn from_node(node: Node) -> Result<Self, Refused> {
+        let flaw = match Url::parse(&Input(node).filled_text()?) {
             Ok(url) => match url_flaw(&url) {
                 None => return Ok(Self(url)),
                 Some(flaw) => flaw.to_owned(),
@@ -306,7 +268,7 @@ impl<'de> Deserialize<'de> for WebUrl {
             Err(url::ParseError::RelativeUrlWithoutBase) => "it has no scheme".to_owned(),
             Err(error) => error.to_string(),
         };
-        Err(refused(kinds::NO_URL, |key| format!("`{key}` is not a URL that can be used: {flaw}")))
+        Err(refused(Flaw::new(kinds::NO_URL, format!("is not a URL that can be used: {flaw}"))))
     }
 }
 
@@ -324,11 +286,10 @@ fn url_flaw(url: &Url) -> Option<&'static str> {
     url.fragment().map(|_| "it has a fragment")
 }
 
-impl<'de> Deserialize<'de> for Network {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let message = |key: &str| format!("`{key}` holds something that is not a network");
-        parse_network(&text).map(Self).ok_or_else(|| refused(kinds::NO_NETWORK, message))
+impl FromNode for Network {
+    fn from_node(node: Node) -> Result<Self, Refused> {
+        let flaw = || refused(Flaw::new(kinds::NO_NETWORK, "holds something that is not a network"));
+        parse_network(&Input(node).filled_text()?).map(Self).ok_or_else(flaw)
     }
 }
 
@@ -337,44 +298,40 @@ pub(super) fn parse_network(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>().map(|network| network.trunc()).ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
-impl<'de> Deserialize<'de> for ClaimValue {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor("a string, an integer or a boolean", true)).map(Self)
+impl FromNode for ClaimValue {
+    fn from_node(node: Node) -> Result<Self, Refused> {
+        Ok(Self(match &node.value {
+            NodeValue::Integer(number) => (*number).into(),
+            NodeValue::Boolean(yes) => (*yes).into(),
+            _ => text(&node, "a string, an integer or a boolean")?.into(),
+        }))
     }
 }
 
-impl<'de> Deserialize<'de> for CertificatesFile {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let path = String::deserialize(deserializer)?;
-        let (path, pem) = read_file(&path)?;
+impl FromNode for CertificatesFile {
+    fn from_node(node: Node) -> Result<Self, Refused> {
+        let (path, pem) = read_file(&Input(node).filled_text()?)?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         match certificates {
             Ok(certificates) if !certificates.is_empty() => Ok(Self { path, certificates }),
-            _ => Err(refused(kinds::NO_CERTIFICATE, |key| format!("`{key}` holds no certificate"))),
+            _ => Err(refused(Flaw::new(kinds::NO_CERTIFICATE, "holds no certificate"))),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for KeyFile {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let path = String::deserialize(deserializer)?;
-        let (path, pem) = read_file(&path)?;
-        let pem = Secret::new(pem);
-        let Ok(key) = PrivateKeyDer::from_pem_slice(pem.expose()) else {
-            return Err(refused(kinds::NO_PRIVATE_KEY, |key| format!("`{key}` holds no private key")));
-        };
+impl FromNode for KeyFile {
+    fn from_node(node: Node) -> Result<Self, Refused> {
+        let (path, pem) = read_file(&Input(node).filled_text()?)?;
+        let key = private_key(Secret::new(pem).expose()).map_err(refused::<Refused>)?;
         with(|reading| warn_of_readers(&path, &reading.place(), reading));
-        Ok(Self { path, key: Arc::new(Secret::new(key)) })
+        Ok(Self { path, key })
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unwatched<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let watched = with(|reading| reading.files.len());
-        let file = T::deserialize(deserializer);
-        with(|reading| reading.files.truncate(watched));
-        file.map(Self)
-    }
+/// The private key of a PEM.
+pub(super) fn private_key(pem: &[u8]) -> Result<PrivateKey, Flaw> {
+    let key = PrivateKeyDer::from_pem_slice(pem);
+    key.map(|key| Arc::new(Secret::new(key))).map_err(|_| Flaw::new(kinds::NO_PRIVATE_KEY, "holds no private key"))
 }
 
 #[cfg(test)]

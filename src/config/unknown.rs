@@ -5,7 +5,7 @@ use super::foreign::{self, Meaning, squashed};
 use super::kinds;
 use super::reading::{Reading, listed};
 use super::schema::every_key;
-use super::tree::Entry;
+use super::tree::TableEntry;
 use crate::nearest::nearest;
 
 impl Reading {
@@ -24,7 +24,7 @@ impl Reading {
     }
 
     /// Notes a key that its table does not have.
-    pub(super) fn unknown_key(&mut self, entry: &Entry, keys: &[&str]) {
+    pub(super) fn unknown_key(&mut self, entry: &TableEntry, keys: &[&str]) {
         let key = &entry.key;
         let table = self.key();
         let section = table.split('.').next().unwrap_or_default();
@@ -45,7 +45,7 @@ impl Reading {
     }
 
     /// What to write instead.
-    fn meant(&mut self, entry: &Entry, table: &str, names: &[&str]) -> String {
+    fn meant(&mut self, entry: &TableEntry, table: &str, names: &[&str]) -> String {
         let key = entry.key.as_str();
         let variable = if let Place::Variable(name) = &entry.place { Some(name.as_str()) } else { None };
         if let Some(stem) = key.strip_suffix("_file").filter(|stem| names.contains(stem)) {

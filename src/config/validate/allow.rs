@@ -2,72 +2,66 @@
 
 use super::super::file::AllowTable;
 use super::super::kinds;
-use super::super::problems::Problems;
-use super::super::reading::{Field, Found};
+use super::super::problems::{Flaw, Found, Problems};
+use super::super::reading::Field;
 use super::super::units::{ClaimValue, Named, OneOrMany};
 use super::claims::claim_path;
-use super::filled;
+use super::parsed;
+use crate::identity::ClaimPath;
 use crate::policy::settings::AllowSettings;
 
 /// Who may pass: every list is checked, and none may be empty.
 pub(super) fn allow(keys: &AllowTable, problems: &mut Problems) -> AllowSettings {
+    let mut list =
+        |field, parse: fn(&Found<String>) -> Result<String, Flaw>| parsed(field, kinds::EMPTY_ALLOW, problems, parse);
     AllowSettings {
-        groups: names(&keys.groups, "groups", problems),
-        emails: emails(&keys.emails, problems),
-        domains: domains(&keys.domains, problems),
-        users: names(&keys.users, "users", problems),
-        subjects: names(&keys.subjects, "subjects", problems),
+        groups: list(&keys.groups, name),
+        emails: list(&keys.emails, email),
+        domains: list(&keys.domains, domain),
+        users: list(&keys.users, name),
+        subjects: list(&keys.subjects, name),
         claims: claims(&keys.claims, problems),
-        networks: filled(&keys.networks, kinds::EMPTY_ALLOW, problems)
-            .map(|items| items.iter().map(|item| item.value.0).collect()),
+        networks: parsed(&keys.networks, kinds::EMPTY_ALLOW, problems, |item| Ok(item.value.0)),
     }
 }
 
-/// Names that are compared exactly.
-fn names(field: &Field<OneOrMany<String>>, name: &str, problems: &mut Problems) -> Option<Vec<String>> {
-    let items = filled(field, kinds::EMPTY_ALLOW, problems)?;
-    for item in items.iter().filter(|item| item.value == "*") {
-        problems
-            .on(kinds::STAR_AMONG_NAMES, item, "holds \"*\", which stands for nobody")
-            .help(format!("for everybody who can sign in, leave `{name}` out"));
+/// A name that is compared exactly.
+fn name(found: &Found<String>) -> Result<String, Flaw> {
+    if found.value == "*" {
+        let key = found.key.rsplit('.').next().unwrap_or_default();
+        let flaw = Flaw::new(kinds::STAR_AMONG_NAMES, "holds \"*\", which stands for nobody");
+        return Err(flaw.help(format!("for everybody who can sign in, leave `{key}` out")));
     }
-    Some(items.iter().map(|item| item.value.clone()).collect())
+    Ok(found.value.clone())
 }
 
-/// Whole e-mail addresses.
-fn emails(field: &Field<OneOrMany<String>>, problems: &mut Problems) -> Option<Vec<String>> {
-    let items = filled(field, kinds::EMPTY_ALLOW, problems)?;
-    for item in items {
-        let parts: Vec<&str> = item.value.split('@').collect();
-        // Addresses are compared exactly: a star for the person would let nobody pass.
-        let is_whole = |local: &str, domain: &str| !local.is_empty() && local != "*" && !domain.is_empty();
-        if !matches!(parts.as_slice(), [local, domain] if is_whole(local, domain)) {
-            let help = match item.value.strip_prefix('@').or_else(|| item.value.strip_prefix("*@")) {
-                Some(domain) => format!("for everybody of a domain write domains = [\"{}\"]", domain.escape_default()),
-                None => "write a whole address: \"ann@example.com\"".to_owned(),
-            };
-            let what = format!("holds \"{}\", which is no e-mail address", item.value.escape_default());
-            problems.on(kinds::NO_EMAIL_ADDRESS, item, what).help(help);
-        }
+/// A whole e-mail address.
+fn email(found: &Found<String>) -> Result<String, Flaw> {
+    let text = &found.value;
+    // Addresses are compared exactly: a star for the person would let nobody pass.
+    let is_whole = |(local, domain): (&str, &str)| {
+        !local.is_empty() && local != "*" && !domain.is_empty() && !domain.contains('@')
+    };
+    if text.split_once('@').is_some_and(is_whole) {
+        return Ok(text.clone());
     }
-    Some(items.iter().map(|item| item.value.clone()).collect())
+    let help = match text.strip_prefix('@').or_else(|| text.strip_prefix("*@")) {
+        Some(domain) => format!("for everybody of a domain write domains = [\"{}\"]", domain.escape_default()),
+        None => "write a whole address: \"ann@example.com\"".to_owned(),
+    };
+    let what = format!("holds \"{}\", which is no e-mail address", text.escape_default());
+    Err(Flaw::new(kinds::NO_EMAIL_ADDRESS, what).help(help))
 }
 
-/// Domains of e-mail addresses; `*.` stands for those below.
-fn domains(field: &Field<OneOrMany<String>>, problems: &mut Problems) -> Option<Vec<String>> {
-    let items = filled(field, kinds::EMPTY_ALLOW, problems)?;
-    for item in items {
-        let name = item.value.strip_prefix("*.").unwrap_or(&item.value);
-        if !is_domain(name) {
-            let bare = item.value.trim_matches(['@', '*', '.']);
-            let what = format!("holds \"{}\", which is no domain", item.value.escape_default());
-            let bare = if is_domain(bare) { bare } else { "example.com" };
-            problems
-                .on(kinds::NO_DOMAIN, item, what)
-                .help(format!("write \"{bare}\", or \"*.{bare}\" for those below"));
-        }
+/// A domain of e-mail addresses; `*.` stands for those below.
+fn domain(found: &Found<String>) -> Result<String, Flaw> {
+    let text = &found.value;
+    if is_domain(text.strip_prefix("*.").unwrap_or(text)) {
+        return Ok(text.clone());
     }
-    Some(items.iter().map(|item| item.value.clone()).collect())
+    let bare = Some(text.trim_matches(['@', '*', '.'])).filter(|bare| is_domain(bare)).unwrap_or("example.com");
+    let what = format!("holds \"{}\", which is no domain", text.escape_default());
+    Err(Flaw::new(kinds::NO_DOMAIN, what).help(format!("write \"{bare}\", or \"*.{bare}\" for those below")))
 }
 
 /// Whether a text is a domain without stars.
@@ -79,7 +73,7 @@ fn is_domain(text: &str) -> bool {
 fn claims(
     field: &Field<Named<OneOrMany<ClaimValue>>>,
     problems: &mut Problems,
-) -> Vec<(crate::identity::ClaimPath, Vec<serde_json::Value>)> {
+) -> Vec<(ClaimPath, Vec<serde_json::Value>)> {
     let mut claims = Vec::new();
     let Some(found) = field.given() else { return claims };
     if found.value.0.is_empty() {
@@ -87,12 +81,12 @@ fn claims(
     }
     for (name, values) in found.value.given() {
         let path = claim_path(name, &found.key, problems);
-        let values = &values.value.0;
+        let values: Vec<_> = values.value.0.iter().map(|value| value.value.0.clone()).collect();
         if values.is_empty() {
             let message = format!("`{}` has no value for \"{}\"", found.key, name.value.escape_default());
             problems.add(kinds::NO_CLAIM_VALUES, &name.place, message);
         }
-        claims.extend(path.map(|path| (path, values.iter().map(|value: &Found<_>| value.value.0.clone()).collect())));
+        claims.extend(path.map(|path| (path, values)));
     }
     claims
 }
@@ -116,10 +110,6 @@ pub(super) fn merged(base: &AllowSettings, over: AllowSettings) -> AllowSettings
 
 /// Whether anything is asked about who somebody is.
 pub(super) fn asks_identity(allow: &AllowSettings) -> bool {
-    allow.groups.is_some()
-        || allow.emails.is_some()
-        || allow.domains.is_some()
-        || allow.users.is_some()
-        || allow.subjects.is_some()
-        || !allow.claims.is_empty()
+    let lists = [&allow.groups, &allow.emails, &allow.domains, &allow.users, &allow.subjects];
+    lists.into_iter().any(Option::is_some) || !allow.claims.is_empty()
 }

@@ -1,11 +1,9 @@
 //! `[provider.NAME.claims]`: where the parts of an identity come from, and how groups are written.
 
-use super::super::diagnostics::Place;
 use super::super::file::ClaimsTable;
 use super::super::kinds;
-use super::super::problems::Problems;
-use super::super::reading::{Field, Found};
-use super::super::units::RawText;
+use super::super::problems::{Flaw, Found, Problems};
+use super::super::reading::Field;
 use super::super::words::GroupShapeName;
 use crate::identity::groups::GroupShape;
 use crate::identity::{ClaimMapping, ClaimPath};
@@ -30,45 +28,33 @@ pub(super) fn mapping(table: &ClaimsTable, problems: &mut Problems) -> ClaimMapp
     }
 }
 
-/// A claim's name or JSON pointer.
+/// A claim's name or JSON pointer; `key` is what the message names.
 pub(super) fn claim_path(found: &Found<String>, key: &str, problems: &mut Problems) -> Option<ClaimPath> {
-    match ClaimPath::parse(&found.value) {
-        Ok(path) => Some(path),
-        Err(error) => {
-            problems.add(kinds::NO_CLAIM, &found.place, format!("`{key}` does not name a claim: {error}"));
-            None
-        }
-    }
+    let path = ClaimPath::parse(&found.value);
+    path.map_err(|error| {
+        problems.flaw(Flaw::new(kinds::NO_CLAIM, format!("does not name a claim: {error}")), &found.place, key);
+    })
+    .ok()
 }
 
 /// One of the three keys, or none: each says of another shape what it means.
 fn group_shape(table: &ClaimsTable, problems: &mut Problems) -> GroupShape {
     let keys = table.groups_shape.given().filter(|word| word.value == GroupShapeName::Keys);
-    let given = [
-        table.groups_separator.given().map(|it| (&it.key, &it.place)),
-        keys.map(|it| (&it.key, &it.place)),
-        table.groups_member.given().map(|it| (&it.key, &it.place)),
-    ];
-    let given: Vec<(&String, &Place)> = given.into_iter().flatten().collect();
-    if let [(first, there), (second, place), ..] = given.as_slice() {
-        let message = format!("`{second}` and `{first}` exclude each other");
-        problems.add(kinds::GROUP_SHAPES_CLASH, place, message).also(there, "here first");
+    let given = [table.groups_separator.mark(), keys.map(|it| it.with(())), table.groups_member.mark()];
+    if let [first, second, ..] = given.into_iter().flatten().collect::<Vec<_>>().as_slice() {
+        let what = format!("and `{}` exclude each other", first.key);
+        problems.on(kinds::GROUP_SHAPES_CLASH, second, what).also(&first.place, "here first");
     }
     if let Some(found) = table.groups_separator.given() {
-        return separator(found, problems);
+        let text = &found.value.0;
+        if text.is_empty() || text.contains(char::is_control) {
+            problems.on(kinds::NO_GROUPS_SEPARATOR, found, "cannot separate names");
+        }
+        return GroupShape::Separated(text.clone());
     }
     if keys.is_some() {
         return GroupShape::Keys;
     }
     let member = table.groups_member.given().and_then(|found| claim_path(found, &found.key, problems));
     member.map_or(GroupShape::Names, GroupShape::Member)
-}
-
-/// What separates the names in one string.
-fn separator(found: &Found<RawText>, problems: &mut Problems) -> GroupShape {
-    let text = &found.value.0;
-    if text.is_empty() || text.contains(char::is_control) {
-        problems.on(kinds::NO_GROUPS_SEPARATOR, found, "cannot separate names");
-    }
-    GroupShape::Separated(text.clone())
 }

@@ -3,7 +3,7 @@
 use super::super::file::CookieTable;
 use super::super::kinds;
 use super::super::problems::Problems;
-use super::super::reading::{Field, Found};
+use super::super::reading::Field;
 use crate::gateway::settings::PublicUrl;
 use crate::session::settings::{CookieSettings, SameSite, domain_reaches};
 
@@ -17,16 +17,10 @@ pub(super) fn cookie(
     let secure = public_url.https;
     let domain = domain(&keys.domain, host_of(&public_url.authority), problems);
     let name = name(&keys.name, secure, !keys.domain.is_absent(), problems);
-    if let Some(found) = keys.same_site.given()
-        && found.value == SameSite::None
-        && !secure
-    {
-        problems.on(kinds::SAME_SITE_NONE_OVER_HTTP, found, "cannot be \"none\" over http");
-    }
-    if let Some(Found { value: true, place, .. }) = keys.partitioned.given()
-        && !secure
-    {
-        problems.add(kinds::PARTITIONED_OVER_HTTP, place, "`session.cookie.partitioned` cannot be set over http");
+    if !secure {
+        let (same_site, partitioned) = (kinds::SAME_SITE_NONE_OVER_HTTP, kinds::PARTITIONED_OVER_HTTP);
+        keys.same_site.noted(&SameSite::None, same_site, "cannot be \"none\" over http", problems);
+        keys.partitioned.noted(&true, partitioned, "cannot be set over http", problems);
     }
     Some(CookieSettings {
         name,
@@ -68,7 +62,8 @@ fn domain(field: &Field<String>, public_host: &str, problems: &mut Problems) -> 
     Some(domain)
 }
 
-/// The prefixes tell the browser to refuse a cookie that another host could have planted (RFC 6265bis section 4.1.3, CK-01, CK-02).
+/// The prefixes tell the browser to refuse a cookie that another host could have planted (CK-01, CK-02,
+/// [RFC 6265bis section 4.1.3](https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#section-4.1.3)).
 fn name(field: &Field<String>, secure: bool, domain: bool, problems: &mut Problems) -> String {
     let fitting = match (secure, domain) {
         (true, false) => "__Host-",

@@ -2,13 +2,12 @@
 
 use http::{HeaderName, HeaderValue};
 
-use super::super::diagnostics::Place;
 use super::super::file::IdentityTable;
 use super::super::kinds;
-use super::super::problems::Problems;
-use super::super::reading::{Field, Found, listed};
-use super::super::units::{Named, OneOrMany, RawText, TextOr};
-use super::filled;
+use super::super::problems::{Flaw, Found, Problems};
+use super::super::reading::{Field, listed};
+use super::super::units::{Named, RawText, TextOr};
+use super::parsed;
 use crate::identity::ClaimPath;
 use crate::nearest::nearest;
 use crate::proxy::headers::spellings::are_one;
@@ -21,7 +20,7 @@ pub(super) fn identity(
 ) -> Option<IdentityHeaderSettings> {
     let found = field.given()?;
     match &found.value {
-        TextOr::Text(name) => named(name, found, problems),
+        TextOr::Text(name) => problems.sound(found, named(name)),
         TextOr::Table(table) => Some(from_table(table, problems)),
     }
 }
@@ -32,60 +31,50 @@ pub(super) fn default_identity() -> IdentityHeaderSettings {
 }
 
 /// The set of headers of this name.
-fn named<T>(name: &str, found: &Found<T>, problems: &mut Problems) -> Option<IdentityHeaderSettings> {
-    let set = IdentityHeaderSettings::named(name);
-    if set.is_none() {
-        let names: Vec<&str> = IdentityHeaderSettings::names().collect();
-        let meant =
-            nearest(name, names.iter().copied()).map(|meant| format!("did you mean \"{meant}\"? ")).unwrap_or_default();
-        problems
-            .on(kinds::NO_IDENTITY_SET, found, format!("names no set of headers: \"{}\"", name.escape_default()))
-            .help(format!("{meant}The sets are {}", listed(names.iter().copied())));
-    }
-    set
+fn named(name: &str) -> Result<IdentityHeaderSettings, Flaw> {
+    let names = || IdentityHeaderSettings::names();
+    IdentityHeaderSettings::named(name).ok_or_else(|| {
+        let meant = nearest(name, names()).map(|meant| format!("did you mean \"{meant}\"? ")).unwrap_or_default();
+        let what = format!("names no set of headers: \"{}\"", name.escape_default());
+        Flaw::new(kinds::NO_IDENTITY_SET, what).help(format!("{meant}The sets are {}", listed(names())))
+    })
 }
 
 /// A set, and what differs from it.
 fn from_table(table: &IdentityTable, problems: &mut Problems) -> IdentityHeaderSettings {
-    let set = table.set.given().and_then(|found| named(&found.value, found, problems));
+    let set = table.set.given().and_then(|found| problems.sound(found, named(&found.value)));
     let mut settings = set.unwrap_or_else(default_identity);
-    let mut own: Vec<(HeaderName, &Place)> = Vec::new();
+    let mut own: Vec<Found<HeaderName>> = Vec::new();
     let key = table.headers.given().map_or("", |found| found.key.as_str());
     for (name, value) in table.headers.value().into_iter().flat_map(Named::given) {
-        let Some(header) = header_name(name, key, problems) else { continue };
-        if let Some((_, first)) = own.iter().find(|(other, _)| are_one(other, &header)) {
-            let message = format!("`{key}` names `{}` twice", name.value.escape_default());
-            problems.add(kinds::HEADER_TWICE, &name.place, message).also(first, "here first");
+        // Messages name the table: the name of a header says where in it.
+        let (name, value) =
+            (Found { key: key.to_owned(), ..name.clone() }, Found { key: key.to_owned(), ..value.clone() });
+        let Some(header) = problems.sound(&name, header_name(&name.value)) else { continue };
+        if let Some(first) = own.iter().find(|other| are_one(&other.value, &header)) {
+            let what = format!("names `{}` twice", name.value.escape_default());
+            problems.on(kinds::HEADER_TWICE, &name, what).also(&first.place, "here first");
             continue;
         }
-        own.push((header.clone(), &name.place));
-        let Some(value) = header_value(value, key, problems) else { continue };
+        own.push(name.with(header.clone()));
+        let Some(value) = problems.sound(&value, header_value(&value.value)) else { continue };
         settings.headers.retain(|(other, _)| !are_one(other, &header));
         settings.headers.push((header, value));
     }
-    settings.groups_only = groups_only(&table.groups_only, problems);
+    let groups = parsed(&table.groups_only, kinds::EMPTY_GROUPS_ONLY, problems, group_pattern);
+    settings.groups_only = groups.unwrap_or_default();
     if let Some(found) = table.separator.given() {
         check_separator(found, problems);
         settings.separator.clone_from(&found.value.0);
     }
-    if let Some(word) = table.authorization.value() {
-        settings.authorization = *word;
-    }
+    settings.authorization = table.authorization.or(settings.authorization);
     settings
 }
 
-/// The groups that the application is to see.
-fn groups_only(field: &Field<OneOrMany<String>>, problems: &mut Problems) -> Vec<GroupPattern> {
-    let items = filled(field, kinds::EMPTY_GROUPS_ONLY, problems).unwrap_or_default();
-    let mut patterns = Vec::new();
-    for item in items {
-        let pattern = GroupPattern::parse(&item.value);
-        if pattern.is_none() {
-            problems.on(kinds::NO_GROUP_PATTERN, item, format!("cannot be \"{}\"", item.value.escape_default()));
-        }
-        patterns.extend(pattern);
-    }
-    patterns
+/// A group that the application is to see.
+fn group_pattern(found: &Found<String>) -> Result<GroupPattern, Flaw> {
+    let flaw = || Flaw::new(kinds::NO_GROUP_PATTERN, format!("cannot be \"{}\"", found.value.escape_default()));
+    GroupPattern::parse(&found.value).ok_or_else(flaw)
 }
 
 /// A separator has to fit into a header and to differ from percent-encoded items.
@@ -99,62 +88,41 @@ fn check_separator(found: &Found<RawText>, problems: &mut Problems) {
 }
 
 /// A header that may carry an identity.
-fn header_name(found: &Found<String>, key: &str, problems: &mut Problems) -> Option<HeaderName> {
-    let name = HeaderName::from_bytes(found.value.as_bytes()).ok();
-    let Some(name) = name else {
-        let message = format!("`{key}` names \"{}\", which cannot be a header", found.value.escape_default());
-        problems.add(kinds::NO_HEADER_NAME, &found.place, message);
-        return None;
-    };
+fn header_name(text: &str) -> Result<HeaderName, Flaw> {
+    let shown = text.escape_default();
+    let name = HeaderName::from_bytes(text.as_bytes());
+    let unfit = |_| Flaw::new(kinds::NO_HEADER_NAME, format!("names \"{shown}\", which cannot be a header"));
+    let name = name.map_err(unfit)?;
     if name == http::header::AUTHORIZATION {
-        problems.add(kinds::HEADER_IS_AUTHORIZATION, &found.place, format!("`{key}` cannot set `Authorization`"));
-        return None;
+        return Err(Flaw::new(kinds::HEADER_IS_AUTHORIZATION, "cannot set `Authorization`"));
     }
-    if STEERING.split_whitespace().any(|steering| are_one(&HeaderName::from_static(steering), &name))
-        || name.as_str().starts_with("proxy-")
-    {
-        let message = format!("`{key}` cannot set `{}`", found.value.escape_default());
-        problems.add(kinds::HEADER_STEERS, &found.place, message);
-        return None;
+    let steers = |steering| are_one(&HeaderName::from_static(steering), &name);
+    if STEERING.split_whitespace().any(steers) || name.as_str().starts_with("proxy-") {
+        return Err(Flaw::new(kinds::HEADER_STEERS, format!("cannot set `{shown}`")));
     }
-    Some(name)
+    Ok(name)
 }
 
 /// What a header holds.
-fn header_value(found: &Found<String>, key: &str, problems: &mut Problems) -> Option<IdentityValue> {
-    let text = found.value.as_str();
+fn header_value(text: &str) -> Result<IdentityValue, Flaw> {
     if let Some(claim) = text.strip_prefix("claim:") {
-        return match ClaimPath::parse(claim) {
-            Ok(path) => Some(IdentityValue::Claim(path)),
-            Err(error) => {
-                problems.add(kinds::HEADER_CLAIM_BAD, &found.place, format!("`{key}` does not name a claim: {error}"));
-                None
-            }
-        };
+        let flaw = |error| Flaw::new(kinds::HEADER_CLAIM_BAD, format!("does not name a claim: {error}"));
+        return ClaimPath::parse(claim).map(IdentityValue::Claim).map_err(flaw);
     }
     if let Some(literal) = text.strip_prefix("text:") {
-        if HeaderValue::from_str(literal).is_err() {
-            problems.add(
-                kinds::HEADER_TEXT_BAD,
-                &found.place,
-                format!("`{key}` holds a text that cannot stand in a header"),
-            );
-        }
-        return Some(IdentityValue::Literal(literal.to_owned()));
+        let flaw = |_| Flaw::new(kinds::HEADER_TEXT_BAD, "holds a text that cannot stand in a header");
+        return HeaderValue::from_str(literal).map(|_| IdentityValue::Literal(literal.to_owned())).map_err(flaw);
     }
+    let words = || VALUES.iter().map(|(word, _)| *word);
     let value = VALUES.iter().find(|(word, _)| *word == text).map(|(_, value)| value.clone());
-    if value.is_none() {
-        let words = || VALUES.iter().map(|(word, _)| *word);
+    value.ok_or_else(|| {
         let meant = match nearest(text, words()) {
             Some(meant) => format!("did you mean \"{meant}\"?"),
             None => format!("for a claim write \"claim:{}\"", text.escape_default()),
         };
-        let message = format!("`{key}` cannot hold \"{}\"", text.escape_default());
-        problems
-            .add(kinds::HEADER_VALUE_UNKNOWN, &found.place, message)
-            .help(format!("{meant} The values are {}, \"claim:NAME\" and \"text:WORDS\"", listed(words())));
-    }
-    value
+        let help = format!("{meant} The values are {}, \"claim:NAME\" and \"text:WORDS\"", listed(words()));
+        Flaw::new(kinds::HEADER_VALUE_UNKNOWN, format!("cannot hold \"{}\"", text.escape_default())).help(help)
+    })
 }
 
 const VALUES: [(&str, IdentityValue); 9] = [

@@ -4,12 +4,13 @@ use url::{Host, Url};
 
 use super::super::file::ProviderTable;
 use super::super::kinds;
-use super::super::problems::Problems;
-use super::super::reading::{Field, Found};
-use super::filled;
+use super::super::problems::{Flaw, Found, Problems};
+use super::super::reading::Field;
+use super::parsed;
 use crate::provider::TENANT_PLACEHOLDER;
 
-/// The issuer stays byte for byte what was written: it is compared, not called (OpenID Connect Discovery 1.0 section 4.3, DI-02).
+/// The issuer stays byte for byte what was written: it is compared, not called (DI-02,
+/// [OpenID Connect Discovery 1.0 section 4.3](https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationValidation)).
 pub(super) fn issuer(found: &Found<String>, problems: &mut Problems) -> Option<String> {
     let url =
         Url::parse(&found.value).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
@@ -26,14 +27,8 @@ pub(super) fn issuer(found: &Found<String>, problems: &mut Problems) -> Option<S
     };
     let help = match (&url, found.value.strip_suffix(WELL_KNOWN)) {
         (_, Some(issuer)) => format!("write \"{issuer}\""),
-        (Some(url), None) if is_of_every_tenant(url) => {
-            "write \"https://login.microsoftonline.com/{tenantid}/v2.0\", and the tenants into allowed_tenants"
-                .to_owned()
-        }
-        _ => {
-            "write the issuer as the provider's discovery document writes it: \"https://login.example.com/realms/corp\""
-                .to_owned()
-        }
+        (Some(url), None) if is_of_every_tenant(url) => WRITE_TEMPLATE.to_owned(),
+        _ => WRITE_ISSUER.to_owned(),
     };
     problems.add(kinds::ISSUER_BAD, &found.place, format!("the issuer cannot be used: {flaw}")).help(help);
     None
@@ -48,26 +43,25 @@ pub(super) fn allowed_tenants(
 ) -> Option<Vec<String>> {
     let is_template = table.issuer.given().map(|found| found.value.contains(TENANT_PLACEHOLDER));
     let Field::Given(list) = &table.allowed_tenants else {
-        if let (Some(true), true, Some(found)) = (is_template, table.allowed_tenants.is_absent(), table.issuer.given())
-        {
-            let message =
-                format!("`{}.allowed_tenants` is missing, although the issuer is that of any tenant", name.key);
-            problems.add(kinds::TENANTS_MISSING, &found.place, message);
+        let is_absent = table.allowed_tenants.is_absent();
+        if let (Some(true), true, Some(found)) = (is_template, is_absent, table.issuer.given()) {
+            let flaw = Flaw::new(kinds::TENANTS_MISSING, "is missing, although the issuer is that of any tenant");
+            problems.flaw(flaw, &found.place, &format!("{}.allowed_tenants", name.key));
             return None;
         }
-        return table.allowed_tenants.is_absent().then(Vec::new);
+        return is_absent.then(Vec::new);
     };
     if is_template == Some(false) {
         problems.on(kinds::TENANTS_WITHOUT_TEMPLATE, list, "is set, but the issuer is no template");
     }
-    let tenants = filled(&table.allowed_tenants, kinds::EMPTY_TENANTS, problems)?;
-    for tenant in tenants {
-        // Compared with `tid` byte for byte, and put into the issuer.
-        if tenant.value.is_empty() || !tenant.value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            problems.on(kinds::NO_TENANT, tenant, format!("cannot hold \"{}\"", tenant.value.escape_default()));
-        }
-    }
-    Some(tenants.iter().map(|tenant| tenant.value.clone()).collect())
+    parsed(&table.allowed_tenants, kinds::EMPTY_TENANTS, problems, tenant)
+}
+
+/// A tenant's ID: compared with `tid` byte for byte, and put into the issuer.
+fn tenant(found: &Found<String>) -> Result<String, Flaw> {
+    let fits = !found.value.is_empty() && found.value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let flaw = || Flaw::new(kinds::NO_TENANT, format!("cannot hold \"{}\"", found.value.escape_default()));
+    fits.then(|| found.value.clone()).ok_or_else(flaw)
 }
 
 /// Entra's addresses for several tenants, of which none is an issuer.
@@ -86,4 +80,8 @@ fn has_other_braces(issuer: &str) -> bool {
     rest.contains(['{', '}'])
 }
 
+const WRITE_TEMPLATE: &str =
+    "write \"https://login.microsoftonline.com/{tenantid}/v2.0\", and the tenants into allowed_tenants";
+const WRITE_ISSUER: &str =
+    "write the issuer as the provider's discovery document writes it: \"https://login.example.com/realms/corp\"";
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";

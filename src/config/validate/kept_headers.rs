@@ -3,10 +3,10 @@
 use http::HeaderName;
 
 use super::super::kinds;
-use super::super::problems::Problems;
-use super::super::reading::{Field, Found};
+use super::super::problems::{Flaw, Found, Problems};
+use super::super::reading::Field;
 use super::super::units::OneOrMany;
-use super::filled;
+use super::{filled, given_twice};
 use crate::gateway::settings::RuleSettings;
 use crate::policy::settings::Access;
 use crate::proxy::headers::spellings::{Class, Spellings, are_one, usual_source};
@@ -21,28 +21,35 @@ pub(super) fn kept_headers(
     let names = Spellings::new(&[]);
     let mut kept: Vec<HeaderName> = Vec::new();
     for item in filled(field, kinds::EMPTY_KEPT_HEADERS, problems).unwrap_or_default() {
-        let shown = item.value.escape_default();
-        let Ok(name) = HeaderName::from_bytes(item.value.as_bytes()) else {
-            problems.on(kinds::NO_KEPT_HEADER, item, format!("names \"{shown}\", which cannot be a header"));
-            continue;
-        };
-        if kept.contains(&name) {
-            problems.on(kinds::GIVEN_TWICE, item, format!("names \"{shown}\" twice"));
-            continue;
+        if let Some(name) = problems.sound(item, kept_header(&item.value, &kept, &names, rules)) {
+            warn(item, &name, problems);
+            kept.push(name);
         }
-        if let Some(reason) = never_kept(&names, &name) {
-            problems.on(kinds::NEVER_KEPT, item, format!("cannot keep \"{shown}\"")).reason(reason);
-            continue;
-        }
-        if rules.iter().any(|rule| sends(rule, &name)) {
-            let what = format!("keeps \"{shown}\", by which the route itself says who is signed in");
-            problems.on(kinds::KEPT_AND_SENT, item, what);
-            continue;
-        }
-        warn(item, &name, problems);
-        kept.push(name);
     }
     kept
+}
+
+/// A field that may be kept, and is not kept yet.
+fn kept_header(
+    text: &str,
+    kept: &[HeaderName],
+    names: &Spellings,
+    rules: &[&RuleSettings],
+) -> Result<HeaderName, Flaw> {
+    let shown = text.escape_default();
+    let unfit = |_| Flaw::new(kinds::NO_KEPT_HEADER, format!("names \"{shown}\", which cannot be a header"));
+    let name = HeaderName::from_bytes(text.as_bytes()).map_err(unfit)?;
+    if kept.contains(&name) {
+        return Err(given_twice(text));
+    }
+    if let Some(reason) = never_kept(names, &name) {
+        return Err(Flaw::new(kinds::NEVER_KEPT, format!("cannot keep \"{shown}\"")).reason(reason));
+    }
+    if rules.iter().any(|rule| sends(rule, &name)) {
+        let what = format!("keeps \"{shown}\", by which the route itself says who is signed in");
+        return Err(Flaw::new(kinds::KEPT_AND_SENT, what));
+    }
+    Ok(name)
 }
 
 /// Every kept field is warned about, with the gateway that usually sets it.

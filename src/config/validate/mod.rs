@@ -11,9 +11,9 @@ use super::file::{AdminTable, File, RouteTable};
 use super::input;
 use super::kinds::{self, DiagnosticKind};
 use super::places::Places;
-use super::problems::Problems;
+use super::problems::{Flaw, Problems};
 use super::reading::{Field, Found, Reading};
-use super::tree::{self, Node, Value};
+use super::tree::{self, Node, NodeValue};
 use super::units::{Named, OneOrMany, Timespan};
 use crate::gateway::settings::Target;
 use crate::server::settings::ListenAddress;
@@ -63,7 +63,7 @@ pub(super) fn admin_addresses(sources: &Sources) -> Vec<ListenAddress> {
     overlay_environment(&mut root, &sources.env, &mut reading.problems);
     overlay_flags(&mut root, &sources.flags);
     let admin = match root.value {
-        Value::Table(mut table) => table.take("admin"),
+        NodeValue::Table(mut table) => table.take("admin"),
         _ => None,
     };
     let (table, _) = input::read::<AdminTable>(admin.unwrap_or_else(|| Node::empty(Place::Nowhere)), reading);
@@ -103,6 +103,47 @@ pub(super) fn filled<'a, T>(
         return None;
     }
     Some(&found.value.0)
+}
+
+/// What is made of each item of a list that may not be empty; the others are reported.
+pub(super) fn parsed<T, U>(
+    field: &Field<OneOrMany<T>>,
+    empty: DiagnosticKind,
+    problems: &mut Problems,
+    parse: impl Fn(&Found<T>) -> Result<U, Flaw>,
+) -> Option<Vec<U>> {
+    filled(field, empty, problems).map(|_| each(field, problems, parse))
+}
+
+/// The same of a list that may be empty, which says as much as none.
+pub(super) fn each<T, U>(
+    field: &Field<OneOrMany<T>>,
+    problems: &mut Problems,
+    parse: impl Fn(&Found<T>) -> Result<U, Flaw>,
+) -> Vec<U> {
+    let items = field.value().into_iter().flat_map(|list| &list.0);
+    items.filter_map(|item| problems.sound(item, parse(item))).collect()
+}
+
+/// The same of a list that names each thing once.
+pub(super) fn distinct<U: PartialEq>(
+    field: &Field<OneOrMany<String>>,
+    empty: DiagnosticKind,
+    problems: &mut Problems,
+    parse: impl Fn(&str) -> Result<U, Flaw>,
+) -> Option<Vec<U>> {
+    let mut known = Vec::new();
+    for item in filled(field, empty, problems)? {
+        let parsed = parse(&item.value);
+        let new = parsed.and_then(|it| if known.contains(&it) { Err(given_twice(&item.value)) } else { Ok(it) });
+        known.extend(problems.sound(item, new));
+    }
+    Some(known)
+}
+
+/// That a list names something a second time.
+pub(super) fn given_twice(text: &str) -> Flaw {
+    Flaw::new(kinds::GIVEN_TWICE, format!("names \"{}\" twice", text.escape_default()))
 }
 
 /// Whether a table's name may stand in cookies, logs and metrics.
@@ -179,7 +220,7 @@ fn routes(
     providers: &[std::sync::Arc<str>],
     providers_known: bool,
     problems: &mut Problems,
-) -> Option<Vec<route::Route>> {
+) -> Option<Vec<route::CheckedRoute>> {
     let tables = named(field)?;
     if tables.is_empty() {
         let place = problems.whole.clone();
@@ -189,7 +230,7 @@ fn routes(
         }
     }
     let known = providers_known.then_some(providers);
-    let routes: Vec<route::Route> = tables
+    let routes: Vec<route::CheckedRoute> = tables
         .into_iter()
         .filter_map(|(name, table)| {
             let named = checked_name(&name, "route", problems);

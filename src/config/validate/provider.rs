@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::super::diagnostics::Place;
 use super::super::file::ProviderTable;
 use super::super::kinds;
-use super::super::problems::Problems;
-use super::super::reading::{Field, Found, listed};
+use super::super::problems::{Flaw, Found, Problems};
+use super::super::reading::{Field, listed};
 use super::super::units::{Named, OneOrMany, Timespan, WebUrl};
-use super::{claims, client, issuer, opened, positive};
+use super::{claims, client, each, issuer, opened, positive};
 use crate::identity::ClaimMapping;
 use crate::provider::RESERVED_PARAMETERS;
 use crate::provider::settings::{
@@ -27,17 +26,16 @@ pub(super) fn provider(
     https: Option<bool>,
     problems: &mut Problems,
 ) -> Option<ProviderSettings> {
-    if table.client_id.is_absent() {
-        problems.missing(kinds::CLIENT_ID_MISSING, &name.place, &format!("{}.client_id", name.key));
-    }
-    check_http(name, &table, problems);
+    table.client_id.required(kinds::CLIENT_ID_MISSING, (&name.place, &name.key), "client_id", problems);
+    check_http(&table, problems);
     let kind = kind(name, &table, problems);
     let allowed_tenants = issuer::allowed_tenants(name, &table, problems);
     let client_auth = client::client_auth(name, &table, problems);
     let claims = opened(table.claims.clone(), problems).map(|found| claims::mapping(&found.value, problems));
-    let trust_unverified_email = unverified_email(name, &table, problems);
+    // UI-06: an address that nobody verified may be anybody's, unless the operator says who may write addresses.
+    let unverified = (kinds::UNVERIFIED_EMAIL, "takes addresses that nobody verified");
+    let trust_unverified_email = table.insecure_unverified_email.noted(&true, unverified.0, unverified.1, problems);
     let oidc = !table.issuer.is_absent();
-    let resource = resource(&table.resource, problems);
     Some(ProviderSettings {
         name: Arc::from(name.value.as_str()),
         title: table.title.value().cloned().unwrap_or_else(|| name.value.clone()),
@@ -51,7 +49,7 @@ pub(super) fn provider(
         prompt: table.prompt.value().cloned(),
         max_age: table.max_age.value().map(|it| it.0),
         acr_values: texts(&table.acr_values),
-        resource,
+        resource: each(&table.resource, problems, resource),
         timeout: positive(&table.timeout, TIMEOUT, problems),
         audiences: texts(&table.audiences),
         id_token_algorithms: algorithms(&table.id_token_algorithms, &table, problems),
@@ -59,10 +57,7 @@ pub(super) fn provider(
         jwks_min_interval: table.jwks_min_interval.or(Timespan(JWKS_MIN_INTERVAL)).0,
         default_expires_in: positive(&table.default_expires_in, DEFAULT_EXPIRES_IN, problems),
         userinfo: table.userinfo.or(UserinfoUse::Auto),
-        userinfo_every: table
-            .userinfo_every
-            .given()
-            .map(|found| positive(&table.userinfo_every, found.value.0, problems)),
+        userinfo_every: table.userinfo_every.value().map(|it| positive(&table.userinfo_every, it.0, problems)),
         logout: table.logout.or(LogoutStyle::Auto),
         clock_leeway: leeway(&table.clock_leeway, problems),
         needed_claims: Vec::new(),
@@ -81,25 +76,24 @@ pub(super) fn provider(
 /// OpenID Connect by its issuer, or plain OAuth 2.0 by its endpoints.
 fn kind(name: &Found<String>, table: &ProviderTable, problems: &mut Problems) -> Option<ProviderKind> {
     let endpoints = endpoints(table);
-    if let Field::Given(found) = &table.issuer {
-        let issuer = issuer::issuer(found, problems)?;
-        return Some(ProviderKind::Oidc { issuer, overrides: endpoints });
-    }
-    if !table.issuer.is_absent() {
-        return None;
-    }
-    let (authorization, token) = (table.authorization_endpoint.is_absent(), table.token_endpoint.is_absent());
-    if authorization && token {
-        problems.missing(kinds::ISSUER_MISSING, &name.place, &format!("{}.issuer", name.key));
-        return None;
-    }
-    for (absent, key) in [(authorization, "authorization_endpoint"), (token, "token_endpoint")] {
-        if absent {
-            problems.missing(kinds::ENDPOINT_MISSING, &name.place, &format!("{}.{key}", name.key));
+    let table_of = (&name.place, name.key.as_str());
+    let (authorization, token) = (&table.authorization_endpoint, &table.token_endpoint);
+    match &table.issuer {
+        Field::Given(found) => {
+            let issuer = issuer::issuer(found, problems)?;
+            return Some(ProviderKind::Oidc { issuer, overrides: endpoints });
         }
+        Field::Wrong => return None,
+        Field::Absent if authorization.is_absent() && token.is_absent() => {
+            table.issuer.required(kinds::ISSUER_MISSING, table_of, "issuer", problems);
+            return None;
+        }
+        Field::Absent => {}
     }
+    authorization.required(kinds::ENDPOINT_MISSING, table_of, "authorization_endpoint", problems);
+    token.required(kinds::ENDPOINT_MISSING, table_of, "token_endpoint", problems);
     check_plain(name, table, problems);
-    if authorization || token {
+    if authorization.is_absent() || token.is_absent() {
         return None;
     }
     Some(ProviderKind::OAuth2 { endpoints, identity: plain_identity(table) })
@@ -119,26 +113,21 @@ fn plain_identity(table: &ProviderTable) -> OAuth2Identity {
 /// What only means something with an ID token.
 fn check_plain(name: &Found<String>, table: &ProviderTable, problems: &mut Problems) {
     let given = [
-        ("discovery_url", table.discovery_url.place()),
-        ("allowed_tenants", table.allowed_tenants.place()),
-        ("jwks_uri", table.jwks_uri.place()),
-        ("id_token_algorithms", table.id_token_algorithms.place()),
-        ("userinfo_algorithms", table.userinfo_algorithms.place()),
-        ("audiences", table.audiences.place()),
-        ("acr_values", table.acr_values.place()),
-        ("max_age", table.max_age.place()),
+        table.discovery_url.mark(),
+        table.allowed_tenants.mark(),
+        table.jwks_uri.mark(),
+        table.id_token_algorithms.mark(),
+        table.userinfo_algorithms.mark(),
+        table.audiences.mark(),
+        table.acr_values.mark(),
+        table.max_age.mark(),
     ];
-    for (key, place) in given {
-        let Some(place) = place else { continue };
-        let message = format!("`{}.{key}` is set, but the provider has no `issuer`", name.key);
-        problems.add(kinds::NEEDS_ISSUER, place, message);
+    for found in given.into_iter().flatten() {
+        problems.on(kinds::NEEDS_ISSUER, &found, "is set, but the provider has no `issuer`");
     }
-    if let Some(found) = table.userinfo.given()
-        && found.value == UserinfoUse::Always
-        && table.userinfo_endpoint.is_absent()
-    {
-        let message = format!("{}.userinfo_endpoint", name.key);
-        problems.missing(kinds::USERINFO_ENDPOINT_MISSING, &found.place, &message);
+    if let Some(Found { value: UserinfoUse::Always, place, .. }) = table.userinfo.given() {
+        let (kind, table_of) = (kinds::USERINFO_ENDPOINT_MISSING, (place, name.key.as_str()));
+        table.userinfo_endpoint.required(kind, table_of, "userinfo_endpoint", problems);
     }
 }
 
@@ -157,43 +146,30 @@ fn endpoints(table: &ProviderTable) -> Endpoints {
 }
 
 /// Clear text is for loopback, unless the operator says `insecure_http`.
-fn check_http(name: &Found<String>, table: &ProviderTable, problems: &mut Problems) {
-    let issuer = table.issuer.given().and_then(|found| Some((Url::parse(&found.value).ok()?, &found.place)));
-    let mut urls: Vec<(&str, Url, &Place)> = issuer.into_iter().map(|(url, place)| ("issuer", url, place)).collect();
-    for (key, field) in [
-        ("discovery_url", &table.discovery_url),
-        ("authorization_endpoint", &table.authorization_endpoint),
-        ("token_endpoint", &table.token_endpoint),
-        ("userinfo_endpoint", &table.userinfo_endpoint),
-        ("introspection_endpoint", &table.introspection_endpoint),
-        ("revocation_endpoint", &table.revocation_endpoint),
-        ("end_session_endpoint", &table.end_session_endpoint),
-        ("jwks_uri", &table.jwks_uri),
-    ] {
-        urls.extend(field.given().map(|found| (key, found.value.0.clone(), &found.place)));
-    }
-    let allowed = table.insecure_http.or(false);
-    for (key, url, place) in urls {
-        if !allowed && url.scheme() == "http" && !url.host().is_some_and(|host| is_loopback(&host)) {
-            let message = format!("`{}.{key}` is http, not https", name.key);
-            problems.add(kinds::CLEAR_TEXT, place, message).label("clear text away from this machine");
+fn check_http(table: &ProviderTable, problems: &mut Problems) {
+    let issuer = table.issuer.given().and_then(|found| Some(found.with(Url::parse(&found.value).ok()?)));
+    let urls = [
+        &table.discovery_url,
+        &table.authorization_endpoint,
+        &table.token_endpoint,
+        &table.userinfo_endpoint,
+        &table.introspection_endpoint,
+        &table.revocation_endpoint,
+        &table.end_session_endpoint,
+        &table.jwks_uri,
+    ];
+    let urls = urls.into_iter().filter_map(Field::given).map(|found| found.with(found.value.0.clone()));
+    let is_allowed = table.insecure_http.or(false);
+    for url in issuer.into_iter().chain(urls).filter(|url| !is_allowed && url.value.scheme() == "http") {
+        if !url.value.host().is_some_and(|host| is_loopback(&host)) {
+            problems.on(kinds::CLEAR_TEXT, &url, "is http, not https").label("clear text away from this machine");
         }
     }
-    if let Some(Found { value: true, place, .. }) = table.insecure_http.given() {
-        let message = format!("`{}.insecure_http` takes endpoints in clear text", name.key);
-        problems.add(kinds::CLEAR_TEXT_ALLOWED, place, message);
-    }
+    table.insecure_http.noted(&true, kinds::CLEAR_TEXT_ALLOWED, "takes endpoints in clear text", problems);
 }
 
-/// UI-06: an address that nobody verified may be anybody's, unless the operator says who may write addresses.
-fn unverified_email(name: &Found<String>, table: &ProviderTable, problems: &mut Problems) -> bool {
-    let Some(Found { value: true, place, .. }) = table.insecure_unverified_email.given() else { return false };
-    let message = format!("`{}.insecure_unverified_email` takes addresses that nobody verified", name.key);
-    problems.add(kinds::UNVERIFIED_EMAIL, place, message);
-    true
-}
-
-/// For OpenID Connect, `openid` is always asked for (OpenID Connect Core 1.0 section 3.1.2.1).
+/// For OpenID Connect, `openid` is always asked for
+/// ([OpenID Connect Core 1.0 section 3.1.2.1](https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest)).
 fn scopes(field: &Field<OneOrMany<String>>, oidc: bool) -> Vec<String> {
     let mut scopes: Vec<String> = match field.value() {
         // One string may hold several, as in the parameter itself.
@@ -213,11 +189,8 @@ fn parameters(field: &Field<Named<String>>, problems: &mut Problems) -> BTreeMap
     let Some(found) = field.given() else { return parameters };
     for (name, value) in found.value.given() {
         if RESERVED_PARAMETERS.contains(&name.value.as_str()) {
-            problems.add(
-                kinds::PARAMETER_RESERVED,
-                &name.place,
-                format!("`{}` cannot set `{}`", found.key, name.value),
-            );
+            let flaw = Flaw::new(kinds::PARAMETER_RESERVED, format!("cannot set `{}`", name.value));
+            problems.flaw(flaw, &name.place, &found.key);
         } else {
             parameters.insert(name.value.clone(), value.value.clone());
         }
@@ -228,61 +201,43 @@ fn parameters(field: &Field<Named<String>>, problems: &mut Problems) -> BTreeMap
 /// A form that another site posts brings no cookie along but one that is `SameSite=None`, which browsers keep over https only
 /// (UI-14).
 fn response_mode(field: &Field<ResponseMode>, https: Option<bool>, problems: &mut Problems) -> ResponseMode {
-    let Some(found) = field.given() else { return ResponseMode::Query };
-    if found.value == ResponseMode::FormPost && https == Some(false) {
-        problems.on(kinds::FORM_POST_OVER_HTTP, found, "is \"form_post\", but server.public_url is http");
+    if https == Some(false) {
+        let what = "is \"form_post\", but server.public_url is http";
+        field.noted(&ResponseMode::FormPost, kinds::FORM_POST_OVER_HTTP, what, problems);
     }
-    found.value
+    field.or(ResponseMode::Query)
 }
 
-/// RFC 8707 section 2: an absolute URI without a fragment (IS-05).
-fn resource(field: &Field<OneOrMany<String>>, problems: &mut Problems) -> Vec<Url> {
-    let mut resources = Vec::new();
-    for item in field.value().into_iter().flat_map(|list| &list.0) {
-        match Url::parse(&item.value) {
-            Ok(url) if url.fragment().is_none() => resources.push(url),
-            _ => {
-                problems.on(kinds::NO_RESOURCE, item, "is not an absolute URI without a fragment");
-            }
-        }
-    }
-    resources
+/// An absolute URI without a fragment (IS-05, [RFC 8707 section 2](https://www.rfc-editor.org/rfc/rfc8707#section-2)).
+fn resource(found: &Found<String>) -> Result<Url, Flaw> {
+    let url = Url::parse(&found.value).ok().filter(|url| url.fragment().is_none());
+    url.ok_or_else(|| Flaw::new(kinds::NO_RESOURCE, "is not an absolute URI without a fragment"))
 }
 
 /// ID-07, ID-08: never `none`; HS* only when written here, and with a secret as long as the hash.
 fn algorithms(field: &Field<OneOrMany<String>>, table: &ProviderTable, problems: &mut Problems) -> Vec<String> {
-    let mut algorithms = Vec::new();
-    for item in field.value().into_iter().flat_map(|list| &list.0) {
-        let name = item.value.as_str();
-        if !ALGORITHMS.contains(&name) {
-            problems
-                .on(kinds::NO_ALGORITHM, item, format!("cannot hold \"{}\"", name.escape_default()))
-                .help(format!("the algorithms are {}", listed(ALGORITHMS)));
-            continue;
+    let secret = table.client_secret.value().map_or(0, |secret| secret.0.expose().len());
+    let known = each(field, problems, |item| {
+        let flaw = || Flaw::new(kinds::NO_ALGORITHM, format!("cannot hold \"{}\"", item.value.escape_default()));
+        let is_known = ALGORITHMS.contains(&item.value.as_str());
+        is_known.then(|| item.clone()).ok_or_else(|| flaw().help(format!("the algorithms are {}", listed(ALGORITHMS))))
+    });
+    for item in known.iter().filter(|_| !matches!(table.client_secret, Field::Wrong)) {
+        let bits = item.value.strip_prefix("HS").and_then(|bits| bits.parse::<usize>().ok());
+        if let Some(needed) = bits.map(|bits| bits / 8).filter(|needed| secret < *needed) {
+            let message = format!("{} needs a client secret of at least {needed} bytes", item.value);
+            problems.add(kinds::SECRET_SHORT_FOR_HMAC, &item.place, message);
         }
-        let hash_bytes = name.strip_prefix("HS").and_then(|bits| bits.parse::<usize>().ok()).map(|bits| bits / 8);
-        let secret = table.client_secret.value().map_or(0, |secret| secret.0.expose().len());
-        if let Some(needed) =
-            hash_bytes.filter(|needed| secret < *needed && !matches!(table.client_secret, Field::Wrong))
-        {
-            problems.add(
-                kinds::SECRET_SHORT_FOR_HMAC,
-                &item.place,
-                format!("{name} needs a client secret of at least {needed} bytes"),
-            );
-        }
-        algorithms.push(name.to_owned());
     }
-    algorithms
+    known.into_iter().map(|item| item.value).collect()
 }
 
 /// The tolerated difference of clocks; more than a few minutes is warned about.
 fn leeway(field: &Field<Timespan>, problems: &mut Problems) -> Duration {
-    let Some(found) = field.given() else { return LEEWAY };
-    if found.value.0 > MAX_LEEWAY {
+    if let Some(found) = field.given().filter(|found| found.value.0 > MAX_LEEWAY) {
         problems.on(kinds::LONG_LEEWAY, found, "takes ID tokens long after they expired");
     }
-    found.value.0
+    field.or(Timespan(LEEWAY)).0
 }
 
 /// The items of a list of texts.

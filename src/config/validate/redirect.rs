@@ -1,28 +1,22 @@
-//! `redirect_path`: where people come back to from each provider, a path of its own for each (RFC 9700 section 4.4.2, IS-03).
+//! `redirect_path`: where people come back to from each provider, a path of its own for each (IS-03,
+//! [RFC 9700 section 4.4.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.4.2)).
 
 use super::super::diagnostics::Place;
 use super::super::file::ProviderTable;
 use super::super::kinds;
-use super::super::problems::Problems;
-use super::super::reading::{Field, Found};
+use super::super::problems::{Flaw, Found, Problems};
+use super::super::reading::Field;
 use super::super::units::Named;
 use super::matching;
 use crate::provider::settings::ProviderSettings;
 
-/// What a provider's table says.
-pub(super) struct Written {
-    name: Found<String>,
-    path: Option<Found<String>>,
-}
+/// A provider's name, and what its table says of the redirect path.
+pub(super) type Written = (Found<String>, Option<Found<String>>);
 
 /// What each provider's table says of its redirect path.
 pub(super) fn written(providers: &Field<Named<ProviderTable, true>>) -> Vec<Written> {
-    let tables = providers.value().into_iter().flat_map(|named| &named.0);
-    tables
-        .filter_map(|(name, table)| {
-            Some(Written { name: name.clone(), path: table.value()?.redirect_path.given().cloned() })
-        })
-        .collect()
+    let tables = providers.value().into_iter().flat_map(Named::given);
+    tables.map(|(name, table)| (name.clone(), table.value.redirect_path.given().cloned())).collect()
 }
 
 /// Gives each provider its path: as written, else by how many providers there are.
@@ -30,10 +24,10 @@ pub(super) fn settle(providers: &mut [ProviderSettings], written: &[Written], pr
     let alone = providers.len() == 1;
     let mut taken: Vec<(String, Place)> = Vec::new();
     for provider in &mut *providers {
-        let Some(Written { name, path }) = written.iter().find(|it| it.name.value == *provider.name) else { continue };
+        let Some((name, path)) = written.iter().find(|(name, _)| name.value == *provider.name) else { continue };
         let place = path.as_ref().map_or(&name.place, |found| &found.place);
         let chosen = match path {
-            Some(found) => checked(found, prefix, problems),
+            Some(found) => problems.sound(found, checked(&found.value, prefix)),
             None if alone => Some(format!("{prefix}/callback")),
             None => Some(format!("{prefix}/callback/{}", provider.name)),
         };
@@ -49,8 +43,7 @@ pub(super) fn settle(providers: &mut [ProviderSettings], written: &[Written], pr
 }
 
 /// A canonical path that no request can write in two ways, and nothing else of ours answers.
-fn checked(found: &Found<String>, prefix: &str, problems: &mut Problems) -> Option<String> {
-    let path = found.value.as_str();
+fn checked(path: &str, prefix: &str) -> Result<String, Flaw> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.~!$&'()+,=:@".contains(&b);
     let below = path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'));
     let flaw = match matching::path_flaw(path) {
@@ -62,21 +55,17 @@ fn checked(found: &Found<String>, prefix: &str, problems: &mut Problems) -> Opti
         None if below.is_some_and(|rest| rest != "/callback" && !rest.starts_with("/callback/")) => {
             "vestibule's own endpoints are there; below `server.prefix` only \"callback\" and what is below it can be chosen"
         }
-        None => return Some(path.to_owned()),
+        None => return Ok(path.to_owned()),
     };
-    problems.on(kinds::REDIRECT_PATH_BAD, found, format!("cannot be used: {flaw}"));
-    None
+    Err(Flaw::new(kinds::REDIRECT_PATH_BAD, format!("cannot be used: {flaw}")))
 }
 
 /// Whoever adds a second provider moves the redirect URI of the first without noticing.
 fn warn_of_second(written: &[Written], prefix: &str, problems: &mut Problems) {
-    let [first, second] = written else { return };
-    if first.path.is_some() || second.path.is_some() {
-        return;
-    }
+    let [(first, None), (second, None)] = written else { return };
     let message = format!(
         "the redirect URIs of `{0}` and `{1}` end in \"{prefix}/callback/{0}\" and \"{prefix}/callback/{1}\", because there are two providers",
-        first.name.value, second.name.value
+        first.value, second.value
     );
     let reason = format!(
         "as the only provider, either of them had \"{prefix}/callback\"; a provider refuses a redirect URI that is not registered there"
@@ -84,8 +73,8 @@ fn warn_of_second(written: &[Written], prefix: &str, problems: &mut Problems) {
     let help = format!(
         "write redirect_path = \"{prefix}/callback\" for the one that was there first, or register its new URI and write that"
     );
-    let diagnostic = problems.add(kinds::REDIRECT_PATH_MOVED, &second.name.place, message);
-    diagnostic.also(&first.name.place, "the other one").reason(reason).help(help);
+    let diagnostic = problems.add(kinds::REDIRECT_PATH_MOVED, &second.place, message);
+    diagnostic.also(&first.place, "the other one").reason(reason).help(help);
 }
 
 const LONGEST: usize = 256;

@@ -8,12 +8,12 @@ use http::StatusCode;
 use super::super::diagnostics::Place;
 use super::super::file::{AllowTable, RouteTable, RuleKeys};
 use super::super::kinds;
-use super::super::problems::Problems;
-use super::super::reading::{Field, Found};
+use super::super::problems::{Flaw, Found, Problems};
+use super::super::reading::{Field, listed};
 use super::super::units::{Filled, Timespan};
 use super::cookie::host_of;
-use super::server::Server;
-use super::{allow, filled, identity, kept_headers, matching, opened, upstream};
+use super::server::ServerKeys;
+use super::{allow, distinct, identity, kept_headers, matching, opened, upstream};
 use crate::gateway::settings::{HostPattern, PublicUrl, RouteSettings, RuleSettings, Target};
 use crate::nearest::nearest;
 use crate::policy::settings::{Access, AllowSettings};
@@ -23,7 +23,7 @@ use crate::server::settings::ListenAddress;
 use crate::session::settings::{TokenKinds, domain_reaches};
 
 /// A route, and where it was written.
-pub(super) struct Route {
+pub(super) struct CheckedRoute {
     pub(super) settings: RouteSettings,
     pub(super) place: Place,
     /// Where `upstream` stands.
@@ -43,7 +43,7 @@ pub(super) struct Aged {
 }
 
 impl Aged {
-    fn of(key: &str, asked: &Asked, rule: &RuleSettings) -> Option<Self> {
+    fn of(key: &str, asked: &RuleAsWritten, rule: &RuleSettings) -> Option<Self> {
         let place = asked.max_age.as_ref().filter(|_| asks(rule))?.place.clone();
         Some(Self { key: key.to_owned(), place, providers: rule.providers.clone() })
     }
@@ -55,7 +55,7 @@ pub(super) fn route(
     table: &RouteTable,
     providers: Option<&[Arc<str>]>,
     problems: &mut Problems,
-) -> Option<Route> {
+) -> Option<CheckedRoute> {
     let hosts = matching::hosts(&table.host, problems);
     let path = match &table.path {
         Field::Given(found) => matching::path(found, &found.key, problems),
@@ -88,12 +88,12 @@ pub(super) fn route(
         body_bytes: table.body_bytes.value().map(|size| size.0),
     };
     let upstream = table.upstream.given().map_or(&name.place, |found| &found.place).clone();
-    Some(Route { settings, place: name.place.clone(), upstream, aged })
+    Some(CheckedRoute { settings, place: name.place.clone(), upstream, aged })
 }
 
 /// What a table says; what it leaves out is for its base, or the default.
 #[derive(Clone, Default)]
-struct Asked {
+struct RuleAsWritten {
     access: Option<Access>,
     allow: AllowSettings,
     identity: Option<IdentityHeaderSettings>,
@@ -102,7 +102,7 @@ struct Asked {
 }
 
 /// What a table says, checked.
-fn asked(keys: &RuleKeys, providers: Option<&[Arc<str>]>, problems: &mut Problems) -> Asked {
+fn asked(keys: &RuleKeys, providers: Option<&[Arc<str>]>, problems: &mut Problems) -> RuleAsWritten {
     let allow =
         opened(keys.allow.clone(), problems).map(|found| allow::allow(&found.value.0, problems)).unwrap_or_default();
     let access = keys.access.value().copied();
@@ -112,7 +112,7 @@ fn asked(keys: &RuleKeys, providers: Option<&[Arc<str>]>, problems: &mut Problem
     if let Some(found @ Found { value: Timespan(Duration::ZERO), .. }) = keys.max_age.given() {
         problems.on(kinds::MAX_AGE_ZERO, found, "cannot be zero");
     }
-    Asked {
+    RuleAsWritten {
         access,
         allow,
         identity: identity::identity(&keys.identity, problems),
@@ -141,30 +141,23 @@ fn check_access(access: Access, allow: &AllowSettings, found: &Found<Filled<Allo
 
 /// The providers whose sessions count, in the order of the file.
 fn accepted(keys: &RuleKeys, known: Option<&[Arc<str>]>, problems: &mut Problems) -> Option<Vec<Arc<str>>> {
-    let items = filled(&keys.providers, kinds::EMPTY_PROVIDERS, problems)?;
-    let mut accepted: Vec<Arc<str>> = Vec::new();
-    for item in items {
-        let name: Arc<str> = Arc::from(item.value.as_str());
-        if known.is_some_and(|known| !known.contains(&name)) {
-            let names = super::super::reading::listed(known.unwrap_or_default().iter().map(AsRef::as_ref));
-            let meant = nearest(&name, known.unwrap_or_default().iter().map(AsRef::as_ref));
-            let help = match meant {
-                Some(meant) => format!("did you mean \"{meant}\"?"),
-                None if names.is_empty() => "add a table [provider.NAME]".to_owned(),
-                None => format!("the providers are {names}"),
-            };
-            let what = format!("names \"{}\", which is not configured", name.escape_default());
-            problems.on(kinds::NO_SUCH_PROVIDER, item, what).help(help);
-        } else if accepted.contains(&name) {
-            problems.on(kinds::GIVEN_TWICE, item, format!("names \"{name}\" twice"));
+    distinct(&keys.providers, kinds::EMPTY_PROVIDERS, problems, |name| {
+        let names = || known.unwrap_or_default().iter().map(AsRef::as_ref);
+        if known.is_none() || names().any(|known| known == name) {
+            return Ok(Arc::from(name));
         }
-        accepted.push(name);
-    }
-    Some(accepted)
+        let help = match nearest(name, names()) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None if names().next().is_none() => "add a table [provider.NAME]".to_owned(),
+            None => format!("the providers are {}", listed(names())),
+        };
+        let what = format!("names \"{}\", which is not configured", name.escape_default());
+        Err(Flaw::new(kinds::NO_SUCH_PROVIDER, what).help(help))
+    })
 }
 
 /// The rule that results, with every default.
-fn settled(asked: &Asked, providers: Option<&[Arc<str>]>) -> RuleSettings {
+fn settled(asked: &RuleAsWritten, providers: Option<&[Arc<str>]>) -> RuleSettings {
     let access = asked.access.unwrap_or_default();
     let allow = match access {
         // Inherited lists about people mean nothing where no session counts; networks still do.
@@ -187,7 +180,7 @@ fn paths(
     name: &Found<String>,
     table: &RouteTable,
     route_path: Option<&str>,
-    base: &Asked,
+    base: &RuleAsWritten,
     providers: Option<&[Arc<str>]>,
     (aged, problems): (&mut Vec<Aged>, &mut Problems),
 ) -> Vec<(String, RuleSettings)> {
@@ -205,7 +198,7 @@ fn paths(
                 .also(first, "here first");
         }
         seen.push((canonical.clone(), path.place.clone()));
-        let merged = Asked {
+        let merged = RuleAsWritten {
             access: own.access.or(base.access),
             allow: allow::merged(&base.allow, own.allow),
             identity: own.identity.or_else(|| base.identity.clone()),
@@ -244,7 +237,12 @@ fn check_provider(rule: &RuleSettings, place: &Place, providers: Option<&[Arc<st
 }
 
 /// A session cookie has to reach every host that asks for one.
-pub(super) fn check_hosts(routes: &[Route], public_url: &PublicUrl, domain: Option<&str>, problems: &mut Problems) {
+pub(super) fn check_hosts(
+    routes: &[CheckedRoute],
+    public_url: &PublicUrl,
+    domain: Option<&str>,
+    problems: &mut Problems,
+) {
     let public_host = host_of(&public_url.authority);
     if let Some(domain) = domain {
         for route in routes.iter().filter(|route| asks_session(&route.settings)) {
@@ -282,7 +280,7 @@ fn asks_session(route: &RouteSettings) -> bool {
 }
 
 /// Without an ID token nothing proves when somebody signed in.
-pub(super) fn check_ages(routes: &[Route], providers: &[ProviderSettings], problems: &mut Problems) {
+pub(super) fn check_ages(routes: &[CheckedRoute], providers: &[ProviderSettings], problems: &mut Problems) {
     let is_plain = |name: &&Arc<str>| {
         providers.iter().any(|it| it.name == **name && matches!(it.kind, ProviderKind::OAuth2 { .. }))
     };
@@ -301,7 +299,7 @@ pub(super) fn check_ages(routes: &[Route], providers: &[ProviderSettings], probl
 }
 
 /// A token that no session keeps cannot be sent on.
-pub(super) fn check_tokens(routes: &[Route], keep: TokenKinds, problems: &mut Problems) {
+pub(super) fn check_tokens(routes: &[CheckedRoute], keep: TokenKinds, problems: &mut Problems) {
     for route in routes {
         let rules = || std::iter::once(&route.settings.rule).chain(route.settings.paths.iter().map(|(_, rule)| rule));
         let uses = |value: &IdentityValue, authorization: Authorization| {
@@ -328,7 +326,7 @@ pub(super) fn check_tokens(routes: &[Route], keep: TokenKinds, problems: &mut Pr
 }
 
 /// Routes below our own prefix, and upstreams that are ourselves.
-pub(super) fn check_reach(routes: &[Route], server: &Server, problems: &mut Problems) {
+pub(super) fn check_reach(routes: &[CheckedRoute], server: &ServerKeys, problems: &mut Problems) {
     for route in routes {
         let below = route
             .settings

@@ -4,11 +4,11 @@ use http::Method;
 
 use super::super::kinds;
 use super::super::problems::Problems;
-use super::route::Route;
+use super::route::CheckedRoute;
 use crate::gateway::settings::{HostPattern, RouteSettings};
 
 /// Reports each pair of routes that are equally specific.
-pub(super) fn check_same(routes: &[Route], problems: &mut Problems) {
+pub(super) fn check_same(routes: &[CheckedRoute], problems: &mut Problems) {
     for (index, route) in routes.iter().enumerate() {
         for earlier in routes.iter().take(index) {
             if let Some(what) = overlap(&earlier.settings, &route.settings) {

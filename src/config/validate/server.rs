@@ -9,34 +9,36 @@ use url::Url;
 use super::super::diagnostics::Place;
 use super::super::file::{AdminTable, DrainTable, LimitsTable, PagesTable, ServerTable};
 use super::super::kinds;
-use super::super::problems::Problems;
-use super::super::reading::{Field, Found};
+use super::super::problems::{Flaw, Found, Problems};
+use super::super::reading::Field;
 use super::super::units::{OneOrMany, Timespan, parse_network};
-use super::{matching, opened, positive, tls};
+use super::{each, filled, matching, opened, positive, tls};
 use crate::gateway::settings::{GatewaySettings, PublicUrl, RouteSettings};
 use crate::request::host::is_loopback;
 use crate::server::settings::{Drain, Limits, ListenAddress, ServerSettings};
 
 /// What `[server]` says, for the two parts that it speaks to.
-pub(super) struct Server {
+pub(super) struct ServerKeys {
+    /// For the server itself.
     pub(super) settings: ServerSettings,
+    /// For the gateway.
     pub(super) public_url: PublicUrl,
+    /// The same.
     pub(super) prefix: String,
-    trusted_proxies: Vec<IpNet>,
+    /// Whether peers on unix sockets are proxies.
     trust_unix: bool,
 }
 
-impl Server {
+impl ServerKeys {
     /// The pipeline's settings.
     pub(super) fn gateway(&self, routes: Vec<RouteSettings>, pages: PagesTable) -> GatewaySettings {
-        let limits = &self.settings.limits;
         GatewaySettings {
             public_url: self.public_url.clone(),
             prefix: self.prefix.clone(),
-            trusted_proxies: self.trusted_proxies.clone(),
+            trusted_proxies: self.settings.trusted_proxies.clone(),
             trust_unix: self.trust_unix,
             routes,
-            limits: limits.clone(),
+            limits: self.settings.limits.clone(),
             contact: pages.contact.into_value(),
             title: pages.title.into_value(),
         }
@@ -44,29 +46,30 @@ impl Server {
 }
 
 /// Checks `[server]` and `[admin]`.
-pub(super) fn server(table: &Found<ServerTable>, admin: Field<AdminTable>, problems: &mut Problems) -> Option<Server> {
+pub(super) fn server(
+    table: &Found<ServerTable>,
+    admin: Field<AdminTable>,
+    problems: &mut Problems,
+) -> Option<ServerKeys> {
     let keys = &table.value;
     let public_url = public_url(&keys.public_url, &table.place, problems);
     let listen = listen(&keys.listen, TRAFFIC_DEFAULT, problems);
-    if keys.listen.value().is_some_and(|list| list.0.is_empty()) {
-        let place = keys.listen.given().map_or(&table.place, |found| &found.place);
-        problems.add(kinds::LISTEN_EMPTY, place, "`server.listen` is an empty list");
-    }
-    let admin = opened(admin, problems);
-    let admin_keys = admin.map(|found| found.value).unwrap_or_default();
-    let admin_listen = admin_listen(&admin_keys, problems);
+    filled(&keys.listen, kinds::LISTEN_EMPTY, problems);
+    let admin_listen = admin_listen(&admin.into_value().unwrap_or_default(), problems);
     check_apart(&listen, &admin_listen, problems);
     let (trusted_proxies, trust_unix) = trusted_proxies(&keys.trusted_proxies, problems);
     let prefix = prefix(&keys.prefix, problems);
     let tls_settings = tls::server_tls(&keys.tls, problems);
-    if let (Some(url), Field::Given(found)) = (&public_url, &keys.tls)
-        && !url.https
-    {
+    let https = public_url.as_ref().map(|url| url.https);
+    if let (Some(false), Field::Given(found)) = (https, &keys.tls) {
         problems.on(kinds::TLS_WITH_HTTP_URL, found, "serves https, but `server.public_url` is http");
     }
     let trusts_nobody = trusted_proxies.is_empty() && !trust_unix && !matches!(keys.trusted_proxies, Field::Wrong);
-    if trusts_nobody && keys.tls.is_absent() && public_url.as_ref().is_some_and(|url| url.https) {
-        warn_of_unknown_proxy(keys, &table.place, problems);
+    if trusts_nobody && keys.tls.is_absent() && https == Some(true) {
+        // TLS ends at a proxy in front then, and only that proxy knows the addresses of clients.
+        let place =
+            keys.trusted_proxies.mark().or_else(|| keys.public_url.mark()).map_or(table.place.clone(), |it| it.place);
+        problems.add(kinds::NO_TRUSTED_PROXIES, &place, UNKNOWN_PROXY);
     }
     let settings = ServerSettings {
         listen: listen.into_iter().map(|it| it.value).collect(),
@@ -75,27 +78,16 @@ pub(super) fn server(table: &Found<ServerTable>, admin: Field<AdminTable>, probl
         unix_mode: keys.unix_mode.value().map(|mode| mode.0),
         tls: tls_settings,
         limits: limits(&opened(keys.limits.clone(), problems)?.value, problems),
-        trusted_proxies: trusted_proxies.clone(),
+        trusted_proxies,
         drain: drain(&opened(keys.drain.clone(), problems)?.value),
         notes_capitals: false, // The routes tell: mod.rs.
     };
-    Some(Server { settings, public_url: public_url?, prefix, trusted_proxies, trust_unix })
-}
-
-/// TLS ends at a proxy in front then, and only that proxy knows the addresses of clients.
-fn warn_of_unknown_proxy(keys: &ServerTable, table: &Place, problems: &mut Problems) {
-    let place = keys.trusted_proxies.place();
-    let place = place.or_else(|| keys.public_url.place()).unwrap_or(table);
-    let message = "`server.public_url` is https and there is no `server.tls`, but `server.trusted_proxies` is empty";
-    problems.add(kinds::NO_TRUSTED_PROXIES, place, message);
+    Some(ServerKeys { settings, public_url: public_url?, prefix, trust_unix })
 }
 
 /// The origin that browsers use.
 fn public_url(field: &Field<String>, table: &Place, problems: &mut Problems) -> Option<PublicUrl> {
-    if field.is_absent() {
-        problems.missing(kinds::PUBLIC_URL_MISSING, table, "server.public_url");
-    }
-    let found = field.given()?;
+    let found = field.required(kinds::PUBLIC_URL_MISSING, (table, "server"), "public_url", problems)?;
     let url = Url::parse(&found.value).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let Some((url, host)) = url.as_ref().and_then(|url| Some((url, url.host()?))) else {
         problems.on(kinds::PUBLIC_URL_BAD, found, "is not an http or https URL");
@@ -124,23 +116,14 @@ pub(super) fn admin_listen(keys: &AdminTable, problems: &mut Problems) -> Vec<Fo
 
 /// The addresses of a listener.
 fn listen(field: &Field<OneOrMany<String>>, default: &str, problems: &mut Problems) -> Vec<Found<ListenAddress>> {
-    let Some(found) = field.given() else {
-        return vec![Found {
-            value: ListenAddress::Tcp(default.to_owned()),
-            place: Place::Nowhere,
-            key: String::new(),
-        }];
-    };
-    let mut addresses = Vec::new();
-    for item in &found.value.0 {
-        match parse_listen(&item.value) {
-            Some(value) => addresses.push(Found { value, place: item.place.clone(), key: item.key.clone() }),
-            None => {
-                problems.on(kinds::NO_LISTEN_ADDRESS, item, format!("cannot be \"{}\"", item.value.escape_default()));
-            }
-        }
+    if field.given().is_none() {
+        let value = ListenAddress::Tcp(default.to_owned());
+        return vec![Found { value, place: Place::Nowhere, key: String::new() }];
     }
-    addresses
+    each(field, problems, |item| {
+        let flaw = || Flaw::new(kinds::NO_LISTEN_ADDRESS, format!("cannot be \"{}\"", item.value.escape_default()));
+        parse_listen(&item.value).map(|address| item.with(address)).ok_or_else(flaw)
+    })
 }
 
 /// `host:port`, `unix:/path` or `systemd:NAME`.
@@ -171,22 +154,18 @@ fn check_apart(traffic: &[Found<ListenAddress>], admin: &[Found<ListenAddress>],
 
 /// Networks of proxies, and whether peers on unix sockets are believed.
 fn trusted_proxies(field: &Field<OneOrMany<String>>, problems: &mut Problems) -> (Vec<IpNet>, bool) {
-    let (mut networks, mut unix) = (Vec::new(), false);
-    for item in field.value().into_iter().flat_map(|list| &list.0) {
-        match parse_network(&item.value) {
-            _ if item.value == "unix" => unix = true,
-            Some(network) => {
-                if network.prefix_len() == 0 {
-                    problems.on(kinds::EVERYBODY_TRUSTED, item, "trusts everybody");
-                }
-                networks.push(network);
-            }
-            None => {
-                problems.on(kinds::NO_TRUSTED_PROXY, item, format!("cannot hold \"{}\"", item.value.escape_default()));
-            }
-        }
+    let is_unix = |item: &Found<String>| item.value == "unix";
+    let trust_unix = field.value().is_some_and(|list| list.0.iter().any(is_unix));
+    let networks = each(field, problems, |item| {
+        let flaw = || Flaw::new(kinds::NO_TRUSTED_PROXY, format!("cannot hold \"{}\"", item.value.escape_default()));
+        let network = parse_network(&item.value).map(|network| item.with(network));
+        if is_unix(item) { Ok(None) } else { network.map(Some).ok_or_else(flaw) }
+    });
+    let networks: Vec<Found<IpNet>> = networks.into_iter().flatten().collect();
+    for everybody in networks.iter().filter(|network| network.value.prefix_len() == 0) {
+        problems.on(kinds::EVERYBODY_TRUSTED, everybody, "trusts everybody");
     }
-    (networks, unix)
+    (networks.into_iter().map(|network| network.value).collect(), trust_unix)
 }
 
 /// The path of our own endpoints, without a slash at its end.
@@ -253,6 +232,8 @@ fn drain(keys: &DrainTable) -> Drain {
     Drain { delay: keys.delay.or(Timespan(defaults.delay)).0, grace: keys.grace.or(Timespan(defaults.grace)).0 }
 }
 
+const UNKNOWN_PROXY: &str =
+    "`server.public_url` is https and there is no `server.tls`, but `server.trusted_proxies` is empty";
 const TRAFFIC_DEFAULT: &str = "127.0.0.1:4180";
 const ADMIN_DEFAULT: &str = "127.0.0.1:4181";
 const PREFIX_DEFAULT: &str = "/_vestibule";

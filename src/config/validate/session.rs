@@ -1,12 +1,13 @@
 //! `[session]`.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::super::diagnostics::Place;
 use super::super::file::SessionTable;
 use super::super::kinds;
 use super::super::problems::Problems;
-use super::super::reading::{Field, Found};
+use super::super::reading::Found;
 use super::super::units::Timespan;
 use super::super::words::{KeptToken, Store};
 use super::{cookie, opened, positive};
@@ -26,9 +27,7 @@ pub(super) fn session(
     let (Some(Store::Cookie) | None) = keys.store.value();
     let lifetime = positive(&keys.lifetime, LIFETIME, problems);
     let idle_timeout = positive(&keys.idle_timeout, IDLE.min(lifetime), problems);
-    if let Field::Given(found) = &keys.idle_timeout
-        && found.value.0 > lifetime
-    {
+    if let Some(found) = keys.idle_timeout.given().filter(|found| found.value.0 > lifetime) {
         problems.on(kinds::IDLE_LONGER_THAN_LIFE, found, "is longer than `session.lifetime`");
     }
     let attempt_life = positive(&keys.attempt_life, ATTEMPT_LIFE, problems);
@@ -56,31 +55,21 @@ fn kept(keys: &SessionTable) -> TokenKinds {
 /// The key ring's keys: at least one, all different, none that could be guessed.
 pub(super) fn keys(table: &Found<SessionTable>, problems: &mut Problems) -> Option<Vec<Secret<[u8; 32]>>> {
     let field = &table.value.keys;
-    if field.is_absent() {
-        problems.missing(kinds::SESSION_KEYS_MISSING, &table.place, "session.keys");
-    }
-    let found = field.given()?;
+    let found = field.required(kinds::SESSION_KEYS_MISSING, (&table.place, "session"), "keys", problems)?;
     if found.value.0.is_empty() {
         problems.on(kinds::SESSION_KEYS_EMPTY, found, "is an empty list");
         return None;
     }
     let mut keys: Vec<Found<Secret<[u8; 32]>>> = Vec::new();
-    let mut sound = true;
     for item in &found.value.0 {
-        match checked_key(item.value.0.expose(), &item.place, problems) {
-            Some(key) => match keys.iter().find(|other| other.value == key) {
-                Some(first) => {
-                    sound = false;
-                    problems
-                        .add(kinds::GIVEN_TWICE, &item.place, "a session key is given twice")
-                        .also(&first.place, "here first");
-                }
-                None => keys.push(Found { value: key, place: item.place.clone(), key: item.key.clone() }),
-            },
-            None => sound = false,
+        let Some(key) = checked_key(item.value.0.expose(), &item.place, problems) else { continue };
+        if let Some(first) = keys.iter().find(|other| other.value == key) {
+            let message = "a session key is given twice";
+            problems.add(kinds::GIVEN_TWICE, &item.place, message).also(&first.place, "here first");
         }
+        keys.push(item.with(key));
     }
-    sound.then(|| keys.into_iter().map(|found| found.value).collect())
+    Some(keys.into_iter().map(|found| found.value).collect())
 }
 
 /// A session key that cannot be guessed.
@@ -98,13 +87,7 @@ fn checked_key(text: &str, place: &Place, problems: &mut Problems) -> Option<Sec
 
 /// Why 32 bytes are surely not random (AT-CL-14). Each test strikes a random key less than once in 10^12 times.
 fn guessable(key: &[u8; 32]) -> Option<&'static str> {
-    let mut seen = [false; 256];
-    for byte in key {
-        if let Some(slot) = seen.get_mut(usize::from(*byte)) {
-            *slot = true;
-        }
-    }
-    if seen.iter().filter(|seen| **seen).count() < 16 {
+    if key.iter().collect::<HashSet<_>>().len() < 16 {
         return Some("it repeats a few bytes");
     }
     if key.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {

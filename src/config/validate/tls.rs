@@ -40,20 +40,15 @@ fn pair(
     place: &Place,
     problems: &mut Problems,
 ) -> Option<CertificateFiles> {
-    if cert.is_absent() && !key.is_absent() {
-        problems.missing(kinds::CERT_MISSING, place, &format!("{table}.cert"));
+    if cert.is_absent() && key.is_absent() {
+        return None;
     }
-    if key.is_absent() && !cert.is_absent() {
-        problems.missing(kinds::KEY_MISSING, place, &format!("{table}.key"));
-    }
-    let (cert, key) = (cert.given()?, key.given()?);
+    let cert = cert.required(kinds::CERT_MISSING, (place, table), "cert", problems);
+    let key = key.required(kinds::KEY_MISSING, (place, table), "key", problems);
+    let (cert, key) = (cert?, key?);
     let (chain, private) = (&cert.value.0, &key.value.0);
-    let pair = CertifiedKey::from_der(
-        chain.certificates.clone(),
-        private.key.expose().clone_key(),
-        &aws_lc_rs::default_provider(),
-    );
-    if let Err(error) = pair {
+    let (certificates, private_key) = (chain.certificates.clone(), private.key.expose().clone_key());
+    if let Err(error) = CertifiedKey::from_der(certificates, private_key, &aws_lc_rs::default_provider()) {
         let message = format!("`{table}.key` cannot be used with its certificate: {error}");
         problems.add(kinds::PAIR_MISMATCH, &key.place, message).also(&cert.place, "the certificate");
     }
@@ -62,16 +57,12 @@ fn pair(
 
 /// Whether clients have to show a certificate; that needs roots to check it with.
 fn client_auth(keys: &ServerTlsTable, problems: &mut Problems) -> ClientCertificates {
-    match keys.client_auth.given() {
-        None if keys.client_ca.is_absent() => ClientCertificates::No,
-        None => ClientCertificates::Required,
-        Some(found) => {
-            if found.value != ClientCertificates::No && keys.client_ca.is_absent() {
-                problems.missing(kinds::CLIENT_CA_MISSING, &found.place, "server.tls.client_ca");
-            }
-            found.value
-        }
+    let asked = keys.client_auth.given().filter(|found| found.value != ClientCertificates::No);
+    if let Some(Found { place, .. }) = asked {
+        keys.client_ca.required(kinds::CLIENT_CA_MISSING, (place, "server.tls"), "client_ca", problems);
     }
+    let default = if keys.client_ca.is_absent() { ClientCertificates::No } else { ClientCertificates::Required };
+    keys.client_auth.or(default)
 }
 
 /// TLS towards the upstream; only for `https` upstreams.
@@ -84,14 +75,11 @@ pub(super) fn upstream_tls(field: &Field<UpstreamTlsTable>, https: bool, problem
     if let Some(Found { value: true, place, .. }) = keys.insecure_skip_verify.given() {
         problems.add(kinds::VERIFY_SKIPPED, place, "`tls.insecure_skip_verify` takes any certificate of the upstream");
     }
-    match (&keys.cert, &keys.key) {
-        (Field::Given(_), Field::Absent) => {
-            problems.missing(kinds::KEY_MISSING, &found.place, "tls.key");
-        }
-        (Field::Absent, Field::Given(_)) => {
-            problems.missing(kinds::UPSTREAM_CERT_MISSING, &found.place, "tls.cert");
-        }
-        _ => {}
+    if keys.cert.given().is_some() {
+        keys.key.required(kinds::KEY_MISSING, (&found.place, "tls"), "key", problems);
+    }
+    if keys.key.given().is_some() {
+        keys.cert.required(kinds::UPSTREAM_CERT_MISSING, (&found.place, "tls"), "cert", problems);
     }
     let client =
         keys.cert.value().cloned().zip(keys.key.value().cloned()).map(|(cert, key)| (cert.certificates, key.key));

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use http::uri::Authority;
 use url::Url;
 
 use super::super::file::{RouteTable, TimeoutsTable};
 use super::super::kinds;
-use super::super::problems::Problems;
-use super::super::reading::{Field, Found};
+use super::super::problems::{Flaw, Found, Problems};
+use super::super::reading::Field;
 use super::super::units::Timespan;
 use super::super::words::HeaderCase;
-use super::{filled, opened, positive, tls};
+use super::{each, filled, opened, positive, tls};
 use crate::gateway::settings::Target;
-use crate::proxy::settings::{HostHeader, UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTransport};
+use crate::proxy::settings::{
+    HostHeader, UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTls, UpstreamTransport,
+};
 
 /// Where allowed requests go. `needed` is false where no request is ever allowed.
 pub(super) fn target(
@@ -24,29 +27,29 @@ pub(super) fn target(
     needed: bool,
     problems: &mut Problems,
 ) -> Option<Target> {
-    if table.upstream.is_absent() {
-        if needed {
-            problems.missing(kinds::UPSTREAM_MISSING, &name.place, &format!("{}.upstream", name.key));
-            return None;
-        }
+    if table.upstream.is_absent() && !needed {
         return Some(Target::Static(StatusCode::FORBIDDEN));
     }
+    table.upstream.required(kinds::UPSTREAM_MISSING, (&name.place, &name.key), "upstream", problems)?;
     let items = filled(&table.upstream, kinds::EMPTY_UPSTREAM, problems)?;
     if let [only] = items
         && let Some(code) = only.value.strip_prefix("static:")
     {
         check_static(table, problems);
-        return static_code(code, only, problems);
+        return problems.sound(only, static_code(code));
     }
-    let addresses: Vec<Option<UpstreamAddress>> = items.iter().map(|item| checked_address(item, problems)).collect();
-    let addresses: Vec<UpstreamAddress> = addresses.into_iter().collect::<Option<_>>()?;
+    let addresses = each(&table.upstream, problems, |item| address(&item.value));
+    if addresses.len() < items.len() {
+        return None;
+    }
     check_one_kind(&addresses, items, problems);
     let https = addresses.iter().all(|address| address.protocol == UpstreamProtocol::Tls);
     let timeouts = opened(table.timeouts.clone(), problems)?.value;
+    let host = table.host_header.given().and_then(|found| problems.sound(found, host_header(&found.value)));
     let settings = settings(addresses, &timeouts, problems);
     Some(Target::Upstream(Box::new(UpstreamSettings {
         tls: tls::upstream_tls(&table.tls, https, problems),
-        host: host_header(&table.host_header, problems),
+        host: host.unwrap_or(HostHeader::Preserve),
         keeps_capitals: table.header_case.or(HeaderCase::Lower) == HeaderCase::Preserve,
         ..settings
     })))
@@ -61,7 +64,7 @@ fn settings(addresses: Vec<UpstreamAddress>, timeouts: &TimeoutsTable, problems:
         first_byte_timeout: time(&timeouts.first_byte, FIRST_BYTE_SECS),
         idle_timeout: time(&timeouts.idle, IDLE_SECS),
         pool_idle: POOL_IDLE,
-        tls: crate::proxy::settings::UpstreamTls::default(),
+        tls: UpstreamTls::default(),
         host: HostHeader::Preserve,
         keeps_capitals: false,
         eject_after: EJECT_AFTER,
@@ -69,23 +72,13 @@ fn settings(addresses: Vec<UpstreamAddress>, timeouts: &TimeoutsTable, problems:
     }
 }
 
-/// One address, or a report of what is wrong with it.
-fn checked_address(item: &Found<String>, problems: &mut Problems) -> Option<UpstreamAddress> {
-    match address(&item.value) {
-        Ok(address) => Some(address),
-        Err((flaw, help)) => {
-            // The value is not repeated: a URL may hold a password. The excerpt shows it masked.
-            problems.on(kinds::UPSTREAM_BAD, item, format!("cannot be used: {flaw}")).help(help);
-            None
-        }
-    }
-}
-
-/// One address, or what is wrong with it and what to write.
-fn address(text: &str) -> Result<UpstreamAddress, (&'static str, &'static str)> {
+/// One address.
+fn address(text: &str) -> Result<UpstreamAddress, Flaw> {
+    // The value is not repeated: a URL may hold a password. The excerpt shows it masked.
+    let bad = |flaw, help: &str| Flaw::new(kinds::UPSTREAM_BAD, format!("cannot be used: {flaw}")).help(help);
     if let Some(path) = text.strip_prefix("unix:") {
         if !path.starts_with('/') || path.starts_with("//") {
-            return Err(("the path of a socket is absolute", "write \"unix:/run/app.sock\""));
+            return Err(bad("the path of a socket is absolute", "write \"unix:/run/app.sock\""));
         }
         return Ok(UpstreamAddress {
             transport: UpstreamTransport::Unix(PathBuf::from(path)),
@@ -95,27 +88,26 @@ fn address(text: &str) -> Result<UpstreamAddress, (&'static str, &'static str)> 
         });
     }
     if text.starts_with("static:") {
-        return Err(("static:CODE stands alone", "write upstream = \"static:204\""));
+        return Err(bad("static:CODE stands alone", "write upstream = \"static:204\""));
     }
-    let (scheme, rest) = text.split_once("://").ok_or(("it has no scheme", WRITE))?;
+    let (scheme, rest) = text.split_once("://").ok_or_else(|| bad("it has no scheme", WRITE))?;
     let (protocol, default_port) = match scheme {
         "http" => (UpstreamProtocol::Http1, 80),
         "https" => (UpstreamProtocol::Tls, 443),
         "h2c" => (UpstreamProtocol::H2c, 80),
-        _ => return Err(("its scheme is none of http, https, h2c", WRITE)),
+        _ => return Err(bad("its scheme is none of http, https, h2c", WRITE)),
     };
     // `h2c` is read as http, so that its host gets the same treatment.
     let as_http = format!("{}://{rest}", if scheme == "https" { "https" } else { "http" });
-    let url = Url::parse(&as_http).map_err(|_| ("it is not a URL", WRITE))?;
-    let host = url.host_str().filter(|host| !host.is_empty()).ok_or(("it has no host", WRITE))?;
+    let url = Url::parse(&as_http).map_err(|_| bad("it is not a URL", WRITE))?;
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| bad("it has no host", WRITE))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err((
-            "it holds a user name or password",
-            "remove them; send credentials with a header of the application's own",
-        ));
+        let help = "remove them; send credentials with a header of the application's own";
+        return Err(bad("it holds a user name or password", help));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(("it holds a query or fragment", "an upstream is a scheme, a host, a port and at most a path"));
+        let help = "an upstream is a scheme, a host, a port and at most a path";
+        return Err(bad("it holds a query or fragment", help));
     }
     let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     Ok(UpstreamAddress {
@@ -136,51 +128,36 @@ fn check_one_kind(addresses: &[UpstreamAddress], items: &[Found<String>], proble
             .also(&first_item.place, "another protocol than this");
     }
     for (index, (address, item)) in addresses.iter().zip(items).enumerate() {
-        if let Some(first) =
-            addresses.iter().take(index).position(|other| other == address).and_then(|at| items.get(at))
-        {
+        let mut earlier = addresses.iter().zip(items).take(index);
+        if let Some((_, first)) = earlier.find(|(other, _)| *other == address) {
             problems.on(kinds::UPSTREAM_TWICE, item, "names one address twice").also(&first.place, "here first");
         }
     }
 }
 
 /// The status of an answer that needs no application.
-fn static_code(code: &str, found: &Found<String>, problems: &mut Problems) -> Option<Target> {
-    let status = code
-        .parse::<u16>()
-        .ok()
-        .filter(|code| (200..=599).contains(code))
-        .and_then(|code| StatusCode::from_u16(code).ok());
-    if status.is_none() {
-        problems.on(kinds::NO_STATIC_CODE, found, format!("cannot answer with \"{}\"", code.escape_default()));
-    }
-    status.map(Target::Static)
+fn static_code(code: &str) -> Result<Target, Flaw> {
+    let number = code.parse::<u16>().ok().filter(|code| (200..=599).contains(code));
+    let flaw = || Flaw::new(kinds::NO_STATIC_CODE, format!("cannot answer with \"{}\"", code.escape_default()));
+    number.and_then(|code| StatusCode::from_u16(code).ok()).map(Target::Static).ok_or_else(flaw)
 }
 
 /// A static answer has no connection that these keys could speak of.
 fn check_static(table: &RouteTable, problems: &mut Problems) {
-    let given =
-        [("tls", table.tls.place()), ("timeouts", table.timeouts.place()), ("host_header", table.host_header.place())];
-    for (key, place) in given {
-        if let Some(place) = place {
-            problems.add(kinds::STATIC_WITH_CONNECTION, place, format!("`{key}` is set for a static answer"));
-        }
+    for found in [table.tls.mark(), table.timeouts.mark(), table.host_header.mark()].into_iter().flatten() {
+        let key = found.key.rsplit('.').next().unwrap_or_default();
+        problems.add(kinds::STATIC_WITH_CONNECTION, &found.place, format!("`{key}` is set for a static answer"));
     }
 }
 
 /// Which `Host` the application sees.
-fn host_header(field: &Field<String>, problems: &mut Problems) -> HostHeader {
-    let Some(found) = field.given() else { return HostHeader::Preserve };
-    match found.value.as_str() {
-        "preserve" => HostHeader::Preserve,
-        "upstream" => HostHeader::Upstream,
-        host if host.parse::<http::uri::Authority>().is_ok_and(|authority| !authority.as_str().contains('@')) => {
-            HostHeader::Fixed(host.to_owned())
-        }
-        other => {
-            problems.on(kinds::NO_HOST_HEADER, found, format!("cannot be \"{}\"", other.escape_default()));
-            HostHeader::Preserve
-        }
+fn host_header(text: &str) -> Result<HostHeader, Flaw> {
+    let is_host = |host: &str| host.parse::<Authority>().is_ok_and(|authority| !authority.as_str().contains('@'));
+    match text {
+        "preserve" => Ok(HostHeader::Preserve),
+        "upstream" => Ok(HostHeader::Upstream),
+        host if is_host(host) => Ok(HostHeader::Fixed(host.to_owned())),
+        other => Err(Flaw::new(kinds::NO_HOST_HEADER, format!("cannot be \"{}\"", other.escape_default()))),
     }
 }
 

@@ -14,8 +14,7 @@ use crate::cli::exit::Exit;
 use crate::cli::run::control_runtime;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, Report, Sources};
-use crate::demo::idp::{Client, IdpSettings};
-use crate::demo::{BANNER, DemoError, start_idp, start_upstream};
+use crate::demo::{BANNER, Client, DemoError, start_idp, start_upstream};
 use crate::seal;
 use crate::telemetry::process::init_process_log;
 use crate::telemetry::settings::{LogFormat, LogSettings, LogSink};
@@ -63,19 +62,22 @@ async fn serve(port: u16) -> Result<(), DemoFailure> {
     let (provider, application) = (loopback(0).await?, loopback(0).await?);
     let gateway = free_port(port).await?;
     let secret = seal::random_token();
-    let settings = IdpSettings { access_life: Some(ACCESS_LIFE), ..IdpSettings::default() };
-    let idp = start_idp(provider, settings, Arc::clone(&clock), shutdown.clone())?;
-    idp.register(client(gateway, &secret));
+    let client = Client {
+        id: "demo".to_owned(),
+        secret: secret.clone(),
+        redirect_uri: format!("http://{gateway}/_vestibule/callback"),
+        post_logout_redirect_uri: format!("http://{gateway}/_vestibule/signed-out"),
+    };
+    let issuer = start_idp(provider, client, ACCESS_LIFE, Arc::clone(&clock), shutdown.clone())?;
     let upstream = application.local_addr()?;
     start_upstream(application, shutdown.clone())?;
-    let app = start_gateway(gateway, idp.issuer(), upstream, &secret, clock).await?;
+    let app = start_gateway(gateway, &issuer, upstream, &secret, clock).await?;
     app.prefetch_providers();
     // Standard output carries the URL alone on its line: for people, and for scripts that open it.
     let _ = writeln!(
         io::stderr(),
-        "{BANNER}\n\n  provider     {}\n  application  http://{upstream}/ (nobody signed in: what it is like without the gateway)\n\n\
+        "{BANNER}\n\n  provider     {issuer}\n  application  http://{upstream}/ (nobody signed in: what it is like without the gateway)\n\n\
          Be Ada, who is an admin, or Grace, who is not. Access tokens live {} seconds. Ctrl-C ends it.\n",
-        idp.issuer(),
         ACCESS_LIFE.as_secs(),
     );
     let _ = writeln!(io::stdout(), "Open http://{gateway}/");
@@ -106,13 +108,6 @@ async fn start_gateway(
     let sources = Sources { file: Some(("demo.toml".to_owned(), text)), env, ..Sources::default() };
     let config = Config::load(&sources).map_err(|report| DemoFailure::Config(Box::new(report)))?;
     Ok(App::start(config, clock).await?)
-}
-
-fn client(gateway: SocketAddr, secret: &str) -> Client {
-    let mut client = Client::with_secret("demo", secret);
-    client.redirect_uris = vec![format!("http://{gateway}/_vestibule/callback")];
-    client.post_logout_redirect_uris = vec![format!("http://{gateway}/_vestibule/signed-out")];
-    client
 }
 
 async fn loopback(port: u16) -> io::Result<TcpListener> {

@@ -41,6 +41,7 @@ where
     }
 }
 
+/// Serves one connection to its end.
 async fn connection<F, Fut>(stream: TcpStream, answer: F)
 where
     F: Fn(Request<Incoming>) -> Fut + Send + Sync,
@@ -52,4 +53,5 @@ where
     let _ = connection.with_upgrades().await;
 }
 
+/// How long to wait for a descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -1,10 +1,10 @@
 //! The way back: what a callback must bring, and what happens to every other one. The state is looked at before anything is said to the provider.
 
 use crate::harness::idp::{Breakage, Gate};
+use crate::harness::idp::{IdpSettings, paths};
 use crate::harness::{Scene, has_session, param, with_param};
 use http::Method;
 use serde_json::json;
-use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::browser::Ask;
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::harness::idp::paths;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vestibule::demo::idp::paths;
 
 use crate::cookies::noise;
 use crate::harness::process_log::{lines_with, listen};

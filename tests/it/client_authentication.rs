@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::harness::idp::Breakage;
+use crate::harness::idp::{AuthMethod, Client, IdpRequest};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
-use vestibule::demo::idp::{AuthMethod, Client, IdpRequest};
 
 use crate::harness::gateway::GatewayBuilder;
 use crate::harness::idp::{CLIENT_ID, CLIENT_SECRET};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::harness::idp::paths;
 use vestibule::clock::{Clock as _, UnixTime};
-use vestibule::demo::idp::paths;
 
 use crate::harness::{Gateway, Scene, TestIdp};
 

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use crate::harness::idp::paths;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use vestibule::clock::{Clock as _, UnixTime};
-use vestibule::demo::idp::paths;
 use vestibule::seal::{self, KeyRing, Purpose};
 
 use crate::harness::gateway::key;

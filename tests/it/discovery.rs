@@ -4,8 +4,8 @@ use crate::harness::{Scene, param};
 use std::time::Duration;
 
 use crate::harness::idp::Breakage;
+use crate::harness::idp::paths;
 use serde_json::json;
-use vestibule::demo::idp::paths;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_that_points_elsewhere_sends_nobody_anywhere() {

@@ -1,9 +1,9 @@
 //! `response_mode = "form_post"`: the provider's page posts the answer, from another site, with the cookies that come along then.
 
+use crate::harness::idp::paths;
 use cookie::SameSite;
 use http::Method;
 use serde_json::json;
-use vestibule::demo::idp::paths;
 
 use crate::harness::browser::{Ask, Page};
 use crate::harness::scene::ADA;
@@ -191,7 +191,7 @@ async fn a_browser_that_keeps_no_session_is_not_sent_round_and_round() {
 async fn only_the_provider_that_posts_has_such_cookies() {
     // UI-14, IS-03
     let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let other = TestIdp::sharing(vestibule::demo::idp::IdpSettings::default(), idp.clock.clone()).await;
+    let other = TestIdp::sharing(crate::harness::idp::IdpSettings::default(), idp.clock.clone()).await;
     let gateway = Gateway::in_front_of(&upstream)
         .and_at("idp", &idp)
         .and_at("other", &other)

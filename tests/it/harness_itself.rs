@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::idp::Breakage;
-use vestibule::demo::idp::paths;
+use crate::harness::idp::paths;
 use vestibule::demo::start_upstream;
 
 use crate::harness::browser::Ask;

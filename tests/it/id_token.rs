@@ -1,9 +1,9 @@
 //! The ID token: whatever is wrong with it signs nobody in, and the page says which check it failed.
 
 use crate::harness::idp::{KeyForm, Signing};
+use crate::harness::idp::{SigningAlgorithm, paths};
 use serde_json::{Value, json};
 use vestibule::clock::Clock as _;
-use vestibule::demo::idp::{SigningAlgorithm, paths};
 
 use crate::harness::idp::{CLIENT_ID, CLIENT_SECRET};
 use crate::harness::{RecordingUpstream, Scene, TestIdp};
@@ -160,7 +160,7 @@ async fn the_algorithm_is_the_configured_one_and_not_the_tokens_choice() {
     let hmac =
         Scene::at(idp, &format!("[provider.idp]\nid_token_algorithms = ['HS256']\nclient_secret = '{secret}'")).await;
     hmac.idp
-        .configure(|settings| settings.clients[0].proof = vestibule::demo::idp::AuthMethod::Basic(secret.to_owned()));
+        .configure(|settings| settings.clients[0].proof = crate::harness::idp::AuthMethod::Basic(secret.to_owned()));
     hmac.refuses_while("id_token_alg", |_| {}).await;
     hmac.refuses_while("id_token_signature", |faults| faults.id_token.signing = Signing::HmacOf("another".to_owned()))
         .await;

@@ -1,7 +1,7 @@
 //! Identity headers as the application receives them: from the gateway alone, whatever the client and the provider say.
 
+use crate::harness::idp::{IdpSettings, Person};
 use serde_json::json;
-use vestibule::demo::idp::{IdpSettings, Person};
 
 use crate::harness::Scene;
 use crate::harness::upstream::Recorded;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::harness::idp::{Breakage, Signing};
+use crate::harness::idp::{SigningAlgorithm, paths};
 use crate::harness::{Scene, TestIdp};
 use serde_json::{Value, json};
-use vestibule::demo::idp::{SigningAlgorithm, paths};
 
 const NO_WAIT: &str = "[provider.idp]\njwks_min_interval = '0s'";
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::harness::idp::paths;
 use futures_util::future::join_all;
-use vestibule::demo::idp::paths;
 
 use crate::harness::{Scene, TestIdp};
 

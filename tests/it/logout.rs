@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::harness::idp::Breakage;
+use crate::harness::idp::paths;
 use http::Method;
 use url::Url;
-use vestibule::demo::idp::paths;
 
 use crate::harness::browser::Ask;
 use crate::harness::idp::CLIENT_ID;
@@ -300,7 +300,7 @@ async fn a_websocket_is_closed_by_signing_out() {
 async fn every_provider_s_session_is_ended() {
     // LO-01
     let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let other = TestIdp::sharing(vestibule::demo::idp::IdpSettings::default(), idp.clock.clone()).await;
+    let other = TestIdp::sharing(crate::harness::idp::IdpSettings::default(), idp.clock.clone()).await;
     let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).and_at("other", &other).start().await;
     let browser = gateway.browser();
     for provider in ["idp", "other"] {

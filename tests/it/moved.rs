@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::harness::idp::{Breakage, Gate};
-use vestibule::demo::idp::{IdpSettings, paths};
+use crate::harness::idp::{IdpSettings, paths};
 
 use crate::harness::idp::CLIENT_ID;
 use crate::harness::{Browser, Gateway, RecordingUpstream, Scene, TestIdp, has_session, param, with_param};

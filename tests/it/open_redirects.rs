@@ -1,7 +1,7 @@
 //! Nobody is sent anywhere but home: every target that somebody may name, at every place that takes one.
 
+use crate::harness::idp::paths;
 use http::Method;
-use vestibule::demo::idp::paths;
 
 use crate::harness::browser::{Ask, Page};
 use crate::harness::{Gateway, Raw, RecordingUpstream, Scene, TestIdp, param};

@@ -1,8 +1,8 @@
 //! What a provider may not have is done without: a session's whole life at one that has nothing but what the specifications require.
 
 use crate::harness::idp::Breakage;
+use crate::harness::idp::{IdpSettings, paths};
 use serde_json::json;
-use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::{Scene, TestIdp};
 

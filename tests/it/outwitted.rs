@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::idp::{Breakage, Gate};
-use vestibule::demo::idp::{IdpSettings, paths};
+use crate::harness::idp::{IdpSettings, paths};
 
 use crate::harness::{Gateway, Raw, RecordingUpstream, Scene, TestIdp, param};
 

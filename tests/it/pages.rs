@@ -1,9 +1,9 @@
 //! Answers of our own: what they carry, in which form they come, and that none of them can be framed, cached or misread.
 
 use crate::harness::idp::Breakage;
+use crate::harness::idp::paths;
 use http::Method;
 use url::Url;
-use vestibule::demo::idp::paths;
 
 use crate::harness::browser::Ask;
 use crate::harness::{Page, Raw, Scene};

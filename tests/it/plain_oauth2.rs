@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::harness::idp::Breakage;
+use crate::harness::idp::{Pkce, paths};
 use serde_json::json;
-use vestibule::demo::idp::{Pkce, paths};
 
 use crate::harness::idp::CLIENT_ID;
 use crate::harness::scene::ADA;

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::harness::idp::IdpSettings;
 use crate::harness::idp::{Breakage, Faults};
 use serde_json::Value;
 use vestibule::clock::ManualClock;
-use vestibule::demo::idp::IdpSettings;
 
 use crate::harness::browser::Page;
 use crate::harness::gateway::key;

@@ -1,7 +1,7 @@
 //! Providers are asked in the background when the program starts or reloads: before that nothing is said of them, and a fault is
 //! in the log before anybody meets it.
 
-use vestibule::demo::idp::paths;
+use crate::harness::idp::paths;
 
 use crate::harness::idp::{Breakage, Gate};
 use crate::harness::{Gateway, RecordingUpstream, TestIdp};

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::harness::idp::paths;
 use crate::harness::idp::{Breakage, Gate};
 use futures_util::future::join_all;
 use tokio::task::JoinHandle;
-use vestibule::demo::idp::paths;
 
 use crate::harness::{Browser, Gateway, Page, RecordingUpstream, Scene, SlowUpstream, TestIdp};
 
@@ -170,7 +170,7 @@ async fn without_a_new_refresh_token_the_old_one_stays() {
 async fn a_refresh_token_goes_to_nobody_but_its_own_provider() {
     // RF-05
     let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
-    let other = TestIdp::sharing(vestibule::demo::idp::IdpSettings::default(), idp.clock.clone()).await;
+    let other = TestIdp::sharing(crate::harness::idp::IdpSettings::default(), idp.clock.clone()).await;
     let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).and_at("other", &other).start().await;
     let browser = gateway.browser();
     for provider in ["idp", "other"] {

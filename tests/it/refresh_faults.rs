@@ -1,8 +1,8 @@
 //! Refreshes that fail: an outage ends nothing, a refusal ends the session, a swapped identity is never seen upstream.
 
+use crate::harness::idp::paths;
 use crate::harness::idp::{Breakage, Edits, Gate};
 use serde_json::json;
-use vestibule::demo::idp::paths;
 
 use crate::harness::idp::CLIENT_ID;
 use crate::harness::{Scene, TestIdp};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use crate::harness::idp::paths;
 use crate::harness::idp::{Breakage, Faults};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use vestibule::demo::idp::paths;
 
 use crate::harness::browser::Ask;
 use crate::harness::{Browser, Gateway, Page, RecordingUpstream, Scene, TestIdp, has_session, param, with_param};

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::harness::idp::{Breakage, Faults, Signing};
+use crate::harness::idp::{IdpSettings, paths};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use vestibule::clock::ManualClock;
-use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::browser::{Ask, Page};
 use crate::harness::gateway::key;

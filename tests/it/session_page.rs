@@ -49,7 +49,7 @@ async fn nobody_is_told_of_a_session_that_is_not_there() {
     assert!(scene.idp.seen().is_empty());
 }
 
-/// The demo's provider marks its tokens: `at_`, `rt_`, and JWTs begin with `eyJ`.
+/// The provider marks its tokens: `at_`, `rt_`, and JWTs begin with `eyJ`.
 fn assert_no_secrets(scene: &Scene, answer: &Page) {
     let everything = format!("{:?} {}", answer.headers, answer.text());
     for mark in ["at_", "rt_", "eyJ", &scene.cookie()] {

@@ -1,6 +1,6 @@
 //! A session that no set of cookies can hold: a page and a log line that say what to do, and never a loop.
 
-use vestibule::demo::idp::paths;
+use crate::harness::idp::paths;
 
 use crate::cookies::noise;
 use crate::harness::process_log::{lines_with, listen};

@@ -1,6 +1,6 @@
 //! Several providers: the person chooses, each has a redirect URI of its own, and no answer of one is taken for another's.
 
-use vestibule::demo::idp::{IdpSettings, paths};
+use crate::harness::idp::{IdpSettings, paths};
 
 use crate::harness::idp::CLIENT_ID;
 use crate::harness::scene::ADA;

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::harness::idp::Breakage;
+use crate::harness::idp::{Pkce, paths};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
-use vestibule::demo::idp::{Pkce, paths};
 
 use crate::harness::idp::{CLIENT_ID, CLIENT_SECRET};
 use crate::harness::{Scene, TestIdp, has_session, param, with_param};

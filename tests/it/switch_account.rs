@@ -1,8 +1,8 @@
 //! "Switch account": another person signs in, whatever the provider knows of `prompt`, and nothing races the new sign-in.
 
 use crate::harness::idp::Breakage;
+use crate::harness::idp::paths;
 use serde_json::json;
-use vestibule::demo::idp::paths;
 
 use crate::harness::{Page, Scene, TestIdp};
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::harness::idp::Breakage;
+use crate::harness::idp::paths;
 use futures_util::future::join_all;
-use vestibule::demo::idp::paths;
 
 use crate::harness::browser::Ask;
 use crate::harness::{Browser, Gateway, RecordingUpstream, Scene, TestIdp, has_session, param};

@@ -1,7 +1,7 @@
 //! A provider of several tenants (Microsoft Entra ID): each token names the issuer of its tenant, and only some are let in.
 
 use crate::harness::idp::Faults;
-use vestibule::demo::idp::{IdpSettings, paths};
+use crate::harness::idp::{IdpSettings, paths};
 
 use crate::harness::{Scene, TestIdp, has_session, param};
 

@@ -1,8 +1,8 @@
 //! Sign-ins that another site begins (OpenID Connect Core section 4): by GET and by POST, and with nothing in them but what is taken.
 
+use crate::harness::idp::{IdpSettings, paths};
 use http::Method;
 use url::form_urlencoded;
-use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::browser::{Ask, Page};
 use crate::harness::{Browser, Gateway, RecordingUpstream, Scene, TestIdp, has_session, param};

@@ -4,8 +4,8 @@ use crate::harness::{Scene, has_session};
 use std::time::Duration;
 
 use crate::harness::idp::Breakage;
+use crate::harness::idp::paths;
 use serde_json::json;
-use vestibule::demo::idp::paths;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_no_token_response_signs_nobody_in() {

@@ -1,8 +1,8 @@
 //! Userinfo: asked when something is missing, believed about the same person only; and how claims reach the application.
 
 use crate::harness::idp::{Breakage, Signing};
+use crate::harness::idp::{IdpSettings, paths};
 use serde_json::json;
-use vestibule::demo::idp::{IdpSettings, paths};
 
 use crate::harness::scene::ADA;
 use crate::harness::{RecordingUpstream, Scene, TestIdp};

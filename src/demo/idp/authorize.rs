@@ -1,216 +1,168 @@
 //! The authorization endpoint: who is asking, who is signing in, and back with a code.
 
-use http::StatusCode;
-use http::header::SET_COOKIE;
+use cookie::Cookie;
+use http::header::{COOKIE, LOCATION, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use url::Url;
 
+use crate::body::Body;
 use crate::clock::UnixTime;
-use crate::demo::idp::grants::{BrowserSession, Grant};
-use crate::demo::idp::request::IdpRequest;
-use crate::demo::idp::response::IdpResponse;
-use crate::demo::idp::settings::{Client, Mode, Pkce};
-use crate::demo::idp::{CODE_LIFE, Idp, IdpState, pages};
+use crate::demo::answer::answer;
+use crate::demo::idp::grants::{BrowserSession, Grant, Grants, Kind};
+use crate::demo::idp::people::PEOPLE;
+use crate::demo::idp::{CODE_LIFE, Client, Idp, Params, pages, params};
 
 /// An authorization request whose client and redirect URI are known to belong together, so that errors may be sent there.
-struct AuthorizeRequest {
+struct AuthorizationRequest<'a> {
     /// The query as it came, for the page to send back.
-    query: String,
-    client: Client,
-    redirect_uri: String,
-    state: Option<String>,
-    scope: String,
-    nonce: Option<String>,
-    challenge: Option<String>,
-    prompt: String,
-    max_age: Option<u64>,
-    /// Whether the answer is to be posted (OAuth 2.0 Form Post Response Mode).
-    form_post: bool,
-}
-
-/// What is wrong with an authorization request.
-enum AuthorizeFault {
-    /// Nobody may be sent anywhere ([RFC 6749 section 4.1.2.1](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1)): a page
-    /// says why.
-    Page(&'static str),
-    /// To be reported to the client.
-    Client(Box<AuthorizeRequest>, &'static str, &'static str),
+    query: &'a str,
+    params: Params,
 }
 
 impl Idp {
-    pub(super) fn authorize(&self, asked: &IdpRequest) -> IdpResponse {
-        let mut state = self.state();
-        let request = match AuthorizeRequest::read(&state, &asked.query) {
-            Ok(request) => request,
-            Err(fault) => return self.refuse(&state, fault),
-        };
-        match browser_session(&state, asked).filter(|(_, session)| request.is_served_by(session, self.now())) {
-            Some((sid, session)) => self.grant(&mut state, &request, &sid, &session),
-            None if request.prompts("none") => {
-                self.send_error(&state, &request, "login_required", "nobody is signed in")
+    /// The authorization endpoint; `query` is the request.
+    pub(super) fn authorize(&self, headers: &HeaderMap, query: &str) -> Response<Body> {
+        self.serve(query, |request| {
+            let mut grants = self.grants();
+            let session = browser_sid(headers).and_then(|sid| grants.signed_in(&sid)).cloned();
+            match session.filter(|session| request.is_served_by(session, self.clock.now())) {
+                Some(session) => self.grant(&mut grants, request, session),
+                None if request.prompts("none") => self.send_error(request, "login_required", "nobody is signed in"),
+                None => pages::choose(&self.client.id, query, None),
             }
-            None => pages::choose(&request.client.id, &request.query, &state.settings.people, None),
-        }
+        })
     }
 
     /// The page's form: somebody has chosen to be somebody.
-    pub(super) fn choose(&self, asked: &IdpRequest) -> IdpResponse {
-        let mut state = self.state();
-        let query = asked.field("request").unwrap_or_default();
-        let request = match AuthorizeRequest::read(&state, &query) {
-            Ok(request) => request,
-            Err(fault) => return self.refuse(&state, fault),
-        };
-        let chosen = asked.field("person").unwrap_or_default();
-        if chosen.is_empty() {
-            return self.send_error(&state, &request, "access_denied", "The person did not want to sign in");
+    pub(super) fn choose(&self, form: &Params) -> Response<Body> {
+        let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+        self.serve(field("request"), |request| {
+            let chosen = field("person");
+            if chosen.is_empty() {
+                return self.send_error(request, "access_denied", "The person did not want to sign in");
+            }
+            let Some(person) = PEOPLE.iter().find(|person| person.sub == chosen) else {
+                return pages::choose(&self.client.id, request.query, Some("Nobody of that name is known here."));
+            };
+            let mut grants = self.grants();
+            let session = grants.sign_in(person, self.clock.now());
+            let cookie = browser_cookie(&session.sid, "");
+            let mut answer = self.grant(&mut grants, request, session);
+            answer.headers_mut().extend(cookie);
+            answer
+        })
+    }
+
+    /// Answers a request that has no fault.
+    fn serve(&self, query: &str, work: impl FnOnce(&AuthorizationRequest<'_>) -> Response<Body>) -> Response<Body> {
+        match AuthorizationRequest::read(&self.client, query) {
+            // Nobody may be sent anywhere (RFC 6749 section 4.1.2.1): a page says why.
+            Err(reason) => pages::refused(reason),
+            Ok(request) => match request.fault() {
+                Some((error, description)) => self.send_error(&request, error, description),
+                None => work(&request),
+            },
         }
-        if !state.settings.people.iter().any(|person| person.sub == chosen) {
-            let complaint = Some("Nobody of that name is known here.");
-            return pages::choose(&request.client.id, &request.query, &state.settings.people, complaint);
-        }
-        let session = BrowserSession { sub: chosen, auth_time: self.now() };
-        let sid = state.grants.begin_browser_session(session.clone());
-        let cookie = format!("{BROWSER_COOKIE}={sid}; Path=/sso; HttpOnly; SameSite=Lax");
-        self.grant(&mut state, &request, &sid, &session).with(SET_COOKIE, cookie)
     }
 
     fn grant(
         &self,
-        state: &mut IdpState,
-        request: &AuthorizeRequest,
-        sid: &str,
-        session: &BrowserSession,
-    ) -> IdpResponse {
-        let grant = Grant {
-            client_id: request.client.id.clone(),
-            sub: session.sub.clone(),
-            scope: request.scope.clone(),
-            nonce: request.nonce.clone(),
-            auth_time: session.auth_time,
-            sid: sid.to_owned(),
-        };
-        let expires = self.now().plus(CODE_LIFE);
-        let code = state.grants.give_code(grant, request.redirect_uri.clone(), request.challenge.clone(), expires);
-        self.send_back(state, request, vec![("code".to_owned(), code)])
+        grants: &mut Grants,
+        request: &AuthorizationRequest<'_>,
+        session: BrowserSession,
+    ) -> Response<Body> {
+        let text = |name: &str| request.get(name).unwrap_or_default().to_owned();
+        let nonce = request.get("nonce").map(str::to_owned);
+        let grant = grants.begin(Grant { session, scope: text("scope"), nonce, challenge: text("code_challenge") });
+        let code = grants.issue(Kind::Code, &grant, Some(self.clock.now().plus(CODE_LIFE)));
+        self.send_back(request, &[("code", &code)])
     }
 
-    fn refuse(&self, state: &IdpState, fault: AuthorizeFault) -> IdpResponse {
-        match fault {
-            AuthorizeFault::Page(reason) => pages::refused(reason),
-            AuthorizeFault::Client(request, error, description) => self.send_error(state, &request, error, description),
-        }
+    fn send_error(&self, request: &AuthorizationRequest<'_>, error: &str, description: &str) -> Response<Body> {
+        self.send_back(request, &[("error", error), ("error_description", description)])
     }
 
-    fn send_error(&self, state: &IdpState, request: &AuthorizeRequest, error: &str, description: &str) -> IdpResponse {
-        let said = [("error", error), ("error_description", description)];
-        self.send_back(state, request, said.map(|(name, text)| (name.to_owned(), text.to_owned())).into())
-    }
-
-    fn send_back(
-        &self,
-        state: &IdpState,
-        request: &AuthorizeRequest,
-        mut params: Vec<(String, String)>,
-    ) -> IdpResponse {
-        params.extend(request.state.clone().map(|value| ("state".to_owned(), value)));
-        if state.settings.iss_in_callback {
-            params.push(("iss".to_owned(), self.issuer().to_owned()));
-        }
-        let Ok(mut to) = Url::parse(&request.redirect_uri) else {
-            return pages::refused("The redirect URI is no URL.");
-        };
-        if request.form_post {
-            return pages::post_back(&request.redirect_uri, &params);
-        }
-        to.query_pairs_mut().extend_pairs(&params);
-        // RFC 9700 section 4.12: 303 after a POST, so that the form is not sent on.
-        IdpResponse::redirect(StatusCode::SEE_OTHER, to.as_str())
+    fn send_back(&self, request: &AuthorizationRequest<'_>, params: &[(&str, &str)]) -> Response<Body> {
+        let state = request.get("state").map(|state| ("state", state));
+        let iss = ("iss", self.issuer.as_str());
+        redirect(&self.client.redirect_uri, params.iter().copied().chain(state).chain([iss]))
     }
 }
 
-impl AuthorizeRequest {
-    fn read(state: &IdpState, query: &str) -> Result<Self, AuthorizeFault> {
-        let params: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        let one = |name: &str| params.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-        let id = one("client_id").ok_or(AuthorizeFault::Page("No client_id was sent."))?;
-        let known = state.settings.clients.iter().find(|client| client.id == id);
-        let client = known.cloned().ok_or(AuthorizeFault::Page("No such client is registered."))?;
-        let redirect_uri = one("redirect_uri").ok_or(AuthorizeFault::Page("No redirect_uri was sent."))?;
-        if !client.redirect_uris.contains(&redirect_uri) {
-            return Err(AuthorizeFault::Page("The redirect_uri is not registered for this client."));
+impl<'a> AuthorizationRequest<'a> {
+    /// Reads a request of the client. The error is for a page.
+    fn read(client: &Client, query: &'a str) -> Result<Self, &'static str> {
+        let request = Self { query, params: params(query.as_bytes()).ok_or("A parameter is repeated.")? };
+        if request.get("client_id") != Some(&client.id) {
+            return Err("No such client is registered.");
         }
-        let request = Self {
-            query: query.to_owned(),
-            client,
-            redirect_uri,
-            state: one("state"),
-            scope: one("scope").unwrap_or_default(),
-            nonce: one("nonce"),
-            challenge: one("code_challenge"),
-            prompt: one("prompt").unwrap_or_default(),
-            max_age: one("max_age").and_then(|age| age.parse().ok()),
-            form_post: one("response_mode").as_deref() == Some("form_post"),
-        };
-        match request.fault(state, &params) {
-            Some((error, description)) => Err(AuthorizeFault::Client(Box::new(request), error, description)),
-            None => Ok(request),
+        if request.get("redirect_uri") != Some(&client.redirect_uri) {
+            return Err("The redirect_uri is not registered for this client.");
         }
+        Ok(request)
     }
 
-    fn fault(&self, state: &IdpState, params: &[(String, String)]) -> Option<(&'static str, &'static str)> {
-        let one = |name: &str| params.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        // `resource` alone may come several times (RFC 8707 section 2).
-        let repeated = |name: &str| name != "resource" && params.iter().filter(|(known, _)| known == name).count() > 1;
-        if params.iter().any(|(name, _)| repeated(name)) {
-            return Some(("invalid_request", "a parameter is repeated"));
-        }
-        if one("response_type") != Some("code") {
-            return Some(("unsupported_response_type", "only response_type=code is served"));
-        }
-        if state.settings.mode == Mode::OpenId && !self.scope.split(' ').any(|scope| scope == "openid") {
-            return Some(("invalid_scope", "the scope openid is missing"));
-        }
-        if !matches!(one("response_mode"), None | Some("query" | "form_post")) {
-            return Some(("invalid_request", "only the response modes query and form_post are served"));
-        }
-        match (self.client.pkce, &self.challenge) {
-            (Pkce::Refused, Some(_)) => Some(("invalid_request", "code_challenge is not known here")),
-            (Pkce::Required, None) => Some(("invalid_request", "code_challenge is missing")),
+    fn get(&self, name: &str) -> Option<&str> {
+        self.params.get(name).map(String::as_str)
+    }
+
+    /// What is wrong with it, as `error` and `error_description`.
+    fn fault(&self) -> Option<(&'static str, &'static str)> {
+        if self.get("response_type") != Some("code") {
+            Some(("unsupported_response_type", "only response_type=code is served"))
+        } else if !matches!(self.get("response_mode"), None | Some("query")) {
+            Some(("invalid_request", "only response_mode=query is served"))
+        } else if !self.has_word("scope", "openid") {
+            Some(("invalid_scope", "the scope openid is missing"))
+        } else if self.get("code_challenge").is_none_or(|challenge| challenge.len() != CHALLENGE_LENGTH) {
+            Some(("invalid_request", "code_challenge is not a SHA-256 in base64url"))
+        } else if self.get("code_challenge_method") != Some("S256") {
             // PK-05: `plain`, also by leaving the method out, is not taken.
-            (_, Some(_)) if one("code_challenge_method") != Some("S256") => {
-                Some(("invalid_request", "code_challenge_method must be S256"))
-            }
-            (_, Some(challenge)) if challenge.len() != CHALLENGE_LENGTH => {
-                Some(("invalid_request", "code_challenge is not a SHA-256 in base64url"))
-            }
-            _ => None,
+            Some(("invalid_request", "code_challenge_method must be S256"))
+        } else {
+            None
         }
     }
 
     /// Whether somebody who is signed in in this browser need not be asked again.
     fn is_served_by(&self, session: &BrowserSession, now: UnixTime) -> bool {
-        let asks = self.prompts("login") || self.prompts("select_account") || self.prompts("consent");
-        let old = self.max_age.is_some_and(|age| now.since(session.auth_time).as_secs() > age);
-        !asks && !old
+        let max_age = self.get("max_age").and_then(|age| age.parse::<u64>().ok());
+        let is_old = max_age.is_some_and(|age| now.since(session.auth_time).as_secs() > age);
+        !is_old && !["login", "select_account", "consent"].into_iter().any(|prompt| self.prompts(prompt))
     }
 
-    fn prompts(&self, wanted: &str) -> bool {
-        self.prompt.split(' ').any(|prompt| prompt == wanted)
+    fn prompts(&self, prompt: &str) -> bool {
+        self.has_word("prompt", prompt)
+    }
+
+    /// Whether a parameter that is a list has this word in it.
+    fn has_word(&self, name: &str, wanted: &str) -> bool {
+        self.get(name).is_some_and(|list| list.split(' ').any(|word| word == wanted))
     }
 }
 
-fn browser_session(state: &IdpState, asked: &IdpRequest) -> Option<(String, BrowserSession)> {
-    let sid = browser_sid(asked)?;
-    let session = state.grants.browser_session(&sid)?;
-    Some((sid, session))
+/// Sends a browser back to the client with more parameters: by 303, so that a form is not sent on
+/// ([RFC 9700 section 4.12](https://www.rfc-editor.org/rfc/rfc9700#section-4.12)).
+pub(super) fn redirect<'a>(uri: &str, params: impl Iterator<Item = (&'a str, &'a str)>) -> Response<Body> {
+    let to = Url::parse_with_params(uri, params).ok().and_then(|to| HeaderValue::from_str(to.as_str()).ok());
+    let Some(to) = to else { return pages::refused("The redirect URI is no URL.") };
+    let mut response = answer(StatusCode::SEE_OTHER, "text/plain", "");
+    response.headers_mut().insert(LOCATION, to);
+    response
 }
 
-/// The single-sign-on cookie's value.
-pub(super) fn browser_sid(asked: &IdpRequest) -> Option<String> {
-    let cookies = asked.headers.get_all(http::header::COOKIE).into_iter().filter_map(|field| field.to_str().ok());
-    let mut pairs = cookies.flat_map(|field| field.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == BROWSER_COOKIE).map(|(_, value)| value.to_owned())
+/// The value of the single-sign-on cookie.
+pub(super) fn browser_sid(headers: &HeaderMap) -> Option<String> {
+    let fields = headers.get_all(COOKIE).into_iter().filter_map(|field| field.to_str().ok());
+    let mut cookies = fields.flat_map(Cookie::split_parse).filter_map(Result::ok);
+    cookies.find(|cookie| cookie.name() == BROWSER_COOKIE).map(|cookie| cookie.value().to_owned())
 }
 
-pub(super) const BROWSER_COOKIE: &str = "demo_provider";
+/// The field that sets it; `more` are attributes.
+pub(super) fn browser_cookie(value: &str, more: &str) -> Option<(HeaderName, HeaderValue)> {
+    let field = format!("{BROWSER_COOKIE}={value}; Path=/sso; HttpOnly; SameSite=Lax{more}");
+    Some((SET_COOKIE, HeaderValue::from_str(&field).ok()?))
+}
+
+const BROWSER_COOKIE: &str = "demo_provider";
 const CHALLENGE_LENGTH: usize = 43;

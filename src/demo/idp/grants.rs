@@ -1,4 +1,4 @@
-//! What the provider remembers: codes, refresh-token families, access tokens, and who is signed in in which browser.
+//! What the provider remembers: who is signed in in which browser, what was granted there, and what was given out for it.
 
 use std::collections::HashMap;
 
@@ -6,194 +6,128 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::clock::UnixTime;
+use crate::demo::idp::people::Person;
 use crate::seal;
 
 /// Everything that was given out.
 #[derive(Default)]
 pub(super) struct Grants {
-    codes: HashMap<String, IssuedCode>,
-    /// By token family; one that is revoked is gone.
-    families: HashMap<u64, Grant>,
-    refresh: HashMap<String, RefreshToken>,
-    access: HashMap<String, AccessToken>,
+    /// By the value of their cookie.
     browsers: HashMap<String, BrowserSession>,
-    reuses: usize,
-    next_family: u64,
-}
-
-/// What a person granted to a client at one sign-in.
-#[derive(Clone, Debug)]
-pub(super) struct Grant {
-    pub(super) client_id: String,
-    pub(super) sub: String,
-    pub(super) scope: String,
-    pub(super) nonce: Option<String>,
-    pub(super) auth_time: UnixTime,
-    /// The browser session in which it was granted.
-    pub(super) sid: String,
-}
-
-/// An authorization code.
-pub(super) struct IssuedCode {
-    pub(super) grant: Grant,
-    pub(super) redirect_uri: String,
-    pub(super) challenge: Option<String>,
-    pub(super) expires: UnixTime,
-    /// The family that it was exchanged for.
-    spent: Option<u64>,
+    /// By a name of their own; one that is revoked is gone.
+    grants: HashMap<String, Grant>,
+    issued: HashMap<String, Issued>,
 }
 
 /// A person's session in one browser (single sign-on).
 #[derive(Clone, Debug)]
 pub(super) struct BrowserSession {
-    pub(super) sub: String,
+    pub(super) sid: String,
+    pub(super) person: &'static Person,
     pub(super) auth_time: UnixTime,
 }
 
-/// Why a code or a refresh token was refused; for `error_description`, where a developer looks first.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Refusal(pub(super) &'static str);
-
-struct RefreshToken {
-    family: u64,
-    spent: bool,
+/// What a person granted at one sign-in.
+#[derive(Clone, Debug)]
+pub(super) struct Grant {
+    /// The browser session in which it was granted.
+    pub(super) session: BrowserSession,
+    pub(super) scope: String,
+    pub(super) nonce: Option<String>,
+    /// The PKCE challenge.
+    pub(super) challenge: String,
 }
 
-struct AccessToken {
-    family: u64,
-    scope: String,
-    expires: UnixTime,
+/// The kinds of value that stand for a grant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    Code,
+    AccessToken,
+    RefreshToken,
+}
+
+/// One value that stands for a grant.
+struct Issued {
+    kind: Kind,
+    grant: String,
+    expires: Option<UnixTime>,
+    /// Whether it was used up: a code, or a refresh token.
+    is_spent: bool,
 }
 
 impl Grants {
-    pub(super) fn give_code(
-        &mut self,
-        grant: Grant,
-        redirect_uri: String,
-        challenge: Option<String>,
-        expires: UnixTime,
-    ) -> String {
-        let code = unguessable("code_");
-        self.codes.insert(code.clone(), IssuedCode { grant, redirect_uri, challenge, expires, spent: None });
-        code
+    /// Somebody signs in in a browser.
+    pub(super) fn sign_in(&mut self, person: &'static Person, now: UnixTime) -> BrowserSession {
+        let session = BrowserSession { sid: unguessable("sid_"), person, auth_time: now };
+        self.browsers.insert(session.sid.clone(), session.clone());
+        session
     }
 
-    /// The code, if this client may still exchange it. A second exchange revokes what the first one gave
-    /// ([RFC 6749 section 4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2)).
-    pub(super) fn code(&mut self, code: &str, client_id: &str, now: UnixTime) -> Result<&IssuedCode, Refusal> {
-        if let Some(family) = self.codes.get(code).ok_or(UNKNOWN)?.spent {
-            self.families.remove(&family);
-            return Err(REUSED);
-        }
-        match self.codes.get(code).ok_or(UNKNOWN)? {
-            code if code.grant.client_id != client_id => Err(OF_ANOTHER_CLIENT),
-            code if code.expires <= now => Err(EXPIRED),
-            code => Ok(code),
-        }
+    /// Who is signed in in the browser with this cookie.
+    pub(super) fn signed_in(&self, sid: &str) -> Option<&BrowserSession> {
+        self.browsers.get(sid)
     }
 
-    /// Spends a code; gives the family that now holds its grant.
-    pub(super) fn spend_code(&mut self, code: &str) -> Option<u64> {
-        let spent = self.codes.get_mut(code)?;
-        let family = self.next_family;
-        self.next_family += 1;
-        spent.spent = Some(family);
-        self.families.insert(family, spent.grant.clone());
-        Some(family)
-    }
-
-    /// The family of a refresh token that may be used. A spent one revokes the whole family
-    /// ([RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)).
-    pub(super) fn refreshable(&mut self, token: &str, client_id: &str) -> Result<(u64, Grant), Refusal> {
-        let found = self.refresh.get(token).ok_or(UNKNOWN)?;
-        let family = found.family;
-        if self.families.get(&family).is_some_and(|grant| grant.client_id != client_id) {
-            return Err(OF_ANOTHER_CLIENT);
-        }
-        if found.spent {
-            self.reuses += 1;
-            self.families.remove(&family);
-            return Err(REUSED);
-        }
-        self.families.get(&family).map(|grant| (family, grant.clone())).ok_or(REVOKED)
-    }
-
-    pub(super) fn spend_refresh(&mut self, token: &str) {
-        if let Some(token) = self.refresh.get_mut(token) {
-            token.spent = true;
-        }
-    }
-
-    pub(super) fn give_refresh(&mut self, family: u64) -> String {
-        let token = unguessable("rt_");
-        self.refresh.insert(token.clone(), RefreshToken { family, spent: false });
-        token
-    }
-
-    pub(super) fn keep_access(&mut self, token: String, family: u64, scope: String, expires: UnixTime) {
-        self.access.insert(token, AccessToken { family, scope, expires });
-    }
-
-    /// The grant behind an access token that is good now, with the token's own scope and end.
-    pub(super) fn access(&self, token: &str, now: UnixTime) -> Option<(Grant, UnixTime)> {
-        let found = self.access.get(token).filter(|found| now < found.expires)?;
-        let grant = self.families.get(&found.family)?.clone();
-        Some((Grant { scope: found.scope.clone(), ..grant }, found.expires))
-    }
-
-    /// The grant behind a refresh token that is good.
-    pub(super) fn refresh_grant(&self, token: &str) -> Option<Grant> {
-        let found = self.refresh.get(token).filter(|found| !found.spent)?;
-        self.families.get(&found.family).cloned()
-    }
-
-    /// Revokes a token of this client: with a refresh token goes its family
-    /// ([RFC 7009 section 2.1](https://www.rfc-editor.org/rfc/rfc7009#section-2.1)). Says nothing about unknown ones.
-    pub(super) fn revoke(&mut self, token: &str, client_id: &str) {
-        let of_client = |family: u64| self.families.get(&family).is_some_and(|grant| grant.client_id == client_id);
-        if let Some(family) = self.refresh.get(token).map(|found| found.family).filter(|family| of_client(*family)) {
-            self.families.remove(&family);
-        } else if self.access.get(token).is_some_and(|found| of_client(found.family)) {
-            self.access.remove(token);
-        }
-    }
-
-    pub(super) fn revoke_all(&mut self) {
-        self.families.clear();
-    }
-
-    pub(super) fn reuses(&self) -> usize {
-        self.reuses
-    }
-
-    pub(super) fn begin_browser_session(&mut self, session: BrowserSession) -> String {
-        let sid = unguessable("sid_");
-        self.browsers.insert(sid.clone(), session);
-        sid
-    }
-
-    pub(super) fn browser_session(&self, sid: &str) -> Option<BrowserSession> {
-        self.browsers.get(sid).cloned()
-    }
-
-    /// Signing out: the browser's session, and every family that was granted in it.
-    pub(super) fn end_browser_session(&mut self, sid: &str) {
+    /// Ends a browser's session, and everything that was granted in it.
+    pub(super) fn sign_out(&mut self, sid: &str) {
         self.browsers.remove(sid);
-        self.families.retain(|_, grant| grant.sid != sid);
+        self.grants.retain(|_, grant| grant.session.sid != sid);
     }
 
-    pub(super) fn end_browser_sessions(&mut self) {
-        self.browsers.clear();
+    /// Keeps a grant; gives its name.
+    pub(super) fn begin(&mut self, grant: Grant) -> String {
+        let name = unguessable("");
+        self.grants.insert(name.clone(), grant);
+        name
+    }
+
+    /// Gives out a value for a grant.
+    pub(super) fn issue(&mut self, kind: Kind, grant: &str, expires: Option<UnixTime>) -> String {
+        let value = unguessable(match kind {
+            Kind::Code => "code_",
+            Kind::AccessToken => "at_",
+            Kind::RefreshToken => "rt_",
+        });
+        self.issued.insert(value.clone(), Issued { kind, grant: grant.to_owned(), expires, is_spent: false });
+        value
+    }
+
+    /// The grant behind a value that is good now, and its name. A spent value that comes again revokes everything that its grant
+    /// gave ([RFC 6749 section 4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2),
+    /// [RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)). The error says why it is refused, for
+    /// `error_description`, where a developer looks first.
+    pub(super) fn find(&mut self, kind: Kind, value: &str, now: UnixTime) -> Result<(String, Grant), &'static str> {
+        let known = self.issued.get(value).filter(|issued| issued.kind == kind).ok_or("it was never given out")?;
+        if known.is_spent {
+            self.grants.remove(&known.grant);
+            return Err("it came a second time, so everything that it gave is revoked");
+        }
+        if known.expires.is_some_and(|expires| expires <= now) {
+            return Err("it has expired");
+        }
+        let grant = self.grants.get(&known.grant).ok_or("it has been revoked")?;
+        Ok((known.grant.clone(), grant.clone()))
+    }
+
+    /// Uses a value up.
+    pub(super) fn spend(&mut self, value: &str) {
+        if let Some(issued) = self.issued.get_mut(value) {
+            issued.is_spent = true;
+        }
+    }
+
+    /// Revokes a token: with a refresh token goes its grant
+    /// ([RFC 7009 section 2.1](https://www.rfc-editor.org/rfc/rfc7009#section-2.1)). Says nothing about unknown ones.
+    pub(super) fn revoke(&mut self, token: &str) {
+        if let Some(issued) = self.issued.remove(token)
+            && issued.kind == Kind::RefreshToken
+        {
+            self.grants.remove(&issued.grant);
+        }
     }
 }
 
-pub(super) const UNKNOWN: Refusal = Refusal("it was never given out");
-const EXPIRED: Refusal = Refusal("it has expired");
-const REUSED: Refusal = Refusal("it came a second time, so everything that it gave is revoked");
-const REVOKED: Refusal = Refusal("it has been revoked");
-const OF_ANOTHER_CLIENT: Refusal = Refusal("it was given to another client");
-
 /// An unguessable value, with a prefix that says what it is.
-pub(super) fn unguessable(prefix: &str) -> String {
+fn unguessable(prefix: &str) -> String {
     format!("{prefix}{}", URL_SAFE_NO_PAD.encode(seal::random::<24>()))
 }

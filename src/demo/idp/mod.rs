@@ -1,164 +1,178 @@
-//! A small, honest OpenID provider: it checks all that a provider must check, so that a gateway that signs in here does it right.
+//! The demo's OpenID provider, small and honest: it checks all that a provider must check of its one client, the gateway.
 //!
 //! 1. Authorization code with PKCE (S256), verified; a code works once, and its reuse revokes what it gave
 //!    ([RFC 6749 section 4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2)).
-//! 2. Client authentication by Basic, Post or none: exactly the registered method, really verified.
-//! 3. Refresh tokens rotate; a spent one that comes again revokes its whole family
+//! 2. Client authentication by `client_secret_basic`.
+//! 3. Refresh tokens rotate; a spent one that comes again revokes its whole grant
 //!    ([RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)).
-//! 4. Userinfo, introspection, revocation, RP-initiated logout, `iss` in the callback
-//!    ([RFC 9207](https://www.rfc-editor.org/rfc/rfc9207)).
-//! 5. As a plain OAuth 2.0 server it has no discovery, no key set and no ID token.
+//! 4. Userinfo, revocation, RP-initiated logout, `iss` in the callback ([RFC 9207](https://www.rfc-editor.org/rfc/rfc9207)).
 //!
 //! It has no passwords: whoever reaches it chooses to be one of the people it knows. It is served over loopback alone.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{SharedClock, UnixTime};
+use aws_lc_rs::error::Unspecified;
+use bytes::Bytes;
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use crate::body::Body;
+use crate::clock::SharedClock;
+use crate::demo::answer::answer;
 
 mod authorize;
-mod client_auth;
-mod discovery;
 mod grants;
-mod keys;
+mod key;
 mod logout;
 mod pages;
 mod people;
-mod request;
-mod resource;
-mod response;
-mod settings;
 mod token;
-mod tokens;
-
-pub use keys::{Pair, SigningAlgorithm, SigningError, SigningKey};
-pub use people::Person;
-pub use request::IdpRequest;
-pub use response::IdpResponse;
-pub use settings::{AuthMethod, Client, IdpSettings, Mode, Pkce};
 
 use grants::Grants;
+use key::SigningKey;
 
-/// A running provider. Every method may be called while it serves.
-pub struct Idp {
+/// The provider's one client.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its identifier.
+    pub id: String,
+    /// Its secret.
+    pub secret: String,
+    /// Where sign-ins come back to; compared byte for byte.
+    pub redirect_uri: String,
+    /// Where sign-outs may come back to; compared byte for byte.
+    pub post_logout_redirect_uri: String,
+}
+
+/// A provider.
+pub(super) struct Idp {
+    /// Its issuer identifier: also the origin below which everything is.
     issuer: String,
+    client: Client,
+    /// How long access tokens live.
+    access_life: Duration,
     clock: SharedClock,
-    state: Mutex<IdpState>,
+    key: SigningKey,
+    grants: Mutex<Grants>,
 }
 
-struct IdpState {
-    settings: IdpSettings,
-    /// The one that signs first.
-    keys: Vec<Arc<SigningKey>>,
-    grants: Grants,
-}
+/// The parameters of a query or a form.
+type Params = HashMap<String, String>;
 
 impl Idp {
-    /// A provider that calls itself `issuer` and signs with `key`.
-    pub fn new(issuer: String, settings: IdpSettings, key: Arc<SigningKey>, clock: SharedClock) -> Arc<Self> {
-        let state = IdpState { settings, keys: vec![key], grants: Grants::default() };
-        Arc::new(Self { issuer, clock, state: Mutex::new(state) })
-    }
-
-    /// The issuer identifier: also the origin below which everything is.
-    pub fn issuer(&self) -> &str {
-        &self.issuer
-    }
-
-    /// The URL of one of its endpoints, for clients that are configured without discovery.
-    pub fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.issuer)
-    }
-
-    /// Registers a client, in place of one that has the same identifier.
-    pub fn register(&self, client: Client) {
-        let mut state = self.state();
-        state.settings.clients.retain(|known| known.id != client.id);
-        state.settings.clients.push(client);
-    }
-
-    /// Changes how the provider behaves from now on: people, lives of tokens, rotation, ….
-    pub fn configure(&self, change: impl FnOnce(&mut IdpSettings)) {
-        change(&mut self.state().settings);
-    }
-
-    /// Publishes these keys from now on, and signs with the first.
-    pub fn set_keys(&self, keys: Vec<Arc<SigningKey>>) {
-        self.state().keys = keys;
-    }
-
-    /// How often a spent refresh token came again.
-    pub fn refresh_reuses(&self) -> usize {
-        self.state().grants.reuses()
-    }
-
-    /// Ends every refresh and access token that it gave, as an administrator there would.
-    pub fn revoke_everything(&self) {
-        self.state().grants.revoke_all();
-    }
-
-    /// Ends every single-sign-on session, so that the next authorization request asks who somebody is.
-    pub fn forget_browsers(&self) {
-        self.state().grants.end_browser_sessions();
+    /// A provider that calls itself `issuer`, with a new key.
+    pub(super) fn new(
+        issuer: String,
+        client: Client,
+        access_life: Duration,
+        clock: SharedClock,
+    ) -> Result<Self, Unspecified> {
+        Ok(Self { issuer, client, access_life, clock, key: SigningKey::generate()?, grants: Mutex::default() })
     }
 
     /// Answers one request.
-    pub fn answer(&self, asked: &IdpRequest) -> IdpResponse {
-        let plain = self.state().settings.mode == Mode::PlainOAuth2;
-        match (asked.method.as_str(), asked.path.as_str()) {
-            ("GET", paths::DISCOVERY | paths::KEY_SET | paths::END_SESSION) if plain => IdpResponse::not_found(),
-            ("GET", paths::DISCOVERY) => self.discovery(),
-            ("GET", paths::KEY_SET) => self.key_set(),
-            ("GET", paths::AUTHORIZE) => self.authorize(asked),
-            ("POST", paths::CHOOSE) => self.choose(asked),
-            ("POST", paths::TOKEN) => self.token(asked),
-            ("GET" | "POST", paths::USERINFO) => self.userinfo(asked),
-            ("POST", paths::INTROSPECT) => self.introspect(asked),
-            ("POST", paths::REVOKE) => self.revoke(asked),
-            ("GET" | "POST", paths::END_SESSION) => self.end_session(asked),
-            ("GET", "/") => pages::front(&self.issuer),
-            _ => IdpResponse::not_found(),
+    pub(super) fn answer(&self, request: &Request<Bytes>) -> Response<Body> {
+        let text = request.uri().query().unwrap_or_default();
+        let (Some(query), Some(form)) = (params(text.as_bytes()), params(request.body())) else {
+            return pages::refused("A parameter is repeated.");
+        };
+        let headers = request.headers();
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, DISCOVERY) => self.discovery(),
+            (&Method::GET, KEY_SET) => json_answer(StatusCode::OK, &json!({ "keys": [self.key.jwk()] })),
+            (&Method::GET, AUTHORIZE) => self.authorize(headers, text),
+            (&Method::POST, CHOOSE) => self.choose(&form),
+            (&Method::POST, TOKEN) => self.token(headers, &form).unwrap_or_else(Refusal::into_response),
+            (&Method::POST, REVOKE) => self.revoke(headers, &form).unwrap_or_else(Refusal::into_response),
+            (&Method::GET | &Method::POST, USERINFO) => self.userinfo(headers),
+            (&Method::GET, END_SESSION) => self.end_session(headers, &query, Some(text)),
+            (&Method::POST, END_SESSION) => self.end_session(headers, &query.into_iter().chain(form).collect(), None),
+            (&Method::GET, "/") => pages::front(&self.issuer),
+            _ => answer(StatusCode::NOT_FOUND, "text/plain", "The provider has nothing here.\n"),
         }
     }
 
-    fn now(&self) -> UnixTime {
-        self.clock.now()
+    /// The metadata
+    /// ([OpenID Connect Discovery 1.0 section 3](https://openid.net/specs/openid-connect-discovery-1_0.html#rfc.section.3)).
+    fn discovery(&self) -> Response<Body> {
+        let url = |path: &str| format!("{}{path}", self.issuer);
+        let metadata = json!({
+            "issuer": self.issuer,
+            "authorization_endpoint": url(AUTHORIZE),
+            "token_endpoint": url(TOKEN),
+            "userinfo_endpoint": url(USERINFO),
+            "jwks_uri": url(KEY_SET),
+            "revocation_endpoint": url(REVOKE),
+            "end_session_endpoint": url(END_SESSION),
+            "scopes_supported": ["openid", "profile", "email", "groups", "offline_access"],
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "grant_types_supported": ["authorization_code", "refresh_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": true,
+            "claims_supported": ["sub", "iss", "name", "preferred_username", "email", "email_verified", "groups"],
+        });
+        json_answer(StatusCode::OK, &metadata)
     }
 
-    fn state(&self) -> MutexGuard<'_, IdpState> {
-        // A panicking test must not take the provider of the other tests with it.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What was given out.
+    fn grants(&self) -> MutexGuard<'_, Grants> {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl std::fmt::Debug for Idp {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Idp").field("issuer", &self.issuer).finish_non_exhaustive()
+/// Reads parameters; `None` where one is repeated, which
+/// [RFC 6749 section 3.1](https://www.rfc-editor.org/rfc/rfc6749#section-3.1) forbids.
+fn params(encoded: &[u8]) -> Option<Params> {
+    let mut params = Params::new();
+    let mut pairs = form_urlencoded::parse(encoded).into_owned();
+    pairs.all(|(name, value)| params.insert(name, value).is_none()).then_some(params)
+}
+
+/// An answer in JSON.
+fn json_answer(status: StatusCode, value: &Value) -> Response<Body> {
+    answer(status, "application/json", value.to_string())
+}
+
+/// An error of the token endpoint ([RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2)).
+#[derive(Debug)]
+struct Refusal {
+    error: &'static str,
+    description: &'static str,
+}
+
+impl Refusal {
+    /// With status 400; 401 and the scheme where the client is not believed.
+    fn into_response(self) -> Response<Body> {
+        let is_of_client = self.error == INVALID_CLIENT;
+        let status = if is_of_client { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
+        let mut answer = json_answer(status, &json!({ "error": self.error, "error_description": self.description }));
+        if is_of_client {
+            let scheme = HeaderValue::from_static("Basic realm=\"demo provider\"");
+            answer.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+        }
+        answer
     }
 }
 
-/// Where its endpoints are.
-pub mod paths {
-    /// OpenID Connect Discovery 1.0.
-    pub const DISCOVERY: &str = "/.well-known/openid-configuration";
-    /// The key set.
-    pub const KEY_SET: &str = "/jwks";
-    /// The authorization endpoint.
-    pub const AUTHORIZE: &str = "/sso/authorize";
-    /// Where its page sends the choice of a person.
-    pub const CHOOSE: &str = "/sso/choose";
-    /// RP-initiated logout.
-    pub const END_SESSION: &str = "/sso/end-session";
-    /// The token endpoint.
-    pub const TOKEN: &str = "/token";
-    /// Userinfo.
-    pub const USERINFO: &str = "/userinfo";
-    /// Introspection ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)).
-    pub const INTROSPECT: &str = "/introspect";
-    /// Revocation ([RFC 7009](https://www.rfc-editor.org/rfc/rfc7009)).
-    pub const REVOKE: &str = "/revoke";
-}
-
+const DISCOVERY: &str = "/.well-known/openid-configuration";
+const KEY_SET: &str = "/jwks";
+const AUTHORIZE: &str = "/sso/authorize";
+/// Where the page of the authorization endpoint sends the choice of a person.
+const CHOOSE: &str = "/sso/choose";
+const END_SESSION: &str = "/sso/end-session";
+const TOKEN: &str = "/token";
+const USERINFO: &str = "/userinfo";
+const REVOKE: &str = "/revoke";
+/// The error code of a client that is not believed.
+const INVALID_CLIENT: &str = "invalid_client";
 const CODE_LIFE: Duration = Duration::from_secs(60);
 const ID_TOKEN_LIFE: Duration = Duration::from_secs(300);
 

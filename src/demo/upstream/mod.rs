@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use hyper::body::Incoming;
 use serde_json::json;
 
 use crate::body::{Body, BodyError};
+use crate::demo::answer::answer;
 
 mod page;
 mod socket;
 
 /// Answers one request.
-pub(super) fn answer(request: Request<Incoming>) -> Response<Body> {
+pub(super) fn respond(request: Request<Incoming>) -> Response<Body> {
     let last = request.uri().path().rsplit('/').next().unwrap_or_default();
     match last {
         "socket" => page::socket(),
@@ -28,8 +28,8 @@ pub(super) fn answer(request: Request<Incoming>) -> Response<Body> {
         "echo" => socket::echo(request),
         "ticks" => ticks(),
         "headers.json" => headers_json(request.headers()),
-        "style.css" => typed("text/css", page::STYLE),
-        "sample.js" => typed("text/javascript", page::SCRIPT),
+        "style.css" => answer(StatusCode::OK, "text/css", page::STYLE),
+        "sample.js" => answer(StatusCode::OK, "text/javascript", page::SCRIPT),
         "favicon.ico" => empty(StatusCode::NO_CONTENT),
         _ => page::home(&request),
     }
@@ -44,25 +44,18 @@ fn ticks() -> Response<Body> {
         let event = Bytes::from(format!("id: {count}\ndata: tick {count}\n\n"));
         Some((Ok::<_, BodyError>(Frame::data(event)), count + 1))
     });
-    let mut response = Response::new(Body::stream(StreamBody::new(events)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut response = answer(StatusCode::OK, "text/event-stream", "");
+    *response.body_mut() = Body::stream(StreamBody::new(events));
     response
 }
 
 /// Every header field that arrived, in order, as `[["name", "value"], …]`.
 fn headers_json(headers: &HeaderMap) -> Response<Body> {
     let fields: Vec<_> = headers.iter().map(|(name, value)| json!([name.as_str(), page::text(value)])).collect();
-    typed("application/json", json!(fields).to_string())
+    answer(StatusCode::OK, "application/json", json!(fields).to_string())
 }
 
-fn typed(content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body::full(body));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
+/// An answer without a body.
 fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;

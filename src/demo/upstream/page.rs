@@ -1,11 +1,10 @@
 //! The application's pages. Script is fine here: this is the application, not the gateway.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::body::Body;
-use crate::demo::html::escape;
-use crate::demo::upstream::typed;
+use crate::demo::answer::{answer, escape};
 
 /// The greeting, and what arrived.
 pub(super) fn home(request: &Request<Incoming>) -> Response<Body> {
@@ -47,6 +46,7 @@ pub(super) fn text(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
+/// A whole page; the script tells them apart by `kind`.
 fn page(kind: &str, body: &str) -> Response<Body> {
     let html = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
@@ -57,9 +57,10 @@ fn page(kind: &str, body: &str) -> Response<Body> {
          <a href=\"admins\">Admins only</a><a href=\"{PREFIX}/session\">Your session</a></nav>\
          <form method=\"post\" action=\"{PREFIX}/logout\"><button>Sign out</button></form></header><main>{body}</main></body></html>",
     );
-    typed("text/html; charset=utf-8", html)
+    answer(StatusCode::OK, "text/html; charset=utf-8", html)
 }
 
+/// A row of the table of what arrived.
 fn row((name, value): (&HeaderName, &HeaderValue)) -> String {
     let class = if is_about_identity(name.as_str()) { " class=\"identity\"" } else { "" };
     format!("<tr{class}><th scope=\"row\">{}</th><td>{}</td></tr>", escape(name.as_str()), escape(&text(value)))
@@ -71,6 +72,7 @@ fn greeted(headers: &HeaderMap) -> Option<String> {
     names.map(|name| name.trim().to_owned()).find(|name| !name.is_empty())
 }
 
+/// Whether a field of this name says who somebody is.
 fn is_about_identity(name: &str) -> bool {
     IDENTITY.iter().any(|start| name.starts_with(start))
 }
@@ -84,9 +86,12 @@ const TOKEN: &str = "<section id=\"token\" hidden><h2>Your access token</h2>\
 const TITLE: &str = "Sample application";
 /// All that it knows of the gateway: where the gateway's own endpoints are, for two links.
 const PREFIX: &str = "/_vestibule";
+/// The style sheet.
 pub(super) const STYLE: &str = include_str!("style.css");
+/// What the pages do.
 pub(super) const SCRIPT: &str = include_str!("sample.js");
 
+/// Fields that may hold a name, the best first.
 const NAMES: [&str; 6] = [
     "x-forwarded-name",
     "remote-name",
@@ -95,6 +100,7 @@ const NAMES: [&str; 6] = [
     "remote-user",
     "x-forwarded-email",
 ];
+/// How the names of fields begin that say who somebody is.
 const IDENTITY: [&str; 8] = [
     "x-forwarded-user",
     "x-forwarded-email",

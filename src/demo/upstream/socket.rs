@@ -33,6 +33,7 @@ pub(super) fn echo(request: Request<Incoming>) -> Response<Body> {
     response
 }
 
+/// Sends back what comes, until the other side ends it.
 async fn talk(mut socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>) {
     while let Some(Ok(message)) = socket.next().await {
         if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {

@@ -3,13 +3,13 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use crate::harness::idp::paths;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use toml::{Table, Value};
 use vestibule::app::App;
 use vestibule::clock::ManualClock;
 use vestibule::config::{Config, Sources};
-use vestibule::demo::idp::paths;
 
 use super::idp::{CLIENT_ID, CLIENT_SECRET};
 use super::{Browser, Raw, RecordingUpstream, TestIdp};

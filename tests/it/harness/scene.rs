@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::harness::idp::{IdpSettings, paths};
 use url::Url;
-use vestibule::demo::idp::{IdpSettings, paths};
 
 use super::browser::Ask;
 use super::gateway::GatewayBuilder;

@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::{IdpRequest, paths};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::{Map, Value};
-use vestibule::demo::idp::{IdpRequest, paths};
 
 /// The keys of such clients, and the assertions that have been used.
 #[derive(Debug, Default)]

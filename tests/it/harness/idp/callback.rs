@@ -1,10 +1,10 @@
 //! What comes back to the redirect URI, changed on purpose: a redirect, or a form that is posted.
 
+use super::{IdpRequest, IdpResponse, paths};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::LOCATION;
 use url::Url;
-use vestibule::demo::idp::{IdpRequest, IdpResponse, paths};
 
 use super::faults::CallbackFaults;
 
@@ -92,7 +92,7 @@ pub(super) fn posted_form(page: &Bytes) -> Option<(String, Vec<(String, String)>
     Some((action, params))
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     ENTITIES.iter().fold(text.to_owned(), |text, (sign, entity)| text.replace(sign, entity))
 }
 

@@ -11,8 +11,8 @@ use http_body_util::StreamBody;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::{IdpRequest, IdpResponse, paths};
 use vestibule::body::{Body, BodyError};
-use vestibule::demo::idp::{IdpRequest, IdpResponse, paths};
 
 use super::serve::BreakOff;
 use super::signing::Signing;

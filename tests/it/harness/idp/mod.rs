@@ -1,5 +1,5 @@
-//! The demo's honest provider as tests start it: with one client, a clock that they move, a record of every request, and
-//! switches for all that a provider can do wrong.
+//! An OpenID provider as tests start it: an [honest one](honest) with one client and a clock that they move, a record of every
+//! request, and switches for all that a provider can do wrong.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,18 +13,20 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use vestibule::body::Body;
 use vestibule::clock::{Clock as _, ManualClock};
-use vestibule::demo::idp::{
-    Client, Idp, IdpRequest, IdpResponse, IdpSettings, Mode, SigningAlgorithm, SigningKey, paths,
-};
 
 mod assertions;
 mod callback;
 mod faults;
+mod honest;
 mod serve;
 mod signing;
 mod tests;
 
 pub(crate) use faults::{Breakage, Edits, Faults, Gate};
+pub(crate) use honest::{
+    AuthMethod, Client, Idp, IdpRequest, IdpResponse, IdpSettings, Mode, Pair, Person, Pkce, SigningAlgorithm,
+    SigningKey, paths,
+};
 pub(crate) use signing::{KeyForm, Signing};
 
 use assertions::{Assertions, STANDS_FOR_ASSERTION};

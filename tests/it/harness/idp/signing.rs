@@ -1,12 +1,12 @@
 //! Tokens that are signed again by the tests: with other claims, another header, or a signature that is none.
 
+use super::{Pair, SigningKey};
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::signature::KeyPair as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Map, Value};
-use vestibule::demo::idp::{Pair, SigningKey};
 
 use super::faults::TokenFaults;
 

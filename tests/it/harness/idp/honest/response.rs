@@ -5,17 +5,17 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::body::Body;
+use vestibule::body::Body;
 
 /// A whole answer.
 #[derive(Clone, Debug)]
-pub struct IdpResponse {
+pub(crate) struct IdpResponse {
     /// Its status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// Its header fields.
-    pub headers: Vec<(HeaderName, String)>,
+    pub(crate) headers: Vec<(HeaderName, String)>,
     /// Its body.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 impl IdpResponse {
@@ -41,7 +41,7 @@ impl IdpResponse {
     }
 
     /// The request was larger than anything that a client has to say.
-    pub fn too_large() -> Self {
+    pub(crate) fn too_large() -> Self {
         Self::text(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large.\n")
     }
 
@@ -50,7 +50,7 @@ impl IdpResponse {
     }
 
     /// With this content type.
-    pub fn new(status: StatusCode, content_type: &str, body: impl Into<Bytes>) -> Self {
+    pub(crate) fn new(status: StatusCode, content_type: &str, body: impl Into<Bytes>) -> Self {
         Self { status, headers: vec![(CONTENT_TYPE, content_type.to_owned()), no_store()], body: body.into() }
     }
 
@@ -60,7 +60,7 @@ impl IdpResponse {
     }
 
     /// As it is sent.
-    pub fn into_response(self) -> Response<Body> {
+    pub(crate) fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::full(self.body));
         *response.status_mut() = self.status;
         for (name, value) in self.headers {

@@ -8,11 +8,11 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::demo::idp::grants::{Grant, unguessable};
-use crate::demo::idp::keys::SigningError;
-use crate::demo::idp::response::IdpResponse;
-use crate::demo::idp::settings::Mode;
-use crate::demo::idp::{ID_TOKEN_LIFE, Idp, IdpState};
+use super::grants::{Grant, unguessable};
+use super::keys::SigningError;
+use super::response::IdpResponse;
+use super::settings::Mode;
+use super::{ID_TOKEN_LIFE, Idp, IdpState};
 
 /// What tokens are made for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -6,11 +6,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use http::header::WWW_AUTHENTICATE;
 
-use crate::demo::idp::request::IdpRequest;
-use crate::demo::idp::response::IdpResponse;
-use crate::demo::idp::settings::{AuthMethod, Client};
-use crate::demo::idp::{Idp, IdpState};
-use crate::secret::constant_time_eq;
+use super::request::IdpRequest;
+use super::response::IdpResponse;
+use super::settings::{AuthMethod, Client};
+use super::{Idp, IdpState};
+use vestibule::secret::constant_time_eq;
 
 /// What a request says about its client.
 enum Presented {

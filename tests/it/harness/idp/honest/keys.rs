@@ -11,11 +11,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use crate::demo::idp::grants::unguessable;
+use super::grants::unguessable;
 
 /// The algorithm that the provider signs with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum SigningAlgorithm {
+pub(crate) enum SigningAlgorithm {
     /// ECDSA on P-256.
     Es256,
     /// RSA PKCS#1 v1.5 with 2048 bits: what most providers still use.
@@ -25,20 +25,20 @@ pub enum SigningAlgorithm {
 /// No key could be made, or it would not sign.
 #[derive(Debug, thiserror::Error)]
 #[error("the provider's signing key: {0}")]
-pub struct SigningError(String);
+pub(crate) struct SigningError(String);
 
 /// A key pair with its name.
 #[derive(Debug)]
-pub struct SigningKey {
+pub(crate) struct SigningKey {
     /// Its name in the key set and in the header of a token.
-    pub kid: String,
+    pub(crate) kid: String,
     /// The pair.
-    pub pair: Pair,
+    pub(crate) pair: Pair,
 }
 
 /// A key pair by its algorithm.
 #[derive(Debug)]
-pub enum Pair {
+pub(crate) enum Pair {
     /// For ES256.
     Es256(EcdsaKeyPair),
     /// For RS256.
@@ -53,7 +53,7 @@ impl SigningError {
 
 impl SigningAlgorithm {
     /// Its name in JOSE.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
             Self::Rs256 => "RS256",
@@ -66,7 +66,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// When the machine can make none.
-    pub fn generate(algorithm: SigningAlgorithm) -> Result<Self, SigningError> {
+    pub(crate) fn generate(algorithm: SigningAlgorithm) -> Result<Self, SigningError> {
         let pair = match algorithm {
             SigningAlgorithm::Es256 => {
                 Pair::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(refused)?)
@@ -77,7 +77,7 @@ impl SigningKey {
     }
 
     /// What it signs with.
-    pub fn algorithm(&self) -> SigningAlgorithm {
+    pub(crate) fn algorithm(&self) -> SigningAlgorithm {
         match self.pair {
             Pair::Es256(_) => SigningAlgorithm::Es256,
             Pair::Rs256(_) => SigningAlgorithm::Rs256,
@@ -85,7 +85,7 @@ impl SigningKey {
     }
 
     /// The public key, as it stands in the key set.
-    pub fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         let (kid, algorithm) = (&self.kid, self.algorithm().name());
         match &self.pair {
             Pair::Es256(pair) => {
@@ -105,7 +105,7 @@ impl SigningKey {
     }
 
     /// The header of the tokens that it signs.
-    pub fn header(&self, kind: &str) -> Map<String, Value> {
+    pub(crate) fn header(&self, kind: &str) -> Map<String, Value> {
         let members = [("typ", json!(kind)), ("alg", json!(self.algorithm().name())), ("kid", json!(self.kid))];
         members.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
     }
@@ -114,7 +114,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// When the library refuses to sign.
-    pub fn sign(&self, signed: &str) -> Result<String, SigningError> {
+    pub(crate) fn sign(&self, signed: &str) -> Result<String, SigningError> {
         let random = SystemRandom::new();
         let signature = match &self.pair {
             Pair::Es256(pair) => pair.sign(&random, signed.as_bytes()).map_err(refused)?.as_ref().to_vec(),

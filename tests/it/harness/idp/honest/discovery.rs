@@ -3,8 +3,8 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::demo::idp::response::IdpResponse;
-use crate::demo::idp::{Idp, IdpState, paths};
+use super::response::IdpResponse;
+use super::{Idp, IdpState, paths};
 
 impl Idp {
     /// [OpenID Connect Discovery 1.0 section 3](https://openid.net/specs/openid-connect-discovery-1_0.html#rfc.section.3).

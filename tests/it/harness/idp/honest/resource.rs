@@ -4,10 +4,10 @@ use http::StatusCode;
 use http::header::WWW_AUTHENTICATE;
 use serde_json::{Map, Value, json};
 
-use crate::demo::idp::grants::Grant;
-use crate::demo::idp::request::IdpRequest;
-use crate::demo::idp::response::IdpResponse;
-use crate::demo::idp::{Idp, IdpState};
+use super::grants::Grant;
+use super::request::IdpRequest;
+use super::response::IdpResponse;
+use super::{Idp, IdpState};
 
 impl Idp {
     /// [OpenID Connect Core 1.0 section 5.3](https://openid.net/specs/openid-connect-core-1_0.html#rfc.section.5.3); the token

@@ -7,22 +7,22 @@ use hyper::body::Incoming;
 
 /// One request, whole.
 #[derive(Clone, Debug)]
-pub struct IdpRequest {
+pub(crate) struct IdpRequest {
     /// Its method.
-    pub method: String,
+    pub(crate) method: String,
     /// Its path, as sent.
-    pub path: String,
+    pub(crate) path: String,
     /// The query as sent, without the question mark.
-    pub query: String,
+    pub(crate) query: String,
     /// Its header fields.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// The body as sent.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 impl IdpRequest {
     /// Reads it; `None` when its body is larger than anything a client has to say.
-    pub async fn read(request: Request<Incoming>) -> Option<Self> {
+    pub(crate) async fn read(request: Request<Incoming>) -> Option<Self> {
         let (parts, body) = request.into_parts();
         let body = Limited::new(body, BODY_BYTES).collect().await.ok()?.to_bytes();
         Some(Self {
@@ -35,7 +35,7 @@ impl IdpRequest {
     }
 
     /// The parameters of the body where it is a form, in order, repeats kept.
-    pub fn form(&self) -> Vec<(String, String)> {
+    pub(crate) fn form(&self) -> Vec<(String, String)> {
         if self.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
             pairs(&self.body)
         } else {
@@ -44,23 +44,23 @@ impl IdpRequest {
     }
 
     /// The parameters of the query, in order, repeats kept.
-    pub fn query_pairs(&self) -> Vec<(String, String)> {
+    pub(crate) fn query_pairs(&self) -> Vec<(String, String)> {
         pairs(self.query.as_bytes())
     }
 
     /// A parameter of the form; `None` also when it is repeated
     /// ([RFC 6749 section 3.1](https://www.rfc-editor.org/rfc/rfc6749#section-3.1) forbids that).
-    pub fn field(&self, name: &str) -> Option<String> {
+    pub(crate) fn field(&self, name: &str) -> Option<String> {
         only(self.form(), name)
     }
 
     /// A parameter of the query; `None` also when it is repeated.
-    pub fn query_field(&self, name: &str) -> Option<String> {
+    pub(crate) fn query_field(&self, name: &str) -> Option<String> {
         only(self.query_pairs(), name)
     }
 
     /// A header field's first value, where it is text.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }

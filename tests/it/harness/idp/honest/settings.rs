@@ -2,33 +2,33 @@
 
 use std::time::Duration;
 
-use crate::demo::idp::people::Person;
+use super::people::Person;
 
 /// The provider as a whole; every part may be changed while it serves ([`Idp::configure`](super::Idp::configure)).
 #[derive(Clone, Debug)]
-pub struct IdpSettings {
+pub(crate) struct IdpSettings {
     /// OpenID Connect or plain OAuth 2.0.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// Who may ask.
-    pub clients: Vec<Client>,
+    pub(crate) clients: Vec<Client>,
     /// Who can be chosen on the page.
-    pub people: Vec<Person>,
+    pub(crate) people: Vec<Person>,
     /// Life of an access token; `None`: the token response carries no `expires_in`, and tokens live an hour.
-    pub access_life: Option<Duration>,
+    pub(crate) access_life: Option<Duration>,
     /// Whether a refresh gives a new refresh token and spends the old one.
-    pub rotation: bool,
+    pub(crate) rotation: bool,
     /// Whether a refresh gives a new ID token.
-    pub id_token_at_refresh: bool,
+    pub(crate) id_token_at_refresh: bool,
     /// Whether `iss` comes with the callback, and is announced in the metadata
     /// ([RFC 9207](https://www.rfc-editor.org/rfc/rfc9207)).
-    pub iss_in_callback: bool,
+    pub(crate) iss_in_callback: bool,
     /// Whether ID tokens carry no claim about the person but `sub`, so that userinfo must be asked.
-    pub thin_id_tokens: bool,
+    pub(crate) thin_id_tokens: bool,
 }
 
 /// What kind of server it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// OpenID Connect: discovery, key set, ID tokens, logout.
     OpenId,
     /// None of these: [RFC 6749](https://www.rfc-editor.org/rfc/rfc6749) alone.
@@ -37,22 +37,22 @@ pub enum Mode {
 
 /// A registered client.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub(crate) struct Client {
     /// Its identifier.
-    pub id: String,
+    pub(crate) id: String,
     /// How it proves itself; any other method is refused.
-    pub proof: AuthMethod,
+    pub(crate) proof: AuthMethod,
     /// Where sign-ins may come back to; compared byte for byte.
-    pub redirect_uris: Vec<String>,
+    pub(crate) redirect_uris: Vec<String>,
     /// Where sign-outs may come back to; compared byte for byte.
-    pub post_logout_redirect_uris: Vec<String>,
+    pub(crate) post_logout_redirect_uris: Vec<String>,
     /// What it must do about PKCE.
-    pub pkce: Pkce,
+    pub(crate) pkce: Pkce,
 }
 
 /// How a client proves itself.
 #[derive(Clone, Debug)]
-pub enum AuthMethod {
+pub(crate) enum AuthMethod {
     /// `client_secret_basic`, with both halves form-urlencoded.
     Basic(String),
     /// `client_secret_post`.
@@ -63,7 +63,7 @@ pub enum AuthMethod {
 
 /// What a client must do about PKCE ([RFC 7636](https://www.rfc-editor.org/rfc/rfc7636)).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Pkce {
+pub(crate) enum Pkce {
     /// S256 always.
     Required,
     /// As it likes; what it sends is verified.
@@ -74,12 +74,12 @@ pub enum Pkce {
 
 impl Client {
     /// A client with a secret, by `client_secret_basic`, with PKCE, and no addresses yet.
-    pub fn with_secret(id: &str, secret: &str) -> Self {
+    pub(crate) fn with_secret(id: &str, secret: &str) -> Self {
         Self::proving(id, AuthMethod::Basic(secret.to_owned()))
     }
 
     /// A client that proves itself in another way.
-    pub fn proving(id: &str, proof: AuthMethod) -> Self {
+    pub(crate) fn proving(id: &str, proof: AuthMethod) -> Self {
         Self {
             id: id.to_owned(),
             proof,
@@ -107,7 +107,7 @@ impl Default for IdpSettings {
 
 impl IdpSettings {
     /// A plain OAuth 2.0 server with the code grant: no `iss` in the callback, no ID token, no discovery.
-    pub fn plain_oauth2() -> Self {
+    pub(crate) fn plain_oauth2() -> Self {
         Self { mode: Mode::PlainOAuth2, iss_in_callback: false, ..Self::default() }
     }
 }

@@ -36,8 +36,8 @@ pub(super) fn demo(port: u16) -> Exit {
     };
     match runtime.block_on(serve(port)) {
         Ok(()) => Exit::Ok,
-        Err(DemoFailure::Listen(error)) => Exit::cannot_bind(error.to_string()),
-        Err(DemoFailure::App(AppError::Bind(error))) => Exit::cannot_bind(error.to_string()),
+        Err(DemoFailure::Listen(error)) => Exit::cannot_create(error.to_string()),
+        Err(DemoFailure::App(AppError::Bind(error))) => Exit::cannot_create(error.to_string()),
         Err(error) => Exit::internal(error.to_string()),
     }
 }

@@ -14,12 +14,16 @@ pub enum Exit {
     Unhealthy,
     /// The command line makes no sense.
     Usage,
+    /// What it was given to read makes no sense, or a step is not due yet.
+    BadInput,
     /// Something that it needs cannot be reached.
     Unavailable,
     /// Our own fault.
     Internal,
     /// An address cannot be bound, or a file not made.
     CannotCreate,
+    /// This user may not do that.
+    Permission,
     /// The configuration cannot be used. A service manager should not start it again.
     Config,
 }
@@ -31,23 +35,45 @@ impl Exit {
             Self::Ok => 0,
             Self::Unhealthy => 1,
             Self::Usage => 64,
+            Self::BadInput => 65,
             Self::Unavailable => 69,
             Self::Internal => 70,
             Self::CannotCreate => 73,
+            Self::Permission => 77,
             Self::Config => 78,
         }
     }
 }
 
 impl Exit {
+    /// Prints what of the command line makes no sense.
+    pub fn usage(message: impl Display) -> Self {
+        Self::Usage.because(message)
+    }
+
+    /// Prints what is wrong with the input.
+    pub fn bad_input(message: impl Display) -> Self {
+        Self::BadInput.because(message)
+    }
+
+    /// Prints what cannot be reached.
+    pub fn unavailable(message: impl Display) -> Self {
+        Self::Unavailable.because(message)
+    }
+
     /// Prints a fault of ours.
     pub fn internal(message: impl Display) -> Self {
         Self::Internal.because(message)
     }
 
     /// Prints which address cannot be bound, or which file cannot be created.
-    pub fn cannot_bind(message: impl Display) -> Self {
+    pub fn cannot_create(message: impl Display) -> Self {
         Self::CannotCreate.because(message)
+    }
+
+    /// Prints what this user may not do.
+    pub fn permission(message: impl Display) -> Self {
+        Self::Permission.because(message)
     }
 
     /// Prints what of the configuration cannot be used.

@@ -8,12 +8,14 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod ages;
 mod check;
 mod demo;
 #[cfg(test)]
 mod documentation_tests;
 mod exit;
 mod explain;
+mod files;
 mod generate;
 mod health;
 mod keys;
@@ -67,9 +69,9 @@ pub enum Command {
     Generate(GenerateCommand),
     /// Ask the gateway that runs here whether it lives: exit 0 or 1, for images without a shell
     Health(HealthArguments),
-    /// Make session keys
+    /// Make, show and rotate session keys
     #[command(subcommand)]
-    Keys(KeysCommand),
+    Keys(keys::KeysCommand),
 }
 
 /// Where the configuration comes from.
@@ -141,13 +143,6 @@ pub struct ExplainArguments {
 pub enum GenerateCommand {
     /// The JSON Schema of the configuration, for editors
     Schema,
-}
-
-/// What to do about keys.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Subcommand)]
-pub enum KeysCommand {
-    /// Print a new session key
-    New,
 }
 
 impl CommandLine {

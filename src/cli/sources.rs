@@ -28,6 +28,19 @@ impl ConfigSource {
         self.path.as_ref().map_or_else(|| "the environment".to_owned(), |path| path.display().to_string())
     }
 
+    /// The file, if there is one.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// The configuration as it would be with this text in its file.
+    ///
+    /// # Errors
+    /// Everything that would be wrong with it.
+    pub(super) fn read_as(&self, text: &str) -> Result<Config, Report> {
+        Config::load(&self.sources(Some((self.name(), text.to_owned()))))
+    }
+
     /// The configuration as it is now.
     ///
     /// # Errors

@@ -44,6 +44,7 @@ pub use diagnostics::Diagnostic;
 pub use diagnostics::Report;
 pub use places::Places;
 pub use schema::{every_key, schema};
+pub use secrets::SecretSource;
 pub use watch::Watch;
 
 /// What every part of the program needs to know, already proven.
@@ -57,6 +58,8 @@ pub struct Config {
     pub session: SessionSettings,
     /// The session keys: the first seals, all open. At least one, all different.
     pub keys: Vec<Secret<[u8; 32]>>,
+    /// Where each of them was read from, in the same order.
+    pub key_sources: Vec<SecretSource>,
     /// The providers, in the order of the file.
     pub providers: Vec<ProviderSettings>,
     /// For logs.

@@ -1,6 +1,6 @@
 //! Secrets, and where they are kept: `{ file = … }`, `{ env = … }`, `{ credential = … }`, or, with a warning, a literal string.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
@@ -15,24 +15,42 @@ use crate::secret::Secret;
 
 /// A secret text: never empty, and [`cleaned`] wherever it comes from.
 #[derive(Clone, Debug)]
-pub(super) struct SecretText(pub(super) Secret<String>);
+pub(super) struct SecretText(pub(super) Secret<String>, pub(super) SecretSource);
+
+/// Where a secret was read from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum SecretSource {
+    /// This file.
+    File(PathBuf),
+    /// This environment variable.
+    Variable(String),
+    /// This file of the service manager's credentials.
+    Credential(PathBuf),
+    /// The configuration file, or the command line.
+    Literal,
+}
 
 impl<'de> Deserialize<'de> for SecretText {
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         let node = with(|reading| reading.node());
-        let read = bytes(&node).and_then(|(bytes, place)| with(|reading| text(&bytes, &place, &node.place, reading)));
-        read.map(|text| Self(Secret::new(text))).ok_or_else(already_refused)
+        let (bytes, place, source) = bytes(&node).ok_or_else(already_refused::<D::Error>)?;
+        let text = with(|reading| text(&bytes, &place, &node.place, reading)).ok_or_else(already_refused::<D::Error>)?;
+        Ok(Self(Secret::new(text), source))
     }
 }
 
-/// The bytes of the secret, and where it is said what they are.
-fn bytes(node: &Node) -> Option<(Vec<u8>, Place)> {
+/// The bytes of the secret, where it is said what they are, and where they were read from.
+fn bytes(node: &Node) -> Option<(Vec<u8>, Place, SecretSource)> {
     let source = node.structured().filter(is_source);
     match &source.as_ref().unwrap_or(node).value {
         NodeValue::Table(table) => from_source(table, &node.place),
         NodeValue::String(text) | NodeValue::Untyped(text) => {
             with(|reading| warn_of_literal(node, reading));
-            Some((text.clone().into_bytes(), node.place.clone()))
+            let source = match &node.place {
+                Place::Variable(name) => SecretSource::Variable(name.clone()),
+                _ => SecretSource::Literal,
+            };
+            Some((text.clone().into_bytes(), node.place.clone(), source))
         }
         _ => {
             wrong_type(node, "a string or a table such as { file = \"…\" }");
@@ -91,7 +109,7 @@ fn warn_of_literal(node: &Node, reading: &mut Reading) {
 }
 
 /// The bytes of the place that exactly one of the three keys names.
-fn from_source(table: &Table, whole: &Place) -> Option<(Vec<u8>, Place)> {
+fn from_source(table: &Table, whole: &Place) -> Option<(Vec<u8>, Place, SecretSource)> {
     let unknown: Vec<_> = table.entries.iter().filter(|entry| !is_place(entry)).collect();
     with(|reading| {
         for entry in &unknown {
@@ -104,12 +122,15 @@ fn from_source(table: &Table, whole: &Place) -> Option<(Vec<u8>, Place)> {
         [only] => {
             let place = &only.node.place;
             let name = below(Some(&only.key), place, &only.node, || Input(only.node.clone()).filled_text()).ok()?;
-            let bytes = with(|reading| match only.key.as_str() {
-                "file" => from_file(&reading.resolve(&name), place, reading),
-                "env" => from_variable(&name, place, reading),
+            let (bytes, source) = with(|reading| match only.key.as_str() {
+                "file" => {
+                    let path = reading.resolve(&name);
+                    Some((from_file(&path, place, reading)?, SecretSource::File(path)))
+                }
+                "env" => Some((from_variable(&name, place, reading)?, SecretSource::Variable(name))),
                 _ => from_credential(&name, place, reading),
-            });
-            Some((bytes?, place.clone()))
+            })?;
+            Some((bytes, place.clone(), source))
         }
         [] => {
             with(|reading| {
@@ -150,12 +171,13 @@ fn from_variable(name: &str, place: &Place, reading: &mut Reading) -> Option<Vec
 }
 
 /// systemd puts what `LoadCredential=` names below `$CREDENTIALS_DIRECTORY`.
-fn from_credential(name: &str, place: &Place, reading: &mut Reading) -> Option<Vec<u8>> {
+fn from_credential(name: &str, place: &Place, reading: &mut Reading) -> Option<(Vec<u8>, SecretSource)> {
     let Some(folder) = reading.sources.variable("CREDENTIALS_DIRECTORY") else {
         let help = format!(
             "add `LoadCredential={name}:/path` to the systemd unit; outside of systemd write {{ file = \"…\" }}"
         );
-        return unreadable(place, "the service manager passed no credentials", help, reading);
+        unreadable(place, "the service manager passed no credentials", help, reading);
+        return None;
     };
     if name.contains('/') || name == ".." {
         let diagnostic = report(kinds::NO_CREDENTIAL_NAME, place, "cannot be read", reading);
@@ -163,7 +185,7 @@ fn from_credential(name: &str, place: &Place, reading: &mut Reading) -> Option<V
         return None;
     }
     let path = Path::new(folder).join(name);
-    from_file(&path, place, reading)
+    Some((from_file(&path, place, reading)?, SecretSource::Credential(path)))
 }
 
 /// Reports that a secret is not where it is said to be.

@@ -15,6 +15,7 @@ use zeroize::Zeroize as _;
 use super::here::SealedHere;
 use super::random::random;
 use crate::clock::SystemClock;
+use crate::hex;
 use crate::secret::Secret;
 
 /// What a sealed value is for. A value sealed for one purpose never opens for another (AT-CS-08).
@@ -187,6 +188,11 @@ pub fn new_key_text() -> Secret<String> {
     Secret::new(STANDARD.encode(random::<32>()))
 }
 
+/// The name of a key: eight hex digits that are derived from it and stand in the clear in each value that it sealed.
+pub fn fingerprint(key: &Secret<[u8; 32]>) -> String {
+    hex::encode(&key_id(key))
+}
+
 /// A text is no key.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum KeyError {
@@ -217,9 +223,7 @@ struct RingKey {
 
 impl RingKey {
     fn new(secret: Secret<[u8; 32]>) -> Self {
-        let mut id = [0; KEY_ID_LEN];
-        expand(&secret, &[b"vestibule key id"], &mut id);
-        Self { id, secret }
+        Self { id: key_id(&secret), secret }
     }
 
     fn derive(&self, purpose: Purpose, day: u16) -> Aes256Gcm {
@@ -229,6 +233,12 @@ impl RingKey {
         key.zeroize();
         cipher
     }
+}
+
+fn key_id(secret: &Secret<[u8; 32]>) -> [u8; KEY_ID_LEN] {
+    let mut id = [0; KEY_ID_LEN];
+    expand(secret, &[b"vestibule key id"], &mut id);
+    id
 }
 
 /// HKDF-SHA256 ([RFC 5869](https://www.rfc-editor.org/rfc/rfc5869)). It fails for more than 255 blocks of output only; both callers

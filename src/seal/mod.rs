@@ -16,6 +16,6 @@ mod random;
 mod sealer;
 
 pub use self::here::SealedHere;
-pub use self::keys::{KeyError, KeyRing, KeyRingError, Purpose, new_key_text, parse_key};
+pub use self::keys::{KeyError, KeyRing, KeyRingError, Purpose, fingerprint, new_key_text, parse_key};
 pub use self::random::{Draw, random, random_token};
 pub use self::sealer::{NONCE_LEN, OpenError, Opened, Sealer};

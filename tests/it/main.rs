@@ -26,6 +26,7 @@ mod identity_headers;
 mod judged_host;
 mod judgement;
 mod junk_callbacks;
+mod key_rotation;
 mod key_set;
 mod lifetimes;
 mod limits;

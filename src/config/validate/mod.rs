@@ -192,7 +192,8 @@ fn assemble(file: File, (places, files): (Places, Vec<PathBuf>), problems: &mut 
     let gateway = server.gateway(routes, pages);
     let (mut server, warnings) = (server.settings, Vec::new());
     server.notes_capitals = keeps_capitals;
-    Some(Config { server, gateway, session, keys: keys?, providers, log: log?, warnings, places, files })
+    let (keys, key_sources) = keys?;
+    Some(Config { server, gateway, session, keys, key_sources, providers, log: log?, warnings, places, files })
 }
 
 /// `None` when it cannot be known which providers there are.

@@ -8,6 +8,7 @@ use super::super::file::SessionTable;
 use super::super::kinds;
 use super::super::problems::Problems;
 use super::super::reading::Found;
+use super::super::secrets::SecretSource;
 use super::super::units::Timespan;
 use super::super::words::{KeptToken, Store};
 use super::{cookie, opened, positive};
@@ -53,7 +54,7 @@ fn kept(keys: &SessionTable) -> TokenKinds {
 }
 
 /// The key ring's keys: at least one, all different, none that could be guessed.
-pub(super) fn keys(table: &Found<SessionTable>, problems: &mut Problems) -> Option<Vec<Secret<[u8; 32]>>> {
+pub(super) fn keys(table: &Found<SessionTable>, problems: &mut Problems) -> Option<SessionKeys> {
     let field = &table.value.keys;
     let found = field.required(kinds::SESSION_KEYS_MISSING, (&table.place, "session"), "keys", problems)?;
     if found.value.0.is_empty() {
@@ -69,8 +70,12 @@ pub(super) fn keys(table: &Found<SessionTable>, problems: &mut Problems) -> Opti
         }
         keys.push(item.with(key));
     }
-    Some(keys.into_iter().map(|found| found.value).collect())
+    let sources = found.value.0.iter().map(|item| item.value.1.clone()).collect();
+    Some((keys.into_iter().map(|found| found.value).collect(), sources))
 }
+
+/// The keys, and where each was read from.
+type SessionKeys = (Vec<Secret<[u8; 32]>>, Vec<SecretSource>);
 
 /// A session key that cannot be guessed.
 fn checked_key(text: &str, place: &Place, problems: &mut Problems) -> Option<Secret<[u8; 32]>> {

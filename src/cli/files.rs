@@ -1,0 +1,129 @@
+//! Files that commands write: whole or not at all, never over one that should stay, with the mode and owner that they ought to have.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use crate::clock::UnixTime;
+use crate::hex;
+use crate::seal;
+
+/// Makes a file that is not there yet, with mode and owner of one that is.
+///
+/// # Errors
+/// It is there, or cannot be made.
+pub(super) fn create_like(model: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let written = Written::like(model, path, bytes)?;
+    renameat_with(CWD, &written.temporary, CWD, path, RenameFlags::NOREPLACE)?;
+    written.renamed()
+}
+
+/// Writes a file anew: whoever opens it gets the old text or the new one, and never a part. A link stays a link.
+///
+/// # Errors
+/// It cannot be written; the old text is still there.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = fs::canonicalize(path)?;
+    let written = Written::like(&path, &path, bytes)?;
+    fs::rename(&written.temporary, &path)?;
+    written.renamed()
+}
+
+/// When a file was last written.
+///
+/// # Errors
+/// It cannot be looked at.
+pub(super) fn modified(path: &Path) -> io::Result<UnixTime> {
+    let metadata = fs::metadata(path)?;
+    // Before 1970 is as old as 1970.
+    let millis = metadata.mtime().saturating_mul(1000).saturating_add(metadata.mtime_nsec() / 1_000_000);
+    Ok(UnixTime::from_millis(u64::try_from(millis).unwrap_or_default()))
+}
+
+/// A file that was written beside its place, and is removed again unless it gets there.
+struct Written {
+    temporary: PathBuf,
+    folder: PathBuf,
+}
+
+impl Written {
+    fn new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<Self> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        // Nobody can put a file or a link there beforehand.
+        let temporary = format!(".{}.{}", name.to_string_lossy(), hex::encode(&seal::random::<8>()));
+        let written = Self { temporary: folder.join(temporary), folder: folder.to_owned() };
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&written.temporary)?;
+        file.write_all(bytes)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.sync_all()?;
+        Ok(written)
+    }
+
+    fn like(model: &Path, path: &Path, bytes: &[u8]) -> io::Result<Self> {
+        let model = fs::metadata(model)?;
+        let written = Self::new(path, bytes, model.mode() & 0o7777)?;
+        let file = File::open(&written.temporary)?;
+        let made = file.metadata()?;
+        if (made.uid(), made.gid()) != (model.uid(), model.gid()) {
+            fchown(&file, Some(model.uid()), Some(model.gid()))?;
+            // A change of the owner takes special bits away.
+            file.set_permissions(Permissions::from_mode(model.mode() & 0o7777))?;
+        }
+        Ok(written)
+    }
+
+    /// Its new name is on the disk, too.
+    fn renamed(&self) -> io::Result<()> {
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        // It is not there any more where it was renamed.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    fn names(folder: &TempDir) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_that_is_written_anew_keeps_its_mode_and_its_link() {
+        let folder = TempDir::new().unwrap();
+        let (path, link) = (folder.path().join("a.toml"), folder.path().join("b.toml"));
+        fs::write(&path, b"one").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        symlink("a.toml", &link).unwrap();
+        replace(&link, b"two").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"two".to_vec(), 0o640));
+        create_like(&path, &folder.path().join("c.toml"), b"three").unwrap();
+        assert_eq!(mode(&folder.path().join("c.toml")), 0o640);
+        let again = create_like(&path, &folder.path().join("c.toml"), b"four").unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(names(&folder), ["a.toml", "b.toml", "c.toml"]);
+    }
+}

@@ -34,7 +34,8 @@ impl<'de> Deserialize<'de> for SecretText {
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         let node = with(|reading| reading.node());
         let (bytes, place, source) = bytes(&node).ok_or_else(already_refused::<D::Error>)?;
-        let text = with(|reading| text(&bytes, &place, &node.place, reading)).ok_or_else(already_refused::<D::Error>)?;
+        let text =
+            with(|reading| text(&bytes, &place, &node.place, reading)).ok_or_else(already_refused::<D::Error>)?;
         Ok(Self(Secret::new(text), source))
     }
 }

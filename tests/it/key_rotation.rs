@@ -63,7 +63,11 @@ fn keys_that_have_not_sealed_for_long_are_dropped_and_no_other() {
     let (exit, said, _) = rotate(&folder, &["--stage", "--drop-after", "30d"]);
     assert_eq!(exit, 0, "{said}");
     let staged = new_key(&folder);
-    assert_eq!(listed(&folder), ["seals a".to_owned(), "opens b".to_owned(), format!("opens {staged}")], "the staged key stays");
+    assert_eq!(
+        listed(&folder),
+        ["seals a".to_owned(), "opens b".to_owned(), format!("opens {staged}")],
+        "the staged key stays"
+    );
     assert!(said.contains("c (") && said.contains("off the list"), "{said}");
     assert!(folder.path().join("c").exists(), "its file is for the operator to remove");
     // The key that sealed until a moment ago stays, however old it is.
@@ -120,7 +124,8 @@ fn folder(keys: &[(&str, u64)]) -> TempDir {
         let path = folder.path().join(name);
         fs::write(&path, key(number)).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        let made = SystemTime::UNIX_EPOCH + Duration::from_millis(vestibule::clock::SystemClock::shared().now().millis());
+        let made =
+            SystemTime::UNIX_EPOCH + Duration::from_millis(vestibule::clock::SystemClock::shared().now().millis());
         let made = made - Duration::from_secs(days * 86_400 + 60);
         File::options().write(true).open(&path).unwrap().set_modified(made).unwrap();
         list.push_str(&format!("  {{ file = '{name}' }}, # of this spring\n"));

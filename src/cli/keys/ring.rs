@@ -132,8 +132,7 @@ impl KeyList {
         for (at, item) in self.keys.iter().enumerate() {
             let mut value = item.value.clone();
             let prefix = if self.has_lines {
-                let above: String =
-                    item.above.iter().map(|comment| format!("{}{comment}\n", self.indent)).collect();
+                let above: String = item.above.iter().map(|comment| format!("{}{comment}\n", self.indent)).collect();
                 format!("{line_end}\n{above}{}", self.indent)
             } else {
                 String::from(if at == 0 { "" } else { " " })
@@ -186,7 +185,8 @@ mod tests {
 
     #[test]
     fn a_key_is_added_last_and_moved_first_with_its_comments() {
-        let text = "[session]\nkeys = [\n    # of spring\n    { file = \"a\" }, # seals\n    { file = \"b\" } # old\n]\n";
+        let text =
+            "[session]\nkeys = [\n    # of spring\n    { file = \"a\" }, # seals\n    { file = \"b\" } # old\n]\n";
         assert_eq!(
             edited(text, |keys| keys.push(KeyItem::of_file("c"))),
             "[session]\nkeys = [\n    # of spring\n    { file = \"a\" }, # seals\n    { file = \"b\" }, # old\n    { file = \"c\" },\n]\n"

@@ -116,7 +116,8 @@ impl Ring {
         let (written, beside) = (written.to_owned(), beside.to_owned());
         let day = self.now.rfc3339().chars().take_while(|c| *c != 'T').filter(char::is_ascii_digit).collect::<String>();
         let stem = stem(&written);
-        let names = std::iter::once(format!("{stem}.{day}")).chain((2..MOST_A_DAY).map(|n| format!("{stem}.{day}-{n}")));
+        let names =
+            std::iter::once(format!("{stem}.{day}")).chain((2..MOST_A_DAY).map(|n| format!("{stem}.{day}-{n}")));
         let key = seal::new_key_text();
         for name in names {
             let path = beside.with_file_name(Path::new(&name).file_name().unwrap_or_default());
@@ -125,7 +126,8 @@ impl Ring {
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(unwritable(&path, &error)),
                 Ok(()) => {
-                    let fingerprint = seal::parse_key(key.expose()).map(|key| seal::fingerprint(&key)).unwrap_or_default();
+                    let fingerprint =
+                        seal::parse_key(key.expose()).map(|key| seal::fingerprint(&key)).unwrap_or_default();
                     let item = KeyItem::of_file(&name);
                     let made = Some(files::modified(&path).unwrap_or(self.now));
                     self.keys.push(RingKey { item, name, path: Some(path.clone()), made, fingerprint });
@@ -191,13 +193,17 @@ impl Ring {
         }
         if arguments.stage {
             let staged = self.keys.last().map(named).unwrap_or_default();
-            lines.push(format!("{staged} is the last of `session.keys` in {file} and only opens; {first} seals as before"));
+            lines.push(format!(
+                "{staged} is the last of `session.keys` in {file} and only opens; {first} seals as before"
+            ));
             lines.push(format!(
                 "next: give file and configuration to every instance and reload each (SIGHUP), then `vestibule keys rotate --promote -c {file}`"
             ));
         } else {
             let until = ages::dated(self.now.plus(self.lifetime), self.now);
-            lines.push(format!("{first} is the first of `session.keys` in {file} and seals from the next reload (SIGHUP) on"));
+            lines.push(format!(
+                "{first} is the first of `session.keys` in {file} and seals from the next reload (SIGHUP) on"
+            ));
             if let Some(old) = self.keys.get(1) {
                 lines.push(format!(
                     "{} only opens: sessions that it sealed until now are over by {until}, after `session.lifetime`; count from the last reload",

@@ -12,7 +12,7 @@ use crate::gateway::principal::Principal;
 use crate::gateway::verdict::{Denial, Lack, RequestFault};
 use crate::identity::IdentityError;
 use crate::provider::{Demand, Endpoint, IdTokenError, ProviderError, UserinfoTokenError};
-use crate::proxy::error::UpstreamError;
+use crate::proxy::error::{UpstreamError, UpstreamFault};
 use crate::proxy::headers::HeaderRefusal;
 use crate::request::BadRequest;
 use crate::request::handshake::{self, HandshakeFault};
@@ -264,17 +264,17 @@ fn provider_code(error: &ProviderError) -> Code {
 }
 
 fn upstream_code(error: &UpstreamError) -> Code {
-    match error {
-        UpstreamError::Connect { .. } | UpstreamError::NameResolution { .. } => Code::UpstreamConnect,
-        UpstreamError::ConnectTimeout { .. } | UpstreamError::FirstByteTimeout { .. } => Code::UpstreamTimeout,
-        UpstreamError::NoRoom { .. } => Code::UpstreamNoRoom,
-        UpstreamError::Tls { .. } => Code::UpstreamTls,
-        UpstreamError::Closed { .. } => Code::UpstreamBroke,
-        UpstreamError::BadResponse { .. } => Code::UpstreamBadResponse,
-        UpstreamError::UpgradeImpossible { .. } => Code::UpgradeRefused,
-        UpstreamError::RequestBody { .. } => Code::BadRequest,
-        UpstreamError::RequestBodyTimeout { .. } => Code::BodyTooSlow,
-        UpstreamError::RequestTooLarge => Code::BodyTooLarge,
+    match error.fault {
+        UpstreamFault::Connect | UpstreamFault::NameResolution => Code::UpstreamConnect,
+        UpstreamFault::ConnectTimeout(_) | UpstreamFault::FirstByteTimeout(_) => Code::UpstreamTimeout,
+        UpstreamFault::NoRoom(_) => Code::UpstreamNoRoom,
+        UpstreamFault::Tls => Code::UpstreamTls,
+        UpstreamFault::Closed => Code::UpstreamBroke,
+        UpstreamFault::BadResponse(_) => Code::UpstreamBadResponse,
+        UpstreamFault::UpgradeImpossible => Code::UpgradeRefused,
+        UpstreamFault::RequestBody => Code::BadRequest,
+        UpstreamFault::RequestBodyTimeout(_) => Code::BodyTooSlow,
+        UpstreamFault::RequestTooLarge => Code::BodyTooLarge,
     }
 }
 

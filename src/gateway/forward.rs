@@ -21,7 +21,7 @@ use crate::policy::settings::Access;
 use crate::proxy::Forwarder;
 use crate::proxy::error::UpstreamError;
 use crate::proxy::headers::{RequestContext, inject, set_authorization_aside, set_cookie, set_way_here};
-use crate::proxy::upgrade::{UpgradeTicket, asks_for_websocket};
+use crate::proxy::upgrade::UpgradeTicket;
 use crate::request::RequestMeta;
 use crate::request::cookies::CookieScan;
 use crate::request::handshake::HandshakeFault;
@@ -106,7 +106,7 @@ impl Gateway {
         passage: Passage<'_>,
     ) -> Result<Option<Box<UpgradeTicket>>, GatewayError> {
         // Only a request whose handshake and origin were judged may become a tunnel.
-        if passage.meta.kind != RequestKind::WebSocket || !asks_for_websocket(request) {
+        if passage.meta.kind != RequestKind::WebSocket {
             return Ok(None);
         }
         if !request.body().is_end_stream() {

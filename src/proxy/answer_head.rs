@@ -16,6 +16,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 
+use crate::budget::Slot;
+use crate::byte_stream::ByteStream;
 use crate::proxy::verbatim::{Line, Verbatim};
 
 /// What the request and the connection know of each other: the bytes that may still come before the head is whole. Only the
@@ -23,8 +25,10 @@ use crate::proxy::verbatim::{Line, Verbatim};
 #[derive(Clone, Debug)]
 pub(super) struct Awaited(Arc<HeadState>);
 
+/// The two of them.
 #[derive(Debug)]
 struct HeadState {
+    /// `usize::MAX` where no head is awaited.
     left: AtomicUsize,
     /// The line of the request, where it goes out other than hyper writes it.
     line: Line,
@@ -42,6 +46,7 @@ impl Awaited {
         self.0.left.store(usize::MAX, Relaxed);
     }
 
+    /// Whether so many bytes more may come.
     fn takes(&self, bytes: usize) -> bool {
         match self.0.left.load(Relaxed) {
             usize::MAX => true,
@@ -54,16 +59,18 @@ impl Awaited {
 }
 
 /// The stream of an HTTP/1.1 connection.
-#[derive(Debug)]
-pub(super) struct Awaiting<T> {
-    inner: Take<T>,
+pub(super) struct Awaiting {
+    inner: Take<Box<dyn ByteStream>>,
     awaited: Awaited,
+    /// Goes with the stream, so that a tunnel keeps it.
+    _slot: Slot,
 }
 
-impl<T: AsyncRead> Awaiting<T> {
-    pub(super) fn new(inner: T) -> (Self, Awaited) {
+impl Awaiting {
+    /// The stream for hyper, and its other end for the requests.
+    pub(super) fn new(inner: Box<dyn ByteStream>, slot: Slot) -> (Self, Awaited) {
         let awaited = Awaited(Arc::new(HeadState { left: AtomicUsize::new(usize::MAX), line: Line::default() }));
-        (Self { inner: inner.take(PIECE), awaited: awaited.clone() }, awaited)
+        (Self { inner: inner.take(PIECE), awaited: awaited.clone(), _slot: slot }, awaited)
     }
 }
 
@@ -72,7 +79,7 @@ impl<T: AsyncRead> Awaiting<T> {
 #[error("no final answer within {MOST} bytes")]
 pub(super) struct Endless;
 
-impl<T: AsyncRead + Unpin> AsyncRead for Awaiting<T> {
+impl AsyncRead for Awaiting {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
@@ -85,14 +92,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Awaiting<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Awaiting<T> {
+impl AsyncWrite for Awaiting {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let stream = Pin::new(this.inner.get_mut());
-        match this.awaited.0.line.written(buf) {
-            None => stream.poll_write(cx, buf),
-            Some(line) => line?.write(&this.awaited.0.line, |buf| stream.poll_write(cx, buf)),
-        }
+        this.awaited.0.line.write(buf, |buf| stream.poll_write(cx, buf))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

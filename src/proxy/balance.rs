@@ -13,14 +13,14 @@ use crate::proxy::tls::{TlsClient, UpstreamSetupError};
 pub struct Upstream {
     settings: UpstreamSettings,
     tls: Option<TlsClient>,
-    /// Never given twice in one run of the program, so that pools of an earlier configuration are told apart.
-    id: u64,
     health: Box<[AddressHealth]>,
     started: Instant,
 }
 
+/// Whether an address is in good standing.
 #[derive(Debug, Default)]
 struct AddressHealth {
+    /// In a row.
     failures: AtomicU32,
     /// Milliseconds since `started`; zero for an address that is not put aside.
     aside_until: AtomicU64,
@@ -38,8 +38,7 @@ impl Upstream {
         let needs_tls = settings.addresses.iter().any(|address| address.protocol == UpstreamProtocol::Tls);
         let tls = if needs_tls { Some(TlsClient::new(&settings.tls)?) } else { None };
         let health = settings.addresses.iter().map(|_| AddressHealth::default()).collect();
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(Self { settings, tls, id, health, started: Instant::now() }))
+        Ok(Arc::new(Self { settings, tls, health, started: Instant::now() }))
     }
 
     /// What it was made of.
@@ -54,10 +53,7 @@ impl Upstream {
         addresses.filter(|(index, _)| self.is_aside(*index)).map(|(_, address)| address).collect()
     }
 
-    pub(super) fn id(&self) -> u64 {
-        self.id
-    }
-
+    /// TLS, where any address asks for it.
     pub(super) fn tls(&self) -> Option<&TlsClient> {
         self.tls.as_ref()
     }
@@ -72,6 +68,7 @@ impl Upstream {
         good.chain(aside).filter_map(|index| Some((index, self.settings.addresses.get(index)?)))
     }
 
+    /// The address has answered.
     pub(super) fn succeeded(&self, index: usize) {
         let Some(health) = self.health.get(index) else { return };
         // A read first: the line is shared by all workers and hardly ever changes.
@@ -80,6 +77,7 @@ impl Upstream {
         }
     }
 
+    /// The address has not answered.
     pub(super) fn failed(&self, index: usize) {
         let Some(health) = self.health.get(index) else { return };
         let failures = health.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
@@ -92,17 +90,17 @@ impl Upstream {
         }
     }
 
+    /// Whether the address is put aside.
     fn is_aside(&self, index: usize) -> bool {
         let until = self.health.get(index).map_or(0, |health| health.aside_until.load(Ordering::Relaxed));
         until != 0 && self.millis() < until
     }
 
+    /// Since it was made.
     fn millis(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
-
-static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 #[cfg(test)]
 mod tests {

@@ -16,23 +16,21 @@ use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak as WeakRc};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use tokio::time::timeout;
 
 use crate::body::Body;
 use crate::budget::Budget;
-use crate::proxy::coarse_timer::{CoarseTimer, Elapsed};
-use crate::proxy::error::UpstreamError;
+use crate::proxy::error::{UpstreamError, UpstreamFault};
 use crate::proxy::pool::{Lease, Pool};
 use crate::proxy::request_body::{RequestBody, Upload};
 use crate::proxy::settings::UpstreamAddress;
 
 mod answer_head;
 pub mod balance;
-mod coarse_timer;
 mod connect;
 pub mod error;
 pub mod headers;
@@ -54,8 +52,8 @@ use upgrade::UpgradeTicket;
 
 /// A worker's forwarding half: its connections to every application. Must be used inside the worker's `LocalSet`.
 pub struct Forwarder {
-    pools: RefCell<BTreeMap<u64, Rc<Pools>>>,
-    timer: Rc<CoarseTimer>,
+    /// By the address of the [`Upstream`] in memory, which is no other's while the pools hold it weakly.
+    pools: RefCell<BTreeMap<*const Upstream, Rc<Pools>>>,
     worker: usize,
     budget: Arc<Budget>,
     /// Whether the task runs that closes idle connections for requests that wait for room.
@@ -72,7 +70,7 @@ struct Pools {
 impl Forwarder {
     /// The forwarder of the worker with this number. All workers' connections together stay within the budget.
     pub fn new(worker: usize, budget: Arc<Budget>) -> Rc<Self> {
-        Rc::new(Self { pools: RefCell::default(), timer: Rc::default(), worker, budget, gives_room: Cell::new(false) })
+        Rc::new(Self { pools: RefCell::default(), worker, budget, gives_room: Cell::new(false) })
     }
 
     /// Sends a request, which is taken out of its place, to an application and returns its answer, whose body is still
@@ -99,7 +97,6 @@ impl Forwarder {
         for (index, address) in upstream.candidates(pools.next_turn()) {
             let Some(pool) = pools.by_address.get(index) else { continue };
             let exchange = Exchange {
-                timer: &self.timer,
                 upstream,
                 address,
                 pool,
@@ -128,14 +125,13 @@ impl Forwarder {
                 }
             }
         }
-        Err(unreachable.unwrap_or_else(|| UpstreamError::Connect {
-            authority: Arc::from(""),
-            source: std::io::ErrorKind::AddrNotAvailable.into(),
-        }))
+        // There is at least one address, and every address has a pool.
+        Err(unreachable.unwrap_or_else(UpstreamError::without_address))
     }
 
+    /// The worker's connections to this application.
     fn pools(self: &Rc<Self>, upstream: &Arc<Upstream>) -> Rc<Pools> {
-        if let Some(pools) = self.pools.borrow().get(&upstream.id()) {
+        if let Some(pools) = self.pools.borrow().get(&Arc::as_ptr(upstream)) {
             return Rc::clone(pools);
         }
         let mut all = self.pools.borrow_mut();
@@ -150,13 +146,14 @@ impl Forwarder {
             by_address: settings.addresses.iter().map(pool).collect(),
             turn: Cell::new(self.worker),
         });
-        all.insert(upstream.id(), Rc::clone(&pools));
+        all.insert(Arc::as_ptr(upstream), Rc::clone(&pools));
         if !self.gives_room.replace(true) {
             tokio::task::spawn_local(give_room(Rc::downgrade(self), Arc::clone(&self.budget)));
         }
         pools
     }
 
+    /// Closes all idle connections.
     fn let_go(&self) {
         for pools in self.pools.borrow().values() {
             pools.by_address.iter().for_each(|pool| pool.let_go());
@@ -184,7 +181,6 @@ impl Pools {
 
 /// One request at one address.
 struct Exchange<'a> {
-    timer: &'a Rc<CoarseTimer>,
     upstream: &'a Arc<Upstream>,
     address: &'a UpstreamAddress,
     pool: &'a Rc<Pool>,
@@ -195,6 +191,7 @@ struct Exchange<'a> {
     whole: Cell<bool>,
 }
 
+/// Why an exchange gave no answer.
 enum ExchangeFailure {
     /// No connection: the request is whole and may go to another address.
     Unreachable(UpstreamError),
@@ -234,10 +231,12 @@ impl Exchange<'_> {
         }
     }
 
+    /// Points the request at the address, as the connection speaks.
     fn aim(&self, request: &mut Request<RequestBody>, target: &mut SentTarget, lease: &Lease) {
         target.aim(request, self.address, &self.upstream.settings().host, lease.is_http2());
     }
 
+    /// Sends the request and waits for the head of the answer.
     async fn send(&self, lease: Lease, request: &mut Request<RequestBody>) -> Sent {
         let request = std::mem::take(request);
         let (answer, sender) = match lease {
@@ -258,7 +257,7 @@ impl Exchange<'_> {
         };
         if let Some(fault) = response::fault(&response, self.ticket) {
             // The connection is closed: where this answer ends and the next begins is unknown.
-            return Ok(Err(UpstreamError::bad_response(&self.address.place(), fault)));
+            return Ok(Err(UpstreamError::at(self.address, UpstreamFault::BadResponse(fault))));
         }
         if let Some(sender) = sender.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
             self.whole.set(self.pool.give_back(sender));
@@ -266,32 +265,38 @@ impl Exchange<'_> {
         Ok(Ok(response))
     }
 
+    /// Waits for the head of the answer: while the body goes out, for as long as it comes on.
     async fn await_head(
         &self,
-        answer: Pin<&mut impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>>,
+        mut answer: Pin<&mut impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>>,
     ) -> Sent {
         let settings = self.upstream.settings();
         let (idle, first_byte) = (settings.idle_timeout, settings.first_byte_timeout);
-        let limit = if self.upload.is_some() { idle.min(first_byte) } else { first_byte };
-        let more = || self.upload.and_then(|upload| upload.time_left(idle, first_byte));
-        match self.timer.within(limit, answer, more).await {
-            Ok(answer) => answer.map(Ok),
-            Err(Elapsed) => Ok(Err(self.too_late(idle, first_byte))),
+        let mut limit = if self.upload.is_some() { idle.min(first_byte) } else { first_byte };
+        loop {
+            if let Ok(answer) = timeout(limit, answer.as_mut()).await {
+                return answer.map(Ok);
+            }
+            match self.upload.and_then(|upload| upload.time_left(idle, first_byte)) {
+                Some(more) => limit = more,
+                None => break,
+            }
         }
-    }
-
-    fn too_late(&self, idle: Duration, first_byte: Duration) -> UpstreamError {
-        if self.upload.is_some_and(Upload::waits_for_client) {
-            UpstreamError::RequestBodyTimeout { after: idle }
+        let waits_for_client = self.upload.is_some_and(Upload::waits_for_client);
+        let fault = if waits_for_client {
+            UpstreamFault::RequestBodyTimeout(idle)
         } else {
-            UpstreamError::FirstByteTimeout { authority: self.address.place(), after: first_byte }
-        }
+            UpstreamFault::FirstByteTimeout(first_byte)
+        };
+        Ok(Err(UpstreamError::at(self.address, fault)))
     }
 
+    /// What hyper reports of this exchange.
     fn exchange_error(&self, error: TrySendError<Request<RequestBody>>) -> UpstreamError {
-        UpstreamError::from_exchange(&self.address.place(), error.into_error())
+        UpstreamError::from_exchange(self.address, error.into_error())
     }
 
+    /// The answer, whose body is still coming.
     fn finish(&self, response: Response<Incoming>, upgrade: Option<Box<UpgradeTicket>>) -> Response<Body> {
         if let Some(upload) = self.upload {
             upload.answered();

@@ -20,7 +20,7 @@ use crate::local_executor::LocalExecutor;
 use crate::proxy::answer_head::{Awaited, Awaiting};
 use crate::proxy::balance::Upstream;
 use crate::proxy::connect::{Connected, connect};
-use crate::proxy::error::UpstreamError;
+use crate::proxy::error::{UpstreamError, UpstreamFault};
 use crate::proxy::request_body::RequestBody;
 use crate::proxy::response::MOST_FIELDS;
 use crate::proxy::settings::{UpstreamAddress, UpstreamProtocol};
@@ -29,14 +29,18 @@ use crate::single_flight::SingleFlight;
 
 /// Connections of one worker to one address.
 pub(super) struct Pool {
+    /// The one used last at the end.
     idle: RefCell<VecDeque<Idle>>,
+    /// The shared connection, and the age at which it was used last.
     shared: RefCell<Option<(Http2, u32)>>,
     /// Held while the shared connection is made, so that a burst makes one.
     connecting: SingleFlight,
     /// What this address spoke last, where ALPN decides.
     speaks_http2: Cell<bool>,
     age: Cell<u32>,
+    /// Whether the task runs that closes what lies unused.
     reaping: Cell<bool>,
+    /// How long an unused connection is kept.
     keep: Duration,
     budget: Arc<Budget>,
     keeps_capitals: bool,
@@ -54,10 +58,13 @@ pub(super) struct Http1 {
     awaited: Awaited,
 }
 
+/// A shared HTTP/2 connection.
 pub(super) type Http2 = http2::SendRequest<RequestBody>;
 
+/// A connection that waits for a request.
 struct Idle {
     sender: Http1,
+    /// The age of the pool when it came back.
     since: u32,
 }
 
@@ -71,16 +78,9 @@ impl Http1 {
         self.sender.try_send_request(request)
     }
 
+    /// The head of the answer is there.
     pub(super) fn head_came(&self) {
         self.awaited.end();
-    }
-
-    fn is_closed(&self) -> bool {
-        self.sender.is_closed()
-    }
-
-    fn is_ready(&self) -> bool {
-        self.sender.is_ready()
     }
 }
 
@@ -117,7 +117,7 @@ impl Pool {
         }
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { sender, .. }) = idle.pop_back() {
-            if sender.is_ready() {
+            if sender.sender.is_ready() {
                 return Some(Lease::Http1(sender));
             }
         }
@@ -136,7 +136,7 @@ impl Pool {
         let _turn = if self.speaks_http2.get() && !http1_only {
             // Whoever waits for another's attempt gives up when it has taken as long as one's own may.
             let turn = tokio::time::timeout(after, self.connecting.turn(())).await;
-            let turn = turn.map_err(|_| UpstreamError::ConnectTimeout { authority: address.place(), after })?;
+            let turn = turn.map_err(|_| UpstreamError::at(address, UpstreamFault::ConnectTimeout(after)))?;
             if let Some(sender) = self.take_shared() {
                 return Ok(Lease::Http2(sender));
             }
@@ -145,12 +145,12 @@ impl Pool {
             None
         };
         let slot = self.budget.slot(alone, after).await;
-        let slot = slot.ok_or_else(|| UpstreamError::NoRoom { authority: address.place(), after })?;
-        let Connected { stream, http2 } = connect(upstream, address, http1_only, Some(slot)).await?;
+        let slot = slot.ok_or_else(|| UpstreamError::at(address, UpstreamFault::NoRoom(after)))?;
+        let Connected { stream, http2 } = connect(upstream, address, http1_only).await?;
         if !http1_only {
             self.speaks_http2.set(http2);
         }
-        let closed = |error| UpstreamError::from_exchange(&address.place(), error);
+        let closed = |error| UpstreamError::from_exchange(address, error);
         if http2 {
             let authority = address.place();
             let stream = Counted::opened(stream, move |report| {
@@ -159,12 +159,15 @@ impl Pool {
                 }
             });
             let (sender, connection) = http2_protocol().handshake(TokioIo::new(stream)).await.map_err(closed)?;
-            tokio::task::spawn_local(connection);
+            tokio::task::spawn_local(async move {
+                let _slot = slot;
+                connection.await
+            });
             *self.shared.borrow_mut() = Some((sender.clone(), self.age.get()));
             self.reap();
             Ok(Lease::Http2(sender))
         } else {
-            let (stream, awaited) = Awaiting::new(stream);
+            let (stream, awaited) = Awaiting::new(stream, slot);
             let (sender, connection) =
                 http1_protocol(self.keeps_capitals).handshake(TokioIo::new(stream)).await.map_err(closed)?;
             tokio::task::spawn_local(connection.with_upgrades());
@@ -175,11 +178,11 @@ impl Pool {
     /// Takes a connection back: at once when its answer has been read, which is so for every answer that came in one piece,
     /// else when it has been. True when it has.
     pub(super) fn give_back(self: &Rc<Self>, mut sender: Http1) -> bool {
-        if sender.is_ready() {
+        if sender.sender.is_ready() {
             self.keep(sender);
             return true;
         }
-        if !sender.is_closed() {
+        if !sender.sender.is_closed() {
             let pool = Rc::downgrade(self);
             tokio::task::spawn_local(async move {
                 if sender.sender.ready().await.is_ok()
@@ -198,6 +201,7 @@ impl Pool {
         self.idle.borrow().len()
     }
 
+    /// The shared connection, if it is open.
     fn take_shared(&self) -> Option<Http2> {
         let mut shared = self.shared.borrow_mut();
         let (sender, used) = shared.as_mut()?;
@@ -214,6 +218,7 @@ impl Pool {
         self.idle.borrow_mut().clear();
     }
 
+    /// Puts a connection among the idle ones.
     fn keep(self: &Rc<Self>, sender: Http1) {
         // Other requests wait for room, or soon will.
         if self.budget.is_tight() {
@@ -235,7 +240,7 @@ impl Pool {
         let age = self.age.get().wrapping_add(1);
         self.age.set(age);
         let mut idle = self.idle.borrow_mut();
-        while idle.front().is_some_and(|idle| age.wrapping_sub(idle.since) >= AGES || idle.sender.is_closed()) {
+        while idle.front().is_some_and(|idle| age.wrapping_sub(idle.since) >= AGES || idle.sender.sender.is_closed()) {
             idle.pop_front();
         }
         let mut shared = self.shared.borrow_mut();
@@ -244,6 +249,7 @@ impl Pool {
     }
 }
 
+/// Closes what lies unused, until nothing is left to watch.
 async fn reap(pool: Weak<Pool>, step: Duration) {
     loop {
         tokio::time::sleep(step.max(Duration::from_millis(1))).await;

@@ -14,9 +14,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::timeout;
 
 use crate::proxy::balance::Upstream;
-use crate::proxy::connect::{Connected, Stream, connect};
+use crate::proxy::connect::{Connected, connect};
+use crate::proxy::error::UpstreamError;
 use crate::proxy::settings::{UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTls, UpstreamTransport};
-use crate::telemetry::causes::with_causes;
+use crate::telemetry::causes::{cause, with_causes};
 
 /// Tries every address once: what cannot be used is named, with what to do about it.
 ///
@@ -25,8 +26,7 @@ use crate::telemetry::causes::with_causes;
 pub async fn probe(settings: &UpstreamSettings) -> Result<(), String> {
     let upstream = Upstream::new(settings.clone()).map_err(|error| with_causes(&error))?;
     for address in &settings.addresses {
-        let connected =
-            connect(&upstream, address, false, None).await.map_err(|error| advised(&with_causes(&error)))?;
+        let connected = connect(&upstream, address, false).await.map_err(|error| advised(&error))?;
         // It is there. How it answers a request for nothing in particular, and how fast, is its own affair.
         let Ok(answer) = timeout(ANSWER, ask(connected, address)).await else { continue };
         match (address.protocol, answer) {
@@ -97,32 +97,46 @@ async fn speaks_tls(settings: &UpstreamSettings, address: &UpstreamAddress) -> b
     let tls = UpstreamTls { insecure_skip_verify: true, ..UpstreamTls::default() };
     let settings = UpstreamSettings { addresses: vec![address.clone()], tls, ..settings.clone() };
     let Ok(upstream) = Upstream::new(settings) else { return false };
-    match timeout(ANSWER, connect(&upstream, &address, true, None)).await {
-        Ok(Ok(Connected { stream: Stream::Tls(_), .. })) => true,
+    match timeout(ANSWER, connect(&upstream, &address, true)).await {
+        Ok(Ok(_)) => true,
         // Only who speaks TLS sends an alert of TLS.
-        Ok(Err(error)) => with_causes(&error).contains("received fatal alert"),
-        _ => false,
+        Ok(Err(error)) => matches!(cause(&error), Some(rustls::Error::AlertReceived(_))),
+        Err(_) => false,
     }
 }
 
-/// What a failed connection most likely needs.
-fn advised(error: &str) -> String {
-    let help = [
-        ("UnknownIssuer", "no authority that is known here issued its certificate: name one with the route's `tls.ca`"),
-        (
-            "BadSignature",
-            "another authority than the known one of that name issued its certificate: name it with the route's `tls.ca`",
-        ),
-        ("CaUsedAsEndEntity", "its certificate is its own authority: name that with the route's `tls.ca`"),
-        ("not valid for name", "its certificate is for another name: write that as the route's `tls.server_name`"),
-        ("InvalidContentType", "it does not speak TLS there: write the upstream as http://"),
-        ("CertificateRequired", "it wants a client certificate: name one with the route's `tls.cert` and `tls.key`"),
-        ("HandshakeFailure", "it may want a client certificate: name one with the route's `tls.cert` and `tls.key`"),
-    ];
-    match help.iter().find(|(fault, _)| error.contains(fault)) {
-        Some((_, help)) => format!("{error}: {help}"),
-        None => error.to_owned(),
-    }
+/// A connection that failed, with what it most likely needs.
+fn advised(error: &UpstreamError) -> String {
+    use rustls::{AlertDescription as Alert, CertificateError as Fault, Error, InvalidMessage};
+    let help = match cause(error) {
+        Some(Error::InvalidCertificate(fault)) => match fault {
+            Fault::UnknownIssuer => {
+                "no authority that is known here issued its certificate: name one with the route's `tls.ca`"
+            }
+            Fault::BadSignature => {
+                "another authority than the known one of that name issued its certificate: name it with the route's `tls.ca`"
+            }
+            Fault::NotValidForName | Fault::NotValidForNameContext { .. } => {
+                "its certificate is for another name: write that as the route's `tls.server_name`"
+            }
+            Fault::Other(other) if other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity) => {
+                "its certificate is its own authority: name that with the route's `tls.ca`"
+            }
+            _ => "",
+        },
+        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            "it does not speak TLS there: write the upstream as http://"
+        }
+        Some(Error::AlertReceived(Alert::CertificateRequired)) => {
+            "it wants a client certificate: name one with the route's `tls.cert` and `tls.key`"
+        }
+        Some(Error::AlertReceived(Alert::HandshakeFailure)) => {
+            "it may want a client certificate: name one with the route's `tls.cert` and `tls.key`"
+        }
+        _ => "",
+    };
+    let separator = if help.is_empty() { "" } else { ": " };
+    format!("{}{separator}{help}", with_causes(error))
 }
 
 /// How long an answer is waited for: a slow application is there all the same.

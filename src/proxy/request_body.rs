@@ -5,19 +5,18 @@ use std::cell::{Cell, RefCell};
 use std::future::Future as _;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::task::AtomicWaker;
 use http::header::{EXPECT, TRAILER};
 use http::{HeaderMap, HeaderName, Request, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::Sleep;
+use tokio::time::{Timeout, timeout};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::body::{Body, BodyError};
+use crate::request::fields::members;
 
 /// The body as the upstream connection reads it; none by default.
 #[derive(Default)]
@@ -39,40 +38,34 @@ pub(super) struct Upload {
 /// Holds the body back after `Expect: 100-continue`: reading it would make our own server invite the client to send, before the
 /// application has said that it wants it ([RFC 9110 section 10.1.1](https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1)).
 struct Gate {
-    signal: Arc<Signal>,
-    patience: Pin<Box<Sleep>>,
+    /// Cancelled when the wait is over, whichever way.
+    over: CancellationToken,
+    wait: Pin<Box<Timeout<WaitForCancellationFutureOwned>>>,
     refused: bool,
-}
-
-#[derive(Default)]
-struct Signal {
-    open: AtomicBool,
-    waker: AtomicWaker,
 }
 
 impl RequestBody {
     /// Puts a request's body under watch, if it has one.
     pub(super) fn watch(request: Request<Body>) -> (Request<Self>, Option<Rc<Upload>>) {
-        let (mut parts, inner) = request.into_parts();
+        let (parts, inner) = request.into_parts();
         if inner.is_end_stream() {
             return (Request::from_parts(parts, Self { inner, upload: None }), None);
         }
         let gate = expects_continue(&parts.headers).then(Gate::closed);
-        let signal = gate.as_ref().map(|gate| Arc::clone(&gate.signal));
+        let over = gate.as_ref().map(|gate| gate.over.clone());
         let upload = Rc::new(Upload {
             last: Cell::new(Instant::now()),
             polled: Cell::new(false),
             done: Cell::new(false),
             starving: Cell::new(true),
-            announced: announced(&mut parts.headers),
+            announced: announced(&parts.headers),
             gate: gate.map(RefCell::new),
         });
         let mut request = Request::from_parts(parts, Self { inner, upload: Some(Rc::clone(&upload)) });
-        if let Some(signal) = signal {
+        if let Some(over) = over {
             hyper::ext::on_informational(&mut request, move |head| {
                 if head.status() == StatusCode::CONTINUE {
-                    signal.open.store(true, Ordering::Release);
-                    signal.waker.wake();
+                    over.cancel();
                 }
             });
         }
@@ -82,7 +75,7 @@ impl RequestBody {
     /// Sends the body without waiting for `100 Continue`.
     pub(super) fn release(&self) {
         if let Some(gate) = self.upload.as_ref().and_then(|upload| upload.gate.as_ref()) {
-            gate.borrow().signal.open.store(true, Ordering::Release);
+            gate.borrow().over.cancel();
         }
     }
 
@@ -168,7 +161,9 @@ impl HttpBody for RequestBody {
 
 impl Gate {
     fn closed() -> Self {
-        Self { signal: Arc::default(), patience: Box::pin(tokio::time::sleep(CONTINUE_WAIT)), refused: false }
+        let over = CancellationToken::new();
+        let wait = Box::pin(timeout(CONTINUE_WAIT, over.clone().cancelled_owned()));
+        Self { over, wait, refused: false }
     }
 
     /// Opens at `100 Continue`, or when the application keeps silent: not all of them know the expectation.
@@ -176,19 +171,18 @@ impl Gate {
         if self.refused {
             return Poll::Ready(Err("the application answered without asking for the body".into()));
         }
-        self.signal.waker.register(cx.waker());
-        if self.signal.open.load(Ordering::Acquire) {
-            return Poll::Ready(Ok(()));
+        if !self.over.is_cancelled() {
+            _ = ready!(self.wait.as_mut().poll(cx));
+            self.over.cancel();
         }
-        ready!(self.patience.as_mut().poll(cx));
-        self.signal.open.store(true, Ordering::Release);
         Poll::Ready(Ok(()))
     }
 
+    /// The body is not wanted, unless it is under way.
     fn refuse(&mut self) {
-        if !self.signal.open.load(Ordering::Acquire) {
+        if !self.over.is_cancelled() {
             self.refused = true;
-            self.signal.waker.wake();
+            self.over.cancel();
         }
     }
 }
@@ -199,9 +193,8 @@ fn expects_continue(headers: &HeaderMap) -> bool {
 
 /// The trailers that the request announces; the rest is dropped, as hyper does for HTTP/1.1 anyway. Names that must not be
 /// trailers have already been taken out of the list (`headers::trailers`).
-fn announced(headers: &mut HeaderMap) -> Vec<HeaderName> {
-    let lists = headers.get_all(TRAILER).into_iter().filter_map(|value| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
+fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
+    members(headers, &TRAILER).filter_map(|name| name.parse().ok()).collect()
 }
 
 fn keep_announced(trailers: &mut HeaderMap, announced: &[HeaderName]) {

@@ -10,14 +10,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, Request, Version};
-use http_body::Body as HttpBody;
+use http::{HeaderMap, HeaderValue};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
-use crate::body::Body;
+use crate::request::fields::only;
 
 /// The right to turn one request's connection into a tunnel, and the tunnel's limits.
 pub struct UpgradeTicket {
@@ -31,26 +30,9 @@ pub struct UpgradeTicket {
     pub close: Pin<Box<dyn Future<Output = ()>>>,
 }
 
-/// Whether a request asks for an upgrade that is ever done: a WebSocket over HTTP/1.1, by `GET`, without a body, with both fields
-/// that belong to it ([RFC 9110 section 7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8), WS-10). `h2c` and every other
-/// token is not (WS-04): such a request is answered as if it had not asked. Ask before
-/// [`HeaderRules::request`](crate::proxy::headers::HeaderRules::request).
-pub fn asks_for_websocket(request: &Request<Body>) -> bool {
-    let headers = request.headers();
-    request.method() == Method::GET
-        && request.version() == Version::HTTP_11
-        && request.body().is_end_stream()
-        && is_websocket(headers)
-        && has_token(headers, &CONNECTION, "upgrade")
-}
-
 /// Whether `Upgrade` names `websocket` and nothing else.
 pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(UPGRADE).iter();
-    match (values.next(), values.next()) {
-        (Some(only), None) => only.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()),
-        _ => false,
-    }
+    only(headers, &UPGRADE).is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()))
 }
 
 /// Puts the two fields back that hop-by-hop removal took away: for the upstream's request, and for the browser's `101`.
@@ -85,11 +67,6 @@ pub(super) async fn tunnel(ticket: UpgradeTicket, application: OnUpgrade) {
         Ok(reason) => tracing::debug!(code = "tunnel_ended", reason),
         Err(error) => tracing::debug!(code = "tunnel_broken", %error),
     }
-}
-
-pub(super) fn has_token(headers: &HeaderMap, name: &http::HeaderName, token: &str) -> bool {
-    let lists = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))
 }
 
 /// Ends when nothing has gone either way for `idle`.

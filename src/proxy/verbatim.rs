@@ -2,9 +2,8 @@
 //! for it, and here the target itself takes that place, which is as long.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
-use std::task::Poll;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, ready};
 
 use crate::request::raw_target::RawTarget;
 
@@ -14,11 +13,9 @@ pub(super) struct Verbatim(pub(super) RawTarget);
 
 /// What a connection writes next, where that is a target to be put in place. Only the worker's thread uses it.
 #[derive(Debug, Default)]
-pub(super) struct Line {
-    waits: AtomicBool,
-    target: Mutex<Option<Outgoing>>,
-}
+pub(super) struct Line(Mutex<Option<Outgoing>>);
 
+/// A request whose target has not gone out whole.
 #[derive(Debug)]
 struct Outgoing {
     target: RawTarget,
@@ -28,72 +25,52 @@ struct Outgoing {
     start: usize,
 }
 
-/// A piece of a request with the target in its place.
-pub(super) struct Piece(Vec<u8>);
-
 impl Line {
     /// A request is about to be written, with this target or as hyper has it.
     pub(super) fn set(&self, target: Option<Verbatim>) {
-        if target.is_some() || self.waits.load(Relaxed) {
-            self.waits.store(target.is_some(), Relaxed);
-            *self.lock() = target.map(|Verbatim(target)| Outgoing { target, written: 0, start: 0 });
-        }
+        *self.lock() = target.map(|Verbatim(target)| Outgoing { target, written: 0, start: 0 });
     }
 
-    /// What is to be written in place of `buf`; nothing where that is as it should be.
-    pub(super) fn written(&self, buf: &[u8]) -> Option<io::Result<Piece>> {
-        if !self.waits.load(Relaxed) {
-            return None;
-        }
+    /// Writes `buf`, as far as the stream takes it, with the target in its place.
+    pub(super) fn write(
+        &self,
+        buf: &[u8],
+        write: impl FnOnce(&[u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         let mut line = self.lock();
-        let outgoing = line.as_mut()?;
-        if outgoing.written == 0 {
+        let Some(outgoing) = line.as_mut() else { return write(buf) };
+        let bytes = outgoing.in_place(buf).ok_or_else(|| io::Error::other("the request line is not the one that was judged"))?;
+        let written = ready!(write(&bytes))?;
+        outgoing.written += written;
+        if outgoing.written >= outgoing.start + outgoing.target.as_bytes().len() {
+            *line = None;
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    /// Another thread does not exist, so nobody waits here.
+    fn lock(&self) -> MutexGuard<'_, Option<Outgoing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Outgoing {
+    /// The bytes that come next, with the target in its place; none where they are not this request's.
+    fn in_place(&mut self, buf: &[u8]) -> Option<Vec<u8>> {
+        if self.written == 0 {
             // Behind the method.
-            outgoing.start = memchr::memchr(b' ', buf)? + 1;
-            let stand_in = outgoing.target.stand_in()?;
-            if !buf.get(outgoing.start..)?.starts_with(stand_in.as_str().as_bytes()) {
-                return Some(Err(io::Error::other("the request line is not the one that was judged")));
-            }
+            self.start = memchr::memchr(b' ', buf)? + 1;
+            let stand_in = self.target.stand_in()?;
+            buf.get(self.start..)?.strip_prefix(stand_in.as_str().as_bytes())?;
         }
         let mut bytes = buf.to_vec();
-        for (at, byte) in outgoing.target.as_bytes().iter().enumerate() {
-            let place = (outgoing.start + at).checked_sub(outgoing.written);
+        for (at, byte) in self.target.as_bytes().iter().enumerate() {
+            let place = (self.start + at).checked_sub(self.written);
             if let Some(place) = place.and_then(|place| bytes.get_mut(place)) {
                 *place = *byte;
             }
         }
-        Some(Ok(Piece(bytes)))
-    }
-
-    fn wrote(&self, bytes: usize) {
-        let mut line = self.lock();
-        let done = line.as_mut().is_none_or(|outgoing| {
-            outgoing.written += bytes;
-            outgoing.written >= outgoing.start + outgoing.target.as_bytes().len()
-        });
-        if done {
-            *line = None;
-            self.waits.store(false, Relaxed);
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Outgoing>> {
-        self.target.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Piece {
-    /// Writes it, as far as the stream takes it.
-    pub(super) fn write(
-        self,
-        line: &Line,
-        write: impl FnOnce(&[u8]) -> Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        let outcome = write(&self.0);
-        if let Poll::Ready(Ok(bytes)) = outcome {
-            line.wrote(bytes);
-        }
-        outcome
+        Some(bytes)
     }
 }
 
@@ -111,20 +88,16 @@ mod tests {
             line.set(Some(Verbatim(target.clone())));
             let (mut rest, mut sent) = (&head[..], Vec::new());
             while !rest.is_empty() {
-                let mut write = |buf: &[u8]| {
+                let outcome = line.write(rest, |buf| {
                     let count = step.min(buf.len());
                     sent.extend_from_slice(&buf[..count]);
                     Poll::Ready(Ok(count))
-                };
-                let outcome = match line.written(rest) {
-                    None => write(rest),
-                    Some(piece) => piece.unwrap().write(&line, write),
-                };
+                });
                 let Poll::Ready(Ok(count)) = outcome else { panic!() };
                 rest = &rest[count..];
             }
             assert_eq!(sent, whole, "{step} bytes at a time");
-            assert!(line.written(&head).is_none(), "the next request is its own");
+            assert!(line.0.lock().unwrap().is_none(), "the next request is its own");
         }
     }
 
@@ -133,8 +106,10 @@ mod tests {
         let mut head = b"GET /a?<b> HTTP/1.1\r\n\r\n".to_vec();
         let line = Line::default();
         line.set(RawTarget::take(&mut head).map(Verbatim));
-        assert!(line.written(b"GET /other HTTP/1.1\r\n\r\n").unwrap().is_err());
+        let other = b"GET /other HTTP/1.1\r\n\r\n";
+        let takes_all = |buf: &[u8]| Poll::Ready(Ok(buf.len()));
+        assert!(matches!(line.write(other, takes_all), Poll::Ready(Err(_))));
         line.set(None);
-        assert!(line.written(b"GET /other HTTP/1.1\r\n\r\n").is_none());
+        assert!(matches!(line.write(other, takes_all), Poll::Ready(Ok(_))));
     }
 }

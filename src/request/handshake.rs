@@ -5,7 +5,9 @@
 //! with it the application would judge a request that the gateway did not understand.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+
+use super::fields::{has_token, members, only};
 
 /// What is wrong with a handshake.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
@@ -60,7 +62,7 @@ impl HandshakeFault {
 /// Whether a request asks for a WebSocket, in whatever way. `h2c` and every other protocol is not asked for here: a request for
 /// one is answered as if it had not asked ([RFC 9110 section 7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8), WS-04).
 fn asks_for_websocket(headers: &HeaderMap) -> bool {
-    headers.contains_key(UPGRADE) && tokens(headers, &UPGRADE).any(|protocol| is_websocket(protocol.split('/').next()))
+    headers.contains_key(UPGRADE) && members(headers, &UPGRADE).any(|protocol| is_websocket(protocol.split('/').next()))
 }
 
 /// A request that asks for a WebSocket, and what is wrong with it; nothing for every other request.
@@ -70,7 +72,7 @@ pub fn read(method: &Method, version: Version, headers: &HeaderMap) -> Option<Re
 
 /// What is wrong with a request that asks for a WebSocket; nothing if it may become one.
 fn check(method: &Method, version: Version, headers: &HeaderMap) -> Result<(), HandshakeFault> {
-    let mut protocols = tokens(headers, &UPGRADE);
+    let mut protocols = members(headers, &UPGRADE);
     if !is_websocket(protocols.next()) || protocols.next().is_some() {
         return Err(HandshakeFault::Protocol);
     }
@@ -80,7 +82,7 @@ fn check(method: &Method, version: Version, headers: &HeaderMap) -> Result<(), H
     if version != Version::HTTP_11 {
         return Err(HandshakeFault::HttpVersion);
     }
-    if !tokens(headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade")) {
+    if !has_token(headers, &CONNECTION, "upgrade") {
         return Err(HandshakeFault::Connection);
     }
     let has_length = headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0");
@@ -96,18 +98,9 @@ fn check(method: &Method, version: Version, headers: &HeaderMap) -> Result<(), H
     Ok(())
 }
 
+/// Whether it is the name of the protocol.
 fn is_websocket(protocol: Option<&str>) -> bool {
     protocol.is_some_and(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
-}
-
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim)
-}
-
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
 }
 
 /// 16 bytes are 22 base64 digits and two signs of padding.

@@ -16,6 +16,7 @@ use self::kind::RequestKind;
 use self::path::{CanonicalPath, PathError};
 
 pub mod cookies;
+pub mod fields;
 mod forwarded;
 pub mod handshake;
 pub mod host;
@@ -277,9 +278,7 @@ impl RequestReader {
         if !self.trusts(downstream.peer) {
             return RequestId::generate();
         }
-        let mut values = headers.get_all(&X_REQUEST_ID).iter();
-        let (first, second) = (values.next(), values.next());
-        first.filter(|_| second.is_none()).and_then(RequestId::believed).unwrap_or_else(RequestId::generate)
+        fields::only(headers, &X_REQUEST_ID).and_then(RequestId::believed).unwrap_or_else(RequestId::generate)
     }
 
     /// The client of a request that cannot be read: the one that a trusted proxy names, if it does so in fields that can be read.

@@ -13,6 +13,7 @@ use crate::proxy::settings::Authorization;
 use crate::proxy::upgrade;
 use crate::request::RequestMeta;
 use crate::request::cookies::Forward;
+use crate::request::fields::has_token;
 
 mod hop_by_hop;
 mod names;
@@ -188,7 +189,7 @@ impl HeaderRules {
     }
 
     fn take_out(&self, headers: &mut HeaderMap, found: &FieldsFound) {
-        let trailers_wanted = found.te && upgrade::has_token(headers, &TE, "trailers");
+        let trailers_wanted = found.te && has_token(headers, &TE, "trailers");
         if found.connection {
             hop_by_hop::remove_nominated(headers);
         }

@@ -123,7 +123,7 @@ fn a_slow_reader_slows_the_application_down() {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n").await.unwrap();
             let block = vec![b'x'; 1 << 20];
             let mut written = 0;
-            while tokio::time::timeout(SHORT * 4, stream.write_all(&block)).await.is_ok_and(|wrote| wrote.is_ok()) {
+            while timeout(SHORT * 4, stream.write_all(&block)).await.is_ok_and(|wrote| wrote.is_ok()) {
                 written += 1;
             }
             tell.take().unwrap().send(written).unwrap();

@@ -211,7 +211,7 @@ fn the_first_byte_is_awaited_from_the_end_of_the_upload() {
         let front = Front::of(limits).await;
         let mut client = front.connect().await;
         client.write_all(b"POST / HTTP/1.1\r\nHost: app\r\nContent-Length: 9\r\n\r\npart").await.unwrap();
-        let early = tokio::time::timeout(SHORT * 4, client.read_u8()).await;
+        let early = timeout(SHORT * 4, client.read_u8()).await;
         assert!(early.is_err(), "the upload is still going on");
         client.write_all(b" rest").await.unwrap();
         let answer = until(&mut client, "\r\n\r\n").await;

@@ -108,7 +108,7 @@ fn http2_has_no_upgrades() {
         let port = application(async |_, stream: TcpStream| serve_http2(stream).await).await;
         let address = UpstreamAddress { protocol: UpstreamProtocol::H2c, ..tcp(port) };
         let mut client = Front::of(settings(vec![address])).await.connect().await;
-        let handshake = b"GET / HTTP/1.1\r\nHost: app\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        let handshake = b"GET / HTTP/1.1\r\nHost: app\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         client.write_all(handshake).await.unwrap();
         assert!(head(&mut client).await.contains("x-code: upstream_upgrade_impossible"));
     });

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use http::{HeaderName, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
@@ -18,6 +19,7 @@ use crate::body::TooLarge;
 use crate::budget::Budget;
 use crate::proxy::headers::{HeaderRules, RequestContext};
 use crate::proxy::settings::{HostHeader, UpstreamProtocol, UpstreamSettings, UpstreamTls, UpstreamTransport};
+use crate::request::handshake;
 
 mod answers;
 mod faults;
@@ -56,7 +58,7 @@ pub(in crate::proxy) fn settings(addresses: Vec<UpstreamAddress>) -> UpstreamSet
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
-        assert!(tokio::time::timeout(Duration::from_secs(20), test).await.is_ok(), "the test hangs");
+        assert!(timeout(Duration::from_secs(20), test).await.is_ok(), "the test hangs");
     });
 }
 
@@ -167,7 +169,8 @@ async fn serve(
         Some(left) => Body::stream(Limited::new(inner, left).map_err(|_| TooLarge.into())),
         None => Body::Incoming(inner),
     });
-    let ticket = upgrade::asks_for_websocket(&request).then(|| Box::new(ticket(hyper::upgrade::on(&mut request))));
+    let handshake = handshake::read(request.method(), request.version(), request.headers());
+    let ticket = (handshake == Some(Ok(()))).then(|| Box::new(ticket(hyper::upgrade::on(&mut request))));
     let refused = |status: StatusCode, code: &str| {
         Response::builder().status(status).header("x-code", code).body(Body::Empty).unwrap()
     };

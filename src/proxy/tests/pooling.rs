@@ -218,7 +218,7 @@ fn a_client_that_leaves_takes_its_request_with_it() {
         let (port, told) = left_alone("").await;
         let mut client = Front::to(port).await.connect().await;
         client.write_all(b"GET / HTTP/1.1\r\nHost: app\r\n\r\n").await.unwrap();
-        let nothing = tokio::time::timeout(SHORT, client.read_u8()).await;
+        let nothing = timeout(SHORT, client.read_u8()).await;
         assert!(nothing.is_err());
         drop(client);
         assert_eq!(told.await.unwrap(), "");

@@ -136,7 +136,7 @@ fn expect_100_waits_for_the_application() {
         let port = application(async |_, mut stream: TcpStream| {
             let request = head(&mut stream).await;
             assert!(request.contains("\r\nexpect: 100-continue\r\n"), "{request}");
-            let nothing_yet = tokio::time::timeout(SHORT, stream.read_u8()).await;
+            let nothing_yet = timeout(SHORT, stream.read_u8()).await;
             assert!(nothing_yet.is_err(), "the body was sent before it was asked for");
             stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.unwrap();
             until(&mut stream, "abc").await;

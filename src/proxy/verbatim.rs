@@ -39,7 +39,9 @@ impl Line {
     ) -> Poll<io::Result<usize>> {
         let mut line = self.lock();
         let Some(outgoing) = line.as_mut() else { return write(buf) };
-        let bytes = outgoing.in_place(buf).ok_or_else(|| io::Error::other("the request line is not the one that was judged"))?;
+        let bytes = outgoing
+            .in_place(buf)
+            .ok_or_else(|| io::Error::other("the request line is not the one that was judged"))?;
         let written = ready!(write(&bytes))?;
         outgoing.written += written;
         if outgoing.written >= outgoing.start + outgoing.target.as_bytes().len() {

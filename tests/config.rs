@@ -458,21 +458,40 @@ fn every_key_of_the_example_shows_its_default_or_says_what_it_is() {
 }
 
 #[test]
-fn every_configuration_in_the_readme_loads() {
-    let readme = fs::read_to_string("README.md").unwrap();
-    let blocks: Vec<&str> =
-        readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
-    assert!(blocks.len() >= 3, "only {} blocks were found", blocks.len());
-    for block in blocks {
-        // A block that shows one table stands among the others of the smallest file.
-        let others = SMALLEST.split("\n\n").filter(|table| {
-            let name = table.trim_start().split(['.', ']']).next().unwrap_or_default();
-            !block.contains(name)
-        });
-        let text = std::iter::once(with_secrets_at_hand(block)).chain(others.map(str::to_owned)).collect::<Vec<_>>();
-        let config = Config::load(&sources("README.md", text.join("\n"))).unwrap_or_else(|report| panic!("{report}"));
-        assert!(told(&config).is_empty(), "{:?}", config.warnings);
+fn every_configuration_in_the_documentation_loads() {
+    let mut pages = vec![PathBuf::from("README.md")];
+    pages.extend(below(Path::new("deploy")).into_iter().filter(|path| path.extension().is_some_and(|it| it == "md")));
+    let mut loaded = 0;
+    for page in pages {
+        let name = page.display().to_string();
+        let text = fs::read_to_string(&page).unwrap();
+        let blocks = text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
+        for block in blocks {
+            // A block that shows one table stands among the others of the smallest file.
+            let others = SMALLEST.split("\n\n").filter(|table| {
+                let name = table.trim_start().split(['.', ']']).next().unwrap_or_default();
+                !block.contains(name)
+            });
+            let whole: Vec<_> = std::iter::once(with_secrets_at_hand(block)).chain(others.map(str::to_owned)).collect();
+            let config = Config::load(&sources(&name, whole.join("\n"))).unwrap_or_else(|report| panic!("{report}"));
+            assert!(told(&config).is_empty(), "{name}: {:?}", config.warnings);
+            loaded += 1;
+        }
     }
+    assert!(loaded >= 11, "only {loaded} blocks were found");
+}
+
+/// The files of a folder and of those in it.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let (mut found, mut open) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { open.push(path) } else { found.push(path) }
+        }
+    }
+    found.sort();
+    found
 }
 
 #[test]
@@ -652,6 +671,7 @@ fn told(config: &Config) -> Vec<Code> {
 /// The secrets of examples are in files that are not here.
 fn with_secrets_at_hand(text: &str) -> String {
     text.replace("{ file = \"/run/secrets/session_key\" }", "{ env = \"SESSION_KEY\" }")
+        .replace("{ file = \"/run/secrets/new_session_key\" }", "{ env = \"OLD_SESSION_KEY\" }")
         .replace("{ file = \"/run/secrets/client_secret\" }", "{ env = \"CLIENT_SECRET\" }")
 }
 

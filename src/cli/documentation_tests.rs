@@ -154,21 +154,25 @@ fn the_documentation_names_every_field_and_event_of_the_logs_and_no_other() {
 }
 
 #[test]
-fn the_readme_names_nothing_that_is_not_there() {
+fn no_page_names_what_is_not_there() {
     let known = Known::gather();
     let mut wrong = Vec::new();
-    for name in ["README.md", "deploy/REFERENCE.md"] {
+    let pages = pages();
+    assert!(pages.len() >= 10, "{pages:?}");
+    for name in &pages {
         let text = document(name);
         let looks_like_ours = |span: &&str| {
-            span.starts_with("vestibule ") || is_metric(span) || span.starts_with("/_vestibule") || is_dotted_key(span)
+            span.starts_with("vestibule ")
+                || span.starts_with("/_vestibule")
+                || span.starts_with("VB-")
+                || is_metric(span)
+                || is_dotted_key(span)
         };
         wrong.extend(
             spans(&text).filter(looks_like_ours).filter(|it| !known.has(it)).map(|it| format!("{name}: `{it}`")),
         );
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = link.split('#').next().unwrap_or_default();
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-            if !file.is_empty() && !file.contains(':') && !folder.parent().unwrap().join(file).exists() {
+            if !leads_somewhere(name, link) {
                 wrong.push(format!("{name}: there is no {link}"));
             }
         }
@@ -178,6 +182,52 @@ fn the_readme_names_nothing_that_is_not_there() {
     for said in ["/_vestibule/login?rd=", "/_vestibule/logout", "/_vestibule/session", "deploy/REFERENCE.md"] {
         assert!(readme.contains(said), "README.md does not name {said}");
     }
+}
+
+#[test]
+fn the_threat_model_names_every_key_that_weakens() {
+    let page = document("deploy/HARDENING.md");
+    let named: BTreeSet<&str> = spans(&page).collect();
+    let keys = every_key();
+    let weakening = keys.iter().filter(|key| key.rsplit('.').next().is_some_and(|last| last.starts_with("insecure")));
+    let missing: Vec<_> = weakening.filter(|key| !named.contains(key.as_str())).collect();
+    assert!(missing.is_empty(), "not in deploy/HARDENING.md: {missing:?}");
+}
+
+/// Whether a link of a page names a file that is there, and a heading of it where it names one.
+fn leads_somewhere(page: &str, link: &str) -> bool {
+    if link.contains(':') {
+        return true;
+    }
+    let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+    let page = Path::new(page);
+    let target = if file.is_empty() { page.to_owned() } else { page.parent().unwrap().join(file) };
+    if !Path::new(env!("CARGO_MANIFEST_DIR")).join(&target).exists() {
+        return false;
+    }
+    let anchor = |line: &str| -> String {
+        let kept = line.trim_start_matches('#').trim().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.collect::<String>().to_lowercase().replace(' ', "-")
+    };
+    heading.is_empty()
+        || document(&target.to_string_lossy()).lines().any(|line| line.starts_with('#') && anchor(line) == heading)
+}
+
+/// README.md and the pages of `deploy/`, by their paths in the tree.
+fn pages() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut found, mut open) = (vec!["README.md".to_owned()], vec![root.join("deploy")]);
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|ext| ext == "md") {
+                found.push(path.strip_prefix(root).unwrap().to_string_lossy().into_owned());
+            }
+        }
+    }
+    found
 }
 
 /// What the program has.

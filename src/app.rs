@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
@@ -22,8 +21,7 @@ use crate::provider::{Condition, Provider};
 use crate::proxy::Forwarder;
 use crate::request::Downstream;
 use crate::seal::{KeyRing, SealedHere};
-use crate::server::settings::ServerSettings;
-use crate::server::{self, AdminState, Bound, Certificates, Health, Shutdown, StartError, UncappedPeers};
+use crate::server::{self, AdminState, Bound, Health, PreparedServer, ServerHandle, Shutdown, StartError};
 use crate::session::registry::Registry;
 use crate::telemetry::audit::{AuditEvent, AuditFields};
 use crate::telemetry::settings::{LogSettings, LogSink};
@@ -34,12 +32,7 @@ use crate::telemetry::{LogOpenError, Telemetry, process};
 pub struct App {
     gateway: Arc<ArcSwap<Gateway>>,
     shared: AcrossReloads,
-    traffic: Vec<SocketAddr>,
-    admin: Vec<SocketAddr>,
-    certificates: Option<Arc<Certificates>>,
-    uncapped: Arc<UncappedPeers>,
-    notes_capitals: Arc<AtomicBool>,
-    started_with: ServerSettings,
+    server: Arc<ServerHandle>,
     shutdown: Shutdown,
     stopped: watch::Receiver<bool>,
 }
@@ -85,42 +78,29 @@ impl App {
         let telemetry = Telemetry::new(&config.log, &clock)?;
         let shared = AcrossReloads::new(clock, telemetry);
         let bound = server::bind(&config.server, &shared.clock)?;
-        let started_with = config.server.clone();
         let telemetry = shared.telemetry.load_full();
         let gateway = Arc::new(ArcSwap::new(shared.gateway(&config, &telemetry, None)?));
         let shutdown = Shutdown::default();
-        let (traffic, admin) = (bound.traffic_addresses(), bound.admin_addresses());
-        let (certificates, uncapped) = (bound.tls(), bound.uncapped_peers());
-        let notes_capitals = bound.notes_capitals();
+        let server = bound.handle();
         let state = AdminState::new(Arc::clone(&telemetry.metrics), health(&gateway));
         let stopped = serve(bound, &gateway, state, shutdown.clone(), &shared.control);
         telemetry.metrics.config_loaded(true, shared.clock.now());
-        Ok(Self {
-            gateway,
-            shared,
-            traffic,
-            admin,
-            certificates,
-            uncapped,
-            notes_capitals,
-            started_with,
-            shutdown,
-            stopped,
-        })
+        certificates_end(&server, &telemetry);
+        Ok(Self { gateway, shared, server, shutdown, stopped })
     }
 
     /// The addresses of the traffic listeners, with the real ports in place of port 0; without Unix sockets.
     pub fn traffic_addresses(&self) -> Vec<SocketAddr> {
-        self.traffic.clone()
+        self.server.traffic_addresses()
     }
 
     /// The addresses of the admin listeners.
     pub fn admin_addresses(&self) -> Vec<SocketAddr> {
-        self.admin.clone()
+        self.server.admin_addresses()
     }
 
-    /// Takes a new configuration: routes, providers, sessions, pages and logs, and reads certificates and opens log files anew. The
-    /// listening side stays as it was at the start; what would change there is warned about.
+    /// Takes a new configuration, or nothing of it: what can fail is done before anything changes. Listeners that are new are open by
+    /// then, and those that are gone drain. Only the number of workers stays as it was at the start, which is warned about.
     ///
     /// # Errors
     /// The old configuration goes on serving then.
@@ -130,51 +110,36 @@ impl App {
         let build = || {
             let telemetry = self.shared.telemetry.load().with_settings(&config.log)?;
             let gateway = self.shared.gateway(config, &telemetry, Some(Arc::clone(&before)))?;
-            Ok((gateway, telemetry))
+            Ok((gateway, telemetry, self.server.prepare(&config.server)?))
         };
         let built = catch_unwind(AssertUnwindSafe(build)).unwrap_or(Err(AppError::Panicked));
-        let (gateway, telemetry) = built.inspect_err(|error| self.reload_refused(&error.to_string()))?;
+        let (gateway, telemetry, server) = built.inspect_err(|error| self.reload_refused(&error.to_string()))?;
         gateway.warn_of_moved_redirects(&before);
         self.gateway.store(gateway);
         self.shared.log_with(telemetry);
         // The new configuration is in force by now, whatever becomes of the rest.
-        if catch_unwind(AssertUnwindSafe(|| self.take_along(config))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| self.take_along(config, server))).is_err() {
             tracing::error!(code = "reload_panicked", "a fault of ours after the new configuration was taken");
         }
         self.shared.record_reload(AuditEvent::ConfigReloaded, None);
         Ok(())
     }
 
-    /// The rest of a reload: front proxies, certificates, log files, and warnings about what takes a restart.
-    fn take_along(&self, config: &Config) {
-        self.uncapped.become_these(&config.server.trusted_proxies);
-        self.notes_capitals.store(config.server.notes_capitals, Ordering::Relaxed);
-        for table in self.needs_restart(config) {
-            tracing::warn!(code = "restart_needed", table, "a change in this table is taken at the next start");
+    /// The rest of a reload: the listening side and the logs.
+    fn take_along(&self, config: &Config, server: PreparedServer) {
+        if let Some(key) = self.server.needs_restart(&config.server) {
+            tracing::warn!(
+                code = "restart_needed",
+                key,
+                "worker threads are made once: the new number is taken at the next start"
+            );
         }
-        if let Some(certificates) = &self.certificates
-            && let Err(error) = certificates.reload()
-        {
-            tracing::error!(code = error.code(), %error, "new certificates cannot be used; the old ones stay");
-        }
+        self.server.take(server);
+        certificates_end(&self.server, &self.shared.telemetry.load());
         if let Err(error) = process::reconfigure(&config.log) {
             tracing::error!(code = "log_not_changed", %error, "the process log goes on as before");
         }
         self.shared.telemetry.load().reopen();
-    }
-
-    /// The tables that differ from the start and that no reload can change.
-    fn needs_restart(&self, config: &Config) -> impl Iterator<Item = &'static str> + use<> {
-        let server = &self.started_with;
-        let mut wanted = config.server.clone();
-        // These are kept by the gateway, which is a new one.
-        wanted.limits.body_bytes = server.limits.body_bytes;
-        wanted.limits.upgrade_life = server.limits.upgrade_life;
-        wanted.limits.upgrade_idle = server.limits.upgrade_idle;
-        wanted.trusted_proxies.clone_from(&server.trusted_proxies);
-        wanted.notes_capitals = server.notes_capitals;
-        let changed = [("server", wanted != *server)];
-        changed.into_iter().filter(|(_, changed)| *changed).map(|(table, _)| table)
     }
 
     /// A new configuration could not be read: recorded in metrics and audit log. `why` must hold no secret.
@@ -282,6 +247,13 @@ impl AcrossReloads {
             control: self.control.clone(),
             telemetry: Arc::clone(telemetry),
         })
+    }
+}
+
+/// Has the metrics say when each certificate of ours ends.
+fn certificates_end(server: &ServerHandle, telemetry: &Telemetry) {
+    for (file, end) in server.certificates_end() {
+        telemetry.metrics.certificate_ends(&file, end);
     }
 }
 

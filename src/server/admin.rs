@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower::service_fn;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -137,11 +138,12 @@ impl Readiness {
     }
 }
 
-/// Serves one admin listener until the task is dropped.
-pub(super) async fn serve(listener: OpenListener, state: AdminState) {
+/// Serves one admin listener until it is retired, or the task is dropped.
+pub(super) async fn serve(listener: OpenListener, state: AdminState, retired: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
+            biased;
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
                 Ok((stream, ..)) => {
@@ -154,8 +156,11 @@ pub(super) async fn serve(listener: OpenListener, state: AdminState) {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
+            () = retired.cancelled() => break,
         }
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
 }
 
 /// Answers the one request of a connection.

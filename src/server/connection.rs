@@ -28,7 +28,7 @@ use crate::server::{http1, http2};
 
 /// Serves one connection to its end.
 pub(super) async fn serve(context: Rc<WorkerContext>, accepted: Accepted, enrolled: Enrolled) {
-    let Accepted { stream, peer, local_port, permit } = accepted;
+    let Accepted { stream, peer, local_port, permit, .. } = accepted;
     let mut downstream = Downstream::new(peer, local_port, None);
     let mut stream = match stream.adopt() {
         Ok(stream) => stream,

@@ -22,7 +22,7 @@ use crate::server::tls::Certificates;
 use crate::telemetry::metrics::Metrics;
 
 /// What answers requests: the gateway, or a test.
-type Service = Box<dyn Fn(Request<Body>, Rc<Downstream>) -> LocalBoxFuture<'static, Response<Body>>>;
+type Service = Rc<dyn Fn(Request<Body>, Rc<Downstream>) -> LocalBoxFuture<'static, Response<Body>>>;
 
 /// What all connections of a worker share.
 pub(super) struct WorkerContext {
@@ -49,11 +49,30 @@ impl WorkerContext {
         metrics: Arc<Metrics>,
         notes_capitals: Arc<AtomicBool>,
     ) -> Self {
+        let service = Rc::new(move |request, downstream| -> LocalBoxFuture<'static, _> {
+            Box::pin(service(request, downstream))
+        });
+        Self::of(service, tls, limits, metrics, notes_capitals)
+    }
+
+    /// The same for connections that come after a reload: those that are open keep what they began with.
+    pub(super) fn with(&self, tls: Option<Arc<Certificates>>, limits: Limits) -> Self {
+        let (metrics, notes_capitals) = (Arc::clone(&self.metrics), Arc::clone(&self.notes_capitals));
+        Self::of(Rc::clone(&self.service), tls, limits, metrics, notes_capitals)
+    }
+
+    fn of(
+        service: Service,
+        tls: Option<Arc<Certificates>>,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+        notes_capitals: Arc<AtomicBool>,
+    ) -> Self {
         let (http1, http2) = (http1_as_spoken(&limits), http2_as_spoken(&limits));
         let mut http1_noting = http1.clone();
         http1_noting.preserve_header_case(true);
         Self {
-            service: Box::new(move |request, downstream| Box::pin(service(request, downstream))),
+            service,
             http1,
             http1_noting,
             notes_capitals,

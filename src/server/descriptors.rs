@@ -14,22 +14,34 @@ pub(super) struct Connections {
     pub(super) applications: usize,
 }
 
-/// As many as asked for (or the default), at most as many as open files allow. Says so where these are fewer.
-pub(super) fn connections(asked: Option<usize>) -> Connections {
-    let wanted = asked.unwrap_or(DEFAULT_CONNECTIONS);
-    let Some(limit) = raised_limit() else { return Connections { clients: wanted, applications: usize::MAX } };
-    let connections = affordable(limit, open_files(), wanted);
-    let most = connections.clients;
-    if most >= wanted {
-        return connections;
+/// What open files allow, as it was at the start: what a reload asks for is not counted beside what is open by then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance(Option<(usize, usize)>);
+
+impl Allowance {
+    /// After the attempt to raise the limit.
+    pub(super) fn raised() -> Self {
+        Self(raised_limit().map(|limit| (limit, open_files())))
     }
-    let message = "fewer connections than configured: the process may not open enough files (ulimit -n, LimitNOFILE=)";
-    if asked.is_some() {
-        tracing::warn!(code = "connections_cut", connections = most, wanted, open_files = limit, "{message}");
-    } else {
-        tracing::info!(code = "connections_cut", connections = most, wanted, open_files = limit, "{message}");
+
+    /// As many as asked for (or the default), at most as many as open files allow. Says so where these are fewer.
+    pub(super) fn connections(self, asked: Option<usize>) -> Connections {
+        let wanted = asked.unwrap_or(DEFAULT_CONNECTIONS);
+        let Some((limit, open)) = self.0 else { return Connections { clients: wanted, applications: usize::MAX } };
+        let connections = affordable(limit, open, wanted);
+        let most = connections.clients;
+        if most >= wanted {
+            return connections;
+        }
+        let message =
+            "fewer connections than configured: the process may not open enough files (ulimit -n, LimitNOFILE=)";
+        if asked.is_some() {
+            tracing::warn!(code = "connections_cut", connections = most, wanted, open_files = limit, "{message}");
+        } else {
+            tracing::info!(code = "connections_cut", connections = most, wanted, open_files = limit, "{message}");
+        }
+        connections
     }
-    connections
 }
 
 /// Each connection may need another one to its application, and one over HTTP/2 several.
@@ -84,8 +96,8 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_never_exceeded() {
-        assert_eq!(connections(Some(1)).clients, 1);
-        assert!(connections(None).clients <= DEFAULT_CONNECTIONS);
+        assert_eq!(Allowance::raised().connections(Some(1)).clients, 1);
+        assert!(Allowance::raised().connections(None).clients <= DEFAULT_CONNECTIONS);
         let limit = getrlimit(Resource::Nofile);
         assert_eq!(limit.current, limit.maximum, "raised");
     }

@@ -10,12 +10,15 @@ use futures_util::future::join_all;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::request::Peer;
 use crate::server::listener::{Accepted, AcceptedStream, OpenListener, is_about_one_connection};
 use crate::server::permits::{ConnectionLimits, ConnectionPermit, PeerNetwork, PeerPermit};
 use crate::server::roster::Dispensable;
+use crate::server::settings::Limits;
+use crate::server::tls::Certificates;
 
 /// What a worker is to do.
 #[derive(Debug)]
@@ -26,6 +29,10 @@ pub(super) enum WorkerCommand {
     ListDispensable { of: Option<PeerNetwork>, most: usize, reply: oneshot::Sender<Vec<(Dispensable, u64)>> },
     /// To end these.
     End(Vec<u64>),
+    /// To have the connections of these listeners end what they are at, and no more.
+    Finish(Vec<u64>),
+    /// To serve new connections with these certificates and limits; what waits is kept to the new limits, too.
+    Adopt(Option<Arc<Certificates>>, Box<Limits>),
 }
 
 /// Where a worker takes its commands.
@@ -60,18 +67,29 @@ impl Dispatcher {
         Self { workers: workers.into(), limits, looked: Arc::default(), warned: Arc::default(), lost }
     }
 
-    /// Accepts until the task is dropped. While all places are taken, one connection more is accepted and waits here; the rest
+    /// Has all workers do this.
+    pub(super) fn command(&self, command: impl Fn() -> WorkerCommand) {
+        for worker in self.workers.iter() {
+            _ = worker.commands.send(command());
+        }
+    }
+
+    /// Accepts until the listener is retired and nobody waits there any more, or the task is dropped. While all places are taken, one connection more is accepted and waits here; the rest
     /// waits in the kernel's queue (AT-SM-25). It is accepted first because only then its peer is known: one that has as many
     /// as it may must not make room for itself at the cost of others.
-    pub(super) async fn accept_all(self, listener: OpenListener) {
+    pub(super) async fn accept_all(self, listener: OpenListener, number: u64, retired: CancellationToken) {
         let mut failing = false;
         loop {
-            let (stream, peer, local_port) = next(&listener, &mut failing).await;
+            let (stream, peer, local_port) = tokio::select! {
+                biased;
+                next = next(&listener, &mut failing) => next,
+                () = retired.cancelled() => return,
+            };
             let Some(of_peer) = self.peer_permit(peer).await else { continue };
             let Some(permit) = self.permit().await else { return };
             let Some(worker) = self.workers.iter().min_by_key(|worker| worker.connections.len()) else { return };
             let permit = ConnectionPermit::new(&worker.connections, permit, of_peer);
-            let accepted = Accepted { stream, peer, local_port, permit };
+            let accepted = Accepted { stream, peer, local_port, listener: number, permit };
             if worker.commands.send(WorkerCommand::Serve(accepted)).is_err() {
                 tracing::error!(code = "worker_gone", "a worker takes no connections any more");
             }

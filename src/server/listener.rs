@@ -1,12 +1,14 @@
 //! Sockets: bind what the configuration names, and accept.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::net::sockopt::{set_socket_reuseaddr, set_socket_reuseport};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 
 use crate::byte_stream::ByteStream;
 use crate::keep_alive::keep_alive;
@@ -14,7 +16,7 @@ use crate::request::Peer;
 use crate::server::permits::ConnectionPermit;
 use crate::server::settings::ListenAddress;
 use crate::server::systemd::{Inherited, InheritedSocket, NONE_INHERITED};
-use crate::server::unix_socket::listen_at;
+use crate::server::unix_socket::{BACKLOG, listen_at};
 
 /// An address could not be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -96,14 +98,20 @@ impl Listener {
         address: &ListenAddress,
         unix_mode: Option<u32>,
         inherited: &mut Inherited,
+        leaving: &[&TcpListener],
     ) -> Result<Self, BindError> {
-        let bound = Self::try_bind(address, unix_mode, inherited);
+        let bound = Self::try_bind(address, unix_mode, inherited, leaving);
         bound.map_err(|fault| BindError { address: address.to_string(), fault })
     }
 
-    fn try_bind(address: &ListenAddress, unix_mode: Option<u32>, inherited: &mut Inherited) -> Result<Self, BindFault> {
+    fn try_bind(
+        address: &ListenAddress,
+        unix_mode: Option<u32>,
+        inherited: &mut Inherited,
+        leaving: &[&TcpListener],
+    ) -> Result<Self, BindFault> {
         let listener = match address {
-            ListenAddress::Tcp(at) => Self::Tcp(TcpListener::bind(at)?),
+            ListenAddress::Tcp(at) => Self::Tcp(bind_tcp(at, leaving)?),
             ListenAddress::Unix(path) => {
                 make_way(path)?;
                 let listener = listen_at(path, unix_mode)?;
@@ -126,10 +134,10 @@ impl Listener {
         Ok(listener)
     }
 
-    /// Where a TCP socket listens: the port, too, when it was left to the system.
-    pub(super) fn tcp_address(&self) -> Option<SocketAddr> {
+    /// The same socket once more, if it is one of TCP.
+    pub(super) fn same_tcp(&self) -> Option<TcpListener> {
         match self {
-            Self::Tcp(socket) => socket.local_addr().ok(),
+            Self::Tcp(socket) => socket.try_clone().ok(),
             Self::Unix(..) => None,
         }
     }
@@ -176,6 +184,8 @@ pub(super) struct Accepted {
     pub(super) stream: AcceptedStream,
     pub(super) peer: Peer,
     pub(super) local_port: Option<u16>,
+    /// The number of the listener that it came by.
+    pub(super) listener: u64,
     pub(super) permit: ConnectionPermit,
 }
 
@@ -218,6 +228,34 @@ impl Drop for SocketFile {
             tracing::warn!(code = "socket_file_left", path = %self.path.display(), %cause, "could not remove a socket file");
         }
     }
+}
+
+/// Binds an address, also one whose port sockets of ours have that are about to go: `0.0.0.0:443` in place of `127.0.0.1:443`.
+fn bind_tcp(at: &str, leaving: &[&TcpListener]) -> io::Result<TcpListener> {
+    let cause = match TcpListener::bind(at) {
+        Err(cause) if cause.kind() == io::ErrorKind::AddrInUse && !leaving.is_empty() => cause,
+        bound => return bound,
+    };
+    // The kernel lets sockets of one user share a port that all have this option, socket(7). It is taken off again, and a second
+    // gateway that is started by mistake does not ask for it.
+    let share = |yes| leaving.iter().try_for_each(|socket| set_socket_reuseport(socket, yes));
+    let bound = share(true).map_err(io::Error::from).and_then(|()| {
+        let mut addresses = at.to_socket_addrs()?;
+        addresses.find_map(|address| bind_sharing(address).ok()).ok_or(cause)
+    });
+    share(false)?;
+    bound
+}
+
+fn bind_sharing(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    set_socket_reuseaddr(&socket, true)?;
+    set_socket_reuseport(&socket, true)?;
+    bind(&socket, &address)?;
+    listen(&socket, BACKLOG)?;
+    set_socket_reuseport(&socket, false)?;
+    Ok(TcpListener::from(socket))
 }
 
 /// What shows of an address without taking it.
@@ -268,7 +306,7 @@ mod tests {
     use super::*;
 
     fn bind(address: &ListenAddress) -> Result<Listener, BindError> {
-        Listener::bind(address, None, &mut Inherited::none())
+        Listener::bind(address, None, &mut Inherited::none(), &[])
     }
 
     #[test]
@@ -339,6 +377,21 @@ mod tests {
         let _listener = bind(&at("s")).unwrap();
         look(&at("s")).unwrap();
         look(&ListenAddress::Tcp("127.0.0.1:1".to_owned())).unwrap();
+    }
+
+    #[test]
+    fn a_port_is_taken_over_from_a_socket_that_goes_and_from_no_other() {
+        let narrow = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = narrow.local_addr().unwrap().port();
+        let wide = ListenAddress::Tcp(format!("0.0.0.0:{port}"));
+        let take = |leaving: &[&TcpListener]| Listener::bind(&wide, None, &mut Inherited::none(), leaving);
+        assert_eq!(take(&[]).unwrap_err().code(), "bind_refused");
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_eq!(take(&[&other]).unwrap_err().code(), "bind_refused");
+        let _wide = take(&[&other, &narrow]).unwrap();
+        drop(narrow);
+        assert_eq!(take(&[]).unwrap_err().code(), "bind_refused", "by accident, nobody else joins");
+        TcpStream::connect(("127.0.0.1", port)).unwrap();
     }
 
     #[test]

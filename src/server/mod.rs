@@ -5,18 +5,14 @@
 //! that has the fewest, so that TCP, unix and inherited sockets are one path and a few long-lived connections still spread.
 
 use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use futures_util::future::{join_all, select_all};
 use http::{Request, Response};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep};
+use tokio::time::sleep;
 
 use crate::body::Body;
 use crate::budget::Budget;
@@ -31,6 +27,8 @@ mod context;
 mod descriptors;
 mod dispatch;
 mod drain;
+mod error;
+mod handle;
 mod http1;
 mod http2;
 mod listener;
@@ -41,7 +39,9 @@ mod phase;
 mod refused;
 mod request_body;
 mod roster;
+mod serving;
 pub mod settings;
+mod sockets;
 mod stream;
 pub mod systemd;
 mod tls;
@@ -51,18 +51,18 @@ mod x509;
 
 pub use admin::{AdminState, Health};
 pub use drain::Shutdown;
+pub use error::{ServeError, StartError};
+pub use handle::{PreparedServer, ServerHandle};
 pub use listener::BindError;
-pub use permits::UncappedPeers;
 pub use request_body::{form_body, request_body};
-pub use tls::{Certificates, TlsError};
+pub use tls::TlsError;
 
 use activity::Order;
 use context::WorkerContext;
-use dispatch::{Dispatcher, LostConnections};
-use listener::Listener;
-use permits::ConnectionLimits;
+use handle::Change;
+use serving::Serving;
 use settings::{Drain, ListenAddress, ServerSettings};
-use systemd::Inherited;
+use tls::Certificates;
 use worker::Worker;
 
 /// Reads the certificates and takes every socket, or none.
@@ -70,14 +70,9 @@ use worker::Worker;
 /// # Errors
 /// [`StartError::Bind`] names the address, [`StartError::Tls`] the file. The program ends with code 73 or 78.
 pub fn bind(settings: &ServerSettings, clock: &SharedClock) -> Result<Bound, StartError> {
-    let tls = settings.tls.as_ref().map(|tls| Certificates::load(tls, clock)).transpose()?;
-    let mut inherited = Inherited::from_env();
-    let mut bind = |address: &_| Listener::bind(address, settings.unix_mode, &mut inherited);
-    let traffic = each(LISTEN, &settings.listen, &mut bind)?;
-    let admin = each(ADMIN_LISTEN, &settings.admin_listen, &mut bind)?;
-    let uncapped = UncappedPeers::new(&settings.trusted_proxies);
-    let notes_capitals = Arc::new(AtomicBool::new(settings.notes_capitals));
-    Ok(Bound { traffic, admin, tls, uncapped, budget: Budget::empty(), notes_capitals, settings: settings.clone() })
+    let (handle, changes) = ServerHandle::of_none(clock);
+    handle.take(handle.prepare(settings)?);
+    Ok(Bound { handle, changes, budget: Budget::empty(), workers: settings.workers.max(1) })
 }
 
 /// Looks for what [`bind`] would fail for, as far as that shows without taking a socket.
@@ -104,44 +99,21 @@ fn each<T>(
 /// A server that has its sockets and has not accepted anything yet.
 #[derive(Debug)]
 pub struct Bound {
-    traffic: Vec<Listener>,
-    admin: Vec<Listener>,
-    tls: Option<Arc<Certificates>>,
-    uncapped: Arc<UncappedPeers>,
+    handle: Arc<ServerHandle>,
+    changes: mpsc::UnboundedReceiver<Change>,
     budget: Arc<Budget>,
-    notes_capitals: Arc<AtomicBool>,
-    settings: ServerSettings,
+    workers: usize,
 }
 
 impl Bound {
-    /// Where traffic is accepted over TCP, in the order of the configuration.
-    pub fn traffic_addresses(&self) -> Vec<SocketAddr> {
-        self.traffic.iter().filter_map(Listener::tcp_address).collect()
-    }
-
-    /// Where the admin listener is, over TCP.
-    pub fn admin_addresses(&self) -> Vec<SocketAddr> {
-        self.admin.iter().filter_map(Listener::tcp_address).collect()
-    }
-
-    /// The certificates, to have them read again ([`Certificates::reload`]); none for plain text.
-    pub fn tls(&self) -> Option<Arc<Certificates>> {
-        self.tls.clone()
-    }
-
-    /// The peers that may have any number of connections, to be changed on reload.
-    pub fn uncapped_peers(&self) -> Arc<UncappedPeers> {
-        Arc::clone(&self.uncapped)
+    /// What changes the server while it runs.
+    pub fn handle(&self) -> Arc<ServerHandle> {
+        Arc::clone(&self.handle)
     }
 
     /// How many connections to applications there may be; the workers get room when they begin to serve.
     pub fn budget(&self) -> Arc<Budget> {
         Arc::clone(&self.budget)
-    }
-
-    /// Whether new connections note the capitals of fields' names, to be changed on reload.
-    pub fn notes_capitals(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.notes_capitals)
     }
 
     /// Serves until `shutdown` asks to stop and the drain is over. To be awaited on the control runtime.
@@ -151,56 +123,45 @@ impl Bound {
     ///
     /// # Errors
     /// When a thread or a socket could not be set up, or a worker ended by itself.
-    pub async fn serve<M, S, F>(self, make: M, admin: AdminState, shutdown: Shutdown) -> Result<(), ServeError>
+    pub async fn serve<M, S, F>(mut self, make: M, admin: AdminState, shutdown: Shutdown) -> Result<(), ServeError>
     where
         M: Fn(usize) -> S + Send + Clone + 'static,
         S: Fn(Request<Body>, Rc<Downstream>) -> F + 'static,
         F: Future<Output = Response<Body>> + 'static,
     {
         let readiness = admin.readiness().clone();
-        let mut background = JoinSet::new();
-        for listener in self.admin {
-            background.spawn(admin::serve(listener.open()?, admin.clone()));
-        }
-        background.spawn(systemd::watchdog());
-        if let Some(tls) = self.tls.clone() {
-            background.spawn(look_for_new_certificates(tls, admin.clone()));
-        }
-
+        // What was bound is the first change.
+        let Some(first) = self.changes.recv().await else { return Ok(()) };
         let (orders, ordered) = watch::channel(Order::Serve);
-        let mut workers = Vec::new();
-        let mut inboxes = Vec::new();
-        for number in 0..self.settings.workers.max(1) {
-            let (make, tls, limits) = (make.clone(), self.tls.clone(), self.settings.limits.clone());
-            let (metrics, notes_capitals) = (Arc::clone(admin.metrics()), Arc::clone(&self.notes_capitals));
+        let (mut workers, mut inboxes) = (Vec::new(), Vec::new());
+        for number in 0..self.workers {
+            let (make, tls, limits) = (make.clone(), first.certificates.clone(), first.settings.limits.clone());
+            let (metrics, notes_capitals) = (Arc::clone(admin.metrics()), Arc::clone(&self.handle.notes_capitals));
             let context = move || WorkerContext::new(make(number), tls, limits, metrics, notes_capitals);
             let (worker, inbox) = Worker::start(number, context, ordered.clone())?;
             workers.push(worker);
             inboxes.push(inbox);
         }
-        let connections = descriptors::connections(self.settings.limits.connections);
-        self.budget.grow(connections.applications);
-        let metrics = admin.metrics();
-        let lost = LostConnections {
-            peer_cap: metrics.connections_ended("peer_cap"),
-            made_room: metrics.connections_ended("made_room"),
-        };
-        let dispatcher = Dispatcher::new(inboxes, ConnectionLimits::new(connections.clients, self.uncapped), lost);
-        let mut accepting = JoinSet::new();
-        for listener in self.traffic {
-            accepting.spawn(dispatcher.clone().accept_all(listener.open()?));
-        }
-        drop(dispatcher);
-
+        let mut serving = Serving::with(inboxes, admin, &self.handle, self.budget());
+        serving.take(first)?;
         readiness.listening();
-        tokio::select! {
-            () = shutdown.asked() => {}
-            _ = select_all(workers.iter_mut().map(|worker| Box::pin(worker.ended()))) => {
-                return Err(ServeError::WorkerEnded);
+        loop {
+            tokio::select! {
+                () = shutdown.asked() => break,
+                Some(change) = self.changes.recv() => {
+                    if let Err(cause) = serving.take(change) {
+                        tracing::error!(code = "listener_lost", %cause, "a new socket cannot be accepted from");
+                    }
+                }
+                _ = select_all(workers.iter_mut().map(|worker| Box::pin(worker.ended()))) => {
+                    return Err(ServeError::WorkerEnded);
+                }
             }
         }
         readiness.draining();
-        drain(&self.settings.drain, &shutdown, accepting, &orders, &mut workers).await;
+        self.handle.let_go();
+        let Serving { drain, accepting, mut background, .. } = serving;
+        end(&drain, &shutdown, accepting, &orders, &mut workers).await;
         background.shutdown().await;
         let whole = workers.into_iter().map(Worker::join).fold(true, |all, one| all & one);
         if whole { Ok(()) } else { Err(ServeError::WorkerEnded) }
@@ -208,16 +169,16 @@ impl Bound {
 }
 
 /// Has the workers end what is open: gently, then at once.
-async fn drain(
-    settings: &Drain,
+async fn end(
+    drain: &Drain,
     shutdown: &Shutdown,
     mut accepting: JoinSet<()>,
     orders: &watch::Sender<Order>,
     workers: &mut [Worker],
 ) {
-    systemd::stopping(settings.delay.saturating_add(settings.grace));
+    systemd::stopping(drain.delay.saturating_add(drain.grace));
     tokio::select! {
-        () = sleep(settings.delay) => {}
+        () = sleep(drain.delay) => {}
         () = shutdown.asked_at_once() => {}
     }
     // Dropping the listeners makes new connections fail at once, instead of waiting in vain.
@@ -225,60 +186,15 @@ async fn drain(
     orders.send_replace(Order::Finish);
     tokio::select! {
         _ = join_all(workers.iter_mut().map(Worker::ended)) => {}
-        () = sleep(settings.grace) => tracing::warn!(code = "drain_grace_over", "ending what is still open"),
+        () = sleep(drain.grace) => tracing::warn!(code = "drain_grace_over", "ending what is still open"),
         () = shutdown.asked_at_once() => {}
     }
     orders.send_replace(Order::Drop);
     join_all(workers.iter_mut().map(Worker::ended)).await;
 }
 
-/// Why the server did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An address could not be had.
-    #[error("`{key}`: {cause}")]
-    Bind {
-        /// The key that names it.
-        key: &'static str,
-        /// Which of the addresses there.
-        index: usize,
-        /// Why.
-        cause: BindError,
-    },
-    /// A certificate could not be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-}
-
-/// Why the server stopped without having been asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The operating system gave no thread, or did not take a socket.
-    #[error("the server could not be set up: {0}")]
-    System(#[from] io::Error),
-    /// A worker's thread is gone: a bug.
-    #[error("a worker ended by itself")]
-    WorkerEnded,
-}
-
-/// Reads changed certificates again, and has the metrics say when each ends.
-async fn look_for_new_certificates(tls: Arc<Certificates>, admin: AdminState) {
-    let mut tick = interval(CERTIFICATE_CHECK);
-    tick.tick().await;
-    loop {
-        for (file, end) in tls.not_after() {
-            admin.metrics().certificate_ends(&file.to_string_lossy(), end);
-        }
-        tick.tick().await;
-        let tls = Arc::clone(&tls);
-        // Files may be on a slow disk.
-        _ = tokio::task::spawn_blocking(move || tls.reload_if_changed()).await;
-    }
-}
-
 const LISTEN: &str = "server.listen";
 const ADMIN_LISTEN: &str = "admin.listen";
-const CERTIFICATE_CHECK: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::budget::Places;
 use crate::request::Peer;
 
 /// What counts as one peer: an IPv4 address, or the /64 of an IPv6 address, of which one host has as many as it likes.
@@ -37,7 +38,7 @@ impl std::fmt::Display for PeerNetwork {
 /// Peers that may take as many places as there are: the proxies in front (`trusted_proxies`), behind each of which there are many
 /// people. A reload changes them.
 #[derive(Debug, Default)]
-pub struct UncappedPeers(ArcSwap<Vec<IpNet>>);
+pub(super) struct UncappedPeers(ArcSwap<Vec<IpNet>>);
 
 impl UncappedPeers {
     pub(super) fn new(networks: &[IpNet]) -> Arc<Self> {
@@ -45,7 +46,7 @@ impl UncappedPeers {
     }
 
     /// From now on these.
-    pub fn become_these(&self, networks: &[IpNet]) {
+    pub(super) fn become_these(&self, networks: &[IpNet]) {
         self.0.store(Arc::new(networks.to_vec()));
     }
 
@@ -58,9 +59,7 @@ impl UncappedPeers {
 /// All places.
 #[derive(Debug)]
 pub(super) struct ConnectionLimits {
-    free: Arc<Semaphore>,
-    /// A quarter of them, which one peer may take.
-    cap: usize,
+    places: Places,
     uncapped: Arc<UncappedPeers>,
     taken: Mutex<HashMap<PeerNetwork, usize>>,
 }
@@ -78,21 +77,26 @@ impl PeerPermit {
 
 impl ConnectionLimits {
     pub(super) fn new(connections: usize, uncapped: Arc<UncappedPeers>) -> Arc<Self> {
-        let connections = connections.clamp(1, Semaphore::MAX_PERMITS);
-        Arc::new(Self {
-            free: Arc::new(Semaphore::new(connections)),
-            cap: (connections / 4).max(1),
-            uncapped,
-            taken: Mutex::default(),
-        })
+        Arc::new(Self { places: Places::of(sane(connections)), uncapped, taken: Mutex::default() })
+    }
+
+    /// Makes it so many.
+    pub(super) fn resize(&self, connections: usize) {
+        self.places.resize(sane(connections));
+    }
+
+    /// How many are taken, and how many there are.
+    pub(super) fn taken_of(&self) -> (usize, usize) {
+        (self.places.taken(), self.places.most())
     }
 
     pub(super) fn free(&self) -> &Arc<Semaphore> {
-        &self.free
+        self.places.free()
     }
 
+    /// A quarter of all, which one peer may take.
     pub(super) fn cap(&self) -> usize {
-        self.cap
+        (self.places.most() / 4).max(1)
     }
 
     /// A permit for a connection of this peer; or the peer, if it has as many as it may.
@@ -104,7 +108,7 @@ impl ConnectionLimits {
         let peer = PeerNetwork::of(socket.ip());
         let mut taken = self.taken();
         let count = taken.entry(peer).or_default();
-        if *count >= self.cap {
+        if *count >= self.cap() {
             return Err(peer);
         }
         *count += 1;
@@ -120,6 +124,11 @@ impl ConnectionLimits {
     fn taken(&self) -> MutexGuard<'_, HashMap<PeerNetwork, usize>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// As many as there can be.
+fn sane(connections: usize) -> usize {
+    connections.clamp(1, Semaphore::MAX_PERMITS)
 }
 
 impl Drop for PeerPermit {

@@ -22,7 +22,7 @@ use crate::server::settings::Limits;
 /// All connections of one worker.
 #[derive(Debug)]
 pub(super) struct Roster {
-    limits: Limits,
+    limits: RefCell<Limits>,
     tracked: RefCell<HashMap<u64, Tracked>>,
     next: Cell<u64>,
     finishing: Cell<bool>,
@@ -33,7 +33,7 @@ impl Roster {
     /// Nobody yet, to be kept to these limits.
     pub(super) fn new(limits: &Limits) -> Rc<Self> {
         Rc::new(Self {
-            limits: limits.clone(),
+            limits: RefCell::new(limits.clone()),
             tracked: RefCell::default(),
             next: Cell::new(0),
             finishing: Cell::new(false),
@@ -43,13 +43,19 @@ impl Roster {
 
     /// How often to look.
     pub(super) fn tick(&self) -> Duration {
-        let shortest = self.limits.header_time.min(self.limits.idle_time);
+        let limits = self.limits.borrow();
+        let shortest = limits.header_time.min(limits.idle_time);
         (shortest / 4).clamp(Duration::from_millis(5), Duration::from_secs(1))
     }
 
-    /// Puts a new connection on the list, for as long as what this returns lives. `peer` is known of those whose connections
-    /// are counted.
-    pub(super) fn enrol(self: &Rc<Self>, peer: Option<PeerNetwork>) -> Enrolled {
+    /// Keeps all connections to other limits from now on.
+    pub(super) fn limit(&self, limits: &Limits) {
+        self.limits.replace(limits.clone());
+    }
+
+    /// Puts a new connection of this listener on the list, for as long as what this returns lives. `peer` is known of those whose
+    /// connections are counted.
+    pub(super) fn enrol(self: &Rc<Self>, listener: u64, peer: Option<PeerNetwork>) -> Enrolled {
         let activity = Arc::<Activity>::default();
         if self.finishing.get() {
             activity.give(Order::Finish);
@@ -57,13 +63,14 @@ impl Roster {
         let number = self.next.replace(self.next.get().wrapping_add(1));
         let now = Instant::now();
         let tracked = Tracked {
+            listener,
             peer,
             waiting: activity.waiting(),
             activity: Arc::clone(&activity),
             since: now,
             looked: now,
             moved: (0, 0),
-            pace: pace(&self.limits),
+            pace: pace(&self.limits.borrow()),
             recent: (Duration::ZERO, 0),
         };
         self.tracked.borrow_mut().insert(number, tracked);
@@ -77,15 +84,16 @@ impl Roster {
 
     /// Ends what has waited for too long.
     pub(super) fn sweep(&self, now: Instant) {
+        let limits = self.limits.borrow();
         for tracked in self.tracked.borrow_mut().values_mut() {
-            if !tracked.look(now, &self.limits) {
+            if !tracked.look(now, &limits) {
                 continue;
             }
             let waited = now.saturating_duration_since(tracked.since);
             match tracked.waiting {
-                WaitingFor::Head { .. } if waited >= self.limits.header_time => tracked.activity.give(Order::Drop),
+                WaitingFor::Head { .. } if waited >= limits.header_time => tracked.activity.give(Order::Drop),
                 WaitingFor::Reader if tracked.pace.left().is_zero() => tracked.activity.give(Order::Drop),
-                WaitingFor::Request { .. } if waited >= self.limits.idle_time => match tracked.activity.order() {
+                WaitingFor::Request { .. } if waited >= limits.idle_time => match tracked.activity.order() {
                     // GOAWAY first; a connection that is still open at the next tick is closed.
                     Order::Serve => tracked.activity.give(Order::Finish),
                     Order::Finish | Order::Drop => tracked.activity.give(Order::Drop),
@@ -113,6 +121,15 @@ impl Roster {
         for number in numbers {
             if let Some(tracked) = tracked.get(number) {
                 tracked.activity.give(Order::Drop);
+            }
+        }
+    }
+
+    /// The connections of these listeners end what is open and begin nothing.
+    pub(super) fn finish(&self, listeners: &[u64]) {
+        for tracked in self.tracked.borrow().values().filter(|tracked| listeners.contains(&tracked.listener)) {
+            if tracked.activity.order() == Order::Serve {
+                tracked.activity.give(Order::Finish);
             }
         }
     }
@@ -155,6 +172,8 @@ pub(super) struct Dispensable {
 /// A connection, and what it did when it was last looked at.
 #[derive(Debug)]
 struct Tracked {
+    /// The number of the listener that it came by.
+    listener: u64,
     /// Known of those whose connections are counted.
     peer: Option<PeerNetwork>,
     activity: Arc<Activity>,
@@ -245,7 +264,7 @@ mod tests {
     fn a_connection_without_a_first_request_is_dropped_however_it_drips() {
         // AT-SM-22
         let roster = roster();
-        let place = roster.enrol(None);
+        let place = roster.enrol(0, None);
         place.activity.note(Event::Bytes);
         roster.sweep(after(9));
         assert_eq!(place.activity.order(), Order::Serve);
@@ -257,7 +276,7 @@ mod tests {
     fn an_idle_connection_is_finished_and_then_dropped() {
         // AT-SM-22: idle keep-alive
         let roster = roster();
-        let place = roster.enrol(None);
+        let place = roster.enrol(0, None);
         drop(place.activity.begin_request(http::Version::HTTP_11, false));
         roster.sweep(after(1));
         roster.sweep(after(50));
@@ -271,7 +290,7 @@ mod tests {
     #[test]
     fn a_slow_application_is_not_the_clients_fault() {
         let roster = roster();
-        let place = roster.enrol(None);
+        let place = roster.enrol(0, None);
         let open = place.activity.begin_request(http::Version::HTTP_11, false);
         roster.sweep(after(1));
         roster.sweep(after(10_000));
@@ -283,7 +302,7 @@ mod tests {
     fn a_client_that_reads_nothing_is_dropped_and_one_that_reads_slowly_is_not() {
         // AT-SM-23
         let roster = roster();
-        let place = roster.enrol(None);
+        let place = roster.enrol(0, None);
         let _open = place.activity.begin_request(http::Version::HTTP_11, false);
         place.activity.note_blocked(true);
         roster.sweep(after(1));
@@ -298,7 +317,7 @@ mod tests {
     fn a_stream_without_window_is_not_taken_for_a_slow_application() {
         // AT-SM-17, PX-47: windows of zero stall answers while the socket takes everything
         let roster = roster();
-        let place = roster.enrol(None);
+        let place = roster.enrol(0, None);
         let mut open = place.activity.begin_request(http::Version::HTTP_2, false);
         open.note_piece(true);
         open.note_piece(false);
@@ -315,7 +334,7 @@ mod tests {
     fn pings_do_not_keep_an_http2_connection() {
         // AT-SM-17, PX-47
         let roster = roster();
-        let place = roster.enrol(None);
+        let place = roster.enrol(0, None);
         drop(place.activity.begin_request(http::Version::HTTP_2, false));
         roster.sweep(after(1));
         place.activity.note(Event::Bytes);
@@ -329,7 +348,7 @@ mod tests {
     fn late_connections_of_a_draining_worker_finish_too() {
         let roster = roster();
         roster.finish_all();
-        assert_eq!(roster.enrol(None).activity.order(), Order::Finish);
+        assert_eq!(roster.enrol(0, None).activity.order(), Order::Finish);
         assert!(roster.is_empty());
     }
 
@@ -338,7 +357,7 @@ mod tests {
         // AT-SM-23
         for leisurely in [false, true] {
             let roster = roster();
-            let place = roster.enrol(None);
+            let place = roster.enrol(0, None);
             let mut open = place.activity.begin_request(http::Version::HTTP_11, false);
             if leisurely {
                 open.take_time();
@@ -365,7 +384,7 @@ mod tests {
     /// Connections that do this for so many seconds, and the order in which they would go.
     fn order_of_going(doing: &[Doing], seconds: u64) -> Vec<usize> {
         let roster = roster();
-        let places: Vec<_> = doing.iter().map(|_| roster.enrol(None)).collect();
+        let places: Vec<_> = doing.iter().map(|_| roster.enrol(0, None)).collect();
         let mut kept = Vec::new();
         for (doing, place) in doing.iter().zip(&places) {
             let has_body = matches!(doing, Doing::Body(_));
@@ -415,7 +434,7 @@ mod tests {
     #[test]
     fn what_was_fast_long_ago_is_not_fast() {
         let roster = roster();
-        let place = roster.enrol(None);
+        let place = roster.enrol(0, None);
         let _open = place.activity.begin_request(http::Version::HTTP_11, true);
         let mut watch = crate::server::activity::BodyWatch::new(&place.activity);
         watch.note_awaited(true);
@@ -434,7 +453,7 @@ mod tests {
     fn only_connections_of_the_peer_are_named_where_one_is_asked_for() {
         let roster = roster();
         let [mine, other] = ["192.0.2.1", "192.0.2.2"].map(|at| Some(PeerNetwork::of(at.parse().unwrap())));
-        let places = [roster.enrol(other), roster.enrol(mine), roster.enrol(None)];
+        let places = [roster.enrol(0, other), roster.enrol(0, mine), roster.enrol(0, None)];
         let found = roster.dispensable(after(5), mine, 9);
         assert_eq!(found.iter().map(|(_, number)| *number).collect::<Vec<_>>(), [1]);
         roster.end(&[1]);

@@ -2,7 +2,7 @@
 //! `[server.drain]`, `[admin]`.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -43,6 +43,13 @@ pub enum ListenAddress {
     Unix(PathBuf),
     /// `systemd:name`: a socket handed in by the service manager (`LISTEN_FDNAMES`).
     Systemd(String),
+}
+
+impl ListenAddress {
+    /// The file of a unix socket.
+    pub fn path(&self) -> Option<&Path> {
+        if let Self::Unix(path) = self { Some(path) } else { None }
+    }
 }
 
 /// As it is written in the configuration.

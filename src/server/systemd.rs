@@ -2,6 +2,7 @@
 //!
 //! Every notification is a no-op where no service manager asked for it.
 
+use std::fmt;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -55,6 +56,12 @@ impl Inherited {
 
     pub(super) fn names(&self) -> String {
         if self.names.is_empty() { NONE_INHERITED.to_owned() } else { self.names.join(", ") }
+    }
+}
+
+impl fmt::Debug for Inherited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Inherited").field(&self.names).finish()
     }
 }
 

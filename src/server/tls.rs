@@ -1,12 +1,10 @@
-//! Our own certificates: chosen by SNI, read again when their files change, and never replaced by something worse.
+//! Our own certificates: chosen by SNI, and refused where something is wrong with them.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
@@ -22,14 +20,12 @@ use crate::clock::{SharedClock, UnixTime};
 use crate::server::settings::{CertificateFiles, ClientCertificates, TlsSettings};
 use crate::server::x509;
 
-/// The certificates that the server shows. New handshakes use what was read last; running connections are not touched.
+/// The certificates that the server shows, as they were read. A reload reads them again, for new handshakes; connections that are
+/// open keep theirs.
 #[derive(Debug)]
-pub struct Certificates {
-    settings: TlsSettings,
-    clock: SharedClock,
-    current: ArcSwap<Loaded>,
-    /// What the files looked like when they were last read, successfully or not.
-    seen: Mutex<Vec<FileState>>,
+pub(super) struct Certificates {
+    config: Arc<ServerConfig>,
+    not_after: Vec<(PathBuf, UnixTime)>,
 }
 
 impl Certificates {
@@ -37,52 +33,53 @@ impl Certificates {
     ///
     /// # Errors
     /// [`TlsError`] names the file.
-    pub fn load(settings: &TlsSettings, clock: &SharedClock) -> Result<Arc<Self>, TlsError> {
-        let seen = states(settings);
-        let loaded = Loaded::read(settings)?;
+    pub(super) fn load(settings: &TlsSettings, clock: &SharedClock) -> Result<Arc<Self>, TlsError> {
+        let loaded = Self::read(settings)?;
         loaded.warn_of_expiry(clock.now());
-        Ok(Arc::new(Self {
-            settings: settings.clone(),
-            clock: Arc::clone(clock),
-            current: ArcSwap::from_pointee(loaded),
-            seen: Mutex::new(seen),
-        }))
-    }
-
-    /// Reads everything again. When something is wrong, what was there stays, and that is logged.
-    ///
-    /// # Errors
-    /// What was wrong.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        let now = states(&self.settings);
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = now;
-        match Loaded::read(&self.settings) {
-            Ok(loaded) => {
-                loaded.warn_of_expiry(self.clock.now());
-                self.current.store(Arc::new(loaded));
-                tracing::info!(code = "certificates_loaded", "certificates read again");
-                Ok(())
-            }
-            Err(error) => {
-                tracing::error!(code = error.code(), %error, "new certificates are unusable; the old ones stay");
-                Err(error)
-            }
-        }
-    }
-
-    /// [`Certificates::reload`] if any file looks different from last time; true if new ones are in use.
-    pub fn reload_if_changed(&self) -> bool {
-        let changed = *self.seen.lock().unwrap_or_else(PoisonError::into_inner) != states(&self.settings);
-        changed && self.reload().is_ok()
+        Ok(Arc::new(loaded))
     }
 
     /// When each certificate ends, by its file, as far as that can be read.
-    pub fn not_after(&self) -> Vec<(PathBuf, UnixTime)> {
-        self.current.load().not_after.clone()
+    pub(super) fn not_after(&self) -> &[(PathBuf, UnixTime)] {
+        &self.not_after
     }
 
+    /// Makes TLS sessions.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.current.load().config))
+        TlsAcceptor::from(Arc::clone(&self.config))
+    }
+
+    fn read(settings: &TlsSettings) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut keys = Vec::new();
+        let mut not_after = Vec::new();
+        for files in &settings.certificates {
+            let key = pair(files, &provider)?;
+            if let Some(end) = key.cert.first().and_then(|leaf| x509::not_after(leaf)) {
+                not_after.push((files.cert.clone(), end));
+            }
+            keys.push(Arc::new(key));
+        }
+        let clients = client_verifier(settings, &provider)?;
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Unsupported)?
+            .with_client_cert_verifier(clients)
+            .with_cert_resolver(Arc::new(ByName(keys)));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { config: Arc::new(config), not_after })
+    }
+
+    fn warn_of_expiry(&self, now: UnixTime) {
+        for (path, end) in &self.not_after {
+            let path = path.display();
+            if *end <= now {
+                tracing::error!(code = "certificate_expired", %path, "our own certificate has expired");
+            } else if end.since(now) < EXPIRES_SOON {
+                let days = end.since(now).as_secs() / 86_400;
+                tracing::warn!(code = "certificate_expires_soon", %path, days, "our own certificate ends soon");
+            }
+        }
     }
 }
 
@@ -142,47 +139,6 @@ impl TlsError {
             Self::BadPair { .. } => "tls_pair_bad",
             Self::BadClientRoots { .. } | Self::NoClientRoots => "tls_client_ca_bad",
             Self::Unsupported(_) => "tls_unsupported",
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Loaded {
-    config: Arc<ServerConfig>,
-    not_after: Vec<(PathBuf, UnixTime)>,
-}
-
-impl Loaded {
-    fn read(settings: &TlsSettings) -> Result<Self, TlsError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut keys = Vec::new();
-        let mut not_after = Vec::new();
-        for files in &settings.certificates {
-            let key = pair(files, &provider)?;
-            if let Some(end) = key.cert.first().and_then(|leaf| x509::not_after(leaf)) {
-                not_after.push((files.cert.clone(), end));
-            }
-            keys.push(Arc::new(key));
-        }
-        let clients = client_verifier(settings, &provider)?;
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Unsupported)?
-            .with_client_cert_verifier(clients)
-            .with_cert_resolver(Arc::new(ByName(keys)));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), not_after })
-    }
-
-    fn warn_of_expiry(&self, now: UnixTime) {
-        for (path, end) in &self.not_after {
-            let path = path.display();
-            if *end <= now {
-                tracing::error!(code = "certificate_expired", %path, "our own certificate has expired");
-            } else if end.since(now) < EXPIRES_SOON {
-                let days = end.since(now).as_secs() / 86_400;
-                tracing::warn!(code = "certificate_expires_soon", %path, days, "our own certificate ends soon");
-            }
         }
     }
 }
@@ -257,21 +213,6 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(path).map_err(|cause| TlsError::Unreadable { path: path.to_owned(), cause })
 }
 
-/// What a file looks like from outside; links are followed, so that a swapped directory link (Kubernetes) shows, too.
-#[derive(Debug, Eq, PartialEq)]
-struct FileState(Option<(SystemTime, u64, u64)>);
-
-fn states(settings: &TlsSettings) -> Vec<FileState> {
-    use std::os::unix::fs::MetadataExt as _;
-    let files = settings.certificates.iter().flat_map(|files| [&files.cert, &files.key]);
-    files
-        .chain(&settings.client_ca)
-        .map(|path| {
-            FileState(fs::metadata(path).ok().and_then(|file| Some((file.modified().ok()?, file.len(), file.ino()))))
-        })
-        .collect()
-}
-
 const EXPIRES_SOON: std::time::Duration = std::time::Duration::from_secs(14 * 86_400);
 
 #[cfg(test)]
@@ -318,8 +259,7 @@ mod tests {
         let mut acceptor = rustls::server::Acceptor::default();
         acceptor.read_tls(&mut hello.as_slice()).unwrap();
         let accepted = acceptor.accept().unwrap().unwrap();
-        let loaded = certificates.current.load();
-        let key = loaded.config.cert_resolver.resolve(accepted.client_hello()).unwrap();
+        let key = certificates.config.cert_resolver.resolve(accepted.client_hello()).unwrap();
         key.cert[0].to_vec()
     }
 
@@ -338,30 +278,15 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_is_read_and_an_unchanged_one_is_not() {
-        let folder = Folder::new();
-        let old = folder.write("a", "a.example");
-        let certificates = Certificates::load(&settings(vec![old]), &SystemClock::shared()).unwrap();
-        assert!(!certificates.reload_if_changed());
-        let new = folder.write("a", "much-longer-name-of-a.example");
-        assert!(certificates.reload_if_changed());
-        assert_eq!(shown(&certificates, "a.example"), der(&new));
-        assert!(!certificates.reload_if_changed());
-    }
-
-    #[test]
-    fn a_bad_new_file_keeps_the_old_certificate() {
+    fn a_file_that_is_bad_or_gone_is_refused() {
         // AT-CL-12
         let folder = Folder::new();
         let files = folder.write("a", "a.example");
-        let certificates = Certificates::load(&settings(vec![files.clone()]), &SystemClock::shared()).unwrap();
-        let before = der(&files);
+        let load = || Certificates::load(&settings(vec![files.clone()]), &SystemClock::shared());
         fs::write(&files.cert, "half a certifi").unwrap();
-        assert_eq!(certificates.reload().unwrap_err().code(), "tls_file_bad");
-        assert_eq!(shown(&certificates, "a.example"), before);
+        assert_eq!(load().unwrap_err().code(), "tls_file_bad");
         fs::remove_file(&files.cert).unwrap();
-        assert_eq!(certificates.reload().unwrap_err().code(), "tls_file_unreadable");
-        assert_eq!(shown(&certificates, "a.example"), before);
+        assert_eq!(load().unwrap_err().code(), "tls_file_unreadable");
     }
 
     #[test]

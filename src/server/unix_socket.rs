@@ -34,7 +34,7 @@ fn with_mode(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// As many as the kernel allows (net.core.somaxconn).
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 #[cfg(test)]
 mod tests {

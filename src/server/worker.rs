@@ -7,7 +7,7 @@ use std::thread;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_local;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 
 use crate::server::activity::Order;
@@ -68,12 +68,11 @@ async fn work(
     mut orders: watch::Receiver<Order>,
     connections: &TaskTracker,
 ) {
-    let (roster, context) = (Roster::new(&context.limits), Rc::new(context));
+    let (roster, mut context) = (Roster::new(&context.limits), Rc::new(context));
     // It ends with the runtime.
     let resting = Rc::clone(&roster);
     drop(spawn_local(async move { resting.resting.park_all().await }));
-    let mut tick = interval(roster.tick());
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = ticking(&roster);
     loop {
         tokio::select! {
             biased;
@@ -88,15 +87,28 @@ async fn work(
             },
             Some(command) = inbox.recv() => match command {
                 WorkerCommand::Serve(accepted) => {
-                    let enrolled = roster.enrol(accepted.permit.peer());
+                    let enrolled = roster.enrol(accepted.listener, accepted.permit.peer());
                     drop(spawn_local(serve(Rc::clone(&context), accepted, enrolled)));
                 }
                 WorkerCommand::ListDispensable { of, most, reply } => _ = reply.send(roster.dispensable(Instant::now(), of, most)),
                 WorkerCommand::End(numbers) => roster.end(&numbers),
+                WorkerCommand::Finish(listeners) => roster.finish(&listeners),
+                WorkerCommand::Adopt(tls, limits) => {
+                    roster.limit(&limits);
+                    tick = ticking(&roster);
+                    context = Rc::new(context.with(tls, *limits));
+                }
             },
             _ = tick.tick(), if !roster.is_empty() => roster.sweep(Instant::now()),
             // Not before they are closed to new ones.
             () = connections.wait() => return,
         }
     }
+}
+
+/// When connections are looked at.
+fn ticking(roster: &Roster) -> Interval {
+    let mut tick = interval(roster.tick());
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
 }

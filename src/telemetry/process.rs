@@ -47,7 +47,7 @@ pub fn init_process_log(settings: &LogSettings, clock: SharedClock, journald: bo
     let (filter, level) = reload::Layer::new(filter(&settings.level)?);
     let writer = LineWriter::start_prompt(PROCESS, &LogSink::Stderr)?.ok_or(LogError::Closed)?;
     let lines = writer.lines();
-    let shape = Shape { lines: lines.clone(), clock, journald };
+    let shape = Shape { lines, clock, journald };
     let (layer, form) = reload::Layer::new(shape.layer(settings.format));
     registry().with(filter).with(layer).try_init().map_err(LogError::Twice)?;
     std::panic::set_hook(Box::new(log_panic));

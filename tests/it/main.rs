@@ -50,6 +50,7 @@ mod provider_start;
 mod readings;
 mod refresh;
 mod refresh_faults;
+mod reload;
 mod second_round;
 mod secrets;
 mod session_page;

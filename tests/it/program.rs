@@ -55,10 +55,10 @@ async fn a_good_reload_is_taken_a_bad_one_is_refused_and_nothing_is_lost() {
     assert!(program.admin_text("/readyz").await == "ok\n");
 
     // What no reload can change is reported, not ignored.
-    program.configure(&config("static:202").replace("[server]", "[server]\nlimits.connections = 99"));
+    program.configure(&config("static:202").replace("[server]", "[server]\nworkers = 9"));
     program.signals("HUP");
     let told = program.wrote("restart_needed").await;
-    assert!(told.contains("\"table\":\"server\""), "{told}");
+    assert!(told.contains("\"key\":\"server.workers\""), "{told}");
 
     enough.cancel();
     assert_eq!(traffic.await.unwrap(), [204, 202], "every request had an answer of one configuration or the other");

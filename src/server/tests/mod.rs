@@ -71,8 +71,8 @@ impl Running {
         let app = App::new(settings.limits.clone());
         let bound = super::bind(&settings, &SystemClock::shared()).unwrap();
         let unused = SocketAddr::from(([127, 0, 0, 1], 1));
-        let address = bound.traffic_addresses().first().copied().unwrap_or(unused);
-        let admin = bound.admin_addresses()[0];
+        let address = bound.handle().traffic_addresses().first().copied().unwrap_or(unused);
+        let admin = bound.handle().admin_addresses()[0];
         let state = AdminState::new(Metrics::new(UnixTime::default()), Vec::new);
         let readiness = state.readiness().clone();
         let shutdown = Shutdown::default();

@@ -48,7 +48,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connected<T> {
             Arc::default(),
         ));
         let roster = Roster::new(&limits);
-        let enrolled = roster.enrol(None);
+        let enrolled = roster.enrol(0, None);
         let activity = Arc::clone(&enrolled.activity);
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let permit = ConnectionPermit::new(&TaskTracker::new(), permit, PeerPermit::uncapped());

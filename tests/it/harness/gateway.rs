@@ -110,6 +110,25 @@ impl Gateway {
         self.app.reload(&loaded(&self.settings)).unwrap_or_else(|error| panic!("the reload is refused: {error}"));
     }
 
+    /// The same, which may be refused, and why; then its configuration is the old one here, too.
+    pub(crate) fn tries_reload(&mut self, toml: &str) -> Result<(), String> {
+        let mut settings = self.settings.clone();
+        lay_over(&mut settings, parsed(toml));
+        self.app.reload(&loaded(&settings)).map_err(|error| error.to_string())?;
+        self.settings = settings;
+        Ok(())
+    }
+
+    /// Where it takes traffic now.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.app.traffic_addresses()
+    }
+
+    /// Where its admin endpoints are now.
+    pub(crate) fn admin_addresses(&self) -> Vec<SocketAddr> {
+        self.app.admin_addresses()
+    }
+
     /// Reloads without a key or table of its configuration, by its dotted path.
     pub(crate) fn reload_without(&mut self, path: &str) {
         take_away(&mut self.settings, path);

@@ -19,7 +19,7 @@ use crate::provider::settings::{LogoutStyle, Quirk, ResponseMode, UserinfoUse};
 use crate::proxy::settings::Authorization;
 use crate::server::settings::ClientCertificates;
 use crate::session::settings::SameSite;
-use crate::telemetry::settings::LogFormat;
+use crate::telemetry::settings::{AccessFormat, AuditFormat, LogFormat};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -143,10 +143,14 @@ pub(super) struct LogTable {
     pub(super) format: Field<LogFormat>,
     /// `error`, `warn`, `info`, `debug`, `trace`, or directives: `info,vestibule::provider=debug`.
     pub(super) level: Field<String>,
-    /// Where a line for each request goes: `off`, `stdout`, `stderr` or a file. Default: `off`.
+    /// Where a line for each request goes: `off`, `stdout`, `stderr`, a file, `syslog:ADDRESS` or `journald`. Default: `off`.
     pub(super) access: Field<SinkKey>,
-    /// Where sign-ins, denials and sign-outs are recorded. Default: `stderr`.
+    /// The form of these lines. Default: `json`; a line for people where `format` is `human`.
+    pub(super) access_format: Field<AccessFormat>,
+    /// Where sign-ins, denials and sign-outs are recorded: as `access`. Default: `stderr`.
     pub(super) audit: Field<SinkKey>,
+    /// The form of these lines. Default: `json`.
+    pub(super) audit_format: Field<AuditFormat>,
 }
 
 /// `[pages]`.

@@ -109,7 +109,7 @@ written_as! {
     RawText as { "type": "string" };
     CertificatesFile as { "type": "string", "description": "the path of a PEM file" };
     KeyFile as { "type": "string", "description": "the path of a PEM file" };
-    SinkKey as { "type": "string", "examples": ["off", "stdout", "stderr", "access.log"] };
+    SinkKey as { "type": "string", "examples": ["off", "stdout", "stderr", "access.log", "syslog:udp://logs.example.com:514", "syslog:/dev/log", "journald"] };
     SecretText as {
         "anyOf": [
             { "type": "string" },

@@ -8,7 +8,7 @@ use super::problems::Flaw;
 use super::reading::{refused, with};
 use crate::nearest::nearest;
 use crate::telemetry::can_append;
-use crate::telemetry::settings::LogSink;
+use crate::telemetry::settings::{LogSink, NoSyslogAddress, SyslogAddress};
 
 /// `log.access`, `log.audit`.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ impl<'de> Deserialize<'de> for SinkKey {
             "off" => LogSink::Off,
             "stdout" => LogSink::Stdout,
             "stderr" => LogSink::Stderr,
+            "journald" => LogSink::Journald,
+            text if text.starts_with(SYSLOG) => LogSink::Syslog(syslog(text)?),
             name if !name.contains('/') && is_like_a_word(name) => return Err(no_word(name)),
             path => {
                 let path = with(|reading| reading.resolve(path));
@@ -36,6 +38,16 @@ impl<'de> Deserialize<'de> for SinkKey {
     }
 }
 
+/// The address of a syslog daemon.
+fn syslog<E: serde::de::Error>(text: &str) -> Result<SyslogAddress, E> {
+    text.get(SYSLOG.len()..).unwrap_or_default().parse().map_err(|cause: NoSyslogAddress| {
+        let help = "write \"syslog:/dev/log\", \"syslog:udp://logs.example.com:514\" or \"syslog:tcp://logs.example.com:601\"";
+        refused_with(kinds::NO_LOG_SINK, |key| format!("`{key}` names no syslog daemon"), |it| {
+            it.label(cause.to_string()).help(help)
+        })
+    })
+}
+
 /// Whether a name is more likely meant as a word than as the name of a file.
 fn is_like_a_word(name: &str) -> bool {
     let folded = name.to_ascii_lowercase();
@@ -47,15 +59,16 @@ fn no_word<E: serde::de::Error>(name: &str) -> E {
     let shown = name.escape_default();
     let meant = nearest(name, WORDS).map(|word| format!("did you mean \"{word}\"? ")).unwrap_or_default();
     let help = format!(
-        "{meant}Write \"off\", \"stdout\", \"stderr\" or the path of a file; for a file of this name, \"./{shown}\""
+        "{meant}Write \"off\", \"stdout\", \"stderr\", \"journald\", \"syslog:ADDRESS\" or the path of a file; for a file of this name, \"./{shown}\""
     );
     refused(Flaw::new(kinds::NO_LOG_SINK, format!("cannot be \"{shown}\"")).help(help))
 }
 
-const WORDS: [&str; 3] = ["off", "stdout", "stderr"];
+const SYSLOG: &str = "syslog:";
+const WORDS: [&str; 4] = ["off", "stdout", "stderr", "journald"];
 /// What other programs call such places.
 const ELSEWHERE: [&str; 12] =
-    ["-", "console", "false", "journal", "journald", "no", "none", "null", "on", "syslog", "true", "yes"];
+    ["-", "console", "false", "journal", "journalctl", "no", "none", "null", "on", "syslog", "true", "yes"];
 
 #[cfg(test)]
 mod tests {

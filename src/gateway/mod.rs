@@ -81,7 +81,7 @@ impl Gateway {
         request: &mut Request<Body>,
         downstream: &Downstream,
     ) -> Response<Body> {
-        let outline = Outline::of(request, downstream);
+        let outline = Outline::of(request, downstream, &self.telemetry);
         let meta = match caught_now(|| self.reader.read(request, downstream)) {
             Ok(Ok(meta)) => meta,
             Ok(Err(error)) => {

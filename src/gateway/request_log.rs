@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use http::header::USER_AGENT;
+use http::header::{REFERER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 
@@ -18,8 +18,9 @@ use crate::gateway::principal::Principal;
 use crate::gateway::routes::Entry;
 use crate::gateway::verdict::Verdict;
 use crate::gateway::visit::Visit;
-use crate::request::{Downstream, Peer, RequestMeta};
+use crate::request::{Downstream, RequestMeta};
 use crate::session::live::LiveSession;
+use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessEntry;
 use crate::telemetry::audit::{AuditEvent, AuditFields};
 use crate::telemetry::metrics::{ActiveRequest, Decision, Outcome, OwnMetrics};
@@ -30,14 +31,17 @@ pub(super) struct Outline {
     started: Instant,
     peer: Option<IpAddr>,
     user_agent: Option<HeaderValue>,
+    referer: Option<HeaderValue>,
 }
 
 impl Outline {
-    pub(super) fn of(request: &Request<Body>, downstream: &Downstream) -> Self {
+    pub(super) fn of(request: &Request<Body>, downstream: &Downstream, telemetry: &Telemetry) -> Self {
+        let kept = |is_wanted: bool, name| is_wanted.then(|| request.headers().get::<HeaderName>(name).cloned()).flatten();
         Self {
             started: Instant::now(),
-            peer: if let Peer::Ip(address) = downstream.peer { Some(address.ip()) } else { None },
-            user_agent: request.headers().get(USER_AGENT).cloned(),
+            peer: downstream.peer.ip(),
+            user_agent: kept(telemetry.logs_access(), USER_AGENT),
+            referer: kept(telemetry.logs_referer(), REFERER),
         }
     }
 
@@ -73,6 +77,7 @@ impl Outline {
             user: None,
             session: None,
             user_agent: self.user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
+            referer: self.referer.as_ref().and_then(|referer| referer.to_str().ok()?.split(['?', '#']).next()),
         }
     }
 }
@@ -273,6 +278,7 @@ fn about(meta: &RequestMeta) -> AuditFields<'_> {
     AuditFields {
         request_id: Some(meta.id.as_str()),
         client: Some(meta.client),
+        peer: meta.peer,
         host: Some(meta.host.authority()),
         path: Some(meta.path.raw()),
         ..AuditFields::default()

@@ -74,12 +74,14 @@ pub enum Peer {
 }
 
 impl Peer {
+    /// Its address, where it has one.
+    pub fn ip(self) -> Option<IpAddr> {
+        if let Self::Ip(socket) = self { Some(socket.ip().to_canonical()) } else { None }
+    }
+
     /// Its address; loopback for a process on this machine.
     pub fn address(self) -> IpAddr {
-        match self {
-            Self::Ip(socket) => socket.ip().to_canonical(),
-            Self::Unix => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        }
+        self.ip().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 }
 
@@ -105,6 +107,8 @@ pub struct RequestMeta {
     pub path: CanonicalPath,
     /// The first hop from the right that is not a trusted proxy (FW-06).
     pub client: IpAddr,
+    /// The other end of the socket; none for a unix socket.
+    pub peer: Option<IpAddr>,
     /// Whether the peer is a trusted proxy.
     pub peer_trusted: bool,
     /// Whether it is the only one of its connection that is being answered.
@@ -263,6 +267,7 @@ impl RequestReader {
             host,
             path,
             client,
+            peer: downstream.peer.ip(),
             peer_trusted,
             client_is_known,
             alone,

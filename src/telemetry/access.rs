@@ -6,7 +6,11 @@ use std::time::Duration;
 use http::Method;
 
 use crate::clock::UnixTime;
-use crate::telemetry::line::{JsonLine, json_string, write_address, write_millis, write_time};
+use crate::telemetry::clf;
+use crate::telemetry::ecs::{self, EcsEvent};
+use crate::telemetry::line::{JsonLine, digits, json_string, word, write_address, write_millis, write_time};
+use crate::telemetry::record::{Fields, Record, Severity};
+use crate::telemetry::settings::AccessFormat;
 
 /// One answered request. Everything is borrowed: nothing needs to be made for the log's sake.
 ///
@@ -50,6 +54,8 @@ pub struct AccessEntry<'a> {
     pub session: Option<&'a str>,
     /// `User-Agent`.
     pub user_agent: Option<&'a str>,
+    /// `Referer`, without its query, which may be that of our callback; only the forms of others have it.
+    pub referer: Option<&'a str>,
 }
 
 impl AccessEntry<'_> {
@@ -57,38 +63,78 @@ impl AccessEntry<'_> {
         (!self.host.is_empty()).then_some(self.host)
     }
 
-    pub(super) fn write_json(&self, out: &mut Vec<u8>) {
+    fn write_json(&self, out: &mut Vec<u8>) {
         let mut line = JsonLine::begin(out);
-        line.time(self.time).token("request_id", self.request_id).address("client", self.client);
-        if let Some(peer) = self.peer {
-            line.address("peer", peer);
-        }
-        line.token("method", self.method.as_str())
-            .maybe("host", self.known_host())
-            .text("path", self.path)
-            .token("protocol", self.protocol);
-        line.number("status", u64::from(self.status));
+        self.fields(&mut line);
+        line.end();
+    }
+
+    /// The names of the Elastic Common Schema; what it has no name for is below `vestibule`.
+    fn write_ecs(&self, out: &mut Vec<u8>) {
+        let (path, query) = self.path.split_once('?').map_or((self.path, None), |(path, query)| (path, Some(query)));
+        let is_allowed = !matches!(self.decision, Some("deny" | "login"));
+        let event = EcsEvent {
+            dataset: "vestibule.access",
+            action: "request",
+            category: &["web"],
+            kind: &["access", if is_allowed { "allowed" } else { "denied" }],
+            is_success: self.status < 400,
+            level: "info",
+        };
+        let mut line = ecs::begin(out, self.time, &event);
+        line.number("event.duration", u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX))
+            .maybe("event.reason", self.reason)
+            .token("http.request.id", self.request_id)
+            .token("http.request.method", self.method.as_str())
+            .maybe("http.request.referrer", self.referer)
+            .token("http.version", self.protocol.trim_start_matches("HTTP/"))
+            .number("http.response.status_code", u64::from(self.status));
         if let Some(bytes) = self.bytes_out {
-            line.number("bytes_out", bytes);
+            line.number("http.response.body.bytes", bytes);
         }
-        line.millis("duration_ms", self.took);
+        line.maybe("url.domain", self.known_host()).text("url.path", path).maybe("url.query", query);
+        line.address("source.ip", self.client).address("client.ip", self.client);
+        if let Some(peer) = self.peer {
+            line.address("vestibule.peer.ip", peer);
+        }
+        line.maybe("user_agent.original", self.user_agent).maybe("user.name", self.user);
+        line.maybe("session.id", self.session).maybe("service.name", self.route);
+        line.maybe("vestibule.decision", self.decision);
         if let Some(span) = self.upstream_took {
-            line.millis("upstream_ms", span);
+            line.millis("vestibule.upstream_ms", span);
         }
-        line.maybe("route", self.route);
-        if let Some(decision) = self.decision {
-            line.token("decision", decision);
+        line.end();
+    }
+
+    /// `client - user [time] "METHOD path PROTOCOL" status bytes "referer" "agent"`, as Apache's `combined`.
+    fn write_combined(&self, out: &mut Vec<u8>) {
+        write_address(out, self.client);
+        out.extend_from_slice(b" - ");
+        clf::word(out, self.user);
+        out.extend_from_slice(b" [");
+        clf::write_time(out, self.time);
+        out.extend_from_slice(b"] \"");
+        clf::within_quotes(out, self.method.as_str());
+        out.push(b' ');
+        clf::within_quotes(out, self.path);
+        out.push(b' ');
+        out.extend_from_slice(self.protocol.as_bytes());
+        out.extend_from_slice(b"\" ");
+        digits(out, u64::from(self.status));
+        out.push(b' ');
+        match self.bytes_out {
+            Some(bytes) => digits(out, bytes),
+            None => out.push(b'-'),
         }
-        line.maybe("reason", self.reason);
-        line.maybe("user", self.user);
-        if let Some(session) = self.session {
-            line.token("session", session);
+        for text in [self.referer, self.user_agent] {
+            out.extend_from_slice(b" \"");
+            clf::within_quotes(out, text.unwrap_or("-"));
+            out.push(b'"');
         }
-        line.maybe("user_agent", self.user_agent).end();
     }
 
     /// `client user [time] "METHOD host path PROTOCOL" status bytes ms route decision "agent" id`, `-` for what is not known.
-    pub(super) fn write_human(&self, out: &mut Vec<u8>) {
+    fn write_human(&self, out: &mut Vec<u8>) {
         use std::io::Write as _;
         write_address(out, self.client);
         out.push(b' ');
@@ -117,12 +163,63 @@ impl AccessEntry<'_> {
     }
 }
 
-/// A value without quotes where it can do without: printable ASCII that holds no space and could not be taken for another.
-fn word(out: &mut Vec<u8>, value: Option<&str>) {
-    let value = value.unwrap_or("-");
-    let plain =
-        !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'['));
-    if plain { out.extend_from_slice(value.as_bytes()) } else { json_string(out, value) }
+impl Record for AccessEntry<'_> {
+    type Format = AccessFormat;
+
+    fn time(&self) -> UnixTime {
+        self.time
+    }
+
+    fn severity(&self) -> Severity {
+        Severity::Info
+    }
+
+    fn kind(&self) -> &'static str {
+        "access"
+    }
+
+    fn write(&self, format: AccessFormat, out: &mut Vec<u8>) {
+        match format {
+            AccessFormat::Json => self.write_json(out),
+            AccessFormat::Combined => self.write_combined(out),
+            AccessFormat::Ecs => self.write_ecs(out),
+            AccessFormat::Human => self.write_human(out),
+        }
+    }
+
+    fn write_beside_fields(&self, format: AccessFormat, out: &mut Vec<u8>) {
+        self.write(if format == AccessFormat::Json { AccessFormat::Human } else { format }, out);
+    }
+
+    #[inline]
+    fn fields(&self, line: &mut impl Fields) {
+        line.time(self.time).token("request_id", self.request_id).address("client", self.client);
+        if let Some(peer) = self.peer {
+            line.address("peer", peer);
+        }
+        line.token("method", self.method.as_str())
+            .maybe("host", self.known_host())
+            .text("path", self.path)
+            .token("protocol", self.protocol);
+        line.number("status", u64::from(self.status));
+        if let Some(bytes) = self.bytes_out {
+            line.number("bytes_out", bytes);
+        }
+        line.millis("duration_ms", self.took);
+        if let Some(span) = self.upstream_took {
+            line.millis("upstream_ms", span);
+        }
+        line.maybe("route", self.route);
+        if let Some(decision) = self.decision {
+            line.token("decision", decision);
+        }
+        line.maybe("reason", self.reason);
+        line.maybe("user", self.user);
+        if let Some(session) = self.session {
+            line.token("session", session);
+        }
+        line.maybe("user_agent", self.user_agent);
+    }
 }
 
 #[cfg(test)]
@@ -151,26 +248,29 @@ pub(crate) mod tests {
             user: Some("ann"),
             session: Some("5f3c"),
             user_agent: Some("curl/8"),
+            referer: None,
         }
     }
 
     /// Every field that a line may hold.
     pub(crate) fn fields() -> Vec<String> {
-        let whole = AccessEntry { reason: Some("x"), ..entry() };
+        let whole = AccessEntry { reason: Some("x"), referer: Some("x"), ..entry() };
         assert!(!format!("{whole:?}").contains("None"), "give every field a value here: {whole:?}");
         let line: serde_json::Value = serde_json::from_str(&json(&whole)).unwrap();
         line.as_object().unwrap().keys().cloned().collect()
     }
 
     pub(crate) fn json(entry: &AccessEntry<'_>) -> String {
-        let mut out = Vec::new();
-        entry.write_json(&mut out);
-        String::from_utf8(out).unwrap()
+        written(entry, AccessFormat::Json)
     }
 
     fn human(entry: &AccessEntry<'_>) -> String {
+        written(entry, AccessFormat::Human)
+    }
+
+    fn written(entry: &AccessEntry<'_>, format: AccessFormat) -> String {
         let mut out = Vec::new();
-        entry.write_human(&mut out);
+        entry.write(format, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -192,6 +292,35 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_combined_line_has_the_person_in_the_third_field() {
+        let entry = AccessEntry { user: Some("Ann \"A\" Ä"), referer: Some("https://a.example/"), ..entry() };
+        let wanted = concat!(
+            r#"192.0.2.7 - Ann\x20\"A\"\x20\xc3\x84 [22/Nov/2025:17:20:00 +0000] "GET /a?b=c HTTP/1.1" 200 512 "#,
+            r#""https://a.example/" "curl/8""#
+        );
+        assert_eq!(written(&entry, AccessFormat::Combined), wanted);
+        let bare = AccessEntry { user: None, bytes_out: None, user_agent: None, referer: None, ..entry };
+        let wanted = r#"192.0.2.7 - - [22/Nov/2025:17:20:00 +0000] "GET /a?b=c HTTP/1.1" 200 - "-" "-""#;
+        assert_eq!(written(&bare, AccessFormat::Combined), wanted);
+    }
+
+    #[test]
+    fn the_ecs_line_has_the_names_of_the_schema() {
+        let entry = AccessEntry { reason: Some("x"), referer: Some("https://a.example/"), ..entry() };
+        let wanted = concat!(
+            r#"{"@timestamp":"2025-11-22T17:20:00.123Z","log.level":"info","message":"request","ecs.version":"8.17.0","#,
+            r#""event.dataset":"vestibule.access","event.kind":"event","event.action":"request","event.category":["web"],"#,
+            r#""event.type":["access","allowed"],"event.outcome":"success","event.duration":12345000,"event.reason":"x","#,
+            r#""http.request.id":"r-1","http.request.method":"GET","http.request.referrer":"https://a.example/","#,
+            r#""http.version":"1.1","http.response.status_code":200,"http.response.body.bytes":512,"#,
+            r#""url.domain":"wiki.example","url.path":"/a","url.query":"b=c","source.ip":"192.0.2.7","client.ip":"192.0.2.7","#,
+            r#""vestibule.peer.ip":"127.0.0.1","user_agent.original":"curl/8","user.name":"ann","session.id":"5f3c","#,
+            r#""service.name":"wiki","vestibule.decision":"allow","vestibule.upstream_ms":12.000}"#
+        );
+        assert_eq!(written(&entry, AccessFormat::Ecs), wanted);
+    }
+
+    #[test]
     fn a_host_that_is_not_known_is_left_out() {
         let entry = AccessEntry { host: "", ..entry() };
         assert!(!json(&entry).contains("host"), "{}", json(&entry));
@@ -206,7 +335,7 @@ pub(crate) mod tests {
         let line = json(&entry);
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(read["user_agent"], evil);
-        for line in [line, human(&entry)] {
+        for line in [line, human(&entry), written(&entry, AccessFormat::Combined), written(&entry, AccessFormat::Ecs)] {
             assert!(!line.chars().any(|c| c.is_control() || c == '\u{2028}'), "{line}");
         }
         assert!(!human(&AccessEntry { user: Some("ann [2025"), ..entry }).contains("ann [2025-"));

@@ -1,11 +1,13 @@
 //! One request or event, one line, whatever clients put into it: JSON and plain text without room for injection.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::clock::UnixTime;
+use crate::telemetry::record::Fields;
 
 /// Writes one flat JSON object into a buffer. Absent values leave no key.
 pub(super) struct JsonLine<'a> {
@@ -19,61 +21,29 @@ impl<'a> JsonLine<'a> {
         Self { out, first: true }
     }
 
-    #[inline]
-    pub(super) fn text(&mut self, key: &str, value: &str) -> &mut Self {
-        self.key(key);
-        json_string(self.out, value);
-        self
-    }
-
-    /// A value in which nothing can need an escape, as its type or its maker promises: letters, digits and some signs.
-    #[inline]
-    pub(super) fn token(&mut self, key: &str, value: &str) -> &mut Self {
-        debug_assert!(!value.contains(needs_escape), "{key}: {value:?} is no token");
-        self.key(key);
-        quoted(self.out, |out| out.extend_from_slice(value.as_bytes()));
-        self
-    }
-
-    #[inline]
-    pub(super) fn maybe(&mut self, key: &str, value: Option<&str>) -> &mut Self {
-        if let Some(value) = value {
-            self.text(key, value);
-        }
-        self
-    }
-
-    #[inline]
-    pub(super) fn number(&mut self, key: &str, value: u64) -> &mut Self {
-        self.key(key);
-        digits(self.out, value);
-        self
-    }
-
-    #[inline]
-    pub(super) fn address(&mut self, key: &str, value: IpAddr) -> &mut Self {
-        self.key(key);
-        quoted(self.out, |out| write_address(out, value));
-        self
-    }
-
-    /// Milliseconds with three decimals.
-    #[inline]
-    pub(super) fn millis(&mut self, key: &str, value: Duration) -> &mut Self {
-        self.key(key);
-        write_millis(self.out, value);
-        self
-    }
-
-    /// When it was, under the one name that all logs have for it.
-    pub(super) fn time(&mut self, value: UnixTime) -> &mut Self {
-        self.key(TIME);
-        quoted(self.out, |out| write_time(out, value));
-        self
-    }
-
     pub(super) fn end(&mut self) {
         self.out.push(b'}');
+    }
+
+    /// Words of ours.
+    pub(super) fn list(&mut self, key: &'static str, words: &[&str]) -> &mut Self {
+        self.key(key);
+        self.out.push(b'[');
+        for (index, word) in words.iter().enumerate() {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            json_string(self.out, word);
+        }
+        self.out.push(b']');
+        self
+    }
+
+    /// When it was, under another name.
+    pub(super) fn time_as(&mut self, key: &'static str, value: UnixTime) -> &mut Self {
+        self.key(key);
+        quoted(self.out, |out| write_time(out, value));
+        self
     }
 
     #[inline]
@@ -82,6 +52,48 @@ impl<'a> JsonLine<'a> {
         self.out.extend_from_slice(if std::mem::take(&mut self.first) { b"\"" } else { b",\"" });
         self.out.extend_from_slice(key.as_bytes());
         self.out.extend_from_slice(b"\":");
+    }
+}
+
+impl Fields for JsonLine<'_> {
+    #[inline]
+    fn text(&mut self, key: &'static str, value: &str) -> &mut Self {
+        self.key(key);
+        json_string(self.out, value);
+        self
+    }
+
+    #[inline]
+    fn token(&mut self, key: &'static str, value: &str) -> &mut Self {
+        debug_assert!(!value.contains(needs_escape), "{key}: {value:?} is no token");
+        self.key(key);
+        quoted(self.out, |out| out.extend_from_slice(value.as_bytes()));
+        self
+    }
+
+    #[inline]
+    fn number(&mut self, key: &'static str, value: u64) -> &mut Self {
+        self.key(key);
+        digits(self.out, value);
+        self
+    }
+
+    #[inline]
+    fn address(&mut self, key: &'static str, value: IpAddr) -> &mut Self {
+        self.key(key);
+        quoted(self.out, |out| write_address(out, value));
+        self
+    }
+
+    #[inline]
+    fn millis(&mut self, key: &'static str, value: Duration) -> &mut Self {
+        self.key(key);
+        write_millis(self.out, value);
+        self
+    }
+
+    fn time(&mut self, value: UnixTime) -> &mut Self {
+        self.time_as(TIME, value)
     }
 }
 
@@ -139,7 +151,7 @@ pub(super) fn write_address(out: &mut Vec<u8>, address: IpAddr) {
 }
 
 /// A number. The formatting of the standard library takes several times as long, and a line of the access log has a dozen.
-fn digits(out: &mut Vec<u8>, mut value: u64) {
+pub(super) fn digits(out: &mut Vec<u8>, mut value: u64) {
     if value < 10 {
         return out.push(digit(value));
     }
@@ -163,6 +175,16 @@ fn three_digits(value: u64) -> [u8; 3] {
 /// The last digit.
 fn digit(value: u64) -> u8 {
     b'0' + (value % 10) as u8
+}
+
+/// A value that stands alone, without quotes around it: what is no plain character is written as JSON would.
+pub(super) fn escaped(text: &str) -> Cow<'_, str> {
+    let is_harmful = |c: char| !matches!(c, '"' | '\\') && needs_escape(c);
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |c: char| if is_harmful(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    Cow::Owned(text.chars().map(escape).collect())
 }
 
 /// A value in quotes for people's lines: escaped as in JSON, which every log reader knows.
@@ -194,6 +216,14 @@ pub(super) fn json_string(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(rest.as_bytes());
     out.push(b'"');
+}
+
+/// A value without quotes where it can do without: printable ASCII that holds no space and could not be taken for another.
+pub(super) fn word(out: &mut Vec<u8>, value: Option<&str>) {
+    let value = value.unwrap_or("-");
+    let plain =
+        !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'['));
+    if plain { out.extend_from_slice(value.as_bytes()) } else { json_string(out, value) }
 }
 
 /// Whether all bytes are printable ASCII that JSON takes as it is; eight of them are looked at together,

@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::io;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -89,6 +89,11 @@ impl Lines {
         true
     }
 
+    /// The log's name.
+    pub(super) fn name(&self) -> &'static str {
+        self.0.losses.log()
+    }
+
     /// Counts lost lines here from now on, those lost before included.
     pub(super) fn count_losses_in(&self, counter: Counter) {
         self.0.losses.count_in(counter);
@@ -106,6 +111,10 @@ impl Lines {
 
     fn end(&self) {
         self.wait(|asked| (asked.flush, asked.end) = (asked.flush + 1, true));
+        if !lock(&self.0.asked).ended {
+            let waiting: u64 = self.0.shards.iter().map(|shard| count(&lock(shard))).sum();
+            self.0.losses.left_at_the_end(waiting + self.0.in_hand.load(Relaxed));
+        }
     }
 
     fn wait(&self, ask: impl FnOnce(&mut Asks)) {
@@ -126,6 +135,8 @@ impl Lines {
 #[derive(Debug)]
 struct Buffers {
     shards: [Mutex<Vec<u8>>; SHARDS],
+    /// Lines that the writing thread has taken, and the sink not yet.
+    in_hand: AtomicU64,
     asked: Mutex<Asks>,
     changed: Condvar,
     done: Condvar,
@@ -136,6 +147,7 @@ impl Buffers {
     fn new(name: &'static str) -> Self {
         Self {
             shards: Default::default(),
+            in_hand: AtomicU64::new(0),
             asked: Mutex::default(),
             changed: Condvar::new(),
             done: Condvar::new(),
@@ -174,10 +186,9 @@ fn write_out(shared: &Buffers, mut sink: Sink, gather: Duration) {
         let asked = next(shared, gather);
         for shard in &shared.shards {
             std::mem::swap(&mut *lock(shard), &mut spare);
-            match sink.write(&spare) {
-                Ok(()) => shared.losses.written(!spare.is_empty()),
-                Err(WriteError { cause, unwritten }) => shared.losses.not_written(unwritten, &cause),
-            }
+            shared.in_hand.store(count(&spare), Relaxed);
+            write_all(shared, &mut sink, &spare);
+            shared.in_hand.store(0, Relaxed);
             spare.clear();
         }
         shared.losses.report_when_over();
@@ -196,6 +207,30 @@ fn write_out(shared: &Buffers, mut sink: Sink, gather: Duration) {
             return;
         }
     }
+}
+
+/// Writes lines until they are taken or refused. A program that is away is waited for, unless the log ends: what more comes
+/// meanwhile waits in the buffers.
+fn write_all(shared: &Buffers, sink: &mut Sink, lines: &[u8]) {
+    let mut rest = lines;
+    loop {
+        match sink.write(rest) {
+            Ok(()) => return shared.losses.written(!rest.is_empty()),
+            Err(WriteError { cause, unwritten, lost, is_away }) if is_away && !lock(&shared.asked).end => {
+                shared.losses.away(lost, &cause);
+                shared.in_hand.store(count(unwritten), Relaxed);
+                rest = unwritten;
+                let asked = lock(&shared.asked);
+                let _ = shared.changed.wait_timeout_while(asked, OFFER_AGAIN, |asked| !asked.end);
+            }
+            Err(WriteError { cause, unwritten, .. }) => return shared.losses.not_written(unwritten, &cause),
+        }
+    }
+}
+
+/// How many lines these are.
+fn count(lines: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', lines).count() as u64
 }
 
 /// Waits until there is something to do. A mere line waits for `gather` longer, so that one write takes many.
@@ -231,6 +266,8 @@ const ROOM: usize = 1024 * 1024;
 const GATHER: Duration = Duration::from_millis(50);
 /// After so much time without a lost line the loss is over.
 const REPORT_AFTER: Duration = Duration::from_secs(1);
+/// How long a program that is away is left alone.
+const OFFER_AGAIN: Duration = Duration::from_secs(1);
 /// How long the end of the process waits for a sink.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 

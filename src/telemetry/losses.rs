@@ -63,6 +63,33 @@ impl Losses {
         }
     }
 
+    /// The program that takes the lines is away: they wait, but for those that are lost already.
+    pub(super) fn away(&self, lost: u64, cause: &io::Error) {
+        self.count(lost);
+        let mut failed = self.failed();
+        failed.lines += lost;
+        let first = !std::mem::replace(&mut failed.failing, true);
+        failed.cause = Some(cause.to_string());
+        drop(failed);
+        if first {
+            tracing::error!(
+                code = "log_not_written",
+                log = self.log,
+                %cause,
+                "log lines wait for whoever takes them, and are lost when there is no more room"
+            );
+        }
+    }
+
+    /// The program ends, and these lines were not taken.
+    pub(super) fn left_at_the_end(&self, lines: u64) {
+        self.count(lines);
+        if lines > 0 && self.log != PROCESS {
+            let cause = "the reader did not take them before the end";
+            tracing::error!(code = "log_lines_lost", log = self.log, lines, cause, "log lines were lost");
+        }
+    }
+
     /// The sink refused these lines. The first of several refusals is reported at once.
     pub(super) fn not_written(&self, lines: &[u8], cause: &io::Error) {
         let count = memchr::memchr_iter(b'\n', lines).count() as u64;

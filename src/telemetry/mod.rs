@@ -3,27 +3,36 @@
 pub mod access;
 pub mod audit;
 pub mod causes;
+mod clf;
+mod ecs;
 mod families;
+mod journal;
 mod line;
 mod line_writer;
+mod log;
 mod losses;
 pub mod metrics;
 mod outcomes;
 mod own;
 pub mod process;
+mod record;
+mod remote;
 pub mod settings;
 mod shards;
 mod sink;
+mod syslog;
 
 use std::io;
 use std::sync::Arc;
 
 use crate::clock::{SharedClock, UnixTime};
 use crate::telemetry::access::AccessEntry;
-use crate::telemetry::audit::{AuditEvent, AuditFields};
-use crate::telemetry::line_writer::LineWriter;
+use crate::telemetry::audit::{AuditEvent, AuditFields, AuditRecord};
+use crate::telemetry::line_writer::Lines;
+use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::settings::{LogFormat, LogSettings, LogSink};
+use crate::telemetry::settings::{AccessFormat, AuditFormat, LogSettings, LogSink};
+use crate::telemetry::syslog::Facility;
 
 pub use sink::can_append;
 
@@ -42,8 +51,8 @@ pub struct LogOpenError {
 pub struct Telemetry {
     /// Counters and durations.
     pub metrics: Arc<Metrics>,
-    access: Option<Arc<LineWriter>>,
-    audit: Option<Arc<LineWriter>>,
+    access: Option<Log<AccessFormat>>,
+    audit: Option<Log<AuditFormat>>,
     settings: LogSettings,
 }
 
@@ -68,19 +77,20 @@ impl Telemetry {
         if *settings == self.settings {
             return Ok(Arc::clone(self));
         }
-        let moved = |key, name, old: (&LogSink, &Option<Arc<LineWriter>>), sink: &LogSink| {
-            if sink == old.0 {
-                return Ok(old.1.clone());
-            }
-            let writer = LineWriter::start(name, sink).map_err(|cause| LogOpenError { key, cause })?;
-            if let Some(writer) = &writer {
-                writer.count_losses_in(self.metrics.log_lines_lost(name));
-            }
-            Ok(writer.map(Arc::new))
+        let (old, opened) = (&self.settings, |key| move |cause| LogOpenError { key, cause });
+        let access = match &self.access {
+            Some(log) if settings.access == old.access => Some(log.with_format(settings.access_form())),
+            _ => Log::open("access", Facility::Daemon, &settings.access, settings.access_form())
+                .map_err(opened("log.access"))?,
         };
-        let access = moved("log.access", "access", (&self.settings.access, &self.access), &settings.access)?;
-        let audit = moved("log.audit", "audit", (&self.settings.audit, &self.audit), &settings.audit)?;
-        Ok(Arc::new(Self { metrics: Arc::clone(&self.metrics), access, audit, settings: settings.clone() }))
+        let audit = match &self.audit {
+            Some(log) if settings.audit == old.audit => Some(log.with_format(settings.audit_format)),
+            _ => Log::open("audit", Facility::AuthPriv, &settings.audit, settings.audit_format)
+                .map_err(opened("log.audit"))?,
+        };
+        let next = Self { metrics: Arc::clone(&self.metrics), access, audit, settings: settings.clone() };
+        next.logs().for_each(|log| log.count_losses_in(self.metrics.log_lines_lost(log.name())));
+        Ok(Arc::new(next))
     }
 
     /// Whether there is any point in making an entry for the access log.
@@ -88,12 +98,20 @@ impl Telemetry {
         self.access.is_some()
     }
 
+    /// Whether the entry may have a `Referer`: only the forms of others show it.
+    pub fn logs_referer(&self) -> bool {
+        self.logs_access() && matches!(self.settings.access_form(), AccessFormat::Combined | AccessFormat::Ecs)
+    }
+
+    /// Whether there is any point in making an event for the audit log.
+    pub fn logs_audit(&self) -> bool {
+        self.audit.is_some()
+    }
+
     /// Writes a request into the access log. Never waits; a line that does not fit is dropped and counted.
     pub fn access(&self, entry: &AccessEntry<'_>) {
         if let Some(log) = &self.access {
-            // `auto` is JSON: files and pipes are read by programs.
-            let human = self.settings.format == LogFormat::Human;
-            log.push(|out| if human { entry.write_human(out) } else { entry.write_json(out) });
+            log.write(entry);
         }
     }
 
@@ -101,7 +119,7 @@ impl Telemetry {
     /// the loss is over.
     pub fn audit(&self, now: UnixTime, event: AuditEvent, fields: &AuditFields<'_>) {
         if let Some(log) = &self.audit {
-            log.push(|out| audit::write(out, now, event, fields));
+            log.write(&AuditRecord { time: now, event, fields });
         }
     }
 
@@ -115,8 +133,9 @@ impl Telemetry {
         self.logs().for_each(|log| log.flush());
     }
 
-    fn logs(&self) -> impl Iterator<Item = &LineWriter> {
-        [&self.access, &self.audit].into_iter().flatten().map(|log| &**log)
+    fn logs(&self) -> impl Iterator<Item = &Lines> {
+        let (access, audit) = (self.access.as_deref(), self.audit.as_deref());
+        access.into_iter().chain(audit)
     }
 }
 
@@ -126,10 +145,10 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
+    use crate::telemetry::settings::LogFormat;
 
     fn telemetry(access: LogSink, audit: LogSink) -> Arc<Telemetry> {
-        let settings = LogSettings { format: LogFormat::Auto, level: "info".to_owned(), access, audit };
-        Telemetry::new(&settings, &SystemClock::shared()).unwrap()
+        Telemetry::new(&LogSettings::of(access, audit), &SystemClock::shared()).unwrap()
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::EnvFilter;
-use tracing_subscriber::fmt::format::{Format, Full, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -39,7 +39,7 @@ impl ProcessLog {
 /// Starts the process log, once in a process.
 ///
 /// Lines for people go to a terminal, or with `journald` (standard error is the journal's stream) with a priority in front
-/// and without a time, which the journal has itself; everything else gets JSON.
+/// of each and without a time, which the journal has itself; everything else gets JSON.
 ///
 /// # Errors
 /// When the level cannot be understood, a log was started before, or there is no thread for it.
@@ -122,7 +122,10 @@ impl Shape {
         match (human, self.journald) {
             (true, true) => base.event_format(ForJournal(Format::default().without_time().with_level(false))).boxed(),
             (true, false) => base.with_timer(time).boxed(),
-            (false, _) => base.fmt_fields(JsonFields::new()).event_format(ForPrograms::new(time)).boxed(),
+            (false, true) => {
+                base.fmt_fields(JsonFields::new()).event_format(ForJournal(ForPrograms::new(time))).boxed()
+            }
+            (false, false) => base.fmt_fields(JsonFields::new()).event_format(ForPrograms::new(time)).boxed(),
         }
     }
 }
@@ -225,13 +228,14 @@ where
     }
 }
 
-/// Lines with the priority that the journal reads off their beginning (sd-daemon(3)).
-struct ForJournal(Format<Full, ()>);
+/// Events with the priority that the journal reads off the beginning of each of their lines (sd-daemon(3)): a report has several.
+struct ForJournal<F>(F);
 
-impl<S, N> FormatEvent<S, N> for ForJournal
+impl<S, N, F> FormatEvent<S, N> for ForJournal<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
 {
     fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> std::fmt::Result {
         let priority = match *event.metadata().level() {
@@ -240,8 +244,9 @@ where
             Level::INFO => 6,
             Level::DEBUG | Level::TRACE => 7,
         };
-        write!(writer, "<{priority}>")?;
-        self.0.format_event(ctx, writer, event)
+        let mut text = String::new();
+        self.0.format_event(ctx, Writer::new(&mut text), event)?;
+        text.lines().try_for_each(|line| writeln!(writer, "<{priority}>{line}"))
     }
 }
 
@@ -253,12 +258,8 @@ mod tests {
 
     #[test]
     fn a_level_that_is_none_is_refused_with_its_text() {
-        let settings = LogSettings {
-            format: LogFormat::Json,
-            level: "vestibule=loud".to_owned(),
-            access: LogSink::Off,
-            audit: LogSink::Off,
-        };
+        let settings =
+            LogSettings { level: "vestibule=loud".to_owned(), ..LogSettings::of(LogSink::Off, LogSink::Off) };
         let error = init_process_log(&settings, SystemClock::shared(), false).unwrap_err();
         assert!(error.to_string().contains("vestibule=loud"), "{error}");
     }

@@ -1,4 +1,5 @@
-//! Where log lines end up: a file, a FIFO, standard output or standard error; written without `std`'s locks and buffers.
+//! Where log lines end up: a file, a FIFO, standard output or standard error, written without `std`'s locks and buffers; or another
+//! program, by a socket.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use crate::telemetry::remote::{NotTaken, Remote};
 use crate::telemetry::settings::LogSink;
 
 /// Whether a log's file could be opened, found out without a trace: the user that checks a configuration may be another than the one
@@ -51,7 +53,16 @@ fn linked(path: &Path) -> io::Result<PathBuf> {
 
 /// An open sink. It belongs to one writing thread, which a slow reader may hold up for ever: no other thread waits for it.
 #[derive(Debug)]
-pub(super) struct Sink {
+pub(super) enum Sink {
+    /// Something that is written to as to a file.
+    Written(Written),
+    /// Another program.
+    Remote(Remote),
+}
+
+/// An open file, FIFO or stream.
+#[derive(Debug)]
+pub(super) struct Written {
     file: File,
     path: Option<PathBuf>,
     /// The last write ended within a line.
@@ -63,34 +74,62 @@ pub(super) struct Sink {
 pub(super) struct WriteError<'a> {
     pub(super) cause: io::Error,
     pub(super) unwritten: &'a [u8],
+    /// Lines before those that are lost.
+    pub(super) lost: u64,
+    /// The same lines may be taken later: the program that takes them is away.
+    pub(super) is_away: bool,
 }
 
 impl Sink {
     /// Opens it; `None` for [`LogSink::Off`].
     ///
     /// # Errors
-    /// When the file cannot be opened for appending.
+    /// When the file cannot be opened for appending. Another program may come later.
     pub(super) fn open(sink: &LogSink) -> io::Result<Option<Self>> {
         let (file, path) = match sink {
             LogSink::Off => return Ok(None),
             LogSink::Stdout => (duplicate(&io::stdout())?, None),
             LogSink::Stderr => (duplicate(&io::stderr())?, None),
             LogSink::File(path) => (append_to(path)?, Some(path.clone())),
+            LogSink::Syslog(address) => return Ok(Some(Self::Remote(Remote::syslog(address.clone())))),
+            LogSink::Journald => return Ok(Some(Self::Remote(Remote::journal()))),
         };
-        Ok(Some(Self { file, path, torn: false }))
+        Ok(Some(Self::Written(Written { file, path, torn: false })))
     }
 
     /// A sink that is open already.
     #[cfg(test)]
     pub(super) fn of(file: File) -> Self {
-        Self { file, path: None, torn: false }
+        Self::Written(Written { file, path: None, torn: false })
     }
 
-    /// Writes whole lines. Blocks for as long as the reader does not read. A line of which an earlier write left only the
-    /// beginning is ended first, so that it does not spoil the next one.
+    /// Writes whole lines. Blocks for as long as the reader does not read.
     pub(super) fn write<'a>(&mut self, lines: &'a [u8]) -> Result<(), WriteError<'a>> {
+        match self {
+            Self::Written(written) => written.write(lines),
+            Self::Remote(remote) => remote.send(lines).map_err(|NotTaken { cause, unwritten, lost }| WriteError {
+                cause,
+                unwritten,
+                lost,
+                is_away: true,
+            }),
+        }
+    }
+
+    /// Opens a file again, after it was rotated.
+    ///
+    /// # Errors
+    /// When it cannot be opened; writing to the old one goes on then.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        if let Self::Written(written) = self { written.reopen() } else { Ok(()) }
+    }
+}
+
+impl Written {
+    /// A line of which an earlier write left only the beginning is ended first, so that it does not spoil the next one.
+    fn write<'a>(&mut self, lines: &'a [u8]) -> Result<(), WriteError<'a>> {
         if self.torn {
-            self.write_all(b"\n").map_err(|WriteError { cause, .. }| WriteError { cause, unwritten: lines })?;
+            self.write_all(b"\n").map_err(|WriteError { cause, .. }| failed(cause, lines))?;
         }
         self.write_all(lines)
     }
@@ -98,7 +137,7 @@ impl Sink {
     fn write_all<'a>(&mut self, mut bytes: &'a [u8]) -> Result<(), WriteError<'a>> {
         while !bytes.is_empty() {
             match self.file.write(bytes) {
-                Ok(0) => return Err(WriteError { cause: ErrorKind::WriteZero.into(), unwritten: bytes }),
+                Ok(0) => return Err(failed(ErrorKind::WriteZero.into(), bytes)),
                 Ok(written) => {
                     let (done, rest) = bytes.split_at(written.min(bytes.len()));
                     self.torn = done.last() != Some(&b'\n');
@@ -107,23 +146,23 @@ impl Sink {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Another program that shares the stream made it non-blocking.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => thread::park_timeout(NON_BLOCKING_PAUSE),
-                Err(cause) => return Err(WriteError { cause, unwritten: bytes }),
+                Err(cause) => return Err(failed(cause, bytes)),
             }
         }
         Ok(())
     }
 
-    /// Opens a file again, after it was rotated.
-    ///
-    /// # Errors
-    /// When it cannot be opened; writing to the old one goes on then.
-    pub(super) fn reopen(&mut self) -> io::Result<()> {
+    fn reopen(&mut self) -> io::Result<()> {
         if let Some(path) = &self.path {
             self.file = append_to(path)?;
             self.torn = false;
         }
         Ok(())
     }
+}
+
+fn failed(cause: io::Error, unwritten: &[u8]) -> WriteError<'_> {
+    WriteError { cause, unwritten, lost: 0, is_away: false }
 }
 
 /// The stream as a file of our own: `std`'s handles have a lock that a write may hold for ever, and standard output a buffer.
@@ -181,7 +220,7 @@ mod tests {
     #[test]
     fn a_torn_line_is_ended_before_the_next_one() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let mut sink = Sink::of(File::from(std::os::fd::OwnedFd::from(ours)));
+        let mut sink = Written { file: File::from(std::os::fd::OwnedFd::from(ours)), path: None, torn: false };
         sink.write_all(b"half a li").unwrap();
         sink.write(b"whole\n").unwrap();
         drop(sink);

@@ -6,7 +6,7 @@ use super::super::problems::Problems;
 use super::super::reading::Field;
 use super::super::sinks::SinkKey;
 use crate::telemetry::process;
-use crate::telemetry::settings::{LogFormat, LogSettings, LogSink};
+use crate::telemetry::settings::{AuditFormat, LogFormat, LogSettings, LogSink};
 
 /// Form, level and destinations of logs.
 pub(super) fn log(keys: &LogTable, problems: &mut Problems) -> LogSettings {
@@ -15,7 +15,9 @@ pub(super) fn log(keys: &LogTable, problems: &mut Problems) -> LogSettings {
         format: keys.format.or(LogFormat::Auto),
         level: level(&keys.level, problems),
         access: sink(&keys.access, LogSink::Off),
+        access_format: keys.access_format.value().copied(),
         audit: sink(&keys.audit, LogSink::Stderr),
+        audit_format: keys.audit_format.or(AuditFormat::Json),
     }
 }
 

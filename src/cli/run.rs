@@ -251,8 +251,8 @@ fn banner(source: &ConfigSource, config: &Config) -> impl Fn(&App) -> String + u
 /// Whether standard error is the service manager's journal, which has times and priorities of its own: `JOURNAL_STREAM` names the
 /// device and the inode of its stream, and what has been led elsewhere since is another (systemd.exec(5)).
 fn is_journald() -> bool {
-    let named = std::env::var("JOURNAL_STREAM").ok();
-    let named = named.as_deref().and_then(|text| text.split_once(':'));
+    let named = std::env::var_os("JOURNAL_STREAM");
+    let named = named.as_deref().and_then(|text| text.to_str()?.split_once(':'));
     let is_named = |stream: rustix::fs::Stat| named == Some((&*stream.st_dev.to_string(), &*stream.st_ino.to_string()));
     rustix::fs::fstat(io::stderr()).is_ok_and(is_named)
 }

@@ -36,7 +36,8 @@ pub(super) struct Outline {
 
 impl Outline {
     pub(super) fn of(request: &Request<Body>, downstream: &Downstream, telemetry: &Telemetry) -> Self {
-        let kept = |is_wanted: bool, name| is_wanted.then(|| request.headers().get::<HeaderName>(name).cloned()).flatten();
+        let kept =
+            |is_wanted: bool, name| is_wanted.then(|| request.headers().get::<HeaderName>(name).cloned()).flatten();
         Self {
             started: Instant::now(),
             peer: downstream.peer.ip(),

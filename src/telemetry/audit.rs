@@ -224,7 +224,10 @@ impl Record for AuditRecord<'_> {
         line.maybe("host", fields.host).maybe("path", fields.path);
         line.maybe("route", fields.route).maybe("provider", fields.provider).maybe("issuer", fields.issuer);
         line.maybe("subject", fields.subject).maybe("user", fields.user).maybe("email", fields.email);
-        line.maybe("session", fields.session).maybe("sid", fields.sid).maybe("acr", fields.acr).maybe("amr", fields.amr);
+        line.maybe("session", fields.session)
+            .maybe("sid", fields.sid)
+            .maybe("acr", fields.acr)
+            .maybe("amr", fields.amr);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::config::{Config, Report, Sources};
 use crate::demo::{BANNER, Client, DemoError, start_idp, start_upstream};
 use crate::seal;
 use crate::telemetry::process::init_process_log;
-use crate::telemetry::settings::{AuditFormat, LogFormat, LogSettings, LogSink};
+use crate::telemetry::settings::{AccessFormat, AuditFormat, LogFormat, LogSettings, LogSink};
 
 /// Runs the command; `port` 0 takes a free one, and so does one that is taken.
 pub(super) fn demo(port: u16) -> Exit {
@@ -25,7 +25,7 @@ pub(super) fn demo(port: u16) -> Exit {
         format: LogFormat::Human,
         level: "warn,vestibule=info".to_owned(),
         access: LogSink::Off,
-        access_format: None,
+        access_format: AccessFormat::Human,
         audit: LogSink::Off,
         audit_format: AuditFormat::Json,
     };

@@ -143,6 +143,8 @@ pub struct ExplainArguments {
 pub enum GenerateCommand {
     /// The JSON Schema of the configuration, for editors
     Schema,
+    /// The JSON Schema of a line of the audit log, for whatever reads it
+    AuditSchema,
 }
 
 impl CommandLine {

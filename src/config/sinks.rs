@@ -43,11 +43,7 @@ fn syslog<E: serde::de::Error>(text: &str) -> Result<SyslogAddress, E> {
     text.get(SYSLOG.len()..).unwrap_or_default().parse().map_err(|cause: NoSyslogAddress| {
         let help =
             "write \"syslog:/dev/log\", \"syslog:udp://logs.example.com:514\" or \"syslog:tcp://logs.example.com:601\"";
-        refused_with(
-            kinds::NO_LOG_SINK,
-            |key| format!("`{key}` names no syslog daemon"),
-            |it| it.label(cause.to_string()).help(help),
-        )
+        refused(Flaw::new(kinds::NO_LOG_SINK, "names no syslog daemon").label(cause.to_string()).help(help))
     })
 }
 

@@ -213,8 +213,8 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn routes(&mut self) -> Result<Routes, BuildError> {
         let mut routes = Routes::default();
-        for settings in &self.settings.routes {
-            let route = Arc::new(self.route(settings)?);
+        for (number, settings) in self.settings.routes.iter().enumerate() {
+            let route = Arc::new(self.route(number, settings)?);
             let paths = settings.paths.iter().map(|(path, rule)| (path.as_str(), rule));
             for (path, rule) in std::iter::once((settings.path.as_str(), &settings.rule)).chain(paths) {
                 let rule = Arc::new(self.rule(path, rule));
@@ -224,7 +224,7 @@ impl Compiler<'_> {
         Ok(routes)
     }
 
-    fn route(&self, settings: &RouteSettings) -> Result<Route, BuildError> {
+    fn route(&self, number: usize, settings: &RouteSettings) -> Result<Route, BuildError> {
         let target = match &settings.target {
             settings::Target::Static(status) => RouteTarget::Static(*status),
             settings::Target::Upstream(upstream) => RouteTarget::Upstream(
@@ -234,6 +234,7 @@ impl Compiler<'_> {
         };
         let body_limits = self.settings.limits.body();
         Ok(Route {
+            number,
             name: Arc::clone(&settings.name),
             target,
             websocket_origins: settings.websocket_origins.clone(),

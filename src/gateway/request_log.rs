@@ -134,8 +134,19 @@ impl Gateway {
                 own.served(&meta.method, answer.status(), meta.https, took);
             }
         }
-        if log.judgement.as_ref().is_some_and(|it| matches!(it.verdict, Verdict::Deny(_))) {
-            self.audit_denial(meta, log);
+        if self.telemetry.logs_audit()
+            && let Some(judgement) = &log.judgement
+        {
+            match &judgement.verdict {
+                Verdict::Deny(_) => self.audit_decision(AuditEvent::AccessDenied, meta, log),
+                Verdict::Allow(Some(principal)) => {
+                    let route = &judgement.entry.route;
+                    if principal.session().is_first_grant(route.number, &route.name) {
+                        self.audit_decision(AuditEvent::AccessGranted, meta, log);
+                    }
+                }
+                Verdict::Allow(None) | Verdict::Challenge(_) | Verdict::Refuse(_) => {}
+            }
         }
         if self.telemetry.logs_access() {
             self.write_access(outline, meta, log, answer, took);
@@ -192,7 +203,7 @@ impl Gateway {
         }
     }
 
-    fn audit_denial(&self, meta: &RequestMeta, log: &RequestLog<'_>) {
+    fn audit_decision(&self, event: AuditEvent, meta: &RequestMeta, log: &RequestLog<'_>) {
         let identity = log.sender().map(Principal::identity);
         let fields = AuditFields {
             reason: log.reason(),
@@ -204,7 +215,7 @@ impl Gateway {
             session: log.sender().map(|sender| &*sender.session().name),
             ..about(meta)
         };
-        self.telemetry.audit(self.clock.now(), AuditEvent::AccessDenied, &fields);
+        self.telemetry.audit(self.clock.now(), event, &fields);
     }
 
     pub(super) fn record_login_started(&self, visit: Visit<'_>, provider: &str) {

@@ -35,6 +35,8 @@ pub struct Routes {
 /// A route, ready to be used.
 #[derive(Debug)]
 pub struct Route {
+    /// Unique in a configuration.
+    pub number: usize,
     /// Its name.
     pub name: Arc<str>,
     /// Where allowed requests go.

@@ -1,7 +1,9 @@
 //! What all requests of one session share, whichever of its cookies they bring: that it ended, how its cookies follow one another,
 //! when it was touched, and how its renewals failed.
 
-use std::sync::Mutex;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ pub struct SessionCell {
     touched: AtomicU64,
     /// Its cookies.
     pub succession: Succession,
+    /// Hashes of the names of routes that the session got into.
+    granted: Mutex<HashSet<u64>>,
     /// The renewals that failed since the last that succeeded.
     pub(super) failures: Mutex<Option<Box<Failures>>>,
 }
@@ -47,6 +51,13 @@ impl SessionCell {
     /// Whether this is the first time that the groups of the session are found to fit into no header.
     pub(super) fn is_first_overflow(&self) -> bool {
         !self.overflow_logged.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether this is the first time that the session gets into a route. A reload may number routes anew: they are known by name.
+    pub(super) fn is_first_grant(&self, route: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        route.hash(&mut hasher);
+        self.granted.lock().unwrap_or_else(PoisonError::into_inner).insert(hasher.finish())
     }
 
     /// Waits until [`is_ended`](Self::is_ended).

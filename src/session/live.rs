@@ -53,6 +53,7 @@ pub struct LiveSession {
     pub scope: Option<String>,
     times: Times,
     decisions: Decisions,
+    granted: Decisions,
     is_spent: AtomicBool,
 }
 
@@ -85,6 +86,7 @@ impl LiveSession {
             is_renewable: session.tokens.refresh.is_some(),
             scope: session.scope,
             decisions: Decisions::default(),
+            granted: Decisions::default(),
             is_spent: AtomicBool::new(false),
         };
         live.warn_of_overflow();
@@ -174,6 +176,15 @@ impl LiveSession {
         self.decisions.set(rule, allowed);
     }
 
+    /// Whether this is the first time that the session, in whichever of its generations, gets into a route of this number and name.
+    pub fn is_first_grant(&self, number: usize, route: &str) -> bool {
+        if self.granted.get(number).is_some() {
+            return false;
+        }
+        self.granted.set(number, true);
+        self.cell.is_first_grant(route)
+    }
+
     /// Groups that no application gets are worth a line: one for a session, not for each renewal and set.
     fn warn_of_overflow(&self) {
         if let Some(count) = self.headers.overflow().filter(|_| self.cell.is_first_overflow()) {
@@ -235,7 +246,7 @@ fn touch_step(settings: &SessionSettings) -> Duration {
     settings.idle_timeout / 10
 }
 
-/// Decisions by rule: two bits each (known, allowed), for the first rules of a configuration; the rest are made each time.
+/// Decisions by rule, or by route: two bits each (known, allowed), for the first rules of a configuration; the rest are made each time.
 #[derive(Debug, Default)]
 struct Decisions([AtomicU64; 4]);
 

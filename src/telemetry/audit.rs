@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
+
 use crate::clock::UnixTime;
 use crate::telemetry::ecs::{self, EcsEvent};
 use crate::telemetry::line::{JsonLine, word};
@@ -14,6 +16,8 @@ use crate::telemetry::settings::AuditFormat;
 pub enum AuditEvent {
     /// A person was refused.
     AccessDenied,
+    /// A person got into a route for the first time in a session.
+    AccessGranted,
     /// A configuration was taken into use.
     ConfigReloaded,
     /// A configuration was refused.
@@ -28,6 +32,8 @@ pub enum AuditEvent {
     LoginFailed,
     /// A person signed out.
     LogoutUser,
+    /// Another key seals sessions.
+    KeyRotated,
     /// Tokens were renewed.
     SessionRefreshed,
     /// Tokens could not be renewed.
@@ -39,6 +45,24 @@ pub enum AuditEvent {
 }
 
 impl AuditEvent {
+    /// Every one.
+    pub const ALL: [Self; 14] = [
+        Self::AccessDenied,
+        Self::AccessGranted,
+        Self::ConfigReloaded,
+        Self::ConfigRejected,
+        Self::HeaderSpoofAttempt,
+        Self::KeyRotated,
+        Self::LoginFailed,
+        Self::LoginStarted,
+        Self::LoginSucceeded,
+        Self::LogoutUser,
+        Self::SessionExpired,
+        Self::SessionRefreshed,
+        Self::SessionRefreshFailed,
+        Self::StateReplay,
+    ];
+
     /// The stable name.
     pub fn as_str(self) -> &'static str {
         self.facts().0
@@ -57,8 +81,9 @@ impl AuditEvent {
             Self::LogoutUser | Self::SessionExpired => (&["authentication", "session"], &["end"]),
             Self::SessionRefreshed | Self::SessionRefreshFailed => (&["session"], &["info"]),
             Self::AccessDenied => (&["web", "iam"], &["access", "denied"]),
+            Self::AccessGranted => (&["web", "iam"], &["access", "allowed"]),
             Self::HeaderSpoofAttempt => (&["web", "intrusion_detection"], &["info"]),
-            Self::ConfigReloaded | Self::ConfigRejected => (&["configuration"], &["change"]),
+            Self::ConfigReloaded | Self::ConfigRejected | Self::KeyRotated => (&["configuration"], &["change"]),
         }
     }
 
@@ -66,6 +91,7 @@ impl AuditEvent {
         use Outcome::{Failure, Success};
         match self {
             Self::AccessDenied => ("access.denied", Failure),
+            Self::AccessGranted => ("access.granted", Success),
             Self::ConfigReloaded => ("config.reloaded", Success),
             Self::ConfigRejected => ("config.rejected", Failure),
             Self::HeaderSpoofAttempt => ("header.spoof_attempt", Failure),
@@ -73,6 +99,7 @@ impl AuditEvent {
             Self::LoginSucceeded => ("login.succeeded", Success),
             Self::LoginFailed => ("login.failed", Failure),
             Self::LogoutUser => ("logout.user", Success),
+            Self::KeyRotated => ("key.rotated", Success),
             Self::SessionRefreshed => ("session.refreshed", Success),
             Self::SessionRefreshFailed => ("session.refresh_failed", Failure),
             Self::SessionExpired => ("session.expired", Failure),
@@ -82,7 +109,7 @@ impl AuditEvent {
 }
 
 /// What is known about an event; take [`AuditFields::default`] and fill in what there is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema)]
 pub struct AuditFields<'a> {
     /// The stable code of the error or criterion.
     pub reason: Option<&'a str>,

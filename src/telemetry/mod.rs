@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod audit;
+mod audit_schema;
 pub mod causes;
 mod clf;
 mod ecs;
@@ -34,6 +35,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::settings::{AccessFormat, AuditFormat, LogSettings, LogSink};
 use crate::telemetry::syslog::Facility;
 
+pub use audit_schema::audit_schema;
 pub use sink::can_append;
 
 /// A log cannot be opened.
@@ -79,8 +81,8 @@ impl Telemetry {
         }
         let (old, opened) = (&self.settings, |key| move |cause| LogOpenError { key, cause });
         let access = match &self.access {
-            Some(log) if settings.access == old.access => Some(log.with_format(settings.access_form())),
-            _ => Log::open("access", Facility::Daemon, &settings.access, settings.access_form())
+            Some(log) if settings.access == old.access => Some(log.with_format(settings.access_format)),
+            _ => Log::open("access", Facility::Daemon, &settings.access, settings.access_format)
                 .map_err(opened("log.access"))?,
         };
         let audit = match &self.audit {
@@ -100,7 +102,7 @@ impl Telemetry {
 
     /// Whether the entry may have a `Referer`: only the forms of others show it.
     pub fn logs_referer(&self) -> bool {
-        self.logs_access() && matches!(self.settings.access_form(), AccessFormat::Combined | AccessFormat::Ecs)
+        self.logs_access() && matches!(self.settings.access_format, AccessFormat::Combined | AccessFormat::Ecs)
     }
 
     /// Whether there is any point in making an event for the audit log.
@@ -145,7 +147,6 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
-    use crate::telemetry::settings::LogFormat;
 
     fn telemetry(access: LogSink, audit: LogSink) -> Arc<Telemetry> {
         Telemetry::new(&LogSettings::of(access, audit), &SystemClock::shared()).unwrap()
@@ -178,7 +179,7 @@ mod tests {
         };
         event(&before);
         let mut settings = before.settings.clone();
-        (settings.access, settings.format) = (LogSink::File(moved.clone()), LogFormat::Human);
+        (settings.access, settings.access_format) = (LogSink::File(moved.clone()), AccessFormat::Human);
         let after = before.with_settings(&settings).unwrap();
         event(&after);
         // A request that was under way is still written, where the log was when it came.

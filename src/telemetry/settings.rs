@@ -15,24 +15,18 @@ pub struct LogSettings {
     pub level: String,
     /// Where a line for each request goes. Default: nowhere.
     pub access: LogSink,
-    /// The form of such a line, where one was asked for.
-    pub access_format: Option<AccessFormat>,
+    /// The form of such a line.
+    pub access_format: AccessFormat,
     /// Where audit events go. Default: standard error.
     pub audit: LogSink,
     /// The form of such a line.
     pub audit_format: AuditFormat,
 }
 
+#[cfg(test)]
 impl LogSettings {
-    /// The form of the access log: that of the process log for people where that is for people, and no other was asked for.
-    pub(super) fn access_form(&self) -> AccessFormat {
-        let human = self.format == LogFormat::Human;
-        self.access_format.unwrap_or(if human { AccessFormat::Human } else { AccessFormat::Json })
-    }
-
-    #[cfg(test)]
     pub(super) fn of(access: LogSink, audit: LogSink) -> Self {
-        let (access_format, audit_format) = (None, AuditFormat::Json);
+        let (access_format, audit_format) = (AccessFormat::Json, AuditFormat::Json);
         Self { format: LogFormat::Auto, level: "info".to_owned(), access, access_format, audit, audit_format }
     }
 }

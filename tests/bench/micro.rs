@@ -139,6 +139,7 @@ fn apps(count: usize) -> Routes {
     let mut routes = Routes::default();
     for id in 0..count {
         let route = Route {
+            number: 0,
             name: format!("route-{id}").into(),
             target: RouteTarget::Static(StatusCode::NO_CONTENT),
             websocket_origins: Vec::new(),

@@ -31,6 +31,7 @@ mod key_set;
 mod lifetimes;
 mod limits;
 mod logout;
+mod log_readers;
 mod logs;
 mod malformed;
 mod memory;

@@ -365,6 +365,7 @@ async fn audit_events_tell_who_did_what() {
     events.sort_unstable();
     let wanted = [
         "access.denied",
+        "access.granted",
         "config.reloaded",
         "login.failed",
         "login.started",
@@ -451,7 +452,30 @@ pub(crate) fn logs_in(folder: &Path) -> String {
 
 pub(crate) fn json_lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    text.lines().map(read).inspect(as_the_schema_says).collect()
+}
+
+/// Checks a line of the audit log, in whichever story it was written, against the schema that is shipped.
+fn as_the_schema_says(line: &Value) {
+    if line["log"] != "audit" {
+        return;
+    }
+    let schema: Value = serde_json::from_str(include_str!("../../deploy/schema/audit.schema.json")).unwrap();
+    for name in schema["required"].as_array().unwrap() {
+        assert!(line.get(name.as_str().unwrap()).is_some(), "{name} is missing: {line}");
+    }
+    for (name, value) in line.as_object().unwrap() {
+        let known = schema["properties"].get(name).unwrap_or_else(|| panic!("{name} is not in the schema: {line}"));
+        let text = value.as_str().unwrap_or_else(|| panic!("{name} is no text: {line}"));
+        assert!(known.get("enum").is_none_or(|all| all.as_array().unwrap().contains(value)), "{name}: {line}");
+        assert!(known.get("const").is_none_or(|only| only == value), "{name}: {line}");
+        match known["format"].as_str() {
+            Some("ip") => assert!(text.parse::<std::net::IpAddr>().is_ok(), "{name}: {line}"),
+            Some("date-time") => assert!(text.len() == 24 && text.ends_with('Z'), "{name}: {line}"),
+            other => assert_eq!(other, None, "{name} has a format that is not checked here"),
+        }
+    }
 }
 
 fn request(method: &str, path: &str, host: &str) -> String {

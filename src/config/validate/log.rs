@@ -6,16 +6,18 @@ use super::super::problems::Problems;
 use super::super::reading::Field;
 use super::super::sinks::SinkKey;
 use crate::telemetry::process;
-use crate::telemetry::settings::{AuditFormat, LogFormat, LogSettings, LogSink};
+use crate::telemetry::settings::{AccessFormat, AuditFormat, LogFormat, LogSettings, LogSink};
 
 /// Form, level and destinations of logs.
 pub(super) fn log(keys: &LogTable, problems: &mut Problems) -> LogSettings {
     let sink = |field: &Field<SinkKey>, default| field.value().map_or(default, |sink| sink.0.clone());
+    let format = keys.format.or(LogFormat::Auto);
+    let access_format = if format == LogFormat::Human { AccessFormat::Human } else { AccessFormat::Json };
     LogSettings {
-        format: keys.format.or(LogFormat::Auto),
+        format,
         level: level(&keys.level, problems),
         access: sink(&keys.access, LogSink::Off),
-        access_format: keys.access_format.value().copied(),
+        access_format: keys.access_format.or(access_format),
         audit: sink(&keys.audit, LogSink::Stderr),
         audit_format: keys.audit_format.or(AuditFormat::Json),
     }

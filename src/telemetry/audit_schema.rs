@@ -11,7 +11,8 @@ use crate::telemetry::metrics::Outcome;
 pub fn audit_schema() -> Value {
     let fields = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<AuditFields<'_>>();
     let mut properties = Map::new();
-    let time = json!({ "type": "string", "format": "date-time", "description": "When it was, in UTC with milliseconds." });
+    let time =
+        json!({ "type": "string", "format": "date-time", "description": "When it was, in UTC with milliseconds." });
     properties.insert(TIME.to_owned(), time);
     properties.insert("log".to_owned(), json!({ "const": "audit", "description": "Which log the line belongs to." }));
     let events: Vec<&str> = AuditEvent::ALL.iter().map(|event| event.as_str()).collect();

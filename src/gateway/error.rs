@@ -11,7 +11,7 @@ use crate::gateway::codes::Code;
 use crate::gateway::principal::Principal;
 use crate::gateway::verdict::{Denial, Lack, RequestFault};
 use crate::identity::IdentityError;
-use crate::provider::{Demand, Endpoint, IdTokenError, ProviderError, UserinfoTokenError};
+use crate::provider::{Demand, Endpoint, IdTokenError, ProviderError};
 use crate::proxy::error::{UpstreamError, UpstreamFault};
 use crate::proxy::headers::HeaderRefusal;
 use crate::request::BadRequest;
@@ -226,8 +226,7 @@ pub(super) fn bad_request_code(error: BadRequest) -> Code {
 fn provider_code(error: &ProviderError) -> Code {
     match error {
         ProviderError::Waiting { last, .. } | ProviderError::IdentityRefused(last) => provider_code(last),
-        ProviderError::IdToken(IdTokenError::KeyUnknownYet { .. })
-        | ProviderError::UserinfoToken(UserinfoTokenError::KeyUnknownYet { .. }) => Code::KeysChanged,
+        error if error.key_unknown_yet().is_some() => Code::KeysChanged,
         error if error.is_timeout() => Code::ProviderSlow,
         error if error.is_outage() => Code::ProviderUnreachable,
         ProviderError::InvalidGrant(_) | ProviderError::ErrorResponse { .. } => Code::TokenExchangeRefused,

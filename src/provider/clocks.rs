@@ -91,6 +91,7 @@ fn signed(seconds: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::error::JwtError;
     use crate::provider::words::Words;
 
     #[test]
@@ -105,7 +106,7 @@ mod tests {
         clocks.shown(Endpoint::KeySet, now, now);
         assert_eq!(said(past).unwrap(), "3600 seconds behind ours");
         assert_eq!(said(IdTokenError::AuthTimeOld { ago: 90, max_age: 60 }).unwrap(), "3600 seconds behind ours");
-        assert_eq!(said(IdTokenError::Signature), None);
+        assert_eq!(said(JwtError::Signature.into()), None);
         let refused = |clocks: &Clocks| clocks.difference(&ProviderError::InvalidClient(Words::default()));
         assert_eq!(refused(&clocks).unwrap().to_string(), "3600 seconds behind ours");
         clocks.shown(Endpoint::Token, now, now);

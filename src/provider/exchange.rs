@@ -9,7 +9,7 @@ use crate::identity::Claims;
 use crate::provider::Provider;
 use crate::provider::authorize::CheckedIssuer;
 use crate::provider::error::{Area, Endpoint, IdTokenError, ProviderError};
-use crate::provider::id_token::{AtSignIn, Expected};
+use crate::provider::id_token::Expected;
 use crate::provider::metadata::Metadata;
 use crate::provider::refresh::{AskedClaims, merge};
 use crate::provider::settings::{OAuth2Identity, ProviderKind};
@@ -98,12 +98,8 @@ impl Provider {
     ) -> Result<(Claims, Option<AskedClaims>, Option<UnixTime>), ProviderError> {
         let id_token = tokens.id_token.as_ref().ok_or(IdTokenError::Missing)?;
         let signed = self.signed_claims(metadata, id_token.expose()).await?;
-        let at_sign_in = AtSignIn {
-            nonce: exchange.nonce,
-            max_age: self.max_age(exchange.max_age),
-            acr_values: &self.settings.acr_values,
-        };
-        let auth_time = self.expected(metadata, tokens).check_sign_in(&signed, &at_sign_in)?;
+        let (expected, max_age) = (self.expected(metadata, tokens), self.max_age(exchange.max_age));
+        let auth_time = expected.check_sign_in(&signed, exchange.nonce, max_age)?;
         // UI-02: only after the ID token was accepted.
         let mut claims = signed.claims;
         let userinfo = self.userinfo_at_sign_in(metadata, tokens, &claims).await?;
@@ -140,6 +136,7 @@ impl Provider {
             issuer: &metadata.issuer,
             client_id: &self.settings.client_id,
             audiences: &self.settings.audiences,
+            acr_values: &self.settings.acr_values,
             access_token: tokens.access_token.as_ref().map_or("", |t| t.expose()),
             now: self.clock.now(),
             leeway: self.settings.clock_leeway,

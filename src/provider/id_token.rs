@@ -14,7 +14,7 @@ use crate::clock::UnixTime;
 use crate::identity::Claims;
 use crate::provider::Provider;
 use crate::provider::algorithm::Algorithm;
-use crate::provider::error::{Endpoint, IdTokenError, ProviderError};
+use crate::provider::error::{Endpoint, IdTokenError, JwtError, ProviderError};
 use crate::provider::issuer::Issuer;
 use crate::provider::jwt::Jws;
 use crate::provider::metadata::Metadata;
@@ -38,13 +38,13 @@ impl Provider {
         // The types of other profiles' tokens (ID-28, AT-TP-30); others than these do occur in ID tokens.
         let foreign = |typ: &&str| FOREIGN_TYPES.iter().any(|f| typ.to_ascii_lowercase().ends_with(f));
         if let Some(typ) = jws.typ.as_deref().filter(foreign) {
-            return Err(IdTokenError::Type(printable(typ, CAME_CAP)).into());
+            return Err(IdTokenError::from(JwtError::Type(printable(typ, CAME_CAP))).into());
         }
         match (jws.algorithm.secret_length(), &self.hmac_key) {
             (Some(_), Some(key)) if jws.is_signed_by(key) => {}
-            (Some(_), _) => return Err(IdTokenError::Signature.into()),
+            (Some(_), _) => return Err(IdTokenError::from(JwtError::Signature).into()),
             (None, _) => {
-                let url = metadata.jwks_uri.as_ref().ok_or(ProviderError::NoEndpoint(Endpoint::KeySet))?;
+                let url = metadata.endpoints.jwks_uri.as_ref().ok_or(ProviderError::NoEndpoint(Endpoint::KeySet))?;
                 self.keys.verify(&self.transport, url, jws).await?;
             }
         }
@@ -54,7 +54,7 @@ impl Provider {
     /// Whether the key that signed a token is still published.
     pub(super) async fn still_verifies(&self, metadata: &Metadata, token: &str) -> bool {
         let Ok(jws) = Jws::parse(token) else { return false };
-        match (jws.algorithm.secret_length(), &metadata.jwks_uri) {
+        match (jws.algorithm.secret_length(), &metadata.endpoints.jwks_uri) {
             (Some(_), _) => self.hmac_key.as_ref().is_some_and(|key| jws.is_signed_by(key)),
             (None, Some(url)) => self.keys.still_verifies(&self.transport, url, &jws).await,
             (None, None) => false,
@@ -80,17 +80,10 @@ pub(super) struct Expected<'a> {
     pub(super) issuer: &'a Issuer,
     pub(super) client_id: &'a str,
     pub(super) audiences: &'a [String],
+    pub(super) acr_values: &'a [String],
     pub(super) access_token: &'a str,
     pub(super) now: UnixTime,
     pub(super) leeway: Duration,
-}
-
-/// What the ID token of a sign-in must match besides.
-#[derive(Debug)]
-pub(super) struct AtSignIn<'a> {
-    pub(super) nonce: &'a str,
-    pub(super) max_age: Option<Duration>,
-    pub(super) acr_values: &'a [String],
 }
 
 /// The values of the session that the ID token of a refresh must match.
@@ -100,7 +93,6 @@ pub(super) struct Before<'a> {
     pub(super) claims: &'a Claims,
     pub(super) nonce: Option<&'a str>,
     pub(super) auth_time: Option<UnixTime>,
-    pub(super) acr_values: &'a [String],
 }
 
 /// The `auth_time` of a sign-in after a refresh.
@@ -113,24 +105,24 @@ pub(super) struct AuthTime {
 }
 
 impl Expected<'_> {
-    /// Checks the token of a sign-in and gives its `auth_time`.
+    /// Checks the token of a sign-in, which sent this nonce and asked for this `max_age`, and gives its `auth_time`.
     pub(super) fn check_sign_in(
         &self,
         token: &Signed,
-        sign_in: &AtSignIn<'_>,
+        sent: &str,
+        max_age: Option<Duration>,
     ) -> Result<Option<UnixTime>, IdTokenError> {
         self.check(token)?;
         let claims = &token.claims;
         // ID-14: a code that was injected carries the nonce of another attempt.
         let nonce = claims.get("nonce").ok_or(IdTokenError::NonceMissing)?.as_str().unwrap_or_default();
-        if !constant_time_eq(nonce.as_bytes(), sign_in.nonce.as_bytes()) {
+        if !constant_time_eq(nonce.as_bytes(), sent.as_bytes()) {
             return Err(IdTokenError::Nonce);
         }
-        // ID-15
-        check_acr(claims, sign_in.acr_values)?;
+        self.check_acr(claims)?;
         // ID-16
         let auth_time = self.past_auth_time(claims)?;
-        if let Some(max_age) = sign_in.max_age {
+        if let Some(max_age) = max_age {
             let Some(at) = auth_time else {
                 let future = time(claims, "auth_time")?.ok_or(IdTokenError::AuthTimeMissing)?;
                 return Err(IdTokenError::AuthTimeInFuture { ahead: future.since(self.now).as_secs() });
@@ -175,7 +167,7 @@ impl Expected<'_> {
         }
         // ID-15: a token that does not repeat it leaves it as it was.
         if claims.get("acr").is_some_and(|acr| !acr.is_null()) {
-            check_acr(claims, before.acr_values)?;
+            self.check_acr(claims)?;
         }
         // RF-09
         let new = self.past_auth_time(claims)?;
@@ -187,6 +179,7 @@ impl Expected<'_> {
         Ok(AuthTime { at, moved })
     }
 
+    /// What holds for every ID token.
     fn check(&self, token: &Signed) -> Result<(), IdTokenError> {
         let claims = &token.claims;
         // ID-02: byte for byte.
@@ -199,7 +192,7 @@ impl Expected<'_> {
         self.check_times(claims)?;
         // A logout token is not an ID token (AT-TP-30).
         if claims.get("events").is_some_and(|e| e.get("http://schemas.openid.net/event/backchannel-logout").is_some()) {
-            return Err(IdTokenError::Type("a logout token".to_owned()));
+            return Err(JwtError::Type("a logout token".to_owned()).into());
         }
         // ID-18
         let subject = claims.get("sub").ok_or(IdTokenError::SubjectMissing)?.as_str().ok_or(IdTokenError::Subject)?;
@@ -214,6 +207,15 @@ impl Expected<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether `acr` is one of those that are asked for, if any are (ID-15).
+    fn check_acr(&self, claims: &Claims) -> Result<(), IdTokenError> {
+        let acr = claims.get("acr").and_then(Value::as_str);
+        if self.acr_values.is_empty() || acr.is_some_and(|acr| self.acr_values.iter().any(|wanted| wanted == acr)) {
+            return Ok(());
+        }
+        Err(IdTokenError::Acr { came: came(claims, "acr"), wanted: self.acr_values.join(", ") })
     }
 
     /// ID-03, ID-04, ID-05.
@@ -271,15 +273,6 @@ fn came(claims: &Claims, name: &str) -> String {
     }
 }
 
-/// Whether `acr` is one of those that are asked for, if any are.
-fn check_acr(claims: &Claims, wanted: &[String]) -> Result<(), IdTokenError> {
-    let acr = claims.get("acr").and_then(Value::as_str);
-    if wanted.is_empty() || acr.is_some_and(|acr| wanted.iter().any(|wanted| wanted == acr)) {
-        return Ok(());
-    }
-    Err(IdTokenError::Acr { came: came(claims, "acr"), wanted: wanted.join(", ") })
-}
-
 /// The audiences: a string, or an array of strings with at least one; `None` for anything else.
 pub(super) fn audiences(claims: &Claims) -> Option<Vec<&str>> {
     match claims.get("aud")? {
@@ -317,6 +310,7 @@ fn at_hash(algorithm: Algorithm, access_token: &str) -> String {
 
 /// An ID token is made when it is handed out, so it is never older than this when we get it.
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+/// How the types of other tokens end.
 const FOREIGN_TYPES: [&str; 4] = ["at+jwt", "logout+jwt", "dpop+jwt", "secevent+jwt"];
 /// The most characters of a claim in a message.
 const CAME_CAP: usize = 200;

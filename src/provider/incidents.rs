@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::clock::{MonotonicTime, SharedClock};
 use crate::provider::clocks::Clocks;
-use crate::provider::error::{Area, Endpoint, Impact, Meaning, ProviderError};
+use crate::provider::error::{Area, Classification, Endpoint, Impact, ProviderError};
 
 /// The incidents of one provider: which were reported, and which go on.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl IncidentLog {
         let Some(is_first) = self.begin(error) else { return };
         let (code, provider) = (error.code(), &*self.provider);
         let clocks = self.clocks.difference(error).map(|it| format!("the provider's clock is {it}"));
-        match error.meaning().impact {
+        match error.classification().impact {
             Impact::Outage if is_first => tracing::error!(
                 code, provider, %error,
                 "the provider does not answer: new sign-ins have to wait, sessions go on"
@@ -97,7 +97,7 @@ impl IncidentLog {
 
     /// Notes that a fault begins: `None` when it is known. Otherwise whether nothing else has gone silent before it.
     fn begin(&self, error: &ProviderError) -> Option<bool> {
-        let (Meaning { area, impact, .. }, kind) = (error.meaning(), error.kind());
+        let (Classification { area, impact, .. }, kind) = (error.classification(), error.kind());
         let now = self.clock.monotonic();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = !state.is_silent;
@@ -149,7 +149,7 @@ impl ProviderError {
         match self {
             Self::Waiting { last, .. } => last.kind(),
             Self::ErrorResponse { error, .. } => error,
-            error if error.meaning().impact == Impact::Outage => AWAY,
+            error if error.classification().impact == Impact::Outage => AWAY,
             error => error.code(),
         }
     }

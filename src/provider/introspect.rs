@@ -21,7 +21,11 @@ impl Provider {
     /// [`ProviderError::Inactive`] when it is not good for us; otherwise the answer could not be had or read.
     pub(super) async fn introspect(&self, token: &Secret<String>) -> Result<Claims, ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
-        let url = metadata.introspection_endpoint.as_ref().ok_or(ProviderError::NoEndpoint(Endpoint::Introspection))?;
+        let url = metadata
+            .endpoints
+            .introspection_endpoint
+            .as_ref()
+            .ok_or(ProviderError::NoEndpoint(Endpoint::Introspection))?;
         let form: Vec<(&'static str, Cow<'_, str>)> =
             vec![("token", token.expose().as_str().into()), ("token_type_hint", "access_token".into())];
         let reply = self.post_as_client(Endpoint::Introspection, url, &metadata, form).await?;

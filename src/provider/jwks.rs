@@ -17,7 +17,7 @@ use crate::backoff::Backoff;
 use crate::clock::{MonotonicTime, SharedClock};
 use crate::identity::Claims;
 use crate::provider::algorithm::{Algorithm, Kind};
-use crate::provider::error::{AnswerFault, Area, Endpoint, IdTokenError, ProviderError, no_failures};
+use crate::provider::error::{AnswerFault, Area, Endpoint, IdTokenError, JwtError, ProviderError, no_failures};
 use crate::provider::jwt::{Jws, Material, VerificationKey, base64url};
 use crate::provider::reply::Reply;
 use crate::provider::transport::Transport;
@@ -64,14 +64,14 @@ impl KeyCache {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
-        if first == IdTokenError::Signature && jws.kid.is_some() {
-            return Err(first.into()); // the very key is here, so a newer set would not help
+        if first == JwtError::Signature && jws.kid.is_some() {
+            return Err(IdTokenError::from(first).into()); // the very key is here, so a newer set would not help
         }
         transport.metrics.key_unknown();
         if is_new {
-            return Err(first.into()); // it was read for this very token
+            return Err(IdTokenError::from(first).into()); // it was read for this very token
         }
-        Ok(self.newer(transport, url, &set).await?.verify(jws)?)
+        Ok(self.newer(transport, url, &set).await?.verify(jws).map_err(IdTokenError::from)?)
     }
 
     /// The set that was read last from there, however old.
@@ -134,7 +134,7 @@ impl KeyCache {
         if !retry_after.is_zero() {
             return Err(match history.failures.last() {
                 Some(error) => error.clone(),
-                None => IdTokenError::KeyUnknownYet { retry_after }.into(),
+                None => IdTokenError::from(JwtError::KeyUnknownYet { retry_after }).into(),
             });
         }
         history.forced = Some(now);
@@ -194,7 +194,7 @@ impl KeySet {
     }
 
     /// Tries the keys that the token may mean: those of its `kid`; without one, each suitable one, within a cap (ID-29).
-    fn verify(&self, jws: &Jws<'_>) -> Result<(), IdTokenError> {
+    fn verify(&self, jws: &Jws<'_>) -> Result<(), JwtError> {
         let named = |key: &&VerificationKey| match (&jws.kid, &key.kid) {
             (Some(wanted), Some(kid)) => wanted == kid,
             _ => true,
@@ -204,10 +204,10 @@ impl KeySet {
             return Ok(());
         }
         let Some(kid) = jws.kid.as_ref().filter(|_| !self.keys.iter().any(|key| key.kid == jws.kid)) else {
-            return Err(IdTokenError::Signature);
+            return Err(JwtError::Signature);
         };
         let known: Vec<&str> = self.keys.iter().filter_map(|key| key.kid.as_deref()).take(MAX_NAMED).collect();
-        Err(IdTokenError::KeyUnknown { kid: printable(kid, NAME_CAP), known: printable(&known.join(", "), NAMES_CAP) })
+        Err(JwtError::KeyUnknown { kid: printable(kid, NAME_CAP), known: printable(&known.join(", "), NAMES_CAP) })
     }
 }
 

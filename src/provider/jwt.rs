@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::identity::Claims;
 use crate::provider::algorithm::{Algorithm, Kind};
+use crate::provider::error::JwtError;
 use crate::provider::json;
 use crate::provider::words::printable;
 use crate::secret::Secret;
@@ -134,43 +135,6 @@ impl VerificationKey {
 impl fmt::Debug for VerificationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerificationKey").field("kid", &self.kid).finish_non_exhaustive()
-    }
-}
-
-/// Why a token is not a well-formed signed one.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum JwtError {
-    /// Larger than any honest token.
-    #[error("it is larger than 64 KiB")]
-    TooLarge,
-    /// Not three parts of unpadded base64url with a JSON header that has an `alg`.
-    #[error("it is not a compact JWS")]
-    Malformed,
-    /// Five parts (a JWE), or an encryption or compression header.
-    #[error("it is encrypted or compressed, which was not agreed")]
-    Encrypted,
-    /// A `crit` header.
-    #[error("it has a critical header extension")]
-    Critical,
-    /// `none`, or an algorithm that is not implemented.
-    #[error("its algorithm \"{0}\" is none or unknown")]
-    AlgorithmUnknown(String),
-    /// The payload is not a JSON object with each member once.
-    #[error("its claims are not a JSON object, or have a member twice")]
-    Claims,
-}
-
-impl JwtError {
-    /// A stable reason for logs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::TooLarge => "jwt_too_large",
-            Self::Malformed => "jwt_malformed",
-            Self::Encrypted => "jwt_encrypted",
-            Self::Critical => "jwt_crit",
-            Self::AlgorithmUnknown(_) => "jwt_alg_unknown",
-            Self::Claims => "jwt_claims",
-        }
     }
 }
 

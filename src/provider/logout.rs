@@ -60,7 +60,7 @@ impl Provider {
     /// How the last call found the provider away, and a new one does too where there is something to ask for.
     pub(super) async fn still_away(&self, metadata: &Metadata) -> Option<ProviderError> {
         self.transport.away()?;
-        if let Some(url) = &metadata.jwks_uri {
+        if let Some(url) = &metadata.endpoints.jwks_uri {
             // It may have been one endpoint, or one moment: that an answer comes matters, not what it says.
             let _ = self.keys.fetch_now(&self.transport, url).await;
         }
@@ -68,7 +68,7 @@ impl Provider {
     }
 
     pub(super) fn end_session_endpoint<'a>(&self, metadata: &'a Metadata) -> Option<&'a Url> {
-        metadata.end_session_endpoint.as_ref().filter(|_| self.settings.logout == LogoutStyle::Auto)
+        metadata.endpoints.end_session_endpoint.as_ref().filter(|_| self.settings.logout == LogoutStyle::Auto)
     }
 
     /// Revokes a session's refresh token, which takes the access tokens of its grant along
@@ -95,7 +95,7 @@ impl Provider {
     /// revoke, count as success (TK-05, TK-07).
     async fn revoke(&self, token: &Secret<String>, hint: &'static str) -> Result<(), ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
-        let Some(url) = &metadata.revocation_endpoint else { return Ok(()) };
+        let Some(url) = &metadata.endpoints.revocation_endpoint else { return Ok(()) };
         let form: Vec<(&'static str, Cow<'_, str>)> =
             vec![("token", token.expose().as_str().into()), ("token_type_hint", hint.into())];
         let reply = self.post_as_client(Endpoint::Revocation, url, &metadata, form).await?;

@@ -33,11 +33,7 @@ pub(super) struct Metadata {
     pub(super) issuer_is_known: bool,
     pub(super) authorization_endpoint: Url,
     pub(super) token_endpoint: Url,
-    pub(super) userinfo_endpoint: Option<Url>,
-    pub(super) introspection_endpoint: Option<Url>,
-    pub(super) revocation_endpoint: Option<Url>,
-    pub(super) end_session_endpoint: Option<Url>,
-    pub(super) jwks_uri: Option<Url>,
+    pub(super) endpoints: Endpoints,
     /// [RFC 9207](https://www.rfc-editor.org/rfc/rfc9207): every callback has `iss`.
     pub(super) sends_iss: bool,
     /// Asymmetric ones that are implemented.
@@ -67,7 +63,8 @@ impl MetadataSource {
         match &settings.kind {
             ProviderKind::OAuth2 { endpoints, .. } => {
                 check_written(endpoints, settings.insecure_http)?;
-                Metadata::fixed(endpoints).map(|m| Self::Fixed(Arc::new(m)))
+                let metadata = Metadata::of(endpoints).map_err(ProviderSetupError::EndpointMissing)?;
+                Ok(Self::Fixed(Arc::new(metadata)))
             }
             ProviderKind::Oidc { issuer, overrides } => {
                 check_written(overrides, settings.insecure_http)?;
@@ -80,7 +77,9 @@ impl MetadataSource {
                     let refused = |fault| ProviderSetupError::Endpoint("discovery_url", fault);
                     check_endpoint(url, settings.insecure_http).map_err(refused)?;
                 } else if overrides.need_no_discovery() {
-                    return Metadata::written(issuer, overrides).map(|m| Self::Fixed(Arc::new(m)));
+                    // What is not configured does not exist.
+                    let metadata = Metadata::of(overrides).map_err(ProviderSetupError::EndpointMissing)?;
+                    return Ok(Self::Fixed(Arc::new(Metadata { issuer, issuer_is_known: true, ..metadata })));
                 }
                 Ok(Self::Discovered(Box::new(Discovery {
                     issuer,
@@ -161,6 +160,7 @@ pub(super) struct Discovery {
     failures: Mutex<Backoff<ProviderError>>,
 }
 
+/// A document that was read.
 #[derive(Debug)]
 struct Read {
     metadata: Arc<Metadata>,
@@ -168,6 +168,7 @@ struct Read {
 }
 
 impl Discovery {
+    /// What was read, or else what can be.
     async fn get(&self, transport: &Transport) -> Result<Arc<Metadata>, ProviderError> {
         let kept = || self.current.load().as_ref().map(|read| Arc::clone(&read.metadata));
         if let Some(metadata) = self.fresh() {
@@ -186,6 +187,7 @@ impl Discovery {
         self.read(transport).await.or_else(|error| kept().ok_or(error))
     }
 
+    /// The failures since it was last read.
     fn failures(&self) -> MutexGuard<'_, Backoff<ProviderError>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -228,13 +230,14 @@ impl Discovery {
         }
         let fault = |fault| ProviderError::Discovery { url: reply.place(), fault };
         if reply.status != StatusCode::OK {
-            return Err(fault(DiscoveryFault::Status { status: reply.status.as_u16(), words: reply.words() }));
+            return Err(fault(DiscoveryFault::Status(reply.status.as_u16(), reply.words().as_end())));
         }
         let document = reply.json().map_err(|_| fault(DiscoveryFault::NotJson))?;
         let metadata = self.metadata(&document).map_err(fault)?;
         Ok((metadata, reply))
     }
 
+    /// The metadata that a document gives.
     fn metadata(&self, document: &Claims) -> Result<Metadata, DiscoveryFault> {
         // DI-02: simple string comparison; a trailing slash matters. Wherever the document is.
         let named = document.get("issuer").and_then(Value::as_str).unwrap_or_default();
@@ -242,20 +245,13 @@ impl Discovery {
             let named = named.chars().take(LONGEST_NAMED).flat_map(char::escape_default).collect();
             return Err(DiscoveryFault::IssuerMismatch { configured: self.issuer.text().to_string(), named });
         }
-        let endpoint = |member: &'static str, written: &Option<Url>| self.endpoint(document, member, written);
-        let needed = |member, written| endpoint(member, written)?.ok_or(DiscoveryFault::Missing(member));
-        let own = &self.overrides;
+        let endpoints = self.overrides.try_map(|member, written| self.endpoint(document, member, written))?;
+        if endpoints.jwks_uri.is_none() {
+            return Err(DiscoveryFault::Missing("jwks_uri"));
+        }
         Ok(Metadata {
             issuer: self.issuer.clone(),
             issuer_is_known: true,
-            // DI-06
-            authorization_endpoint: needed("authorization_endpoint", &own.authorization_endpoint)?,
-            token_endpoint: needed("token_endpoint", &own.token_endpoint)?,
-            jwks_uri: Some(needed("jwks_uri", &own.jwks_uri)?),
-            userinfo_endpoint: endpoint("userinfo_endpoint", &own.userinfo_endpoint)?,
-            introspection_endpoint: endpoint("introspection_endpoint", &own.introspection_endpoint)?,
-            revocation_endpoint: endpoint("revocation_endpoint", &own.revocation_endpoint)?,
-            end_session_endpoint: endpoint("end_session_endpoint", &own.end_session_endpoint)?,
             sends_iss: document.get("authorization_response_iss_parameter_supported") == Some(&Value::Bool(true)),
             // RS256 where the document does not say.
             id_token_algorithms: algorithms(document, "id_token_signing_alg_values_supported")
@@ -264,6 +260,8 @@ impl Discovery {
             demand: demand(document),
             lacks_s256: strings(document, "code_challenge_methods_supported").is_some_and(|all| !all.contains(&"S256")),
             document: document.clone(),
+            // DI-06
+            ..Metadata::of(&endpoints).map_err(DiscoveryFault::Missing)?
         })
     }
 
@@ -272,7 +270,7 @@ impl Discovery {
         &self,
         document: &Claims,
         member: &'static str,
-        written: &Option<Url>,
+        written: Option<&Url>,
     ) -> Result<Option<Url>, DiscoveryFault> {
         // Some list what they do not have as an empty text.
         let said = document.get(member).filter(|value| !value.is_null() && **value != "");
@@ -289,6 +287,7 @@ impl Discovery {
         Ok(Some(url))
     }
 
+    /// What was read not long ago.
     fn fresh(&self) -> Option<Arc<Metadata>> {
         let read = self.current.load();
         let is_fresh = |read: &&Arc<Read>| self.clock.monotonic().since(read.at) < READ_AGAIN;
@@ -308,24 +307,16 @@ impl Metadata {
         self.issuer_is_known && claims.get("iss").is_some_and(is_other)
     }
 
-    /// OpenID Connect without discovery: what is not configured does not exist.
-    fn written(issuer: Issuer, endpoints: &Endpoints) -> Result<Self, ProviderSetupError> {
-        Ok(Self { issuer, issuer_is_known: true, ..Self::fixed(endpoints)? })
-    }
-
-    fn fixed(endpoints: &Endpoints) -> Result<Self, ProviderSetupError> {
-        let needed = |url: &Option<Url>, name| url.clone().ok_or(ProviderSetupError::EndpointMissing(name));
+    /// What is known of a provider from its endpoints alone; an error names the one that is missing.
+    fn of(endpoints: &Endpoints) -> Result<Self, &'static str> {
+        let needed = |url: &Option<Url>, name| url.clone().ok_or(name);
         let authorization_endpoint = needed(&endpoints.authorization_endpoint, "authorization_endpoint")?;
         Ok(Self {
             issuer: Issuer::new(&authorization_endpoint.origin().ascii_serialization(), &[]),
             issuer_is_known: false,
             token_endpoint: needed(&endpoints.token_endpoint, "token_endpoint")?,
             authorization_endpoint,
-            userinfo_endpoint: endpoints.userinfo_endpoint.clone(),
-            introspection_endpoint: endpoints.introspection_endpoint.clone(),
-            revocation_endpoint: endpoints.revocation_endpoint.clone(),
-            end_session_endpoint: endpoints.end_session_endpoint.clone(),
-            jwks_uri: endpoints.jwks_uri.clone(),
+            endpoints: endpoints.clone(),
             sends_iss: false,
             id_token_algorithms: vec![Algorithm::RS256],
             userinfo_algorithms: None,
@@ -351,22 +342,12 @@ fn well_known(issuer: &str, oauth: bool) -> Option<Url> {
     Some(url)
 }
 
-fn check_written(endpoints: &Endpoints, insecure_http: bool) -> Result<(), ProviderSetupError> {
-    let all = [
-        ("authorization_endpoint", &endpoints.authorization_endpoint),
-        ("token_endpoint", &endpoints.token_endpoint),
-        ("userinfo_endpoint", &endpoints.userinfo_endpoint),
-        ("introspection_endpoint", &endpoints.introspection_endpoint),
-        ("revocation_endpoint", &endpoints.revocation_endpoint),
-        ("end_session_endpoint", &endpoints.end_session_endpoint),
-        ("jwks_uri", &endpoints.jwks_uri),
-    ];
-    for (name, url) in all {
-        if let Some(url) = url {
-            check_endpoint(url, insecure_http).map_err(|fault| ProviderSetupError::Endpoint(name, fault))?;
-        }
-    }
-    Ok(())
+/// Checks the endpoints that the operator wrote.
+fn check_written(endpoints: &Endpoints, insecure_http: bool) -> Result<Endpoints, ProviderSetupError> {
+    endpoints.try_map(|name, url| {
+        let checked = url.map_or(Ok(()), |url| check_endpoint(url, insecure_http));
+        checked.map_err(|fault| ProviderSetupError::Endpoint(name, fault)).map(|()| url.cloned())
+    })
 }
 
 /// What the metadata requires of every sign-in and is not supported here.
@@ -385,10 +366,12 @@ fn algorithms(document: &Claims, member: &str) -> Option<Vec<Algorithm>> {
     Some(names.filter_map(Algorithm::parse).filter(|algorithm| algorithm.secret_length().is_none()).collect())
 }
 
+/// A list of texts in the document.
 fn strings<'a>(document: &'a Claims, member: &str) -> Option<Vec<&'a str>> {
     Some(document.get(member)?.as_array()?.iter().filter_map(Value::as_str).collect())
 }
 
+/// How long a document counts as fresh.
 const READ_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// Characters of the issuer that a document names, as they may stand in a message.
 const LONGEST_NAMED: usize = 200;

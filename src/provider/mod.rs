@@ -44,12 +44,11 @@ pub use self::authorize::{AccountSwitch, AuthorizationRequest, CheckedIssuer, RE
 pub use self::clocks::ClockDifference;
 pub use self::demand::Demand;
 pub use self::error::{
-    AnswerFault, DiscoveryFault, Endpoint, EndpointFault, FailureClass, IdTokenError, InactiveReason, ProviderError,
-    ProviderSetupError, TransportError, UserinfoTokenError,
+    AnswerFault, DiscoveryFault, Endpoint, EndpointFault, FailureClass, IdTokenError, InactiveReason, JwtError,
+    ProviderError, ProviderSetupError, TransportError, UserinfoTokenError,
 };
 pub use self::exchange::{CodeExchange, SignIn};
 pub use self::issuer::PLACEHOLDER as TENANT_PLACEHOLDER;
-pub use self::jwt::JwtError;
 pub use self::probe::{Grade, ProbeFinding, ProbeRequest};
 pub use self::refresh::{AskedClaims, RefreshRequest, Refreshed, RenewedIdentity};
 pub use self::token::{Moment, TokenSet};
@@ -165,7 +164,7 @@ impl Provider {
     /// The document or the key set could not be read; [`ProviderError::retry_after`] says when it may be read again.
     pub async fn prefetch(&self) -> Result<(), ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
-        match &metadata.jwks_uri {
+        match &metadata.endpoints.jwks_uri {
             Some(url) if !self.metadata.is_discovered() => self.keys.current(&self.transport, url).await.map(drop),
             _ => Ok(()),
         }

@@ -169,13 +169,8 @@ impl Provider {
         let signed = self.signed_claims(metadata, id_token).await?;
         // The token is compared with the token: userinfo may hold an `azp` or an `acr` too.
         let said = request.signed();
-        let before = Before {
-            issuer: request.issuer,
-            claims: &said,
-            nonce: request.nonce,
-            auth_time: request.auth_time,
-            acr_values: &self.settings.acr_values,
-        };
+        let before =
+            Before { issuer: request.issuer, claims: &said, nonce: request.nonce, auth_time: request.auth_time };
         let auth_time = self.expected(metadata, tokens).check_refreshed(&signed, &before)?;
         if auth_time.moved {
             // RF-09

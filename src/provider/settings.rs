@@ -130,6 +130,22 @@ impl Endpoints {
     pub fn need_no_discovery(&self) -> bool {
         self.authorization_endpoint.is_some() && self.token_endpoint.is_some() && self.jwks_uri.is_some()
     }
+
+    /// The same with each endpoint as `change` makes it, of its name and what it was.
+    pub(super) fn try_map<E>(
+        &self,
+        change: impl Fn(&'static str, Option<&Url>) -> Result<Option<Url>, E>,
+    ) -> Result<Self, E> {
+        Ok(Self {
+            authorization_endpoint: change("authorization_endpoint", self.authorization_endpoint.as_ref())?,
+            token_endpoint: change("token_endpoint", self.token_endpoint.as_ref())?,
+            userinfo_endpoint: change("userinfo_endpoint", self.userinfo_endpoint.as_ref())?,
+            introspection_endpoint: change("introspection_endpoint", self.introspection_endpoint.as_ref())?,
+            revocation_endpoint: change("revocation_endpoint", self.revocation_endpoint.as_ref())?,
+            end_session_endpoint: change("end_session_endpoint", self.end_session_endpoint.as_ref())?,
+            jwks_uri: change("jwks_uri", self.jwks_uri.as_ref())?,
+        })
+    }
 }
 
 /// How the provider hands over its answer to an authorization request (OAuth 2.0 Multiple Response Types section 2.1).

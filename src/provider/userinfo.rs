@@ -11,7 +11,7 @@ use crate::clock::UnixTime;
 use crate::identity::{ClaimPath, Claims};
 use crate::provider::Provider;
 use crate::provider::algorithm::Algorithm;
-use crate::provider::error::{AnswerFault, Area, Endpoint, ProviderError, UserinfoTokenError};
+use crate::provider::error::{AnswerFault, Area, Endpoint, IdTokenError, ProviderError, UserinfoTokenError};
 use crate::provider::id_token::{audiences, time};
 use crate::provider::jwt::Jws;
 use crate::provider::metadata::Metadata;
@@ -24,7 +24,9 @@ impl Provider {
         match self.settings.userinfo {
             UserinfoUse::Always => true,
             UserinfoUse::Never => false,
-            UserinfoUse::Auto => metadata.userinfo_endpoint.is_some() && self.missing_claims(claims).next().is_some(),
+            UserinfoUse::Auto => {
+                metadata.endpoints.userinfo_endpoint.is_some() && self.missing_claims(claims).next().is_some()
+            }
         }
     }
 
@@ -84,7 +86,7 @@ impl Provider {
 
     /// Userinfo as it is answered; for plain OAuth 2.0 it is the identity.
     pub(super) async fn plain_userinfo(&self, metadata: &Metadata, tokens: &TokenSet) -> Result<Claims, ProviderError> {
-        let url = metadata.userinfo_endpoint.as_ref().ok_or(ProviderError::NoEndpoint(Endpoint::Userinfo))?;
+        let url = metadata.endpoints.userinfo_endpoint.as_ref().ok_or(ProviderError::NoEndpoint(Endpoint::Userinfo))?;
         let accept = "application/json, application/jwt;q=0.9";
         let reply = self.transport.get(Endpoint::Userinfo, url, accept, tokens.access_token.as_ref()).await?;
         let refused = |fault| ProviderError::BadAnswer { endpoint: Endpoint::Userinfo, fault, words: reply.words() };
@@ -121,7 +123,7 @@ impl Provider {
             return Err(UserinfoTokenError::Algorithm { came: jws.algorithm.name(), expected }.into());
         }
         let signed = self.verified(metadata, &jws).await.map_err(|error| match error {
-            ProviderError::IdToken(fault) => UserinfoTokenError::from(fault).into(),
+            ProviderError::IdToken(IdTokenError::Jwt(fault)) => UserinfoTokenError::from(fault).into(),
             ProviderError::NoEndpoint(Endpoint::KeySet) => UserinfoTokenError::NoKeySet.into(),
             other => other,
         })?;

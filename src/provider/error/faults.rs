@@ -1,46 +1,51 @@
 //! What can be wrong with a call, an answer, a discovery document, an endpoint, an introspected token, or the settings.
 
-use crate::provider::words::Words;
 use crate::telemetry::metrics::CallFailure;
 
-/// Why no complete answer came.
-#[derive(Clone, Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum TransportError {
-    #[error("no connection: {0}")]
-    Connect(String),
-    #[error("no connection within the timeout: {0}")]
-    ConnectTimeout(String),
-    #[error("no connection: {0}")]
-    Refused(String),
-    #[error("no connection: {0}")]
-    NameResolution(String),
-    #[error("TLS failed: {0}")]
-    Tls(String),
-    #[error("no complete answer within the timeout")]
-    Timeout,
-    #[error("the connection broke: {0}")]
-    Broken(String),
-    #[error("the answer is larger than 1 MiB")]
-    TooLarge,
-    #[error("the URL cannot be requested")]
-    Url,
+/// An enum of faults, each a row: the variant, its stable code for logs, its message. A first row `[VARIANT(TYPE)]` takes in
+/// the faults of another such enum.
+macro_rules! faults {
+    ($(#[$doc:meta])* pub enum $name:ident {
+        $([$outer:ident($inner:ty)])?
+        $($variant:ident $(($($field:ty),*))? $({ $($member:ident: $type:ty),* })? => $code:literal, $message:literal;)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+        #[expect(missing_docs, reason = "the messages say it")]
+        pub enum $name {
+            $(#[error(transparent)] $outer(#[from] $inner),)?
+            $(#[error($message)] $variant $(($($field),*))? $({ $($member: $type),* })?,)*
+        }
+
+        impl $name {
+            /// A stable reason for logs.
+            pub fn code(&self) -> &'static str {
+                match self {
+                    $(Self::$outer(inner) => inner.code(),)?
+                    $(Self::$variant { .. } => $code,)*
+                }
+            }
+        }
+    };
+}
+pub(super) use faults;
+
+faults! {
+    /// Why no complete answer came.
+    pub enum TransportError {
+        Connect(String) => "provider_connect_failed", "no connection: {0}";
+        ConnectTimeout(String) => "provider_timeout", "no connection within the timeout: {0}";
+        Refused(String) => "provider_connect_failed", "no connection: {0}";
+        NameResolution(String) => "provider_name_resolution", "no connection: {0}";
+        Tls(String) => "provider_tls_failed", "TLS failed: {0}";
+        Timeout => "provider_timeout", "no complete answer within the timeout";
+        Broken(String) => "provider_connection_broken", "the connection broke: {0}";
+        TooLarge => "provider_answer_too_large", "the answer is larger than 1 MiB";
+        Url => "provider_url", "the URL cannot be requested";
+    }
 }
 
 impl TransportError {
-    /// A stable reason for logs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Connect(_) | Self::Refused(_) => "provider_connect_failed",
-            Self::NameResolution(_) => "provider_name_resolution",
-            Self::Tls(_) => "provider_tls_failed",
-            Self::ConnectTimeout(_) | Self::Timeout => "provider_timeout",
-            Self::Broken(_) => "provider_connection_broken",
-            Self::TooLarge => "provider_answer_too_large",
-            Self::Url => "provider_url",
-        }
-    }
-
     /// Whether this may pass by itself.
     pub(in crate::provider) fn is_outage(&self) -> bool {
         !matches!(self, Self::TooLarge | Self::Url)
@@ -48,15 +53,7 @@ impl TransportError {
 
     /// Whether the request never left us.
     pub(in crate::provider) fn is_unsent(&self) -> bool {
-        match self {
-            Self::Connect(_)
-            | Self::ConnectTimeout(_)
-            | Self::Refused(_)
-            | Self::NameResolution(_)
-            | Self::Tls(_)
-            | Self::Url => true,
-            Self::Timeout | Self::Broken(_) | Self::TooLarge => false,
-        }
+        !matches!(self, Self::Timeout | Self::Broken(_) | Self::TooLarge)
     }
 
     /// What failed, for metrics.
@@ -74,86 +71,48 @@ impl TransportError {
     }
 }
 
-/// Why an answer cannot be used.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum AnswerFault {
-    #[error("it answered with status {0}")]
-    Status(u16),
-    #[error("the answer is not JSON by its Content-Type")]
-    ContentType,
-    #[error("the answer is not a JSON object, or has a member twice")]
-    Json,
-    #[error("the answer has no access_token, or one that is not printable ASCII")]
-    AccessToken,
-    #[error("the answer has no token_type, or one other than Bearer")]
-    TokenType,
-    #[error("expires_in is not a non-negative number")]
-    ExpiresIn,
-    #[error("refresh_token is not a string")]
-    RefreshToken,
-    #[error("id_token is not a string")]
-    IdToken,
-    #[error("sub is missing, or not that of the ID token")]
-    Subject,
-    #[error("it refused the access token")]
-    Unauthorized,
-    #[error("the signed answer has a wrong issuer, audience or exp, or is an ID token")]
-    SignedClaims,
-    #[error("the signed answer has expired: compare the clocks")]
-    SignedExpired,
-}
-
-impl AnswerFault {
-    /// A stable reason for logs.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Status(_) => "answer_status",
-            Self::ContentType => "answer_content_type",
-            Self::Json => "answer_json",
-            Self::AccessToken => "answer_access_token",
-            Self::TokenType => "answer_token_type",
-            Self::ExpiresIn => "answer_expires_in",
-            Self::RefreshToken => "answer_refresh_token",
-            Self::IdToken => "answer_id_token",
-            Self::Subject => "userinfo_subject",
-            Self::Unauthorized => "userinfo_unauthorized",
-            Self::SignedClaims | Self::SignedExpired => "userinfo_signed_claims",
-        }
+faults! {
+    /// Why an answer cannot be used.
+    pub enum AnswerFault {
+        Status(u16) => "answer_status", "it answered with status {0}";
+        ContentType => "answer_content_type", "the answer is not JSON by its Content-Type";
+        Json => "answer_json", "the answer is not a JSON object, or has a member twice";
+        AccessToken => "answer_access_token", "the answer has no access_token, or one that is not printable ASCII";
+        TokenType => "answer_token_type", "the answer has no token_type, or one other than Bearer";
+        ExpiresIn => "answer_expires_in", "expires_in is not a non-negative number";
+        RefreshToken => "answer_refresh_token", "refresh_token is not a string";
+        IdToken => "answer_id_token", "id_token is not a string";
+        Subject => "userinfo_subject", "sub is missing, or not that of the ID token";
+        Unauthorized => "userinfo_unauthorized", "it refused the access token";
+        SignedClaims => "userinfo_signed_claims",
+            "the signed answer has a wrong issuer, audience or exp, or is an ID token";
+        SignedExpired => "userinfo_signed_claims", "the signed answer has expired: compare the clocks";
     }
 }
 
-/// Why a discovery document cannot be used.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum DiscoveryFault {
-    #[error("the issuer is not a URL that a document can be looked up under")]
-    IssuerUrl,
-    #[error("it answered with status {status}{}", words.as_end())]
-    Status { status: u16, words: Words },
-    #[error("it is not JSON")]
-    NotJson,
-    #[error(
-        "it names the issuer \"{named}\", but \"{configured}\" is configured: they must be the same, byte for byte"
-    )]
-    IssuerMismatch { configured: String, named: String },
-    #[error("{0} is missing")]
-    Missing(&'static str),
-    #[error("{member}: {fault}")]
-    EndpointRefused { member: &'static str, fault: EndpointFault },
+faults! {
+    /// Why a discovery document cannot be used.
+    pub enum DiscoveryFault {
+        IssuerUrl => "discovery_issuer_url", "the issuer is not a URL that a document can be looked up under";
+        Status(u16, String) => "discovery_status", "it answered with status {0}{1}";
+        NotJson => "discovery_not_json", "it is not JSON";
+        IssuerMismatch { configured: String, named: String } => "discovery_issuer_mismatch",
+            "it names the issuer \"{named}\", but \"{configured}\" is configured: they must be the same, byte for byte";
+        Missing(&'static str) => "discovery_member_missing", "{0} is missing";
+        EndpointRefused { member: &'static str, fault: EndpointFault } => "discovery_endpoint_refused", "{member}: {fault}";
+    }
 }
 
-impl DiscoveryFault {
-    /// A stable reason for logs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::IssuerUrl => "discovery_issuer_url",
-            Self::Status { .. } => "discovery_status",
-            Self::NotJson => "discovery_not_json",
-            Self::IssuerMismatch { .. } => "discovery_issuer_mismatch",
-            Self::Missing(_) => "discovery_member_missing",
-            Self::EndpointRefused { .. } => "discovery_endpoint_refused",
-        }
+faults! {
+    /// Why an introspected token is not taken.
+    pub enum InactiveReason {
+        NotActive => "token_inactive", "the token is not active";
+        Expired => "token_expired", "the token has expired";
+        NotYet => "token_not_yet_valid", "the token is not valid yet";
+        Time => "token_time_invalid", "a time in the answer is not a number";
+        Audience => "token_audience", "the token is for another audience";
+        Client => "token_client", "the token is another client's";
+        Issuer => "token_issuer", "the token is another issuer's";
     }
 }
 
@@ -171,41 +130,6 @@ pub enum EndpointFault {
     Fragment,
     #[error("it points to a loopback or link-local address, which the issuer itself does not")]
     PointsInside,
-}
-
-/// Why an introspected token is not taken.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum InactiveReason {
-    #[error("the token is not active")]
-    NotActive,
-    #[error("the token has expired")]
-    Expired,
-    #[error("the token is not valid yet")]
-    NotYet,
-    #[error("a time in the answer is not a number")]
-    Time,
-    #[error("the token is for another audience")]
-    Audience,
-    #[error("the token is another client's")]
-    Client,
-    #[error("the token is another issuer's")]
-    Issuer,
-}
-
-impl InactiveReason {
-    /// A stable reason for logs.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::NotActive => "token_inactive",
-            Self::Expired => "token_expired",
-            Self::NotYet => "token_not_yet_valid",
-            Self::Time => "token_time_invalid",
-            Self::Audience => "token_audience",
-            Self::Client => "token_client",
-            Self::Issuer => "token_issuer",
-        }
-    }
 }
 
 /// Why a provider cannot be set up from its settings.

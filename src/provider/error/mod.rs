@@ -1,7 +1,7 @@
 //! What can go wrong with a provider, named for what the provider did; each with a stable code for logs and pages.
 
+mod classification;
 mod faults;
-mod meaning;
 mod token;
 
 use std::fmt;
@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+pub use self::classification::FailureClass;
+pub(super) use self::classification::{Area, Classification, Impact};
 pub use self::faults::{
     AnswerFault, DiscoveryFault, EndpointFault, InactiveReason, ProviderSetupError, TransportError,
 };
-pub use self::meaning::FailureClass;
-pub(super) use self::meaning::{Area, Impact, Meaning};
-pub use self::token::{IdTokenError, UserinfoTokenError};
+pub use self::token::{IdTokenError, JwtError, UserinfoTokenError};
 
 use crate::backoff::Backoff;
 use crate::clock::MonotonicTime;
@@ -173,9 +173,20 @@ impl ProviderError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::ServerError { retry_after, .. } => *retry_after,
-            Self::Waiting { retry_after, .. }
-            | Self::IdToken(IdTokenError::KeyUnknownYet { retry_after })
-            | Self::UserinfoToken(UserinfoTokenError::KeyUnknownYet { retry_after }) => Some(*retry_after),
+            Self::Waiting { retry_after, .. } => Some(*retry_after),
+            error => error.key_unknown_yet(),
+        }
+    }
+
+    /// When the key set may be read again that does not have the key of a token yet.
+    pub fn key_unknown_yet(&self) -> Option<Duration> {
+        match self {
+            Self::IdToken(IdTokenError::Jwt(error)) | Self::UserinfoToken(UserinfoTokenError::Jwt(error)) => {
+                match error {
+                    JwtError::KeyUnknownYet { retry_after } => Some(*retry_after),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }

@@ -32,7 +32,7 @@ impl Provider {
                 found.good("scope", format!("scope {scope} is not in scopes_supported, which need not be complete"));
             }
         }
-        if self.settings.logout == LogoutStyle::Auto && metadata.end_session_endpoint.is_none() {
+        if self.settings.logout == LogoutStyle::Auto && metadata.endpoints.end_session_endpoint.is_none() {
             found.good("logout", "no end_session_endpoint: sign-out ends only our own session");
         }
         if self.algorithms.is_empty() && metadata.id_token_algorithms.is_empty() {

@@ -97,7 +97,7 @@ impl Provider {
 
     async fn probe_keys(&self, metadata: &Metadata) -> Findings {
         let mut found = Findings::default();
-        if let Some(url) = &metadata.jwks_uri {
+        if let Some(url) = &metadata.endpoints.jwks_uri {
             match self.keys.current(&self.transport, url).await {
                 Ok(set) => found.good("key_set", format!("key set has {} usable signature key(s)", set.keys.len())),
                 Err(error) => found.failed(error.code(), format!("{url}: {error}")),

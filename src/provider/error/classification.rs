@@ -1,13 +1,13 @@
-//! What each error of a provider means, in one table: its code, what it says about the grant, what it is about, and whom it
+//! How each error of a provider is classified, in one table: its code, what it says about the grant, what it is about, and whom it
 //! affects.
 
 use http::StatusCode;
 
-use super::{Endpoint, IdTokenError, ProviderError, UserinfoTokenError};
+use super::{Endpoint, IdTokenError, ProviderError};
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::provider) struct Meaning {
+pub(in crate::provider) struct Classification {
     /// A stable reason for logs, metrics and pages.
     pub(super) code: &'static str,
     pub(super) class: FailureClass,
@@ -50,12 +50,12 @@ pub(in crate::provider) enum Impact {
 impl ProviderError {
     /// A stable reason for logs, metrics and pages.
     pub fn code(&self) -> &'static str {
-        self.meaning().code
+        self.classification().code
     }
 
     /// What the failure says about the grant that was presented (RF-03, RF-04).
     pub fn class(&self) -> FailureClass {
-        self.meaning().class
+        self.classification().class
     }
 
     /// Whether the provider is merely away: the same may succeed later.
@@ -64,12 +64,13 @@ impl ProviderError {
     }
 
     /// The row of this error.
-    pub(in crate::provider) fn meaning(&self) -> Meaning {
+    pub(in crate::provider) fn classification(&self) -> Classification {
         use Area::SignIn;
         use FailureClass::{Away, Over, Refused};
         use Impact::{Misconfiguration, OnePerson, Outage};
         let at = Area::Endpoint;
         let token = at(Endpoint::Token);
+        let is_key_unknown_yet = self.key_unknown_yet().is_some();
         let (code, class, area, impact) = match self {
             Self::Unreachable { endpoint, cause, .. } if cause.is_outage() => {
                 (cause.code(), Away, at(*endpoint), Outage)
@@ -81,7 +82,7 @@ impl ProviderError {
             }
             Self::ServerError { endpoint, .. } => ("provider_server_error", Away, at(*endpoint), Outage),
             // What keeps it from being asked is its cause, for whoever comes meanwhile too.
-            Self::Waiting { last, .. } => return last.meaning(),
+            Self::Waiting { last, .. } => return last.classification(),
             Self::InvalidGrant(_) => ("invalid_grant", Over, token, OnePerson),
             Self::InvalidClient(_) => ("invalid_client", Refused, token, Misconfiguration),
             Self::ErrorResponse { endpoint, error, .. } => {
@@ -89,11 +90,9 @@ impl ProviderError {
             }
             Self::BadAnswer { endpoint, fault, .. } => (fault.code(), Refused, at(*endpoint), impact_of(*endpoint, "")),
             // Nothing is proven about such a token: its key may be in the set that is read next.
-            Self::IdToken(error @ IdTokenError::KeyUnknownYet { .. }) => (error.code(), Away, SignIn, OnePerson),
+            Self::IdToken(error) if is_key_unknown_yet => (error.code(), Away, SignIn, OnePerson),
             Self::IdToken(error) => (error.code(), Over, SignIn, error.impact()),
-            Self::UserinfoToken(error @ UserinfoTokenError::KeyUnknownYet { .. }) => {
-                (error.code(), Away, at(Endpoint::Userinfo), OnePerson)
-            }
+            Self::UserinfoToken(error) if is_key_unknown_yet => (error.code(), Away, at(Endpoint::Userinfo), OnePerson),
             Self::UserinfoToken(error) => (error.code(), Over, at(Endpoint::Userinfo), Misconfiguration),
             Self::Discovery { fault, .. } => (fault.code(), Refused, at(Endpoint::Discovery), Misconfiguration),
             Self::NoKeys => ("jwks_no_usable_key", Refused, at(Endpoint::KeySet), Misconfiguration),
@@ -101,7 +100,7 @@ impl ProviderError {
             Self::IssuerMissing => ("iss_missing", Refused, SignIn, OnePerson),
             Self::Inactive(reason) => (reason.code(), Over, at(Endpoint::Introspection), OnePerson),
             Self::SubjectChanged => ("subject_changed", Over, SignIn, OnePerson),
-            Self::IdentityRefused(last) => (last.code(), Over, last.meaning().area, OnePerson),
+            Self::IdentityRefused(last) => (last.code(), Over, last.classification().area, OnePerson),
             Self::AssertionRefused => ("client_assertion_alg", Refused, token, Misconfiguration),
             Self::AssertionFailed => ("client_assertion_failed", Refused, token, Misconfiguration),
             Self::Demands(demand) => (demand.code(), Refused, at(Endpoint::Authorization), Misconfiguration),
@@ -109,11 +108,12 @@ impl ProviderError {
             Self::Lost => ("call_lost", Away, SignIn, OnePerson),
             Self::RedirectUri => ("redirect_uri_fragment", Refused, SignIn, Misconfiguration),
         };
-        Meaning { code, class, area, impact }
+        Classification { code, class, area, impact }
     }
 }
 
 impl IdTokenError {
+    /// Whom such a token affects.
     fn impact(&self) -> Impact {
         match self {
             Self::Nonce

@@ -12,11 +12,11 @@ pub(super) struct Algorithm(&'static Described);
 
 /// Its registered name, its hash, and what the library needs for its type of key.
 #[derive(Debug)]
-struct Described(&'static str, &'static digest::Algorithm, Kind);
+struct Described(&'static str, &'static digest::Algorithm, KeyType);
 
 /// The type of its key.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum KeyType {
     /// To verify with, and to sign with.
     Rsa(&'static RsaParameters, &'static dyn RsaEncoding),
     /// The curve, which goes with exactly one algorithm
@@ -41,7 +41,7 @@ impl Algorithm {
 
     /// The one that goes with an elliptic curve, by the name that the curve has in a JWK.
     pub(super) fn of_curve(name: &str) -> Option<Self> {
-        Self::all().find(|algorithm| matches!(algorithm.kind(), Kind::Ec(curve, ..) if *curve == name))
+        Self::all().find(|algorithm| matches!(algorithm.kind(), KeyType::Ec(curve, ..) if *curve == name))
     }
 
     /// All of them; of one key, those first that more servers know.
@@ -60,14 +60,14 @@ impl Algorithm {
         self.0.1
     }
 
-    pub(super) fn kind(self) -> &'static Kind {
+    pub(super) fn kind(self) -> &'static KeyType {
         &self.0.2
     }
 
     /// For a symmetric algorithm, how many bytes its secret must have at least.
     pub(super) fn secret_length(self) -> Option<usize> {
         match self.kind() {
-            Kind::Hmac(_, length) => Some(*length),
+            KeyType::Hmac(_, length) => Some(*length),
             _ => None,
         }
     }
@@ -85,22 +85,22 @@ impl Eq for Algorithm {}
 #[rustfmt::skip]
 static ALL: [&Described; 13] = [
     &RS256,
-    &Described("PS256", &digest::SHA256, Kind::Rsa(&signature::RSA_PSS_2048_8192_SHA256, &signature::RSA_PSS_SHA256)),
-    &Described("RS384", &digest::SHA384, Kind::Rsa(&signature::RSA_PKCS1_2048_8192_SHA384, &signature::RSA_PKCS1_SHA384)),
-    &Described("PS384", &digest::SHA384, Kind::Rsa(&signature::RSA_PSS_2048_8192_SHA384, &signature::RSA_PSS_SHA384)),
-    &Described("RS512", &digest::SHA512, Kind::Rsa(&signature::RSA_PKCS1_2048_8192_SHA512, &signature::RSA_PKCS1_SHA512)),
-    &Described("PS512", &digest::SHA512, Kind::Rsa(&signature::RSA_PSS_2048_8192_SHA512, &signature::RSA_PSS_SHA512)),
-    &Described("ES256", &digest::SHA256, Kind::Ec("P-256", 32, &signature::ECDSA_P256_SHA256_FIXED)),
-    &Described("ES384", &digest::SHA384, Kind::Ec("P-384", 48, &signature::ECDSA_P384_SHA384_FIXED)),
-    &Described("ES512", &digest::SHA512, Kind::Ec("P-521", 66, &signature::ECDSA_P521_SHA512_FIXED)),
-    &Described("EdDSA", &digest::SHA512, Kind::Ed25519),
-    &Described("HS256", &digest::SHA256, Kind::Hmac(hmac::HMAC_SHA256, 32)),
-    &Described("HS384", &digest::SHA384, Kind::Hmac(hmac::HMAC_SHA384, 48)),
-    &Described("HS512", &digest::SHA512, Kind::Hmac(hmac::HMAC_SHA512, 64)),
+    &Described("PS256", &digest::SHA256, KeyType::Rsa(&signature::RSA_PSS_2048_8192_SHA256, &signature::RSA_PSS_SHA256)),
+    &Described("RS384", &digest::SHA384, KeyType::Rsa(&signature::RSA_PKCS1_2048_8192_SHA384, &signature::RSA_PKCS1_SHA384)),
+    &Described("PS384", &digest::SHA384, KeyType::Rsa(&signature::RSA_PSS_2048_8192_SHA384, &signature::RSA_PSS_SHA384)),
+    &Described("RS512", &digest::SHA512, KeyType::Rsa(&signature::RSA_PKCS1_2048_8192_SHA512, &signature::RSA_PKCS1_SHA512)),
+    &Described("PS512", &digest::SHA512, KeyType::Rsa(&signature::RSA_PSS_2048_8192_SHA512, &signature::RSA_PSS_SHA512)),
+    &Described("ES256", &digest::SHA256, KeyType::Ec("P-256", 32, &signature::ECDSA_P256_SHA256_FIXED)),
+    &Described("ES384", &digest::SHA384, KeyType::Ec("P-384", 48, &signature::ECDSA_P384_SHA384_FIXED)),
+    &Described("ES512", &digest::SHA512, KeyType::Ec("P-521", 66, &signature::ECDSA_P521_SHA512_FIXED)),
+    &Described("EdDSA", &digest::SHA512, KeyType::Ed25519),
+    &Described("HS256", &digest::SHA256, KeyType::Hmac(hmac::HMAC_SHA256, 32)),
+    &Described("HS384", &digest::SHA384, KeyType::Hmac(hmac::HMAC_SHA384, 48)),
+    &Described("HS512", &digest::SHA512, KeyType::Hmac(hmac::HMAC_SHA512, 64)),
 ];
 
 static RS256: Described = Described(
     "RS256",
     &digest::SHA256,
-    Kind::Rsa(&signature::RSA_PKCS1_2048_8192_SHA256, &signature::RSA_PKCS1_SHA256),
+    KeyType::Rsa(&signature::RSA_PKCS1_2048_8192_SHA256, &signature::RSA_PKCS1_SHA256),
 );

@@ -14,6 +14,7 @@ use crate::provider::metadata::Metadata;
 use crate::provider::refresh::{AskedClaims, merge};
 use crate::provider::settings::{OAuth2Identity, ProviderKind};
 use crate::provider::token::TokenSet;
+use crate::provider::transport::Form;
 use crate::secret::Secret;
 
 /// The parameters of a callback, and the values that its login attempt kept.
@@ -63,7 +64,7 @@ impl Provider {
 
     async fn redeem_code(&self, exchange: &CodeExchange<'_>) -> Result<SignIn, ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
-        let mut form: Vec<(&'static str, Cow<'_, str>)> = vec![
+        let mut form: Form<'_> = vec![
             ("grant_type", "authorization_code".into()),
             ("code", exchange.code.expose().as_str().into()),
             ("redirect_uri", exchange.redirect_uri.into()),

@@ -1,8 +1,6 @@
 //! Token introspection ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)): whether a token is good, and whose it is. Whatever
 //! is not a clear yes is a no (TK-04).
 
-use std::borrow::Cow;
-
 use http::StatusCode;
 use serde_json::Value;
 
@@ -26,8 +24,7 @@ impl Provider {
             .introspection_endpoint
             .as_ref()
             .ok_or(ProviderError::NoEndpoint(Endpoint::Introspection))?;
-        let form: Vec<(&'static str, Cow<'_, str>)> =
-            vec![("token", token.expose().as_str().into()), ("token_type_hint", "access_token".into())];
+        let form = vec![("token", token.expose().as_str().into()), ("token_type_hint", "access_token".into())];
         let reply = self.post_as_client(Endpoint::Introspection, url, &metadata, form).await?;
         if reply.status != StatusCode::OK {
             return Err(match refusal(Endpoint::Introspection, &reply) {

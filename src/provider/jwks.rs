@@ -16,7 +16,7 @@ use url::Url;
 use crate::backoff::Backoff;
 use crate::clock::{MonotonicTime, SharedClock};
 use crate::identity::Claims;
-use crate::provider::algorithm::{Algorithm, Kind};
+use crate::provider::algorithm::{Algorithm, KeyType};
 use crate::provider::error::{AnswerFault, Area, Endpoint, IdTokenError, JwtError, ProviderError, no_failures};
 use crate::provider::jwt::{Jws, Material, VerificationKey, base64url};
 use crate::provider::reply::Reply;
@@ -261,7 +261,7 @@ fn rsa(n: &[u8], e: &[u8]) -> Option<Material> {
 }
 
 fn ec(with: Algorithm, x: &[u8], y: &[u8]) -> Option<Material> {
-    let Kind::Ec(_, coordinate, _) = with.kind() else { return None };
+    let KeyType::Ec(_, coordinate, _) = with.kind() else { return None };
     (x.len() == *coordinate && y.len() == *coordinate).then(|| Material::Ec { with, point: [&[4], x, y].concat() })
 }
 

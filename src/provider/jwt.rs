@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::identity::Claims;
-use crate::provider::algorithm::{Algorithm, Kind};
+use crate::provider::algorithm::{Algorithm, KeyType};
 use crate::provider::error::JwtError;
 use crate::provider::json;
 use crate::provider::words::printable;
@@ -103,10 +103,10 @@ impl VerificationKey {
     /// Whether the key may be used with `algorithm` (ID-10, ID-30).
     pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
         let by_type = match (&self.material, algorithm.kind()) {
-            (Material::Rsa { .. }, Kind::Rsa(..))
-            | (Material::Ed25519(_), Kind::Ed25519)
-            | (Material::Hmac(_), Kind::Hmac(..)) => true,
-            (Material::Ec { with, .. }, Kind::Ec(..)) => *with == algorithm,
+            (Material::Rsa { .. }, KeyType::Rsa(..))
+            | (Material::Ed25519(_), KeyType::Ed25519)
+            | (Material::Hmac(_), KeyType::Hmac(..)) => true,
+            (Material::Ec { with, .. }, KeyType::Ec(..)) => *with == algorithm,
             _ => false,
         };
         by_type && self.only.is_none_or(|only| only == algorithm)
@@ -114,17 +114,17 @@ impl VerificationKey {
 
     fn verify(&self, algorithm: Algorithm, message: &[u8], signed: &[u8]) -> bool {
         match (&self.material, algorithm.kind()) {
-            (Material::Rsa { n, e }, Kind::Rsa(verify, _)) => {
+            (Material::Rsa { n, e }, KeyType::Rsa(verify, _)) => {
                 RsaPublicKeyComponents { n, e }.verify(verify, message, signed).is_ok()
             }
             // Fixed length R||S; zero R or S and points off the curve are refused there (ID-26, ID-27).
-            (Material::Ec { point, .. }, Kind::Ec(_, _, verify)) => {
+            (Material::Ec { point, .. }, KeyType::Ec(_, _, verify)) => {
                 UnparsedPublicKey::new(*verify, point).verify(message, signed).is_ok()
             }
-            (Material::Ed25519(key), Kind::Ed25519) => {
+            (Material::Ed25519(key), KeyType::Ed25519) => {
                 UnparsedPublicKey::new(&signature::ED25519, key).verify(message, signed).is_ok()
             }
-            (Material::Hmac(secret), Kind::Hmac(with, _)) => {
+            (Material::Hmac(secret), KeyType::Hmac(with, _)) => {
                 hmac::verify(&hmac::Key::new(*with, secret.expose()), message, signed).is_ok()
             }
             _ => false,

@@ -2,8 +2,6 @@
 //! ([RFC 7009](https://www.rfc-editor.org/rfc/rfc7009)). The local session ends first, elsewhere; nothing that fails here
 //! brings it back.
 
-use std::borrow::Cow;
-
 use http::StatusCode;
 use url::Url;
 
@@ -96,8 +94,7 @@ impl Provider {
     async fn revoke(&self, token: &Secret<String>, hint: &'static str) -> Result<(), ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
         let Some(url) = &metadata.endpoints.revocation_endpoint else { return Ok(()) };
-        let form: Vec<(&'static str, Cow<'_, str>)> =
-            vec![("token", token.expose().as_str().into()), ("token_type_hint", hint.into())];
+        let form = vec![("token", token.expose().as_str().into()), ("token_type_hint", hint.into())];
         let reply = self.post_as_client(Endpoint::Revocation, url, &metadata, form).await?;
         if matches!(reply.status, StatusCode::OK | StatusCode::NO_CONTENT) {
             self.transport.incidents.works(Area::Endpoint(Endpoint::Revocation));

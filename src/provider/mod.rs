@@ -14,6 +14,7 @@ mod algorithm;
 mod authorize;
 mod call_metrics;
 mod client_auth;
+mod client_key;
 mod clocks;
 mod demand;
 mod error;
@@ -31,7 +32,6 @@ mod probe;
 mod refresh;
 mod refusal;
 mod reply;
-
 mod token;
 mod transport;
 mod userinfo;
@@ -57,7 +57,7 @@ pub use self::words::{Words, printable};
 use crate::clock::SharedClock;
 use crate::provider::algorithm::Algorithm;
 use crate::provider::call_metrics::CallMetrics;
-use crate::provider::client_auth::ClientProof;
+use crate::provider::client_key::ClientKey;
 use crate::provider::jwks::KeyCache;
 use crate::provider::jwt::{Material, VerificationKey};
 use crate::provider::metadata::MetadataSource;
@@ -72,12 +72,14 @@ use crate::telemetry::metrics::Metrics;
 #[derive(Debug)]
 pub struct Provider {
     settings: ProviderSettings,
+    /// See [`place`](Self::place).
     place: usize,
     clock: SharedClock,
     transport: Transport,
     metadata: MetadataSource,
     keys: KeyCache,
-    proof: ClientProof,
+    /// What signs the client's assertions, where they are its proof.
+    client_key: Option<ClientKey>,
     /// Of ID tokens, as configured; empty: as discovered.
     algorithms: Vec<Algorithm>,
     /// The same of signed UserInfo answers.
@@ -96,11 +98,15 @@ impl Provider {
     pub fn new(settings: ProviderSettings, clock: SharedClock) -> Result<Self, ProviderSetupError> {
         let algorithms = algorithms_named("id_token_algorithms", &settings.id_token_algorithms)?;
         let userinfo_algorithms = algorithms_named("userinfo_algorithms", &settings.userinfo_algorithms)?;
+        let client_key = match &settings.client_auth {
+            ClientAuth::PrivateKeyJwt { key, .. } => Some(ClientKey::new(key.expose())?),
+            _ => None,
+        };
         Ok(Self {
             transport: Transport::new(&settings, Arc::clone(&clock))?,
             metadata: MetadataSource::new(&settings, Arc::clone(&clock))?,
             keys: KeyCache::new(settings.jwks_min_interval, Arc::clone(&clock)),
-            proof: ClientProof::new(&settings.client_id, &settings.client_auth)?,
+            client_key,
             hmac_key: hmac_key(algorithms.iter().chain(&userinfo_algorithms), &settings.client_auth)?,
             algorithms,
             userinfo_algorithms,
@@ -197,13 +203,14 @@ pub enum Condition {
     Trouble(&'static str),
 }
 
+/// The algorithms of a key of the configuration.
 fn algorithms_named(key: &'static str, names: &[String]) -> Result<Vec<Algorithm>, ProviderSetupError> {
     let parsed =
         names.iter().map(|name| Algorithm::parse(name).ok_or_else(|| ProviderSetupError::Algorithm(key, name.clone())));
     parsed.collect()
 }
 
-/// HS* only when configured, with a secret as long as the hash (ID-08).
+/// The client's secret as a key: HS* only when configured, with a secret as long as the hash (ID-08).
 fn hmac_key<'a>(
     algorithms: impl Iterator<Item = &'a Algorithm>,
     auth: &ClientAuth,

@@ -10,7 +10,6 @@
 //! [RFC 6749 section 6]: https://www.rfc-editor.org/rfc/rfc6749#section-6
 //! [OpenID Connect Core section 12]: https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokens
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -23,6 +22,7 @@ use crate::provider::id_token::Before;
 use crate::provider::metadata::Metadata;
 use crate::provider::settings::{OAuth2Identity, ProviderKind, UserinfoUse};
 use crate::provider::token::TokenSet;
+use crate::provider::transport::Form;
 use crate::secret::Secret;
 
 /// The values of a session that is due for a refresh.
@@ -99,10 +99,11 @@ impl Provider {
         self.reported(self.renew(request).await)
     }
 
+    /// The same without a line in the log.
     async fn renew(&self, request: &RefreshRequest<'_>) -> Result<Refreshed, ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
         // RF-01: without a scope, the granted one stays.
-        let mut form: Vec<(&'static str, Cow<'_, str>)> = vec![
+        let mut form: Form<'_> = vec![
             ("grant_type", "refresh_token".into()),
             ("refresh_token", request.refresh_token.expose().as_str().into()),
         ];
@@ -139,6 +140,7 @@ impl Provider {
         }
     }
 
+    /// Who it is now, by the ID token, userinfo or introspection.
     async fn renewed_identity(
         &self,
         metadata: &Metadata,
@@ -208,11 +210,7 @@ impl Provider {
             let names = merge(claims, request.fetched());
             return Ok(Some(AskedClaims { names, ..asked.clone() }));
         }
-        let mut answer = self.openid_userinfo(metadata, tokens, claims).await;
-        if is_refusal(&answer) {
-            answer = self.openid_userinfo(metadata, tokens, claims).await;
-        }
-        match answer {
+        match at_most_twice(|| self.openid_userinfo(metadata, tokens, claims)).await {
             Ok(userinfo) => Ok(Some(self.asked(merge(claims, userinfo)))),
             // The sign-in went on without it, so nothing is missing while it is away.
             Err(error) if error.is_outage() && !was_source && self.wants_userinfo(metadata, request.claims) => {
@@ -237,16 +235,10 @@ impl Provider {
             return Ok((request.claims.clone(), Some(asked.clone())));
         }
         let claims = match identity {
-            OAuth2Identity::Userinfo => {
-                let mut answer = self.plain_userinfo(metadata, tokens).await;
-                if is_refusal(&answer) {
-                    answer = self.plain_userinfo(metadata, tokens).await;
-                }
-                match answer {
-                    Err(error) if !error.is_outage() => Err(ProviderError::IdentityRefused(Arc::new(error))),
-                    answer => answer,
-                }
-            }
+            OAuth2Identity::Userinfo => match at_most_twice(|| self.plain_userinfo(metadata, tokens)).await {
+                Err(error) if !error.is_outage() => Err(ProviderError::IdentityRefused(Arc::new(error))),
+                answer => answer,
+            },
             other => self.plain_claims(metadata, tokens, other).await,
         };
         Ok((claims?, Some(self.asked(Vec::new()))))
@@ -267,9 +259,15 @@ impl Provider {
     }
 }
 
-/// Whether to try once more: a new access token may not be known everywhere at once (UI-05).
-fn is_refusal(answer: &Result<Claims, ProviderError>) -> bool {
-    matches!(answer, Err(error) if !error.is_outage())
+/// Asks, and once more after a refusal: a new access token may not be known everywhere at once (UI-05).
+async fn at_most_twice<F>(ask: impl Fn() -> F) -> Result<Claims, ProviderError>
+where
+    F: Future<Output = Result<Claims, ProviderError>>,
+{
+    match ask().await {
+        Err(error) if !error.is_outage() => ask().await,
+        answer => answer,
+    }
 }
 
 /// Adds the claims that are not there yet and gives their names: signed claims of the ID token are not replaced.

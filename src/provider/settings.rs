@@ -202,6 +202,16 @@ pub enum ClientAuth {
 }
 
 impl ClientAuth {
+    /// The name of the method, as registered.
+    pub fn method_name(&self) -> &'static str {
+        match self {
+            Self::Basic(_) => "client_secret_basic",
+            Self::Post(_) => "client_secret_post",
+            Self::PrivateKeyJwt { .. } => "private_key_jwt",
+            Self::Public => "none",
+        }
+    }
+
     /// The shared secret, where there is one.
     pub fn secret(&self) -> Option<&Secret<String>> {
         match self {

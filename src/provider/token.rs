@@ -1,7 +1,6 @@
 //! The token endpoint: one form out, one token set or one error in ([RFC 6749](https://www.rfc-editor.org/rfc/rfc6749) sections
 //! 3.2, 5.1, 5.2).
 
-use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use crate::provider::metadata::Metadata;
 use crate::provider::refusal::{error_code, named, refusal};
 use crate::provider::reply::Reply;
 use crate::provider::settings::{ProviderSettings, Quirk};
+use crate::provider::transport::Form;
 use crate::secret::Secret;
 
 /// The tokens of one answer. All are opaque, of any length (OA-23).
@@ -43,6 +43,7 @@ impl Moment {
     }
 }
 
+/// How many moments there were.
 static MOMENTS: AtomicU64 = AtomicU64::new(0);
 
 impl Provider {
@@ -50,7 +51,7 @@ impl Provider {
     pub(super) async fn request_tokens(
         &self,
         metadata: &Metadata,
-        form: Vec<(&'static str, Cow<'_, str>)>,
+        form: Form<'_>,
         scope_if_silent: Option<&str>,
     ) -> Result<TokenSet, ProviderError> {
         let reply = self.post_as_client(Endpoint::Token, &metadata.token_endpoint, metadata, form).await?;
@@ -67,19 +68,18 @@ impl Provider {
     }
 
     /// A POST with client authentication: to the token endpoint, introspection and revocation.
-    pub(super) async fn post_as_client(
-        &self,
+    pub(super) async fn post_as_client<'a>(
+        &'a self,
         endpoint: Endpoint,
         url: &url::Url,
         metadata: &Metadata,
-        mut form: Vec<(&'static str, Cow<'_, str>)>,
+        mut form: Form<'a>,
     ) -> Result<Reply, ProviderError> {
-        let proof = self.proof.prove(metadata, self.clock.now())?;
-        form.extend(proof.form.iter().map(|(name, value)| (*name, Cow::Borrowed(value.as_ref()))));
-        let pairs: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-        let mut reply = self.transport.post_form(endpoint, url, &pairs, proof.header).await?;
-        let secret = |(name, value): &(&str, &str)| SECRET_FIELDS.contains(name).then(|| Secret::from(*value));
-        reply.sent = pairs.iter().filter_map(secret).chain(self.settings.client_auth.secret().cloned()).collect();
+        let authorization = self.prove(metadata, &mut form)?;
+        let mut reply = self.transport.post_form(endpoint, url, &form, authorization).await?;
+        let secrets =
+            form.iter().filter(|(name, _)| SECRET_FIELDS.contains(name)).map(|(_, value)| Secret::from(&**value));
+        reply.sent = secrets.chain(self.settings.client_auth.secret().cloned()).collect();
         Ok(reply)
     }
 }

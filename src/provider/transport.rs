@@ -3,6 +3,7 @@
 //! One call is one request on the wire. Nothing is retried here: a code or a rotated refresh token that may have been received
 //! must not be sent twice (OA-10, [RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)).
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::io;
 use std::net::IpAddr;
@@ -109,14 +110,14 @@ impl Transport {
         &self,
         endpoint: Endpoint,
         url: &Url,
-        form: &[(&str, &str)],
-        authorization: Option<&HeaderValue>,
+        form: &Form<'_>,
+        authorization: Option<HeaderValue>,
     ) -> Result<Reply, ProviderError> {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let media_types =
             [(header::ACCEPT, "application/json"), (header::CONTENT_TYPE, "application/x-www-form-urlencoded")];
         let media_types = media_types.map(|(name, value)| (name, HeaderValue::from_static(value)));
-        let authorization = authorization.map(|value| (header::AUTHORIZATION, value.clone()));
+        let authorization = authorization.map(|value| (header::AUTHORIZATION, value));
         let headers = media_types.into_iter().chain(authorization).collect();
         self.call(endpoint, Method::POST, url, headers, body.into()).await
     }
@@ -126,6 +127,7 @@ impl Transport {
         self.away.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// One call; records whether it met an outage.
     async fn call(
         &self,
         endpoint: Endpoint,
@@ -147,6 +149,7 @@ impl Transport {
         reply
     }
 
+    /// The same with a time limit; counts it, and reports what begins and what ends with it.
     async fn reply(
         &self,
         endpoint: Endpoint,
@@ -174,6 +177,7 @@ impl Transport {
         reply
     }
 
+    /// The request and its whole answer.
     async fn exchange(&self, url: &Url, request: Request<Full<Bytes>>) -> Result<Reply, TransportError> {
         let response = self.client.request(request).await.map_err(|e| failure_of(&e, self.incidents.provider()))?;
         let (parts, body) = response.into_parts();
@@ -186,6 +190,9 @@ impl Transport {
         Ok(Reply { url: url.clone(), status, headers, body, sent: Vec::new() })
     }
 }
+
+/// The fields of a form.
+pub(super) type Form<'a> = Vec<(&'static str, Cow<'a, str>)>;
 
 /// The system's resolver, with errors of a type of their own.
 type Resolver = MapErr<GaiResolver, fn(io::Error) -> Unresolved>;
@@ -279,6 +286,7 @@ pub(super) fn check_discovered(url: &Url, issuer: &Url, insecure_http: bool) -> 
     Ok(())
 }
 
+/// Whether a URL names an address of this machine, or one of its link.
 fn is_inside(url: &Url) -> bool {
     url.host().and_then(|host| known_address(&host)).is_some_and(|ip| {
         let is_link_local = match ip {
@@ -289,6 +297,7 @@ fn is_inside(url: &Url) -> bool {
     })
 }
 
+/// TLS that trusts the machine's roots and these.
 fn tls_config(extra: Vec<CertificateDer<'static>>) -> Result<ClientConfig, ProviderSetupError> {
     let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&crypto))
@@ -308,7 +317,9 @@ fn tls_config(extra: Vec<CertificateDer<'static>>) -> Result<ClientConfig, Provi
     }
 }
 
+/// The largest answer that is read.
 const MAX_ANSWER: usize = 1024 * 1024;
+/// How long a connection is kept.
 const IDLE: Duration = Duration::from_secs(3);
 /// Some providers refuse requests without one.
 const USER_AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));

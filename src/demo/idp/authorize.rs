@@ -8,12 +8,12 @@ use url::Url;
 use crate::body::Body;
 use crate::clock::UnixTime;
 use crate::demo::answer::answer;
-use crate::demo::idp::grants::{BrowserSession, Grant, Grants, Kind};
+use crate::demo::idp::grants::{BrowserSession, Grant, Grants, IssuedKind};
 use crate::demo::idp::people::PEOPLE;
 use crate::demo::idp::{CODE_LIFE, Client, Idp, Params, pages, params};
 
 /// An authorization request whose client and redirect URI are known to belong together, so that errors may be sent there.
-struct AuthorizationRequest<'a> {
+struct ReceivedRequest<'a> {
     /// The query as it came, for the page to send back.
     query: &'a str,
     params: Params,
@@ -54,8 +54,8 @@ impl Idp {
     }
 
     /// Answers a request that has no fault.
-    fn serve(&self, query: &str, work: impl FnOnce(&AuthorizationRequest<'_>) -> Response<Body>) -> Response<Body> {
-        match AuthorizationRequest::read(&self.client, query) {
+    fn serve(&self, query: &str, work: impl FnOnce(&ReceivedRequest<'_>) -> Response<Body>) -> Response<Body> {
+        match ReceivedRequest::read(&self.client, query) {
             // Nobody may be sent anywhere (RFC 6749 section 4.1.2.1): a page says why.
             Err(reason) => pages::refused(reason),
             Ok(request) => match request.fault() {
@@ -65,31 +65,26 @@ impl Idp {
         }
     }
 
-    fn grant(
-        &self,
-        grants: &mut Grants,
-        request: &AuthorizationRequest<'_>,
-        session: BrowserSession,
-    ) -> Response<Body> {
+    fn grant(&self, grants: &mut Grants, request: &ReceivedRequest<'_>, session: BrowserSession) -> Response<Body> {
         let text = |name: &str| request.get(name).unwrap_or_default().to_owned();
         let nonce = request.get("nonce").map(str::to_owned);
         let grant = grants.begin(Grant { session, scope: text("scope"), nonce, challenge: text("code_challenge") });
-        let code = grants.issue(Kind::Code, &grant, Some(self.clock.now().plus(CODE_LIFE)));
+        let code = grants.issue(IssuedKind::Code, &grant, Some(self.clock.now().plus(CODE_LIFE)));
         self.send_back(request, &[("code", &code)])
     }
 
-    fn send_error(&self, request: &AuthorizationRequest<'_>, error: &str, description: &str) -> Response<Body> {
+    fn send_error(&self, request: &ReceivedRequest<'_>, error: &str, description: &str) -> Response<Body> {
         self.send_back(request, &[("error", error), ("error_description", description)])
     }
 
-    fn send_back(&self, request: &AuthorizationRequest<'_>, params: &[(&str, &str)]) -> Response<Body> {
+    fn send_back(&self, request: &ReceivedRequest<'_>, params: &[(&str, &str)]) -> Response<Body> {
         let state = request.get("state").map(|state| ("state", state));
         let iss = ("iss", self.issuer.as_str());
         redirect(&self.client.redirect_uri, params.iter().copied().chain(state).chain([iss]))
     }
 }
 
-impl<'a> AuthorizationRequest<'a> {
+impl<'a> ReceivedRequest<'a> {
     /// Reads a request of the client. The error is for a page.
     fn read(client: &Client, query: &'a str) -> Result<Self, &'static str> {
         let request = Self { query, params: params(query.as_bytes()).ok_or("A parameter is repeated.")? };

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::clock::UnixTime;
-use crate::demo::idp::people::Person;
+use crate::demo::idp::people::EndUser;
 use crate::seal;
 
 /// Everything that was given out.
@@ -23,7 +23,7 @@ pub(super) struct Grants {
 #[derive(Clone, Debug)]
 pub(super) struct BrowserSession {
     pub(super) sid: String,
-    pub(super) person: &'static Person,
+    pub(super) person: &'static EndUser,
     pub(super) auth_time: UnixTime,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Grant {
 
 /// The kinds of value that stand for a grant.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum IssuedKind {
     Code,
     AccessToken,
     RefreshToken,
@@ -48,7 +48,7 @@ pub(super) enum Kind {
 
 /// One value that stands for a grant.
 struct Issued {
-    kind: Kind,
+    kind: IssuedKind,
     grant: String,
     expires: Option<UnixTime>,
     /// Whether it was used up: a code, or a refresh token.
@@ -57,7 +57,7 @@ struct Issued {
 
 impl Grants {
     /// Somebody signs in in a browser.
-    pub(super) fn sign_in(&mut self, person: &'static Person, now: UnixTime) -> BrowserSession {
+    pub(super) fn sign_in(&mut self, person: &'static EndUser, now: UnixTime) -> BrowserSession {
         let session = BrowserSession { sid: unguessable("sid_"), person, auth_time: now };
         self.browsers.insert(session.sid.clone(), session.clone());
         session
@@ -82,11 +82,11 @@ impl Grants {
     }
 
     /// Gives out a value for a grant.
-    pub(super) fn issue(&mut self, kind: Kind, grant: &str, expires: Option<UnixTime>) -> String {
+    pub(super) fn issue(&mut self, kind: IssuedKind, grant: &str, expires: Option<UnixTime>) -> String {
         let value = unguessable(match kind {
-            Kind::Code => "code_",
-            Kind::AccessToken => "at_",
-            Kind::RefreshToken => "rt_",
+            IssuedKind::Code => "code_",
+            IssuedKind::AccessToken => "at_",
+            IssuedKind::RefreshToken => "rt_",
         });
         self.issued.insert(value.clone(), Issued { kind, grant: grant.to_owned(), expires, is_spent: false });
         value
@@ -96,7 +96,12 @@ impl Grants {
     /// gave ([RFC 6749 section 4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2),
     /// [RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)). The error says why it is refused, for
     /// `error_description`, where a developer looks first.
-    pub(super) fn find(&mut self, kind: Kind, value: &str, now: UnixTime) -> Result<(String, Grant), &'static str> {
+    pub(super) fn find(
+        &mut self,
+        kind: IssuedKind,
+        value: &str,
+        now: UnixTime,
+    ) -> Result<(String, Grant), &'static str> {
         let known = self.issued.get(value).filter(|issued| issued.kind == kind).ok_or("it was never given out")?;
         if known.is_spent {
             self.grants.remove(&known.grant);
@@ -120,7 +125,7 @@ impl Grants {
     /// ([RFC 7009 section 2.1](https://www.rfc-editor.org/rfc/rfc7009#section-2.1)). Says nothing about unknown ones.
     pub(super) fn revoke(&mut self, token: &str) {
         if let Some(issued) = self.issued.remove(token)
-            && issued.kind == Kind::RefreshToken
+            && issued.kind == IssuedKind::RefreshToken
         {
             self.grants.remove(&issued.grant);
         }

@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::body::Body;
 use crate::demo::answer::{answer, escape};
-use crate::demo::idp::people::{PEOPLE, Person};
+use crate::demo::idp::people::{EndUser, PEOPLE};
 use crate::demo::idp::{CHOOSE, DISCOVERY, END_SESSION};
 
 /// Who do you want to be? `query` is the authorization request that the choice is for.
@@ -59,7 +59,7 @@ pub(super) fn front(issuer: &str) -> Response<Body> {
     page(StatusCode::OK, "Demo provider", &body)
 }
 
-fn button(person: &Person) -> String {
+fn button(person: &EndUser) -> String {
     format!(
         "<button name=\"person\" value=\"{}\"><span class=\"face\" aria-hidden=\"true\">{}</span>\
          <span><b>{}</b><small>{}</small></span></button>",

@@ -6,7 +6,7 @@ use crate::identity::Claims;
 
 /// Somebody who can be chosen on the provider's page.
 #[derive(Debug)]
-pub(super) struct Person {
+pub(super) struct EndUser {
     /// `sub`: what stays the same whatever else changes.
     pub(super) sub: &'static str,
     pub(super) name: &'static str,
@@ -15,12 +15,12 @@ pub(super) struct Person {
 }
 
 /// Ada and Grace: of different groups, so that what one may do the other may not.
-pub(super) static PEOPLE: [Person; 2] = [
-    Person { sub: "248289761001", name: "Ada Lovelace", username: "ada", groups: &["staff", "admins"] },
-    Person { sub: "248289761002", name: "Grace Hopper", username: "grace", groups: &["staff"] },
+pub(super) static PEOPLE: [EndUser; 2] = [
+    EndUser { sub: "248289761001", name: "Ada Lovelace", username: "ada", groups: &["staff", "admins"] },
+    EndUser { sub: "248289761002", name: "Grace Hopper", username: "grace", groups: &["staff"] },
 ];
 
-impl Person {
+impl EndUser {
     /// The claims that these scopes ask for
     /// ([OpenID Connect Core 1.0 section 5.4](https://openid.net/specs/openid-connect-core-1_0.html#rfc.section.5.4)).
     pub(super) fn claims(&self, scopes: &str) -> Claims {

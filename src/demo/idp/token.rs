@@ -10,7 +10,7 @@ use url::form_urlencoded;
 
 use crate::body::Body;
 use crate::demo::answer::answer;
-use crate::demo::idp::grants::{Grant, Grants, Kind};
+use crate::demo::idp::grants::{Grant, Grants, IssuedKind};
 use crate::demo::idp::{ID_TOKEN_LIFE, INVALID_CLIENT, Idp, Params, Refusal, json_answer};
 use crate::secret::constant_time_eq;
 
@@ -25,8 +25,8 @@ impl Idp {
         self.check_client(headers, form)?;
         let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
         let (kind, value) = match field("grant_type") {
-            "authorization_code" => (Kind::Code, field("code")),
-            "refresh_token" => (Kind::RefreshToken, field("refresh_token")),
+            "authorization_code" => (IssuedKind::Code, field("code")),
+            "refresh_token" => (IssuedKind::RefreshToken, field("refresh_token")),
             _ => {
                 return Err(Refusal {
                     error: "unsupported_grant_type",
@@ -36,7 +36,7 @@ impl Idp {
         };
         let mut grants = self.grants();
         let (name, grant) = grants.find(kind, value, self.clock.now()).map_err(invalid_grant)?;
-        if kind == Kind::Code {
+        if kind == IssuedKind::Code {
             // What a code was bound to: the redirect URI, byte for byte, and the PKCE challenge.
             if field("redirect_uri") != self.client.redirect_uri {
                 return Err(invalid_grant("redirect_uri is not the one of the authorization request"));
@@ -54,7 +54,7 @@ impl Idp {
     /// the token in the `Authorization` header only ([RFC 6750 section 2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)).
     pub(super) fn userinfo(&self, headers: &HeaderMap) -> Response<Body> {
         let token = authorization(headers, "Bearer ").unwrap_or_default();
-        match self.grants().find(Kind::AccessToken, token, self.clock.now()) {
+        match self.grants().find(IssuedKind::AccessToken, token, self.clock.now()) {
             Ok((_, grant)) => json_answer(StatusCode::OK, &Value::Object(grant.session.person.claims(&grant.scope))),
             Err(reason) => {
                 let mut answer =
@@ -90,16 +90,22 @@ impl Idp {
     }
 
     /// The token response ([RFC 6749 section 5.1](https://www.rfc-editor.org/rfc/rfc6749#section-5.1)).
-    fn token_set(&self, grants: &mut Grants, name: &str, grant: &Grant, by: Kind) -> Result<Response<Body>, Refusal> {
+    fn token_set(
+        &self,
+        grants: &mut Grants,
+        name: &str,
+        grant: &Grant,
+        by: IssuedKind,
+    ) -> Result<Response<Body>, Refusal> {
         let expires = self.clock.now().plus(self.access_life);
-        let access = grants.issue(Kind::AccessToken, name, Some(expires));
+        let access = grants.issue(IssuedKind::AccessToken, name, Some(expires));
         let id_token = self.id_token(grant, &access, by);
         let set = json!({
             "access_token": access,
             "token_type": "Bearer",
             "expires_in": self.access_life.as_secs(),
             "scope": grant.scope,
-            "refresh_token": grants.issue(Kind::RefreshToken, name, None),
+            "refresh_token": grants.issue(IssuedKind::RefreshToken, name, None),
             "id_token": id_token.ok_or(Refusal { error: "server_error", description: "the ID token could not be signed" })?,
         });
         Ok(json_answer(StatusCode::OK, &set))
@@ -107,7 +113,7 @@ impl Idp {
 
     /// OpenID Connect Core 1.0 sections [2](https://openid.net/specs/openid-connect-core-1_0.html#rfc.section.2) and
     /// [12.2](https://openid.net/specs/openid-connect-core-1_0.html#rfc.section.12.2).
-    fn id_token(&self, grant: &Grant, access: &str, by: Kind) -> Option<String> {
+    fn id_token(&self, grant: &Grant, access: &str, by: IssuedKind) -> Option<String> {
         let now = self.clock.now();
         let digest = Sha256::digest(access);
         let (left_half, _) = digest.split_at(digest.len() / 2);
@@ -121,7 +127,7 @@ impl Idp {
             ("sid", json!(grant.session.sid)),
             ("at_hash", json!(URL_SAFE_NO_PAD.encode(left_half))),
         ];
-        let nonce = grant.nonce.as_ref().filter(|_| by == Kind::Code).map(|nonce| ("nonce", json!(nonce)));
+        let nonce = grant.nonce.as_ref().filter(|_| by == IssuedKind::Code).map(|nonce| ("nonce", json!(nonce)));
         claims.extend(said.into_iter().chain(nonce).map(|(name, value)| (name.to_owned(), value)));
         self.key.token(claims).ok()
     }

@@ -142,8 +142,6 @@ pub enum ProviderSetupError {
     Tls(String),
     #[error("client_key: {0}")]
     ClientKey(&'static str),
-    #[error("client_id or client_secret cannot be sent in a header")]
-    ClientSecret,
     #[error("{0}: \"{1}\" is not a signature algorithm that is implemented")]
     Algorithm(&'static str, String),
     #[error("{0} needs a client_secret of at least {1} bytes (OpenID Connect Core 16.19)")]

@@ -4,7 +4,7 @@ use http::StatusCode;
 use url::Url;
 
 use super::visit::{Ended, LEADS_NOWHERE, visit};
-use super::{Findings, Parameters};
+use super::{Findings, ResponseParameters};
 use crate::provider::Provider;
 use crate::provider::authorize::{AuthorizationRequest, accepts_iss};
 use crate::provider::error::Endpoint;
@@ -48,7 +48,7 @@ impl Provider {
     fn judge_answer(
         &self,
         metadata: &Metadata,
-        said: &Parameters,
+        said: &ResponseParameters,
         state: &str,
         asked: &Probed<'_>,
         found: &mut Findings,
@@ -73,7 +73,8 @@ impl Provider {
         }
     }
 
-    fn judge_error(&self, said: &Parameters, asked: &Probed<'_>, found: &mut Findings) {
+    /// An error, at our address or on the way.
+    fn judge_error(&self, said: &ResponseParameters, asked: &Probed<'_>, found: &mut Findings) {
         let error = said.error();
         if NEEDS_A_PERSON.contains(&error) {
             return asked.taken(found, error);
@@ -121,6 +122,7 @@ impl Provider {
         }
     }
 
+    /// A page of the provider's.
     fn judge_page(&self, reply: &Reply, asked: &Probed<'_>, found: &mut Findings) {
         let (words, status) = (reply.words(), reply.status.as_u16());
         if reply.status.is_success() && words.error().is_empty() {
@@ -135,6 +137,7 @@ impl Provider {
         found.failed(CODE, format!("{name} answers {status}{said}{suspects}{hint}"));
     }
 
+    /// What is probably wrong where no code says it.
     fn suspects(&self, asked: &Probed<'_>) -> String {
         format!(
             ": the client {} is unknown or disabled there, or the redirect URI {} is not registered for it",
@@ -150,15 +153,19 @@ struct Probed<'a> {
 }
 
 impl Probed<'_> {
+    /// What messages begin with.
     fn name(&self) -> String {
         format!("authorization endpoint {}", place(self.url))
     }
 
+    /// That it works.
     fn taken(&self, found: &mut Findings, how: &str) {
         found.good(CODE, format!("authorization endpoint takes the client and {} ({how})", self.redirect_uri));
     }
 }
 
+/// Whether an answer mentions any of these. Where error codes are as coarse as `invalid_request`, only the words say what was
+/// wrong; they decide about hints and warnings of a probe, never about a sign-in.
 pub(super) fn mentions(words: &Words, any: &[&str]) -> bool {
     let text = format!("{} {} ", words.error(), words.description()).to_ascii_lowercase();
     any.iter().any(|word| text.contains(word))

@@ -1,21 +1,17 @@
 //! What the metadata says, compared with what the configuration assumes. Lists that need not be complete are no reason to warn.
 
-use super::{CredentialCheck, Findings, ProbeRequest};
+use super::{Findings, ProbeRequest};
 use crate::provider::Provider;
 use crate::provider::demand::Demand;
 use crate::provider::metadata::Metadata;
 use crate::provider::settings::{ClientAuth, LogoutStyle, ResponseMode};
 
 impl Provider {
-    /// `credentials` is what the token endpoint said of them: it knows better than the metadata.
-    pub(super) fn compare(
-        &self,
-        metadata: &Metadata,
-        request: &ProbeRequest,
-        credentials: CredentialCheck,
-        found: &mut Findings,
-    ) {
-        self.compare_client_auth(metadata, credentials, found);
+    /// `are_judged`: the token endpoint has judged the client's credentials, and knows better than the metadata.
+    pub(super) fn compare(&self, metadata: &Metadata, request: &ProbeRequest, are_judged: bool, found: &mut Findings) {
+        if !are_judged {
+            self.compare_client_auth(metadata, found);
+        }
         self.compare_pkce(metadata, found);
         self.compare_freshness(metadata, request, found);
         // DI-10
@@ -40,14 +36,11 @@ impl Provider {
         }
     }
 
-    fn compare_client_auth(&self, metadata: &Metadata, credentials: CredentialCheck, found: &mut Findings) {
-        if credentials != CredentialCheck::Unknown {
-            return; // reported with the token endpoint
-        }
-        // DI-09
+    /// DI-09
+    fn compare_client_auth(&self, metadata: &Metadata, found: &mut Findings) {
         let methods =
             metadata.list("token_endpoint_auth_methods_supported").unwrap_or_else(|| vec!["client_secret_basic"]);
-        let own = self.proof.method_name();
+        let own = self.settings.client_auth.method_name();
         // `none` is often not listed: it is no method of authentication.
         if methods.contains(&own) || matches!(self.settings.client_auth, ClientAuth::Public) {
             found.good("client_auth", format!("client authentication {own} is supported"));
@@ -57,6 +50,7 @@ impl Provider {
         }
     }
 
+    /// Whether PKCE is used as far as it can be.
     fn compare_pkce(&self, metadata: &Metadata, found: &mut Findings) {
         let Some(methods) = metadata.list("code_challenge_methods_supported") else { return };
         match (methods.contains(&"S256"), self.settings.pkce) {

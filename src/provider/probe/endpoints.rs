@@ -1,23 +1,23 @@
 //! The token endpoint with a made-up code, and the end-session endpoint with our post-logout redirect URI.
 
-use std::borrow::Cow;
-
 use url::Url;
 
+use super::Findings;
 use super::authorization::mentions;
 use super::visit::{Ended, LEADS_NOWHERE, visit};
-use super::{CredentialCheck, Findings};
 use crate::provider::Provider;
 use crate::provider::error::{AnswerFault, Endpoint, ProviderError};
 use crate::provider::metadata::Metadata;
+use crate::provider::transport::Form;
 use crate::seal;
 
 impl Provider {
     /// A code exchange as after a sign-in: `invalid_grant` means that only the code was wrong
-    /// ([RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2)).
-    pub(super) async fn probe_token(&self, metadata: &Metadata, redirect_uri: &str) -> (Findings, CredentialCheck) {
+    /// ([RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2)). Gives also whether the
+    /// client's credentials were judged.
+    pub(super) async fn probe_token(&self, metadata: &Metadata, redirect_uri: &str) -> (Findings, bool) {
         let mut found = Findings::default();
-        let mut form: Vec<(&'static str, Cow<'_, str>)> = vec![
+        let mut form: Form<'_> = vec![
             ("grant_type", "authorization_code".into()),
             ("code", seal::random_token().into()),
             ("redirect_uri", redirect_uri.into()),
@@ -26,28 +26,29 @@ impl Provider {
             form.push(("code_verifier", seal::random_token().into()));
         }
         let url = &metadata.token_endpoint;
-        let method = self.proof.method_name();
-        let credentials = match self.request_tokens(metadata, form, None).await {
+        let method = self.settings.client_auth.method_name();
+        let are_judged = match self.request_tokens(metadata, form, None).await {
             Ok(_) => {
                 found.failed(CODE, format!("token endpoint {url} gives tokens for a made-up code"));
-                CredentialCheck::Unknown
+                false
             }
             Err(ProviderError::InvalidGrant(_)) => {
                 found.good(CODE, format!("token endpoint takes the client's credentials ({method})"));
-                CredentialCheck::Taken
+                true
             }
             Err(error @ ProviderError::InvalidClient(_)) => {
                 found.failed(CODE, format!("token endpoint {url}: {error}{}", self.listed_methods(metadata)));
-                CredentialCheck::Refused
+                true
             }
             Err(error) => {
                 self.judge_token_error(&error, url, &mut found);
-                CredentialCheck::Unknown
+                false
             }
         };
-        (found, credentials)
+        (found, are_judged)
     }
 
+    /// Any other error of the token endpoint.
     fn judge_token_error(&self, error: &ProviderError, url: &Url, found: &mut Findings) {
         match error {
             // Some servers call a wrong code so.
@@ -68,7 +69,7 @@ impl Provider {
 
     /// Where the metadata does not list the configured method, that is the first thing to look at.
     fn listed_methods(&self, metadata: &Metadata) -> String {
-        let own = self.proof.method_name();
+        let own = self.settings.client_auth.method_name();
         match metadata.list("token_endpoint_auth_methods_supported") {
             Some(listed) if !listed.contains(&own) => {
                 format!(". client_auth is {own}, but the provider lists {}", listed.join(", "))
@@ -91,7 +92,7 @@ impl Provider {
             Ok(Ended::Page(reply)) if !reply.status.is_success() => {
                 let words = reply.words();
                 if words.to_string().contains("id_token_hint") {
-                    // Only a sign-in gives one.
+                    // Only a sign-in gives one. There is no error code for it, so the words are all that there is to go by.
                     found.good(SIGN_OUT, "end-session endpoint asks for an ID token: not tried further");
                 } else {
                     refused(&mut found, &format!("answers {} ({words})", reply.status.as_u16()));

@@ -16,7 +16,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use url::Url;
 
-use crate::clock::UnixTime;
 use crate::provider::Provider;
 use crate::provider::metadata::{Metadata, MetadataSource};
 use crate::provider::reply::Reply;
@@ -65,8 +64,8 @@ impl Provider {
                 Ok((metadata, reply)) => {
                     found.good("discovery", format!("discovery document of {} read", metadata.issuer.text()));
                     self.probe_clock(&reply, &mut found);
-                    let credentials = self.probe_endpoints(&metadata, request, &mut found).await;
-                    self.compare(&metadata, request, credentials, &mut found);
+                    let are_judged = self.probe_endpoints(&metadata, request, &mut found).await;
+                    self.compare(&metadata, request, are_judged, &mut found);
                 }
                 Err(error) => found.failed(error.code(), format!("{}: {error}", self.issuer())),
             },
@@ -74,17 +73,12 @@ impl Provider {
         found.0
     }
 
-    /// All endpoints at once: each of them may take its time.
-    async fn probe_endpoints(
-        &self,
-        metadata: &Metadata,
-        request: &ProbeRequest,
-        found: &mut Findings,
-    ) -> CredentialCheck {
+    /// All endpoints at once: each of them may take its time. Gives whether the token endpoint judged the client's credentials.
+    async fn probe_endpoints(&self, metadata: &Metadata, request: &ProbeRequest, found: &mut Findings) -> bool {
         let authorizations = request.redirect_uris.iter().filter_map(|uri| known_address(uri)).take(MOST_URIS);
         let sign_outs = request.post_logout_redirect_uris.iter().filter_map(|uri| known_address(uri)).take(MOST_URIS);
         let redirect_uri = request.redirect_uris.first().map(String::as_str).unwrap_or_default();
-        let (keys, authorizations, (token, credentials), sign_outs) = futures_util::join!(
+        let (keys, authorizations, (token, are_judged), sign_outs) = futures_util::join!(
             self.probe_keys(metadata),
             join_all(authorizations.map(|(uri, at)| self.probe_authorization(metadata, uri, at))),
             self.probe_token(metadata, redirect_uri),
@@ -92,9 +86,10 @@ impl Provider {
         );
         let all = [keys].into_iter().chain(authorizations).chain([token]).chain(sign_outs);
         found.0.extend(all.flat_map(|findings| findings.0));
-        credentials
+        are_judged
     }
 
+    /// Reads the key set.
     async fn probe_keys(&self, metadata: &Metadata) -> Findings {
         let mut found = Findings::default();
         if let Some(url) = &metadata.endpoints.jwks_uri {
@@ -106,10 +101,11 @@ impl Provider {
         found
     }
 
+    /// Compares the clocks.
     fn probe_clock(&self, reply: &Reply, found: &mut Findings) {
         let Some(theirs) = reply.date() else { return };
         let ours = self.clock.now();
-        let offset = distance(ours, theirs);
+        let offset = ours.since(theirs).max(theirs.since(ours));
         let direction = if theirs > ours { "ahead" } else { "behind" };
         let text = format!("the provider's clock is {} s {direction}", offset.as_secs());
         // A `Date` has whole seconds and travelled for a while.
@@ -125,14 +121,7 @@ impl Provider {
     }
 }
 
-/// What is known of the client's credentials.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum CredentialCheck {
-    Taken,
-    Refused,
-    Unknown,
-}
-
+/// What was found out so far.
 #[derive(Debug, Default)]
 struct Findings(Vec<ProbeFinding>);
 
@@ -152,9 +141,10 @@ impl Findings {
 
 /// The parameters that the provider sent, by name.
 #[derive(Debug)]
-struct Parameters(Vec<(String, String)>);
+struct ResponseParameters(Vec<(String, String)>);
 
-impl Parameters {
+impl ResponseParameters {
+    /// A parameter, the first of its name.
     fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -164,6 +154,7 @@ impl Parameters {
         self.get("error").unwrap_or_default()
     }
 
+    /// The error and its description.
     fn words(&self) -> Words {
         Words::new(self.error(), self.get("error_description"))
     }
@@ -173,10 +164,6 @@ impl Parameters {
 fn known_address(uri: &str) -> Option<(&str, Url)> {
     let url = Url::parse(uri).ok()?;
     url.host_str().is_some_and(|host| !host.contains('*')).then_some((uri, url))
-}
-
-fn distance(a: UnixTime, b: UnixTime) -> Duration {
-    a.since(b).max(b.since(a))
 }
 
 /// How many addresses of each kind are asked about.

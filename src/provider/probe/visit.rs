@@ -3,10 +3,11 @@
 //! Redirects are followed within the endpoint's own origin, with the cookies that it sets on the way: many servers check
 //! by a redirect whether cookies are kept. Nothing of the visit is kept afterwards.
 
+use cookie::{Cookie, CookieJar};
 use http::header::{LOCATION, SET_COOKIE};
 use url::{Url, form_urlencoded};
 
-use super::Parameters;
+use super::ResponseParameters;
 use crate::provider::error::{Endpoint, ProviderError};
 use crate::provider::reply::Reply;
 use crate::provider::transport::Transport;
@@ -15,9 +16,9 @@ use crate::provider::transport::Transport;
 #[derive(Debug)]
 pub(super) enum Ended {
     /// At our own address, with these parameters.
-    Returned(Parameters),
+    Returned(ResponseParameters),
     /// On the way, at a URL that carries an error.
-    Refused(Parameters),
+    Refused(ResponseParameters),
     /// At another origin, without an error: somebody is to be asked there.
     SentTo(Url),
     /// With a page.
@@ -35,9 +36,9 @@ pub(super) async fn visit(
 ) -> Result<Ended, ProviderError> {
     let Ok(url) = Url::parse(&url) else { return Ok(Ended::Nowhere) };
     let origin = url.origin();
-    let (mut at, mut cookies) = (url, Cookies::default());
+    let (mut at, mut cookies) = (url, CookieJar::new());
     for _ in 0..MOST_REQUESTS {
-        let reply = transport.visit(endpoint, &at, &cookies.field()).await?;
+        let reply = transport.visit(endpoint, &at, &cookie_field(&cookies)).await?;
         if !reply.status.is_redirection() {
             return Ok(posted_back(&reply, ours).map_or(Ended::Page(reply), Ended::Returned));
         }
@@ -53,46 +54,43 @@ pub(super) async fn visit(
         if to.origin() != origin {
             return Ok(Ended::SentTo(to));
         }
-        cookies.take(&reply);
+        keep_cookies(&mut cookies, &reply);
         at = to;
     }
     Ok(Ended::Nowhere)
 }
 
-/// The cookies of one visit, by name.
-#[derive(Default)]
-struct Cookies(Vec<(String, String)>);
+/// The cookies of a visit as they are sent.
+fn cookie_field(cookies: &CookieJar) -> String {
+    let pairs: Vec<String> = cookies.iter().map(|cookie| cookie.stripped().to_string()).collect();
+    pairs.join("; ")
+}
 
-impl Cookies {
-    fn take(&mut self, reply: &Reply) {
-        for field in reply.headers.get_all(SET_COOKIE).iter().filter_map(|field| field.to_str().ok()) {
-            let pair = field.split(';').next().unwrap_or_default();
-            let Some((name, value)) = pair.split_once('=') else { continue };
-            self.0.retain(|(known, _)| known != name.trim());
-            if !value.trim().is_empty() {
-                self.0.push((name.trim().to_owned(), value.trim().to_owned()));
-            }
+/// Keeps the cookies that an answer sets; an empty value ends one.
+fn keep_cookies(cookies: &mut CookieJar, reply: &Reply) {
+    for field in reply.headers.get_all(SET_COOKIE).iter().filter_map(|field| field.to_str().ok()) {
+        match Cookie::parse(field.to_owned()) {
+            Ok(cookie) if cookie.value().is_empty() => cookies.force_remove(cookie.name().to_owned()),
+            Ok(cookie) => cookies.add_original(cookie),
+            Err(_) => {}
         }
-    }
-
-    fn field(&self) -> String {
-        self.0.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 }
 
+/// Whether both name the same page.
 fn is_same_place(a: &Url, b: &Url) -> bool {
     a.origin() == b.origin() && a.path() == b.path()
 }
 
 /// Of the query, and of the fragment, which some servers take for errors.
-fn parameters(url: &Url) -> Parameters {
+fn parameters(url: &Url) -> ResponseParameters {
     let fragment = url.fragment().unwrap_or_default().as_bytes();
     let both = [url.query().unwrap_or_default().as_bytes(), fragment];
-    Parameters(both.into_iter().flat_map(|part| form_urlencoded::parse(part).into_owned()).collect())
+    ResponseParameters(both.into_iter().flat_map(|part| form_urlencoded::parse(part).into_owned()).collect())
 }
 
 /// The fields of a page that sends itself on to our address (`response_mode=form_post`).
-fn posted_back(reply: &Reply, ours: &Url) -> Option<Parameters> {
+fn posted_back(reply: &Reply, ours: &Url) -> Option<ResponseParameters> {
     let html = std::str::from_utf8(&reply.body).ok()?;
     let tags = || html.split('<').skip(1).filter_map(|rest| rest.split('>').next());
     let is_tag = |tag: &str, name: &str| tag.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
@@ -100,7 +98,7 @@ fn posted_back(reply: &Reply, ours: &Url) -> Option<Parameters> {
     let action = Url::parse(&attribute(form, "action")?).ok()?;
     let fields = tags().filter(|tag| is_tag(tag, "input"));
     let fields = fields.filter_map(|tag| Some((attribute(tag, "name")?, attribute(tag, "value")?)));
-    is_same_place(&action, ours).then(|| Parameters(fields.collect()))
+    is_same_place(&action, ours).then(|| ResponseParameters(fields.collect()))
 }
 
 /// An attribute's value, quoted in any way, with the usual references resolved.
@@ -121,4 +119,5 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
 
 /// What is said of [`Ended::Nowhere`].
 pub(super) const LEADS_NOWHERE: &str = "too many redirects, or one that leads nowhere";
+/// Redirects are followed until then.
 const MOST_REQUESTS: usize = 8;

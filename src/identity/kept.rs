@@ -43,10 +43,12 @@ impl ReadClaims {
     }
 }
 
+/// The length of claims as JSON.
 fn bytes(claims: &Claims) -> usize {
     serde_json::to_vec(claims).map_or(0, |json| json.len())
 }
 
+/// Copies what a path leads to.
 fn copy(path: &[Cow<'_, str>], from: &Claims, to: &mut Claims) {
     let Some((name, rest)) = path.split_first() else { return };
     match from.get(name.as_ref()) {
@@ -67,6 +69,7 @@ fn copy(path: &[Cow<'_, str>], from: &Claims, to: &mut Claims) {
 /// What a refreshed token is held against, and what audit lines and headers show of the sign-in.
 const PROTOCOL: [&str; 10] =
     ["iss", "sub", "aud", "azp", "auth_time", "acr", "amr", "sid", "tid", "preferred_username"];
+/// Claims of the token itself, which say nothing about the person.
 const OF_TOKENS: [&str; 9] = ["exp", "iat", "nbf", "jti", "nonce", "at_hash", "c_hash", "s_hash", "typ"];
 
 #[cfg(test)]

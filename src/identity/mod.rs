@@ -167,6 +167,7 @@ impl ClaimMapping {
         [ClaimPath::named(EMAIL_VERIFIED), self.email.beside(EMAIL_VERIFIED)]
     }
 
+    /// Whether the address may name the person (UI-06).
     fn email_counts(&self, claims: &Claims) -> bool {
         self.trust_unverified_email
             || !self.email_verified().iter().filter_map(|path| path.find(claims)).any(says_unverified)
@@ -188,7 +189,9 @@ impl Default for ClaimMapping {
     }
 }
 
+/// The claim beside `email`.
 const EMAIL_VERIFIED: &str = "email_verified";
+/// In characters.
 const LONGEST_SUBJECT: usize = 255;
 
 #[cfg(test)]

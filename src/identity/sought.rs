@@ -58,13 +58,18 @@ fn steps(place: &str) -> Vec<String> {
     parts.split(['/', '.', ':']).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
+/// The last name of a place.
 fn leaf(place: &str) -> Option<String> {
     steps(place).pop()
 }
 
+/// As many names as a log line shows.
 const MOST_NAMES: usize = 60;
+/// As many places as are compared.
 const MOST_PLACES: usize = 500;
+/// As deep as objects are looked into.
 const DEEPEST: usize = 4;
+/// Shorter names are not taken for misspelt ones.
 const SHORTEST_MISSPELT: usize = 5;
 
 #[cfg(test)]

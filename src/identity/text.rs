@@ -37,6 +37,7 @@ pub(super) fn is_address(text: &str) -> bool {
             .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
 }
 
+/// Whether there is a control character in a text.
 pub(super) fn has_control(text: &str) -> bool {
     // Nearly all text is printable ASCII, which is seen without taking characters apart.
     !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && text.contains(char::is_control)

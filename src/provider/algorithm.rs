@@ -60,6 +60,7 @@ impl Algorithm {
         self.0.1
     }
 
+    /// The type of its key.
     pub(super) fn kind(self) -> &'static KeyType {
         &self.0.2
     }
@@ -99,6 +100,7 @@ static ALL: [&Described; 13] = [
     &Described("HS512", &digest::SHA512, KeyType::Hmac(hmac::HMAC_SHA512, 64)),
 ];
 
+/// Apart, because [`Algorithm::RS256`] is it.
 static RS256: Described = Described(
     "RS256",
     &digest::SHA256,

@@ -79,6 +79,7 @@ impl Provider {
         Some(self.url_by(&*self.metadata.at_hand()?, request))
     }
 
+    /// The same by this metadata.
     fn url_by(&self, metadata: &Metadata, request: &AuthorizationRequest<'_>) -> Result<String, ProviderError> {
         if request.redirect_uri.contains('#') {
             return Err(ProviderError::RedirectUri);
@@ -125,6 +126,7 @@ impl Provider {
         url.into()
     }
 
+    /// The parameters that the protocol itself needs.
     fn protocol_parameters<'a>(&'a self, request: &AuthorizationRequest<'a>) -> Vec<(&'a str, Cow<'a, str>)> {
         let openid = matches!(self.settings.kind, ProviderKind::Oidc { .. });
         let mut list: Vec<(&str, Cow<'_, str>)> = vec![
@@ -204,6 +206,7 @@ impl Provider {
         })
     }
 
+    /// `prompt` as the operator wrote it, in either place.
     fn configured_prompt(&self) -> Option<&str> {
         let written = self.settings.authorization_params.get("prompt");
         self.settings.prompt.as_ref().or(written).map(String::as_str)
@@ -277,6 +280,7 @@ pub const RESERVED_PARAMETERS: [&str; 14] = [
 /// ([OpenID Connect Core section 3.1.2.1](https://openid.net/specs/openid-connect-core-1_0.html#rfc.section.3.1.2.1)).
 const OPTIONAL_PARAMETERS: [&str; 6] =
     ["acr_values", "display", "ui_locales", "claims_locales", "login_hint", "id_token_hint"];
+/// The `prompt` that lets somebody choose an account.
 const CHOOSE: &str = "select_account";
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::telemetry::metrics::{CallFailure, Metrics, PeerMetrics};
 #[derive(Clone, Debug, Default)]
 pub(super) struct CallMetrics(Option<Counters>);
 
+/// Where to count, and under which name.
 #[derive(Clone, Debug)]
 struct Counters {
     metrics: Arc<Metrics>,
@@ -20,11 +21,13 @@ struct Counters {
 }
 
 impl CallMetrics {
+    /// Those of the provider with this name.
     pub(super) fn on(metrics: &Arc<Metrics>, provider: &Arc<str>) -> Self {
         let peer = metrics.peer("idp", provider);
         Self(Some(Counters { metrics: Arc::clone(metrics), peer, provider: Arc::clone(provider) }))
     }
 
+    /// Counts, where there is something to count with.
     fn count(&self, count: impl FnOnce(&Counters)) {
         if let Some(counters) = &self.0 {
             count(counters);

@@ -27,6 +27,7 @@ pub(super) struct Clocks {
     shown: Mutex<Option<Measured>>,
 }
 
+/// The clock by the newest answer.
 #[derive(Clone, Copy, Debug)]
 struct Measured {
     /// Other endpoints may be other machines, caches among them.
@@ -84,6 +85,7 @@ impl ProviderError {
     }
 }
 
+/// Seconds that may become negative.
 fn signed(seconds: u64) -> i64 {
     i64::try_from(seconds).unwrap_or(i64::MAX)
 }

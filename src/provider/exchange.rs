@@ -62,6 +62,7 @@ impl Provider {
         Ok(sign_in)
     }
 
+    /// The same without a line in the log.
     async fn redeem_code(&self, exchange: &CodeExchange<'_>) -> Result<SignIn, ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
         let mut form: Form<'_> = vec![
@@ -91,6 +92,7 @@ impl Provider {
         Ok(SignIn { tokens, issuer, claims, asked, auth_time })
     }
 
+    /// The claims of the ID token and of userinfo, which of them are userinfo's, and `auth_time`.
     async fn openid_sign_in(
         &self,
         metadata: &Metadata,
@@ -108,6 +110,7 @@ impl Provider {
         Ok((claims, asked, auth_time))
     }
 
+    /// The claims of plain OAuth 2.0.
     pub(super) async fn plain_claims(
         &self,
         metadata: &Metadata,
@@ -132,6 +135,7 @@ impl Provider {
         }
     }
 
+    /// What an ID token of these tokens must match.
     pub(super) fn expected<'a>(&'a self, metadata: &'a Metadata, tokens: &'a TokenSet) -> Expected<'a> {
         Expected {
             issuer: &metadata.issuer,

@@ -23,6 +23,7 @@ pub(super) struct IncidentLog {
     state: Mutex<Incidents>,
 }
 
+/// What goes on, and what was reported.
 #[derive(Debug, Default)]
 struct Incidents {
     faults: Vec<Incident>,
@@ -32,6 +33,7 @@ struct Incidents {
     has_answered: bool,
 }
 
+/// One fault, as it began or came again.
 #[derive(Debug)]
 struct Incident {
     area: Area,
@@ -44,6 +46,7 @@ struct Incident {
 }
 
 impl IncidentLog {
+    /// Nothing has happened yet.
     pub(super) fn of(provider: &Arc<str>, clock: SharedClock, leeway: Duration) -> Self {
         Self { provider: Arc::clone(provider), clock, clocks: Clocks::new(leeway), state: Mutex::default() }
     }
@@ -124,6 +127,7 @@ impl IncidentLog {
         Some(is_first)
     }
 
+    /// Ends incidents of an area, and reports that where their beginning was reported.
     fn end(&self, area: Area, which: impl Fn(&Incident) -> bool, message: &'static str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         (state.is_silent, state.has_answered) = (false, true);
@@ -155,6 +159,7 @@ impl ProviderError {
     }
 }
 
+/// The kind of every outage.
 const AWAY: &str = "away";
 /// A fault that comes and goes is reported once in this time.
 const QUIET: Duration = Duration::from_secs(60);

@@ -52,6 +52,7 @@ impl Issuer {
         Ok(self.of_tenant(tenant).into())
     }
 
+    /// The issuer of one tenant.
     fn of_tenant(&self, tenant: &str) -> String {
         self.text.replace(PLACEHOLDER, tenant)
     }
@@ -62,6 +63,7 @@ impl Issuer {
     }
 }
 
+/// The most characters of a tenant in a message.
 const LONGEST_SHOWN: usize = 64;
 
 /// The place of the tenant in a template.

@@ -17,6 +17,7 @@ pub(super) fn object(bytes: &[u8]) -> Result<Claims, serde_json::Error> {
     }
 }
 
+/// A value without repeated members, at any depth.
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {
@@ -25,6 +26,7 @@ impl<'de> Deserialize<'de> for Strict {
     }
 }
 
+/// Makes a value of what the parser meets.
 struct StrictVisitor;
 
 impl<'de> Visitor<'de> for StrictVisitor {

@@ -52,6 +52,7 @@ pub(super) struct KeySet {
 }
 
 impl KeyCache {
+    /// An empty cache, whose sets tokens replace at most once in `min_interval`.
     pub(super) fn new(min_interval: Duration, clock: SharedClock) -> Self {
         let history = Mutex::new(History { forced: None, failures: no_failures() });
         Self { current: ArcSwapOption::empty(), fetching: SingleFlight::default(), history, min_interval, clock }
@@ -141,15 +142,18 @@ impl KeyCache {
         Ok(())
     }
 
+    /// What fetches there were.
     fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Fetches the set, unless a failure is waited out.
     async fn fetch_unless_waiting(&self, transport: &Transport, url: &Url) -> Result<Arc<KeySet>, ProviderError> {
         self.history().failures.may_try(self.clock.monotonic())?;
         self.fetch(transport, url).await
     }
 
+    /// Fetches the set, and records how that went.
     async fn fetch(&self, transport: &Transport, url: &Url) -> Result<Arc<KeySet>, ProviderError> {
         let fetched =
             match transport.get(Endpoint::KeySet, url, "application/jwk-set+json, application/json", None).await {
@@ -175,6 +179,7 @@ impl KeyCache {
 }
 
 impl KeySet {
+    /// The usable keys of an answer.
     fn from_reply(reply: &Reply, url: &Url, now: MonotonicTime) -> Result<Self, ProviderError> {
         let bad = |fault| AnswerFault::at(fault, Endpoint::KeySet);
         if reply.status != StatusCode::OK {
@@ -189,6 +194,7 @@ impl KeySet {
         Ok(Self { keys, url: url.clone(), fetched: now, good_for })
     }
 
+    /// Whether it need not be fetched again.
     fn is_fresh(&self, now: MonotonicTime) -> bool {
         now.since(self.fetched) < self.good_for
     }
@@ -216,6 +222,7 @@ fn usable_keys(set: &Claims) -> Option<Vec<VerificationKey>> {
     Some(set.get("keys")?.as_array()?.iter().filter_map(key).take(MAX_KEYS).collect())
 }
 
+/// A key that can verify signatures, read strictly.
 fn key(jwk: &Value) -> Option<VerificationKey> {
     let text = |name| jwk.get(name).and_then(Value::as_str);
     // ID-30
@@ -252,6 +259,7 @@ fn key(jwk: &Value) -> Option<VerificationKey> {
     only.is_none_or(|alg| key.fits(alg)).then_some(key)
 }
 
+/// An RSA key of at least 2048 bits.
 fn rsa(n: &[u8], e: &[u8]) -> Option<Material> {
     let trim = |bytes: &[u8]| bytes.iter().copied().skip_while(|b| *b == 0).collect::<Vec<u8>>();
     let (n, e) = (trim(n), trim(e));
@@ -260,19 +268,27 @@ fn rsa(n: &[u8], e: &[u8]) -> Option<Material> {
     (bits >= 2048 && !e.is_empty()).then_some(Material::Rsa { n, e })
 }
 
+/// A point on the curve of an algorithm.
 fn ec(with: Algorithm, x: &[u8], y: &[u8]) -> Option<Material> {
     let KeyType::Ec(_, coordinate, _) = with.kind() else { return None };
     (x.len() == *coordinate && y.len() == *coordinate).then(|| Material::Ec { with, point: [&[4], x, y].concat() })
 }
 
+/// A set is good for at least this long, whatever the answer says.
 const MIN_AGE: Duration = Duration::from_secs(60);
+/// Where the answer does not say how long.
 const DEFAULT_AGE: Duration = Duration::from_secs(15 * 60);
+/// A set is good for at most this long.
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 /// How long keys are good for while the provider cannot be asked.
 const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many keys a message names, and how long it gets.
 const MAX_NAMED: usize = 10;
+/// The most characters of one name.
 const NAME_CAP: usize = 100;
+/// The most characters of all names.
 const NAMES_CAP: usize = 300;
+/// As many keys of a set as are read.
 const MAX_KEYS: usize = 100;
+/// As many keys as are tried for one token.
 const MAX_TRIES: usize = 16;

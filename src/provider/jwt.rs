@@ -112,6 +112,7 @@ impl VerificationKey {
         by_type && self.only.is_none_or(|only| only == algorithm)
     }
 
+    /// Whether `signed` is the signature of the message.
     fn verify(&self, algorithm: Algorithm, message: &[u8], signed: &[u8]) -> bool {
         match (&self.material, algorithm.kind()) {
             (Material::Rsa { n, e }, KeyType::Rsa(verify, _)) => {
@@ -145,6 +146,7 @@ pub(super) fn base64url(text: &str) -> Result<Vec<u8>, JwtError> {
 
 /// The most characters of an algorithm's name in a message.
 const NAME_CAP: usize = 32;
+/// Larger than any honest token.
 const MAX_TOKEN: usize = 64 * 1024;
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ impl Provider {
         self.transport.away()
     }
 
+    /// The end-session endpoint, where it is to be used.
     pub(super) fn end_session_endpoint<'a>(&self, metadata: &'a Metadata) -> Option<&'a Url> {
         metadata.endpoints.end_session_endpoint.as_ref().filter(|_| self.settings.logout == LogoutStyle::Auto)
     }

@@ -98,6 +98,7 @@ fn text_code(reply: &Reply, body: &[u8]) -> Option<String> {
     form_urlencoded::parse(body).find(|(name, _)| name == "error").map(|(_, code)| code.into_owned())
 }
 
+/// Whether a code says that a code or refresh token is not good.
 fn is_invalid_grant(code: &str) -> bool {
     // The others are GitHub's and Slack's names for it.
     matches!(
@@ -123,7 +124,9 @@ fn is_registered_form(code: &str) -> bool {
     code.contains('_') && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
+/// Larger bodies are not looked into.
 const LONGEST_ERROR: usize = 64 * 1024;
+/// Registered codes, and those that are common.
 const KNOWN_ERRORS: &str = "\
     invalid_request unauthorized_client unsupported_grant_type invalid_scope invalid_target unsupported_token_type \
     access_denied redirect_uri_mismatch temporarily_unavailable server_error interaction_required login_required \

@@ -158,11 +158,13 @@ fn after<'a>(text: &'a str, end: &str) -> Option<&'a str> {
     text.get(at + end.len()..)
 }
 
+/// A date of a header field.
 fn http_date(value: &HeaderValue) -> Option<UnixTime> {
     let at = OffsetDateTime::parse(value.to_str().ok()?, &Rfc2822).ok()?;
     u64::try_from(at.unix_timestamp()).ok().map(UnixTime::from_secs)
 }
 
+/// The longest wait that is believed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// How much of a page is read.
 const LONGEST_PAGE: usize = 16 * 1024;

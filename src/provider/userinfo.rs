@@ -144,6 +144,7 @@ impl Provider {
         metadata.userinfo_algorithms.clone().unwrap_or_else(|| self.allowed_algorithms(metadata))
     }
 
+    /// Checks the claims of a signed answer.
     fn check_userinfo(&self, metadata: &Metadata, claims: &Claims) -> Result<(), ProviderError> {
         let wrong_audience = claims.contains_key("aud")
             && !audiences(claims).is_some_and(|list| list.contains(&self.settings.client_id.as_str()));

@@ -113,11 +113,15 @@ fn is_token_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~' | '+' | '/' | '=')
 }
 
+/// The most characters of an error code.
 const ERROR_CAP: usize = 64;
+/// The most characters of a description.
 const DESCRIPTION_CAP: usize = 200;
 /// Shorter values would also be found where nobody repeated them.
 const SHORTEST_SECRET: usize = 6;
+/// Shorter parts of a secret are words like others.
 const SHORTEST_PART: usize = 12;
+/// What stands in place of a secret.
 const REDACTED: &str = "[redacted]";
 
 #[cfg(test)]

@@ -106,6 +106,7 @@ impl KeyRing {
         Some(self.derived(at, key, purpose, day))
     }
 
+    /// The cipher of a key, kept or made now.
     fn derived(&self, at: usize, key: &RingKey, purpose: Purpose, day: u16) -> Derived {
         let slot = CipherSlot { day, key: at, purpose };
         let ciphers = self.ciphers.load();
@@ -216,16 +217,19 @@ pub(super) struct Derived {
     missing_at: Option<CipherSlot>,
 }
 
+/// One key, and its public name.
 struct RingKey {
     id: [u8; KEY_ID_LEN],
     secret: Secret<[u8; 32]>,
 }
 
 impl RingKey {
+    /// Names the key by what is derived from it.
     fn new(secret: Secret<[u8; 32]>) -> Self {
         Self { id: key_id(&secret), secret }
     }
 
+    /// The cipher of one purpose and day.
     fn derive(&self, purpose: Purpose, day: u16) -> Aes256Gcm {
         let mut key = [0; 32];
         expand(&self.secret, &[b"vestibule seal", &[VERSION, purpose.number()], &day.to_be_bytes()], &mut key);
@@ -257,6 +261,7 @@ struct CipherSlot {
     purpose: Purpose,
 }
 
+/// The bytes of hexadecimal digits.
 fn from_hex(text: &str) -> Vec<u8> {
     let nibble = |c: &u8| char::from(*c).to_digit(16).and_then(|n| u8::try_from(n).ok()).unwrap_or(0);
     text.as_bytes().chunks(2).map(|pair| pair.iter().fold(0, |byte, c| (byte << 4) | nibble(c))).collect()
@@ -264,6 +269,7 @@ fn from_hex(text: &str) -> Vec<u8> {
 
 /// Names the algorithm and the form of a sealed value: 1 is AES-256-GCM.
 pub(super) const VERSION: u8 = 1;
+/// Bytes of a key's name.
 pub(super) const KEY_ID_LEN: usize = 4;
 /// As of the configuration's `clock_leeway`, where nothing is said.
 const LEEWAY: Duration = Duration::from_secs(60);

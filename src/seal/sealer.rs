@@ -99,6 +99,7 @@ impl Sealer {
         Header::peek(sealed).map(|header| UnixTime::from_secs(header.expires.into()))
     }
 
+    /// Seals with this nonce.
     fn seal_with_nonce(&self, plaintext: &[u8], expires: UnixTime, now: UnixTime, nonce: [u8; NONCE_LEN]) -> String {
         let day = u16::try_from(now.secs() / DAY_SECS).unwrap_or(u16::MAX);
         let expires = u32::try_from(expires.secs()).unwrap_or(u32::MAX);
@@ -202,6 +203,7 @@ struct Header {
 }
 
 impl Header {
+    /// Reads the header of a value of this version.
     fn read(bytes: &[u8]) -> Option<Self> {
         let (&[version], rest) = bytes.split_first_chunk()?;
         let (&key, rest) = rest.split_first_chunk()?;
@@ -211,11 +213,13 @@ impl Header {
         (version == VERSION).then(|| Self { key, day: u16::from_be_bytes(day), expires: u32::from_be_bytes(expires) })
     }
 
+    /// The same of the beginning of a text.
     fn peek(sealed: &str) -> Option<Self> {
         // 16 characters are 12 bytes, one more than the header.
         Self::read(&URL_SAFE_NO_PAD.decode(sealed.get(..16)?).ok()?)
     }
 
+    /// As it stands in a value.
     fn bytes(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [VERSION; HEADER_LEN];
         let fields = self.key.into_iter().chain(self.day.to_be_bytes()).chain(self.expires.to_be_bytes());
@@ -226,12 +230,15 @@ impl Header {
     }
 }
 
+/// Bytes of the header: version, key, day and expiry.
 const HEADER_LEN: usize = 1 + KEY_ID_LEN + 2 + 4;
 /// Bytes of the random nonce of a sealed value.
 pub const NONCE_LEN: usize = 12;
+/// Bytes of the tag of AES-GCM.
 const TAG_LEN: usize = 16;
 /// Where the text begins.
 const TEXT_AT: usize = HEADER_LEN + NONCE_LEN;
+/// Seconds of a day.
 const DAY_SECS: u64 = 24 * 60 * 60;
 /// More than the largest set of chunks; the header limits of the server are the real bound.
 const SEALED_MAX: usize = 64 * 1024;

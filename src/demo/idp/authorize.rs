@@ -65,6 +65,7 @@ impl Idp {
         }
     }
 
+    /// Keeps what was granted, and sends a code for it back.
     fn grant(&self, grants: &mut Grants, request: &ReceivedRequest<'_>, session: BrowserSession) -> Response<Body> {
         let text = |name: &str| request.get(name).unwrap_or_default().to_owned();
         let nonce = request.get("nonce").map(str::to_owned);
@@ -73,10 +74,12 @@ impl Idp {
         self.send_back(request, &[("code", &code)])
     }
 
+    /// Reports an error to the client.
     fn send_error(&self, request: &ReceivedRequest<'_>, error: &str, description: &str) -> Response<Body> {
         self.send_back(request, &[("error", error), ("error_description", description)])
     }
 
+    /// Sends the browser back with parameters, `state` and `iss` among them.
     fn send_back(&self, request: &ReceivedRequest<'_>, params: &[(&str, &str)]) -> Response<Body> {
         let state = request.get("state").map(|state| ("state", state));
         let iss = ("iss", self.issuer.as_str());
@@ -97,6 +100,7 @@ impl<'a> ReceivedRequest<'a> {
         Ok(request)
     }
 
+    /// A parameter.
     fn get(&self, name: &str) -> Option<&str> {
         self.params.get(name).map(String::as_str)
     }
@@ -126,6 +130,7 @@ impl<'a> ReceivedRequest<'a> {
         !is_old && !["login", "select_account", "consent"].into_iter().any(|prompt| self.prompts(prompt))
     }
 
+    /// Whether this word is in `prompt`.
     fn prompts(&self, prompt: &str) -> bool {
         self.has_word("prompt", prompt)
     }
@@ -159,5 +164,7 @@ pub(super) fn browser_cookie(value: &str, more: &str) -> Option<(HeaderName, Hea
     Some((SET_COOKIE, HeaderValue::from_str(&field).ok()?))
 }
 
+/// The name of the single-sign-on cookie.
 const BROWSER_COOKIE: &str = "demo_provider";
+/// Of a SHA-256 in base64url.
 const CHALLENGE_LENGTH: usize = 43;

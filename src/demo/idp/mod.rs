@@ -162,18 +162,27 @@ impl Refusal {
     }
 }
 
+/// Where OpenID Connect Discovery puts the metadata.
 const DISCOVERY: &str = "/.well-known/openid-configuration";
+/// The path of the key set.
 const KEY_SET: &str = "/jwks";
+/// The path of the authorization endpoint.
 const AUTHORIZE: &str = "/sso/authorize";
 /// Where the page of the authorization endpoint sends the choice of a person.
 const CHOOSE: &str = "/sso/choose";
+/// The path of the end-session endpoint.
 const END_SESSION: &str = "/sso/end-session";
+/// The path of the token endpoint.
 const TOKEN: &str = "/token";
+/// The path of userinfo.
 const USERINFO: &str = "/userinfo";
+/// The path of revocation.
 const REVOKE: &str = "/revoke";
 /// The error code of a client that is not believed.
 const INVALID_CLIENT: &str = "invalid_client";
+/// How long a code is good for.
 const CODE_LIFE: Duration = Duration::from_secs(60);
+/// How long an ID token is good for.
 const ID_TOKEN_LIFE: Duration = Duration::from_secs(300);
 
 #[cfg(test)]

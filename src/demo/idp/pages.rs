@@ -59,6 +59,7 @@ pub(super) fn front(issuer: &str) -> Response<Body> {
     page(StatusCode::OK, "Demo provider", &body)
 }
 
+/// The button that chooses somebody.
 fn button(person: &EndUser) -> String {
     format!(
         "<button name=\"person\" value=\"{}\"><span class=\"face\" aria-hidden=\"true\">{}</span>\
@@ -89,4 +90,5 @@ const HEADERS: [(HeaderName, &str); 3] = [
     (REFERRER_POLICY, "no-referrer"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
 ];
+/// The style sheet of all pages.
 const STYLE: &str = include_str!("style.css");

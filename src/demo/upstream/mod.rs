@@ -62,4 +62,5 @@ fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
+/// The time from one event to the next.
 const TICK: Duration = Duration::from_secs(1);

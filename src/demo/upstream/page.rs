@@ -83,6 +83,7 @@ const TOKEN: &str = "<section id=\"token\" hidden><h2>Your access token</h2>\
      <p>Renewed <output id=\"renewed\" aria-live=\"polite\"></output> since you signed in. Stay on this page and watch: \
      shortly before the token ends the gateway fetches a new one, and nobody is asked anything.</p></section>";
 
+/// The application's name.
 const TITLE: &str = "Sample application";
 /// All that it knows of the gateway: where the gateway's own endpoints are, for two links.
 const PREFIX: &str = "/_vestibule";
@@ -92,22 +93,13 @@ pub(super) const STYLE: &str = include_str!("style.css");
 pub(super) const SCRIPT: &str = include_str!("sample.js");
 
 /// Fields that may hold a name, the best first.
-const NAMES: [&str; 6] = [
-    "x-forwarded-name",
-    "remote-name",
-    "x-forwarded-preferred-username",
-    "x-forwarded-user",
-    "remote-user",
-    "x-forwarded-email",
-];
+const NAMES: [&str; 3] = ["x-forwarded-name", "x-forwarded-preferred-username", "x-forwarded-user"];
 /// How the names of fields begin that say who somebody is.
-const IDENTITY: [&str; 8] = [
+const IDENTITY: [&str; 6] = [
     "x-forwarded-user",
     "x-forwarded-email",
     "x-forwarded-name",
     "x-forwarded-preferred",
     "x-forwarded-groups",
     "x-forwarded-access",
-    "remote-",
-    "authorization",
 ];

@@ -250,5 +250,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// The longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The same where the provider asks for it.
 const LONGEST_WAIT_ASKED: Duration = Duration::from_secs(5 * 60);

@@ -171,6 +171,7 @@ pub(super) fn mentions(words: &Words, any: &[&str]) -> bool {
     any.iter().any(|word| text.contains(word))
 }
 
+/// The code of these findings.
 const CODE: &str = "authorization_endpoint";
 /// Right answers to `prompt=none`
 /// ([OpenID Connect Core section 3.1.2.6](https://openid.net/specs/openid-connect-core-1_0.html#rfc.section.3.1.2.6)).

@@ -108,5 +108,7 @@ impl Provider {
     }
 }
 
+/// The code of findings about the token endpoint.
 const CODE: &str = "token_endpoint";
+/// The code of findings about the end-session endpoint.
 const SIGN_OUT: &str = "end_session_endpoint";

@@ -126,14 +126,17 @@ impl Provider {
 struct Findings(Vec<ProbeFinding>);
 
 impl Findings {
+    /// Something is as it should be.
     fn good(&mut self, code: &'static str, message: impl Into<String>) {
         self.0.push(ProbeFinding { grade: Grade::Good, code, message: message.into() });
     }
 
+    /// Somebody should look at something.
     fn warning(&mut self, code: &'static str, message: impl Into<String>) {
         self.0.push(ProbeFinding { grade: Grade::Warning, code, message: message.into() });
     }
 
+    /// Something keeps people from signing in or out.
     fn failed(&mut self, code: &'static str, message: impl Into<String>) {
         self.0.push(ProbeFinding { grade: Grade::Failed, code, message: message.into() });
     }

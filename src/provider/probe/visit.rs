@@ -70,7 +70,7 @@ fn cookie_field(cookies: &CookieJar) -> String {
 fn keep_cookies(cookies: &mut CookieJar, reply: &Reply) {
     for field in reply.headers.get_all(SET_COOKIE).iter().filter_map(|field| field.to_str().ok()) {
         match Cookie::parse(field.to_owned()) {
-            Ok(cookie) if cookie.value().is_empty() => cookies.force_remove(cookie.name().to_owned()),
+            Ok(cookie) if cookie.value().is_empty() => cookies.force_remove(cookie.name()),
             Ok(cookie) => cookies.add_original(cookie),
             Err(_) => {}
         }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use vestibule::clock::SystemClock;
 use vestibule::codes;
-use vestibule::config::diagnostics::Code;
+use vestibule::config::diagnostics::DiagnosticCode;
 use vestibule::config::{Config, Diagnostic, Report, Sources};
 
 #[test]
@@ -75,10 +75,15 @@ fn every_code_that_a_file_can_cause_is_caused_by_one() {
         text.push_str(&load(&path).map_or_else(|report| report.render(false), |_| String::new()));
     }
     // Warnings do not make a file invalid; they are shown below.
-    let only_warnings =
-        [Code::HalfWrittenVariable, Code::Weakened, Code::Unreachable, Code::ReadableSecret, Code::NoTrustedProxies];
+    let only_warnings = [
+        DiagnosticCode::HalfWrittenVariable,
+        DiagnosticCode::Weakened,
+        DiagnosticCode::Unreachable,
+        DiagnosticCode::ReadableSecret,
+        DiagnosticCode::NoTrustedProxies,
+    ];
     // What shows only when the parts are made: see tests/it/starting.rs.
-    let later = [Code::CannotListen, Code::CannotBuild];
+    let later = [DiagnosticCode::CannotListen, DiagnosticCode::CannotBuild];
     let excused: Vec<&str> = only_warnings.iter().chain(&later).map(|code| code.as_str()).collect();
     let of_configuration = codes::all().map(|(number, _)| number).filter(|number| *number < "VB-1000");
     let missing: Vec<&str> = of_configuration.filter(|code| !excused.contains(code) && !text.contains(code)).collect();
@@ -97,10 +102,13 @@ fn every_word_and_key_that_a_message_offers_is_taken() {
         let help = found.iter().find(|it| it.message.contains("zzz")).and_then(|it| it.help.clone()).unwrap();
         help.split('`').skip(1).step_by(2).map(str::to_owned).collect()
     };
-    let refused = |found: &[Diagnostic], codes: &[Code], key: &str| {
+    let refused = |found: &[Diagnostic], codes: &[DiagnosticCode], key: &str| {
         found.iter().any(|it| codes.contains(&it.code) && it.message.contains(key))
     };
-    let (bad_words, bad_keys) = ([Code::Unsupported, Code::UnknownWord], [Code::Unsupported, Code::UnknownKey]);
+    let (bad_words, bad_keys) = (
+        [DiagnosticCode::Unsupported, DiagnosticCode::UnknownWord],
+        [DiagnosticCode::Unsupported, DiagnosticCode::UnknownKey],
+    );
     let mut wrong = Vec::new();
     for key in [
         "log.format",
@@ -161,15 +169,15 @@ fn every_algorithm_that_is_taken_is_implemented() {
 fn what_weakens_security_is_warned_about() {
     // CK-02
     for (change, code) in [
-        ("public_url = \"http://wiki.example.com\"", Code::Weakened),
-        ("public_url = \"https://wiki.example.com\"\ntrusted_proxies = [\"0.0.0.0/0\"]", Code::Weakened),
+        ("public_url = \"http://wiki.example.com\"", DiagnosticCode::Weakened),
+        ("public_url = \"https://wiki.example.com\"\ntrusted_proxies = [\"0.0.0.0/0\"]", DiagnosticCode::Weakened),
         (
             "public_url = \"https://wiki.example.com\"\n[route.x]\npath = \"/x\"\nupstream = \"static:200\"\ninsecure_keep_headers = [\"X-Userinfo\"]",
-            Code::Weakened,
+            DiagnosticCode::Weakened,
         ),
         (
             "public_url = \"https://wiki.example.com\"\nprefix = \"/sub\"\n[route.sub]\npath = \"/sub/x\"\nupstream = \"http://127.0.0.1:1\"",
-            Code::Unreachable,
+            DiagnosticCode::Unreachable,
         ),
     ] {
         let text = SMALLEST.replace("public_url = \"https://wiki.example.com\"", change);
@@ -186,9 +194,9 @@ fn a_proxy_in_front_that_is_not_named_is_warned_about() {
         config.warnings.iter().map(|it| it.code).collect::<Vec<_>>()
     };
     let https = "public_url = \"https://wiki.example.com\"";
-    assert_eq!(codes(https), [Code::NoTrustedProxies]);
-    assert_eq!(codes(&format!("{https}\ntrusted_proxies = []")), [Code::NoTrustedProxies]);
-    assert_eq!(codes(&format!("{https}\nlisten = \"unix:/run/a.sock\"")), [Code::NoTrustedProxies]);
+    assert_eq!(codes(https), [DiagnosticCode::NoTrustedProxies]);
+    assert_eq!(codes(&format!("{https}\ntrusted_proxies = []")), [DiagnosticCode::NoTrustedProxies]);
+    assert_eq!(codes(&format!("{https}\nlisten = \"unix:/run/a.sock\"")), [DiagnosticCode::NoTrustedProxies]);
     assert_eq!(codes(&format!("{https}\ntrusted_proxies = \"unix\"")), []);
     assert_eq!(codes(&format!("{https}\ntrusted_proxies = \"10.0.0.1\"")), []);
     assert_eq!(codes("public_url = \"http://localhost:4180\""), []);
@@ -202,10 +210,10 @@ fn a_secret_is_cleaned_alike_wherever_it_is_kept_and_check_says_so() {
     for (raw, code) in [
         (bare.to_owned(), None),
         (format!("{bare}\r\n"), None),
-        (format!("\u{feff}{bare}\n"), Some(Code::UncleanSecret)),
-        (format!("{bare} \n"), Some(Code::UncleanSecret)),
-        (format!("{bare}\n\n"), Some(Code::UncleanSecret)),
-        (format!("{bare}\0\n"), Some(Code::UncleanSecret)),
+        (format!("\u{feff}{bare}\n"), Some(DiagnosticCode::UncleanSecret)),
+        (format!("{bare} \n"), Some(DiagnosticCode::UncleanSecret)),
+        (format!("{bare}\n\n"), Some(DiagnosticCode::UncleanSecret)),
+        (format!("{bare}\0\n"), Some(DiagnosticCode::UncleanSecret)),
     ] {
         private_file(&file, &raw);
         let toml_text = serde_json::to_string(&raw).unwrap();
@@ -221,7 +229,8 @@ fn a_secret_is_cleaned_alike_wherever_it_is_kept_and_check_says_so() {
             let config = Config::load(&sources).unwrap_or_else(|report| panic!("{raw:?} {place}: {report}"));
             let secret = config.providers[0].client_auth.secret().unwrap();
             assert_eq!(secret.expose(), bare, "{raw:?} {place}");
-            let codes: Vec<Code> = told(&config).into_iter().filter(|code| *code != Code::LiteralSecret).collect();
+            let codes: Vec<DiagnosticCode> =
+                told(&config).into_iter().filter(|code| *code != DiagnosticCode::LiteralSecret).collect();
             assert_eq!(codes, Vec::from_iter(code), "{raw:?} {place}");
         }
     }
@@ -231,7 +240,7 @@ fn a_secret_is_cleaned_alike_wherever_it_is_kept_and_check_says_so() {
     sources.env.retain(|(name, _)| name != "SESSION_KEY");
     sources.env.push(("SESSION_KEY".into(), format!("\u{feff}{SESSION_KEY}\0\n")));
     let config = Config::load(&sources).unwrap_or_else(|report| panic!("{report}"));
-    assert_eq!(told(&config), [Code::UncleanSecret; 2]);
+    assert_eq!(told(&config), [DiagnosticCode::UncleanSecret; 2]);
     assert!(config.warnings.iter().any(|it| it.message.contains("session.keys")));
 }
 
@@ -272,7 +281,7 @@ fn key_and_secret_files_that_others_may_read_are_warned_about() {
         config
             .warnings
             .iter()
-            .filter(|it| it.code == Code::ReadableSecret)
+            .filter(|it| it.code == DiagnosticCode::ReadableSecret)
             .map(|it| it.message.clone())
             .collect::<Vec<_>>()
     };
@@ -314,7 +323,7 @@ fn every_secret_on_the_command_line_is_warned_about_where_it_stands() {
                 sources.flags.push((name.to_owned(), value.to_owned()));
             }
             let config = Config::load(&sources).unwrap_or_else(|report| panic!("{flag}: {report}"));
-            config.warnings.into_iter().filter(|it| it.code == Code::LiteralSecret).collect::<Vec<_>>()
+            config.warnings.into_iter().filter(|it| it.code == DiagnosticCode::LiteralSecret).collect::<Vec<_>>()
         };
         let told = load(flag, false);
         assert_eq!(told.len(), usize::from(warned), "{flag}: {told:?}");
@@ -337,7 +346,7 @@ fn what_other_gateways_and_languages_write_is_told_what_it_is_here() {
         let found = report
             .diagnostics
             .iter()
-            .find(|it| it.code == Code::UnknownKey && it.message.contains(&key.to_lowercase()));
+            .find(|it| it.code == DiagnosticCode::UnknownKey && it.message.contains(&key.to_lowercase()));
         found.and_then(|it| it.help.clone()).unwrap_or_else(|| panic!("{key}: {report}"))
     };
     for (table, key, ours) in [
@@ -366,7 +375,7 @@ fn an_address_that_nobody_verified_counts_only_with_a_warning() {
         Config::load(&sources("a.toml", SMALLEST.replace("client_id = \"wiki\"", &format!("{key}{value}")))).unwrap()
     };
     let (on, off) = (load("true"), load("false"));
-    assert_eq!(told(&on), [Code::Weakened]);
+    assert_eq!(told(&on), [DiagnosticCode::Weakened]);
     assert!(on.providers[0].claims.trust_unverified_email);
     assert!(told(&off).is_empty() && !off.providers[0].claims.trust_unverified_email);
 }
@@ -385,7 +394,7 @@ fn a_second_provider_that_moves_the_redirect_uri_of_the_first_is_warned_about() 
     let path = "redirect_path = \"/_vestibule/callback\"\n";
     assert_eq!(load("", ""), (vec!["/_vestibule/callback".to_owned()], vec![]));
     let (paths, codes) = load(second, "");
-    assert_eq!((paths[0].as_str(), codes), ("/_vestibule/callback/corp", vec![Code::RedirectPath]));
+    assert_eq!((paths[0].as_str(), codes), ("/_vestibule/callback/corp", vec![DiagnosticCode::RedirectPath]));
     let (paths, codes) = load(second, path);
     assert_eq!(paths, ["/_vestibule/callback", "/_vestibule/callback/lab"]);
     assert!(codes.is_empty(), "{codes:?}");
@@ -437,8 +446,13 @@ fn the_example_loads_and_is_the_smallest_file_with_comments() {
 #[test]
 fn every_key_of_the_example_shows_its_default_or_says_what_it_is() {
     // What shows another value may need a file that is not here, or a key beside it.
-    let excused =
-        [Code::FileUnreadable, Code::SecretUnreadable, Code::MissingKey, Code::Conflict, Code::NoTrustedProxies];
+    let excused = [
+        DiagnosticCode::FileUnreadable,
+        DiagnosticCode::SecretUnreadable,
+        DiagnosticCode::MissingKey,
+        DiagnosticCode::Conflict,
+        DiagnosticCode::NoTrustedProxies,
+    ];
     let example = with_secrets_at_hand(&fs::read_to_string("config.example.toml").unwrap());
     let load = |text: &str| Config::load(&sources("config.example.toml", text.to_owned()));
     let silent = shown(&load(&example).unwrap());
@@ -664,8 +678,8 @@ fn private_file(path: &Path, text: &str) -> PathBuf {
 }
 
 /// The warnings, but for the one that the smallest file always gets: only its operator knows which proxy serves https for it.
-fn told(config: &Config) -> Vec<Code> {
-    config.warnings.iter().map(|it| it.code).filter(|code| *code != Code::NoTrustedProxies).collect()
+fn told(config: &Config) -> Vec<DiagnosticCode> {
+    config.warnings.iter().map(|it| it.code).filter(|code| *code != DiagnosticCode::NoTrustedProxies).collect()
 }
 
 /// The secrets of examples are in files that are not here.

@@ -67,16 +67,19 @@ fn verdict(deny_warnings: bool, warnings: &[Diagnostic], findings: &[Finding]) -
     }
 }
 
+/// The first line of the checklist: what the configuration holds.
 fn summary(config: &Config, name: &str) -> Finding {
     let (providers, routes) = (config.providers.len(), config.gateway.routes.len());
     let message = format!("{providers} provider{}, {routes} route{}", plural(providers), plural(routes));
     Finding::new(format!("configuration {name}"), Grade::Good, "configuration", message)
 }
 
+/// The ending of a noun after its number.
 fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
+/// Prints everything in the form that was asked for.
 fn write_out(format: Format, report: &Report, findings: &[Finding], register: Option<&ToRegister>, exit: Exit) {
     match format {
         Format::Json => {

@@ -44,6 +44,7 @@ pub(super) fn demo(port: u16) -> Exit {
     }
 }
 
+/// Why the demo cannot start.
 #[derive(Debug, thiserror::Error)]
 enum DemoFailure {
     #[error("no port on loopback is free: {0}")]
@@ -56,6 +57,7 @@ enum DemoFailure {
     App(#[from] AppError),
 }
 
+/// Starts the three parts, and serves until a signal ends it.
 async fn serve(port: u16) -> Result<(), DemoFailure> {
     // Before the first line that a script could wait for.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -92,6 +94,7 @@ async fn serve(port: u16) -> Result<(), DemoFailure> {
     Ok(())
 }
 
+/// Starts the gateway between provider and application.
 async fn start_gateway(
     gateway: SocketAddr,
     issuer: &str,
@@ -112,6 +115,7 @@ async fn start_gateway(
     Ok(App::start(config, clock).await?)
 }
 
+/// Listens on a port of loopback.
 async fn loopback(port: u16) -> io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
 }
@@ -128,35 +132,5 @@ async fn free_port(wished: u16) -> io::Result<SocketAddr> {
 /// So short that a refresh can be watched.
 const ACCESS_LIFE: Duration = Duration::from_secs(60);
 
-const CONFIG: &str = r#"
-[server]
-listen = "GATEWAY"
-public_url = "http://GATEWAY"
-
-[server.drain]
-grace = "1s"
-
-[admin]
-listen = "127.0.0.1:0"
-
-[session]
-keys = [{ env = "DEMO_SESSION_KEY" }]
-
-[provider.demo]
-title = "Demo provider"
-issuer = "ISSUER"
-client_id = "demo"
-client_secret = { env = "DEMO_CLIENT_SECRET" }
-scopes = ["openid", "email", "profile", "groups", "offline_access"]
-
-[route.sample]
-upstream = "http://UPSTREAM"
-
-# What the application greets by, and a token of which one can see that it was renewed.
-[route.sample.identity]
-headers = { X-Forwarded-Name = "name", X-Forwarded-Access-Token = "access_token" }
-
-# One part for admins only, so that the page for somebody who is not allowed can be seen.
-[route.sample.paths]
-"/admins" = { allow.groups = ["admins"] }
-"#;
+/// The configuration of the gateway; the words in capitals are replaced.
+const CONFIG: &str = include_str!("demo.toml");

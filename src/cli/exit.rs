@@ -86,6 +86,7 @@ impl Exit {
         Self::Unhealthy.because(message)
     }
 
+    /// Prints why, as an error message.
     fn because(self, message: impl Display) -> Self {
         complain(&format!("error: {message}\n"));
         self

@@ -48,6 +48,7 @@ fn of_json(line: &str) -> Option<String> {
     code.clone().filter(|code| is_code(code)).or_else(|| member("reason")).or(code)
 }
 
+/// Whether a word has the form of a code.
 fn is_code(word: &str) -> bool {
     codes::number(word).is_some()
 }

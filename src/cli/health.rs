@@ -25,6 +25,7 @@ pub(super) fn health(arguments: &HealthArguments) -> Exit {
     })
 }
 
+/// Healthy is what answers 200.
 fn verdict(answer: &str) -> Exit {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
     let status = head.lines().next().unwrap_or_default();
@@ -36,6 +37,7 @@ fn verdict(answer: &str) -> Exit {
     }
 }
 
+/// Asks at an address; the answer as it came.
 fn ask(address: &ListenAddress, path: &str) -> io::Result<String> {
     match address {
         // A connection to 0.0.0.0 or [::] is one to this machine.
@@ -61,6 +63,7 @@ fn ask(address: &ListenAddress, path: &str) -> io::Result<String> {
     }
 }
 
+/// Sends the request, and reads the answer.
 fn exchange(mut socket: impl Read + Write, path: &str) -> io::Result<String> {
     write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
@@ -70,6 +73,7 @@ fn exchange(mut socket: impl Read + Write, path: &str) -> io::Result<String> {
 
 /// How long the gateway may take to accept, and to go on with its answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// More is not read: nobody reads longer lists of checks.
 const LONGEST_ANSWER: u64 = 64 * 1024;
 
 #[cfg(test)]

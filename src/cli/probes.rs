@@ -20,10 +20,12 @@ use crate::proxy::settings::UpstreamSettings;
 pub(super) struct Finding {
     /// `provider corp`, `route wiki`.
     pub(super) subject: String,
+    /// What was found.
     pub(super) found: ProbeFinding,
 }
 
 impl Finding {
+    /// A finding of the command itself.
     pub(super) fn new(subject: String, grade: Grade, code: &'static str, message: String) -> Self {
         Self { subject, found: ProbeFinding { grade, code, message } }
     }
@@ -69,9 +71,7 @@ fn each_once(found: Vec<Finding>) -> Vec<Finding> {
 fn expected(config: &Config, provider: &ProviderSettings) -> ProbeRequest {
     let register = ToRegister::at(config, provider);
     let asks = |rule: &RuleSettings| rule.max_age.is_some() && rule.providers.contains(&provider.name);
-    let rules =
-        |route: &RouteSettings| std::iter::once(&route.rule).chain(route.paths.iter().map(|(_, rule)| rule)).any(asks);
-    let asking = config.gateway.routes.iter().filter(|route| rules(route));
+    let asking = config.gateway.routes.iter().filter(|route| route.rules().any(asks));
     ProbeRequest {
         redirect_uris: register.redirect_uris,
         post_logout_redirect_uris: register.post_logout_redirect_uris,
@@ -79,6 +79,7 @@ fn expected(config: &Config, provider: &ProviderSettings) -> ProbeRequest {
     }
 }
 
+/// Probes one provider, within the deadline.
 async fn probe_provider(settings: ProviderSettings, expected: ProbeRequest) -> Vec<Finding> {
     let subject = format!("provider {}", settings.name);
     // The document, and then one endpoint with its redirects; each call has its own time.
@@ -100,6 +101,7 @@ fn probe_route(route: &RouteSettings) -> Option<BoxFuture<'static, Vec<Finding>>
     Some(probe_upstream(format!("route {}", route.name), (**settings).clone()).boxed())
 }
 
+/// Probes the addresses of one upstream, within the deadline.
 async fn probe_upstream(subject: String, settings: UpstreamSettings) -> Vec<Finding> {
     let addresses: Vec<String> = settings.addresses.iter().map(|address| address.place().to_string()).collect();
     let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
@@ -113,7 +115,9 @@ async fn probe_upstream(subject: String, settings: UpstreamSettings) -> Vec<Find
     vec![Finding::new(subject, grade, code, message)]
 }
 
+/// How long one probe may take.
 const ASKED: Duration = Duration::from_secs(10);
+/// How long a provider with its several steps may take.
 const LONGEST: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

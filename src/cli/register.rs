@@ -7,7 +7,9 @@ use crate::provider::settings::{LogoutStyle, ProviderSettings};
 /// What has to be registered at the providers. The host of a `*.` route stands as it is written.
 #[derive(Debug, Default)]
 pub(super) struct ToRegister {
+    /// After signing in.
     pub(super) redirect_uris: Vec<String>,
+    /// After signing out.
     pub(super) post_logout_redirect_uris: Vec<String>,
 }
 

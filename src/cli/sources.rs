@@ -11,7 +11,9 @@ use crate::server::settings::ListenAddress;
 /// The file and flags of the command line. Reading it again, for a reload, reads the file and everything it names again.
 #[derive(Clone, Debug)]
 pub(super) struct ConfigSource {
+    /// The file, where there is one.
     path: Option<PathBuf>,
+    /// What `--set` said, in order.
     flags: Vec<(String, String)>,
 }
 
@@ -89,10 +91,12 @@ impl ConfigSource {
         Config::admin_addresses(&self.sources(self.path.as_ref().and_then(|path| read_file(path).ok())))
     }
 
+    /// What is read now.
     fn gather(&self) -> Result<Sources, Report> {
         Ok(self.sources(self.path.as_ref().map(|path| read_file(path)).transpose()?))
     }
 
+    /// The file with the environment and the flags.
     fn sources(&self, file: Option<(String, String)>) -> Sources {
         // A name that is not Unicode is none of ours; a value that is not shows replacement characters.
         let env = std::env::vars_os()
@@ -116,6 +120,7 @@ fn no_file(kind: DiagnosticKind) -> Diagnostic {
     diagnostic
 }
 
+/// The name and the text of the file.
 fn read_file(path: &Path) -> Result<(String, String), Report> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
@@ -137,4 +142,5 @@ pub(super) fn parse_setting(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Where a configuration is looked for that is not named.
 const DEFAULT_FILES: [&str; 2] = ["vestibule.toml", "/etc/vestibule/vestibule.toml"];

@@ -3,6 +3,7 @@
 /// A secret without what editors, shells and other programs put around it.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Cleaned {
+    /// The secret alone.
     pub(super) text: String,
     /// What was taken off besides the newline at its end.
     pub(super) taken_off: Vec<&'static str>,

@@ -6,7 +6,7 @@ use crate::codes;
 /// A code: stable over versions, never used for another meaning. In the order of their numbers, from `VB-0001` on.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(missing_docs, reason = "each is explained in codes.md")]
-pub enum Code {
+pub enum DiagnosticCode {
     Syntax,
     UnknownKey,
     WrongType,
@@ -49,7 +49,7 @@ pub enum Code {
     NoTrustedProxies,
 }
 
-impl Code {
+impl DiagnosticCode {
     /// `VB-0001` and so on.
     pub fn as_str(self) -> &'static str {
         codes::all().nth(self as usize).map_or("VB-0000", |(number, _)| number)
@@ -81,9 +81,12 @@ mod tests {
 
     #[test]
     fn codes_are_numbered_as_in_the_registry() {
-        assert_eq!(Code::Syntax.as_str(), "VB-0001");
-        assert_eq!(Code::Conflict.as_str(), "VB-0018");
-        assert_eq!(Code::NoTrustedProxies.as_str(), "VB-0040");
-        assert_eq!(codes::all().filter(|(number, _)| *number < "VB-1000").count(), Code::NoTrustedProxies as usize + 1);
+        assert_eq!(DiagnosticCode::Syntax.as_str(), "VB-0001");
+        assert_eq!(DiagnosticCode::Conflict.as_str(), "VB-0018");
+        assert_eq!(DiagnosticCode::NoTrustedProxies.as_str(), "VB-0040");
+        assert_eq!(
+            codes::all().filter(|(number, _)| *number < "VB-1000").count(),
+            DiagnosticCode::NoTrustedProxies as usize + 1
+        );
     }
 }

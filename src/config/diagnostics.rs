@@ -8,7 +8,7 @@ use std::sync::Arc;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
 
-pub use super::codes::{Code, Severity};
+pub use super::codes::{DiagnosticCode, Severity};
 use super::kinds::DiagnosticKind;
 
 /// What was found about a configuration. It carries all that is needed to show it; secrets in the excerpt are masked.
@@ -19,7 +19,7 @@ pub struct Diagnostic {
     /// Whether the configuration can be used nevertheless.
     pub severity: Severity,
     /// The stable code, for `vestibule explain`.
-    pub code: Code,
+    pub code: DiagnosticCode,
     /// What was found, in one line.
     pub message: String,
     /// Where.
@@ -191,6 +191,7 @@ impl Place {
         }
     }
 
+    /// The place for programs.
     fn to_json(&self) -> Value {
         match self {
             Self::File { source, .. } => {
@@ -310,4 +311,5 @@ fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// The width that excerpts are cut to.
 const TERM_WIDTH: usize = 160;

@@ -79,7 +79,7 @@ fn half_written(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::diagnostics::{Code, Diagnostic};
+    use super::super::diagnostics::{Diagnostic, DiagnosticCode};
     use super::*;
 
     fn overlaid(variables: &[(&str, &str)]) -> (Node, Vec<Diagnostic>) {
@@ -136,6 +136,6 @@ mod tests {
     #[test]
     fn an_empty_part_is_refused() {
         let (_, problems) = overlaid(&[("VESTIBULE__SERVER____LISTEN", "x")]);
-        assert_eq!(problems[0].code, Code::UnknownVariable);
+        assert_eq!(problems[0].code, DiagnosticCode::UnknownVariable);
     }
 }

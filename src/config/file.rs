@@ -243,7 +243,7 @@ pub(super) struct ProviderTable {
     pub(super) max_age: Field<Timespan>,
     /// Requested authentication contexts; the ID token must name one of them.
     pub(super) acr_values: Field<OneOrMany<String>>,
-    /// Resources that access tokens are asked for (RFC 8707).
+    /// Resources that access tokens are asked for ([RFC 8707](https://www.rfc-editor.org/rfc/rfc8707)).
     pub(super) resource: Field<OneOrMany<String>>,
     /// Audiences besides `client_id` that an ID token may name.
     pub(super) audiences: Field<OneOrMany<String>>,
@@ -279,9 +279,9 @@ pub(super) struct ProviderTable {
     pub(super) token_endpoint: Field<WebUrl>,
     /// Tells who somebody is.
     pub(super) userinfo_endpoint: Field<WebUrl>,
-    /// Tells who somebody is where there is no userinfo endpoint (RFC 7662).
+    /// Tells who somebody is where there is no userinfo endpoint ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)).
     pub(super) introspection_endpoint: Field<WebUrl>,
-    /// Takes tokens back at sign-out (RFC 7009).
+    /// Takes tokens back at sign-out ([RFC 7009](https://www.rfc-editor.org/rfc/rfc7009)).
     pub(super) revocation_endpoint: Field<WebUrl>,
     /// Signs people out at the provider.
     pub(super) end_session_endpoint: Field<WebUrl>,

@@ -5,11 +5,11 @@ use serde::Deserialize;
 /// What a key of another gateway is here; `None` for one that nobody knows.
 ///
 /// Spelling does not count: `cookie_secret`, `cookie-secret`, `cookieSecret` and `OIDCCryptoPassphrase` are found alike.
-pub(super) fn meaning(key: &str) -> Option<Meaning> {
+pub(super) fn meaning(key: &str) -> Option<ForeignKey> {
     let (bare, table) = (squashed(key), table());
     let without_prefix = PREFIXES.iter().filter_map(|prefix| bare.strip_prefix(prefix));
     std::iter::once(bare.as_str()).chain(without_prefix).find_map(|name| {
-        let is_named = |it: &&Meaning| it.names.split_whitespace().any(|known| squashed(known) == name);
+        let is_named = |it: &&ForeignKey| it.names.split_whitespace().any(|known| squashed(known) == name);
         table.iter().find(is_named).cloned()
     })
 }
@@ -17,7 +17,7 @@ pub(super) fn meaning(key: &str) -> Option<Meaning> {
 /// What a foreign key is here.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Meaning {
+pub(super) struct ForeignKey {
     /// What others call it, separated by blanks.
     names: String,
     /// Our keys for it, whole, with `NAME` for names of the operator's choice; none where there is no such setting.
@@ -34,15 +34,16 @@ pub(super) fn squashed(key: &str) -> String {
 }
 
 /// Read only where somebody wrote a key that is not ours.
-fn table() -> Vec<Meaning> {
+fn table() -> Vec<ForeignKey> {
     /// The file `foreign.toml`.
     #[derive(Default, Deserialize)]
     struct ForeignKeys {
-        key: Vec<Meaning>,
+        key: Vec<ForeignKey>,
     }
     toml::from_str::<ForeignKeys>(include_str!("foreign.toml")).unwrap_or_default().key
 }
 
+/// How variables of other programs begin.
 const PREFIXES: [&str; 4] = ["oauth2proxy", "oidc", "oauth2", "idp"];
 
 #[cfg(test)]
@@ -55,7 +56,7 @@ mod tests {
     #[test]
     fn every_key_that_is_named_for_another_one_exists() {
         let known = every_key();
-        for Meaning { names, ours, note } in table() {
+        for ForeignKey { names, ours, note } in table() {
             assert!(!ours.is_empty() || !note.is_empty(), "{names}");
             for key in ours {
                 assert!(known.contains(&key), "{key}, for {names}");

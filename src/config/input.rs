@@ -142,7 +142,9 @@ impl<'de> Deserializer<'de> for Input {
 
 /// What is left of a table, and the entry whose key was read.
 struct Entries {
+    /// What is not read yet.
     left: std::vec::IntoIter<TableEntry>,
+    /// The entry whose value is read next.
     value: Option<TableEntry>,
 }
 
@@ -186,4 +188,5 @@ const LATER: [(&str, &str, &str, &str); 4] = [
     ("session", ".store", "file", COOKIES),
     ("session", ".store", "redis", COOKIES),
 ];
+/// What to write instead of a store of a later version.
 const COOKIES: &str = "sessions live in sealed cookies: write store = \"cookie\", or leave the key out";

@@ -1,14 +1,16 @@
 //! The kinds of diagnostics, in one table: for each its code, why it matters, and what to write. The message stands where
 //! it is found, and so does what depends on what was written: those rows leave the reason or the help empty.
 
-use super::codes::Code::{self, *};
+use super::codes::DiagnosticCode::{self, *};
 use super::codes::Severity;
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct DiagnosticKind {
+    /// Whether the configuration can be used nevertheless.
     pub(super) severity: Severity,
-    pub(super) code: Code,
+    /// The stable code.
+    pub(super) code: DiagnosticCode,
     /// Why it matters: the consequence, not only the rule.
     pub(super) reason: &'static str,
     /// What to write instead.
@@ -16,12 +18,12 @@ pub(crate) struct DiagnosticKind {
 }
 
 /// A kind that makes the configuration unusable.
-const fn error(code: Code, reason: &'static str, help: &'static str) -> DiagnosticKind {
+const fn error(code: DiagnosticCode, reason: &'static str, help: &'static str) -> DiagnosticKind {
     DiagnosticKind { severity: Severity::Error, code, reason, help }
 }
 
 /// A kind that the operator should know of.
-const fn warning(code: Code, reason: &'static str, help: &'static str) -> DiagnosticKind {
+const fn warning(code: DiagnosticCode, reason: &'static str, help: &'static str) -> DiagnosticKind {
     DiagnosticKind { severity: Severity::Warning, code, reason, help }
 }
 
@@ -226,7 +228,11 @@ pub(crate) const CANNOT_BUILD: DiagnosticKind = error(CannotBuild, "", "write wh
 pub(crate) const TLS_FILES_UNUSABLE: DiagnosticKind = error(BadPem, "", "name PEM files that this user may read: cert with its chain, and key with the key of that certificate");
 pub(crate) const LOG_CANNOT_BE_OPENED: DiagnosticKind = error(FileUnwritable, "", "name a file that this user may write, or \"stderr\"");
 
+/// The reason of unknown keys.
 const UNKNOWN: &str = "unknown keys are refused, so that a misspelt rule cannot silently leave something open";
+/// The help for secrets with something around them.
 const WRITE_ALONE: &str = "write the secret alone, as with `printf %s SECRET > FILE`";
+/// The reason of empty lists.
 const NOBODY_OR_EVERYBODY: &str = "it could mean nobody or everybody";
+/// The help where a session key is missing or bad.
 const MAKE_A_KEY: &str = "make one with `vestibule keys new > session_key` and write keys = [{ file = \"session_key\" }]";

@@ -7,6 +7,7 @@ use super::diagnostics::Place;
 /// The places of keys, by their whole names: `provider.corp.ca`, `server.listen[0]`.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
+    /// By their whole names.
     known: HashMap<String, Place>,
     /// For what stands nowhere: the file, or that there is none.
     whole: Place,

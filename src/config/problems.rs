@@ -8,7 +8,9 @@ use super::kinds::DiagnosticKind;
 /// A value with its place and its key, for messages about what it means.
 #[derive(Clone, Debug)]
 pub(super) struct Found<T> {
+    /// The value.
     pub(super) value: T,
+    /// Where it was written.
     pub(super) place: Place,
     /// With its tables: `provider.corp.client_id`. An item of a list has the key of the list.
     pub(super) key: String,
@@ -53,6 +55,7 @@ impl Flaw {
 /// What was found so far.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
+    /// In the order in which they were found.
     pub(super) list: Vec<Diagnostic>,
     /// The place of what is missing altogether.
     pub(super) whole: Place,

@@ -111,8 +111,11 @@ impl<T: Copy> Field<T> {
 /// What is known and reported while reading.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
+    /// What is read.
     pub(super) sources: Sources,
+    /// What was found wrong.
     pub(super) problems: Problems,
+    /// Where each key stands.
     pub(super) places: Places,
     /// The files that were read.
     pub(super) files: Vec<PathBuf>,
@@ -125,12 +128,16 @@ pub(super) struct Reading {
 /// A key that is being read, or an item of a list, which has no key of its own.
 #[derive(Debug)]
 struct Open {
+    /// The key; none for an item of a list.
     key: Option<String>,
+    /// Where it stands.
     place: Place,
+    /// The value.
     node: Node,
 }
 
 thread_local! {
+    /// The reading of this thread.
     static CURRENT: RefCell<Reading> = RefCell::default();
 }
 

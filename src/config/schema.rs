@@ -3,17 +3,11 @@
 use std::borrow::Cow;
 
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
 use super::file::File;
 use super::reading::Field;
-use super::secrets::SecretText;
-use super::sinks::SinkKey;
-use super::units::{
-    ByteSize, CertificatesFile, ClaimValue, FileMode, Filled, KeyFile, List, Named, Network, OneOrMany,
-    OneOrManyWithEmpty, RawText, Timespan, Unwatched, WebUrl,
-};
 
 /// The schema, for editors and for whatever writes configurations (JSON Schema 2020-12).
 pub fn schema() -> Value {
@@ -53,81 +47,18 @@ fn collect(root: &Value, schema: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-/// The schema of a type that is written as another one is.
-macro_rules! written_as {
-    ($($type:ident<$of:ident $(, $tables:ident)?> as |$generator:ident| $schema:expr;)+) => {$(
-        impl<$of: JsonSchema $(, const $tables: bool)?> JsonSchema for $type<$of $(, $tables)?> {
-            fn inline_schema() -> bool {
-                true
-            }
+impl<T: JsonSchema> JsonSchema for Field<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
 
-            fn schema_name() -> Cow<'static, str> {
-                format!("{}<{}>", stringify!($type), $of::schema_name()).into()
-            }
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
 
-            fn json_schema($generator: &mut SchemaGenerator) -> Schema {
-                $schema
-            }
-        }
-    )+};
-    ($($type:ident as $schema:tt;)+) => {$(
-        impl JsonSchema for $type {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($type).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!($schema)
-            }
-        }
-    )+};
-}
-
-written_as! {
-    Field<T> as |generator| generator.subschema_for::<T>();
-    Unwatched<T> as |generator| generator.subschema_for::<T>();
-    Filled<T> as |generator| generator.subschema_for::<T>();
-    List<T, OF_TABLES> as |generator| generator.subschema_for::<Vec<T>>();
-    Named<T, OF_TABLES> as |generator| {
-        json_schema!({ "type": "object", "additionalProperties": generator.subschema_for::<T>() })
-    };
-    OneOrMany<T> as |generator| one_or_many::<T>(generator);
-    OneOrManyWithEmpty<T> as |generator| one_or_many::<T>(generator);
-}
-
-written_as! {
-    Timespan as { "type": "string", "examples": ["500ms", "30s", "15m", "1h 30m"] };
-    ByteSize as { "type": ["string", "integer"], "minimum": 0, "examples": ["8KiB", "10MiB"] };
-    FileMode as { "type": "string", "pattern": "^(0o|0)?[0-7]{3}$" };
-    WebUrl as { "type": "string", "format": "uri" };
-    Network as { "type": "string", "examples": ["10.0.0.0/8"] };
-    ClaimValue as { "type": ["string", "integer", "boolean"] };
-    RawText as { "type": "string" };
-    CertificatesFile as { "type": "string", "description": "the path of a PEM file" };
-    KeyFile as { "type": "string", "description": "the path of a PEM file" };
-    SinkKey as { "type": "string", "examples": ["off", "stdout", "stderr", "access.log", "syslog:udp://logs.example.com:514", "syslog:/dev/log", "journald"] };
-    SecretText as {
-        "anyOf": [
-            { "type": "string" },
-            {
-                "type": "object",
-                "minProperties": 1,
-                "maxProperties": 1,
-                "patternProperties": { "^(file|env|credential)$": { "type": "string" } },
-                "additionalProperties": false
-            }
-        ]
-    };
-}
-
-/// A value, or a list of such.
-fn one_or_many<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
-    let one = generator.subschema_for::<T>();
-    json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
 }
 
 #[cfg(test)]

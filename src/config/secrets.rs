@@ -1,7 +1,9 @@
 //! Secrets, and where they are kept: `{ file = … }`, `{ env = … }`, `{ credential = … }`, or, with a warning, a literal string.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 use super::clean::{Cleaned, cleaned};
@@ -13,7 +15,7 @@ use super::reading::{Reading, already_refused, below, with, wrong_type};
 use super::tree::{Node, NodeValue, SECRET_SOURCES, Table, TableEntry};
 use crate::secret::Secret;
 
-/// A secret text: never empty, and [`cleaned`] wherever it comes from.
+/// A secret: never empty, and without what editors and shells put around it.
 #[derive(Clone, Debug)]
 pub(super) struct SecretText(pub(super) Secret<String>, pub(super) SecretSource);
 
@@ -28,6 +30,28 @@ pub enum SecretSource {
     Credential(PathBuf),
     /// The configuration file, or the command line.
     Literal,
+}
+
+/// A literal, or the one place where the secret is.
+impl JsonSchema for SecretText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "SecretText".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let place = json_schema!({
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "patternProperties": { "^(file|env|credential)$": { "type": "string" } },
+            "additionalProperties": false
+        });
+        json_schema!({ "anyOf": [{ "type": "string" }, place] })
+    }
 }
 
 impl<'de> Deserialize<'de> for SecretText {

@@ -1,5 +1,6 @@
 //! Where logs go: one of a few words, or a file that can be opened.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::files::why_unwritable;
@@ -11,8 +12,9 @@ use crate::telemetry::can_append;
 use crate::telemetry::settings::{LogSink, NoSyslogAddress, SyslogAddress};
 
 /// `log.access`, `log.audit`.
-#[derive(Clone, Debug)]
-pub(super) struct SinkKey(pub(super) LogSink);
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(inline, extend("examples" = ["off", "stdout", "stderr", "access.log", "syslog:udp://logs.example.com:514", "syslog:/dev/log", "journald"]))]
+pub(super) struct SinkKey(#[schemars(with = "String")] pub(super) LogSink);
 
 impl<'de> Deserialize<'de> for SinkKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -63,7 +65,9 @@ fn no_word<E: serde::de::Error>(name: &str) -> E {
     refused(Flaw::new(kinds::NO_LOG_SINK, format!("cannot be \"{shown}\"")).help(help))
 }
 
+/// How the address of a syslog server begins.
 const SYSLOG: &str = "syslog:";
+/// The words that are no file.
 const WORDS: [&str; 4] = ["off", "stdout", "stderr", "journald"];
 /// What other programs call such places.
 const ELSEWHERE: [&str; 12] =

@@ -149,6 +149,7 @@ fn values_below(value: &DeValue<'_>, name: &str, found: &mut Vec<Range<usize>>) 
     }
 }
 
+/// How the parser calls what stands twice.
 const DUPLICATE: &str = "duplicate key";
 
 #[cfg(test)]

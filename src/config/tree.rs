@@ -1,5 +1,6 @@
 //! The configuration as a tree of values that each know where they were written, whatever they were written in.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +13,9 @@ use super::syntax::mistakes;
 /// A value and where it was written.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
+    /// Where it was written.
     pub(super) place: Place,
+    /// The value itself.
     pub(super) value: NodeValue,
 }
 
@@ -21,11 +24,9 @@ pub(super) struct Node {
 pub(super) enum NodeValue {
     String(String),
     Integer(i64),
-    Float,
-    /// An integer that no key takes.
-    Huge,
+    /// What no key takes, by what it is.
+    Other(&'static str),
     Boolean(bool),
-    Datetime,
     Array(Vec<Node>),
     Table(Table),
     /// Text of a variable or flag: what it means depends on the key.
@@ -37,14 +38,18 @@ pub(super) enum NodeValue {
 /// A table: its entries in the order of the file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
+    /// In the order of the file.
     pub(super) entries: Vec<TableEntry>,
 }
 
 /// A key, where it stands, and its value.
 #[derive(Clone, Debug)]
 pub(super) struct TableEntry {
+    /// The key.
     pub(super) key: String,
+    /// Where the key stands.
     pub(super) place: Place,
+    /// Its value.
     pub(super) node: Node,
 }
 
@@ -67,10 +72,8 @@ impl Node {
         match self.value {
             NodeValue::String(_) | NodeValue::Untyped(_) => "a string",
             NodeValue::Integer(_) => "an integer",
-            NodeValue::Float => "a floating-point number",
-            NodeValue::Huge => "a number as large as this",
+            NodeValue::Other(kind) => kind,
             NodeValue::Boolean(_) => "a boolean",
-            NodeValue::Datetime => "a date",
             NodeValue::Array(_) => "a list",
             NodeValue::Table(_) => "a table",
             NodeValue::Meant => "nothing",
@@ -123,7 +126,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<(Node, Arc<SourceText>), V
     };
     match DeTable::parse(text) {
         Ok(root) => {
-            let source = masked(&|bytes| mask_table(root.get_ref(), bytes));
+            let source = masked(&|bytes| mask_table(root.get_ref(), false, bytes));
             let value = DeValue::Table(root.get_ref().clone());
             let at = |span: Range<usize>| Place::File { source: Arc::clone(&source), span };
             Ok((from_toml(&value, &at, Place::Whole(Arc::clone(&source))), source))
@@ -140,44 +143,41 @@ fn from_toml(value: &DeValue<'_>, at: &dyn Fn(Range<usize>) -> Place, place: Pla
     let child = |it: &Spanned<DeValue<'_>>| from_toml(it.get_ref(), at, at(it.span()));
     let value = match value {
         DeValue::String(text) => NodeValue::String(text.to_string()),
-        DeValue::Integer(number) => {
-            i64::from_str_radix(number.as_str(), number.radix()).map_or(NodeValue::Huge, NodeValue::Integer)
-        }
-        DeValue::Float(_) => NodeValue::Float,
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or(NodeValue::Other("a number as large as this"), NodeValue::Integer),
+        DeValue::Float(_) => NodeValue::Other("a floating-point number"),
         DeValue::Boolean(yes) => NodeValue::Boolean(*yes),
-        DeValue::Datetime(_) => NodeValue::Datetime,
+        DeValue::Datetime(_) => NodeValue::Other("a date"),
         DeValue::Array(items) => NodeValue::Array(items.iter().map(child).collect()),
         DeValue::Table(entries) => {
-            let mut entries: Vec<(usize, TableEntry)> = entries
-                .iter()
-                .map(|(key, value)| {
-                    let place = at(key.span());
-                    (key.span().start, TableEntry { key: key.get_ref().to_string(), place, node: child(value) })
-                })
-                .collect();
-            entries.sort_by_key(|(start, _)| *start);
-            NodeValue::Table(Table { entries: entries.into_iter().map(|(_, entry)| entry).collect() })
+            let mut in_order: Vec<_> = entries.iter().collect();
+            in_order.sort_by_key(|(key, _)| key.span().start);
+            let entry = |(key, value): (&Spanned<Cow<'_, str>>, _)| TableEntry {
+                key: key.get_ref().to_string(),
+                place: at(key.span()),
+                node: child(value),
+            };
+            NodeValue::Table(Table { entries: in_order.into_iter().map(entry).collect() })
         }
     };
     Node { place, value }
 }
 
 /// Masks literal secrets, so that no excerpt can show one: values of keys that hold secrets, or that look as if they were meant to.
-fn mask_table(table: &DeTable<'_>, bytes: &mut Vec<u8>) {
+fn mask_table(table: &DeTable<'_>, is_secret: bool, bytes: &mut Vec<u8>) {
     for (key, value) in table {
-        if holds_secret(key.get_ref()) {
-            mask_value(value, bytes);
-        } else {
-            visit(value, bytes);
-        }
+        // Where a secret is kept is no secret, and helps to mend it.
+        let is_place = SECRET_SOURCES.contains(&key.get_ref().as_ref());
+        mask_value(value, (is_secret && !is_place) || holds_secret(key.get_ref()), bytes);
     }
 }
 
-/// Masks what is secret in a value whose key holds none.
-fn visit(value: &Spanned<DeValue<'_>>, bytes: &mut Vec<u8>) {
+/// Masks a value, or what is secret in it.
+fn mask_value(value: &Spanned<DeValue<'_>>, is_secret: bool, bytes: &mut Vec<u8>) {
     match value.get_ref() {
-        DeValue::Table(table) => mask_table(table, bytes),
-        DeValue::Array(items) => items.iter().for_each(|item| visit(item, bytes)),
+        DeValue::Table(table) => mask_table(table, is_secret, bytes),
+        DeValue::Array(items) => items.iter().for_each(|item| mask_value(item, is_secret, bytes)),
+        _ if is_secret => mask_span(bytes, value.span()),
         DeValue::String(_) => mask_userinfo(value.span(), bytes),
         _ => {}
     }
@@ -190,22 +190,6 @@ fn mask_userinfo(span: Range<usize>, bytes: &mut [u8]) {
     let authority = text.get(start..).and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
     if let Some(end) = authority.rfind('@') {
         mask_span(bytes, span.start + start..span.start + start + end);
-    }
-}
-
-/// Masks the whole value of a key that holds a secret.
-fn mask_value(value: &Spanned<DeValue<'_>>, bytes: &mut Vec<u8>) {
-    match value.get_ref() {
-        DeValue::Array(items) => items.iter().for_each(|item| mask_value(item, bytes)),
-        DeValue::Table(table) => {
-            for (key, value) in table {
-                // Where a secret is kept is no secret, and helps to mend it.
-                if !SECRET_SOURCES.contains(&key.get_ref().as_ref()) {
-                    mask_value(value, bytes);
-                }
-            }
-        }
-        _ => mask_span(bytes, value.span()),
     }
 }
 
@@ -262,6 +246,7 @@ fn holds_secret(key: &str) -> bool {
 /// How a secret is written when it stands elsewhere.
 pub(super) const SECRET_SOURCES: [&str; 3] = ["file", "env", "credential"];
 
+/// From this length on, a word may be a secret.
 const LONG_WORD: usize = 36;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The types of values: durations, sizes, URLs, networks, files, lists, tables of names. Each reads itself, or reports why not.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
@@ -20,25 +21,33 @@ use super::reading::{Field, Found, Refused, already_refused, below, refused, wit
 use super::tree::{Node, NodeValue};
 use crate::secret::{PrivateKey, Secret};
 
-/// One value or a list of them; the list may be empty, which is for the key's owner to judge.
-#[derive(Clone, Debug)]
-pub(super) struct OneOrMany<T>(pub(super) Vec<Found<T>>);
+/// One value or a list of them.
+// The list may be empty: what that means is for the key's owner to judge.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(inline, bound = "T: JsonSchema")]
+pub(super) struct OneOrMany<T>(#[schemars(schema_with = "one_or_many::<T>")] pub(super) Vec<Found<T>>);
 
 /// The same; in a variable, what stands between two commas is an item even where it is nothing, and refused as such.
-#[derive(Clone, Debug)]
-pub(super) struct OneOrManyWithEmpty<T>(pub(super) Vec<Found<T>>);
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(inline, bound = "T: JsonSchema")]
+pub(super) struct OneOrManyWithEmpty<T>(#[schemars(schema_with = "one_or_many::<T>")] pub(super) Vec<Found<T>>);
 
 /// Always a list; of tables, where messages shall say so.
-#[derive(Clone, Debug)]
-pub(super) struct List<T, const OF_TABLES: bool = false>(pub(super) Vec<Found<T>>);
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(inline)]
+pub(super) struct List<T, const OF_TABLES: bool = false>(#[schemars(with = "Vec<T>")] pub(super) Vec<Found<T>>);
 
 /// A table that says something: an empty one could mean nobody or everybody.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct Filled<T>(pub(super) T);
 
 /// Values by names of the operator's choice, in the order of the file; tables, where messages shall say so.
-#[derive(Clone, Debug)]
-pub(super) struct Named<T, const OF_TABLES: bool = false>(pub(super) Vec<(Found<String>, Field<T>)>);
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(inline)]
+pub(super) struct Named<T, const OF_TABLES: bool = false>(
+    #[schemars(with = "HashMap<String, T>")] pub(super) Vec<(Found<String>, Field<T>)>,
+);
 
 /// A text, or a table that says more.
 #[derive(Clone, Debug, JsonSchema)]
@@ -51,50 +60,69 @@ pub(super) enum TextOr<T> {
 }
 
 /// A duration: `"1h 30m"`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Timespan(pub(super) Duration);
+#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq)]
+#[schemars(inline, extend("examples" = ["500ms", "30s", "15m", "1h 30m"]))]
+pub(super) struct Timespan(#[schemars(with = "String")] pub(super) Duration);
 
 /// A number of bytes: `"8KiB"`, `8192`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ByteSize(pub(super) u64);
+#[derive(Clone, Copy, Debug, JsonSchema)]
+#[schemars(inline, extend("type" = ["string", "integer"], "minimum" = 0, "examples" = ["8KiB", "10MiB"]))]
+pub(super) struct ByteSize(#[schemars(with = "String")] pub(super) u64);
 
 /// The mode of a file, as `chmod` takes it: octal digits in quotes, `"0660"`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct FileMode(pub(super) u32);
+#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq)]
+#[schemars(inline, extend("pattern" = "^(0o|0)?[0-7]{3}$"))]
+pub(super) struct FileMode(#[schemars(with = "String")] pub(super) u32);
 
 /// A URL of a server that can be called.
-#[derive(Clone, Debug)]
-pub(super) struct WebUrl(pub(super) Url);
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(inline, extend("format" = "uri"))]
+pub(super) struct WebUrl(#[schemars(with = "String")] pub(super) Url);
 
 /// A CIDR, or an address as the network of itself.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Network(pub(super) IpNet);
+#[derive(Clone, Copy, Debug, JsonSchema)]
+#[schemars(inline, extend("examples" = ["10.0.0.0/8"]))]
+pub(super) struct Network(#[schemars(with = "String")] pub(super) IpNet);
 
 /// What a claim may equal: a string, an integer or a boolean.
-#[derive(Clone, Debug)]
-pub(super) struct ClaimValue(pub(super) serde_json::Value);
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(inline, extend("type" = ["string", "integer", "boolean"]))]
+pub(super) struct ClaimValue(#[schemars(with = "String")] pub(super) serde_json::Value);
 
 /// A text in which white space counts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct RawText(pub(super) String);
 
 /// A file that is not watched, because whoever uses it reads it again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct Unwatched<T>(pub(super) T);
 
 /// A file of certificates, PEM.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(inline, with = "String")]
 pub(super) struct CertificatesFile {
+    /// Where it is.
     pub(super) path: PathBuf,
     /// At least one.
     pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
 /// A file with a private key, PEM.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(inline, with = "String")]
 pub(super) struct KeyFile {
+    /// Where it is.
     pub(super) path: PathBuf,
+    /// The key itself.
     pub(super) key: PrivateKey,
+}
+
+/// A value, or a list of such.
+fn one_or_many<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let one = generator.subschema_for::<T>();
+    json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
 }
 
 /// What is made of a value of the file, whatever type that has.
@@ -135,6 +163,12 @@ impl<'de, T: Deserialize<'de>> FromNode for OneOrMany<T> {
 impl<'de, T: Deserialize<'de>> FromNode for OneOrManyWithEmpty<T> {
     fn from_node(node: Node) -> Result<Self, Refused> {
         read_items(node.items(true).unwrap_or_else(|| vec![node])).map(Self)
+    }
+}
+
+impl<T, const OF_TABLES: bool> Default for Named<T, OF_TABLES> {
+    fn default() -> Self {
+        Self(Vec::new())
     }
 }
 

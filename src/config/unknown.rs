@@ -1,7 +1,7 @@
 //! What an unknown key was probably meant to be: a misspelt one, one of another table, or what another gateway calls it.
 
 use super::diagnostics::Place;
-use super::foreign::{self, Meaning, squashed};
+use super::foreign::{self, ForeignKey, squashed};
 use super::kinds;
 use super::reading::{Reading, listed};
 use super::schema::every_key;
@@ -87,7 +87,7 @@ impl Reading {
     }
 
     /// What a key of another gateway is here.
-    fn meant_by_others(&mut self, meaning: &Meaning, table: &str, variable: Option<&str>) -> String {
+    fn meant_by_others(&mut self, meaning: &ForeignKey, table: &str, variable: Option<&str>) -> String {
         if meaning.ours.is_empty() {
             return format!("there is nothing to write for it here: {}", meaning.note);
         }

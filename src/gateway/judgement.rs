@@ -17,7 +17,6 @@ use crate::gateway::principal::Principal;
 use crate::gateway::routes::{Entry, Route, Rule};
 use crate::gateway::verdict::{RequestFault, Verdict};
 use crate::gateway::visit::{Credentials, Visit};
-use crate::policy::settings::Access;
 use crate::request::RequestMeta;
 use crate::session::live::LiveSession;
 use crate::session::sessions::{NoSession, Sessions};
@@ -114,7 +113,7 @@ impl Gateway {
         visit: Visit<'_>,
         renewed: &mut Option<Arc<LiveSession>>,
     ) -> Result<Option<Principal>, NoSession> {
-        if matches!(rule.access, Access::Public | Access::Deny) {
+        if !rule.access.looks_at_session() {
             return Ok(None);
         }
         let mut missing = NoSession::Absent;

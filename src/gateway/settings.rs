@@ -94,6 +94,13 @@ pub struct RouteSettings {
     pub body_bytes: Option<u64>,
 }
 
+impl RouteSettings {
+    /// Its own rule, and those of its parts.
+    pub fn rules(&self) -> impl Iterator<Item = &RuleSettings> {
+        std::iter::once(&self.rule).chain(self.paths.iter().map(|(_, rule)| rule))
+    }
+}
+
 /// Where allowed requests go.
 #[derive(Clone, Debug)]
 pub enum Target {

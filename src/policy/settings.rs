@@ -43,3 +43,10 @@ pub enum Access {
     /// Nobody.
     Deny,
 }
+
+impl Access {
+    /// Whether a session, where there is one, counts for anything.
+    pub fn looks_at_session(self) -> bool {
+        !matches!(self, Self::Public | Self::Deny)
+    }
+}

@@ -3,7 +3,7 @@
 
 use crate::gateway::settings::{RouteSettings, RuleSettings};
 use crate::identity::{ClaimMapping, ClaimPath};
-use crate::policy::settings::{Access, AllowSettings};
+use crate::policy::settings::AllowSettings;
 use crate::provider::settings::ProviderSettings;
 use crate::proxy::settings::IdentityValue;
 
@@ -12,8 +12,7 @@ pub(super) fn with_needed_claims(
     mut providers: Vec<ProviderSettings>,
     routes: &[RouteSettings],
 ) -> Vec<ProviderSettings> {
-    let rules =
-        || routes.iter().flat_map(|route| std::iter::once(&route.rule).chain(route.paths.iter().map(|(_, rule)| rule)));
+    let rules = || routes.iter().flat_map(RouteSettings::rules);
     for provider in &mut providers {
         for rule in rules().filter(|rule| looks_at(rule, &provider.name)) {
             let of_headers = rule.identity.headers.iter().filter_map(|(_, value)| claim_of(value, &provider.claims));
@@ -35,7 +34,7 @@ pub(super) fn with_needed_claims(
 
 /// Whether a rule looks at sessions of a provider.
 fn looks_at(rule: &RuleSettings, provider: &str) -> bool {
-    !matches!(rule.access, Access::Public | Access::Deny) && rule.providers.iter().any(|name| name.as_ref() == provider)
+    rule.access.looks_at_session() && rule.providers.iter().any(|name| name.as_ref() == provider)
 }
 
 /// The claim that a header is made of.

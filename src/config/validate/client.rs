@@ -73,5 +73,6 @@ fn check_placeholder(table: &ProviderTable, problems: &mut Problems) {
     }
 }
 
+/// Without capitals and signs.
 const PLACEHOLDERS: &str =
     "changeme changethis replaceme yourclientsecret yoursecret clientsecret example examplesecret todo xxx";

@@ -100,6 +100,7 @@ fn name(field: &Field<String>, secure: bool, domain: bool, problems: &mut Proble
     name.to_owned()
 }
 
+/// The longest name of a cookie.
 const MAX_NAME: usize = 64;
 
 #[cfg(test)]

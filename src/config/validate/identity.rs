@@ -125,6 +125,7 @@ fn header_value(text: &str) -> Result<IdentityValue, Flaw> {
     })
 }
 
+/// The words for what a header can hold.
 const VALUES: [(&str, IdentityValue); 9] = [
     ("user", IdentityValue::User),
     ("subject", IdentityValue::Subject),
@@ -136,7 +137,9 @@ const VALUES: [(&str, IdentityValue); 9] = [
     ("id_token", IdentityValue::IdToken),
     ("provider", IdentityValue::Provider),
 ];
+/// Headers that no identity may stand in.
 const STEERING: &str = "host connection content-length content-type content-encoding transfer-encoding upgrade te trailer keep-alive \
     expect cookie set-cookie via forwarded x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port \
     x-forwarded-groups-overflow x-request-id";
+/// The longest separator, in bytes.
 const MAX_SEPARATOR: usize = 8;

@@ -80,8 +80,11 @@ fn has_other_braces(issuer: &str) -> bool {
     rest.contains(['{', '}'])
 }
 
+/// The help where the issuer is that of every tenant.
 const WRITE_TEMPLATE: &str =
     "write \"https://login.microsoftonline.com/{tenantid}/v2.0\", and the tenants into allowed_tenants";
+/// The help where nothing better is known.
 const WRITE_ISSUER: &str =
     "write the issuer as the provider's discovery document writes it: \"https://login.example.com/realms/corp\"";
+/// Where the discovery document is, below the issuer.
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";

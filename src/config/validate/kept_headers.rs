@@ -8,7 +8,6 @@ use super::super::reading::Field;
 use super::super::units::OneOrMany;
 use super::{filled, given_twice};
 use crate::gateway::settings::RuleSettings;
-use crate::policy::settings::Access;
 use crate::proxy::headers::spellings::{Class, Spellings, are_one, usual_source};
 use crate::proxy::identity_headers::OVERFLOW;
 
@@ -64,8 +63,7 @@ fn warn(item: &Found<String>, name: &HeaderName, problems: &mut Problems) {
 
 /// Whether the application hears by this field who is signed in.
 fn sends(rule: &RuleSettings, name: &HeaderName) -> bool {
-    let asks_session = !matches!(rule.access, Access::Public | Access::Deny);
-    asks_session && rule.identity.headers.iter().any(|(sent, _)| are_one(sent, name))
+    rule.access.looks_at_session() && rule.identity.headers.iter().any(|(sent, _)| are_one(sent, name))
 }
 
 /// Why no route can keep this field.

@@ -1,13 +1,14 @@
 //! From the fields as written to the settings as proven: one function for each table. Problems are collected, and nothing stops at the first.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Config;
 use super::Sources;
 use super::diagnostics::{Diagnostic, Place};
 use super::environment::{overlay_environment, overlay_flags};
-use super::file::{AdminTable, File, RouteTable};
+use super::file::{AdminTable, File, ProviderTable, RouteTable};
 use super::input;
 use super::kinds::{self, DiagnosticKind};
 use super::places::Places;
@@ -16,6 +17,7 @@ use super::reading::{Field, Found, Reading};
 use super::tree::{self, Node, NodeValue};
 use super::units::{Named, OneOrMany, Timespan};
 use crate::gateway::settings::Target;
+use crate::provider::settings::ProviderSettings;
 use crate::server::settings::ListenAddress;
 
 mod allow;
@@ -72,23 +74,14 @@ pub(super) fn admin_addresses(sources: &Sources) -> Vec<ListenAddress> {
 
 /// A table's contents and place, or an empty one; `None` when it was no table at all.
 pub(super) fn opened<T: Default>(field: Field<T>, problems: &Problems) -> Option<Found<T>> {
-    match field {
-        Field::Given(found) => Some(found),
-        Field::Absent => Some(Found { value: T::default(), place: problems.whole.clone(), key: String::new() }),
-        Field::Wrong => None,
-    }
+    let empty = || Found { value: T::default(), place: problems.whole.clone(), key: String::new() };
+    if field.is_absent() { Some(empty()) } else { field.into_found() }
 }
 
 /// A duration that has to be longer than nothing.
 pub(super) fn positive(field: &Field<Timespan>, default: Duration, problems: &mut Problems) -> Duration {
-    match field.given() {
-        Some(found) if found.value.0.is_zero() => {
-            problems.on(kinds::ZERO_DURATION, found, "cannot be zero");
-            default
-        }
-        Some(found) => found.value.0,
-        None => default,
-    }
+    field.noted(&Timespan(Duration::ZERO), kinds::ZERO_DURATION, "cannot be zero", problems);
+    field.or(Timespan(default)).0
 }
 
 /// The items of a list that may not be empty.
@@ -198,14 +191,13 @@ fn assemble(file: File, (places, files): (Places, Vec<PathBuf>), problems: &mut 
 
 /// `None` when it cannot be known which providers there are.
 fn providers(
-    field: Field<Named<super::file::ProviderTable, true>>,
+    field: Field<Named<ProviderTable, true>>,
     https: Option<bool>,
     problems: &mut Problems,
-) -> Option<Vec<crate::provider::settings::ProviderSettings>> {
-    let tables = named(field)?;
+) -> Option<Vec<ProviderSettings>> {
     let mut whole = true;
     let mut providers = Vec::new();
-    for (name, table) in tables {
+    for (name, table) in opened(field, problems)?.value.0 {
         let named = checked_name(&name, "provider", problems);
         match table.into_value().and_then(|table| provider::provider(&name, table, https, problems)) {
             Some(settings) if named => providers.push(settings),
@@ -218,11 +210,11 @@ fn providers(
 /// The routes, and what is missing where there are none.
 fn routes(
     field: Field<Named<RouteTable, true>>,
-    providers: &[std::sync::Arc<str>],
+    providers: &[Arc<str>],
     providers_known: bool,
     problems: &mut Problems,
 ) -> Option<Vec<route::CheckedRoute>> {
-    let tables = named(field)?;
+    let tables = opened(field, problems)?.value.0;
     if tables.is_empty() {
         let place = problems.whole.clone();
         problems.missing(kinds::ROUTE_MISSING, &place, "route");
@@ -231,22 +223,11 @@ fn routes(
         }
     }
     let known = providers_known.then_some(providers);
-    let routes: Vec<route::CheckedRoute> = tables
-        .into_iter()
-        .filter_map(|(name, table)| {
-            let named = checked_name(&name, "route", problems);
-            route::route(&name, table.value()?, known, problems).filter(|_| named)
-        })
-        .collect();
+    let checked = tables.into_iter().filter_map(|(name, table)| {
+        let is_named = checked_name(&name, "route", problems);
+        route::route(&name, table.value()?, known, problems).filter(|_| is_named)
+    });
+    let routes: Vec<_> = checked.collect();
     same::check_same(&routes, problems);
     Some(routes)
-}
-
-/// The tables of a table of names, or none where it is not there; `None` when it was no table at all.
-fn named<T>(field: Field<Named<T, true>>) -> Option<Vec<(Found<String>, Field<T>)>> {
-    match field {
-        Field::Given(found) => Some(found.value.0),
-        Field::Absent => Some(Vec::new()),
-        Field::Wrong => None,
-    }
 }

@@ -245,12 +245,18 @@ fn texts(field: &Field<OneOrMany<String>>) -> Vec<String> {
     field.value().map(|list| list.0.iter().map(|item| item.value.clone()).collect()).unwrap_or_default()
 }
 
+/// The signature algorithms that are implemented.
 const ALGORITHMS: [&str; 14] = [
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519", "HS256",
     "HS384", "HS512",
 ];
+/// For one call to the provider.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two fetches of the key set.
 const JWKS_MIN_INTERVAL: Duration = Duration::from_secs(60);
+/// Of an access token without `expires_in`.
 const DEFAULT_EXPIRES_IN: Duration = Duration::from_secs(3600);
+/// Between the clocks.
 const LEEWAY: Duration = Duration::from_secs(60);
+/// More is warned about.
 const MAX_LEEWAY: Duration = Duration::from_secs(300);

@@ -77,4 +77,5 @@ fn warn_of_second(written: &[Written], prefix: &str, problems: &mut Problems) {
     diagnostic.also(&first.place, "the other one").reason(reason).help(help);
 }
 
+/// The longest path, in bytes.
 const LONGEST: usize = 256;

@@ -13,7 +13,7 @@ use super::super::reading::{Field, listed};
 use super::super::units::{Filled, Timespan};
 use super::cookie::host_of;
 use super::server::ServerKeys;
-use super::{allow, distinct, identity, kept_headers, matching, opened, upstream};
+use super::{allow, distinct, identity, kept_headers, matching, upstream};
 use crate::gateway::settings::{HostPattern, PublicUrl, RouteSettings, RuleSettings, Target};
 use crate::nearest::nearest;
 use crate::policy::settings::{Access, AllowSettings};
@@ -24,7 +24,9 @@ use crate::session::settings::{TokenKinds, domain_reaches};
 
 /// A route, and where it was written.
 pub(super) struct CheckedRoute {
+    /// What the gateway knows of it.
     pub(super) settings: RouteSettings,
+    /// Where its table begins.
     pub(super) place: Place,
     /// Where `upstream` stands.
     upstream: Place,
@@ -43,8 +45,9 @@ pub(super) struct Aged {
 }
 
 impl Aged {
+    /// A rule that looks at a session and asks for its age.
     fn of(key: &str, asked: &RuleAsWritten, rule: &RuleSettings) -> Option<Self> {
-        let place = asked.max_age.as_ref().filter(|_| asks(rule))?.place.clone();
+        let place = asked.max_age.as_ref().filter(|_| rule.access.looks_at_session())?.place.clone();
         Some(Self { key: key.to_owned(), place, providers: rule.providers.clone() })
     }
 }
@@ -94,24 +97,26 @@ pub(super) fn route(
 /// What a table says; what it leaves out is for its base, or the default.
 #[derive(Clone, Default)]
 struct RuleAsWritten {
+    /// Who gets in.
     access: Option<Access>,
+    /// Who of those may pass.
     allow: AllowSettings,
+    /// The headers.
     identity: Option<IdentityHeaderSettings>,
+    /// The providers whose sessions count.
     providers: Option<Vec<Arc<str>>>,
+    /// How old the sign-in may be.
     max_age: Option<Found<Timespan>>,
 }
 
 /// What a table says, checked.
 fn asked(keys: &RuleKeys, providers: Option<&[Arc<str>]>, problems: &mut Problems) -> RuleAsWritten {
-    let allow =
-        opened(keys.allow.clone(), problems).map(|found| allow::allow(&found.value.0, problems)).unwrap_or_default();
+    let allow = keys.allow.value().map(|table| allow::allow(&table.0, problems)).unwrap_or_default();
     let access = keys.access.value().copied();
     if let (Some(found), Some(access)) = (keys.allow.given(), access) {
         check_access(access, &allow, found, problems);
     }
-    if let Some(found @ Found { value: Timespan(Duration::ZERO), .. }) = keys.max_age.given() {
-        problems.on(kinds::MAX_AGE_ZERO, found, "cannot be zero");
-    }
+    keys.max_age.noted(&Timespan(Duration::ZERO), kinds::MAX_AGE_ZERO, "cannot be zero", problems);
     RuleAsWritten {
         access,
         allow,
@@ -231,7 +236,7 @@ fn check_below(path: &str, route_path: Option<&str>, found: &Found<String>, prob
 /// Where a session is looked at, there has to be a provider that can make one.
 fn check_provider(rule: &RuleSettings, place: &Place, providers: Option<&[Arc<str>]>, problems: &mut Problems) {
     let is_told = problems.has(&[kinds::PROVIDER_MISSING, kinds::ROUTE_NEEDS_PROVIDER]);
-    if asks(rule) && providers.is_some_and(<[_]>::is_empty) && !is_told {
+    if rule.access.looks_at_session() && providers.is_some_and(<[_]>::is_empty) && !is_told {
         problems.missing(kinds::ROUTE_NEEDS_PROVIDER, place, "provider");
     }
 }
@@ -245,7 +250,7 @@ pub(super) fn check_hosts(
 ) {
     let public_host = host_of(&public_url.authority);
     if let Some(domain) = domain {
-        for route in routes.iter().filter(|route| asks_session(&route.settings)) {
+        for route in routes.iter().filter(|route| route.settings.rules().any(|rule| rule.access.looks_at_session())) {
             for host in &route.settings.hosts {
                 let (HostPattern::Exact(name) | HostPattern::Suffix(name)) = host;
                 if !domain_reaches(domain, name) {
@@ -267,16 +272,6 @@ pub(super) fn check_hosts(
         let message = format!("no route serves \"{public_host}\", the host of `server.public_url`");
         problems.add(kinds::PUBLIC_HOST_UNSERVED, &first.place, message);
     }
-}
-
-/// Whether a session is looked at.
-fn asks(rule: &RuleSettings) -> bool {
-    matches!(rule.access, Access::Login | Access::Api | Access::Optional)
-}
-
-/// Whether any rule of a route looks at a session.
-fn asks_session(route: &RouteSettings) -> bool {
-    asks(&route.rule) || route.paths.iter().any(|(_, rule)| asks(rule))
 }
 
 /// Without an ID token nothing proves when somebody signed in.
@@ -301,9 +296,8 @@ pub(super) fn check_ages(routes: &[CheckedRoute], providers: &[ProviderSettings]
 /// A token that no session keeps cannot be sent on.
 pub(super) fn check_tokens(routes: &[CheckedRoute], keep: TokenKinds, problems: &mut Problems) {
     for route in routes {
-        let rules = || std::iter::once(&route.settings.rule).chain(route.settings.paths.iter().map(|(_, rule)| rule));
         let uses = |value: &IdentityValue, authorization: Authorization| {
-            rules().any(|rule| {
+            route.settings.rules().any(|rule| {
                 rule.identity.authorization == authorization || rule.identity.headers.iter().any(|(_, it)| it == value)
             })
         };

@@ -67,8 +67,11 @@ pub(super) fn server(
     let trusts_nobody = trusted_proxies.is_empty() && !trust_unix && !matches!(keys.trusted_proxies, Field::Wrong);
     if trusts_nobody && keys.tls.is_absent() && https == Some(true) {
         // TLS ends at a proxy in front then, and only that proxy knows the addresses of clients.
-        let place =
-            keys.trusted_proxies.mark().or_else(|| keys.public_url.mark()).map_or(table.place.clone(), |it| it.place);
+        let place = keys
+            .trusted_proxies
+            .mark()
+            .or_else(|| keys.public_url.mark())
+            .map_or_else(|| table.place.clone(), |it| it.place);
         problems.add(kinds::NO_TRUSTED_PROXIES, &place, UNKNOWN_PROXY);
     }
     let settings = ServerSettings {
@@ -232,12 +235,18 @@ fn drain(keys: &DrainTable) -> Drain {
     Drain { delay: keys.delay.or(Timespan(defaults.delay)).0, grace: keys.grace.or(Timespan(defaults.grace)).0 }
 }
 
+/// The message about a proxy that is not named.
 const UNKNOWN_PROXY: &str =
     "`server.public_url` is https and there is no `server.tls`, but `server.trusted_proxies` is empty";
+/// `server.listen`.
 const TRAFFIC_DEFAULT: &str = "127.0.0.1:4180";
+/// `admin.listen`.
 const ADMIN_DEFAULT: &str = "127.0.0.1:4181";
+/// `server.prefix`.
 const PREFIX_DEFAULT: &str = "/_vestibule";
+/// The smallest limit of a request head.
 const MIN_HEADER: u64 = 8 * 1024;
+/// The largest.
 const MAX_HEADER: u64 = 1024 * 1024;
 
 #[cfg(test)]

@@ -105,10 +105,15 @@ fn guessable(key: &[u8; 32]) -> Option<&'static str> {
     None
 }
 
+/// `session.lifetime`.
 const LIFETIME: Duration = Duration::from_secs(12 * 3600);
+/// `session.idle_timeout`.
 const IDLE: Duration = Duration::from_secs(3600);
+/// `session.refresh_grace`.
 const GRACE: Duration = Duration::from_secs(30);
+/// `session.attempt_life`.
 const ATTEMPT_LIFE: Duration = Duration::from_secs(30 * 60);
+/// `session.cache_bytes`.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
 #[cfg(test)]

@@ -161,12 +161,19 @@ fn host_header(text: &str) -> Result<HostHeader, Flaw> {
     }
 }
 
+/// The help where a scheme is missing or unknown.
 const WRITE: &str = "write \"http://host:port\", \"https://host\", \"h2c://host:port\" or \"unix:/path\"";
+/// `timeouts.connect`.
 const CONNECT_SECS: u64 = 5;
+/// `timeouts.first_byte`.
 const FIRST_BYTE_SECS: u64 = 60;
+/// `timeouts.idle`.
 const IDLE_SECS: u64 = 300;
+/// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_secs(30);
+/// Failures in a row after which an address is left out.
 const EJECT_AFTER: u32 = 3;
+/// For how long.
 const EJECT_FOR: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

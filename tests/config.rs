@@ -687,6 +687,8 @@ fn with_secrets_at_hand(text: &str) -> String {
     text.replace("{ file = \"/run/secrets/session_key\" }", "{ env = \"SESSION_KEY\" }")
         .replace("{ file = \"/run/secrets/new_session_key\" }", "{ env = \"OLD_SESSION_KEY\" }")
         .replace("{ file = \"/run/secrets/client_secret\" }", "{ env = \"CLIENT_SECRET\" }")
+        .replace("{ file = \"client_secret\" }", "{ env = \"CLIENT_SECRET\" }")
+        .replace("{ file = \"session_key\" }", "{ env = \"SESSION_KEY\" }")
 }
 
 /// The numbers of the lines that are a key behind a `#`, and the lines.

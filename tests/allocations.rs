@@ -68,7 +68,8 @@ fn weight() -> usize {
     let identity = Identity::from_claims(name, issuer, claims, &ClaimMapping::default()).unwrap();
     let clock = SystemClock::shared();
     let cell = Registry::new(&clock, &Metrics::new(NOW)).cell(&opened.id);
-    let sets = IdentityHeaderSets::new(vec![IdentityHeaderSettings::named("default").unwrap()]);
+    let mut sets = IdentityHeaderSets::default();
+    sets.add(&IdentityHeaderSettings::named("default").unwrap());
     let headers = sets.render(&identity, None, None);
     weight::of(&LiveSession::new(opened, identity, headers, sealed, indoors::site(), cell, &config.session))
 }
@@ -76,5 +77,5 @@ fn weight() -> usize {
 const PEOPLE: usize = 2000;
 const REQUESTS: u64 = 200;
 /// Raise these only with a reason that is worth it on every request.
-const DECIDING: u64 = 8;
-const FORWARDING: u64 = 12;
+const DECIDING: u64 = 4;
+const FORWARDING: u64 = 8;

@@ -72,7 +72,11 @@ impl Gateway {
     /// The origin that a sign-in comes back to: the request's own host, or the public URL when cookies reach the whole domain.
     /// The scheme is configured, not taken from the request (FW-07).
     pub(super) fn origin(&self, meta: &RequestMeta) -> String {
-        if self.cookie_domain.is_none() { self.own_origin(meta) } else { self.settings.public_url.origin() }
+        if self.sessions.settings.cookie.domain.is_none() {
+            self.own_origin(meta)
+        } else {
+            self.settings.public_url.origin()
+        }
     }
 
     /// The origin that was asked, as browsers write it.
@@ -105,7 +109,7 @@ impl Gateway {
 
     /// Whether a cookie of ours reaches this host besides the one that it was set by.
     fn within_reach(&self, host: &str) -> bool {
-        self.cookie_domain.as_ref().is_some_and(|domain| domain_reaches(domain, host))
+        self.sessions.settings.cookie.domain.as_ref().is_some_and(|domain| domain_reaches(domain, host))
     }
 }
 

@@ -12,25 +12,22 @@ use crate::gateway::pages::Pages;
 use crate::gateway::redemptions::Redemptions;
 use crate::gateway::redirects::Redirects;
 use crate::gateway::routes::{Route, RouteTarget, Routes, Rule};
-use crate::gateway::settings::{self, GatewaySettings, RouteSettings, RuleSettings};
+use crate::gateway::settings::{self, GatewaySettings, RouteSettings};
 use crate::policy::Policy;
 use crate::provider::settings::ProviderSettings;
 use crate::provider::{Provider, ProviderSetupError};
 use crate::proxy::balance::Upstream;
 use crate::proxy::headers::HeaderRules;
 use crate::proxy::identity_headers::IdentityHeaderSets;
-use crate::proxy::settings::IdentityHeaderSettings;
 use crate::proxy::tls::UpstreamSetupError;
 use crate::request::RequestReader;
 use crate::request::cookies::OwnCookies;
 use crate::seal::{self, KeyRing, KeyRingError, Purpose, Sealer};
 use crate::session::attempt::Attempts;
-use crate::session::cookie_store::{CookieStore, SessionSealer};
-use crate::session::jar::Jar;
 use crate::session::registry::Registry;
 use crate::session::rounds::Rounds;
 use crate::session::sessions::{SessionParts, Sessions};
-use crate::session::settings::{SameSite, SessionSettings};
+use crate::session::settings::SessionSettings;
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Metrics;
 
@@ -49,8 +46,6 @@ pub struct Gateway {
     pub(super) redirects: Redirects,
     pub(super) providers: Vec<Arc<Provider>>,
     pub(super) header_rules: HeaderRules,
-    pub(super) cookie_domain: Option<String>,
-    pub(super) strict_cookies: bool,
     pub(super) warned_of_large_cookies: AtomicBool,
     pub(super) pages: Pages,
     pub(super) clock: SharedClock,
@@ -104,18 +99,14 @@ impl Gateway {
     pub fn build(parts: GatewayParts) -> Result<Arc<Self>, BuildError> {
         let GatewayParts { settings, session, keys, providers, registry, before, clock, control, telemetry } = parts;
         let providers = make_providers(providers, &clock, &telemetry.metrics)?;
-        let names: Vec<Arc<str>> = providers.iter().map(|provider| Arc::clone(&provider.settings().name)).collect();
-        let client_ids: Vec<String> = providers.iter().map(|it| it.settings().client_id.clone()).collect();
+        let names: Vec<Arc<str>> = providers.iter().map(|provider| Arc::clone(provider.name())).collect();
         let own_cookies = OwnCookies::new(&session.cookie.name, &names);
         let own_cookies = match &before {
             Some(before) => own_cookies.after(&before.own_cookies),
             None => own_cookies,
         };
-        let sets = Sets::default();
-        let mut compiler =
-            Compiler { providers: &providers, telemetry: &telemetry, settings: &settings, sets, rules: 0 };
-        let routes = compiler.routes()?;
-        let sets = compiler.sets.0;
+        let mut sets = IdentityHeaderSets::default();
+        let routes = routes(&settings, &providers, &telemetry.metrics, &mut sets)?;
         let keys = Arc::new(keys);
         Ok(Arc::new(Self {
             reader: RequestReader::new(
@@ -135,19 +126,13 @@ impl Gateway {
             exchange_budgets: ExchangeBudgets::new(Arc::clone(&clock)),
             own_metrics: OwnAnswers::new(&telemetry.metrics, &settings.prefix),
             pages: Pages::new(settings.title.clone(), settings.contact.clone()),
-            cookie_domain: session.cookie.domain.clone(),
-            strict_cookies: session.cookie.same_site == SameSite::Strict,
             sessions: Sessions::new(SessionParts {
-                store: CookieStore::new(
-                    SessionSealer::new(&session.cookie, own_cookies.clone(), client_ids, keys),
-                    &session,
-                    Arc::clone(&registry),
-                ),
-                jar: Jar::new(&session.cookie, own_cookies.clone()),
                 settings: session,
+                cookies: own_cookies.clone(),
+                keys,
                 registry,
                 providers: providers.clone(),
-                identity_headers: IdentityHeaderSets::new(sets),
+                identity_headers: sets,
                 clock: Arc::clone(&clock),
                 control: control.clone(),
                 telemetry: Arc::clone(&telemetry),
@@ -165,12 +150,12 @@ impl Gateway {
 }
 
 /// The names that must never come from a client are those of every route, whichever route the request takes (FW-01, FW-02).
-fn header_rules(sets: &[IdentityHeaderSettings]) -> HeaderRules {
-    let names: Vec<_> = sets.iter().flat_map(|set| &set.headers).map(|(name, _)| name.clone()).collect();
+fn header_rules(sets: &IdentityHeaderSets) -> HeaderRules {
     let random = u32::from_be_bytes(seal::random());
-    HeaderRules::new(&format!("vestibule-{random:08x}"), &names, seal::random::<24>)
+    HeaderRules::new(&format!("vestibule-{random:08x}"), &sets.names(), seal::random::<24>)
 }
 
+/// Where sign-ins come back to, those among them that the gateway of before began.
 fn redirects(
     settings: &GatewaySettings,
     session: &SessionSettings,
@@ -186,6 +171,7 @@ fn redirects(
     }
 }
 
+/// The providers, in the order of the configuration.
 fn make_providers(
     settings: Vec<ProviderSettings>,
     clock: &SharedClock,
@@ -193,83 +179,66 @@ fn make_providers(
 ) -> Result<Vec<Arc<Provider>>, BuildError> {
     let make = |(place, settings): (usize, ProviderSettings)| {
         let name = settings.name.to_string();
-        match Provider::new(settings, Arc::clone(clock)) {
-            Ok(provider) => Ok(Arc::new(provider.at_place(place).counted_by(metrics))),
-            Err(error) => Err(BuildError::Provider(name, error)),
-        }
+        let provider = Provider::new(settings, Arc::clone(clock)).map_err(|error| BuildError::Provider(name, error))?;
+        Ok(Arc::new(provider.at_place(place).counted_by(metrics)))
     };
     settings.into_iter().enumerate().map(make).collect()
 }
 
-/// Turns route settings into the table that requests are matched on.
-struct Compiler<'a> {
-    providers: &'a [Arc<Provider>],
-    telemetry: &'a Telemetry,
-    settings: &'a GatewaySettings,
-    sets: Sets,
-    rules: usize,
-}
-
-impl Compiler<'_> {
-    fn routes(&mut self) -> Result<Routes, BuildError> {
-        let mut routes = Routes::default();
-        for (number, settings) in self.settings.routes.iter().enumerate() {
-            let route = Arc::new(self.route(number, settings)?);
-            let paths = settings.paths.iter().map(|(path, rule)| (path.as_str(), rule));
-            for (path, rule) in std::iter::once((settings.path.as_str(), &settings.rule)).chain(paths) {
-                let rule = Arc::new(self.rule(path, rule));
-                routes.add(&settings.hosts, settings.methods.as_deref(), settings.case_sensitive, &route, &rule);
-            }
-        }
-        Ok(routes)
-    }
-
-    fn route(&self, number: usize, settings: &RouteSettings) -> Result<Route, BuildError> {
-        let target = match &settings.target {
-            settings::Target::Static(status) => RouteTarget::Static(*status),
-            settings::Target::Upstream(upstream) => RouteTarget::Upstream(
-                Upstream::new((**upstream).clone())
-                    .map_err(|error| BuildError::Upstream(settings.name.to_string(), error))?,
-            ),
-        };
-        let body_limits = self.settings.limits.body();
-        Ok(Route {
-            number,
-            name: Arc::clone(&settings.name),
-            target,
-            websocket_origins: settings.websocket_origins.clone(),
-            kept_headers: settings.kept_headers.clone(),
-            body_limits: BodyLimits { bytes: settings.body_bytes.or(body_limits.bytes), ..body_limits },
-            metrics: self.telemetry.metrics.route(&settings.name),
-            upstream_metrics: self.telemetry.metrics.peer("upstream", &settings.name),
-        })
-    }
-
-    fn rule(&mut self, path: &str, settings: &RuleSettings) -> Rule {
-        self.rules += 1;
-        let named = |name: &Arc<str>| self.providers.iter().find(|known| known.name() == name).cloned();
-        Rule {
-            id: self.rules - 1,
-            path: path.to_owned(),
-            access: settings.access,
-            policy: Policy::new(settings.allow.clone()),
-            providers: settings.providers.iter().filter_map(named).collect(),
-            max_age: settings.max_age,
-            header_set: self.sets.place(&settings.identity),
-            authorization: settings.identity.authorization,
+/// The table that requests are matched on; `sets` gets the identity headers of its rules.
+fn routes(
+    settings: &GatewaySettings,
+    providers: &[Arc<Provider>],
+    metrics: &Metrics,
+    sets: &mut IdentityHeaderSets,
+) -> Result<Routes, BuildError> {
+    let named = |name: &Arc<str>| providers.iter().find(|known| known.name() == name).cloned();
+    let mut routes = Routes::default();
+    let mut rules = 0;
+    for (number, of) in settings.routes.iter().enumerate() {
+        let route = Arc::new(route(number, of, settings.limits.body(), metrics)?);
+        for (path, rule) in
+            std::iter::once((&of.path, &of.rule)).chain(of.paths.iter().map(|(path, rule)| (path, rule)))
+        {
+            let rule = Arc::new(Rule {
+                id: rules,
+                path: path.clone(),
+                access: rule.access,
+                policy: Policy::new(rule.allow.clone()),
+                providers: rule.providers.iter().filter_map(named).collect(),
+                max_age: rule.max_age,
+                header_set: sets.add(&rule.identity),
+                authorization: rule.identity.authorization,
+            });
+            rules += 1;
+            routes.add(&of.hosts, of.methods.as_deref(), of.case_sensitive, &route, &rule);
         }
     }
+    Ok(routes)
 }
 
-/// Each distinct set of identity headers once: a session renders them all when it is opened.
-#[derive(Default)]
-struct Sets(Vec<IdentityHeaderSettings>);
-
-impl Sets {
-    fn place(&mut self, set: &IdentityHeaderSettings) -> usize {
-        self.0.iter().position(|known| known == set).unwrap_or_else(|| {
-            self.0.push(set.clone());
-            self.0.len() - 1
-        })
-    }
+/// A route without its rules.
+fn route(
+    number: usize,
+    settings: &RouteSettings,
+    body_limits: BodyLimits,
+    metrics: &Metrics,
+) -> Result<Route, BuildError> {
+    let target = match &settings.target {
+        settings::Target::Static(status) => RouteTarget::Static(*status),
+        settings::Target::Upstream(upstream) => RouteTarget::Upstream(
+            Upstream::new((**upstream).clone())
+                .map_err(|error| BuildError::Upstream(settings.name.to_string(), error))?,
+        ),
+    };
+    Ok(Route {
+        number,
+        name: Arc::clone(&settings.name),
+        target,
+        websocket_origins: settings.websocket_origins.clone(),
+        kept_headers: settings.kept_headers.clone(),
+        body_limits: BodyLimits { bytes: settings.body_bytes.or(body_limits.bytes), ..body_limits },
+        metrics: metrics.route(&settings.name),
+        upstream_metrics: metrics.peer("upstream", &settings.name),
+    })
 }

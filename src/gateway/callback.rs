@@ -36,6 +36,7 @@ use crate::request::return_to::ReturnTo;
 use crate::secret::Secret;
 use crate::session::attempt::{Aim, Attempt, AttemptError};
 use crate::session::live::LiveSession;
+use crate::session::settings::SameSite;
 use crate::session::store::Site;
 
 /// Why a callback signs nobody in.
@@ -179,10 +180,9 @@ impl Gateway {
         match redeemed.map_err(|spent| self.too_many_refused(visit, provider, &spent))? {
             // A reload may have come in between: the session is taken over as a cookie of before would be.
             Some((Redeemed::Begun(live), _)) => {
-                let live =
-                    self.sessions.adopt(&live.handle, Site { provider: provider.place(), host: &live.host }).await;
-                let live = live.filter(|live| !live.is_over(visit.now));
-                live.ok_or_else(|| over(Code::AttemptUsed))
+                let site = Site { provider, host: &live.host };
+                let live = self.sessions.by_handle(live.handle.as_str(), site, visit.now).await.ok();
+                live.filter(|live| !live.is_over(visit.now)).ok_or_else(|| over(Code::AttemptUsed))
             }
             Some((Redeemed::Over, _)) => Err(over(Code::AttemptUsed)),
             Some((Redeemed::Unsent(error), _)) => Err(away(error)),
@@ -240,7 +240,7 @@ impl Gateway {
 
     async fn exchange(
         &self,
-        provider: &Provider,
+        provider: &Arc<Provider>,
         attempt: &Attempt,
         arrived: &Arrived,
         permit: Option<ExchangePermit>,
@@ -262,7 +262,7 @@ impl Gateway {
             Err(error) if error.is_unsent() => Redeemed::Unsent(Arc::new(error)),
             Err(error) => Redeemed::Refused(Arc::new(error)),
             Ok(sign_in) => {
-                let site = Site { provider: provider.place(), host: &arrived.host };
+                let site = Site { provider, host: &arrived.host };
                 match self.sessions.begin(site, sign_in, Some(attempt.nonce.clone())).await {
                     Ok(live) => Redeemed::Begun((&*live).into()),
                     Err(error) => Redeemed::Nobody(error),
@@ -296,11 +296,8 @@ impl Gateway {
         live: &LiveSession,
     ) -> Result<Response<Body>, GatewayError> {
         // What the browser holds of an older session did not come along with another site's POST.
-        let cookies = match posted(visit) {
-            true => self.sessions.set_cookies_unseen(live),
-            false => self.sessions.set_cookies(live, visit.cookies).await,
-        };
-        let cookies = cookies.map_err(GatewayError::SessionTooLarge)?;
+        let scan = (!posted(visit)).then_some(visit.cookies);
+        let cookies = self.sessions.set_cookies(live, scan).await.map_err(GatewayError::SessionTooLarge)?;
         self.sessions.replace_carried(live, visit.cookies).await;
         self.record_login_succeeded(visit, live, visit.now.since(attempt.started));
         let mut response = self.onward(visit, &attempt.return_to);
@@ -408,7 +405,7 @@ impl Gateway {
     /// `Strict` cookies and the sign-in would start over; a page that refreshes itself begins a same-site navigation.
     fn onward(&self, visit: Visit<'_>, return_to: &ReturnTo) -> Response<Body> {
         let href = return_to.to_url(self.settings.public_url.https);
-        if !self.strict_cookies {
+        if self.sessions.settings.cookie.same_site != SameSite::Strict {
             return redirect(StatusCode::SEE_OTHER, &href);
         }
         let refresh = HeaderValue::try_from(format!("0; url={href}"));

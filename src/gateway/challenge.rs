@@ -76,7 +76,7 @@ impl Gateway {
         }
         // The person chose before, and the page of choices would lose `max_age`.
         let chosen = judgement.sender.as_ref().filter(|_| matches!(lack, Lack::Recent(_)));
-        let chosen = chosen.and_then(|sender| self.provider_of(sender.session()));
+        let chosen = chosen.map(|sender| &sender.session().provider);
         let provider = match (rule.providers.as_slice(), chosen) {
             ([only], _) => only,
             (_, Some(chosen)) => chosen,

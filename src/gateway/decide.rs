@@ -65,11 +65,11 @@ fn meets(rule: &Rule, meta: &RequestMeta, principal: &Principal) -> Decision {
         return Decision::Allow;
     }
     let session = principal.session();
-    if session.decision(rule.id) == Some(true) {
+    if session.decisions.get(rule.id) == Some(true) {
         // The person met the rule before; the address is another matter each time.
         return rule.policy.networks_only(meta.client);
     }
     let decision = rule.policy.decide(principal.identity(), meta.client);
-    session.keep_decision(rule.id, decision == Decision::Allow);
+    session.decisions.set(rule.id, decision == Decision::Allow);
     decision
 }

@@ -136,7 +136,7 @@ impl Gateway {
     /// Gives the browser the session that took the place of its own, or what took the place of that one meanwhile.
     pub(super) async fn hand_over(&self, renewed: &Arc<LiveSession>, scan: &CookieScan, answer: &mut Response<Body>) {
         let Some(live) = self.sessions.newest(renewed).await else { return };
-        match self.sessions.set_cookies(&live, scan).await {
+        match self.sessions.set_cookies(&live, Some(scan)).await {
             Ok(cookies) => {
                 let headers = answer.headers_mut();
                 for cookie in cookies {

@@ -117,7 +117,7 @@ impl Gateway {
         let mut response = next.unwrap_or_else(|error| self.answer_error(visit.meta, error));
         let headers = response.headers_mut();
         for provider in &self.providers {
-            for cookie in self.sessions.clear_cookies(provider.place(), visit.cookies) {
+            for cookie in self.sessions.jar.clear(provider, visit.cookies) {
                 headers.append(SET_COOKIE, cookie);
             }
         }
@@ -138,8 +138,7 @@ impl Gateway {
         let Some(live) = lives.first() else { return Ok(sent_to(visit, &here)) };
         self.revoke(lives).await;
         let state = seal::random_token();
-        let Some(provider) = self.provider_of(live) else { return Ok(sent_to(visit, &here)) };
-        let url = self.end_session_url(visit, provider, Some(live), &state).await;
+        let url = self.end_session_url(visit, &live.provider, Some(live), &state).await;
         let Some(url) = url else { return Ok(sent_to(visit, &here)) };
         let mut response = sent_to(visit, &url);
         response.headers_mut().append(SET_COOKIE, self.attempts.note(SIGNED_OUT, &state, SIGNED_OUT_LIFE));
@@ -171,7 +170,7 @@ impl Gateway {
         live: Option<&Arc<LiveSession>>,
     ) -> Result<Response<Body>, GatewayError> {
         let return_to = self.return_to_or_start(visit.meta, form.get("rd"));
-        match live.and_then(|live| self.provider_of(live)).or_else(|| self.only_provider()) {
+        match live.map(|live| &live.provider).or_else(|| self.only_provider()) {
             Some(provider) => self.switch_at(visit, Beginning::at(provider, return_to), live, false).await,
             None => Ok(redirect(StatusCode::SEE_OTHER, &self.login_url(&return_to, None))),
         }
@@ -252,7 +251,7 @@ impl Gateway {
         let provider = Arc::clone(provider);
         let back = format!("{}{}", self.origin(visit.meta), self.own_path("signed-out"));
         let hint = match live {
-            Some(live) => self.sessions.id_token(live).await,
+            Some(live) => self.sessions.whole(live).await.and_then(|session| session.tokens.id_token),
             None => None,
         };
         let state = state.to_owned();

@@ -23,7 +23,6 @@ use crate::proxy::Forwarder;
 use crate::request::cookies::CookieScan;
 use crate::request::kind::RequestKind;
 use crate::request::{BadRequest, Downstream, RequestMeta};
-use crate::session::live::LiveSession;
 
 use self::codes::Code;
 use self::error::{GatewayError, bad_request_code};
@@ -217,11 +216,6 @@ impl Gateway {
             }
             Verdict::Refuse(fault) => Err(GatewayError::Refused(fault.clone())),
         }
-    }
-
-    /// The provider of a session.
-    fn provider_of(&self, live: &LiveSession) -> Option<&Arc<Provider>> {
-        self.providers.get(live.provider)
     }
 
     fn provider_named(&self, name: &str) -> Option<&Arc<Provider>> {

@@ -40,7 +40,7 @@ impl Principal {
 
     /// When the credentials end whatever happens.
     pub fn ends(&self) -> UnixTime {
-        self.session.absolute_end()
+        self.session.absolute_end
     }
 
     /// Is done when somebody ends the session before its time: the person, the provider, or a new sign-in.

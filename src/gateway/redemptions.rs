@@ -75,7 +75,7 @@ impl From<&LiveSession> for BegunSession {
             handle: live.handle.clone(),
             host: live.host.clone(),
             owner: live.owner(),
-            what: SignedIn { session: live.id, ends: live.ends() },
+            what: SignedIn { session: live.id, ends: live.ends },
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::policy::Policy;
 use crate::policy::settings::Access;
 use crate::provider::Provider;
 use crate::proxy::balance::Upstream;
+use crate::proxy::identity_headers::HeaderSet;
 use crate::proxy::settings::Authorization;
 use crate::request::host::is_below;
 use crate::request::path::{folded, has_case};
@@ -73,8 +74,8 @@ pub struct Rule {
     pub access: Access,
     /// Who may pass.
     pub policy: Policy,
-    /// Which set of identity headers the application gets.
-    pub header_set: usize,
+    /// Which identity headers the application gets.
+    pub header_set: HeaderSet,
     /// Whether the application gets the client's own `Authorization`, or a token of the session in its place.
     pub authorization: Authorization,
     /// Providers whose sessions count, in the order of the chooser.

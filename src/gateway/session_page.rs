@@ -32,7 +32,7 @@ impl Gateway {
         };
         let page = Page::SessionInfo(SessionInfo {
             person: Person::of(&live.identity),
-            rows: rows(live, self.provider_of(live).map_or("", |provider| provider.title())),
+            rows: rows(live),
             document: document(live),
             logout: self.logout_form(Some(live)),
         });
@@ -43,16 +43,16 @@ impl Gateway {
 }
 
 /// What the person box above them does not say already.
-fn rows(live: &LiveSession, provider: &str) -> Vec<(String, String)> {
+fn rows(live: &LiveSession) -> Vec<(String, String)> {
     let identity = &live.identity;
     let at = |time: UnixTime| utc(time).0;
-    let idle = (live.ends() < live.absolute_end()).then(|| at(live.ends()));
+    let idle = (live.ends < live.absolute_end).then(|| at(live.ends));
     let texts = [
         ("Groups", (!identity.groups.is_empty()).then(|| identity.groups.join(", "))),
-        ("Signed in with", Some(provider.to_owned())),
+        ("Signed in with", Some(live.provider.title().to_owned())),
         ("Signed in", Some(at(live.created))),
         ("Ends if not used", idle),
-        ("Ends in any case", Some(at(live.absolute_end()))),
+        ("Ends in any case", Some(at(live.absolute_end))),
         ("Access token ends", live.access_expires.map(at)),
         ("Renewed", live.is_renewable.then(|| times(live.generation))),
         ("Scope", live.scope.clone()),
@@ -81,8 +81,8 @@ fn document(live: &LiveSession) -> Value {
         "name": identity.name,
         "groups": identity.groups,
         "signed_in_at": live.created.rfc3339(),
-        "ends_at": live.ends().rfc3339(),
-        "ends_in_any_case_at": live.absolute_end().rfc3339(),
+        "ends_at": live.ends.rfc3339(),
+        "ends_in_any_case_at": live.absolute_end.rfc3339(),
         "access_expires_at": live.access_expires.map(UnixTime::rfc3339),
         "refreshes": live.generation,
         "scope": live.scope,

@@ -1,5 +1,7 @@
 //! A request as the stages look at it: everything but its body.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 
 use crate::clock::UnixTime;
@@ -36,8 +38,11 @@ impl<'a> Visit<'a> {
     }
 
     /// A provider's sessions at the host that was asked.
-    pub(super) fn site(&self, provider: &Provider) -> Site<'a> {
-        Site { provider: provider.place(), host: &self.meta.host }
+    pub(super) fn site<'p>(&self, provider: &'p Arc<Provider>) -> Site<'p>
+    where
+        'a: 'p,
+    {
+        Site { provider, host: &self.meta.host }
     }
 
     /// The host as it stands in URLs.

@@ -233,4 +233,4 @@ fn hmac_key<'a>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

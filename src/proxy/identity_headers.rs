@@ -15,14 +15,26 @@ use crate::proxy::settings::{Authorization, IdentityHeaderSettings, IdentityValu
 /// Says how many groups were left out; the same name in every set of identity headers.
 pub static OVERFLOW: HeaderName = HeaderName::from_static("x-forwarded-groups-overflow");
 
-/// The sets of identity headers that a configuration names: rules forward one of them.
+/// The sets of identity headers that a configuration names, each once: rules forward one of them.
 #[derive(Clone, Debug, Default)]
 pub struct IdentityHeaderSets(Vec<IdentityHeaderSettings>);
 
+/// One of the [`IdentityHeaderSets`], which alone give it out.
+#[derive(Clone, Copy, Debug)]
+pub struct HeaderSet(usize);
+
 impl IdentityHeaderSets {
-    /// These sets, to be known by their place.
-    pub const fn new(sets: Vec<IdentityHeaderSettings>) -> Self {
-        Self(sets)
+    /// This set, added unless it is known.
+    pub fn add(&mut self, set: &IdentityHeaderSettings) -> HeaderSet {
+        HeaderSet(self.0.iter().position(|known| known == set).unwrap_or_else(|| {
+            self.0.push(set.clone());
+            self.0.len() - 1
+        }))
+    }
+
+    /// The names of the headers of all sets.
+    pub fn names(&self) -> Vec<HeaderName> {
+        self.0.iter().flat_map(|set| &set.headers).map(|(name, _)| name.clone()).collect()
     }
 
     /// Whether any set forwards an access token.
@@ -55,8 +67,8 @@ type RenderedSet = Box<[(HeaderName, HeaderValue)]>;
 
 impl IdentityHeaders {
     /// Those of one set.
-    pub fn set(&self, set: usize) -> &[(HeaderName, HeaderValue)] {
-        self.0.get(set).map_or(&[], |headers| headers)
+    pub fn set(&self, set: HeaderSet) -> &[(HeaderName, HeaderValue)] {
+        self.0.get(set.0).map_or(&[], |headers| headers)
     }
 
     /// Those of each set.

@@ -4,11 +4,12 @@
 //! only genuine ones count, the newest of one person is taken, and of several people nobody (AT-CS-12).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::HeaderValue;
 
 use crate::clock::UnixTime;
-use crate::identity::ClaimMapping;
+use crate::provider::Provider;
 use crate::request::cookies::CookieScan;
 use crate::session::Session;
 use crate::session::jar::{Jar, SessionTooLarge};
@@ -19,6 +20,8 @@ use crate::session::store::{Handle, SessionStore, Site};
 pub(super) struct Carried<'a, S> {
     pub(super) jar: &'a Jar,
     pub(super) store: &'a S,
+    /// All providers of the configuration.
+    pub(super) providers: &'a [Arc<Provider>],
     pub(super) scan: &'a CookieScan,
     pub(super) site: Site<'a>,
     pub(super) now: UnixTime,
@@ -26,17 +29,13 @@ pub(super) struct Carried<'a, S> {
 
 impl<'a, S: SessionStore> Carried<'a, S> {
     /// The handle of the session to use. Nothing is loaded unless the request carries several; then those that `is_ended` knows do
-    /// not count, and `mapping` says whether they are one person's.
-    pub(super) async fn choose(
-        &self,
-        mapping: &ClaimMapping,
-        is_ended: impl Fn(&Session) -> bool,
-    ) -> Option<Cow<'a, str>> {
-        if let Some(handle) = self.scan.lone_session(self.site.provider) {
+    /// not count, and the provider's mapping says whether they are one person's.
+    pub(super) async fn choose(&self, is_ended: impl Fn(&Session) -> bool) -> Option<Cow<'a, str>> {
+        if let Some(handle) = self.scan.lone_session(self.site.provider.place()) {
             return Some(Cow::Borrowed(handle.as_str()));
         }
         let mut handles = self.jar.handles(self.scan, self.site.provider)?;
-        if handles.len() > 1 { self.choose_of(handles, mapping, is_ended).await } else { handles.pop() }
+        if handles.len() > 1 { self.choose_of(handles, is_ended).await } else { handles.pop() }
     }
 
     /// The genuine sessions, of as many as are looked at, however old they are.
@@ -57,7 +56,7 @@ impl<'a, S: SessionStore> Carried<'a, S> {
     /// Whether a session under the name of a lone provider is that of another one than this.
     async fn unnamed_is_anothers(&self) -> bool {
         let unnamed = self.jar.unnamed_handles(self.scan);
-        for provider in self.jar.providers().filter(|other| *other != self.site.provider) {
+        for provider in self.providers.iter().filter(|other| !Arc::ptr_eq(other, self.site.provider)) {
             for handle in &unnamed {
                 if self.load(Site { provider, ..self.site }, handle).await.is_some() {
                     return true;
@@ -69,12 +68,8 @@ impl<'a, S: SessionStore> Carried<'a, S> {
 
     /// The one of several that is genuine; the newest, where all genuine ones are of one person. Where they are of several,
     /// somebody planted one of them, and which is not for us to guess.
-    async fn choose_of(
-        &self,
-        handles: Vec<Cow<'a, str>>,
-        mapping: &ClaimMapping,
-        is_ended: impl Fn(&Session) -> bool,
-    ) -> Option<Cow<'a, str>> {
+    async fn choose_of(&self, handles: Vec<Cow<'a, str>>, is_ended: impl Fn(&Session) -> bool) -> Option<Cow<'a, str>> {
+        let mapping = &self.site.provider.settings().claims;
         let mut best: Option<(Session, Cow<'a, str>)> = None;
         let mut passed_over = None;
         for handle in handles {

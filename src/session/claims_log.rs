@@ -34,9 +34,9 @@ impl ClaimsLog {
         }
     }
 
-    /// Nothing renews the sessions of this provider.
-    pub(super) fn no_refresh_token(&self, settings: &ProviderSettings, life: Duration, lifetime: Duration) {
-        if !self.is_first(&settings.name, "refresh_token") {
+    /// Nothing renews the sessions of this provider, whose access tokens have this `life`: that matters where it is the shorter one.
+    pub(super) fn check_no_refresh_token(&self, settings: &ProviderSettings, life: Duration, lifetime: Duration) {
+        if life >= lifetime || !self.is_first(&settings.name, "refresh_token") {
             return;
         }
         let asked = settings.scopes.iter().any(|scope| scope == "offline_access");

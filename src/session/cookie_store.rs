@@ -47,15 +47,15 @@ impl CookieStore {
 #[derive(Clone, Debug)]
 pub struct SessionSealer {
     pub(super) settings: CookieSettings,
-    names: OwnCookies,
-    pub(super) client_ids: Vec<String>,
+    /// The name of the cookies that are not of one provider.
+    base: Box<str>,
     ring: Arc<KeyRing>,
 }
 
 impl SessionSealer {
-    /// For these providers; `client_ids` are theirs, in their order.
-    pub fn new(settings: &CookieSettings, names: OwnCookies, client_ids: Vec<String>, ring: Arc<KeyRing>) -> Self {
-        Self { settings: settings.clone(), names, client_ids, ring }
+    /// For cookies of these names.
+    pub fn new(settings: &CookieSettings, names: &OwnCookies, ring: Arc<KeyRing>) -> Self {
+        Self { settings: settings.clone(), base: names.base().into(), ring }
     }
 
     /// Seals a session until `expires`.
@@ -83,9 +83,8 @@ impl SessionSealer {
     /// Names and hosts hold no NUL, so no two sites give the same text but by their client identifiers, which one provider has
     /// one of.
     pub(super) fn sealer(&self, site: Site<'_>) -> Sealer {
-        let client_id = self.client_ids.get(site.provider).map_or("", String::as_str);
-        let (base, provider) = (self.names.base(), self.names.provider_name(site.provider));
-        let realm = self.settings.realm(site.host.name());
+        let (base, realm) = (&self.base, self.settings.realm(site.host.name()));
+        let (provider, client_id) = (site.provider.name(), &site.provider.settings().client_id);
         self.ring.sealer(Purpose::Session, &format!("{base}\0{provider}\0{realm}\0{client_id}"))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::UnixTime;
+use crate::identity::kept::ReadClaims;
 use crate::identity::{Claims, Identity, IdentityError};
 use crate::provider::Provider;
 use crate::request::cookies::{CookieScan, Owner};
@@ -22,7 +23,8 @@ impl Sessions {
     /// # Errors
     /// [`NoSession`]; an outage is not among them here.
     pub async fn find(&self, scan: &CookieScan, site: Site<'_>, now: UnixTime) -> Result<Arc<LiveSession>, NoSession> {
-        let live = match self.find_warm(scan, site) {
+        let warm = scan.lone_session(site.provider.place()).and_then(|handle| self.live_by(handle.as_bytes()));
+        let live = match warm.filter(|live| self.belongs(live, site)) {
             Some(live) => live,
             // Rare branches are boxed to keep the future small.
             None => Box::pin(self.find_cold(scan, site, now)).await?,
@@ -31,18 +33,13 @@ impl Sessions {
             return Err(NoSession::Over("session_ended"));
         }
         if live.is_over(self.judged_at(&live, now)?) {
-            self.record_expired((&*live).into(), site.provider);
+            self.record_expired(&live.id, &live.identity);
             return Err(NoSession::Over("session_expired"));
         }
         Ok(live)
     }
 
-    /// A session that is in memory.
-    fn find_warm(&self, scan: &CookieScan, site: Site<'_>) -> Option<Arc<LiveSession>> {
-        let handle = scan.lone_session(site.provider)?;
-        self.live_by(handle.as_bytes()).filter(|live| self.belongs(live, site))
-    }
-
+    /// The session in memory with this very handle.
     fn live_by(&self, handle: &[u8]) -> Option<Arc<LiveSession>> {
         self.live.get(&HandleEnd::of(handle)).filter(|live| live.handle.as_str().as_bytes() == handle)
     }
@@ -53,17 +50,14 @@ impl Sessions {
             self.registry.cell(&session.id).is_ended(session.generation)
                 || self.store.judged_at(session.active, now).is_err()
         };
-        let chosen = self.carried(scan, site, now).choose(self.mapping(site.provider), is_ended).await;
-        let Some(handle) = chosen else {
-            return Err(if self.end_rivals(scan, site, now).await {
-                NoSession::Over("sessions_of_several")
-            } else {
-                NoSession::Absent
-            });
+        let Some(handle) = self.carried(scan, site, now).choose(is_ended).await else {
+            let ended = self.end_rivals(scan, site, now).await;
+            return Err(if ended { NoSession::Over("sessions_of_several") } else { NoSession::Absent });
         };
         self.by_handle(&handle, site, now).await.map_err(|code| {
             // What does not say whose it is may well be another provider's.
-            let named = scan.sessions.iter().any(|it| it.owner.may_be(site.provider) && it.owner != Owner::Unnamed);
+            let is_named = |owner: Owner| owner.may_be(site.provider.place()) && owner != Owner::Unnamed;
+            let named = scan.sessions.iter().any(|it| is_named(it.owner));
             if named { NoSession::Over(code) } else { NoSession::Absent }
         })
     }
@@ -71,7 +65,7 @@ impl Sessions {
     /// Whether a session in memory belongs here, as its seal would have it: one provider's session is not another's (AT-CS-08),
     /// and one host's opens nothing at another host, unless a cookie domain covers both (CK-14).
     fn belongs(&self, live: &LiveSession, site: Site<'_>) -> bool {
-        live.provider == site.provider && self.settings.cookie.is_shared(live.host.name(), site.host.name())
+        Arc::ptr_eq(&live.provider, site.provider) && self.settings.cookie.is_shared(live.host.name(), site.host.name())
     }
 
     /// The time by which a session in memory is judged, as it would be if it were opened now.
@@ -95,13 +89,17 @@ impl Sessions {
             "a browser sent sessions of several people: all of them are ended"
         );
         for rival in &rivals {
-            self.store.end(&rival.id, self.owner_of(rival, site.provider)).await;
+            self.store.end(&rival.id, rival.owner(&site.provider.settings().claims)).await;
         }
         true
     }
 
-    /// Warm: the cache. Cold: load, and keep. What is cached counts only where it would open.
-    pub(super) async fn by_handle(
+    /// The session of a handle, maybe one that was made under another configuration. Warm: the cache. Cold: load, and keep. What is
+    /// cached counts only where it would open.
+    ///
+    /// # Errors
+    /// Why it opens nothing here, a stable reason.
+    pub async fn by_handle(
         &self,
         handle: &str,
         site: Site<'_>,
@@ -111,29 +109,31 @@ impl Sessions {
             return if self.belongs(&live, site) { Ok(live) } else { Err("session_of_another_site") };
         }
         let wanted = TokenKinds { refresh: true, ..self.forwarded };
-        let loaded = self.store.load(site, handle, wanted, now).await;
-        let mut session = match loaded {
-            Ok(Stored { session, lapsed: None }) => session,
-            Ok(Stored { session, lapsed: Some(OpenError::Expired) }) => {
-                self.record_expired((&session).into(), site.provider);
+        let loaded = self.store.load(site, handle, wanted, now).await.map_err(|error| self.record_unopened(&error))?;
+        let Stored { mut session, lapsed } = loaded;
+        let claims = std::mem::take(&mut session.claims);
+        match lapsed {
+            None => {}
+            Some(OpenError::Expired) => {
+                let nobody = |_| Identity::nobody(Arc::clone(&session.provider), Arc::clone(&session.issuer));
+                let identity = identity(&session, claims, site.provider).unwrap_or_else(nobody);
+                self.record_expired(&session.id, &identity);
                 return Err(OpenError::Expired.code());
             }
-            Ok(Stored { lapsed: Some(error), .. }) => return Err(self.record_unopened(&error.into())),
-            Err(error) => return Err(self.record_unopened(&error)),
-        };
+            Some(error) => return Err(self.record_unopened(&error.into())),
+        }
         // A name that stands for another issuer since a reload is another provider: it must not get these refresh tokens (RF-05),
         // and a subject means nothing there.
-        let is_of = |p: &Arc<Provider>| p.settings().name == session.provider && p.is_named_by(&session.issuer);
-        let Some(known) = self.provider(site.provider).filter(|p| is_of(p)) else {
+        let (name, issuer) = (site.provider.name(), site.provider.issuer());
+        if *name != session.provider || !site.provider.is_named_by(&session.issuer) {
             return Err("session_of_another_provider");
-        };
-        // The same text, once for all sessions.
-        session.provider = Arc::clone(&known.settings().name);
-        if *known.issuer() == session.issuer {
-            session.issuer = Arc::clone(known.issuer());
         }
-        let claims = std::mem::take(&mut session.claims);
-        let identity = self.identity(&session, claims, site.provider).map_err(|_| "session_names_nobody")?;
+        // The same text, once for all sessions.
+        session.provider = Arc::clone(name);
+        if *issuer == session.issuer {
+            session.issuer = Arc::clone(issuer);
+        }
+        let identity = identity(&session, claims, site.provider).map_err(|_| "session_names_nobody")?;
         Ok(self.insert(session, identity, handle.into(), site))
     }
 
@@ -154,32 +154,32 @@ impl Sessions {
         live
     }
 
+    /// What a request carries of sessions for a site.
     pub(super) fn carried<'a>(
         &'a self,
         scan: &'a CookieScan,
         site: Site<'a>,
         now: UnixTime,
     ) -> Carried<'a, CookieStore> {
-        Carried { jar: &self.jar, store: &self.store, scan, site, now }
+        Carried { jar: &self.jar, store: &self.store, providers: &self.providers, scan, site, now }
     }
 
     /// A session as it is stored, as far as something reads it, and whose it is.
-    pub(super) fn prepared(&self, session: Session, provider: usize) -> Result<(Session, Identity), IdentityError> {
+    pub(super) fn prepared(&self, session: Session, provider: &Provider) -> Result<(Session, Identity), IdentityError> {
         self.claims_log.check_refresh_before(&session, self.settings.refresh_before);
-        let session = match self.reads.get(provider) {
-            Some(reads) => session.trimmed(reads, self.forwarded),
-            None => session,
-        };
-        let identity = self.identity(&session, session.claims.clone(), provider)?;
+        let settings = provider.settings();
+        let session = session.trimmed(&ReadClaims::new(&settings.claims, &settings.needed_claims), self.forwarded);
+        let identity = identity(&session, session.claims.clone(), provider)?;
         Ok((session, identity))
     }
+}
 
-    /// Who the claims say that somebody is; nobody in particular where the provider says nothing about people.
-    fn identity(&self, session: &Session, claims: Claims, provider: usize) -> Result<Identity, IdentityError> {
-        let (name, issuer) = (Arc::clone(&session.provider), Arc::clone(&session.issuer));
-        match self.provider(provider).map(|provider| provider.settings()) {
-            Some(settings) if !settings.names_people() => Ok(Identity::nobody(name, issuer)),
-            _ => Identity::from_claims(name, issuer, claims, self.mapping(provider)),
-        }
+/// Who the claims say that somebody is; nobody in particular where the provider says nothing about people.
+fn identity(session: &Session, claims: Claims, provider: &Provider) -> Result<Identity, IdentityError> {
+    let (name, issuer) = (Arc::clone(&session.provider), Arc::clone(&session.issuer));
+    if provider.settings().names_people() {
+        Identity::from_claims(name, issuer, claims, &provider.settings().claims)
+    } else {
+        Ok(Identity::nobody(name, issuer))
     }
 }

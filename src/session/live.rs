@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::clock::{MonotonicTime, UnixTime};
+use crate::clock::UnixTime;
 use crate::identity::Identity;
+use crate::provider::Provider;
 use crate::proxy::identity_headers::IdentityHeaders;
 use crate::remembered::Party;
 use crate::request::host::Host;
@@ -33,8 +34,8 @@ pub struct LiveSession {
     pub name: Box<str>,
     /// What the browser holds of it.
     pub handle: Handle,
-    /// The provider's place in the configuration.
-    pub provider: usize,
+    /// Where the person signed in.
+    pub provider: Arc<Provider>,
     /// The host that it is used at; one of those below the cookie domain, where there is one.
     pub host: Host,
     /// What is known of the session beyond this cookie: later generations, sign-out.
@@ -51,10 +52,21 @@ pub struct LiveSession {
     pub is_renewable: bool,
     /// The scope that was granted.
     pub scope: Option<String>,
-    times: Times,
-    decisions: Decisions,
+    /// From when on the cookie opens nothing any more ([`Session::ends`]).
+    pub ends: UnixTime,
+    /// The end that no activity moves.
+    pub absolute_end: UnixTime,
+    /// What rules decided about it before.
+    pub decisions: Decisions,
+    /// The routes that it got into before.
     granted: Decisions,
-    is_spent: AtomicBool,
+    /// Its refresh token was found to be spent: it stays so, and a program that goes on with an old cookie should not have it
+    /// opened each time.
+    pub(super) is_spent: AtomicBool,
+    /// Before this the session comes from the future: [`KeyRing::judged_at`](crate::seal::KeyRing::judged_at).
+    starts: UnixTime,
+    refresh_due: UnixTime,
+    touch_due: UnixTime,
 }
 
 impl LiveSession {
@@ -69,14 +81,18 @@ impl LiveSession {
         settings: &SessionSettings,
     ) -> Self {
         let live = Self {
-            times: Times::of(&session, settings),
+            ends: session.ends(settings),
+            absolute_end: session.absolute_end(settings),
+            starts: session.active.minus(settings.clock_leeway),
+            refresh_due: refresh_due(&session, settings),
+            touch_due: session.active.plus(touch_step(settings)),
             id: session.id,
             generation: session.generation,
             identity,
             headers,
             name: session.id.short().into(),
             handle,
-            provider: site.provider,
+            provider: Arc::clone(site.provider),
             host: site.host.clone(),
             cell,
             created: session.created,
@@ -95,7 +111,7 @@ impl LiveSession {
 
     /// What it belongs to.
     pub fn site(&self) -> Site<'_> {
-        Site { provider: self.provider, host: &self.host }
+        Site { provider: &self.provider, host: &self.host }
     }
 
     /// On whose account something is remembered of it.
@@ -105,7 +121,7 @@ impl LiveSession {
 
     /// Whether the session is over: by its times ([`Session::ends`]), or because somebody ended it.
     pub fn is_over(&self, now: UnixTime) -> bool {
-        now >= self.times.ends || self.is_ended()
+        now >= self.ends || self.is_ended()
     }
 
     /// Whether somebody ended it: the person, the provider, or a new sign-in in its place.
@@ -127,53 +143,18 @@ impl LiveSession {
 
     /// Whether the session was sealed in the future: by a clock that is ahead of ours, or by ours before it was set back.
     pub fn is_ahead(&self, now: UnixTime) -> bool {
-        now < self.times.starts
+        now < self.starts
     }
 
     /// Whether the access token should be renewed now: also where its age is not known.
     pub fn refresh_due(&self, now: UnixTime) -> bool {
-        now >= self.times.refresh || (self.is_ahead(now) && self.times.refresh != NEVER)
+        now >= self.refresh_due || (self.is_ahead(now) && self.refresh_due != NEVER)
     }
 
-    /// Whether the session should be sealed anew, to keep it from falling idle.
+    /// Whether the session should be sealed anew, to keep it from falling idle: by one request in each step, however many come at
+    /// once ([`SessionCell::take_touch`]).
     pub fn touch_due(&self, now: UnixTime) -> bool {
-        now >= self.times.touch || self.is_ahead(now)
-    }
-
-    /// Whether this request is the one that seals the session anew where that is [due](Self::touch_due): one request in each step, however many come at once.
-    pub fn take_touch(&self, now: MonotonicTime) -> bool {
-        self.cell.take_touch(now, self.times.touch_step)
-    }
-
-    /// The moment from which the cookie opens nothing any more.
-    pub fn ends(&self) -> UnixTime {
-        self.times.ends
-    }
-
-    /// The moment that no activity moves: the absolute end.
-    pub fn absolute_end(&self) -> UnixTime {
-        self.times.absolute
-    }
-
-    /// Whether its refresh token was found to be spent: it stays so, and a program that goes on with an old cookie should not have
-    /// it opened each time.
-    pub(super) fn is_spent(&self) -> bool {
-        self.is_spent.load(Ordering::Relaxed)
-    }
-
-    /// The refresh token was found to be spent.
-    pub(super) fn found_spent(&self) {
-        self.is_spent.store(true, Ordering::Relaxed);
-    }
-
-    /// The decision kept for a rule, if it was made on this session before.
-    pub fn decision(&self, rule: usize) -> Option<bool> {
-        self.decisions.get(rule)
-    }
-
-    /// Keeps a decision that depends on nothing but the identity.
-    pub fn keep_decision(&self, rule: usize, allowed: bool) {
-        self.decisions.set(rule, allowed);
+        now >= self.touch_due || self.is_ahead(now)
     }
 
     /// Whether this is the first time that the session, in whichever of its generations, gets into a route of this number and name.
@@ -200,32 +181,6 @@ impl LiveSession {
     }
 }
 
-/// The moments that decide about a session, computed once.
-#[derive(Clone, Copy, Debug)]
-struct Times {
-    /// Before this the session comes from the future: [`KeyRing::judged_at`](crate::seal::KeyRing::judged_at).
-    starts: UnixTime,
-    ends: UnixTime,
-    absolute: UnixTime,
-    refresh: UnixTime,
-    touch: UnixTime,
-    touch_step: Duration,
-}
-
-impl Times {
-    fn of(session: &Session, settings: &SessionSettings) -> Self {
-        let touch_step = touch_step(settings);
-        Self {
-            starts: session.active.minus(settings.clock_leeway),
-            ends: session.ends(settings),
-            absolute: session.absolute_end(settings),
-            refresh: refresh_due(session, settings),
-            touch: session.active.plus(touch_step),
-            touch_step,
-        }
-    }
-}
-
 /// When a refresh is due; never without a refresh token.
 fn refresh_due(session: &Session, settings: &SessionSettings) -> UnixTime {
     let (Some(expires), true) = (session.access_expires, session.tokens.refresh.is_some()) else {
@@ -242,21 +197,24 @@ fn refresh_before(life: Duration, configured: Option<Duration>) -> Duration {
     configured.unwrap_or_else(|| (life / 10).clamp(REFRESH_BEFORE_MIN, REFRESH_BEFORE_MAX)).min(life / 2)
 }
 
-fn touch_step(settings: &SessionSettings) -> Duration {
+/// How often a session that is used is sealed anew.
+pub(super) fn touch_step(settings: &SessionSettings) -> Duration {
     settings.idle_timeout / 10
 }
 
 /// Decisions by rule, or by route: two bits each (known, allowed), for the first rules of a configuration; the rest are made each time.
 #[derive(Debug, Default)]
-struct Decisions([AtomicU64; 4]);
+pub struct Decisions([AtomicU64; 4]);
 
 impl Decisions {
-    fn get(&self, rule: usize) -> Option<bool> {
+    /// Whether the rule let the person pass, if it was asked before.
+    pub fn get(&self, rule: usize) -> Option<bool> {
         let bits = self.0.get(rule / RULES_A_WORD)?.load(Ordering::Relaxed) >> (2 * (rule % RULES_A_WORD));
         (bits & 1 == 1).then_some(bits & 2 == 2)
     }
 
-    fn set(&self, rule: usize, allowed: bool) {
+    /// Keeps a decision that depends on nothing but the identity.
+    pub fn set(&self, rule: usize, allowed: bool) {
         if let Some(word) = self.0.get(rule / RULES_A_WORD) {
             let bits = 1 | (u64::from(allowed) << 1);
             word.fetch_or(bits << (2 * (rule % RULES_A_WORD)), Ordering::Relaxed);
@@ -264,7 +222,9 @@ impl Decisions {
     }
 }
 
+/// How many rules one word holds.
 const RULES_A_WORD: usize = 32;
+/// Due at no time.
 const NEVER: UnixTime = UnixTime::from_millis(u64::MAX);
 const REFRESH_BEFORE_MIN: Duration = Duration::from_secs(5);
 const REFRESH_BEFORE_MAX: Duration = Duration::from_secs(300);

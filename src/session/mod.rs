@@ -25,7 +25,7 @@ use crate::clock::UnixTime;
 use crate::hex;
 use crate::identity::{ClaimMapping, Claims};
 use crate::provider::AskedClaims;
-use crate::remembered::Mark;
+use crate::remembered::{Mark, Party};
 use crate::seal;
 use crate::secret::Secret;
 
@@ -33,23 +33,23 @@ use self::settings::{SessionSettings, TokenKinds};
 
 pub mod attempt;
 mod carried;
-pub mod cell;
+mod cell;
 mod claims_log;
-pub mod codec;
+mod codec;
 pub mod cookie_store;
 mod find;
 pub mod jar;
 pub mod live;
 mod record;
-pub mod refresh;
+mod refresh;
 pub mod registry;
 mod renewal;
 pub mod rounds;
 pub mod sessions;
-pub mod set_cookie;
+mod set_cookie;
 pub mod settings;
 pub mod store;
-pub mod succession;
+mod succession;
 mod trimmed;
 mod upkeep;
 pub mod weight;
@@ -128,6 +128,11 @@ impl Session {
     /// Which of two sessions of one person is the newer: compare.
     fn age_order(&self) -> (UnixTime, UnixTime, u32) {
         (self.created, self.active, self.generation)
+    }
+
+    /// On whose account something is remembered of it, a session of the provider with this mapping.
+    fn owner(&self, mapping: &ClaimMapping) -> Party {
+        Party::subject(&self.issuer, mapping.subject_of(&self.claims).as_deref().unwrap_or_default())
     }
 
     /// Whether both belong to one person: issuer and subject are equal, and there is a subject. Both are sessions of the provider

@@ -19,6 +19,7 @@
 //! 5. An outage or a refusal ends nothing while the access token lives; the next try waits longer each time
 //!    ([`Backoff`](crate::backoff::Backoff)). After the token's end an outage is one for the person too, and a refusal is the same as not being signed in.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -117,23 +118,22 @@ impl Sessions {
         if let Some(newer) = newer {
             return Err(Renewal::Renewed(newer.handle.clone()));
         }
-        if live.is_spent() {
+        if live.is_spent.load(Ordering::Relaxed) {
             return Err(Renewal::Ended("refresh_token_spent"));
         }
         let Some(session) = self.whole(live).await.filter(|session| session.tokens.refresh.is_some()) else {
             return Err(Renewal::Ended("no_refresh_token"));
         };
         if session.tokens.refresh.as_ref().is_some_and(|token| self.registry.is_spent(token)) {
-            live.found_spent();
+            live.is_spent.store(true, Ordering::Relaxed);
             return Err(Renewal::Ended("refresh_token_spent"));
         }
         Ok(session)
     }
 
     async fn ask_for_renewal(self: &Arc<Self>, live: &Arc<LiveSession>, session: &Session) -> Renewal {
-        let (Some(provider), Some(refresh_token)) = (self.provider(live.provider), &session.tokens.refresh) else {
-            return Renewal::Ended("no_refresh_token");
-        };
+        let Some(refresh_token) = &session.tokens.refresh else { return Renewal::Ended("no_refresh_token") };
+        let provider = &live.provider;
         let request = RefreshRequest {
             refresh_token,
             issuer: &session.issuer,
@@ -148,7 +148,7 @@ impl Sessions {
         let took = asked.elapsed();
         match answer {
             Ok(refreshed) => {
-                self.record_refreshed(session, live.provider, took);
+                self.record_refreshed(live, took);
                 if let Some(failures) = &mut *failures(live) {
                     failures.grant_is_good();
                 }
@@ -160,7 +160,7 @@ impl Sessions {
                 }
             }
             Err(error) => {
-                self.record_refresh_failed(session, live.provider, error.code(), took);
+                self.record_refresh_failed(live, error.code(), took);
                 let outcome = failures(live).get_or_insert_default().add(Arc::new(error.clone()), provider);
                 let (code, name) = (error.code(), session.id.short());
                 match &outcome {
@@ -197,13 +197,12 @@ impl Sessions {
         let newest = succession.generation().max(old.generation);
         let session = old.renewed(refreshed, newest + 1, now, self.settings.keep);
         let session = session.brought_to(now, self.settings.clock_leeway);
-        if let Some(provider) = self.provider(live.provider) {
-            self.claims_log.renewed(provider.settings(), &old.claims, &session.claims);
-        }
-        let (session, identity) = match self.prepared(session, live.provider) {
+        let settings = live.provider.settings();
+        self.claims_log.renewed(settings, &old.claims, &session.claims);
+        let (session, identity) = match self.prepared(session, &live.provider) {
             Ok(prepared) => prepared,
             Err(error) => {
-                tracing::warn!(code = "identity_lost", claim = %self.mapping(live.provider).subject, %error, "a refreshed session names nobody");
+                tracing::warn!(code = "identity_lost", claim = %settings.claims.subject, %error, "a refreshed session names nobody");
                 self.store.end(&live.id, live.owner()).await;
                 return Renewal::Ended("identity_lost");
             }
@@ -214,7 +213,7 @@ impl Sessions {
         };
         let renewed = self.insert(session, identity, handle, live.site());
         succession.publish(renewed.generation, renewed.handle.clone(), self.clock.monotonic());
-        self.registry.keep_unseen(&renewed.id, live.owner(), &live.cell, renewed.ends().since(now));
+        self.registry.keep_unseen(&renewed.id, live.owner(), &live.cell, renewed.ends.since(now));
         // Looked at after publishing: a sign-out meanwhile waits for these tokens to revoke them (AT-LG-12).
         if renewed.is_ended() { Renewal::Ended("signed_out") } else { Renewal::Renewed(renewed.handle.clone()) }
     }

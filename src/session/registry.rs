@@ -21,7 +21,8 @@ use crate::telemetry::metrics::Metrics;
 #[derive(Debug)]
 pub struct Registry {
     cells: Mutex<Cells>,
-    ended: Remembered<Generations>,
+    /// By session: generations below this one are over.
+    ended: Remembered<u64>,
     spent: Remembered<()>,
     expired: Remembered<()>,
     unseen: Remembered<Arc<SessionCell>>,
@@ -49,7 +50,7 @@ impl Registry {
             return cell;
         }
         cells.sweep();
-        let ended = self.ended.get(id.into()).map_or(0, |ended| ended.0);
+        let ended = self.ended.get(id.into()).unwrap_or(0);
         let cell = Arc::new(SessionCell::ended_below(ended));
         cells.by_id.insert(*id, Arc::downgrade(&cell));
         cell
@@ -58,13 +59,13 @@ impl Registry {
     /// Ends a session: from now on none of its cookies opens anything, however often they are sent again (LO-07, AT-CS-05).
     pub fn end(&self, id: &SessionId, owner: Party, remaining: Duration) {
         self.unseen.remove(id.into());
-        self.end_generations(id, owner, Generations(u64::MAX), remaining);
+        self.end_below(id, owner, u64::MAX, remaining);
     }
 
     /// Ends the cookies of a session up to a generation, whose refresh token the provider does not take any more. Where another
     /// instance renewed the session first, what it made of it goes on (RF-07, AT-TP-24).
     pub fn end_up_to(&self, id: &SessionId, owner: Party, generation: u32, remaining: Duration) {
-        self.end_generations(id, owner, Generations(u64::from(generation) + 1), remaining);
+        self.end_below(id, owner, u64::from(generation) + 1, remaining);
     }
 
     /// Keeps the newest cookie of a session that nobody has shown yet, whatever else memory is needed for: the answer that carries
@@ -79,12 +80,12 @@ impl Registry {
         self.unseen.remove(id.into());
     }
 
-    fn end_generations(&self, id: &SessionId, owner: Party, what: Generations, remaining: Duration) {
-        let newest = |before: Option<Generations>| before.map_or(what, |before| before.max(what));
-        self.ended.update(id.into(), owner, remaining, 0, newest);
+    /// Ends all generations below this one.
+    fn end_below(&self, id: &SessionId, owner: Party, generation: u64, remaining: Duration) {
+        self.ended.update(id.into(), owner, remaining, 0, |before| before.map_or(generation, |it| it.max(generation)));
         let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cell) = cells.by_id.get(id).and_then(Weak::upgrade) {
-            cell.end_below(what.0);
+            cell.end_below(generation);
         }
     }
 
@@ -130,10 +131,6 @@ impl Default for Cells {
         Self { by_id: HashMap::new(), sweep_at: SWEEP_FROM }
     }
 }
-
-/// All generations below this one.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Generations(u64);
 
 /// Each of them is an entry, or a little more, of [`Remembered`].
 const ENDED_BYTES: usize = 64 * 1024 * 1024;

@@ -1,7 +1,7 @@
 //! Sessions for tests: token sets with real signatures, their claims shaped like those of the product named. The values are
 //! random, so that they compress as badly as real ones; none of them is in the dictionary.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
@@ -11,8 +11,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::{Session, SessionId, Tokens};
-use crate::clock::UnixTime;
+use crate::clock::{SystemClock, UnixTime};
 use crate::identity::Claims;
+use crate::provider::Provider;
+use crate::provider::settings::{Endpoints, ProviderKind, ProviderSettings};
+use crate::provider::tests::fixture;
 use crate::seal;
 use crate::secret::Secret;
 
@@ -68,6 +71,13 @@ impl Sample {
     pub(crate) fn len(&self) -> usize {
         self.id_token.len() + self.access.len() + self.refresh.len()
     }
+}
+
+/// A provider of this name, at this place among the providers.
+pub(crate) fn provider(name: &str, client_id: &str, place: usize) -> Arc<Provider> {
+    let kind = ProviderKind::Oidc { issuer: "https://login.example.com".into(), overrides: Endpoints::default() };
+    let settings = ProviderSettings { name: name.into(), client_id: client_id.to_owned(), ..fixture::settings(kind) };
+    Arc::new(Provider::new(settings, SystemClock::shared()).unwrap().at_place(place))
 }
 
 /// The sets A, B, B2, C and D.

@@ -10,19 +10,19 @@ use super::settings::{CookieSettings, SameSite};
 
 /// Writes Set-Cookie lines: always `Path=/` and `HttpOnly` (CK-03), and what the settings say.
 #[derive(Clone, Debug)]
-pub struct SetCookie {
+pub(super) struct SetCookie {
     settings: CookieSettings,
     same_site: SameSite,
 }
 
 impl SetCookie {
     /// For session cookies.
-    pub fn session(settings: &CookieSettings) -> Self {
+    pub(super) fn session(settings: &CookieSettings) -> Self {
         Self { settings: settings.clone(), same_site: settings.same_site }
     }
 
     /// For cookies that must come along when the provider sends the browser back: `Strict` ones would not (CK-05).
-    pub fn sign_in(settings: &CookieSettings) -> Self {
+    pub(super) fn sign_in(settings: &CookieSettings) -> Self {
         let same_site = match settings.same_site {
             SameSite::Strict | SameSite::Lax => SameSite::Lax,
             // Asked for where the application is embedded by another site; there, Lax cookies are not kept at all (CK-04).
@@ -33,14 +33,14 @@ impl SetCookie {
 
     /// For sign-ins whose next step is a POST from another site: only `None` comes along with it (UI-14), and browsers keep that
     /// with `Secure` only.
-    pub fn across_sites(settings: &CookieSettings) -> Self {
+    pub(super) fn across_sites(settings: &CookieSettings) -> Self {
         let same_site = if settings.secure { SameSite::None } else { SameSite::Lax };
         Self { settings: settings.clone(), same_site }
     }
 
     /// Sets a cookie; without `max_age` it ends with the browser's session. Ours are not kept longer on disk than needed, and
     /// no date of theirs decides anything (CK-11).
-    pub fn set(&self, name: &str, value: &str, max_age: Option<Duration>) -> HeaderValue {
+    pub(super) fn set(&self, name: &str, value: &str, max_age: Option<Duration>) -> HeaderValue {
         let mut cookie = self.cookie(name, value);
         cookie.set_max_age(max_age.and_then(|span| span.min(MAX_AGE).try_into().ok()));
         line(&cookie)
@@ -48,7 +48,7 @@ impl SetCookie {
 
     /// Deletes a cookie: a browser does so only where name, path, domain, secure and partition are those it was set with
     /// (CK-10).
-    pub fn delete(&self, name: &str) -> HeaderValue {
+    pub(super) fn delete(&self, name: &str) -> HeaderValue {
         let mut cookie = self.cookie(name, "");
         cookie.set_max_age(time::Duration::ZERO);
         cookie.set_expires(time::OffsetDateTime::UNIX_EPOCH);

@@ -5,10 +5,10 @@
 //! session is in memory.
 
 use std::fmt;
-use std::hash::Hasher;
 use std::sync::Arc;
 
 use crate::clock::UnixTime;
+use crate::provider::Provider;
 use crate::remembered::Party;
 use crate::request::host::Host;
 use crate::seal::OpenError;
@@ -52,8 +52,8 @@ pub trait SessionStore {
 /// What a session belongs to besides its person.
 #[derive(Clone, Copy, Debug)]
 pub struct Site<'a> {
-    /// The provider, counted as in [`OwnCookies`](crate::request::cookies::OwnCookies).
-    pub provider: usize,
+    /// The provider, one of those of the configuration.
+    pub provider: &'a Arc<Provider>,
     /// The host that was asked.
     pub host: &'a Host,
 }
@@ -85,28 +85,6 @@ impl HandleEnd {
         Self(handle.last_chunk().map_or(0, |end| u128::from_le_bytes(*end)))
     }
 }
-
-/// Spreads the bits of a [`HandleEnd`], which are random and chosen by nobody: no key is needed against chosen collisions.
-#[derive(Debug, Default)]
-pub(super) struct EndHasher(u64);
-
-impl Hasher for EndHasher {
-    fn write_u128(&mut self, end: u128) {
-        let product = u128::from(end as u64 ^ ((end >> 64) as u64).rotate_left(29)) * u128::from(ODD);
-        self.0 = product as u64 ^ (product >> 64) as u64;
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(ODD));
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-/// The golden ratio in 64 bits.
-const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl From<&str> for Handle {
     fn from(text: &str) -> Self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::UnixTime;
-use crate::session::live::LiveSession;
+use crate::session::live::{LiveSession, touch_step};
 use crate::session::renewal::Renewal;
 use crate::session::sessions::{NoSession, Sessions};
 use crate::session::store::SessionStore;
@@ -33,7 +33,7 @@ impl Sessions {
         if live.refresh_due(now) {
             return self.renewed(live, now).await;
         }
-        if live.touch_due(now) && live.take_touch(self.clock.monotonic()) {
+        if live.touch_due(now) && live.cell.take_touch(self.clock.monotonic(), touch_step(&self.settings)) {
             return Ok(self.touched(&live, now).await.unwrap_or(live));
         }
         Ok(live)
@@ -103,7 +103,7 @@ impl Sessions {
     /// The same session with its idle time begun anew.
     async fn touched(&self, live: &LiveSession, now: UnixTime) -> Option<Arc<LiveSession>> {
         let session = self.whole(live).await?.brought_to(now, self.settings.clock_leeway);
-        let (session, identity) = self.prepared(session, live.provider).ok()?;
+        let (session, identity) = self.prepared(session, &live.provider).ok()?;
         let handle = self.store.replace(live.site(), &session, session.generation, now).await.ok()?;
         Some(self.insert(session, identity, handle, live.site()))
     }

@@ -25,6 +25,7 @@ use vestibule::config::{Config, Sources};
 use vestibule::control::Control;
 use vestibule::gateway::Gateway;
 use vestibule::gateway::build::GatewayParts;
+use vestibule::provider::Provider;
 use vestibule::proxy::Forwarder;
 use vestibule::request::cookies::OwnCookies;
 use vestibule::request::host::Host;
@@ -183,14 +184,17 @@ fn build(config: Config, clock: &SharedClock) -> Arc<Gateway> {
 pub(crate) fn sealer(config: &Config) -> SessionSealer {
     let ring = Arc::new(KeyRing::new(config.keys.clone()).unwrap());
     let names = OwnCookies::new(&config.session.cookie.name, &["corp".into()]);
-    let client_ids = config.providers.iter().map(|it| it.client_id.clone()).collect();
-    SessionSealer::new(&config.session.cookie, names, client_ids, ring)
+    SessionSealer::new(&config.session.cookie, &names, ring)
 }
 
 /// The one provider at the one host.
 pub(crate) fn site() -> Site<'static> {
     static HOST: LazyLock<Host> = LazyLock::new(|| Host::parse("wiki.example.com", true).unwrap());
-    Site { provider: 0, host: &HOST }
+    static PROVIDER: LazyLock<Arc<Provider>> = LazyLock::new(|| {
+        let settings = configuration("static:204").providers.remove(0);
+        Arc::new(Provider::new(settings, ManualClock::starting_at(NOW)).unwrap())
+    });
+    Site { provider: &PROVIDER, host: &HOST }
 }
 
 /// `NAME=VALUE` of a session, among the cookies of an application.

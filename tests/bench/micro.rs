@@ -22,7 +22,8 @@ use vestibule::identity::{ClaimMapping, Identity};
 use vestibule::policy::Policy;
 use vestibule::policy::settings::{Access, AllowSettings};
 use vestibule::proxy::headers::{HeaderRules, RequestContext, inject};
-use vestibule::proxy::settings::Authorization;
+use vestibule::proxy::identity_headers::IdentityHeaderSets;
+use vestibule::proxy::settings::{Authorization, IdentityHeaderSettings};
 use vestibule::request::cookies::OwnCookies;
 use vestibule::request::path::{CanonicalPath, folded};
 use vestibule::server::settings::Limits;
@@ -153,7 +154,7 @@ fn apps(count: usize) -> Routes {
             path: format!("/apps/app-{id}"),
             access: Access::Login,
             policy: Policy::default(),
-            header_set: 0,
+            header_set: IdentityHeaderSets::default().add(&IdentityHeaderSettings::default()),
             authorization: Authorization::default(),
             providers: Vec::new(),
             max_age: None,

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use vestibule::clock::SystemClock;
+use vestibule::config::{Config, Sources};
+use vestibule::provider::Provider;
 use vestibule::request::cookies::OwnCookies;
 use vestibule::request::host::Host;
 use vestibule::seal::{KeyRing, parse_key};
@@ -35,9 +37,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         partitioned: false,
     };
     let ring = Arc::new(KeyRing::new(vec![key])?);
-    let sealer = SessionSealer::new(&settings, OwnCookies::new(name, &["corp".into()]), vec![client_id], ring);
+    let sealer = SessionSealer::new(&settings, &OwnCookies::new(name, &["corp".into()]), ring);
+    let file = CONFIG.replace("CLIENT_ID", &client_id);
+    let sources = Sources { file: Some(("seal.toml".to_owned(), file)), ..Sources::default() };
+    let provider = Config::load(&sources).map_err(|report| report.render(false))?.providers.remove(0);
+    let provider = Arc::new(Provider::new(provider, SystemClock::shared())?);
     let host = Host::parse("localhost", false).ok_or("no host")?;
-    let site = Site { provider: 0, host: &host };
+    let site = Site { provider: &provider, host: &host };
     let now = SystemClock::shared().now();
     let mut session = sealer.open(site, sealed, TokenKinds::ALL, now)?.session;
     let expires = session.access_expires.unwrap_or(now);
@@ -49,3 +55,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     Ok(out.flush()?)
 }
+
+/// The provider of the session: of all this, only its name and the client identifier are part of the seal.
+const CONFIG: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+public_url = "http://localhost"
+
+[session]
+keys = ["a8Jx0W1uQ2m7r5TqP4vYb3nLh6ZsXc9EdF2gKi0oNjM="]
+
+[provider.corp]
+issuer = "https://login.example.com/realms/corp"
+client_id = "CLIENT_ID"
+client_auth = "none"
+
+[route.wiki]
+upstream = "static:204"
+"#;

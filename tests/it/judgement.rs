@@ -14,6 +14,7 @@ use vestibule::config::{Config, Sources};
 use vestibule::control::Control;
 use vestibule::gateway::build::GatewayParts;
 use vestibule::gateway::{Challenge, Credentials, Gateway, Judgement, Lack, NoRule, RequestFault, Verdict};
+use vestibule::provider::Provider;
 use vestibule::proxy::Forwarder;
 use vestibule::remembered::Party;
 use vestibule::request::cookies::OwnCookies;
@@ -128,6 +129,7 @@ struct Stage {
     reader: RequestReader,
     names: OwnCookies,
     sealer: SessionSealer,
+    provider: Arc<Provider>,
     settings: vestibule::session::settings::SessionSettings,
     registry: Arc<Registry>,
     clock: Arc<ManualClock>,
@@ -144,7 +146,7 @@ impl Stage {
         let registry = Registry::new(&shared, &telemetry.metrics);
         let names = OwnCookies::new(&config.session.cookie.name, &["corp".into()]);
         let ring = Arc::new(KeyRing::new(config.keys.clone()).unwrap());
-        let client_ids = config.providers.iter().map(|it| it.client_id.clone()).collect();
+        let provider = Provider::new(config.providers[0].clone(), clock.clone()).unwrap();
         let gateway = Gateway::build(GatewayParts {
             settings: config.gateway,
             session: config.session.clone(),
@@ -162,8 +164,9 @@ impl Stage {
             forwarder: Forwarder::new(0, Budget::of(100)),
             downstream: Downstream::new(peer, Some(443), None),
             reader: RequestReader::new(Vec::new(), false, true, "wiki.example.com"),
-            sealer: SessionSealer::new(&config.session.cookie, names.clone(), client_ids, ring),
+            sealer: SessionSealer::new(&config.session.cookie, &names, ring),
             names,
+            provider: Arc::new(provider),
             settings: config.session,
             registry,
             clock,
@@ -208,7 +211,7 @@ impl Stage {
 
     fn seal(&self, session: &Session) -> String {
         let host = Host::parse("wiki.example.com", true).unwrap();
-        let site = Site { provider: 0, host: &host };
+        let site = Site { provider: &self.provider, host: &host };
         let sealed = self.sealer.seal(site, session, session.ends(&self.settings), self.clock.now());
         sealed.as_str().to_owned()
     }

@@ -100,7 +100,7 @@ impl Fixture {
     }
 }
 
-pub(super) fn settings(kind: ProviderKind) -> ProviderSettings {
+pub(crate) fn settings(kind: ProviderKind) -> ProviderSettings {
     ProviderSettings {
         name: Arc::from("corp"),
         redirect_path: "/_vestibule/callback".to_owned(),

@@ -5,7 +5,7 @@ mod client_auth;
 mod discovery;
 mod double;
 mod exchange;
-mod fixture;
+pub(crate) mod fixture;
 mod id_token;
 mod introspect;
 mod keys;

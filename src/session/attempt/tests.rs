@@ -5,6 +5,7 @@ use http::HeaderMap;
 use super::*;
 use crate::session::cookie_store::SessionSealer;
 use crate::session::jar::Jar;
+use crate::session::samples;
 use crate::session::samples::NOW;
 use crate::session::settings::{CookieSettings, SameSite, TokenKinds};
 use crate::session::store::Site;
@@ -403,11 +404,12 @@ fn an_attempt_does_not_depend_on_what_our_cookies_are_called() {
 fn an_attempts_cookie_under_the_sessions_name_opens_nothing() {
     let attempts = attempts();
     let value = cookie_of(&attempts, &start(&attempts, "/", NOW)).split_once('=').unwrap().1.to_owned();
-    let sealer = SessionSealer::new(&settings().cookie, names(), vec!["wiki".into()], ring(1));
+    let sealer = SessionSealer::new(&settings().cookie, &names(), ring(1));
+    let provider = samples::provider("corp", "wiki", 0);
     let page = page("/");
-    let site = Site { provider: 0, host: page.host() };
+    let site = Site { provider: &provider, host: page.host() };
     let cookies = scan(&[format!("__Host-vestibule={value}")]);
-    let handles = Jar::new(&settings().cookie, names()).handles(&cookies, 0).unwrap();
+    let handles = Jar::new(&settings().cookie, names()).handles(&cookies, &provider).unwrap();
     assert!(sealer.open(site, &handles[0], TokenKinds::ALL, NOW).is_err());
 }
 

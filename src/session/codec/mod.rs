@@ -34,7 +34,7 @@ mod dictionary;
 mod tokens;
 
 /// The session as bytes, to be sealed: a multiple of 64 of them.
-pub fn encode(session: &Session) -> Vec<u8> {
+pub(super) fn encode(session: &Session) -> Vec<u8> {
     let mut text = String::with_capacity(TEXT_USUAL);
     let Tokens { id_token, access, refresh } = &session.tokens;
     let tokens = [split(id_token, &mut text), split(access, &mut text), split(refresh, &mut text)];
@@ -85,7 +85,7 @@ pub fn encode(session: &Session) -> Vec<u8> {
 ///
 /// # Errors
 /// The bytes are not those of a session, or are in a format that this version does not read.
-pub fn decode(bytes: &[u8], wanted: TokenKinds) -> Result<Session, DecodeError> {
+pub(super) fn decode(bytes: &[u8], wanted: TokenKinds) -> Result<Session, DecodeError> {
     let (&[format, dictionary], body) = bytes.split_first_chunk().ok_or(DecodeError::Malformed)?;
     if format != FORMAT {
         return Err(DecodeError::Format(format));

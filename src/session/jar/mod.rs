@@ -19,6 +19,7 @@ use http::HeaderValue;
 use super::set_cookie::{LINE_MAX, SetCookie};
 use super::settings::CookieSettings;
 use super::store::Handle;
+use crate::provider::Provider;
 use crate::request::cookies::{CookieScan, OwnCookies, Owner};
 
 /// Reads and writes the session cookies of all providers, counted as in [`OwnCookies`].
@@ -34,21 +35,16 @@ impl Jar {
         Self { names, lines: SetCookie::session(settings) }
     }
 
-    /// The providers that have cookies.
-    pub fn providers(&self) -> std::ops::Range<usize> {
-        0..self.names.providers()
-    }
-
     /// Every handle that the request carries for a provider; none at all where it carries more than are looked at: the one that was
     /// not looked at may be the person's own, and the only genuine one that was, planted (AT-CS-12).
-    pub fn handles<'s>(&self, scan: &'s CookieScan, provider: usize) -> Option<Vec<Cow<'s, str>>> {
+    pub fn handles<'s>(&self, scan: &'s CookieScan, provider: &Provider) -> Option<Vec<Cow<'s, str>>> {
         let handles = self.some_handles(scan, provider);
         (!scan.crowded && handles.len() <= CANDIDATES_MAX).then_some(handles)
     }
 
     /// The handles that the request carries for a provider, as many as are looked at.
-    pub fn some_handles<'s>(&self, scan: &'s CookieScan, provider: usize) -> Vec<Cow<'s, str>> {
-        candidates(scan, |owner| owner.may_be(provider))
+    pub fn some_handles<'s>(&self, scan: &'s CookieScan, provider: &Provider) -> Vec<Cow<'s, str>> {
+        candidates(scan, |owner| owner.may_be(provider.place()))
     }
 
     /// The handles under the name of a lone provider: only loading one says whose it is.
@@ -64,16 +60,16 @@ impl Jar {
     /// The session takes more than four cookies or 12 KiB, which headers on the way would not carry (CK-07).
     pub fn set_cookies(
         &self,
-        provider: usize,
+        provider: &Provider,
         handle: &Handle,
         scan: &CookieScan,
         unnamed_is_anothers: bool,
     ) -> Result<Vec<HeaderValue>, SessionTooLarge> {
-        let mut found = found(provider, scan);
+        let mut found = found(provider.place(), scan);
         if unnamed_is_anothers {
             found.retain(|(owner, _)| *owner != Owner::Unnamed);
         }
-        self.set_beside(provider, handle.as_str(), &found)
+        self.set_beside(provider.place(), handle.as_str(), &found)
     }
 
     /// The same for an answer to a POST from another site, with which the browser sent no session: every cookie that could
@@ -81,7 +77,12 @@ impl Jar {
     ///
     /// # Errors
     /// As of [`set_cookies`](Self::set_cookies).
-    pub fn set_cookies_unseen(&self, provider: usize, handle: &Handle) -> Result<Vec<HeaderValue>, SessionTooLarge> {
+    pub fn set_cookies_unseen(
+        &self,
+        provider: &Provider,
+        handle: &Handle,
+    ) -> Result<Vec<HeaderValue>, SessionTooLarge> {
+        let provider = provider.place();
         let chunks = std::iter::once(None).chain((1..=CHUNKS_MAX).map(Some));
         let found: Vec<FoundCookie> = chunks.map(|chunk| (Owner::Provider(provider), chunk)).collect();
         self.set_beside(provider, handle.as_str(), &found)
@@ -102,7 +103,8 @@ impl Jar {
 
     /// The Set-Cookie lines that delete the session of this provider: the cookie, and whatever else `scan` found of it. A cookie
     /// that names no provider is deleted too: only opening it would say whose it is.
-    pub fn clear(&self, provider: usize, scan: &CookieScan) -> Vec<HeaderValue> {
+    pub fn clear(&self, provider: &Provider, scan: &CookieScan) -> Vec<HeaderValue> {
+        let provider = provider.place();
         let mut lines = vec![self.lines.delete(self.names.session_name(provider))];
         lines.extend(self.stale(provider, &found(provider, scan), 0));
         lines

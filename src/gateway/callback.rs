@@ -78,34 +78,36 @@ impl Gateway {
             Ok(attempt) => attempt,
             Err(error) => return self.lost_attempt(visit, &error, query.get("error")).await,
         };
-        if attempt.aim == Aim::SignOutFirst {
-            return self.without_attempt(visit, Some(attempt.return_to), None, Code::StateUnknown).await;
+        if attempt.intent.aim == Aim::SignOutFirst {
+            return self.without_attempt(visit, Some(attempt.intent.return_to), None, Code::StateUnknown).await;
         }
-        if !came_back_to(visit.meta, &attempt.redirect_uri) {
-            return self.without_attempt(visit, Some(attempt.return_to), None, Code::IssuerMismatch).await;
+        if !came_back_to(visit.meta, &attempt.intent.redirect_uri) {
+            return self.without_attempt(visit, Some(attempt.intent.return_to), None, Code::IssuerMismatch).await;
         }
-        let Some(provider) = self.provider_named(&attempt.provider) else {
-            return self.without_attempt(visit, Some(attempt.return_to), None, Code::ProviderUnknown).await;
+        let Some(provider) = self.provider_named(&attempt.intent.provider) else {
+            return self.without_attempt(visit, Some(attempt.intent.return_to), None, Code::ProviderUnknown).await;
         };
         check_answer_method(visit, provider)?;
         if self.redemptions.is_over(&attempt.id)
             && let Ok(live) = self.sessions.find(visit.cookies, visit.site(provider), visit.now).await
             // A session that does not have the age that was asked for would only be sent back here.
-            && attempt.max_age.is_none_or(|most| live.is_signed_in_within(most, visit.now))
+            && attempt.intent.max_age.is_none_or(|most| live.is_signed_in_within(most, visit.now))
         {
-            return Ok(self.sent_on(visit, &attempt.return_to, Some(&attempt.id)));
+            return Ok(self.sent_on(visit, &attempt.intent.return_to, Some(&attempt.id)));
         }
         let ended = match self.finish(visit, provider, &attempt, &query).await {
-            Ok(live) if self.stands_already(visit, &attempt, &live).await => Ok(self.onward(visit, &attempt.return_to)),
+            Ok(live) if self.stands_already(visit, &attempt, &live).await => {
+                Ok(self.onward(visit, &attempt.intent.return_to))
+            }
             Ok(live) => self.signed_in(visit, &attempt, &live).await,
             Err(CallbackFailure::Over(error)) => self.second_round(visit, provider, &attempt, error, log).await,
             Err(CallbackFailure::Away(error)) => {
-                self.record_login_failed(visit, &attempt.provider, error.reason());
+                self.record_login_failed(visit, &attempt.intent.provider, error.reason());
                 return Err(error);
             }
         };
         let mut response = ended.unwrap_or_else(|error| {
-            self.record_login_failed(visit, &attempt.provider, error.reason());
+            self.record_login_failed(visit, &attempt.intent.provider, error.reason());
             log.failed(&error);
             self.answer_error(visit.meta, error)
         });
@@ -137,9 +139,9 @@ impl Gateway {
         attempt: &Attempt,
         query: &Parameters<'_>,
     ) -> Result<Arc<LiveSession>, CallbackFailure> {
-        let again = || Some(self.login_url(&attempt.return_to, Some(&attempt.provider)));
-        let over = |code| CallbackFailure::Over(GatewayError::sign_in_at(&attempt.provider, code, again()));
-        let name = || Some(Arc::clone(&attempt.provider));
+        let again = || Some(self.login_url(&attempt.intent.return_to, Some(&attempt.intent.provider)));
+        let over = |code| CallbackFailure::Over(GatewayError::sign_in_at(&attempt.intent.provider, code, again()));
+        let name = || Some(Arc::clone(&attempt.intent.provider));
         let failed = |error| {
             CallbackFailure::Over(GatewayError::Provider { name: name(), error, again: again(), sign_in: None })
         };
@@ -188,9 +190,10 @@ impl Gateway {
             Some((Redeemed::Unsent(error), _)) => Err(away(error)),
             Some((Redeemed::Refused(error), false)) if error.is_outage() => Err(away(error)),
             Some((Redeemed::Refused(error), _)) => Err(failed(error)),
-            Some((Redeemed::Nobody(error), _)) => {
-                Err(CallbackFailure::Over(GatewayError::NoIdentity { provider: Arc::clone(&attempt.provider), error }))
-            }
+            Some((Redeemed::Nobody(error), _)) => Err(CallbackFailure::Over(GatewayError::NoIdentity {
+                provider: Arc::clone(&attempt.intent.provider),
+                error,
+            })),
             None => Err(CallbackFailure::Over(GatewayError::Internal("redemption_lost"))),
         }
     }
@@ -248,10 +251,10 @@ impl Gateway {
         let exchange = CodeExchange {
             code: &arrived.code,
             issuer: &arrived.issuer,
-            redirect_uri: &attempt.redirect_uri,
+            redirect_uri: &attempt.intent.redirect_uri,
             verifier: &attempt.verifier,
             nonce: &attempt.nonce,
-            max_age: attempt.max_age,
+            max_age: attempt.intent.max_age,
         };
         let redeemed = provider.redeem(&exchange).await;
         if let (Err(error), Some(permit)) = (&redeemed, &permit) {
@@ -281,7 +284,7 @@ impl Gateway {
             // The renewal of an expired one may be refused, while the new one is sure to work.
             && !standing.access_expired(visit.now)
             && standing.identity.is_same_person(&new.identity)
-            && attempt.max_age.is_none_or(|most| standing.is_signed_in_within(most, visit.now));
+            && attempt.intent.max_age.is_none_or(|most| standing.is_signed_in_within(most, visit.now));
         if stands && standing.id != new.id {
             self.sessions.end(new).await;
         }
@@ -300,7 +303,7 @@ impl Gateway {
         let cookies = self.sessions.set_cookies(live, scan).await.map_err(GatewayError::SessionTooLarge)?;
         self.sessions.replace_carried(live, visit.cookies).await;
         self.record_login_succeeded(visit, live, visit.now.since(attempt.started));
-        let mut response = self.onward(visit, &attempt.return_to);
+        let mut response = self.onward(visit, &attempt.intent.return_to);
         let headers = response.headers_mut();
         for cookie in cookies {
             headers.append(SET_COOKIE, cookie);

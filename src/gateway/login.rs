@@ -21,7 +21,7 @@ use crate::remembered::Party;
 use crate::request::RequestMeta;
 use crate::request::kind::is_prefetch;
 use crate::request::return_to::ReturnTo;
-use crate::session::attempt::{Aim, Asked, Attempt, Round};
+use crate::session::attempt::{Aim, Attempt, Intent, Round};
 
 /// What a sign-in is begun with.
 #[derive(Debug)]
@@ -140,18 +140,18 @@ impl Gateway {
             response.headers_mut().append(SET_COOKIE, self.rounds.clear());
             return Ok(response);
         }
-        let Beginning { return_to, max_age, prompt, bare, round, aim, login_hint, .. } = beginning;
-        let asked = Asked {
+        let Beginning { return_to, max_age, prompt, bare, round, aim, login_hint, by_foreign_post, .. } = beginning;
+        let intent = Intent {
             provider: Arc::clone(provider.name()),
             return_to,
             redirect_uri: self.redirect_uri(visit.meta, &provider),
             round,
             aim,
             max_age,
+            // A POST to `login` finds none of the attempts that went before it, unless they are as this one.
+            across_sites: by_foreign_post || provider.settings().response_mode == ResponseMode::FormPost,
         };
-        let mut started = self.attempts.start(asked, visit.now).map_err(|_| self.return_too_long(visit.meta))?;
-        // A POST to `login` finds none of the attempts that went before it, unless they are as this one.
-        started.across_sites = beginning.by_foreign_post || provider.settings().response_mode == ResponseMode::FormPost;
+        let started = self.attempts.start(intent, visit.now).map_err(|_| self.return_too_long(visit.meta))?;
         let extra = extra_parameters(&provider, prompt, login_hint.as_deref());
         let url = match provider.authorization_url_at_hand(&authorization_request(&started, &extra, bare)) {
             Some(url) => url,
@@ -165,7 +165,7 @@ impl Gateway {
                 url.await.unwrap_or(Err(ProviderError::Lost))
             }
         };
-        let url = url.map_err(|error| self.cannot_begin(visit, &provider, error, again(&started.return_to)))?;
+        let url = url.map_err(|error| self.cannot_begin(visit, &provider, error, again(&started.intent.return_to)))?;
         self.record_login_started(visit, provider.name());
         let mut response = redirect(status, &url);
         self.remember(visit, &started, &mut response);
@@ -244,11 +244,11 @@ fn authorization_request<'a>(
     bare: bool,
 ) -> AuthorizationRequest<'a> {
     AuthorizationRequest {
-        redirect_uri: &attempt.redirect_uri,
+        redirect_uri: &attempt.intent.redirect_uri,
         state: attempt.state.expose(),
         nonce: &attempt.nonce,
         verifier: &attempt.verifier,
-        max_age: attempt.max_age,
+        max_age: attempt.intent.max_age,
         extra,
         bare,
     }

@@ -21,7 +21,7 @@ use crate::provider::{AccountSwitch, Provider, ProviderError};
 use crate::request::kind::{RequestKind, is_prefetch};
 use crate::seal::{self, OpenError, Opened};
 use crate::secret::constant_time_eq;
-use crate::session::attempt::{Aim, Asked, Attempt, SIGNED_OUT};
+use crate::session::attempt::{Aim, Attempt, Intent, SIGNED_OUT};
 use crate::session::live::LiveSession;
 
 impl Gateway {
@@ -50,7 +50,7 @@ impl Gateway {
         if visit.meta.kind == RequestKind::Navigation
             && !is_prefetch(visit.headers)
             && let Ok(left) = self.attempts.find(visit.cookies, query.get("state"), visit.now)
-            && left.aim == Aim::SignOutFirst
+            && left.intent.aim == Aim::SignOutFirst
         {
             return self.sign_in_after(visit, left).await;
         }
@@ -212,15 +212,16 @@ impl Gateway {
         beginning: &Beginning,
         live: Option<&Arc<LiveSession>>,
     ) -> Option<Response<Body>> {
-        let asked = Asked {
+        let intent = Intent {
             provider: Arc::clone(beginning.provider.name()),
             return_to: beginning.return_to.clone(),
             redirect_uri: String::new(),
             round: beginning.round,
             aim: Aim::SignOutFirst,
             max_age: beginning.max_age,
+            across_sites: false,
         };
-        let started = self.attempts.start(asked, visit.now).ok()?;
+        let started = self.attempts.start(intent, visit.now).ok()?;
         self.revoke(live.map_or(&[], std::slice::from_ref)).await;
         let url = self.end_session_url(visit, &beginning.provider, live, started.state.expose()).await?;
         let mut response = redirect(StatusCode::SEE_OTHER, &url);
@@ -230,12 +231,15 @@ impl Gateway {
 
     /// Begins the sign-in with another account after the browser came back from the end-session endpoint.
     async fn sign_in_after(self: &Arc<Self>, visit: Visit<'_>, left: Attempt) -> Result<Response<Body>, GatewayError> {
-        let Some(provider) = self.provider_named(&left.provider) else {
-            let again = Some(self.login_url(&left.return_to, None));
+        let Some(provider) = self.provider_named(&left.intent.provider) else {
+            let again = Some(self.login_url(&left.intent.return_to, None));
             return Err(GatewayError::sign_in(Code::ProviderUnknown, again));
         };
-        let beginning =
-            Beginning { round: left.round, max_age: left.max_age, ..Beginning::at(provider, left.return_to) };
+        let beginning = Beginning {
+            round: left.intent.round,
+            max_age: left.intent.max_age,
+            ..Beginning::at(provider, left.intent.return_to)
+        };
         let mut response = self.begin(visit, beginning, StatusCode::SEE_OTHER).await?;
         response.headers_mut().append(SET_COOKIE, self.attempts.finish(&left.id));
         Ok(response)

@@ -34,7 +34,7 @@ pub(super) enum Cure {
 impl Cure {
     /// What cures the end of a first round; `None`: the person gets its page.
     pub(super) fn of(error: &GatewayError, attempt: &Attempt, provider: &Provider) -> Option<Self> {
-        if attempt.round != Round::First {
+        if attempt.intent.round != Round::First {
             return None;
         }
         match error {
@@ -50,9 +50,11 @@ impl Cure {
                 Code::AccessDenied | Code::ProviderBusy | Code::ProviderFault => None,
                 Code::LoginRequired | Code::InteractionRequired if provider.asks_silently() => Some(Self::Ask("login")),
                 Code::ConsentRequired if provider.asks_silently() => Some(Self::Ask("consent")),
-                _ if attempt.aim == Aim::SwitchAccount && !is_about_the_client(error) => Some(Self::SwitchOtherwise),
+                _ if attempt.intent.aim == Aim::SwitchAccount && !is_about_the_client(error) => {
+                    Some(Self::SwitchOtherwise)
+                }
                 _ if error == "invalid_request"
-                    && (attempt.aim == Aim::Hinted || provider.sends_optional(attempt.max_age)) =>
+                    && (attempt.intent.aim == Aim::Hinted || provider.sends_optional(attempt.intent.max_age)) =>
                 {
                     Some(Self::Bare)
                 }
@@ -75,7 +77,7 @@ impl Gateway {
     ) -> Result<Response<Body>, GatewayError> {
         let cure = Cure::of(&error, attempt, provider).filter(|_| visit.is_navigation());
         let Some(cure) = cure else { return Err(error) };
-        let (request_id, name, reason) = (visit.meta.id.as_str(), &*attempt.provider, error.reason());
+        let (request_id, name, reason) = (visit.meta.id.as_str(), &*attempt.intent.provider, error.reason());
         match cure {
             Cure::Bare | Cure::SwitchOtherwise => tracing::warn!(
                 request_id,
@@ -87,13 +89,15 @@ impl Gateway {
             _ => tracing::info!(request_id, provider = name, reason, ?cure, "a sign-in goes into its second round"),
         }
         let same = Beginning {
-            max_age: attempt.max_age,
-            aim: attempt.aim,
+            max_age: attempt.intent.max_age,
+            aim: attempt.intent.aim,
             round: Round::Second,
-            ..Beginning::at(provider, attempt.return_to.clone())
+            ..Beginning::at(provider, attempt.intent.return_to.clone())
         };
         let beginning = match cure {
-            Cure::Afresh if attempt.aim == Aim::SwitchAccount => Beginning { prompt: Some("select_account"), ..same },
+            Cure::Afresh if attempt.intent.aim == Aim::SwitchAccount => {
+                Beginning { prompt: Some("select_account"), ..same }
+            }
             Cure::Afresh => same,
             Cure::Ask(prompt) => Beginning { prompt: Some(prompt), ..same },
             Cure::Bare => Beginning { bare: true, ..same },

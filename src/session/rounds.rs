@@ -20,15 +20,13 @@ pub struct Rounds {
     names: OwnCookies,
     settings: CookieSettings,
     lines: SetCookie,
-    lines_across_sites: SetCookie,
     ring: Arc<KeyRing>,
 }
 
 impl Rounds {
     /// A counter in cookies of these names.
     pub fn new(settings: &CookieSettings, names: OwnCookies, ring: Arc<KeyRing>) -> Self {
-        let (lines, lines_across_sites) = (SetCookie::sign_in(settings), SetCookie::across_sites(settings));
-        Self { names, settings: settings.clone(), lines, lines_across_sites, ring }
+        Self { names, settings: settings.clone(), lines: SetCookie::sign_in(settings), ring }
     }
 
     /// How many rounds the request's cookies count.
@@ -47,8 +45,8 @@ impl Rounds {
     /// the count would otherwise not come along.
     pub fn remember(&self, count: u8, host: &str, now: UnixTime, across_sites: bool) -> HeaderValue {
         let sealer = self.ring.sealer(Purpose::Rounds, &self.settings.realm(host));
-        let writer = if across_sites { &self.lines_across_sites } else { &self.lines };
-        writer.set(self.names.rounds_name(), &sealer.seal(&[count], now.plus(LIFE), now), Some(LIFE))
+        let sealed = sealer.seal(&[count], now.plus(LIFE), now);
+        self.lines.set_for_sign_in(self.names.rounds_name(), &sealed, LIFE, across_sites)
     }
 
     /// The Set-Cookie line that begins the count anew.
@@ -57,4 +55,5 @@ impl Rounds {
     }
 }
 
+/// How long a round counts.
 const LIFE: Duration = Duration::from_secs(30);

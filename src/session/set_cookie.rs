@@ -31,19 +31,23 @@ impl SetCookie {
         Self { settings: settings.clone(), same_site }
     }
 
-    /// For sign-ins whose next step is a POST from another site: only `None` comes along with it (UI-14), and browsers keep that
-    /// with `Secure` only.
-    pub(super) fn across_sites(settings: &CookieSettings) -> Self {
-        let same_site = if settings.secure { SameSite::None } else { SameSite::Lax };
-        Self { settings: settings.clone(), same_site }
-    }
-
     /// Sets a cookie; without `max_age` it ends with the browser's session. Ours are not kept longer on disk than needed, and
     /// no date of theirs decides anything (CK-11).
     pub(super) fn set(&self, name: &str, value: &str, max_age: Option<Duration>) -> HeaderValue {
         let mut cookie = self.cookie(name, value);
         cookie.set_max_age(max_age.and_then(|span| span.min(MAX_AGE).try_into().ok()));
         line(&cookie)
+    }
+
+    /// Sets a cookie of a sign-in, whose next step may be a POST from another site: only `None` comes along with it (UI-14), and
+    /// browsers keep that with `Secure` only.
+    pub(super) fn set_for_sign_in(&self, name: &str, value: &str, life: Duration, across_sites: bool) -> HeaderValue {
+        let same_site = match (across_sites, self.settings.secure) {
+            (true, true) => SameSite::None,
+            (true, false) => SameSite::Lax,
+            (false, _) => self.same_site,
+        };
+        Self { same_site, settings: self.settings.clone() }.set(name, value, Some(life))
     }
 
     /// Deletes a cookie: a browser does so only where name, path, domain, secure and partition are those it was set with
@@ -55,6 +59,7 @@ impl SetCookie {
         line(&cookie)
     }
 
+    /// A cookie with the attributes of all.
     fn cookie<'c>(&'c self, name: &'c str, value: &'c str) -> Cookie<'c> {
         let mut cookie = Cookie::new(name, value);
         cookie.set_path("/");
@@ -90,6 +95,8 @@ const MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LIFE: Duration = Duration::from_secs(60);
 
     fn settings(domain: Option<&str>, same_site: SameSite, partitioned: bool) -> CookieSettings {
         let name = if domain.is_some() { "__Secure-v" } else { "__Host-v" };
@@ -131,11 +138,14 @@ mod tests {
     #[test]
     fn cookies_that_a_foreign_post_brings_along_are_none_and_secure() {
         for same_site in [SameSite::Strict, SameSite::Lax, SameSite::None] {
-            let line = SetCookie::across_sites(&settings(None, same_site, false)).set("a", "x", None);
-            assert_eq!(line, "a=x; HttpOnly; SameSite=None; Secure; Path=/");
+            let line = SetCookie::sign_in(&settings(None, same_site, false)).set_for_sign_in("a", "x", LIFE, true);
+            assert_eq!(line, "a=x; HttpOnly; SameSite=None; Secure; Path=/; Max-Age=60");
         }
         let insecure = CookieSettings { secure: false, ..settings(None, SameSite::Lax, false) };
-        assert_eq!(SetCookie::across_sites(&insecure).set("a", "x", None), "a=x; HttpOnly; SameSite=Lax; Path=/");
+        assert_eq!(
+            SetCookie::sign_in(&insecure).set_for_sign_in("a", "x", LIFE, true),
+            "a=x; HttpOnly; SameSite=Lax; Path=/; Max-Age=60"
+        );
     }
 
     // CK-11

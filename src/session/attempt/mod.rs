@@ -38,6 +38,17 @@ pub struct Attempt {
     pub nonce: String,
     /// The PKCE verifier.
     pub verifier: Secret<String>,
+    /// When it started.
+    pub started: UnixTime,
+    /// What it was started for.
+    pub intent: Intent,
+    /// Of what the nonce and the verifier are the text.
+    seeds: Seeds,
+}
+
+/// What an attempt is started for.
+#[derive(Clone, Debug)]
+pub struct Intent {
     /// The configured name of the provider.
     pub provider: Arc<str>,
     /// The page that was asked for.
@@ -45,8 +56,6 @@ pub struct Attempt {
     /// The redirect URI of the authorization request: the exchange of the code repeats it byte for byte
     /// ([RFC 6749 section 4.1.3](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3)).
     pub redirect_uri: String,
-    /// When it started.
-    pub started: UnixTime,
     /// Which round of its sign-in it is.
     pub round: Round,
     /// What it is for.
@@ -55,7 +64,6 @@ pub struct Attempt {
     pub max_age: Option<Duration>,
     /// Whether its cookie has to come along with a POST from another site. Not remembered: it says how the cookie is set.
     pub across_sites: bool,
-    seeds: Seeds,
 }
 
 /// The rounds of one sign-in (OA-07). There is no third, so nothing that a provider answers can make a loop.
@@ -82,31 +90,8 @@ pub enum Aim {
 
 impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Attempt");
-        shown
-            .field("id", &self.id)
-            .field("provider", &self.provider)
-            .field("round", &self.round)
-            .field("aim", &self.aim)
-            .finish_non_exhaustive()
+        f.debug_struct("Attempt").field("id", &self.id).field("intent", &self.intent).finish_non_exhaustive()
     }
-}
-
-/// What an attempt is made for.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    /// The configured name of the provider.
-    pub provider: Arc<str>,
-    /// The page that was asked for.
-    pub return_to: ReturnTo,
-    /// The redirect URI that is about to be sent.
-    pub redirect_uri: String,
-    /// Which round of its sign-in it is.
-    pub round: Round,
-    /// What it is for.
-    pub aim: Aim,
-    /// How old the sign-in at the provider may be.
-    pub max_age: Option<Duration>,
 }
 
 /// What the browser gets when an attempt begins.
@@ -128,7 +113,6 @@ pub struct ReturnToTooLong;
 pub struct Attempts {
     names: OwnCookies,
     lines: SetCookie,
-    lines_across_sites: SetCookie,
     ring: Arc<KeyRing>,
     life: Duration,
     leeway: Duration,
@@ -137,28 +121,28 @@ pub struct Attempts {
 impl Attempts {
     /// Attempts in cookies of these names.
     pub fn new(settings: &SessionSettings, names: OwnCookies, ring: Arc<KeyRing>) -> Self {
-        let (lines, lines_across_sites) =
-            (SetCookie::sign_in(&settings.cookie), SetCookie::across_sites(&settings.cookie));
         let (life, leeway) = (settings.attempt_life, settings.clock_leeway);
-        Self { names, lines, lines_across_sites, ring, life, leeway }
+        Self { names, lines: SetCookie::sign_in(&settings.cookie), ring, life, leeway }
     }
 
     /// A new attempt.
     ///
     /// # Errors
     /// [`ReturnToTooLong`].
-    pub fn start(&self, asked: Asked, now: UnixTime) -> Result<Attempt, ReturnToTooLong> {
+    pub fn start(&self, intent: Intent, now: UnixTime) -> Result<Attempt, ReturnToTooLong> {
         let mut drawn = seal::Draw::<{ ID_BYTES + NONCE_LEN + 16 + 32 }>::new();
         let id = URL_SAFE_NO_PAD.encode(drawn.take::<ID_BYTES>());
-        let in_state = in_state(&asked.return_to);
-        let return_to = in_state.then(|| asked.return_to.clone());
-        let note = StateContent { provider: &asked.provider, round: asked.round, aim: asked.aim, return_to };
-        let note = postcard::to_stdvec(&note).unwrap_or_default();
-        // 72 random bits of the id and 96 of the seal's nonce (RFC 6749 section 10.10).
-        let sealed = self.state_sealer(&id).seal_drawn(&note, now.plus(self.life), now, drawn.take());
+        let in_state = in_state(&intent.return_to);
+        let (provider, return_to) = (Arc::clone(&intent.provider), in_state.then(|| intent.return_to.clone()));
+        let outline = AttemptOutline { id, provider, round: intent.round, aim: intent.aim, return_to };
+        let content = postcard::to_stdvec(&outline).unwrap_or_default();
+        // 72 random bits of the id and 96 of the seal's nonce
+        // ([RFC 6749 section 10.10](https://www.rfc-editor.org/rfc/rfc6749#section-10.10)).
+        let id = outline.id;
+        let sealed = self.state_sealer(&id).seal_drawn(&content, now.plus(self.life), now, drawn.take());
         let seeds = Seeds { nonce: drawn.take(), verifier: drawn.take() };
         let state = format!("{id}{sealed}");
-        let attempt = Attempt::assemble(id, state, seeds, asked, now);
+        let attempt = Attempt::new(id, state, seeds, intent, now);
         let fits = in_state || self.line(&attempt, now).len() <= LINE_MAX;
         if fits { Ok(attempt) } else { Err(ReturnToTooLong) }
     }
@@ -166,9 +150,9 @@ impl Attempts {
     /// Whether an attempt for this page can be kept, whatever else it is for.
     pub fn is_portable(&self, return_to: &ReturnTo, redirect_uri: &str, now: UnixTime) -> bool {
         let (return_to, redirect_uri) = (return_to.clone(), redirect_uri.to_owned());
-        let (round, aim, max_age) = (Round::First, Aim::SignIn, Some(Duration::MAX));
-        let asked = Asked { provider: "".into(), return_to, redirect_uri, round, aim, max_age };
-        self.start(asked, now).is_ok()
+        let (provider, round, aim) = ("".into(), Round::First, Aim::SignIn);
+        let max_age = Some(Duration::MAX);
+        self.start(Intent { provider, return_to, redirect_uri, round, aim, max_age, across_sites: true }, now).is_ok()
     }
 
     /// For how long an attempt can end.
@@ -190,20 +174,21 @@ impl Attempts {
         BegunAttempt { lines, dropped }
     }
 
+    /// The Set-Cookie line of an attempt.
     fn line(&self, attempt: &Attempt, now: UnixTime) -> HeaderValue {
-        let in_cookie = !in_state(&attempt.return_to);
+        let intent = &attempt.intent;
         let content = CookieContent {
             state: fingerprint(attempt.state.expose()),
             seeds: attempt.seeds.clone(),
             started: attempt.started.millis(),
-            redirect_uri: attempt.redirect_uri.clone(),
-            return_to: in_cookie.then(|| PackedReturnTo::new(&attempt.return_to)),
-            max_age: attempt.max_age.map(|age| age.as_secs()),
+            redirect_uri: intent.redirect_uri.clone(),
+            return_to: (!in_state(&intent.return_to)).then(|| PackedReturnTo::new(&intent.return_to)),
+            max_age: intent.max_age.map(|age| age.as_secs()),
         };
         let content = postcard::to_stdvec(&content).unwrap_or_default();
         let sealed = self.cookie_sealer(&attempt.id).seal(&content, attempt.started.plus(self.life), now);
-        let writer = if attempt.across_sites { &self.lines_across_sites } else { &self.lines };
-        writer.set(&self.names.attempt_name(&attempt.id), &sealed, Some(self.life))
+        let name = self.names.attempt_name(&attempt.id);
+        self.lines.set_for_sign_in(&name, &sealed, self.life, intent.across_sites)
     }
 
     /// The attempt that a callback with this `state` ends: sealed by us, still in time, and started by this very browser. To be
@@ -213,12 +198,12 @@ impl Attempts {
     /// There is none; the error says what can still be done for the person.
     pub fn find(&self, scan: &CookieScan, state: Option<&str>, now: UnixTime) -> Result<Attempt, AttemptError> {
         let state = state.filter(|state| !state.is_empty()).ok_or(AttemptError::StateMissing)?;
-        let (id, outline, expires) = self.read_state(state).ok_or(AttemptError::StateForged)?;
+        let (outline, expires) = self.read_state(state).ok_or(AttemptError::StateForged)?;
         // By the clock that it was sealed by, where ours was set back since; whether that was ours, the cookie says.
         if expires <= self.ring.judged_at(expires.minus(self.life), now).unwrap_or(now) {
             return Err(AttemptError::StateExpired(outline));
         }
-        let mut cookies = scan.attempts.iter().filter(|cookie| cookie.id.as_str() == id).peekable();
+        let mut cookies = scan.attempts.iter().filter(|cookie| cookie.id.as_str() == outline.id).peekable();
         if cookies.peek().is_none() {
             return Err(AttemptError::CookieMissing(outline));
         }
@@ -230,15 +215,16 @@ impl Attempts {
         let Some(return_to) = outline.return_to.clone().or_else(kept) else {
             return Err(AttemptError::CookieForged(outline));
         };
-        let asked = Asked {
+        let intent = Intent {
             provider: outline.provider,
             return_to,
             redirect_uri: content.redirect_uri,
             round: outline.round,
             aim: outline.aim,
             max_age: content.max_age.map(Duration::from_secs),
+            across_sites: false,
         };
-        Ok(Attempt::assemble(id.into(), state.into(), content.seeds, asked, UnixTime::from_millis(content.started)))
+        Ok(Attempt::new(outline.id, state.into(), content.seeds, intent, UnixTime::from_millis(content.started)))
     }
 
     /// The Set-Cookie line that makes the browser forget the attempt: with every answer to its callback (SB-02).
@@ -252,21 +238,21 @@ impl Attempts {
         self.lines.set(&self.names.attempt_name(id), value, Some(life))
     }
 
-    /// The id, the outline and the end of an attempt of ours, whichever browser started it.
-    fn read_state<'s>(&self, state: &'s str) -> Option<(&'s str, AttemptOutline, UnixTime)> {
+    /// The outline and the end of an attempt of ours, whichever browser started it.
+    fn read_state(&self, state: &str) -> Option<(AttemptOutline, UnixTime)> {
         let (id, sealed) = state.split_at_checked(ID_LEN).filter(|_| state.len() <= STATE_MAX)?;
         let opened = self.state_sealer(id).open_at_any_age(sealed).ok()?;
-        let note: StateContent<'_> = postcard::from_bytes(&opened.plaintext).ok()?;
-        let StateContent { provider, round, aim, return_to } = note;
-        let outline = AttemptOutline { id: id.to_owned(), provider: provider.into(), return_to, round, aim };
-        Some((id, outline, opened.expires))
+        let outline: AttemptOutline = postcard::from_bytes(&opened.plaintext).ok()?;
+        Some((AttemptOutline { id: id.to_owned(), ..outline }, opened.expires))
     }
 
+    /// What a cookie holds that belongs to this state.
     fn remembered(&self, cookie: &AttemptPiece, state: &str, now: UnixTime) -> Result<CookieContent, OpenError> {
         let content = self.opened(cookie, now)?;
         if constant_time_eq(&content.state, &fingerprint(state)) { Ok(content) } else { Err(OpenError::Tampered) }
     }
 
+    /// What a cookie of an attempt holds.
     fn opened(&self, cookie: &AttemptPiece, now: UnixTime) -> Result<CookieContent, OpenError> {
         self.cookie_sealer(cookie.id.as_str()).open_dated(cookie.value.as_str(), now, |opened| {
             let content: CookieContent = postcard::from_bytes(&opened.plaintext).map_err(|_| OpenError::Malformed)?;
@@ -326,24 +312,27 @@ impl Attempts {
         self.ring.sealer(Purpose::State, id)
     }
 
+    /// Seals the cookie of this attempt.
     fn cookie_sealer(&self, id: &str) -> Sealer {
         self.ring.sealer(Purpose::LoginAttempt, id)
     }
 }
 
-/// What is known of an attempt that cannot be ended here: enough to offer a fresh one.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// What the state carries of an attempt: enough to offer a fresh one where it cannot be ended. The format is fixed by the seal's
+/// version and by the golden values of the tests.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct AttemptOutline {
-    /// Its name.
+    /// Its name, which stands before what is sealed.
+    #[serde(skip)]
     pub id: String,
     /// The configured name of the provider, which may be gone from the configuration.
     pub provider: Arc<str>,
-    /// The page that was asked for; none when it was too long for the state.
-    pub return_to: Option<ReturnTo>,
     /// Its round.
     pub round: Round,
     /// What it was for.
     pub aim: Aim,
+    /// The page that was asked for; none when it was too long for the state.
+    pub return_to: Option<ReturnTo>,
 }
 
 /// Why a callback ends no attempt.
@@ -388,35 +377,12 @@ impl AttemptError {
 }
 
 impl Attempt {
-    fn assemble(id: String, state: String, seeds: Seeds, asked: Asked, started: UnixTime) -> Self {
+    /// Puts the parts together.
+    fn new(id: String, state: String, seeds: Seeds, intent: Intent, started: UnixTime) -> Self {
         let nonce = URL_SAFE_NO_PAD.encode(seeds.nonce);
         let verifier = Secret::new(URL_SAFE_NO_PAD.encode(seeds.verifier));
-        let Asked { provider, return_to, redirect_uri, round, aim, max_age } = asked;
-        Self {
-            id,
-            state: Secret::new(state),
-            nonce,
-            verifier,
-            provider,
-            return_to,
-            redirect_uri,
-            started,
-            round,
-            aim,
-            max_age,
-            across_sites: false,
-            seeds,
-        }
+        Self { id, state: Secret::new(state), nonce, verifier, started, intent, seeds }
     }
-}
-
-/// What the state carries. The format is fixed by the seal's version and by the golden values of the tests.
-#[derive(Deserialize, Serialize)]
-struct StateContent<'a> {
-    provider: &'a str,
-    round: Round,
-    aim: Aim,
-    return_to: Option<ReturnTo>,
 }
 
 /// What the cookie carries.
@@ -456,10 +422,12 @@ struct PackedReturnTo {
 }
 
 impl PackedReturnTo {
+    /// Packs it.
     fn new(return_to: &ReturnTo) -> Self {
         Self { authority: return_to.host().authority().to_owned(), target: PackedText::new(return_to.target()) }
     }
 
+    /// The return-to again.
     fn unpack(&self) -> Option<ReturnTo> {
         ReturnTo::from_parts(&self.authority, &self.target.text().ok()?).ok()
     }
@@ -475,25 +443,28 @@ fn pair_len(line: &HeaderValue) -> usize {
     line.as_bytes().iter().position(|byte| *byte == b';').unwrap_or(line.len())
 }
 
+/// Half of the hash of a state.
 fn fingerprint(state: &str) -> [u8; 16] {
-    let mut half = [0; 16];
-    for (to, from) in half.iter_mut().zip(Sha256::digest(state)) {
-        *to = from;
-    }
-    half
+    Sha256::digest(state).first_chunk().copied().unwrap_or_default()
 }
 
 /// The place of a sign-out's state among the attempt cookies, until the provider sends the browser back.
 pub const SIGNED_OUT: &str = "signed-out";
+/// The names that no attempt has.
 const NOTES: [&str; 1] = [SIGNED_OUT];
+/// No value under one of those names is longer.
 const NOTE_MAX: usize = 64;
+/// Random bytes of an id.
 const ID_BYTES: usize = 9;
+/// Characters of an id.
 const ID_LEN: usize = 12;
 /// A URL of more than about 2 KB is refused somewhere on the way.
 const STATE_RETURN_TO_MAX: usize = 1024;
 /// Longer than any state of ours (AT-LF-05).
 const STATE_MAX: usize = 2048;
+/// Attempts under way in one browser (CK-09).
 const ATTEMPTS_MAX: usize = 8;
+/// Cookies that one answer deletes.
 const DELETIONS_MAX: usize = 32;
 /// Names and values of all attempts (AT-CS-15): what a front proxy usually takes.
 const BYTES_MAX: usize = 8192;

@@ -47,14 +47,22 @@ fn page(path: &str) -> ReturnTo {
     ReturnTo::from_parts("wiki.example.com", path).unwrap()
 }
 
-fn asked(path: &str) -> Asked {
+fn intent(path: &str) -> Intent {
     let redirect_uri = REDIRECT_URI.to_owned();
     let (round, aim) = (Round::Second, Aim::SwitchAccount);
-    Asked { provider: "corp".into(), return_to: page(path), redirect_uri, round, aim, max_age: None }
+    Intent {
+        provider: "corp".into(),
+        return_to: page(path),
+        redirect_uri,
+        round,
+        aim,
+        max_age: None,
+        across_sites: false,
+    }
 }
 
 fn start(attempts: &Attempts, path: &str, now: UnixTime) -> Attempt {
-    attempts.start(asked(path), now).unwrap()
+    attempts.start(intent(path), now).unwrap()
 }
 
 /// Begins an attempt in a browser that keeps these cookies, and does as the Set-Cookie lines say. Gives the attempts dropped.
@@ -103,11 +111,11 @@ fn an_attempt_is_found_by_its_state_and_cookie() {
     let found =
         attempts.find(&scan(&[cookie_of(&attempts, &attempt)]), Some(attempt.state.expose()), after(599)).unwrap();
     // RFC 6749 section 4.1.3: whatever the configuration says by then.
-    assert_eq!(found.redirect_uri, REDIRECT_URI);
-    assert_eq!(found.return_to.to_url(true), "https://wiki.example.com/page?a=b");
+    assert_eq!(found.intent.redirect_uri, REDIRECT_URI);
+    assert_eq!(found.intent.return_to.to_url(true), "https://wiki.example.com/page?a=b");
     assert_eq!((&found.id, &found.nonce, &found.verifier), (&attempt.id, &attempt.nonce, &attempt.verifier));
-    assert_eq!((&*found.provider, found.started, &found.state), ("corp", NOW, &attempt.state));
-    assert_eq!((found.round, found.aim), (Round::Second, Aim::SwitchAccount));
+    assert_eq!((&*found.intent.provider, found.started, &found.state), ("corp", NOW, &attempt.state));
+    assert_eq!((found.intent.round, found.intent.aim), (Round::Second, Aim::SwitchAccount));
 }
 
 // RFC 7636 section 4.1; RFC 6749 section 10.10.
@@ -211,8 +219,13 @@ fn a_callback_in_another_browser_ends_nothing_but_knows_its_page() {
 fn a_cookie_ends_only_the_state_that_it_was_made_for() {
     let attempts = attempts();
     let attempt = start(&attempts, "/mine", NOW);
-    let note =
-        StateContent { provider: "corp", round: Round::First, aim: Aim::SignIn, return_to: Some(page("/other")) };
+    let note = AttemptOutline {
+        id: String::new(),
+        provider: "corp".into(),
+        round: Round::First,
+        aim: Aim::SignIn,
+        return_to: Some(page("/other")),
+    };
     let note = postcard::to_stdvec(&note).unwrap();
     let state = format!("{}{}", attempt.id, attempts.state_sealer(&attempt.id).seal(&note, after(600), NOW));
     let error = attempts.find(&scan(&[cookie_of(&attempts, &attempt)]), Some(&state), NOW).unwrap_err();
@@ -250,7 +263,7 @@ fn ten_tabs_end_on_ten_pages() {
     let jar: Vec<String> = tabs.iter().map(|tab| cookie_of(&attempts, tab)).collect();
     for (at, tab) in tabs.iter().enumerate() {
         let found = attempts.find(&scan(&jar), Some(tab.state.expose()), NOW).unwrap();
-        assert_eq!(found.return_to, page(&format!("/page/{at}")));
+        assert_eq!(found.intent.return_to, page(&format!("/page/{at}")));
     }
 }
 
@@ -358,16 +371,16 @@ fn long_pages_go_into_the_cookie_and_longer_ones_are_refused() {
             let line = attempts.begin(&attempt, &scan(&[]), NOW).lines.remove(0);
             assert!(line.len() <= 4096, "{len}: {}", line.len());
             let found = attempts.find(&scan(&[pair(&line)]), Some(attempt.state.expose()), NOW).unwrap();
-            assert_eq!(found.return_to.target(), path);
+            assert_eq!(found.intent.return_to.target(), path);
             let error = attempts.find(&scan(&[]), Some(attempt.state.expose()), NOW).unwrap_err();
             assert_eq!(error.outline().unwrap().return_to.is_some(), len == 900);
         }
         // Never lost in silence.
         for len in (3000..8000).step_by(97) {
             let path = format!("/{}", text(len));
-            if let Ok(attempt) = attempts.start(asked(&path), NOW) {
+            if let Ok(attempt) = attempts.start(intent(&path), NOW) {
                 let found = attempts.find(&scan(&[cookie_of(&attempts, &attempt)]), Some(attempt.state.expose()), NOW);
-                assert_eq!(found.unwrap().return_to.target(), path);
+                assert_eq!(found.unwrap().intent.return_to.target(), path);
             } else {
                 assert!(len > 3000);
                 break;
@@ -429,8 +442,8 @@ fn nothing_secret_is_printed() {
 fn golden_attempt_still_opens() {
     let attempts = attempts();
     let found = attempts.find(&scan(&[GOLDEN_COOKIE.into()]), Some(GOLDEN_STATE), NOW).unwrap();
-    assert_eq!(found.return_to, page("/page?a=b"));
-    assert_eq!((&*found.provider, found.round, found.started), ("corp", Round::Second, NOW));
+    assert_eq!(found.intent.return_to, page("/page?a=b"));
+    assert_eq!((&*found.intent.provider, found.intent.round, found.started), ("corp", Round::Second, NOW));
     assert_eq!(found.nonce, URL_SAFE_NO_PAD.encode(*b"a golden nonce.."));
     assert_eq!(found.verifier.expose(), &URL_SAFE_NO_PAD.encode(*b"a golden verifier of 32 bytes..."));
 }
@@ -439,7 +452,8 @@ fn golden_attempt_still_opens() {
 fn golden_attempt_is_still_what_is_written() {
     let attempts = attempts();
     let (round, aim) = (Round::Second, Aim::SignIn);
-    let note = StateContent { provider: "corp", round, aim, return_to: Some(page("/page?a=b")) };
+    let note =
+        AttemptOutline { id: String::new(), provider: "corp".into(), round, aim, return_to: Some(page("/page?a=b")) };
     let sealed =
         attempts.state_sealer("goldenaa-id_").seal_golden(&postcard::to_stdvec(&note).unwrap(), after(600), NOW);
     let state = format!("goldenaa-id_{sealed}");

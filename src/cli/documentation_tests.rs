@@ -10,7 +10,7 @@ use clap::Parser as _;
 use super::CommandLine;
 use crate::codes;
 use crate::config::every_key;
-use crate::gateway::codes::Code;
+use crate::gateway::codes::Problem;
 use crate::proxy::settings::IdentityHeaderSettings;
 use crate::telemetry;
 
@@ -90,7 +90,7 @@ fn every_reason_is_explained() {
         }
     }
     assert!(unknown.is_empty(), "not under \"Reasons\" in codes/codes.md:\n{}", unknown.join("\n"));
-    let listed = Code::ALL.iter().flat_map(|code| codes::reasons(code.number())).collect::<BTreeSet<_>>();
+    let listed = Problem::ALL.iter().flat_map(|code| codes::reasons(code.number())).collect::<BTreeSet<_>>();
     let all: String = sources().into_iter().map(|(_, text)| text).collect();
     let gone: Vec<_> = listed.into_iter().filter(|reason| !all.contains(&format!("\"{reason}\""))).collect();
     assert!(gone.is_empty(), "no longer in the program: {gone:?}");
@@ -243,7 +243,7 @@ struct Known {
 impl Known {
     fn gather() -> Self {
         let fields = ["access log", "audit log", "process log"].into_iter().flat_map(fields_of).collect();
-        let reasons = Code::ALL.iter().flat_map(|code| codes::reasons(code.number())).collect();
+        let reasons = Problem::ALL.iter().flat_map(|code| codes::reasons(code.number())).collect();
         let (_, endpoints) = sources().into_iter().find(|(path, _)| path.ends_with("gateway/endpoints.rs")).unwrap();
         let endpoints = endpoints.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next());
         let endpoints = endpoints.map(str::to_owned).collect();

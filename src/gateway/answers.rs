@@ -4,12 +4,12 @@ use http::Response;
 
 use crate::body::Body;
 use crate::gateway::Gateway;
-use crate::gateway::codes::Code;
+use crate::gateway::codes::Problem;
 use crate::gateway::error::GatewayError;
-use crate::gateway::notice::{Action, Notice, Person, in_words};
-use crate::gateway::pages::page::{Page, PageContext};
+use crate::gateway::pages::clean::in_words;
+use crate::gateway::pages::page::{Action, Page, PageContext, person_of};
 use crate::gateway::verdict::{Denial, Lack, RequestFault};
-use crate::provider::{ProviderError, Words};
+use crate::provider::Words;
 use crate::request::RequestMeta;
 use crate::request::kind::Wants;
 use crate::request::return_to::ReturnTo;
@@ -19,18 +19,15 @@ impl Gateway {
     /// Renders an error for whoever asked: page, problem document or a line of text.
     pub(super) fn answer_error(&self, meta: &RequestMeta, error: GatewayError) -> Response<Body> {
         log_error(meta, &error);
+        // Absolute: whoever reads the answer may not have the address of the request.
         let login_url = match &error {
-            GatewayError::SignInNeeded { login_url, .. }
-            | GatewayError::FormNotSubmitted { login_url, .. }
-            | GatewayError::Provider { sign_in: Some(login_url), .. } => {
-                // Absolute: whoever reads the answer may not have the address of the request.
-                Some(format!("{}{login_url}", self.own_origin(meta)))
+            GatewayError::SignInNeeded { login_url, .. } | GatewayError::Provider { sign_in: Some(login_url), .. } => {
+                Some(self.own_origin(meta) + login_url)
             }
             _ => None,
         };
         let headers = error.headers(meta.host.authority());
-        let page = Page::Problem(self.notice_of(meta, error));
-        let mut response = self.render(meta, &page, login_url.as_deref());
+        let mut response = self.render(meta, &self.page_of(meta, error), login_url.as_deref());
         if let Some((name, value)) = headers {
             response.headers_mut().insert(name, value);
         }
@@ -56,72 +53,63 @@ impl Gateway {
         self.pages.render(page, &context)
     }
 
-    fn notice_of(&self, meta: &RequestMeta, error: GatewayError) -> Notice {
-        let mut notice = Notice::new(error.code()).status(error.status()).reason(error.reason());
-        notice.retry_after = error.retry_after();
-        notice.provider = self.title_for(&error);
-        let or_as_it_is = |notice: Notice, label: &str, href: Option<String>| match href {
-            Some(href) => notice.action(Action::link(label, href)),
-            None => notice,
-        };
-        match error {
-            GatewayError::SignInNeeded { login_url, lack: Lack::Recent(most), .. } => notice
-                .details([format!("It takes one of the last {}.", in_words(most.as_secs()))])
-                .action(Action::link("Sign in again", login_url)),
-            GatewayError::SignInNeeded { login_url, .. } => notice.action(Action::link("Sign in", login_url)),
-            GatewayError::FormNotSubmitted { login_url, .. } => notice.action(Action::link("Sign in again", login_url)),
-            GatewayError::ReturnTooLong { start_page } => {
-                notice.action(Action::link("Sign in to the start page", start_page))
+    /// What the page of an error says.
+    fn page_of(&self, meta: &RequestMeta, error: GatewayError) -> Page {
+        let problem = error.problem();
+        // The only provider there is, where the error does not know which one it is about.
+        let provider = error.provider().and_then(|name| self.provider_named(name)).or_else(|| self.only_provider());
+        let provider = provider.filter(|_| problem.is_about_a_provider()).map(|provider| provider.title().to_owned());
+        let (status, reason, retry_after) = (error.status(), error.reason(), error.retry_after());
+        let mut page = Page { status, reason, retry_after, provider, ..Page::problem(problem) };
+        let next = match error {
+            GatewayError::SignInNeeded { login_url, lack, form, .. } => {
+                if let Lack::Recent(most) = lack
+                    && !form
+                {
+                    page.details.push(format!("It takes one of the last {}.", in_words(most.as_secs())));
+                }
+                let is_again = form || matches!(lack, Lack::Recent(_));
+                Some(Action::link(if is_again { "Sign in again" } else { "Sign in" }, login_url))
             }
-            GatewayError::Denied { denial, sender: None } => notice.details(needs(&denial)),
-            GatewayError::Denied { denial, sender: Some(sender) } => {
-                notice.person = Some(Person::of(sender.identity()));
-                let form = self.switch_form(Some(sender.session()), self.address_of(meta));
-                notice.details(needs(&denial)).action(Action::post("Switch account", form))
+            GatewayError::ReturnTooLong { start_page } => Some(Action::link("Sign in to the start page", start_page)),
+            GatewayError::Denied { denial, sender } => {
+                // Where the code's own words do not say all.
+                if let Denial::Policy(reason) = &denial {
+                    page.details.push(sentence(&reason.to_string()));
+                }
+                page.person = sender.as_ref().map(|sender| person_of(sender.identity())).unwrap_or_default();
+                sender.map(|sender| self.switch_form(Some(sender.session()), self.address_of(meta)))
             }
             // To start again would lead back here: the provider knows this account.
-            GatewayError::Provider { .. } if notice.code == Code::TenantNotAllowed => {
+            GatewayError::Provider { .. } if problem == Problem::TenantNotAllowed => {
                 let root = ReturnTo::root(meta.host.clone()).to_url(self.settings.public_url.https);
-                notice.action(Action::post("Switch account", self.switch_form(None, root)))
+                Some(self.switch_form(None, root))
             }
             GatewayError::SignIn { again, provider_said, .. } => {
                 if let Some((error, description)) = provider_said {
-                    notice.said = Notice::provider_error(&error, description.as_deref()).said;
+                    page.said = Page::provider_error(&error, description.as_deref()).said;
                 }
-                or_as_it_is(notice, "Start again", again)
+                again.map(|again| Action::link("Start again", again))
             }
-            GatewayError::TooManyRefused { again, .. } => notice.action(Action::link("Try again", again)),
+            GatewayError::TooManyRefused { again, .. } => Some(Action::link("Try again", again)),
             GatewayError::Provider { name, again, sign_in, error } => {
-                notice.instead = sign_in.map(|login_url| Action::link("Sign in again", login_url));
-                or_as_it_is(notice.details(self.clocks(name.as_deref(), &error)), "Try again", again)
+                let named = name.and_then(|name| self.provider_named(&name));
+                let clocks = named.and_then(|provider| provider.clock_difference(&error));
+                page.details.extend(clocks.map(|difference| format!("The sign-in page's clock is {difference}.")));
+                page.instead = sign_in.map(|login_url| Action::link("Sign in again", login_url));
+                again.map(|again| Action::link("Try again", again))
             }
-            GatewayError::Refused(RequestFault::Handshake(fault)) => notice.details([sentence(&fault.to_string())]),
+            GatewayError::Refused(RequestFault::Handshake(fault)) => {
+                page.details.push(sentence(&fault.to_string()));
+                None
+            }
             GatewayError::SessionTooLarge(error) => {
-                notice.details([format!("{} bytes, and {} fit", error.bytes, error.limit)])
+                page.details.push(format!("{} bytes, and {} fit", error.bytes, error.limit));
+                None
             }
-            _ => notice,
-        }
-    }
-
-    /// What people call the provider that an error is about: the only one there is, where the error does not know.
-    fn title_for(&self, error: &GatewayError) -> Option<String> {
-        let named = error.provider().and_then(|name| self.provider_named(name));
-        let provider = named.or_else(|| self.only_provider()).filter(|_| error.code().is_about_a_provider())?;
-        Some(provider.title().to_owned())
-    }
-
-    /// By how much a provider's clock differs from ours, where its fault is about that.
-    fn clocks(&self, name: Option<&str>, error: &ProviderError) -> Option<String> {
-        let difference = self.provider_named(name?)?.clock_difference(error)?;
-        Some(format!("The sign-in page's clock is {difference}."))
-    }
-}
-
-/// What is missing, where the code's own words do not say all.
-fn needs(denial: &Denial) -> Option<String> {
-    match denial {
-        Denial::Closed => None,
-        Denial::Policy(reason) => Some(sentence(&reason.to_string())),
+            _ => None,
+        };
+        Page { action: next.or(page.action), ..page }
     }
 }
 
@@ -135,7 +123,7 @@ fn sentence(reason: &str) -> String {
 /// Writes the line of the process log about an error: a warning for a fault of an application, an error for one of ours, and the
 /// rest at info, where somebody finds it who was given the request id of a page.
 fn log_error(meta: &RequestMeta, error: &GatewayError) {
-    let (id, code, reason) = (meta.id.as_str(), error.code().number(), error.reason());
+    let (id, code, reason) = (meta.id.as_str(), error.problem().number(), error.reason());
     match error {
         GatewayError::Provider { name, error: cause, .. } => {
             let provider = name.as_deref();

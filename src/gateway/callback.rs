@@ -18,14 +18,13 @@ use crate::body::Body;
 use crate::clock::UnixTime;
 use crate::gateway::Gateway;
 use crate::gateway::addresses::redirect;
-use crate::gateway::codes::Code;
-use crate::gateway::endpoints::{Parameters, check_answer_method, posted};
+use crate::gateway::codes::Problem;
+use crate::gateway::endpoints::{FormParameters, check_answer_method, posted};
 use crate::gateway::error::GatewayError;
 use crate::gateway::exchange_budget::{ExchangePermit, Spent};
 use crate::gateway::pages::page::Page;
 use crate::gateway::redemptions::{Arrival, Redeemed};
 use crate::gateway::request_log::RequestLog;
-use crate::gateway::verdict::Lack;
 use crate::gateway::visit::Visit;
 use crate::provider::{CheckedIssuer, CodeExchange, Provider, ProviderError};
 use crate::remembered::Party;
@@ -48,14 +47,6 @@ enum CallbackFailure {
     Away(GatewayError),
 }
 
-/// What a callback brought, once its attempt was found.
-struct Arrived {
-    code: Secret<String>,
-    issuer: CheckedIssuer,
-    host: Host,
-    owner: Party,
-}
-
 impl Gateway {
     /// A redirect URI, of now or of before a reload.
     pub(super) async fn callback(
@@ -66,26 +57,24 @@ impl Gateway {
     ) -> Result<Response<Body>, GatewayError> {
         // A prefetch must not redeem the code.
         if is_prefetch(visit.headers) {
-            let login_url = self.login_url_of_start_page(visit.meta);
-            return Err(GatewayError::SignInNeeded { login_url, api: false, lack: Lack::Session });
+            return Err(GatewayError::sign_in_needed(self.login_url_of_start_page(visit.meta)));
         }
         let query = self.authorization_response(visit, body).await?;
         if ["code", "state", "error", "iss"].iter().any(|name| query.is_doubtful(name)) {
-            return self.without_attempt(visit, None, None, Code::CallbackMalformed).await;
+            return self.without_attempt(visit, None, None, Problem::CallbackMalformed).await;
         }
-        let found = self.attempts.find(visit.cookies, query.get("state"), visit.now);
-        let attempt = match found {
+        let attempt = match self.attempts.find(visit.cookies, query.get("state"), visit.now) {
             Ok(attempt) => attempt,
             Err(error) => return self.lost_attempt(visit, &error, query.get("error")).await,
         };
-        if attempt.intent.aim == Aim::SignOutFirst {
-            return self.without_attempt(visit, Some(attempt.intent.return_to), None, Code::StateUnknown).await;
-        }
-        if !came_back_to(visit.meta, &attempt.intent.redirect_uri) {
-            return self.without_attempt(visit, Some(attempt.intent.return_to), None, Code::IssuerMismatch).await;
-        }
-        let Some(provider) = self.provider_named(&attempt.intent.provider) else {
-            return self.without_attempt(visit, Some(attempt.intent.return_to), None, Code::ProviderUnknown).await;
+        let provider = match self.provider_named(&attempt.intent.provider) {
+            _ if attempt.intent.aim == Aim::SignOutFirst => Err(Problem::StateUnknown),
+            _ if !came_back_to(visit.meta, &attempt.intent.redirect_uri) => Err(Problem::IssuerMismatch),
+            provider => provider.ok_or(Problem::ProviderUnknown),
+        };
+        let provider = match provider {
+            Ok(provider) => provider,
+            Err(problem) => return self.without_attempt(visit, Some(attempt.intent.return_to), None, problem).await,
         };
         check_answer_method(visit, provider)?;
         if self.redemptions.is_over(&attempt.id)
@@ -137,7 +126,7 @@ impl Gateway {
         visit: Visit<'_>,
         provider: &Arc<Provider>,
         attempt: &Attempt,
-        query: &Parameters<'_>,
+        query: &FormParameters<'_>,
     ) -> Result<Arc<LiveSession>, CallbackFailure> {
         let again = || Some(self.login_url(&attempt.intent.return_to, Some(&attempt.intent.provider)));
         let over = |code| CallbackFailure::Over(GatewayError::sign_in_at(&attempt.intent.provider, code, again()));
@@ -170,23 +159,21 @@ impl Gateway {
             let said = (error.to_owned(), description.map(str::to_owned));
             return Err(CallbackFailure::Over(GatewayError::SignIn {
                 provider: name(),
-                code: Code::of_provider_error(error),
+                code: Problem::of_provider_error(error),
                 again: again(),
                 provider_said: Some(said),
             }));
         }
-        let code = query.get("code").filter(|code| !code.is_empty()).ok_or_else(|| over(Code::CallbackMalformed))?;
-        let (host, owner) = (visit.meta.host.clone(), Party::address(visit.meta.client));
-        let arrived = Arrived { code: Secret::from(code), issuer, host, owner };
-        let redeemed = self.redeem(visit, provider, attempt, arrived).await;
+        let code = query.get("code").filter(|code| !code.is_empty()).ok_or_else(|| over(Problem::CallbackMalformed))?;
+        let redeemed = self.redeem(visit, provider, attempt, Secret::from(code), issuer).await;
         match redeemed.map_err(|spent| self.too_many_refused(visit, provider, &spent))? {
             // A reload may have come in between: the session is taken over as a cookie of before would be.
             Some((Redeemed::Begun(live), _)) => {
                 let site = Site { provider, host: &live.host };
                 let live = self.sessions.by_handle(live.handle.as_str(), site, visit.now).await.ok();
-                live.filter(|live| !live.is_over(visit.now)).ok_or_else(|| over(Code::AttemptUsed))
+                live.filter(|live| !live.is_over(visit.now)).ok_or_else(|| over(Problem::AttemptUsed))
             }
-            Some((Redeemed::Over, _)) => Err(over(Code::AttemptUsed)),
+            Some((Redeemed::Over, _)) => Err(over(Problem::AttemptUsed)),
             Some((Redeemed::Unsent(error), _)) => Err(away(error)),
             Some((Redeemed::Refused(error), false)) if error.is_outage() => Err(away(error)),
             Some((Redeemed::Refused(error), _)) => Err(failed(error)),
@@ -204,19 +191,23 @@ impl Gateway {
         visit: Visit<'_>,
         provider: &Arc<Provider>,
         attempt: &Attempt,
-        arrived: Arrived,
+        code: Secret<String>,
+        issuer: CheckedIssuer,
     ) -> Result<Option<(Redeemed, bool)>, Spent> {
         // A reload sends nothing, so it needs no permit.
         let client = Some(visit.meta.client).filter(|_| visit.meta.client_is_known);
         let is_new = !self.redemptions.is_known(&attempt.id);
         let permit = if is_new { Some(self.exchange_budgets.permit(client, provider.place()).await?) } else { None };
-        let waiting = match self.redemptions.begin(&attempt.id, arrived.owner, self.attempts.remembered_for()) {
+        let owner = Party::address(visit.meta.client);
+        let waiting = match self.redemptions.begin(&attempt.id, owner, self.attempts.remembered_for()) {
             Arrival::Ended(redeemed) => return Ok(Some((redeemed, true))),
             Arrival::UnderWay(waiting) => waiting,
             Arrival::First(redemption, waiting) => {
                 let (gateway, provider, attempt) = (Arc::clone(self), Arc::clone(provider), attempt.clone());
+                let host = visit.meta.host.clone();
                 self.control.detach(async move {
-                    redemption.finish(gateway.exchange(&provider, &attempt, &arrived, permit).await);
+                    let site = Site { provider: &provider, host: &host };
+                    redemption.finish(gateway.exchange(site, &attempt, &code, &issuer, permit).await);
                 });
                 waiting
             }
@@ -228,7 +219,7 @@ impl Gateway {
     fn too_many_refused(&self, visit: Visit<'_>, provider: &Provider, spent: &Spent) -> CallbackFailure {
         if spent.is_news {
             tracing::warn!(
-                code = Code::TooManyRefused.reason(),
+                code = Problem::TooManyRefused.reason(),
                 client = %visit.meta.client,
                 provider = &**provider.name(),
                 last = spent.last,
@@ -241,36 +232,35 @@ impl Gateway {
         CallbackFailure::Away(GatewayError::TooManyRefused { retry_after: Duration::from_secs(seconds), again })
     }
 
+    /// Exchanges a code, and begins the session.
     async fn exchange(
         &self,
-        provider: &Arc<Provider>,
+        site: Site<'_>,
         attempt: &Attempt,
-        arrived: &Arrived,
+        code: &Secret<String>,
+        issuer: &CheckedIssuer,
         permit: Option<ExchangePermit>,
     ) -> Redeemed {
         let exchange = CodeExchange {
-            code: &arrived.code,
-            issuer: &arrived.issuer,
+            code,
+            issuer,
             redirect_uri: &attempt.intent.redirect_uri,
             verifier: &attempt.verifier,
             nonce: &attempt.nonce,
             max_age: attempt.intent.max_age,
         };
-        let redeemed = provider.redeem(&exchange).await;
+        let redeemed = site.provider.redeem(&exchange).await;
         if let (Err(error), Some(permit)) = (&redeemed, &permit) {
-            permit.failed(error, provider);
+            permit.failed(error, site.provider);
         }
         drop(permit);
         match redeemed {
             Err(error) if error.is_unsent() => Redeemed::Unsent(Arc::new(error)),
             Err(error) => Redeemed::Refused(Arc::new(error)),
-            Ok(sign_in) => {
-                let site = Site { provider, host: &arrived.host };
-                match self.sessions.begin(site, sign_in, Some(attempt.nonce.clone())).await {
-                    Ok(live) => Redeemed::Begun((&*live).into()),
-                    Err(error) => Redeemed::Nobody(error),
-                }
-            }
+            Ok(sign_in) => match self.sessions.begin(site, sign_in, Some(attempt.nonce.clone())).await {
+                Ok(live) => Redeemed::Begun((&*live).into()),
+                Err(error) => Redeemed::Nobody(error),
+            },
         }
     }
 
@@ -324,25 +314,19 @@ impl Gateway {
     ) -> Result<Response<Body>, GatewayError> {
         let holds = |id: &str| visit.cookies.attempts.iter().any(|held| held.id.as_str() == id);
         let code = match error {
-            AttemptError::StateMissing => Code::StateMissing,
-            AttemptError::StateForged => Code::StateUnknown,
-            AttemptError::StateExpired(_) => Code::StateExpired,
-            AttemptError::CookieMissing(outline) if self.redemptions.is_known(&outline.id) => Code::AttemptUsed,
+            AttemptError::StateMissing => Problem::StateMissing,
+            AttemptError::StateForged => Problem::StateUnknown,
+            AttemptError::StateExpired(_) => Problem::StateExpired,
+            AttemptError::CookieMissing(outline) if self.redemptions.is_known(&outline.id) => Problem::AttemptUsed,
             AttemptError::CookieMissing(outline) if self.redemptions.was_dropped_by(&outline.id, holds) => {
-                Code::AttemptDropped
+                Problem::AttemptDropped
             }
-            AttemptError::CookieMissing(_) => Code::OtherBrowser,
-            AttemptError::CookieForged(_) => Code::StateUnknown,
+            AttemptError::CookieMissing(_) => Problem::OtherBrowser,
+            AttemptError::CookieForged(_) => Problem::StateUnknown,
         };
         // `found` is finer than the reason: what the state and this browser's cookies were.
-        let (request_id, found) = (visit.meta.id.as_str(), error.code());
-        tracing::debug!(
-            request_id,
-            code = code.number(),
-            reason = code.reason(),
-            found,
-            "a callback without its login attempt"
-        );
+        let (request_id, number, reason, found) = (visit.meta.id.as_str(), code.number(), code.reason(), error.code());
+        tracing::debug!(request_id, code = number, reason, found, "a callback without its login attempt");
         let outline = error.outline();
         let return_to = self.reachable(visit, outline.and_then(|outline| outline.return_to.clone()));
         if let AttemptError::StateExpired(outline) = error
@@ -374,7 +358,7 @@ impl Gateway {
         visit: Visit<'_>,
         return_to: Option<ReturnTo>,
         lost: Option<&str>,
-        code: Code,
+        code: Problem,
     ) -> Result<Response<Body>, GatewayError> {
         let return_to = self.reachable(visit, return_to);
         if self.is_signed_in(visit).await {
@@ -412,7 +396,7 @@ impl Gateway {
             return redirect(StatusCode::SEE_OTHER, &href);
         }
         let refresh = HeaderValue::try_from(format!("0; url={href}"));
-        let mut response = self.render_as(visit.meta, &Page::SignedIn { href }, None, Wants::Html);
+        let mut response = self.render_as(visit.meta, &Page::signed_in(href), None, Wants::Html);
         if let Ok(refresh) = refresh {
             response.headers_mut().insert(REFRESH, refresh);
         }

@@ -65,11 +65,12 @@ impl Gateway {
         };
         let api = rule.access == Access::Api;
         if is_form && !api {
-            return Err(GatewayError::FormNotSubmitted { login_url: login_url(&self.form_page(visit)), lack });
+            let login_url = login_url(&self.form_page(visit));
+            return Err(GatewayError::SignInNeeded { login_url, api, lack, form: true });
         }
         let return_to = ReturnTo::here(meta);
         if api || meta.kind != RequestKind::Navigation || is_prefetch(visit.headers) {
-            return Err(GatewayError::SignInNeeded { login_url: login_url(&return_to), api, lack });
+            return Err(GatewayError::SignInNeeded { login_url: login_url(&return_to), api, lack, form: false });
         }
         if !self.signs_in_at(meta) {
             return Ok(Invitation::At(self.public_address_of(meta)));

@@ -13,11 +13,11 @@ macro_rules! codes {
     ($($name:ident $number:literal $reason:literal $status:ident;)+) => {
         /// What went wrong, as a closed list.
         #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-        pub enum Code {
+        pub enum Problem {
             $(#[doc = concat!("`", $number, " ", $reason, "`")] $name,)+
         }
 
-        impl Code {
+        impl Problem {
             /// Every code there is, in the order of their numbers.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
@@ -116,7 +116,7 @@ codes! {
     Internal "VB-5004" "internal" INTERNAL_SERVER_ERROR;
 }
 
-impl Code {
+impl Problem {
     /// The heading of the page.
     pub fn title(self) -> &'static str {
         self.wording().title
@@ -167,7 +167,7 @@ impl Code {
     }
 }
 
-impl fmt::Display for Code {
+impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.number())
     }
@@ -219,26 +219,26 @@ mod tests {
 
     #[test]
     fn every_code_is_numbered_once_and_in_order() {
-        let numbers: Vec<_> = Code::ALL.iter().map(|code| code.number()).collect();
+        let numbers: Vec<_> = Problem::ALL.iter().map(|code| code.number()).collect();
         assert!(numbers.is_sorted(), "{numbers:?}");
         assert_eq!(numbers.iter().collect::<HashSet<_>>().len(), numbers.len());
-        assert_eq!(Code::ALL.iter().map(|code| code.reason()).collect::<HashSet<_>>().len(), numbers.len());
+        assert_eq!(Problem::ALL.iter().map(|code| code.reason()).collect::<HashSet<_>>().len(), numbers.len());
         assert!(numbers.iter().all(|n| n.len() == 7 && n.starts_with("VB-")));
     }
 
     #[test]
     fn every_code_has_a_long_text_of_its_own() {
         let listed = codes::all().filter(|(number, _)| *number >= "VB-1000");
-        assert!(listed.map(|(number, _)| number).eq(Code::ALL.iter().map(|code| code.number())));
-        for code in Code::ALL {
+        assert!(listed.map(|(number, _)| number).eq(Problem::ALL.iter().map(|code| code.number())));
+        for code in Problem::ALL {
             assert_eq!(codes::reasons(code.number()).next(), Some(code.reason()), "{code}");
         }
     }
 
     #[test]
     fn every_code_has_words_of_its_own_for_pages() {
-        assert_eq!(WORDINGS.len(), Code::ALL.len());
-        for code in Code::ALL {
+        assert_eq!(WORDINGS.len(), Problem::ALL.len());
+        for code in Problem::ALL {
             assert!(!code.title().is_empty() && !code.message(None).is_empty(), "{code}");
         }
     }
@@ -246,7 +246,7 @@ mod tests {
     // OA-07
     #[test]
     fn errors_of_the_provider_have_distinct_outcomes() {
-        let status = |error| Code::of_provider_error(error).status().as_u16();
+        let status = |error| Problem::of_provider_error(error).status().as_u16();
         assert_eq!(status("access_denied"), 403);
         assert_eq!(status("temporarily_unavailable"), 503);
         assert_eq!(status("server_error"), 502);
@@ -257,7 +257,7 @@ mod tests {
     // pages.md section 8.1, moment 5: the person is never accused.
     #[test]
     fn nobody_is_accused() {
-        for code in Code::ALL {
+        for code in Problem::ALL {
             let said = format!("{} {}", code.title(), code.message(None)).to_lowercase();
             for word in ["attack", "csrf", "forged", "malicious", "illegal", "invalid", "hacker"] {
                 assert!(!said.contains(word), "{code} says {word}");

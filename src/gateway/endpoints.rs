@@ -9,7 +9,7 @@ use http_body_util::LengthLimitError;
 
 use crate::body::{Body, Stalled};
 use crate::gateway::Gateway;
-use crate::gateway::codes::Code;
+use crate::gateway::codes::Problem;
 use crate::gateway::error::GatewayError;
 use crate::gateway::request_log::RequestLog;
 use crate::gateway::verdict::RequestFault;
@@ -46,14 +46,14 @@ impl Gateway {
         &self,
         visit: Visit<'v>,
         body: Body,
-    ) -> Result<Parameters<'v>, GatewayError> {
+    ) -> Result<FormParameters<'v>, GatewayError> {
         let own = self.provider_at(visit.meta.path.as_str()).map(std::slice::from_ref);
         let providers = own.unwrap_or(&self.providers);
         let by = |mode| providers.iter().any(|provider| provider.settings().response_mode == mode);
         let (by_query, by_form) = (by(ResponseMode::Query), by(ResponseMode::FormPost));
         match visit.meta.method {
-            Method::GET if by_query => Ok(Parameters::of(visit.meta)),
-            Method::POST if by_form => Ok(Parameters::read(visit.headers, body).await?),
+            Method::GET if by_query => Ok(FormParameters::of(visit.meta)),
+            Method::POST if by_form => Ok(FormParameters::read(visit.headers, body).await?),
             _ if by_query && by_form => Err(GatewayError::EndpointMethod("GET, POST")),
             _ if by_form => Err(GatewayError::EndpointMethod("POST")),
             _ => Err(GatewayError::EndpointMethod("GET")),
@@ -69,9 +69,10 @@ impl Gateway {
 
 /// What one of our endpoints was asked, in the query or in a form. Values are form-decoded; one that is too long counts as absent.
 #[derive(Debug)]
-pub(super) struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub(super) struct FormParameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
-impl<'a> Parameters<'a> {
+impl<'a> FormParameters<'a> {
+    /// Those of the query.
     pub(super) fn of(meta: &'a RequestMeta) -> Self {
         let query = meta.query().unwrap_or_default();
         Self(url::form_urlencoded::parse(query.as_bytes()).take(MOST_PARAMETERS).collect())
@@ -80,25 +81,19 @@ impl<'a> Parameters<'a> {
     /// Reads a small form; a POST without a body is an empty form.
     pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Self, GatewayError> {
         let bytes = body.collect_capped(LARGEST_FORM).await.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                GatewayError::Client(Code::BodyTooLarge)
-            } else if error.is::<Stalled>() {
-                GatewayError::Client(Code::BodyTooSlow)
-            } else {
-                GatewayError::Client(Code::BadForm)
-            }
+            GatewayError::Client(match () {
+                () if error.is::<LengthLimitError>() => Problem::BodyTooLarge,
+                () if error.is::<Stalled>() => Problem::BodyTooSlow,
+                () => Problem::BadForm,
+            })
         })?;
         if bytes.is_empty() {
             return Ok(Self(Vec::new()));
         }
-        let is_form = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-            value
-                .split(';')
-                .next()
-                .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
-        });
+        let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
+        let is_form = kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"));
         if !is_form {
-            return Err(GatewayError::Client(Code::BadForm));
+            return Err(GatewayError::Client(Problem::BadForm));
         }
         let fields = url::form_urlencoded::parse(&bytes).into_owned().take(MOST_PARAMETERS);
         Ok(Self(fields.map(|(name, value)| (name.into(), value.into())).collect()))
@@ -106,11 +101,8 @@ impl<'a> Parameters<'a> {
 
     /// The first value of a parameter.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| &**value)
-            .filter(|value| value.len() <= LONGEST_VALUE)
+        let found = self.0.iter().find(|(key, _)| key == name).map(|(_, value)| &**value);
+        found.filter(|value| value.len() <= LONGEST_VALUE)
     }
 
     /// Whether a parameter's value is too long to be used.
@@ -145,6 +137,9 @@ pub(super) fn posted(visit: Visit<'_>) -> bool {
     visit.meta.method == Method::POST
 }
 
+/// FormParameters that are read.
 const MOST_PARAMETERS: usize = 100;
+/// Bytes of a value.
 const LONGEST_VALUE: usize = 8 * 1024;
+/// Bytes of a form.
 const LARGEST_FORM: usize = 16 * 1024;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::header::{ALLOW, SEC_WEBSOCKET_VERSION, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::gateway::codes::Code;
+use crate::gateway::codes::Problem;
 use crate::gateway::principal::Principal;
 use crate::gateway::verdict::{Denial, Lack, RequestFault};
 use crate::identity::IdentityError;
@@ -26,7 +26,7 @@ pub(super) enum GatewayError {
     /// The client: one of our own endpoints, with another method than these.
     EndpointMethod(&'static str),
     /// The client: as the code says.
-    Client(Code),
+    Client(Problem),
     /// The person: has to sign in, and this request cannot be sent there.
     SignInNeeded {
         /// Where to sign in.
@@ -35,13 +35,8 @@ pub(super) enum GatewayError {
         api: bool,
         /// Why there is none that will do.
         lack: Lack,
-    },
-    /// The person: a form was sent without a session, or too long after the sign-in; it is not sent again for them.
-    FormNotSubmitted {
-        /// Where to sign in.
-        login_url: String,
-        /// Why.
-        lack: Lack,
+        /// Whether it is a form, which is not sent again for them.
+        form: bool,
     },
     /// The person: signed in, and not allowed.
     Denied {
@@ -60,7 +55,7 @@ pub(super) enum GatewayError {
         /// The name of the provider that it was with.
         provider: Option<Arc<str>>,
         /// What went wrong.
-        code: Code,
+        code: Problem,
         /// Where to begin again.
         again: Option<String>,
         /// `error` and `error_description` of the provider's answer.
@@ -109,43 +104,48 @@ pub(super) enum GatewayError {
 }
 
 impl GatewayError {
+    /// Somebody without a session, whom this request cannot be sent to sign in.
+    pub(super) fn sign_in_needed(login_url: String) -> Self {
+        Self::SignInNeeded { login_url, api: false, lack: Lack::Session, form: false }
+    }
+
     /// A sign-in that can be begun again at `again`.
-    pub(super) fn sign_in(code: Code, again: Option<String>) -> Self {
+    pub(super) fn sign_in(code: Problem, again: Option<String>) -> Self {
         Self::SignIn { provider: None, code, again, provider_said: None }
     }
 
     /// The same, where it is known with which provider the sign-in was.
-    pub(super) fn sign_in_at(provider: &Arc<str>, code: Code, again: Option<String>) -> Self {
+    pub(super) fn sign_in_at(provider: &Arc<str>, code: Problem, again: Option<String>) -> Self {
         Self::SignIn { provider: Some(Arc::clone(provider)), code, again, provider_said: None }
     }
 
     /// What the page says.
-    pub(super) fn code(&self) -> Code {
+    pub(super) fn problem(&self) -> Problem {
         match self {
-            Self::Refused(fault) => fault.code(),
-            Self::EndpointMethod(_) => Code::MethodNotAllowed,
-            Self::SignInNeeded { lack: Lack::Session, .. } => Code::SignInNeeded,
-            Self::SignInNeeded { lack: Lack::Ended, .. } => Code::SessionEnded,
-            Self::SignInNeeded { lack: Lack::Recent(_), .. } => Code::SignInTooOld,
-            Self::FormNotSubmitted { lack: Lack::Recent(_), .. } => Code::FormTooLate,
-            Self::FormNotSubmitted { .. } => Code::FormNotSubmitted,
-            Self::ReturnTooLong { .. } => Code::ReturnTooLong,
-            Self::Denied { denial, .. } => denial.code(),
+            Self::Refused(fault) => fault.problem(),
+            Self::EndpointMethod(_) => Problem::MethodNotAllowed,
+            Self::SignInNeeded { lack: Lack::Recent(_), form: true, .. } => Problem::FormTooLate,
+            Self::SignInNeeded { form: true, .. } => Problem::FormNotSubmitted,
+            Self::SignInNeeded { lack: Lack::Session, .. } => Problem::SignInNeeded,
+            Self::SignInNeeded { lack: Lack::Ended, .. } => Problem::SessionEnded,
+            Self::SignInNeeded { lack: Lack::Recent(_), .. } => Problem::SignInTooOld,
+            Self::ReturnTooLong { .. } => Problem::ReturnTooLong,
+            Self::Denied { denial, .. } => denial.problem(),
             Self::Client(code) | Self::SignIn { code, .. } => *code,
-            Self::TooManyRefused { .. } => Code::TooManyRefused,
-            Self::Provider { error, .. } => provider_code(error),
-            Self::NoIdentity { .. } => Code::IdentityMissing,
-            Self::SessionTooLarge(_) => Code::SessionTooLarge,
-            Self::Header(_) => Code::BadHeader,
-            Self::Upstream { error, .. } => upstream_code(error),
-            Self::Internal(_) => Code::Internal,
+            Self::TooManyRefused { .. } => Problem::TooManyRefused,
+            Self::Provider { error, .. } => provider_problem(error),
+            Self::NoIdentity { .. } => Problem::IdentityMissing,
+            Self::SessionTooLarge(_) => Problem::SessionTooLarge,
+            Self::Header(_) => Problem::BadHeader,
+            Self::Upstream { error, .. } => upstream_problem(error),
+            Self::Internal(_) => Problem::Internal,
         }
     }
 
     /// The stable reason that the page, the logs and the metrics have: finer than the code's where there is more to say.
     pub(super) fn reason(&self) -> &'static str {
         match self {
-            Self::SignIn { provider_said: Some((error, _)), .. } => Code::reason_of_provider_error(error),
+            Self::SignIn { provider_said: Some((error, _)), .. } => Problem::reason_of_provider_error(error),
             Self::Denied { denial, .. } => denial.reason(),
             Self::Refused(fault) => fault.reason(),
             Self::Provider { error, .. } => error.code(),
@@ -153,7 +153,7 @@ impl GatewayError {
             Self::Header(refusal) => refusal.code(),
             Self::Upstream { error, .. } => error.code(),
             Self::Internal(reason) => reason,
-            _ => self.code().reason(),
+            _ => self.problem().reason(),
         }
     }
 
@@ -175,7 +175,7 @@ impl GatewayError {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Upstream { error, .. } => error.status(),
-            _ => self.code().status(),
+            _ => self.problem().status(),
         }
     }
 
@@ -211,70 +211,73 @@ impl GatewayError {
 }
 
 /// What the page says of a request that could not be read.
-pub(super) fn bad_request_code(error: BadRequest) -> Code {
+pub(super) fn bad_request_problem(error: BadRequest) -> Problem {
     match error {
         BadRequest::HostMissing | BadRequest::HostRepeated | BadRequest::HostInvalid | BadRequest::HostDisagrees => {
-            Code::BadHost
+            Problem::BadHost
         }
-        BadRequest::PathInvalid(_) | BadRequest::TargetForm | BadRequest::TargetTooLong => Code::BadPath,
-        BadRequest::MethodRefused => Code::MethodNotAllowed,
-        BadRequest::HeadTooLarge => Code::BadHeader,
-        BadRequest::TransferCoding | BadRequest::HeadMalformed | BadRequest::ForwardedInvalid(_) => Code::BadRequest,
+        BadRequest::PathInvalid(_) | BadRequest::TargetForm | BadRequest::TargetTooLong => Problem::BadPath,
+        BadRequest::MethodRefused => Problem::MethodNotAllowed,
+        BadRequest::HeadTooLarge => Problem::BadHeader,
+        BadRequest::TransferCoding | BadRequest::HeadMalformed | BadRequest::ForwardedInvalid(_) => Problem::BadRequest,
     }
 }
 
-fn provider_code(error: &ProviderError) -> Code {
+/// What the page says of a provider's fault.
+fn provider_problem(error: &ProviderError) -> Problem {
     match error {
-        ProviderError::Waiting { last, .. } | ProviderError::IdentityRefused(last) => provider_code(last),
-        error if error.key_unknown_yet().is_some() => Code::KeysChanged,
-        error if error.is_timeout() => Code::ProviderSlow,
-        error if error.is_outage() => Code::ProviderUnreachable,
-        ProviderError::InvalidGrant(_) | ProviderError::ErrorResponse { .. } => Code::TokenExchangeRefused,
+        ProviderError::Waiting { last, .. } | ProviderError::IdentityRefused(last) => provider_problem(last),
+        error if error.key_unknown_yet().is_some() => Problem::KeysChanged,
+        error if error.is_timeout() => Problem::ProviderSlow,
+        error if error.is_outage() => Problem::ProviderUnreachable,
+        ProviderError::InvalidGrant(_) | ProviderError::ErrorResponse { .. } => Problem::TokenExchangeRefused,
         ProviderError::InvalidClient(_) | ProviderError::AssertionRefused | ProviderError::AssertionFailed => {
-            Code::ClientRefused
+            Problem::ClientRefused
         }
         ProviderError::IdToken(
             IdTokenError::IssuedInFuture { .. }
             | IdTokenError::NotYetValid { .. }
             | IdTokenError::Expired { .. }
             | IdTokenError::AuthTimeInFuture { .. },
-        ) => Code::ClockSkew,
-        ProviderError::IdToken(IdTokenError::TenantNotAllowed { .. }) => Code::TenantNotAllowed,
-        ProviderError::IdToken(_) | ProviderError::SubjectChanged => Code::IdTokenRefused,
-        ProviderError::UserinfoToken(_) | ProviderError::NoEndpoint(Endpoint::Userinfo) => Code::UserinfoBad,
-        ProviderError::IssuerMismatch | ProviderError::IssuerMissing => Code::IssuerMismatch,
-        ProviderError::Lost => Code::Internal,
+        ) => Problem::ClockSkew,
+        ProviderError::IdToken(IdTokenError::TenantNotAllowed { .. }) => Problem::TenantNotAllowed,
+        ProviderError::IdToken(_) | ProviderError::SubjectChanged => Problem::IdTokenRefused,
+        ProviderError::UserinfoToken(_) | ProviderError::NoEndpoint(Endpoint::Userinfo) => Problem::UserinfoBad,
+        ProviderError::IssuerMismatch | ProviderError::IssuerMissing => Problem::IssuerMismatch,
+        ProviderError::Lost => Problem::Internal,
         ProviderError::Discovery { .. } | ProviderError::NoEndpoint(_) | ProviderError::RedirectUri => {
-            Code::DiscoveryBad
+            Problem::DiscoveryBad
         }
-        ProviderError::Demands(Demand::PushedRequests) => Code::PushedRequests,
-        ProviderError::Demands(Demand::SignedRequests) => Code::SignedRequests,
-        ProviderError::NoKeys => Code::KeysBad,
-        ProviderError::Inactive(_) => Code::IntrospectionBad,
+        ProviderError::Demands(Demand::PushedRequests) => Problem::PushedRequests,
+        ProviderError::Demands(Demand::SignedRequests) => Problem::SignedRequests,
+        ProviderError::NoKeys => Problem::KeysBad,
+        ProviderError::Inactive(_) => Problem::IntrospectionBad,
         ProviderError::BadAnswer { endpoint, .. } => match endpoint {
-            Endpoint::Userinfo => Code::UserinfoBad,
-            Endpoint::Introspection => Code::IntrospectionBad,
-            Endpoint::KeySet => Code::KeysBad,
-            Endpoint::Discovery => Code::DiscoveryBad,
-            _ => Code::TokenResponseBad,
+            Endpoint::Userinfo => Problem::UserinfoBad,
+            Endpoint::Introspection => Problem::IntrospectionBad,
+            Endpoint::KeySet => Problem::KeysBad,
+            Endpoint::Discovery => Problem::DiscoveryBad,
+            _ => Problem::TokenResponseBad,
         },
-        ProviderError::Unreachable { .. } | ProviderError::ServerError { .. } => Code::ProviderUnreachable,
+        ProviderError::Unreachable { .. } | ProviderError::ServerError { .. } => Problem::ProviderUnreachable,
     }
 }
 
-fn upstream_code(error: &UpstreamError) -> Code {
+/// What the page says of an application's fault.
+fn upstream_problem(error: &UpstreamError) -> Problem {
     match error.fault {
-        UpstreamFault::Connect | UpstreamFault::NameResolution => Code::UpstreamConnect,
-        UpstreamFault::ConnectTimeout(_) | UpstreamFault::FirstByteTimeout(_) => Code::UpstreamTimeout,
-        UpstreamFault::NoRoom(_) => Code::UpstreamNoRoom,
-        UpstreamFault::Tls => Code::UpstreamTls,
-        UpstreamFault::Closed => Code::UpstreamBroke,
-        UpstreamFault::BadResponse(_) => Code::UpstreamBadResponse,
-        UpstreamFault::UpgradeImpossible => Code::UpgradeRefused,
-        UpstreamFault::RequestBody => Code::BadRequest,
-        UpstreamFault::RequestBodyTimeout(_) => Code::BodyTooSlow,
-        UpstreamFault::RequestTooLarge => Code::BodyTooLarge,
+        UpstreamFault::Connect | UpstreamFault::NameResolution => Problem::UpstreamConnect,
+        UpstreamFault::ConnectTimeout(_) | UpstreamFault::FirstByteTimeout(_) => Problem::UpstreamTimeout,
+        UpstreamFault::NoRoom(_) => Problem::UpstreamNoRoom,
+        UpstreamFault::Tls => Problem::UpstreamTls,
+        UpstreamFault::Closed => Problem::UpstreamBroke,
+        UpstreamFault::BadResponse(_) => Problem::UpstreamBadResponse,
+        UpstreamFault::UpgradeImpossible => Problem::UpgradeRefused,
+        UpstreamFault::RequestBody => Problem::BadRequest,
+        UpstreamFault::RequestBodyTimeout(_) => Problem::BodyTooSlow,
+        UpstreamFault::RequestTooLarge => Problem::BodyTooLarge,
     }
 }
 
+/// When to come again, where nobody says.
 const RETRY_AFTER: Duration = Duration::from_secs(5);

@@ -11,11 +11,11 @@ use http_body::Body as _;
 
 use crate::body::{Body, BodyLimits};
 use crate::gateway::Gateway;
-use crate::gateway::codes::Code;
+use crate::gateway::codes::Problem;
 use crate::gateway::error::GatewayError;
 use crate::gateway::event_stream;
 use crate::gateway::principal::Principal;
-use crate::gateway::routes::{Entry, RouteTarget};
+use crate::gateway::routes::{RouteEntry, RouteTarget};
 use crate::gateway::verdict::RequestFault;
 use crate::policy::settings::Access;
 use crate::proxy::Forwarder;
@@ -33,7 +33,7 @@ use crate::session::live::LiveSession;
 /// A request that may pass.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Passage<'a> {
-    pub(super) entry: &'a Entry,
+    pub(super) entry: &'a RouteEntry,
     pub(super) meta: &'a RequestMeta,
     pub(super) cookies: &'a CookieScan,
     /// Whose identity the application gets.
@@ -169,7 +169,7 @@ fn set_own_headers(headers: &mut HeaderMap, passage: Passage<'_>) {
 }
 
 /// Adds what every answer of a route gets.
-fn back(entry: &Entry, mut answer: Response<Body>) -> Response<Body> {
+fn back(entry: &RouteEntry, mut answer: Response<Body>) -> Response<Body> {
     let headers = answer.headers_mut();
     if entry.rule.access != Access::Public && !headers.contains_key(CACHE_CONTROL) {
         // A shared cache must not keep an answer that depends on a session (CH-02).
@@ -194,7 +194,7 @@ fn limit_body(request: &mut Request<Body>, limits: BodyLimits) -> Result<(), Gat
     }
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if limits.bytes.is_some_and(|most| announced.is_some_and(|announced| announced > most)) {
-        return Err(GatewayError::Client(Code::BodyTooLarge));
+        return Err(GatewayError::Client(Problem::BodyTooLarge));
     }
     let body = std::mem::take(request.body_mut());
     *request.body_mut() = request_body(request.extensions(), body, limits);

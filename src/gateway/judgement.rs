@@ -14,7 +14,7 @@ use crate::gateway::Gateway;
 use crate::gateway::decide::decide;
 use crate::gateway::place::Placement;
 use crate::gateway::principal::Principal;
-use crate::gateway::routes::{Entry, Route, Rule};
+use crate::gateway::routes::{Route, RouteEntry, Rule};
 use crate::gateway::verdict::{RequestFault, Verdict};
 use crate::gateway::visit::{Credentials, Visit};
 use crate::request::RequestMeta;
@@ -26,7 +26,7 @@ use crate::telemetry::metrics::{ActiveRequest, Decision};
 #[derive(Debug)]
 pub struct Judgement<'a> {
     /// The rule at its place.
-    pub entry: &'a Entry,
+    pub entry: &'a RouteEntry,
     /// What becomes of the request.
     pub verdict: Verdict,
     /// Who sent it, whether or not their identity is forwarded.
@@ -83,7 +83,7 @@ impl Gateway {
     }
 
     /// The checks that do not depend on who sends the request.
-    fn check_request(&self, entry: &Entry, visit: Visit<'_>) -> Result<(), RequestFault> {
+    fn check_request(&self, entry: &RouteEntry, visit: Visit<'_>) -> Result<(), RequestFault> {
         // The origin is checked first, also of a malformed handshake.
         if let Some(handshake) = visit.meta.handshake {
             self.check_websocket_origin(&entry.route, visit)?;

@@ -9,11 +9,10 @@ use http::{Method, Response, StatusCode};
 use crate::body::Body;
 use crate::gateway::Gateway;
 use crate::gateway::addresses::redirect;
-use crate::gateway::codes::Code;
-use crate::gateway::endpoints::Parameters;
+use crate::gateway::codes::Problem;
+use crate::gateway::endpoints::FormParameters;
 use crate::gateway::error::GatewayError;
 use crate::gateway::pages::page::{Choice, Page};
-use crate::gateway::verdict::Lack;
 use crate::gateway::visit::Visit;
 use crate::provider::settings::ResponseMode;
 use crate::provider::{AuthorizationRequest, Provider, ProviderError};
@@ -82,10 +81,11 @@ impl Gateway {
             let status = if by_post { StatusCode::TEMPORARY_REDIRECT } else { StatusCode::FOUND };
             return Ok(redirect(status, &self.public_address_of(visit.meta)));
         }
-        let query = if by_post { Parameters::read(visit.headers, body).await? } else { Parameters::of(visit.meta) };
+        let query =
+            if by_post { FormParameters::read(visit.headers, body).await? } else { FormParameters::of(visit.meta) };
         if ONCE.iter().any(|name| query.is_repeated(name)) || query.is_too_long("iss") {
             let again = self.login_url_of_start_page(visit.meta);
-            return Err(GatewayError::sign_in(Code::BadRequest, Some(again)));
+            return Err(GatewayError::sign_in(Problem::BadRequest, Some(again)));
         }
         let target = match query.get("rd").or_else(|| query.get("target_link_uri")) {
             // Longer than any address that could be returned to.
@@ -96,8 +96,7 @@ impl Gateway {
         };
         let return_to = self.return_to_or_start(visit.meta, target);
         if !visit.is_navigation() || is_prefetch(visit.headers) {
-            let login_url = self.login_url(&return_to, None);
-            return Err(GatewayError::SignInNeeded { login_url, api: false, lack: Lack::Session });
+            return Err(GatewayError::sign_in_needed(self.login_url(&return_to, None)));
         }
         self.check_portable(visit, &return_to)?;
         let named = (query.get("provider"), query.get("iss"));
@@ -109,7 +108,7 @@ impl Gateway {
                     named.0.is_none_or(|name| &**it.name() == name) && named.1.is_none_or(|iss| it.is_named_by(iss))
                 };
                 let again = || Some(self.login_url(&return_to, None));
-                let unknown = || GatewayError::sign_in(Code::ProviderUnknown, again());
+                let unknown = || GatewayError::sign_in(Problem::ProviderUnknown, again());
                 self.providers.iter().find(is_named).ok_or_else(unknown)?
             }
         };
@@ -132,9 +131,9 @@ impl Gateway {
         let again = |return_to: &ReturnTo| self.login_url(return_to, Some(provider.name()));
         if self.rounds.count(visit.cookies, visit.meta.host.name(), visit.now) >= MOST_ROUNDS {
             // The session cookie of the last sign-ins never came back: another round would be the same (AT-LF-20).
-            self.record_login_not_begun(visit, provider.name(), Code::CookiesBlocked.reason());
+            self.record_login_not_begun(visit, provider.name(), Problem::CookiesBlocked.reason());
             let error =
-                GatewayError::sign_in_at(provider.name(), Code::CookiesBlocked, Some(again(&beginning.return_to)));
+                GatewayError::sign_in_at(provider.name(), Problem::CookiesBlocked, Some(again(&beginning.return_to)));
             let mut response = self.answer_error(visit.meta, error);
             // Said once: whoever allows cookies now need not wait, and a count that somebody planted is gone.
             response.headers_mut().append(SET_COOKIE, self.rounds.clear());
@@ -223,7 +222,7 @@ impl Gateway {
             title: provider.title().to_owned(),
             href: format!("{}&provider={}", self.login_url(return_to, None), provider.name()),
         };
-        self.render(meta, &Page::Chooser(choices.into_iter().map(choice).collect()), None)
+        self.render(meta, &Page::chooser(choices.into_iter().map(choice).collect()), None)
     }
 }
 

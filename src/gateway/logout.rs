@@ -10,12 +10,11 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use crate::body::Body;
 use crate::gateway::Gateway;
 use crate::gateway::addresses::redirect;
-use crate::gateway::codes::Code;
-use crate::gateway::endpoints::Parameters;
+use crate::gateway::codes::Problem;
+use crate::gateway::endpoints::FormParameters;
 use crate::gateway::error::GatewayError;
 use crate::gateway::login::Beginning;
-use crate::gateway::notice::{Form, Person};
-use crate::gateway::pages::page::Page;
+use crate::gateway::pages::page::{Action, Page, person_of};
 use crate::gateway::visit::Visit;
 use crate::provider::{AccountSwitch, Provider, ProviderError};
 use crate::request::kind::{RequestKind, is_prefetch};
@@ -30,9 +29,9 @@ impl Gateway {
         match visit.meta.method {
             Method::GET | Method::HEAD => Ok(self.confirm_logout(visit).await),
             Method::POST => {
-                let form = Parameters::read(visit.headers, body).await?;
+                let form = FormParameters::read(visit.headers, body).await?;
                 if !self.is_from_here(visit, &form).await {
-                    return Err(GatewayError::Client(Code::CrossSiteLogout));
+                    return Err(GatewayError::Client(Problem::CrossSiteLogout));
                 }
                 self.sign_out(visit, &form).await
             }
@@ -46,7 +45,7 @@ impl Gateway {
         if visit.meta.method != Method::GET && visit.meta.method != Method::HEAD {
             return Err(GatewayError::EndpointMethod("GET, HEAD"));
         }
-        let query = Parameters::of(visit.meta);
+        let query = FormParameters::of(visit.meta);
         if visit.meta.kind == RequestKind::Navigation
             && !is_prefetch(visit.headers)
             && let Ok(left) = self.attempts.find(visit.cookies, query.get("state"), visit.now)
@@ -70,7 +69,7 @@ impl Gateway {
         }
         let sign_in_href = self.login_url_of_start_page(visit.meta);
         let provider = self.only_provider().map(|provider| provider.title().to_owned());
-        let mut response = self.render(visit.meta, &Page::SignedOut { sign_in_href, everywhere, provider }, None);
+        let mut response = self.render(visit.meta, &Page::signed_out(sign_in_href, everywhere, provider), None);
         // A page that is opened by a link, or fetched ahead of time, does not delete the cookie that a real sign-out needs.
         if everywhere {
             response.headers_mut().append(SET_COOKIE, self.attempts.finish(SIGNED_OUT));
@@ -80,31 +79,29 @@ impl Gateway {
 
     async fn confirm_logout(&self, visit: Visit<'_>) -> Response<Body> {
         let live = self.live_sessions(visit).await.into_iter().next();
-        let person = live.as_ref().map(|live| Person::of(&live.identity));
-        self.render(visit.meta, &Page::LogoutConfirm { form: self.logout_form(live.as_deref()), person }, None)
+        let person = live.as_ref().map(|live| person_of(&live.identity)).unwrap_or_default();
+        self.render(visit.meta, &Page::confirm_sign_out(self.logout_form(live.as_deref()), person), None)
     }
 
     /// The form that signs out: it may lead to the provider's own sign-out page.
-    pub(super) fn logout_form(&self, live: Option<&LiveSession>) -> Form {
-        let seal = |live: &LiveSession| {
-            let now = self.clock.now();
-            self.forms.seal(live.id.bytes(), now.plus(FORM_LIFE), now)
-        };
-        let fields = live.map(|live| (FORM_TOKEN.to_owned(), seal(live))).into_iter().collect();
-        Form { action: self.own_path("logout"), fields }
+    pub(super) fn logout_form(&self, live: Option<&LiveSession>) -> Action {
+        let now = self.clock.now();
+        let seal = |live: &LiveSession| self.forms.seal(live.id.bytes(), now.plus(FORM_LIFE), now);
+        let fields = live.map(|live| (FORM_TOKEN, seal(live))).into_iter().collect();
+        Action { label: "Sign out", href: self.own_path("logout"), form: Some(fields) }
     }
 
     /// The form that signs out, and in as somebody else who then comes to `rd`.
-    pub(super) fn switch_form(&self, live: Option<&LiveSession>, rd: String) -> Form {
-        let mut form = self.logout_form(live);
-        form.fields.extend([("switch".to_owned(), "1".to_owned()), ("rd".to_owned(), rd)]);
-        form
+    pub(super) fn switch_form(&self, live: Option<&LiveSession>, rd: String) -> Action {
+        let Action { href, form, .. } = self.logout_form(live);
+        let fields = form.into_iter().flatten().chain([("switch", "1".to_owned()), ("rd", rd)]).collect();
+        Action { label: "Switch account", href, form: Some(fields) }
     }
 
     async fn sign_out(
         self: &Arc<Self>,
         visit: Visit<'_>,
-        form: &Parameters<'_>,
+        form: &FormParameters<'_>,
     ) -> Result<Response<Body>, GatewayError> {
         let lives = self.live_sessions(visit).await;
         // First here (LO-01), then at the provider: an outage there must not keep anybody signed in (AT-LG-13).
@@ -128,7 +125,7 @@ impl Gateway {
     async fn after_sign_out(
         self: &Arc<Self>,
         visit: Visit<'_>,
-        form: &Parameters<'_>,
+        form: &FormParameters<'_>,
         lives: &[Arc<LiveSession>],
     ) -> Result<Response<Body>, GatewayError> {
         if form.get("switch").is_some() {
@@ -166,7 +163,7 @@ impl Gateway {
     async fn switch_account(
         self: &Arc<Self>,
         visit: Visit<'_>,
-        form: &Parameters<'_>,
+        form: &FormParameters<'_>,
         live: Option<&Arc<LiveSession>>,
     ) -> Result<Response<Body>, GatewayError> {
         let return_to = self.return_to_or_start(visit.meta, form.get("rd"));
@@ -233,7 +230,7 @@ impl Gateway {
     async fn sign_in_after(self: &Arc<Self>, visit: Visit<'_>, left: Attempt) -> Result<Response<Body>, GatewayError> {
         let Some(provider) = self.provider_named(&left.intent.provider) else {
             let again = Some(self.login_url(&left.intent.return_to, None));
-            return Err(GatewayError::sign_in(Code::ProviderUnknown, again));
+            return Err(GatewayError::sign_in(Problem::ProviderUnknown, again));
         };
         let beginning = Beginning {
             round: left.intent.round,
@@ -276,7 +273,7 @@ impl Gateway {
     /// Whether a POST was begun by a page of this very origin (CK-22): Fetch Metadata where the browser sends it, else `Origin`,
     /// else the seal in our own form, because a browser sends `null` from pages that send no referrer. A client that sends
     /// none of them is not a current browser, and older ones do not send our `SameSite` cookie with a cross-site POST.
-    async fn is_from_here(&self, visit: Visit<'_>, form: &Parameters<'_>) -> bool {
+    async fn is_from_here(&self, visit: Visit<'_>, form: &FormParameters<'_>) -> bool {
         if let Some(site) = visit.headers.get(SEC_FETCH_SITE) {
             return site == "same-origin" || (site == "none" && !visit.headers.contains_key(ORIGIN));
         }
@@ -284,7 +281,7 @@ impl Gateway {
     }
 
     /// Whether the form carries the seal that we put into it for one of the sessions that came with it.
-    async fn is_our_form(&self, visit: Visit<'_>, form: &Parameters<'_>) -> bool {
+    async fn is_our_form(&self, visit: Visit<'_>, form: &FormParameters<'_>) -> bool {
         let read = |opened: &Opened| Ok::<_, OpenError>((opened.plaintext.clone(), opened.expires.minus(FORM_LIFE)));
         let session = form.get(FORM_TOKEN).and_then(|token| self.forms.open_dated(token, visit.now, read).ok());
         let Some(session) = session else { return false };

@@ -24,10 +24,9 @@ use crate::request::cookies::CookieScan;
 use crate::request::kind::RequestKind;
 use crate::request::{BadRequest, Downstream, RequestMeta};
 
-use self::codes::Code;
-use self::error::{GatewayError, bad_request_code};
+use self::codes::Problem;
+use self::error::{GatewayError, bad_request_problem};
 use self::forward::Passage;
-use self::notice::Notice;
 use self::pages::page::{Page, PageContext};
 use self::request_log::{Outline, RequestLog};
 use self::unwind::{Panicked, caught, caught_now};
@@ -48,7 +47,6 @@ mod forward;
 mod judgement;
 mod login;
 mod logout;
-mod notice;
 mod own_answers;
 mod pages;
 mod place;
@@ -84,16 +82,14 @@ impl Gateway {
         let meta = match caught_now(|| self.reader.read(request, downstream)) {
             Ok(Ok(meta)) => meta,
             Ok(Err(error)) => {
-                let code = bad_request_code(error);
-                let mut notice = Notice::new(code).status(error.status()).reason(error.code());
-                if error == BadRequest::HeadTooLarge {
-                    notice = notice.details([error.to_string()]);
-                }
-                return self.refuse_unread(request, downstream, &outline, notice);
+                let details = if error == BadRequest::HeadTooLarge { vec![error.to_string()] } else { Vec::new() };
+                let page = Page::problem(bad_request_problem(error));
+                let page = Page { status: error.status(), reason: error.code(), details, ..page };
+                return self.refuse_unread(request, downstream, &outline, page);
             }
             Err(Panicked) => {
-                let notice = Notice::new(Code::Internal).reason(PANICKED);
-                return self.refuse_unread(request, downstream, &outline, notice);
+                let page = Page { reason: PANICKED, ..Page::problem(Problem::Internal) };
+                return self.refuse_unread(request, downstream, &outline, page);
             }
         };
         let scan = self.own_cookies.scan(request.headers());
@@ -156,12 +152,12 @@ impl Gateway {
         request: &Request<Body>,
         downstream: &Downstream,
         outline: &Outline,
-        notice: Notice,
+        page: Page,
     ) -> Response<Body> {
-        let (code, reason) = (notice.code.number(), notice.reason);
+        let (code, reason) = (page.word, page.reason);
         let id = self.reader.request_id(request.headers(), downstream);
         let client = self.reader.client(request.headers(), downstream);
-        if notice.code == Code::Internal {
+        if page.problem == Some(Problem::Internal) {
             tracing::error!(request_id = id.as_str(), code, reason, "a fault of ours");
         } else {
             tracing::info!(request_id = id.as_str(), %client, code, reason, "refused unread");
@@ -169,7 +165,7 @@ impl Gateway {
         let wants = RequestKind::of(request.method(), request.version(), request.headers()).wants();
         // The host is unknown or not trusted: it is not repeated on the page (AT-PM-17).
         let context = PageContext { request_id: id.as_str(), host: "", now: self.clock.now(), wants, login_url: None };
-        let mut answer = self.pages.render(&Page::Problem(notice), &context);
+        let mut answer = self.pages.render(&page, &context);
         if request.version() < Version::HTTP_2 {
             // The framing may be ambiguous: close the connection (RFC 9112 section 9.6).
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -3,7 +3,7 @@
 use http::{HeaderValue, Method, Uri};
 
 use crate::gateway::Gateway;
-use crate::gateway::routes::{Entry, NoRoute};
+use crate::gateway::routes::{NoRoute, RouteEntry};
 use crate::gateway::verdict::RequestFault;
 use crate::gateway::visit::Visit;
 use crate::request::RequestMeta;
@@ -16,7 +16,7 @@ pub(super) enum Placement<'a> {
     /// What stands behind our prefix, without it: `login`, `callback/corp`, empty for the prefix itself.
     Own(&'a str),
     /// A rule of a route.
-    Route(&'a Entry),
+    Route(&'a RouteEntry),
 }
 
 impl Gateway {
@@ -69,7 +69,7 @@ impl Gateway {
     /// `COPY` and `MOVE` write to the address in `Destination`
     /// ([RFC 4918 section 10.3](https://www.rfc-editor.org/rfc/rfc4918#section-10.3)), which no rule has judged: it must have
     /// the place of the request itself, also for an application that ignores the host in it.
-    pub(super) fn check_destination(&self, entry: &Entry, visit: Visit<'_>) -> Result<(), RequestFault> {
+    pub(super) fn check_destination(&self, entry: &RouteEntry, visit: Visit<'_>) -> Result<(), RequestFault> {
         if !matches!(visit.meta.method.as_str(), "COPY" | "MOVE") {
             return Ok(());
         }

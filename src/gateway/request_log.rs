@@ -10,12 +10,12 @@ use http_body::Body as _;
 use crate::body::Body;
 use crate::clock::UnixTime;
 use crate::gateway::Gateway;
-use crate::gateway::codes::Code;
+use crate::gateway::codes::Problem;
 use crate::gateway::error::GatewayError;
 use crate::gateway::forward::UpstreamTime;
 use crate::gateway::judgement::Judgement;
 use crate::gateway::principal::Principal;
-use crate::gateway::routes::Entry;
+use crate::gateway::routes::RouteEntry;
 use crate::gateway::verdict::Verdict;
 use crate::gateway::visit::Visit;
 use crate::request::{Downstream, RequestMeta};
@@ -107,7 +107,7 @@ impl<'a> RequestLog<'a> {
         self.failure = Some(error.reason());
     }
 
-    fn entry(&self) -> Option<&'a Entry> {
+    fn entry(&self) -> Option<&'a RouteEntry> {
         self.judgement.as_ref().map(|judgement| judgement.entry)
     }
 
@@ -247,10 +247,10 @@ impl Gateway {
         self.telemetry.audit(visit.now, AuditEvent::LoginFailed, &fields);
     }
 
-    pub(super) fn record_callback_failed(&self, visit: Visit<'_>, code: Code) {
+    pub(super) fn record_callback_failed(&self, visit: Visit<'_>, code: Problem) {
         self.telemetry.metrics.callback_failed(code.reason());
         let fields = AuditFields { reason: Some(code.reason()), ..about(visit.meta) };
-        let event = if code == Code::AttemptUsed { AuditEvent::StateReplay } else { AuditEvent::LoginFailed };
+        let event = if code == Problem::AttemptUsed { AuditEvent::StateReplay } else { AuditEvent::LoginFailed };
         self.telemetry.audit(visit.now, event, &fields);
     }
 

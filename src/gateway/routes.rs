@@ -86,7 +86,7 @@ pub struct Rule {
 
 /// A rule at its place.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct RouteEntry {
     /// The route.
     pub route: Arc<Route>,
     /// The rule.
@@ -120,7 +120,7 @@ impl Routes {
         rule: &Arc<Rule>,
     ) {
         self.has_case |= has_case(&rule.path);
-        let entry = Entry {
+        let entry = RouteEntry {
             route: Arc::clone(route),
             rule: Arc::clone(rule),
             case_sensitive,
@@ -140,7 +140,7 @@ impl Routes {
     ///
     /// # Errors
     /// [`NoRoute`].
-    pub fn find(&self, host: &str, path: &str, method: &Method) -> Result<&Entry, NoRoute> {
+    pub fn find(&self, host: &str, path: &str, method: &Method) -> Result<&RouteEntry, NoRoute> {
         let mut covered = false;
         for level in self.levels(host) {
             covered = true;
@@ -153,7 +153,7 @@ impl Routes {
 
     /// Whether a case-insensitive reader comes to this entry as well; `folded` is the path in lower case. Of two
     /// prefixes that differ in case only, each stands for itself.
-    pub fn folds_to(&self, host: &str, folded: &str, entry: &Entry) -> bool {
+    pub fn folds_to(&self, host: &str, folded: &str, entry: &RouteEntry) -> bool {
         let entries = self.levels(host).find_map(|level| level.at_folded(folded)).unwrap_or_default();
         entries.iter().any(|other| other.rule.id == entry.rule.id)
     }
@@ -222,7 +222,7 @@ impl Route {
     }
 }
 
-impl Entry {
+impl RouteEntry {
     fn takes(&self, method: &Method) -> bool {
         self.methods.as_ref().is_none_or(|methods| {
             methods.contains(method) || (*method == Method::HEAD && methods.contains(&Method::GET))
@@ -233,7 +233,7 @@ impl Entry {
 /// The first of the entries that takes the method. Methods have one spelling
 /// ([RFC 9110 section 9.1](https://www.rfc-editor.org/rfc/rfc9110#section-9.1)), but many frameworks read `delete` as
 /// `DELETE`: what is another rule's method to them is nobody's (AT-HS-16).
-fn taking<'a>(entries: &'a [Entry], method: &Method) -> Option<&'a Entry> {
+fn taking<'a>(entries: &'a [RouteEntry], method: &Method) -> Option<&'a RouteEntry> {
     let first = |method: &Method| entries.iter().find(|entry| entry.takes(method));
     let entry = first(method)?;
     if !entry.methods_matter || !method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) {
@@ -246,13 +246,13 @@ fn taking<'a>(entries: &'a [Entry], method: &Method) -> Option<&'a Entry> {
 /// The rules of one host.
 #[derive(Debug, Default)]
 struct HostRules {
-    prefixes: BTreeMap<String, Vec<Entry>>,
-    folded: BTreeMap<String, Vec<Entry>>,
+    prefixes: BTreeMap<String, Vec<RouteEntry>>,
+    folded: BTreeMap<String, Vec<RouteEntry>>,
     depth: usize,
 }
 
 impl HostRules {
-    fn add(&mut self, entry: &Entry) {
+    fn add(&mut self, entry: &RouteEntry) {
         let prefix = entry.rule.path.trim_end_matches('/').to_owned();
         let folded = folded(&prefix).into_owned();
         self.depth = self.depth.max(prefix.matches('/').count());
@@ -266,17 +266,17 @@ impl HostRules {
         }
     }
 
-    fn at(&self, path: &str) -> Option<&[Entry]> {
+    fn at(&self, path: &str) -> Option<&[RouteEntry]> {
         longest(&self.prefixes, self.depth, path)
     }
 
-    fn at_folded(&self, path: &str) -> Option<&[Entry]> {
+    fn at_folded(&self, path: &str) -> Option<&[RouteEntry]> {
         longest(&self.folded, self.depth, path)
     }
 }
 
 /// The entries at the longest prefix of `path` that has any; prefixes end where a segment ends. The root's prefix is empty.
-fn longest<'a>(prefixes: &'a BTreeMap<String, Vec<Entry>>, depth: usize, path: &str) -> Option<&'a [Entry]> {
+fn longest<'a>(prefixes: &'a BTreeMap<String, Vec<RouteEntry>>, depth: usize, path: &str) -> Option<&'a [RouteEntry]> {
     let path = path.trim_end_matches('/');
     // No prefix is deeper than `depth` segments, so a path of many segments costs no more than a short one.
     let mut end = memchr::memchr_iter(b'/', path.as_bytes()).nth(depth).unwrap_or(path.len());

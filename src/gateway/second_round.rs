@@ -9,7 +9,7 @@ use http::{Response, StatusCode};
 
 use crate::body::Body;
 use crate::gateway::Gateway;
-use crate::gateway::codes::Code;
+use crate::gateway::codes::Problem;
 use crate::gateway::error::GatewayError;
 use crate::gateway::login::Beginning;
 use crate::gateway::request_log::RequestLog;
@@ -46,10 +46,12 @@ impl Cure {
                 _ => error.is_outage().then_some(Self::Afresh),
             },
             GatewayError::SignIn { code, provider_said: Some((error, description)), .. } => match *code {
-                Code::ProviderBusy if description.as_deref().is_some_and(is_form_expired) => Some(Self::Afresh),
-                Code::AccessDenied | Code::ProviderBusy | Code::ProviderFault => None,
-                Code::LoginRequired | Code::InteractionRequired if provider.asks_silently() => Some(Self::Ask("login")),
-                Code::ConsentRequired if provider.asks_silently() => Some(Self::Ask("consent")),
+                Problem::ProviderBusy if description.as_deref().is_some_and(is_form_expired) => Some(Self::Afresh),
+                Problem::AccessDenied | Problem::ProviderBusy | Problem::ProviderFault => None,
+                Problem::LoginRequired | Problem::InteractionRequired if provider.asks_silently() => {
+                    Some(Self::Ask("login"))
+                }
+                Problem::ConsentRequired if provider.asks_silently() => Some(Self::Ask("consent")),
                 _ if attempt.intent.aim == Aim::SwitchAccount && !is_about_the_client(error) => {
                     Some(Self::SwitchOtherwise)
                 }
@@ -127,7 +129,7 @@ impl Gateway {
         // A person who declined is not asked again.
         let provider = self
             .provider_named(&outline.provider)
-            .filter(|_| may && said.is_none_or(|error| Code::of_provider_error(error) == Code::ProviderBusy))?;
+            .filter(|_| may && said.is_none_or(|error| Problem::of_provider_error(error) == Problem::ProviderBusy))?;
         let (aim, prompt) = match outline.aim {
             Aim::SignIn | Aim::Hinted => (Aim::SignIn, None),
             Aim::SwitchAccount => (Aim::SwitchAccount, Some("select_account")),

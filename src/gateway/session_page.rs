@@ -7,9 +7,8 @@ use crate::body::Body;
 use crate::clock::UnixTime;
 use crate::gateway::Gateway;
 use crate::gateway::error::GatewayError;
-use crate::gateway::notice::{Person, utc};
-use crate::gateway::pages::page::{Page, SessionInfo};
-use crate::gateway::verdict::Lack;
+use crate::gateway::pages::clean::utc;
+use crate::gateway::pages::page::Page;
 use crate::gateway::visit::Visit;
 use crate::request::kind::Wants;
 use crate::request::return_to::ReturnTo;
@@ -23,19 +22,9 @@ impl Gateway {
         }
         let lives = self.live_sessions(visit).await;
         let Some(live) = lives.first() else {
-            let here = ReturnTo::here(visit.meta);
-            return Err(GatewayError::SignInNeeded {
-                login_url: self.login_url(&here, None),
-                api: false,
-                lack: Lack::Session,
-            });
+            return Err(GatewayError::sign_in_needed(self.login_url(&ReturnTo::here(visit.meta), None)));
         };
-        let page = Page::SessionInfo(SessionInfo {
-            person: Person::of(&live.identity),
-            rows: rows(live),
-            document: document(live),
-            logout: self.logout_form(Some(live)),
-        });
+        let page = Page::session(&live.identity, rows(live), document(live), self.logout_form(Some(live)));
         // A program that accepts anything gets JSON.
         let wants = if visit.meta.kind.wants() == Wants::Html { Wants::Html } else { Wants::ProblemJson };
         Ok(self.render_as(visit.meta, &page, None, wants))
@@ -43,7 +32,7 @@ impl Gateway {
 }
 
 /// What the person box above them does not say already.
-fn rows(live: &LiveSession) -> Vec<(String, String)> {
+fn rows(live: &LiveSession) -> Vec<(&'static str, String)> {
     let identity = &live.identity;
     let at = |time: UnixTime| utc(time).0;
     let idle = (live.ends < live.absolute_end).then(|| at(live.ends));
@@ -59,9 +48,10 @@ fn rows(live: &LiveSession) -> Vec<(String, String)> {
         ("Cookie", Some(format!("{} bytes", live.handle.as_str().len()))),
         ("Session", Some(live.id.short())),
     ];
-    texts.into_iter().filter_map(|(name, text)| text.map(|text| (name.to_owned(), text))).collect()
+    texts.into_iter().filter_map(|(name, text)| Some((name, text?))).collect()
 }
 
+/// How often, in words.
 fn times(count: u32) -> String {
     match count {
         0 => "not yet".to_owned(),
@@ -70,6 +60,7 @@ fn times(count: u32) -> String {
     }
 }
 
+/// What a program gets.
 fn document(live: &LiveSession) -> Value {
     let identity = &live.identity;
     json!({

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::gateway::codes::Code;
+use crate::gateway::codes::Problem;
 use crate::gateway::principal::Principal;
 use crate::policy::{Criterion, DenyReason};
 use crate::provider::ProviderError;
@@ -56,18 +56,18 @@ pub enum Denial {
 
 impl Denial {
     /// What the page says.
-    pub(super) fn code(&self) -> Code {
+    pub(super) fn problem(&self) -> Problem {
         match self {
-            Self::Closed => Code::RouteClosed,
-            Self::Policy(reason) if reason.criterion() == Some(Criterion::Network) => Code::NetworkNotAllowed,
-            Self::Policy(_) => Code::NotAllowed,
+            Self::Closed => Problem::RouteClosed,
+            Self::Policy(reason) if reason.criterion() == Some(Criterion::Network) => Problem::NetworkNotAllowed,
+            Self::Policy(_) => Problem::NotAllowed,
         }
     }
 
     /// A stable reason for logs and metrics.
     pub(super) fn reason(&self) -> &'static str {
         match self {
-            Self::Closed => Code::RouteClosed.reason(),
+            Self::Closed => Problem::RouteClosed.reason(),
             Self::Policy(reason) => reason.code(),
         }
     }
@@ -97,15 +97,15 @@ pub enum RequestFault {
 
 impl RequestFault {
     /// What the page says.
-    pub(super) fn code(&self) -> Code {
+    pub(super) fn problem(&self) -> Problem {
         match self {
-            Self::AmbiguousPath => Code::BadPath,
-            Self::DestinationElsewhere => Code::BadHeader,
-            Self::UnknownHost => Code::UnknownHost,
-            Self::NotFound => Code::NotFound,
-            Self::MethodNotAllowed { .. } => Code::MethodNotAllowed,
-            Self::WebSocketOrigin => Code::WebSocketOrigin,
-            Self::Handshake(_) => Code::UpgradeRefused,
+            Self::AmbiguousPath => Problem::BadPath,
+            Self::DestinationElsewhere => Problem::BadHeader,
+            Self::UnknownHost => Problem::UnknownHost,
+            Self::NotFound => Problem::NotFound,
+            Self::MethodNotAllowed { .. } => Problem::MethodNotAllowed,
+            Self::WebSocketOrigin => Problem::WebSocketOrigin,
+            Self::Handshake(_) => Problem::UpgradeRefused,
         }
     }
 
@@ -114,7 +114,7 @@ impl RequestFault {
         match self {
             Self::DestinationElsewhere => "destination_elsewhere",
             Self::Handshake(fault) => fault.code(),
-            _ => self.code().reason(),
+            _ => self.problem().reason(),
         }
     }
 
@@ -122,7 +122,7 @@ impl RequestFault {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Handshake(fault) => fault.status(),
-            _ => self.code().status(),
+            _ => self.problem().status(),
         }
     }
 }

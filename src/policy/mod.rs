@@ -30,10 +30,10 @@ pub enum Decision {
     Deny(DenyReason),
 }
 
-/// Why not, in words for the person who is refused: every criterion that missed.
+/// Why not: every criterion that missed, and what is needed in words for the person who is refused.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DenyReason {
-    missed: Vec<Missed>,
+    missed: Vec<(Criterion, String)>,
 }
 
 /// A kind of criterion that `allow` can ask for.
@@ -73,26 +73,31 @@ impl Criterion {
     }
 }
 
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Missed {
-    criterion: Criterion,
-    need: String,
-}
-
 impl Policy {
     /// Compiles `allow`.
     pub fn new(allow: AllowSettings) -> Self {
         let AllowSettings { groups, emails, domains, users, subjects, claims, networks } = allow;
-        // Networks first: they cost least, and whoever is elsewhere needs no better reason.
+        // Networks first: they cost least, and whoever is elsewhere needs no better reason. Groups and domains say what to ask for;
+        // lists of people, addresses and claims' values stay private.
         let checks = [
-            networks.map(Check::Networks),
-            users.map(|users| Check::Users(Names::new(users))),
-            subjects.map(|subjects| Check::Subjects(Names::new(subjects))),
-            emails.map(|emails| Check::Emails(Names::lower_case(emails))),
-            domains.map(|domains| Check::Domains(Domains::new(domains))),
-            groups.map(|groups| Check::Groups(Names::new(groups))),
+            networks.map(|it| Check::new(Criterion::Network, NEEDS_NETWORK, Test::Networks(it))),
+            users.map(|it| Check::new(Criterion::User, NEEDS_PERSON, Test::User(Names::new(it)))),
+            subjects.map(|it| Check::new(Criterion::Subject, NEEDS_PERSON, Test::Subject(Names::new(it)))),
+            emails.map(|it| Check::new(Criterion::Email, NEEDS_EMAIL, Test::Email(Names::lower_case(it)))),
+            domains.map(|it| {
+                let domains = Domains::new(it);
+                let need = format!("needs an e-mail address in {}", listed(domains.in_order(), "", "one of "));
+                Check::new(Criterion::Domain, need, Test::Domain(domains))
+            }),
+            groups.map(|it| {
+                let groups = Names::new(it);
+                let need = format!("needs {}", listed(groups.in_order(), "the group ", "one of the groups "));
+                Check::new(Criterion::Group, need, Test::Group(groups))
+            }),
         ];
-        let claims = claims.into_iter().map(|(path, values)| Check::Claim(path, values));
+        let claims = claims.into_iter().map(|(path, values)| {
+            Check::new(Criterion::Claim, format!("needs another value of {path}"), Test::Claim(path, values))
+        });
         Self { checks: checks.into_iter().flatten().chain(claims).collect() }
     }
 
@@ -103,19 +108,20 @@ impl Policy {
 
     /// Whether this person, at this address, may pass.
     pub fn decide(&self, identity: &Identity, client: IpAddr) -> Decision {
-        if self.checks.iter().all(|check| check.hit(identity, client)) {
+        let mut missing = self.checks.iter().filter(|check| !check.test.is_met(identity, client)).peekable();
+        if missing.peek().is_none() {
             return Decision::Allow;
         }
-        let missed = self.checks.iter().filter(|check| !check.hit(identity, client));
-        Decision::Deny(DenyReason { missed: missed.map(|check| check.missed_by(identity)).collect() })
+        Decision::Deny(DenyReason { missed: missing.map(|check| check.missed_by(identity)).collect() })
     }
 
     /// Whether this address may pass where nobody is asked who they are: of `allow`, only the networks count.
     pub fn networks_only(&self, client: IpAddr) -> Decision {
-        let is_elsewhere = |check: &&Check| matches!(check, Check::Networks(networks) if !contains(networks, client));
+        let is_elsewhere =
+            |check: &&Check| matches!(&check.test, Test::Networks(networks) if !contains(networks, client));
         match self.checks.iter().find(is_elsewhere) {
             None => Decision::Allow,
-            Some(check) => Decision::Deny(DenyReason { missed: vec![check.missed()] }),
+            Some(check) => Decision::Deny(DenyReason { missed: vec![(check.criterion, check.need.clone())] }),
         }
     }
 }
@@ -123,39 +129,83 @@ impl Policy {
 impl DenyReason {
     /// The first criterion that missed.
     pub fn criterion(&self) -> Option<Criterion> {
-        self.missed.first().map(|missed| missed.criterion)
+        self.missed.first().map(|(criterion, _)| *criterion)
     }
 
     /// A stable reason for logs and pages: that of the first criterion that missed.
     pub fn code(&self) -> &'static str {
         self.criterion().map_or("access_denied", Criterion::code)
     }
-
-    /// What is needed and missing, one sentence part for each criterion.
-    pub fn needs(&self) -> impl Iterator<Item = &str> {
-        self.missed.iter().map(|missed| missed.need.as_str())
-    }
 }
 
 impl fmt::Display for DenyReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, need) in self.needs().enumerate() {
-            f.write_str(if at == 0 { "" } else { "; " })?;
-            f.write_str(need)?;
-        }
-        Ok(())
+        let needs: Vec<&str> = self.missed.iter().map(|(_, need)| need.as_str()).collect();
+        f.write_str(&needs.join("; "))
     }
 }
 
+/// One key of `allow`.
 #[derive(Clone, Debug)]
-enum Check {
+struct Check {
+    criterion: Criterion,
+    /// What is needed, as part of a sentence.
+    need: String,
+    test: Test,
+}
+
+impl Check {
+    /// Puts the parts together.
+    fn new(criterion: Criterion, need: impl Into<String>, test: Test) -> Self {
+        Self { criterion, need: need.into(), test }
+    }
+
+    /// Why it is not met. An address that the provider does not vouch for is a matter of its own: the person may well be one of
+    /// those who are asked for.
+    fn missed_by(&self, identity: &Identity) -> (Criterion, String) {
+        let doubted = identity.unverified_email.as_deref();
+        let is_unverified = match &self.test {
+            // The list is not looked at: a refusal must not say whether an address is on it.
+            Test::Email(_) => doubted.is_some(),
+            Test::Domain(domains) => doubted.and_then(domain_of).is_some_and(|domain| domains.contains(domain)),
+            _ => false,
+        };
+        if is_unverified {
+            (Criterion::VerifiedEmail, NEEDS_VERIFIED.to_owned())
+        } else {
+            (self.criterion, self.need.clone())
+        }
+    }
+}
+
+/// What a check compares with what.
+#[derive(Clone, Debug)]
+enum Test {
     Networks(Vec<IpNet>),
-    Users(Names),
-    Subjects(Names),
-    Emails(Names),
-    Domains(Domains),
-    Groups(Names),
+    User(Names),
+    Subject(Names),
+    Email(Names),
+    Domain(Domains),
+    Group(Names),
     Claim(ClaimPath, Vec<Value>),
+}
+
+impl Test {
+    /// Whether this person, at this address, meets it.
+    fn is_met(&self, identity: &Identity, client: IpAddr) -> bool {
+        match self {
+            Self::Networks(networks) => contains(networks, client),
+            Self::User(users) => identity.user.as_deref().is_some_and(|user| users.contains(user)),
+            Self::Subject(subjects) => !identity.subject.is_empty() && subjects.contains(&identity.subject),
+            Self::Email(emails) => identity.email.as_deref().is_some_and(|email| emails.contains_folded(email)),
+            Self::Domain(domains) => identity.email_domain().is_some_and(|domain| domains.contains(domain)),
+            Self::Group(groups) => identity.groups.iter().any(|group| groups.contains(group)),
+            Self::Claim(path, values) => path.find(&identity.claims).is_some_and(|value| {
+                let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+                values.contains(value) || items.iter().any(|item| values.contains(item))
+            }),
+        }
+    }
 }
 
 /// A list of `allow`, by length and then by text: most of a person's hundreds of groups differ from those that are asked
@@ -164,24 +214,29 @@ enum Check {
 struct Names(Box<[String]>);
 
 impl Names {
+    /// Sorts them.
     fn new(mut names: Vec<String>) -> Self {
         names.sort_unstable_by(|a, b| by_length(a, b));
         names.dedup();
         Self(names.into())
     }
 
+    /// The same in lower case.
     fn lower_case(names: Vec<String>) -> Self {
         Self::new(names.into_iter().map(|name| name.to_ascii_lowercase()).collect())
     }
 
+    /// Whether this very text is among them.
     fn contains(&self, name: &str) -> bool {
         self.0.binary_search_by(|known| by_length(known, name)).is_ok()
     }
 
+    /// The same of names in lower case, whatever the case of the text.
     fn contains_folded(&self, name: &str) -> bool {
         self.contains(name) || self.contains(&name.to_ascii_lowercase())
     }
 
+    /// In the order of the alphabet.
     fn in_order(&self) -> Vec<String> {
         let mut names = self.0.to_vec();
         names.sort_unstable();
@@ -198,6 +253,7 @@ struct Domains {
 }
 
 impl Domains {
+    /// Parts them.
     fn new(domains: Vec<String>) -> Self {
         let (below, exact): (Vec<String>, Vec<String>) =
             domains.into_iter().partition(|domain| domain.starts_with("*."));
@@ -205,6 +261,7 @@ impl Domains {
         Self { exact: Names::lower_case(exact), above: above.collect() }
     }
 
+    /// Whether this domain is one of them, or below one.
     fn contains(&self, domain: &str) -> bool {
         if self.exact.contains_folded(domain) {
             return true;
@@ -218,6 +275,7 @@ impl Domains {
         self.above.iter().any(is_below)
     }
 
+    /// As they are written, the exact ones first.
     fn in_order(&self) -> Vec<String> {
         let mut names = self.exact.in_order();
         names.extend(self.above.iter().map(|above| format!("*.{above}")));
@@ -225,107 +283,32 @@ impl Domains {
     }
 }
 
+/// The order of [`Names`].
 fn by_length(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
-impl Check {
-    fn hit(&self, identity: &Identity, client: IpAddr) -> bool {
-        match self {
-            Self::Networks(networks) => contains(networks, client),
-            Self::Users(users) => identity.user.as_deref().is_some_and(|user| users.contains(user)),
-            Self::Subjects(subjects) => !identity.subject.is_empty() && subjects.contains(&identity.subject),
-            Self::Emails(emails) => identity.email.as_deref().is_some_and(|email| emails.contains_folded(email)),
-            Self::Domains(domains) => identity.email_domain().is_some_and(|domain| domains.contains(domain)),
-            Self::Groups(groups) => identity.groups.iter().any(|group| groups.contains(group)),
-            Self::Claim(path, values) => match path.find(&identity.claims) {
-                Some(Value::Array(list)) => {
-                    list.iter().any(|item| values.contains(item)) || values.iter().any(|v| is_list(v, list))
-                }
-                Some(value) => values.contains(value),
-                None => false,
-            },
-        }
-    }
-
-    /// Why it did not hit. An address that the provider does not vouch for is a matter of its own: the person may well be one of
-    /// those who are asked for.
-    fn missed_by(&self, identity: &Identity) -> Missed {
-        let doubted = identity.unverified_email.as_deref();
-        let is_unverified = match self {
-            // The list is not looked at: a refusal must not say whether an address is on it.
-            Self::Emails(_) => doubted.is_some(),
-            Self::Domains(domains) => doubted.and_then(domain_of).is_some_and(|domain| domains.contains(domain)),
-            _ => false,
-        };
-        if is_unverified {
-            Missed { criterion: Criterion::VerifiedEmail, need: NEEDS_VERIFIED.to_owned() }
-        } else {
-            self.missed()
-        }
-    }
-
-    fn missed(&self) -> Missed {
-        Missed { criterion: self.criterion(), need: self.need() }
-    }
-
-    fn criterion(&self) -> Criterion {
-        match self {
-            Self::Networks(_) => Criterion::Network,
-            Self::Users(_) => Criterion::User,
-            Self::Subjects(_) => Criterion::Subject,
-            Self::Emails(_) => Criterion::Email,
-            Self::Domains(_) => Criterion::Domain,
-            Self::Groups(_) => Criterion::Group,
-            Self::Claim(..) => Criterion::Claim,
-        }
-    }
-
-    // Groups and domains say what to ask for. Lists of people, addresses and claims' values stay private.
-    fn need(&self) -> String {
-        match self {
-            Self::Networks(_) => "needs a network that is allowed in".to_owned(),
-            Self::Users(_) | Self::Subjects(_) => "needs to be one of the people who are allowed in".to_owned(),
-            Self::Emails(_) => "needs an e-mail address that is allowed in".to_owned(),
-            Self::Domains(_) => format!("needs an e-mail address in {}", listed(&self.wanted(), "", "one of ")),
-            Self::Groups(_) => format!("needs {}", listed(&self.wanted(), "the group ", "one of the groups ")),
-            Self::Claim(path, _) => format!("needs another value of {path}"),
-        }
-    }
-
-    fn wanted(&self) -> Vec<String> {
-        match self {
-            Self::Networks(networks) => networks.iter().map(ToString::to_string).collect(),
-            Self::Users(names) | Self::Subjects(names) | Self::Emails(names) | Self::Groups(names) => names.in_order(),
-            Self::Domains(domains) => domains.in_order(),
-            Self::Claim(_, values) => {
-                values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect()
-            }
-        }
-    }
-}
-
+/// Whether an address lies in one of the networks.
 fn contains(networks: &[IpNet], client: IpAddr) -> bool {
     let client = client.to_canonical();
     networks.iter().any(|network| network.contains(&client))
 }
 
-fn is_list(value: &Value, list: &[Value]) -> bool {
-    value.as_array().is_some_and(|wanted| wanted == list)
-}
-
-fn listed(names: &[String], one: &str, several: &str) -> String {
-    match names {
-        [name] => format!("{one}{name}"),
-        _ => {
-            let shown: Vec<&str> = names.iter().take(MOST_SHOWN).map(String::as_str).collect();
-            let more = if names.len() > MOST_SHOWN { ", …" } else { "" };
-            format!("{several}{}{more}", shown.join(", "))
-        }
+/// A list in words.
+fn listed(mut names: Vec<String>, one: &str, several: &str) -> String {
+    if let [name] = names.as_slice() {
+        return format!("{one}{name}");
     }
+    let more = if names.len() > MOST_SHOWN { ", …" } else { "" };
+    names.truncate(MOST_SHOWN);
+    format!("{several}{}{more}", names.join(", "))
 }
 
+const NEEDS_NETWORK: &str = "needs a network that is allowed in";
+const NEEDS_PERSON: &str = "needs to be one of the people who are allowed in";
+const NEEDS_EMAIL: &str = "needs an e-mail address that is allowed in";
 const NEEDS_VERIFIED: &str = "needs a verified e-mail address: the sign-in page says that yours is not verified";
+/// Names of a list that a refusal shows.
 const MOST_SHOWN: usize = 10;
 
 #[cfg(test)]
@@ -525,7 +508,7 @@ mod tests {
         assert_eq!(policy.networks_only("::ffff:10.1.2.3".parse().unwrap()), Decision::Allow);
         let Decision::Deny(reason) = policy.networks_only(here()) else { panic!() };
         assert_eq!(reason.code(), "network_not_allowed"); // AT-HS-13
-        assert_eq!(reason.needs().count(), 1);
+        assert_eq!(reason.missed.len(), 1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 use vestibule::codes;
-use vestibule::gateway::codes::Code;
+use vestibule::gateway::codes::Problem;
 
 use crate::harness::idp::Breakage;
 use crate::harness::process_log::{lines_with, listen};
@@ -43,7 +43,7 @@ async fn a_reason_has_one_name_on_the_page_in_every_log_and_in_the_metrics() {
     let (access, audit) = (json_lines(&folder.path().join("access")), json_lines(&folder.path().join("audit")));
     for page in callbacks.iter().chain(&others) {
         let (code, reason, id) = on_page(page);
-        let known = Code::ALL.iter().find(|known| known.number() == code).unwrap();
+        let known = Problem::ALL.iter().find(|known| known.number() == code).unwrap();
         assert!(codes::reasons(known.number()).any(|it| it == reason), "{code} does not list {reason}");
         let of = |lines: &[serde_json::Value]| -> Vec<String> {
             let mine = lines.iter().filter(|line| line["request_id"] == id);

@@ -1,9 +1,9 @@
 //! The pages that people see, and the same answers for programs: one renderer for every answer that is our own.
 //!
 //! 1. One response holds all: no script, no file to load, below 16 KiB, so that it also works through a proxy's auth check.
-//! 2. What a program gets says the same, as problem details (RFC 9457) or as plain text.
+//! 2. What a program gets says the same, as problem details ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) or as plain text.
 //! 3. Nothing is cached, framed, sniffed or sent on as a referrer; the one style is allowed by its hash.
-//! 4. Every value is escaped by the template engine. Texts from elsewhere are cleaned and clipped before that (`notice.rs`).
+//! 4. Every value is escaped by the template engine. Texts from elsewhere are cleaned and clipped before that (`clean.rs`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,13 +16,14 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 use sha2::{Digest as _, Sha256};
 
 use crate::body::Body;
-use crate::gateway::codes::Code;
-use crate::gateway::notice::{Action, Notice, Person, clipped, in_words, safe_href, utc};
+use crate::gateway::codes::Problem;
 use crate::request::kind::Wants;
 
-use self::page::{Choice, Page, PageContext};
-use self::plain::{Gist, TEXT, clipped_rows, json_body, text};
+use self::clean::{clipped, in_words, safe_href, utc};
+use self::page::{Action, Choice, Page, PageContext};
+use self::plain::{LABEL_BUDGET, TEXT, json_body, text};
 
+pub(super) mod clean;
 pub(super) mod page;
 mod plain;
 
@@ -53,20 +54,19 @@ impl Pages {
 
     /// Renders `page` for the client of `context`.
     pub(super) fn render(&self, page: &Page, context: &PageContext<'_>) -> Response<Body> {
-        let gist = Gist::of(page);
         let (kind, body) = match context.wants {
-            Wants::Html => match self.html(page, &gist, context) {
+            Wants::Html => match self.html(page, context) {
                 Ok(html) => (HTML, html),
                 Err(error) => {
                     tracing::error!(request_id = context.request_id, %error, "a page could not be rendered");
-                    (TEXT, text(page, &gist, context))
+                    (TEXT, text(page, context))
                 }
             },
-            Wants::ProblemJson => json_body(page, &gist, context),
-            Wants::Text => (TEXT, text(page, &gist, context)),
+            Wants::ProblemJson => json_body(page, context),
+            Wants::Text => (TEXT, text(page, context)),
         };
         let mut response = Response::new(Body::full(body));
-        *response.status_mut() = gist.status;
+        *response.status_mut() = page.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static("en"));
@@ -74,11 +74,11 @@ impl Pages {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-        headers.insert(X_VESTIBULE_RESPONSE, HeaderValue::from_static(gist.word));
+        headers.insert(X_VESTIBULE_RESPONSE, HeaderValue::from_static(page.word));
         if let Ok(policy) = HeaderValue::try_from(self.security_policy(page, kind)) {
             headers.insert(CONTENT_SECURITY_POLICY, policy);
         }
-        if let Some(wait) = gist.retry_after {
+        if let Some(wait) = page.retry_after_seconds() {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait));
         }
         response
@@ -89,12 +89,9 @@ impl Pages {
         if kind != HTML {
             return "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'".to_owned();
         }
-        let form_action = match page.action() {
-            // Browsers hold a redirect that follows a form to this too: signing out leads to the provider, and one that is itself
-            // federated sends on to hosts that nobody here knows.
-            Some(Action::Post { .. }) => "'self' https: http:",
-            _ => "'none'",
-        };
+        // Browsers hold a redirect that follows a form to this too: signing out leads to the provider, and one that is itself
+        // federated sends on to hosts that nobody here knows.
+        let form_action = if has_form(page) { "'self' https: http:" } else { "'none'" };
         format!(
             "default-src 'none'; style-src {}; img-src data:; form-action {form_action}; frame-ancestors 'none'; \
              base-uri 'none'",
@@ -102,109 +99,60 @@ impl Pages {
         )
     }
 
-    fn html(&self, page: &Page, gist: &Gist, context: &PageContext<'_>) -> Result<String, minijinja::Error> {
-        let mut content = self.content(page, gist, context)?;
-        if let Some(action) = page.action() {
-            content.push_str(&self.action(&action)?);
-        }
-        if let Page::Problem(Notice { instead: Some(action), .. }) = page {
-            content.push_str(&self.action(action)?);
-        }
+    /// The page as a document. All templates see the same values.
+    fn html(&self, page: &Page, context: &PageContext<'_>) -> Result<String, minijinja::Error> {
         let (time, time_iso) = utc(context.now);
         let host = clipped(context.host, HOST_BUDGET);
-        self.fill(
-            "layout.html",
-            context! {
-                title => gist.title,
-                site => self.title.as_deref().unwrap_or(&host),
-                style => Value::from_safe_string(STYLE.to_owned()),
-                content => Value::from_safe_string(content),
-                code => gist.code.map(Code::number),
-                reason => gist.reason,
-                said => &gist.said,
-                contact => self.contact.as_ref().map(|c| context! { text => &c.text, href => &c.href }),
-                request_id => clipped(context.request_id, ID_BUDGET),
-                host, time, time_iso,
-            },
-        )
-    }
-
-    /// The part of the page between its top and its one action.
-    fn content(&self, page: &Page, gist: &Gist, context: &PageContext<'_>) -> Result<String, minijinja::Error> {
-        let host = clipped(context.host, HOST_BUDGET);
-        match page {
-            Page::Chooser(choices) => {
-                let choice = |it: &Choice| {
-                    context! { title => clipped(&it.title, LABEL_BUDGET), href => safe_href(&it.href) }
-                };
-                let providers: Vec<_> = choices.iter().map(choice).collect();
-                self.fill("chooser.html", context! { providers, host })
-            }
-            Page::SignedIn { .. } => {
-                self.fill("signed_in.html", context! { title => gist.title, message => &gist.message })
-            }
-            Page::Problem(notice) => self.fill(
-                "notice.html",
-                context! {
-                    title => gist.title,
-                    message => &gist.message,
-                    details => &gist.details,
-                    retry_after => gist.retry_after.map(in_words),
-                    person => self.person(notice.person.as_ref())?,
-                    switches_account => matches!(notice.action, Action::Post { .. }),
-                    contact => self.contact.is_some(),
-                    host,
-                },
-            ),
-            Page::SignedOut { everywhere, provider, .. } => {
-                let provider = provider.as_deref().map(|title| clipped(title, LABEL_BUDGET));
-                self.fill("signed_out.html", context! { everywhere, provider, host })
-            }
-            Page::LogoutConfirm { person, .. } => {
-                self.fill("logout_confirm.html", context! { person => self.person(person.as_ref())?, host })
-            }
-            Page::SessionInfo(session) => {
-                let rows: Vec<_> =
-                    clipped_rows(&session.rows).map(|(label, value)| context! { label, value }).collect();
-                self.fill("session.html", context! { person => self.person(Some(&session.person))?, rows })
-            }
-        }
-    }
-
-    fn person(&self, person: Option<&Person>) -> Result<Option<Value>, minijinja::Error> {
-        let Some(person) = person else { return Ok(None) };
-        let lines = person.lines();
-        let Some((first, rest)) = lines.split_first() else { return Ok(None) };
-        let initial: String = first.chars().take(1).flat_map(char::to_uppercase).collect();
-        self.fill("person.html", context! { initial, first, rest => rest.to_vec() })
-            .map(|html| Some(Value::from_safe_string(html)))
-    }
-
-    fn action(&self, action: &Action) -> Result<String, minijinja::Error> {
-        let (label, href, fields) = match action {
-            Action::Link { label, href } => (label, href, None),
-            Action::Post { label, form } => {
-                let fields: Vec<_> =
-                    form.fields.iter().map(|(name, value)| context! { name => name, value => value }).collect();
-                (label, &form.action, Some(fields))
-            }
+        let person = page.person.split_first().map(|(first, rest)| {
+            let initial: String = first.chars().take(1).flat_map(char::to_uppercase).collect();
+            context! { initial, first, rest => rest.to_vec() }
+        });
+        let choice = |it: &Choice| context! { title => clipped(&it.title, LABEL_BUDGET), href => safe_href(&it.href) };
+        let action = |it: &Action| {
+            let field = |(name, value): &(&str, String)| context! { name => *name, value };
+            let fields = it.form.as_ref().map(|fields| fields.iter().map(field).collect::<Vec<_>>());
+            context! { label => it.label, href => safe_href(&it.href), fields }
         };
-        self.fill("action.html", context! { label, href => safe_href(href), fields })
+        self.templates.get_template("layout.html")?.render(context! {
+            template => page.template,
+            title => page.title,
+            message => page.message(),
+            details => page.shown_details(),
+            said => page.shown_said(),
+            code => page.problem.map(Problem::number),
+            reason => page.reason,
+            retry_after => page.retry_after_seconds().map(in_words),
+            provider => page.provider.as_deref().map(|title| clipped(title, LABEL_BUDGET)),
+            everywhere => page.everywhere,
+            choices => page.choices.iter().map(choice).collect::<Vec<_>>(),
+            rows => page.shown_rows().map(|(label, value)| context! { label, value }).collect::<Vec<_>>(),
+            actions => page.action.iter().chain(&page.instead).map(action).collect::<Vec<_>>(),
+            switches_account => has_form(page),
+            site => self.title.as_deref().unwrap_or(&host),
+            style => Value::from_safe_string(STYLE.to_owned()),
+            contact => self.contact.as_ref().map(|c| context! { text => &c.text, href => &c.href }),
+            request_id => clipped(context.request_id, ID_BUDGET),
+            host, person, time, time_iso,
+        })
     }
+}
 
-    fn fill(&self, template: &str, values: Value) -> Result<String, minijinja::Error> {
-        self.templates.get_template(template)?.render(values)
-    }
+/// Whether the next thing to do is to send a form.
+fn has_form(page: &Page) -> bool {
+    page.action.as_ref().is_some_and(|action| action.form.is_some())
 }
 
 /// Who to ask, as configured.
 #[derive(Debug)]
 struct Contact {
+    /// The words.
     text: String,
+    /// Where they lead, if they are a link or an address.
     href: Option<String>,
 }
 
 impl Contact {
+    /// Reads what is written in the configuration.
     fn parse(written: &str) -> Self {
         let written = written.trim();
         let text = clipped(written.strip_prefix("mailto:").unwrap_or(written), CONTACT_BUDGET);
@@ -220,6 +168,7 @@ impl Contact {
     }
 }
 
+/// The templates, by name.
 const TEMPLATES: [(&str, &str); 9] = [
     ("layout.html", include_str!("layout.html")),
     ("action.html", include_str!("action.html")),
@@ -231,15 +180,20 @@ const TEMPLATES: [(&str, &str); 9] = [
     ("logout_confirm.html", include_str!("logout_confirm.html")),
     ("session.html", include_str!("session.html")),
 ];
+/// The one style of all pages.
 const STYLE: &str = include_str!("style.css");
 
+/// The media type of pages.
 const HTML: &str = "text/html; charset=utf-8";
+/// Says that an answer is ours.
 const X_VESTIBULE_RESPONSE: HeaderName = HeaderName::from_static("x-vestibule-response");
 
 // Bytes of escaped text, so that the whole page stays below 16 KiB.
+/// Of a host.
 const HOST_BUDGET: usize = 260;
+/// Of a request id.
 const ID_BUDGET: usize = 80;
-const LABEL_BUDGET: usize = 120;
+/// Of who to ask.
 const CONTACT_BUDGET: usize = 240;
 
 #[cfg(test)]

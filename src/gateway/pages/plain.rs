@@ -1,137 +1,86 @@
-//! What every form of an answer says, and the forms for programs: problem details (RFC 9457) and plain text.
+//! The forms of an answer for programs: problem details ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) and plain text; and what
+//! they have in common with the page.
 
 use std::fmt::Write as _;
 
-use http::StatusCode;
 use serde_json::json;
 
-use crate::gateway::codes::Code;
-use crate::gateway::notice::{Notice, clipped, utc};
+use crate::gateway::codes::Problem;
+use crate::gateway::pages::clean::{clipped, utc};
 use crate::gateway::pages::page::{Page, PageContext};
 
-/// What every form of an answer says.
-pub(super) struct Gist {
-    pub(super) status: StatusCode,
-    pub(super) code: Option<Code>,
-    /// What tells a client that the answer is ours and not the application's: the code, or a word.
-    pub(super) word: &'static str,
-    pub(super) title: &'static str,
-    pub(super) message: String,
-    pub(super) details: Vec<String>,
-    /// What logs and metrics call it.
-    pub(super) reason: &'static str,
-    /// What the provider said, for support.
-    pub(super) said: Vec<String>,
-    pub(super) retry_after: Option<u64>,
-}
-
-impl Gist {
-    pub(super) fn of(page: &Page) -> Self {
-        let plain = |word, title, message: &str| Self {
-            status: StatusCode::OK,
-            code: None,
-            word,
-            title,
-            message: message.to_owned(),
-            details: Vec::new(),
-            reason: "",
-            said: Vec::new(),
-            retry_after: None,
-        };
-        match page {
-            Page::Chooser(_) => plain("sign-in", "Sign in", "Choose how you want to sign in."),
-            Page::Problem(notice) => {
-                let provider = notice.provider.as_deref().map(|title| clipped(title, LABEL_BUDGET));
-                let lines = |lines: &[String]| {
-                    lines.iter().take(DETAIL_LINES).map(|line| clipped(line, DETAIL_BUDGET)).collect()
-                };
-                Self {
-                    status: notice.status,
-                    details: lines(&notice.details),
-                    reason: notice.reason,
-                    said: lines(&notice.said),
-                    retry_after: notice.retry_after.map(|wait| wait.as_secs().max(1)),
-                    ..Self::coded(notice.code, provider.as_deref())
-                }
-            }
-            Page::SignedIn { .. } => plain("signed-in", "Signed in", "The page that you asked for opens in a moment."),
-            Page::SignedOut { .. } => plain("signed-out", "You are signed out", "Your session has ended."),
-            Page::LogoutConfirm { .. } => plain("sign-out", "Sign out?", "Send a POST to this address to sign out."),
-            Page::SessionInfo(_) => plain("session", "Your session", "You are signed in."),
-        }
+impl Page {
+    /// The sentences of the page.
+    pub(super) fn message(&self) -> String {
+        let provider = self.provider.as_deref().map(|title| clipped(title, LABEL_BUDGET));
+        self.problem.map_or_else(|| self.text.to_owned(), |problem| problem.message(provider.as_deref()))
     }
 
-    fn coded(code: Code, provider: Option<&str>) -> Self {
-        Self {
-            status: code.status(),
-            code: Some(code),
-            word: code.number(),
-            title: code.title(),
-            message: code.message(provider),
-            details: Vec::new(),
-            reason: code.reason(),
-            said: Vec::new(),
-            retry_after: None,
-        }
+    /// The lines about this very case as they may be shown.
+    pub(super) fn shown_details(&self) -> Vec<String> {
+        self.details.iter().take(DETAIL_LINES).map(|line| clipped(line, DETAIL_BUDGET)).collect()
+    }
+
+    /// What the provider said as it may be shown, in one line.
+    pub(super) fn shown_said(&self) -> String {
+        self.said.iter().take(DETAIL_LINES).map(|line| clipped(line, DETAIL_BUDGET)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The rows of the session page as they may be shown.
+    pub(super) fn shown_rows(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.rows.iter().take(ROWS).map(|(label, value)| (*label, clipped(value, ROW_BUDGET)))
+    }
+
+    /// In how many seconds it may be better.
+    pub(super) fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after.map(|wait| wait.as_secs().max(1))
     }
 }
 
 /// The content type and the body for a program that reads JSON.
-pub(super) fn json_body(page: &Page, gist: &Gist, context: &PageContext<'_>) -> (&'static str, String) {
-    if let Page::SessionInfo(session) = page {
-        return (JSON, session.document.to_string());
+pub(super) fn json_body(page: &Page, context: &PageContext<'_>) -> (&'static str, String) {
+    if let Some(document) = &page.document {
+        return (JSON, document.to_string());
     }
-    let mut detail = gist.message.clone();
-    for line in &gist.details {
-        let _ = write!(detail, " {line}");
-    }
+    let detail = [vec![page.message()], page.shown_details()].concat().join(" ");
     let mut problem = json!({
-        "type": format!("urn:vestibule:problem:{}", gist.code.map_or(gist.word, Code::reason)),
-        "title": gist.title,
-        "status": gist.status.as_u16(),
+        "type": format!("urn:vestibule:problem:{}", page.problem.map_or(page.word, Problem::reason)),
+        "title": page.title,
+        "status": page.status.as_u16(),
         "detail": detail,
         "request_id": context.request_id,
-        "code": gist.word,
+        "code": page.word,
     });
-    let mut member = |name: &str, value: &str| {
-        if let Some(members) = problem.as_object_mut().filter(|_| !value.is_empty()) {
-            members.insert(name.to_owned(), value.into());
-        }
-    };
-    member("login_url", context.login_url.unwrap_or_default());
-    member("reason", gist.reason);
-    member("provider_said", &gist.said.join(" "));
-    let kind = if gist.code.is_some() { PROBLEM } else { JSON };
-    (kind, problem.to_string())
+    let said = page.shown_said();
+    let members =
+        [("login_url", context.login_url.unwrap_or_default()), ("reason", page.reason), ("provider_said", &said)];
+    let members = members.into_iter().filter(|(_, value)| !value.is_empty());
+    if let Some(problem) = problem.as_object_mut() {
+        problem.extend(members.map(|(name, value)| (name.to_owned(), value.into())));
+    }
+    (if page.problem.is_some() { PROBLEM } else { JSON }, problem.to_string())
 }
 
 /// The body for a terminal.
-pub(super) fn text(page: &Page, gist: &Gist, context: &PageContext<'_>) -> String {
-    let mut out = match gist.code {
-        Some(code) => format!("{} ({code} {})\n{}\n", gist.title, gist.reason, gist.message),
-        None => format!("{}\n{}\n", gist.title, gist.message),
-    };
-    for line in &gist.details {
+pub(super) fn text(page: &Page, context: &PageContext<'_>) -> String {
+    let code = page.problem.map(|problem| format!(" ({problem} {})", page.reason)).unwrap_or_default();
+    let mut out = format!("{}{code}\n{}\n", page.title, page.message());
+    for line in page.shown_details() {
         let _ = writeln!(out, "{line}");
     }
-    match page {
-        Page::Problem(Notice { person: Some(person), .. }) | Page::LogoutConfirm { person: Some(person), .. } => {
-            let _ = writeln!(out, "Signed in as: {}", person.lines().join(", "));
-        }
-        Page::SessionInfo(session) => {
-            for (label, value) in clipped_rows(&session.rows) {
-                let _ = writeln!(out, "{label}: {value}");
-            }
-        }
-        _ => {}
+    if page.rows.is_empty() && !page.person.is_empty() {
+        let _ = writeln!(out, "Signed in as: {}", page.person.join(", "));
+    }
+    for (label, value) in page.shown_rows() {
+        let _ = writeln!(out, "{label}: {value}");
     }
     if let Some(url) = context.login_url {
-        let again = if gist.code == Some(Code::SignInTooOld) { " again" } else { "" };
+        let again = if page.problem == Some(Problem::SignInTooOld) { " again" } else { "" };
         let _ = writeln!(out, "Sign in{again}: {url}");
     }
-    if gist.code.is_some() {
-        if !gist.said.is_empty() {
-            let _ = writeln!(out, "The provider said: {}", gist.said.join(" "));
+    if page.problem.is_some() {
+        if !page.said.is_empty() {
+            let _ = writeln!(out, "The provider said: {}", page.shown_said());
         }
         // A request that was refused unread has no host that is believed.
         let on = if context.host.is_empty() { "" } else { " on " };
@@ -140,18 +89,21 @@ pub(super) fn text(page: &Page, gist: &Gist, context: &PageContext<'_>) -> Strin
     out
 }
 
-/// The rows of the session page as they may be shown.
-pub(super) fn clipped_rows(rows: &[(String, String)]) -> impl Iterator<Item = (String, String)> {
-    rows.iter().take(ROWS).map(|(label, value)| (clipped(label, LABEL_BUDGET), clipped(value, ROW_BUDGET)))
-}
-
+/// The media type of [`text`].
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+/// The media type of problem details.
 const PROBLEM: &str = "application/problem+json";
+/// The media type of everything else for programs.
 const JSON: &str = "application/json";
 
 // Bytes of escaped text, so that a whole page stays below 16 KiB.
-const LABEL_BUDGET: usize = 120;
+/// Of a provider's title.
+pub(super) const LABEL_BUDGET: usize = 120;
+/// Of a line about this very case.
 const DETAIL_BUDGET: usize = 500;
+/// Lines about this very case.
 const DETAIL_LINES: usize = 6;
+/// Of a value of the session page.
 const ROW_BUDGET: usize = 400;
+/// Rows of the session page.
 const ROWS: usize = 14;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::page::SessionInfo;
+use super::clean::person;
 use super::*;
 use crate::clock::UnixTime;
-use crate::gateway::notice::Form;
+use crate::identity::Identity;
 
 const NOW: UnixTime = UnixTime::from_secs(1_795_370_400);
 const NASTY: &str = "<script>alert('x')</script>\" onload=\"x\" {{ 7 * 7 }} +ADw-script+AD4-";
@@ -23,25 +23,34 @@ fn context(wants: Wants) -> PageContext<'static> {
     }
 }
 
-fn form() -> Form {
-    Form { action: "/_vestibule/logout".into(), fields: vec![("form".into(), "sealed".into())] }
+fn form(label: &'static str) -> Action {
+    Action { label, href: "/_vestibule/logout".into(), form: Some(vec![("form", "sealed".into())]) }
 }
 
-fn ada() -> Person {
-    Person { name: Some("Ada Lovelace".into()), email: Some("ada@example.com".into()), user: Some("ada".into()) }
+fn ada() -> Vec<String> {
+    person([Some("Ada Lovelace"), Some("ada@example.com"), Some("ada")])
 }
 
-fn form_not_submitted(code: Code) -> Page {
-    Page::Problem(Notice::new(code).action(Action::link("Sign in again", "/form")))
+fn form_not_submitted(problem: Problem) -> Page {
+    Page { action: Some(Action::link("Sign in again", "/form")), ..Page::problem(problem) }
 }
 
-fn denied(notice: Notice, person: Person, needs: &str, switch_account: Form) -> Page {
-    let notice = notice.details([needs.to_owned()]).action(Action::post("Switch account", switch_account));
-    Page::Problem(Notice { person: Some(person), ..notice })
+fn denied(page: Page, person: Vec<String>, needs: &str, switch_account: Action) -> Page {
+    Page { person, details: vec![needs.to_owned()], action: Some(switch_account), ..page }
 }
 
 fn signed_out(everywhere: bool) -> Page {
-    Page::SignedOut { sign_in_href: "/".into(), everywhere, provider: Some("Example Corp".into()) }
+    Page::signed_out("/".into(), everywhere, Some("Example Corp".into()))
+}
+
+fn session(
+    person: Vec<String>,
+    rows: Vec<(&'static str, String)>,
+    document: serde_json::Value,
+    sign_out: Action,
+) -> Page {
+    let nobody = Identity::nobody("corp".into(), "https://login.example.com".into());
+    Page { person, ..Page::session(&nobody, rows, document, sign_out) }
 }
 
 fn every_page() -> Vec<(String, Page)> {
@@ -59,44 +68,41 @@ fn every_page() -> Vec<(String, Page)> {
         ("Cookie", "1 412 bytes"),
     ];
     let mut pages = vec![
-        ("chooser".to_owned(), Page::Chooser(providers)),
-        ("signed-in".to_owned(), Page::SignedIn { href: "https://wiki.example.com/space".into() }),
+        ("chooser".to_owned(), Page::chooser(providers)),
+        ("signed-in".to_owned(), Page::signed_in("https://wiki.example.com/space".into())),
         (
             "denied".to_owned(),
             denied(
-                Notice::new(Code::NotAllowed).reason("group_missing"),
+                Page { reason: "group_missing", ..Page::problem(Problem::NotAllowed) },
                 ada(),
                 "Needs one of the groups admins, wiki-editors.",
-                form(),
+                form("Switch account"),
             ),
         ),
         ("signed-out".to_owned(), signed_out(false)),
         ("signed-out-everywhere".to_owned(), signed_out(true)),
-        ("sign-out".to_owned(), Page::LogoutConfirm { form: form(), person: Some(ada()) }),
+        ("sign-out".to_owned(), Page::confirm_sign_out(form("Sign out"), ada())),
         (
             "session".to_owned(),
-            Page::SessionInfo(SessionInfo {
-                person: ada(),
-                rows: rows.iter().map(|(label, value)| ((*label).into(), (*value).into())).collect(),
-                document: serde_json::json!({ "user": "ada" }),
-                logout: form(),
-            }),
+            session(
+                ada(),
+                rows.iter().map(|(label, value)| (*label, (*value).into())).collect(),
+                serde_json::json!({ "user": "ada" }),
+                form("Sign out"),
+            ),
         ),
-        ("form".to_owned(), form_not_submitted(Code::FormNotSubmitted)),
-        ("form-too-late".to_owned(), form_not_submitted(Code::FormTooLate)),
+        ("form".to_owned(), form_not_submitted(Problem::FormNotSubmitted)),
+        ("form-too-late".to_owned(), form_not_submitted(Problem::FormTooLate)),
         (
             "provider-error".to_owned(),
-            Page::Problem(Notice::provider_error("access_denied", Some("The user is not assigned to this client"))),
+            Page::provider_error("access_denied", Some("The user is not assigned to this client")),
         ),
         (
             "provider-away".to_owned(),
-            Page::Problem(Notice {
-                retry_after: Some(Duration::from_secs(30)),
-                ..Notice::new(Code::ProviderUnreachable)
-            }),
+            Page { retry_after: Some(Duration::from_secs(30)), ..Page::problem(Problem::ProviderUnreachable) },
         ),
     ];
-    pages.extend(Code::ALL.iter().map(|code| (code.number().to_owned(), Page::Problem(Notice::new(*code)))));
+    pages.extend(Problem::ALL.iter().map(|code| (code.number().to_owned(), Page::problem(*code))));
     pages
 }
 
@@ -123,10 +129,10 @@ async fn every_page_is_one_small_accessible_document() {
         assert!(html.len() < 16 * 1024, "{name} has {} bytes", html.len());
         assert_eq!(html.matches("<h1>").count(), 1, "{name}");
         let primary = html.matches("class=\"button\"").count();
-        assert_eq!(primary, usize::from(!matches!(page, Page::Chooser(_))), "{name}");
+        assert_eq!(primary, usize::from(!(name == "chooser")), "{name}");
         assert!(!html.contains("<script") && !html.contains("style=\""), "{name}");
         assert!(!html.contains("user-scalable") && html.contains("width=device-width"), "{name}");
-        let is_problem = matches!(page, Page::Problem(_));
+        let is_problem = page.problem.is_some();
         assert_eq!(html.contains("role=\"alert\""), is_problem, "{name}");
         assert!(html.contains("wiki.example.com"), "{name}");
         // What to pass on stands where something went wrong, and only there.
@@ -160,7 +166,7 @@ fn every_answer_carries_the_strict_headers() {
 #[tokio::test]
 async fn the_policy_allows_exactly_the_style_that_is_on_the_page() {
     let pages = contact();
-    let page = Page::Problem(Notice::new(Code::Internal));
+    let page = Page::problem(Problem::Internal);
     let policy = header(&pages.render(&page, &context(Wants::Html)), "content-security-policy");
     let html = body(&pages, &page, &context(Wants::Html)).await;
     let style = html.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
@@ -173,37 +179,32 @@ async fn the_policy_allows_exactly_the_style_that_is_on_the_page() {
 fn a_form_may_lead_where_it_has_to_and_no_further() {
     let pages = contact();
     let policy = |page| header(&pages.render(&page, &context(Wants::Html)), "content-security-policy");
-    let confirm = Page::LogoutConfirm { form: form(), person: None };
+    let confirm = Page::confirm_sign_out(form("Sign out"), Vec::new());
     assert!(policy(confirm).contains("form-action 'self' https: http:;"));
-    assert!(policy(Page::Problem(Notice::new(Code::NotFound))).contains("form-action 'none';"));
+    assert!(policy(Page::problem(Problem::NotFound)).contains("form-action 'none';"));
 }
 
 // AT-LF-14, OA-08
 #[tokio::test]
 async fn no_text_from_elsewhere_becomes_markup() {
     let pages = Pages::new(Some(NASTY.into()), Some(NASTY.into()));
-    let person = Person { name: Some(NASTY.into()), email: Some(NASTY.into()), user: Some(NASTY.into()) };
-    let nasty_form = Form { action: NASTY.into(), fields: vec![(NASTY.into(), NASTY.into())] };
+    let person = person([Some(NASTY); 3]);
+    let nasty_form = Action { label: NASTY, href: NASTY.into(), form: Some(vec![(NASTY, NASTY.into())]) };
     let all = [
-        Page::Problem(
-            Notice::provider_error(NASTY, Some(NASTY))
-                .details([NASTY.to_owned()])
-                .action(Action::link("Start again", "javascript:alert(1)")),
-        ),
-        Page::Problem(Notice::new(Code::Internal).action(Action::post(NASTY, nasty_form.clone()))),
+        Page {
+            details: vec![NASTY.to_owned()],
+            action: Some(Action::link("Start again", "javascript:alert(1)")),
+            ..Page::provider_error(NASTY, Some(NASTY))
+        },
+        Page { action: Some(nasty_form.clone()), ..Page::problem(Problem::Internal) },
         denied(
-            Notice { provider: Some(NASTY.into()), ..Notice::new(Code::NotAllowed).reason("group_missing") },
+            Page { provider: Some(NASTY.into()), reason: "group_missing", ..Page::problem(Problem::NotAllowed) },
             person.clone(),
             NASTY,
             nasty_form.clone(),
         ),
-        Page::Chooser(vec![Choice { title: NASTY.into(), href: format!("/{NASTY}") }]),
-        Page::SessionInfo(SessionInfo {
-            person,
-            rows: vec![(NASTY.into(), NASTY.into())],
-            document: serde_json::Value::Null,
-            logout: nasty_form,
-        }),
+        Page::chooser(vec![Choice { title: NASTY.into(), href: format!("/{NASTY}") }]),
+        session(person, vec![(NASTY, NASTY.into())], serde_json::Value::Null, nasty_form),
     ];
     let nasty_context = PageContext { request_id: NASTY, host: NASTY, ..context(Wants::Html) };
     for page in all {
@@ -220,23 +221,20 @@ async fn no_text_from_elsewhere_becomes_markup() {
 async fn texts_without_end_do_not_make_a_page_without_end() {
     let long = "\"<&'/ ".repeat(20_000);
     let pages = Pages::new(None, Some(long.clone()));
-    let person = Person { name: Some(long.clone()), email: Some(format!("x{long}")), user: Some(format!("y{long}")) };
-    let mut notice = Notice::provider_error(&long, Some(&long));
-    notice.details.extend(vec![long.clone(); 50]);
+    let person = person([Some(&long), Some(&format!("x{long}")), Some(&format!("y{long}"))]);
     let all = [
-        Page::Problem(notice),
+        Page { details: vec![long.clone(); 50], ..Page::provider_error(&long, Some(&long)) },
         denied(
-            Notice { provider: Some(long.clone()), ..Notice::new(Code::TenantNotAllowed).reason("id_token_tenant") },
+            Page {
+                provider: Some(long.clone()),
+                reason: "id_token_tenant",
+                ..Page::problem(Problem::TenantNotAllowed)
+            },
             person.clone(),
             &long,
-            form(),
+            form("Switch account"),
         ),
-        Page::SessionInfo(SessionInfo {
-            person,
-            rows: vec![(long.clone(), long.clone()); 50],
-            document: serde_json::Value::Null,
-            logout: form(),
-        }),
+        session(person, vec![("Groups", long.clone()); 50], serde_json::Value::Null, form("Sign out")),
     ];
     let nasty_context = PageContext { request_id: &long, host: &long, ..context(Wants::Html) };
     for page in all {
@@ -249,7 +247,7 @@ async fn texts_without_end_do_not_make_a_page_without_end() {
 #[tokio::test]
 async fn a_script_gets_problem_details() {
     let pages = contact();
-    let page = Page::Problem(Notice::new(Code::SignInNeeded));
+    let page = Page::problem(Problem::SignInNeeded);
     let response = pages.render(&page, &context(Wants::ProblemJson));
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(header(&response, "content-type"), "application/problem+json");
@@ -272,7 +270,7 @@ async fn a_script_gets_problem_details() {
 
 #[tokio::test]
 async fn a_terminal_gets_the_same_code_and_hint() {
-    let said = body(&contact(), &Page::Problem(Notice::new(Code::SignInNeeded)), &context(Wants::Text)).await;
+    let said = body(&contact(), &Page::problem(Problem::SignInNeeded), &context(Wants::Text)).await;
     assert_eq!(
         said,
         "Please sign in (VB-1020 sign_in_needed)\nThis page is only for people who are signed in.\n\
@@ -291,10 +289,7 @@ async fn the_session_is_told_to_a_program_as_it_is() {
 
 #[test]
 fn waiting_is_told_in_the_header_too() {
-    let page = Page::Problem(Notice {
-        retry_after: Some(Duration::from_millis(30_900)),
-        ..Notice::new(Code::ProviderUnreachable)
-    });
+    let page = Page { retry_after: Some(Duration::from_millis(30_900)), ..Page::problem(Problem::ProviderUnreachable) };
     let response = contact().render(&page, &context(Wants::Html));
     assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, "30".into()));
     assert_eq!(header(&response, "x-vestibule-response"), "VB-2001");
@@ -326,16 +321,19 @@ async fn gallery() {
 /// Every page, those of every code with every finer reason that logs may have for it, and with everything that may stand on one.
 fn crowded_pages() -> Vec<(String, Page)> {
     let mut pages = every_page();
-    for code in Code::ALL {
+    for code in Problem::ALL {
         let reasons = crate::codes::reasons(code.number());
         for reason in reasons {
-            let mut notice = Notice::new(*code).reason(reason).action(Action::link("Start again", "/again"));
-            notice.retry_after = Some(Duration::from_secs(30));
-            notice.provider = Some("Example Corp".into());
-            notice.said = vec!["weird_error".into(), "“it_was 42 no_good”".into()];
-            pages.push((format!("{code} {reason}"), Page::Problem(notice)));
-            let notice = Notice { provider: Some("Example Corp".into()), ..Notice::new(*code).reason(reason) };
-            pages.push((format!("denied {code} {reason}"), denied(notice, ada(), "Needs the group board.", form())));
+            let page = Page { provider: Some("Example Corp".into()), reason, ..Page::problem(*code) };
+            let again = Page {
+                action: Some(Action::link("Start again", "/again")),
+                retry_after: Some(Duration::from_secs(30)),
+                said: vec!["weird_error".into(), "“it_was 42 no_good”".into()],
+                ..page.clone()
+            };
+            pages.push((format!("{code} {reason}"), again));
+            let denied = denied(page, ada(), "Needs the group board.", form("Switch account"));
+            pages.push((format!("denied {code} {reason}"), denied));
         }
     }
     pages
@@ -393,16 +391,15 @@ async fn what_logs_call_it_stands_among_the_lines_for_support_and_nowhere_else()
     for (name, page) in crowded_pages() {
         let (words, support) = visible(&body(&pages, &page, &context(Wants::Html)).await);
         assert_eq!(raw(&words.join(" ")), Vec::<String>::new(), "{name}: {words:?}");
-        let gist = Gist::of(&page);
-        assert!(support.contains(gist.reason), "{name}: {support}");
-        if let (Some(code), Page::Problem(notice)) = (gist.code, &page) {
-            assert!(support.contains(&format!("{} {}\n", code.number(), notice.reason)), "{name}: {support}");
-            assert!(notice.said.iter().all(|said| support.contains(said.as_str())), "{name}: {support}");
+        assert!(support.contains(page.reason), "{name}: {support}");
+        if let Some(code) = page.problem {
+            assert!(support.contains(&format!("{} {}\n", code.number(), page.reason)), "{name}: {support}");
+            assert!(page.said.iter().all(|said| support.contains(said.as_str())), "{name}: {support}");
             let problem = body(&pages, &page, &context(Wants::ProblemJson)).await;
             let problem: serde_json::Value = serde_json::from_str(&problem).unwrap();
-            assert_eq!((&problem["code"], &problem["reason"]), (&code.number().into(), &notice.reason.into()));
+            assert_eq!((&problem["code"], &problem["reason"]), (&code.number().into(), &page.reason.into()));
             let text = body(&pages, &page, &context(Wants::Text)).await;
-            assert!(text.contains(&format!("({} {})\n", code.number(), notice.reason)), "{name}: {text}");
+            assert!(text.contains(&format!("({} {})\n", code.number(), page.reason)), "{name}: {text}");
         }
     }
 }
@@ -411,10 +408,7 @@ async fn what_logs_call_it_stands_among_the_lines_for_support_and_nowhere_else()
 async fn a_page_that_is_about_a_provider_says_what_people_call_it() {
     let pages = contact();
     for (name, page) in crowded_pages() {
-        let code = match &page {
-            Page::Problem(Notice { code, provider: Some(_), .. }) => *code,
-            _ => continue,
-        };
+        let Some(code) = page.problem.filter(|_| page.provider.is_some()) else { continue };
         for wants in [Wants::Html, Wants::Text, Wants::ProblemJson] {
             let said = body(&pages, &page, &context(wants)).await;
             assert_eq!(said.contains("Example Corp"), code.is_about_a_provider(), "{name}: {said}");
@@ -422,7 +416,7 @@ async fn a_page_that_is_about_a_provider_says_what_people_call_it() {
             assert!(!said.contains("{at}"), "{name}: {said}");
         }
     }
-    for code in Code::ALL {
+    for code in Problem::ALL {
         let mentions = code.message(None).contains("sign-in page");
         assert_eq!(mentions, code.is_about_a_provider(), "{code}: whose sign-in page?");
         assert!(!code.message(None).contains('{'), "{code}");
@@ -432,9 +426,9 @@ async fn a_page_that_is_about_a_provider_says_what_people_call_it() {
 
 #[tokio::test]
 async fn whoever_is_signed_in_is_not_told_to_be_signed_in() {
-    for code in [Code::SignInTooOld, Code::FormTooLate, Code::NotAllowed] {
+    for code in [Problem::SignInTooOld, Problem::FormTooLate, Problem::NotAllowed] {
         for wants in [Wants::Html, Wants::Text, Wants::ProblemJson] {
-            let said = body(&contact(), &Page::Problem(Notice::new(code)), &context(wants)).await;
+            let said = body(&contact(), &Page::problem(code), &context(wants)).await;
             assert!(said.contains("You are signed in"), "{code}: {said}");
             assert!(
                 !said.contains("for people who are signed in") && !said.contains("Please sign in."),
@@ -442,6 +436,6 @@ async fn whoever_is_signed_in_is_not_told_to_be_signed_in() {
             );
         }
     }
-    let said = body(&contact(), &Page::Problem(Notice::new(Code::SignInTooOld)), &context(Wants::Text)).await;
+    let said = body(&contact(), &Page::problem(Problem::SignInTooOld), &context(Wants::Text)).await;
     assert!(said.contains("\nSign in again: https://"), "{said}");
 }

@@ -40,8 +40,8 @@ pub(super) fn encode(session: &Session) -> Vec<u8> {
     let tokens = [split(id_token, &mut text), split(access, &mut text), split(refresh, &mut text)];
     let base = claims_in(&tokens, &text);
     let (extra, removed) = difference(&base, &session.claims);
-    let asked = session.asked.iter().flat_map(|asked| asked.names.iter().cloned());
-    let asked = asked.reduce(|names, name| names + "\0" + &name).unwrap_or_default();
+    let asked = session.asked.iter().flat_map(|asked| asked.names.iter().map(String::as_str));
+    let asked = asked.collect::<Vec<_>>().join("\0");
     let nonce_is_claim = session.nonce.is_some() && session.nonce.as_deref() == nonce_claim(&session.claims);
     let mut push = |part: &str| {
         text.push_str(part);
@@ -189,6 +189,7 @@ type AskedDue = Option<Option<i64>>;
 
 /// ID token, access token, refresh token.
 type PackedTokens<'a> = [Option<PackedToken<'a>>; 3];
+/// The parts of a token.
 type PackedToken<'a> = Vec<Part<'a>>;
 
 /// How much of the text each part takes, behind the JSON parts of the tokens.
@@ -203,6 +204,7 @@ struct Lengths {
     removed: u32,
 }
 
+/// The session of these fields.
 fn restore(wire: &Wire<'_>, asked: AskedDue, mut text: &str, wanted: TokenKinds) -> Result<Session, DecodeError> {
     let base = claims_in(&wire.tokens, text);
     let text = &mut text;
@@ -256,47 +258,44 @@ fn restore_tokens(
     Some(Tokens { id_token, access, refresh: token(refresh, wanted.refresh)? })
 }
 
+/// Takes a token apart, if there is one.
 fn split<'a>(token: &'a Option<Secret<String>>, text: &mut String) -> Option<Vec<Part<'a>>> {
     token.as_ref().map(|token| tokens::split(token.expose(), text))
 }
 
 /// The claims in the payload of an ID token that is a JWS; none when it is anything else. The ID token is the first of the
 /// tokens, so what is its JSON stands at the front of the text, and needs no base64 undone again.
-fn claims_in([id_token, ..]: &PackedTokens<'_>, mut text: &str) -> Claims {
-    let mut payload = || {
-        let [Part::Json(header), Part::Json(payload), _] = id_token.as_deref()? else { return None };
-        tokens::take(&mut text, *header)?;
-        serde_json::from_str(tokens::take(&mut text, *payload)?).ok()
-    };
-    payload().unwrap_or_default()
+fn claims_in([id_token, ..]: &PackedTokens<'_>, text: &str) -> Claims {
+    id_token.as_deref().and_then(|parts| payload_of(parts, text)).unwrap_or_default()
 }
 
 /// The claims of a token that is a JWS, without a look at its signature; `None` when it is anything else.
 pub(super) fn payload(token: &str) -> Option<Claims> {
     let mut text = String::new();
     let parts = tokens::split(token, &mut text);
-    let [Part::Json(header), Part::Json(payload), _] = parts.as_slice() else { return None };
-    let mut text = text.as_str();
+    payload_of(&parts, &text)
+}
+
+/// The payload among the parts of a JWS, whose JSON stands at the front of the text.
+fn payload_of(parts: &[Part<'_>], mut text: &str) -> Option<Claims> {
+    let [Part::Json(header), Part::Json(payload), _] = parts else { return None };
     tokens::take(&mut text, *header)?;
     serde_json::from_str(tokens::take(&mut text, *payload)?).ok()
 }
 
+/// The nonce among the claims.
 fn nonce_claim(claims: &Claims) -> Option<&str> {
     claims.get("nonce").and_then(Value::as_str)
 }
 
 /// What makes `claims` of `base`: the claims to set, and the names to remove, as JSON.
 fn difference(base: &Claims, claims: &Claims) -> (String, String) {
-    let extra: serde_json::Map<_, _> = claims
-        .iter()
-        .filter(|(name, value)| base.get(*name) != Some(value))
-        .map(|(n, v)| (n.clone(), v.clone()))
-        .collect();
-    let removed: Vec<&String> = base.keys().filter(|name| !claims.contains_key(*name)).collect();
+    let mut extra = claims.clone();
+    extra.retain(|name, value| base.get(name) != Some(value));
+    let removed: Vec<Value> =
+        base.keys().filter(|name| !claims.contains_key(*name)).map(|name| name.as_str().into()).collect();
     let extra = if extra.is_empty() { String::new() } else { Value::Object(extra).to_string() };
-    let removed =
-        if removed.is_empty() { String::new() } else { Value::from_iter(removed.into_iter().cloned()).to_string() };
-    (extra, removed)
+    (extra, if removed.is_empty() { String::new() } else { Value::Array(removed).to_string() })
 }
 
 /// The other way round.
@@ -330,6 +329,7 @@ fn deflate(text: &[u8]) -> Cow<'_, [u8]> {
     if status == Some(Status::StreamEnd) && packed.len() < text.len() { packed.into() } else { text.into() }
 }
 
+/// The text again.
 fn inflate<'a>(packed: &'a [u8], len: u32, dictionary: &[u8]) -> Result<Cow<'a, str>, DecodeError> {
     let len = usize::try_from(len).map_err(|_| DecodeError::TooLarge)?;
     if packed.len() == len {
@@ -348,8 +348,7 @@ fn inflate<'a>(packed: &'a [u8], len: u32, dictionary: &[u8]) -> Result<Cow<'a, 
             Ok((status, decompress.total_in()))
         })
         .map_err(|_: DecompressError| DecodeError::Deflate)?;
-    let all_read = usize::try_from(read) == Ok(packed.len());
-    if status != Status::StreamEnd || text.len() != len || !all_read {
+    if status != Status::StreamEnd || text.len() != len || usize::try_from(read) != Ok(packed.len()) {
         return Err(DecodeError::Deflate);
     }
     String::from_utf8(text).map(Cow::Owned).map_err(|_| DecodeError::Deflate)
@@ -362,19 +361,23 @@ thread_local! {
     static DECOMPRESS: RefCell<Decompress> = RefCell::new(Decompress::new(false));
 }
 
+/// How many milliseconds after `start`.
 fn after(time: UnixTime, start: UnixTime) -> i64 {
     time.millis().wrapping_sub(start.millis()).cast_signed()
 }
 
+/// The moment so many milliseconds after `start`.
 fn at(start: UnixTime, millis: i64) -> UnixTime {
     UnixTime::from_millis(start.millis().wrapping_add(millis.cast_unsigned()))
 }
 
+/// The format that is written and read.
 const FORMAT: u8 = 1;
 /// The length of a cookie gives the length of a session away no better than this.
 const BLOCK: usize = 64;
 /// Level 9 saves two bytes more and costs a tenth more time.
 const LEVEL: u32 = 6;
+/// Bytes of a usual text.
 const TEXT_USUAL: usize = 4096;
 
 #[cfg(test)]

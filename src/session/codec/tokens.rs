@@ -99,6 +99,7 @@ pub(super) fn pack(part: &str) -> Part<'_> {
     Part::Plain(part)
 }
 
+/// Takes one part apart.
 fn split_part<'a>(part: &'a str, text: &mut String) -> Part<'a> {
     let packed = pack(part);
     if let Part::Packed(bytes) = &packed

@@ -54,6 +54,7 @@ impl From<[u8; 16]> for Mark {
 pub struct Party(u64);
 
 impl Party {
+    /// Somebody for tests.
     #[cfg(test)]
     pub(crate) const fn numbered(number: u64) -> Self {
         Self(number)
@@ -103,15 +104,20 @@ impl<T: Clone> Remembered<T> {
         let now = (self.clock.monotonic(), self.clock.now());
         let until = (now.0.plus(life), now.1.plus(life));
         let mut kept = self.lock();
-        kept.let_go_of_what_is_over(now);
+        kept.sweep(now);
         let what = make(kept.remove(mark));
         kept.add(mark, Item { what, owner, until, number: 0, bytes: ENTRY + size_of::<T>() + extra });
-        let part = self.most / PARTS;
         let mut over_part = false;
-        while kept.bytes_of(owner) > part && kept.forget_oldest_of(owner) {
-            over_part = true;
+        while kept.bytes_of(owner) > self.most / PARTS
+            && let Some(oldest) = kept.oldest_of(owner)
+        {
+            over_part |= kept.remove(oldest).is_some();
         }
-        while kept.bytes > self.most && kept.forget_oldest() {}
+        while kept.bytes > self.most
+            && let Some(oldest) = kept.oldest()
+        {
+            kept.remove(oldest);
+        }
         let bytes = kept.bytes;
         drop(kept);
         self.report(bytes, over_part);
@@ -122,6 +128,7 @@ impl<T: Clone> Remembered<T> {
         self.lock().remove(mark)
     }
 
+    /// Says how full it is: as a metric, and at warn.
     fn report(&self, bytes: usize, over_part: bool) {
         self.used.set(bytes, self.most);
         let (is_full, has_room) = (bytes >= self.most / 10 * 9, bytes < self.most / 10 * 8);
@@ -148,13 +155,16 @@ impl<T: Clone> Remembered<T> {
         }
     }
 
+    /// The entries.
     fn lock(&self) -> MutexGuard<'_, Kept<T>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// A moment by both clocks.
 type Now = (MonotonicTime, UnixTime);
 
+/// An entry.
 #[derive(Debug)]
 struct Item<T> {
     what: T,
@@ -165,6 +175,7 @@ struct Item<T> {
 }
 
 impl<T> Item<T> {
+    /// Whether its time has passed.
     fn is_over(&self, now: Now) -> bool {
         now.0 >= self.until.0 && now.1 >= self.until.1
     }
@@ -195,6 +206,7 @@ impl<T> Default for Kept<T> {
 }
 
 impl<T> Kept<T> {
+    /// Adds an entry, the newest of all.
     fn add(&mut self, mark: Mark, entry: Item<T>) {
         let number = self.next;
         self.next += 1;
@@ -205,6 +217,7 @@ impl<T> Kept<T> {
         self.entries.insert(mark, Item { number, ..entry });
     }
 
+    /// Removes an entry.
     fn remove(&mut self, mark: Mark) -> Option<T> {
         let entry = self.entries.remove(&mark)?;
         self.by_age.remove(&entry.number);
@@ -219,33 +232,32 @@ impl<T> Kept<T> {
         Some(entry.what)
     }
 
+    /// What is remembered on this account, in bytes.
     fn bytes_of(&self, owner: Party) -> usize {
         self.owners.get(&owner).copied().unwrap_or_default()
     }
 
-    fn forget_oldest(&mut self) -> bool {
-        let oldest = self.by_age.first_key_value().map(|(_, mark)| *mark);
-        oldest.is_some_and(|mark| self.remove(mark).is_some())
+    /// The oldest entry.
+    fn oldest(&self) -> Option<Mark> {
+        self.by_age.first_key_value().map(|(_, mark)| *mark)
     }
 
-    fn forget_oldest_of(&mut self, owner: Party) -> bool {
-        let oldest =
-            self.by_owner.range((owner, 0)..).next().filter(|((of, _), _)| *of == owner).map(|(_, mark)| *mark);
-        oldest.is_some_and(|mark| self.remove(mark).is_some())
+    /// The oldest entry on this account.
+    fn oldest_of(&self, owner: Party) -> Option<Mark> {
+        self.by_owner.range((owner, 0)..=(owner, u64::MAX)).next().map(|(_, mark)| *mark)
     }
 
-    fn let_go_of_what_is_over(&mut self, now: Now) {
+    /// Forgets a few of the entries whose time has passed, the oldest first.
+    fn sweep(&mut self, now: Now) {
         for _ in 0..SWEPT {
-            let Some((_, mark)) = self.by_age.first_key_value() else { return };
-            let mark = *mark;
-            if !self.entries.get(&mark).is_some_and(|entry| entry.is_over(now)) {
-                return;
-            }
+            let is_over = |mark: &Mark| self.entries.get(mark).is_some_and(|entry| entry.is_over(now));
+            let Some(mark) = self.oldest().filter(is_over) else { return };
             self.remove(mark);
         }
     }
 }
 
+/// The first bytes of a hash.
 fn prefix<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.first_chunk().copied().unwrap_or([0; N])
 }
@@ -254,6 +266,7 @@ fn prefix<const N: usize>(bytes: &[u8]) -> [u8; N] {
 const ENTRY: usize = 200;
 /// Into how many parts it goes, one of which an owner may have.
 const PARTS: usize = 16;
+/// How many entries whose time has passed one insertion forgets.
 const SWEPT: usize = 64;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::register::ToRegister;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::gateway::settings::{RouteSettings, RuleSettings, Target};
+use crate::gateway::settings::{RouteSettings, RuleSettings, TargetSettings};
 use crate::provider::settings::ProviderSettings;
 use crate::provider::{Grade, ProbeFinding, ProbeRequest, Provider};
 use crate::proxy;
@@ -97,7 +97,7 @@ async fn probe_provider(settings: ProviderSettings, expected: ProbeRequest) -> V
 
 /// Routes that answer by themselves have nothing to probe.
 fn probe_route(route: &RouteSettings) -> Option<BoxFuture<'static, Vec<Finding>>> {
-    let Target::Upstream(settings) = &route.target else { return None };
+    let TargetSettings::Upstream(settings) = &route.target else { return None };
     Some(probe_upstream(format!("route {}", route.name), (**settings).clone()).boxed())
 }
 

@@ -12,7 +12,7 @@ use crate::gateway::pages::Pages;
 use crate::gateway::redemptions::Redemptions;
 use crate::gateway::redirects::Redirects;
 use crate::gateway::routes::{Route, RouteTarget, Routes, Rule};
-use crate::gateway::settings::{self, GatewaySettings, RouteSettings};
+use crate::gateway::settings::{GatewaySettings, RouteSettings, TargetSettings};
 use crate::policy::Policy;
 use crate::provider::settings::ProviderSettings;
 use crate::provider::{Provider, ProviderSetupError};
@@ -225,8 +225,8 @@ fn route(
     metrics: &Metrics,
 ) -> Result<Route, BuildError> {
     let target = match &settings.target {
-        settings::Target::Static(status) => RouteTarget::Static(*status),
-        settings::Target::Upstream(upstream) => RouteTarget::Upstream(
+        TargetSettings::Static(status) => RouteTarget::Static(*status),
+        TargetSettings::Upstream(upstream) => RouteTarget::Upstream(
             Upstream::new((**upstream).clone())
                 .map_err(|error| BuildError::Upstream(settings.name.to_string(), error))?,
         ),

@@ -3,7 +3,8 @@
 //! 1. The attempt is found by its state, in this browser's cookies. Without it nothing is said to the provider (OA-03).
 //! 2. If this very attempt is over and there is a session, the browser is redirected to its page. Any other session proves
 //!    nothing: it may have been planted while the person was at the provider.
-//! 3. An answer from another issuer than the one that was asked, or at another redirect URI, ends here (RFC 9207, SB-03).
+//! 3. An answer from another issuer than the one that was asked, or at another redirect URI, ends here
+//!    ([RFC 9207 section 2.4](https://www.rfc-editor.org/rfc/rfc9207#section-2.4), SB-03).
 //! 4. The code is redeemed on the control runtime, once for an attempt: whoever reloads the callback meanwhile waits for the
 //!    same end (OA-10).
 
@@ -76,7 +77,7 @@ impl Gateway {
             Ok(provider) => provider,
             Err(problem) => return self.without_attempt(visit, Some(attempt.intent.return_to), None, problem).await,
         };
-        check_answer_method(visit, provider)?;
+        check_answer_method(visit, std::slice::from_ref(provider))?;
         if self.redemptions.is_over(&attempt.id)
             && let Ok(live) = self.sessions.find(visit.cookies, visit.site(provider), visit.now).await
             // A session that does not have the age that was asked for would only be sent back here.
@@ -121,6 +122,7 @@ impl Gateway {
         }
     }
 
+    /// The session that the callback ends with.
     async fn finish(
         self: &Arc<Self>,
         visit: Visit<'_>,
@@ -131,13 +133,12 @@ impl Gateway {
         let again = || Some(self.login_url(&attempt.intent.return_to, Some(&attempt.intent.provider)));
         let over = |code| CallbackFailure::Over(GatewayError::sign_in_at(&attempt.intent.provider, code, again()));
         let name = || Some(Arc::clone(&attempt.intent.provider));
-        let failed = |error| {
-            CallbackFailure::Over(GatewayError::Provider { name: name(), error, again: again(), sign_in: None })
-        };
+        let of_provider = |error, again| GatewayError::Provider { name: name(), error, again, sign_in: None };
+        let failed = |error| CallbackFailure::Over(of_provider(error, again()));
         // Where trying again helps, it is asking for the same address again.
         let away = |error: Arc<ProviderError>| {
             let again = again().filter(|_| !error.is_outage());
-            CallbackFailure::Away(GatewayError::Provider { name: name(), error, again, sign_in: None })
+            CallbackFailure::Away(of_provider(error, again))
         };
         // An answer at the redirect URI that was sent is nobody else's, unless a reload gave that to another provider (IS-03).
         let owner = self.provider_at(visit.meta.path.as_str());
@@ -197,7 +198,7 @@ impl Gateway {
         // A reload sends nothing, so it needs no permit.
         let client = Some(visit.meta.client).filter(|_| visit.meta.client_is_known);
         let is_new = !self.redemptions.is_known(&attempt.id);
-        let permit = if is_new { Some(self.exchange_budgets.permit(client, provider.place()).await?) } else { None };
+        let permit = if is_new { self.exchange_budgets.permit(client, provider.place()).await? } else { None };
         let owner = Party::address(visit.meta.client);
         let waiting = match self.redemptions.begin(&attempt.id, owner, self.attempts.remembered_for()) {
             Arrival::Ended(redeemed) => return Ok(Some((redeemed, true))),
@@ -376,10 +377,12 @@ impl Gateway {
         return_to.unwrap_or_else(|| ReturnTo::root(visit.meta.host.clone()))
     }
 
+    /// Whether the request carries a session.
     async fn is_signed_in(&self, visit: Visit<'_>) -> bool {
         !self.live_sessions(visit).await.is_empty()
     }
 
+    /// The same, and the browser forgets this attempt.
     fn sent_on(&self, visit: Visit<'_>, return_to: &ReturnTo, attempt: Option<&str>) -> Response<Body> {
         let mut response = self.onward(visit, return_to);
         if let Some(attempt) = attempt {

@@ -119,21 +119,22 @@ codes! {
 impl Problem {
     /// The heading of the page.
     pub fn title(self) -> &'static str {
-        self.wording().title
+        self.wording().0
     }
 
     /// The sentences of the page; `provider` is what people call the provider that it is about.
     pub fn message(self, provider: Option<&str>) -> String {
         let at = provider.map(|title| format!(" of {title}")).unwrap_or_default();
-        self.wording().message.replacen(AT, &at, 1)
+        self.wording().1.replacen(AT, &at, 1)
     }
 
     /// Whether the provider's title stands in the sentences of the page.
     pub fn is_about_a_provider(self) -> bool {
-        self.wording().message.contains(AT)
+        self.wording().1.contains(AT)
     }
 
-    fn wording(self) -> Wording {
+    /// The heading and the sentences.
+    fn wording(self) -> (&'static str, &'static str) {
         WORDINGS.get(self.number()).copied().unwrap_or_default()
     }
 
@@ -173,19 +174,11 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What a page says of a code.
-#[derive(Clone, Copy, Default)]
-struct Wording {
-    title: &'static str,
-    message: &'static str,
-}
-
-/// By number. A test holds that none is missing.
-static WORDINGS: LazyLock<HashMap<&str, Wording>> = LazyLock::new(|| {
+/// The heading and the sentences of each page, by number. A test holds that none is missing.
+static WORDINGS: LazyLock<HashMap<&str, (&str, &str)>> = LazyLock::new(|| {
     let entries = include_str!("pages/en.txt").split("\n\n").filter_map(|entry| {
         let mut lines = entry.lines();
-        let (number, title, message) = (lines.next()?, lines.next()?, lines.next()?);
-        Some((number, Wording { title, message }))
+        Some((lines.next()?, (lines.next()?, lines.next()?)))
     });
     entries.collect()
 });

@@ -42,6 +42,7 @@ fn unless_elsewhere(rule: &Rule, meta: &RequestMeta, principal: Option<&Principa
     }
 }
 
+/// Where somebody has to be known.
 fn decide_person(rule: &Rule, meta: &RequestMeta, principal: &Principal, now: UnixTime) -> Verdict {
     if let Some(max_age) = rule.max_age
         && !is_fresh(rule, principal, now)

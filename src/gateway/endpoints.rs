@@ -48,16 +48,8 @@ impl Gateway {
         body: Body,
     ) -> Result<FormParameters<'v>, GatewayError> {
         let own = self.provider_at(visit.meta.path.as_str()).map(std::slice::from_ref);
-        let providers = own.unwrap_or(&self.providers);
-        let by = |mode| providers.iter().any(|provider| provider.settings().response_mode == mode);
-        let (by_query, by_form) = (by(ResponseMode::Query), by(ResponseMode::FormPost));
-        match visit.meta.method {
-            Method::GET if by_query => Ok(FormParameters::of(visit.meta)),
-            Method::POST if by_form => Ok(FormParameters::read(visit.headers, body).await?),
-            _ if by_query && by_form => Err(GatewayError::EndpointMethod("GET, POST")),
-            _ if by_form => Err(GatewayError::EndpointMethod("POST")),
-            _ => Err(GatewayError::EndpointMethod("GET")),
-        }
+        check_answer_method(visit, own.unwrap_or(&self.providers))?;
+        if posted(visit) { FormParameters::read(visit.headers, body).await } else { Ok(FormParameters::of(visit.meta)) }
     }
 
     /// The body of a request to ourselves: it has as much time to arrive as a head (AT-SM-22).
@@ -123,13 +115,21 @@ impl<'a> FormParameters<'a> {
     }
 }
 
-/// Refuses an answer by another method than this provider's, where several share the callback.
-pub(super) fn check_answer_method(visit: Visit<'_>, provider: &Provider) -> Result<(), GatewayError> {
-    match provider.settings().response_mode {
-        ResponseMode::FormPost if !posted(visit) => Err(GatewayError::EndpointMethod("POST")),
-        ResponseMode::Query if posted(visit) => Err(GatewayError::EndpointMethod("GET")),
-        _ => Ok(()),
-    }
+/// Refuses an answer by a method that none of these providers answers by.
+pub(super) fn check_answer_method(visit: Visit<'_>, providers: &[Arc<Provider>]) -> Result<(), GatewayError> {
+    let by = |mode| providers.iter().any(|provider| provider.settings().response_mode == mode);
+    let methods = match (by(ResponseMode::Query), by(ResponseMode::FormPost)) {
+        (true, true) => "GET, POST",
+        (false, true) => "POST",
+        _ => "GET",
+    };
+    check_method(visit, methods)
+}
+
+/// Refuses a request by another method than these, which stand as in `Allow`.
+pub(super) fn check_method(visit: Visit<'_>, methods: &'static str) -> Result<(), GatewayError> {
+    let is_one = methods.split(", ").any(|method| method == visit.meta.method.as_str());
+    if is_one { Ok(()) } else { Err(GatewayError::EndpointMethod(methods)) }
 }
 
 /// Whether the provider's page posted the answer. It comes from another site, so no cookie came along but one that is `None`.

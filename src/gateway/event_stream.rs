@@ -4,15 +4,12 @@
 //! The end is a proper one, so that the browser's `EventSource` asks again
 //! ([HTML section 9.2.3](https://html.spec.whatwg.org/multipage/server-sent-events.html#server-sent-events)), and gets 401.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::{BodyStream, StreamBody};
 
-use crate::body::{Body, BodyError};
+use crate::body::Body;
 
 /// Whether an answer is a stream of events. Only what is still coming can be one.
 pub(super) fn is_event_stream(answer: &Response<Body>) -> bool {
@@ -30,35 +27,7 @@ pub(super) fn end_with(answer: &mut Response<Body>, over: impl Future<Output = (
     }
     // The length is not known any more.
     answer.headers_mut().remove(CONTENT_LENGTH);
-    let events = std::mem::take(answer.body_mut());
-    *answer.body_mut() = Body::stream(EndingStream { events, over: Box::pin(over) });
-}
-
-struct EndingStream {
-    events: Body,
-    over: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-impl HttpBody for EndingStream {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        // The end first: a busy stream has an event at each poll.
-        if !self.events.is_end_stream() && self.over.as_mut().poll(cx).is_ready() {
-            // Dropping the body closes the application's connection.
-            self.events = Body::Empty;
-            self.over = Box::pin(std::future::pending());
-        }
-        Pin::new(&mut self.events).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.events.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        // How much comes is not known: the session may end.
-        SizeHint::default()
-    }
+    // The end is looked at first, for a busy stream has an event at each poll. Dropping the body closes the application's connection.
+    let events = BodyStream::new(std::mem::take(answer.body_mut())).take_until(over);
+    *answer.body_mut() = Body::stream(StreamBody::new(events));
 }

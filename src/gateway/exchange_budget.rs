@@ -30,9 +30,10 @@ pub(super) struct ExchangeBudgets {
 /// The right to one code exchange.
 #[derive(Debug)]
 pub(super) struct ExchangePermit {
-    /// None where nobody knows whose exchange it is.
-    client_budget: Option<(Arc<ClientBudget>, OwnedSemaphorePermit)>,
+    client_budget: Arc<ClientBudget>,
     clock: SharedClock,
+    /// Holds the turn.
+    _turn: OwnedSemaphorePermit,
 }
 
 /// The budget is empty.
@@ -47,32 +48,33 @@ pub(super) struct Spent {
 }
 
 impl ExchangeBudgets {
+    /// All of them full.
     pub(super) fn new(clock: SharedClock) -> Self {
         let clients =
             Cache::builder().max_capacity(ADDRESSES).eviction_policy(EvictionPolicy::lru()).time_to_idle(FULL_AGAIN);
         Self { clients: clients.build(), clock }
     }
 
-    /// A permit for the client at this address, where that is known.
-    pub(super) async fn permit(&self, client: Option<IpAddr>, provider: usize) -> Result<ExchangePermit, Spent> {
-        let clock = Arc::clone(&self.clock);
-        let Some(client) = client else { return Ok(ExchangePermit { client_budget: None, clock }) };
+    /// A permit for the client at this address; none is needed where nobody knows whose exchange it is.
+    pub(super) async fn permit(
+        &self,
+        client: Option<IpAddr>,
+        provider: usize,
+    ) -> Result<Option<ExchangePermit>, Spent> {
+        let (Some(client), clock) = (client, Arc::clone(&self.clock)) else { return Ok(None) };
         let client_budget = self.clients.get_with((network(client), provider), Arc::default);
         client_budget.check(clock.monotonic())?;
         // It is never closed.
-        let Ok(permit) = Arc::clone(&client_budget.turns).acquire_owned().await else {
-            return Ok(ExchangePermit { client_budget: None, clock });
-        };
+        let Ok(turn) = Arc::clone(&client_budget.turns).acquire_owned().await else { return Ok(None) };
         client_budget.check(clock.monotonic())?;
-        Ok(ExchangePermit { client_budget: Some((client_budget, permit)), clock })
+        Ok(Some(ExchangePermit { client_budget, clock, _turn: turn }))
     }
 }
 
 impl ExchangePermit {
     /// The exchange ended without tokens.
     pub(super) fn failed(&self, error: &ProviderError, provider: &Provider) {
-        let Some((client_budget, _)) = &self.client_budget else { return };
-        let mut spending = client_budget.spending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spending = self.client_budget.spending.lock().unwrap_or_else(PoisonError::into_inner);
         // Some answer a bad code with a bare 500. It is one where others are served meanwhile, and an outage otherwise.
         let counts = error.is_refused_code()
             || error.is_bare_server_error()
@@ -93,6 +95,7 @@ struct ClientBudget {
 }
 
 impl ClientBudget {
+    /// Whether there is some left.
     fn check(&self, now: MonotonicTime) -> Result<(), Spent> {
         self.spending.lock().unwrap_or_else(PoisonError::into_inner).check(now)
     }
@@ -104,21 +107,25 @@ impl Default for ClientBudget {
     }
 }
 
+/// What is taken from a budget.
 #[derive(Debug, Default)]
 struct Spending {
     /// When it is full again.
     full: MonotonicTime,
+    /// Why the last exchange was refused.
     last: &'static str,
     is_reported: bool,
     first_bare: Option<Moment>,
 }
 
 impl Spending {
+    /// Takes one exchange.
     fn take(&mut self, now: MonotonicTime, reason: &'static str) {
         self.full = self.full.max(now).plus(EACH);
         self.last = reason;
     }
 
+    /// Whether there is some left.
     fn check(&mut self, now: MonotonicTime) -> Result<(), Spent> {
         let retry_after = self.full.since(now).saturating_sub(EACH.saturating_mul(MOST - 1));
         if retry_after.is_zero() {
@@ -171,8 +178,8 @@ mod tests {
     async fn refuse(budgets: &ExchangeBudgets, client: Option<IpAddr>, times: u32) {
         for _ in 0..times {
             let turn = budgets.permit(client, 0).await.unwrap();
-            if let Some((client_budget, _)) = &turn.client_budget {
-                client_budget.spending.lock().unwrap().take(budgets.clock.monotonic(), "invalid_grant");
+            if let Some(turn) = &turn {
+                turn.client_budget.spending.lock().unwrap().take(budgets.clock.monotonic(), "invalid_grant");
             }
         }
     }
@@ -225,7 +232,7 @@ mod tests {
         }
         let (late, ()) = tokio::join!(budgets.permit(ours, 0), async {
             for turn in turns.drain(..) {
-                turn.client_budget.as_ref().unwrap().0.spending.lock().unwrap().take(now, "invalid_grant");
+                turn.as_ref().unwrap().client_budget.spending.lock().unwrap().take(now, "invalid_grant");
             }
         });
         assert!(late.is_err());

@@ -129,6 +129,7 @@ impl Gateway {
         }
     }
 
+    /// How long the credentials live yet.
     fn time_left(&self, principal: &Principal) -> Duration {
         principal.ends().since(self.clock.now())
     }
@@ -201,6 +202,7 @@ fn limit_body(request: &mut Request<Body>, limits: BodyLimits) -> Result<(), Gat
     Ok(())
 }
 
+/// The answer of a route without an application.
 fn static_answer(status: http::StatusCode) -> Response<Body> {
     let mut answer = Response::new(Body::Empty);
     *answer.status_mut() = status;

@@ -96,7 +96,7 @@ impl Gateway {
     /// A WebSocket carries cookies across sites and no CORS rule stops it: only our own origin and those that the route names may
     /// begin one ([RFC 6455 section 10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2), WS-02, AT-WS-01).
     fn check_websocket_origin(&self, route: &Route, visit: Visit<'_>) -> Result<(), RequestFault> {
-        if self.origin_is_ours(visit.headers, visit.authority()).unwrap_or(true) {
+        if self.origin_is_ours(visit.headers, visit.meta.host.authority()).unwrap_or(true) {
             return Ok(());
         }
         let origin = visit.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();

@@ -10,7 +10,7 @@ use crate::body::Body;
 use crate::gateway::Gateway;
 use crate::gateway::addresses::redirect;
 use crate::gateway::codes::Problem;
-use crate::gateway::endpoints::FormParameters;
+use crate::gateway::endpoints::{FormParameters, check_method};
 use crate::gateway::error::GatewayError;
 use crate::gateway::pages::page::{Choice, Page};
 use crate::gateway::visit::Visit;
@@ -72,10 +72,8 @@ impl Gateway {
     /// Another site may post here without any proof that the person wants it: all that it can do is send them to their own
     /// provider, and from there to a page of ours.
     pub(super) async fn login(self: &Arc<Self>, visit: Visit<'_>, body: Body) -> Result<Response<Body>, GatewayError> {
+        check_method(visit, "GET, HEAD, POST")?;
         let by_post = visit.meta.method == Method::POST;
-        if !by_post && visit.meta.method != Method::GET && visit.meta.method != Method::HEAD {
-            return Err(GatewayError::EndpointMethod("GET, HEAD, POST"));
-        }
         if visit.is_navigation() && !self.signs_in_at(visit.meta) {
             // A form is sent there again.
             let status = if by_post { StatusCode::TEMPORARY_REDIRECT } else { StatusCode::FOUND };
@@ -152,13 +150,13 @@ impl Gateway {
         };
         let started = self.attempts.start(intent, visit.now).map_err(|_| self.return_too_long(visit.meta))?;
         let extra = extra_parameters(&provider, prompt, login_hint.as_deref());
-        let url = match provider.authorization_url_at_hand(&authorization_request(&started, &extra, bare)) {
+        let at_hand = provider.authorization_url_at_hand(&authorization_request(&started, &extra, bare));
+        let url = match at_hand {
             Some(url) => url,
             None => {
                 let (asked, attempt) = (Arc::clone(&provider), started.clone());
-                let extra: Vec<_> = extra.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
                 let url = self.control.run(async move {
-                    let extra: Vec<_> = extra.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                    let extra = extra_parameters(&asked, prompt, login_hint.as_deref());
                     asked.authorization_url(&authorization_request(&attempt, &extra, bare)).await
                 });
                 url.await.unwrap_or(Err(ProviderError::Lost))
@@ -209,6 +207,7 @@ impl Gateway {
         GatewayError::ReturnTooLong { start_page: self.login_url_of_start_page(meta) }
     }
 
+    /// The page on which a provider is chosen; `of`: among these.
     fn chooser(&self, meta: &RequestMeta, return_to: &ReturnTo, of: Option<&str>) -> Response<Body> {
         let mut choices: Vec<&Arc<Provider>> = self.providers.iter().collect();
         if let Some(of) = of {
@@ -237,6 +236,7 @@ fn extra_parameters<'a>(
     prompt.map(|prompt| ("prompt", prompt)).into_iter().chain(hint).collect()
 }
 
+/// What is asked of the provider for an attempt.
 fn authorization_request<'a>(
     attempt: &'a Attempt,
     extra: &'a [(&'a str, &'a str)],
@@ -258,7 +258,9 @@ fn is_hint(hint: &str) -> bool {
     !hint.is_empty() && hint.len() <= LONGEST_HINT && !hint.chars().any(char::is_control)
 }
 
+/// Sign-ins in a row without a session that came back.
 const MOST_ROUNDS: u8 = 3;
 /// What may be said once. A link that says it twice means two things.
 const ONCE: [&str; 6] = ["rd", "provider", "of", "iss", "login_hint", "target_link_uri"];
+/// Bytes of a login hint.
 const LONGEST_HINT: usize = 1024;

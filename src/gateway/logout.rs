@@ -11,7 +11,7 @@ use crate::body::Body;
 use crate::gateway::Gateway;
 use crate::gateway::addresses::redirect;
 use crate::gateway::codes::Problem;
-use crate::gateway::endpoints::FormParameters;
+use crate::gateway::endpoints::{FormParameters, check_method};
 use crate::gateway::error::GatewayError;
 use crate::gateway::login::Beginning;
 use crate::gateway::pages::page::{Action, Page, person_of};
@@ -26,25 +26,24 @@ use crate::session::live::LiveSession;
 impl Gateway {
     /// POST signs out; GET asks first, so that no link or picture of another site signs anybody out (LO-05, AT-LG-01).
     pub(super) async fn logout(self: &Arc<Self>, visit: Visit<'_>, body: Body) -> Result<Response<Body>, GatewayError> {
-        match visit.meta.method {
-            Method::GET | Method::HEAD => Ok(self.confirm_logout(visit).await),
-            Method::POST => {
-                let form = FormParameters::read(visit.headers, body).await?;
-                if !self.is_from_here(visit, &form).await {
-                    return Err(GatewayError::Client(Problem::CrossSiteLogout));
-                }
-                self.sign_out(visit, &form).await
-            }
-            _ => Err(GatewayError::EndpointMethod("GET, HEAD, POST")),
+        check_method(visit, "GET, HEAD, POST")?;
+        if visit.meta.method != Method::POST {
+            let live = self.live_sessions(visit).await.into_iter().next();
+            let person = live.as_ref().map(|live| person_of(&live.identity)).unwrap_or_default();
+            let page = Page::confirm_sign_out(self.logout_form(live.as_deref()), person);
+            return Ok(self.render(visit.meta, &page, None));
         }
+        let form = FormParameters::read(visit.headers, body).await?;
+        if !self.is_from_here(visit, &form).await {
+            return Err(GatewayError::Client(Problem::CrossSiteLogout));
+        }
+        self.sign_out(visit, &form).await
     }
 
     /// Where the provider sends the browser after signing out there, and where a local sign-out ends. Never signs in again by
     /// itself. A state that is missing or unknown changes nothing but the words (LO-03, AT-LG-03).
     pub(super) async fn signed_out(self: &Arc<Self>, visit: Visit<'_>) -> Result<Response<Body>, GatewayError> {
-        if visit.meta.method != Method::GET && visit.meta.method != Method::HEAD {
-            return Err(GatewayError::EndpointMethod("GET, HEAD"));
-        }
+        check_method(visit, "GET, HEAD")?;
         let query = FormParameters::of(visit.meta);
         if visit.meta.kind == RequestKind::Navigation
             && !is_prefetch(visit.headers)
@@ -53,16 +52,11 @@ impl Gateway {
         {
             return self.sign_in_after(visit, left).await;
         }
-        let expected = visit
-            .cookies
-            .attempts
-            .iter()
-            .find(|attempt| attempt.id.as_str() == SIGNED_OUT)
-            .map(|attempt| &attempt.value);
-        let everywhere = match (query.get("state"), expected) {
-            (Some(state), Some(expected)) => constant_time_eq(state.as_bytes(), expected.as_bytes()),
-            _ => false,
-        };
+        let expected = visit.cookies.attempts.iter().find(|attempt| attempt.id.as_str() == SIGNED_OUT);
+        let everywhere = query
+            .get("state")
+            .zip(expected)
+            .is_some_and(|(state, expected)| constant_time_eq(state.as_bytes(), expected.value.as_bytes()));
         if !everywhere && !self.live_sessions(visit).await.is_empty() {
             // Nobody who is signed in gets a page that says otherwise.
             return Ok(redirect(StatusCode::SEE_OTHER, &self.own_path("session")));
@@ -75,12 +69,6 @@ impl Gateway {
             response.headers_mut().append(SET_COOKIE, self.attempts.finish(SIGNED_OUT));
         }
         Ok(response)
-    }
-
-    async fn confirm_logout(&self, visit: Visit<'_>) -> Response<Body> {
-        let live = self.live_sessions(visit).await.into_iter().next();
-        let person = live.as_ref().map(|live| person_of(&live.identity)).unwrap_or_default();
-        self.render(visit.meta, &Page::confirm_sign_out(self.logout_form(live.as_deref()), person), None)
     }
 
     /// The form that signs out: it may lead to the provider's own sign-out page.
@@ -98,6 +86,7 @@ impl Gateway {
         Action { label: "Switch account", href, form: Some(fields) }
     }
 
+    /// Signs out, and clears the cookies.
     async fn sign_out(
         self: &Arc<Self>,
         visit: Visit<'_>,
@@ -122,6 +111,7 @@ impl Gateway {
         Ok(response)
     }
 
+    /// Where the browser goes on after the sign-out here.
     async fn after_sign_out(
         self: &Arc<Self>,
         visit: Visit<'_>,
@@ -149,13 +139,8 @@ impl Gateway {
             let sessions = Arc::clone(&self.sessions);
             self.control.run(tokio::time::timeout(REVOCATION, async move { sessions.revoke(&live).await }))
         });
-        for revoked in join_all(revoked).await {
-            if !matches!(revoked, Ok(Ok(()))) {
-                tracing::warn!(
-                    code = "revocation_slow",
-                    "a session's tokens were not revoked: the provider took too long"
-                );
-            }
+        for _ in join_all(revoked).await.iter().filter(|revoked| !matches!(revoked, Ok(Ok(())))) {
+            tracing::warn!(code = "revocation_slow", "a session's tokens were not revoked: the provider took too long");
         }
     }
 
@@ -242,6 +227,7 @@ impl Gateway {
         Ok(response)
     }
 
+    /// The URL that signs out at the provider and comes back here with `state`, if the provider has one.
     async fn end_session_url(
         &self,
         visit: Visit<'_>,
@@ -277,11 +263,9 @@ impl Gateway {
         if let Some(site) = visit.headers.get(SEC_FETCH_SITE) {
             return site == "same-origin" || (site == "none" && !visit.headers.contains_key(ORIGIN));
         }
-        self.origin_is_ours(visit.headers, visit.authority()).unwrap_or(true) || self.is_our_form(visit, form).await
-    }
-
-    /// Whether the form carries the seal that we put into it for one of the sessions that came with it.
-    async fn is_our_form(&self, visit: Visit<'_>, form: &FormParameters<'_>) -> bool {
+        if self.origin_is_ours(visit.headers, visit.meta.host.authority()).unwrap_or(true) {
+            return true;
+        }
         let read = |opened: &Opened| Ok::<_, OpenError>((opened.plaintext.clone(), opened.expires.minus(FORM_LIFE)));
         let session = form.get(FORM_TOKEN).and_then(|token| self.forms.open_dated(token, visit.now, read).ok());
         let Some(session) = session else { return false };
@@ -303,8 +287,11 @@ fn sent_to(visit: Visit<'_>, url: &str) -> Response<Body> {
 
 /// The field of our own forms that holds the seal.
 const FORM_TOKEN: &str = "form";
+/// How long one of our forms may stand.
 const FORM_LIFE: Duration = Duration::from_secs(12 * 3600);
+/// Which site began the request ([Fetch Metadata](https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header)).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// How long the provider may take to send the browser back.
 const SIGNED_OUT_LIFE: Duration = Duration::from_secs(600);
 /// How long a sign-out waits for the provider to revoke the tokens.
 const REVOCATION: Duration = Duration::from_secs(3);

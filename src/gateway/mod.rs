@@ -176,6 +176,7 @@ impl Gateway {
         answer
     }
 
+    /// The stages of a request that could be read.
     async fn stages<'a>(
         self: &'a Arc<Self>,
         forwarder: &Rc<Forwarder>,
@@ -214,6 +215,7 @@ impl Gateway {
         }
     }
 
+    /// The provider of this name.
     fn provider_named(&self, name: &str) -> Option<&Arc<Provider>> {
         self.providers.iter().find(|provider| &**provider.name() == name)
     }

@@ -24,4 +24,5 @@ impl OwnAnswers {
     }
 }
 
+/// The endpoints that have counters of their own.
 const ENDPOINTS: [&str; 5] = ["login", "callback", "logout", "signed-out", "session"];

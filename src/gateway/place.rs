@@ -83,6 +83,7 @@ impl Gateway {
         if all_here { Ok(()) } else { Err(RequestFault::DestinationElsewhere) }
     }
 
+    /// What stands at a path, read in one way.
     fn place_of<'a>(&'a self, host: &str, path: &'a str, method: &Method) -> Result<Placement<'a>, NoRoute> {
         match path.strip_prefix(self.settings.prefix.as_str()) {
             Some("") => Ok(Placement::Own("")),

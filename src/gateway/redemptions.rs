@@ -80,6 +80,7 @@ impl From<&LiveSession> for BegunSession {
     }
 }
 
+/// The session that an attempt ended with.
 #[derive(Clone, Copy, Debug)]
 struct SignedIn {
     session: SessionId,
@@ -181,23 +182,24 @@ impl Redemptions {
             .any(|newer| holds(&newer))
     }
 
+    /// Remembers how an attempt ended.
     fn remember(&self, attempt: Mark, owner: Party, life: Duration, redeemed: &Redeemed) {
-        match redeemed {
-            Redeemed::Unsent(_) => return,
-            Redeemed::Begun(begun) => self.signed_in.insert(attempt, begun.owner, life, begun.what, 0),
-            Redeemed::Refused(_) | Redeemed::Nobody(_) | Redeemed::Over => {
-                self.closed.insert(attempt, owner, life, (), 0);
-            }
-        }
         let (owner, bytes) = match redeemed {
-            // That it is over is known already.
-            Redeemed::Over | Redeemed::Unsent(_) => return,
-            Redeemed::Begun(begun) => (begun.owner, begun.handle.as_str().len()),
-            Redeemed::Refused(_) | Redeemed::Nobody(_) => (owner, REFUSAL_BYTES),
+            Redeemed::Unsent(_) => return,
+            Redeemed::Over => return self.closed.insert(attempt, owner, life, (), 0),
+            Redeemed::Begun(begun) => {
+                self.signed_in.insert(attempt, begun.owner, life, begun.what, 0);
+                (begun.owner, begun.handle.as_str().len())
+            }
+            Redeemed::Refused(_) | Redeemed::Nobody(_) => {
+                self.closed.insert(attempt, owner, life, (), 0);
+                (owner, REFUSAL_BYTES)
+            }
         };
         self.recent.insert(attempt, owner, LINGER.min(life), redeemed.clone(), bytes);
     }
 
+    /// How an attempt ended, if it did.
     fn end_of(&self, attempt: Mark) -> Option<Redeemed> {
         let is_over = || self.signed_in.get(attempt).is_some() || self.closed.get(attempt).is_some();
         self.recent.get(attempt).or_else(|| is_over().then_some(Redeemed::Over))
@@ -206,12 +208,17 @@ impl Redemptions {
 
 /// How long the end of a redemption is kept whole.
 const LINGER: Duration = Duration::from_secs(30);
+/// For ends that are kept whole.
 const RECENT_BYTES: usize = 2 * 1024 * 1024;
+/// For attempts that ended with a session.
 const SIGNED_IN_BYTES: usize = 32 * 1024 * 1024;
+/// For all others that ended.
 const CLOSED_BYTES: usize = 64 * 1024 * 1024;
+/// For attempts that made room for others.
 const DROPPED_BYTES: usize = 8 * 1024 * 1024;
 /// About what a provider's error and its words take.
 const REFUSAL_BYTES: usize = 512;
+/// How far the attempts that made room for each other are followed.
 const DROPPED_IN_A_ROW: usize = 64;
 
 #[cfg(test)]

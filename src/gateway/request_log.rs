@@ -35,6 +35,7 @@ pub(super) struct Outline {
 }
 
 impl Outline {
+    /// Of a request that has just come.
     pub(super) fn of(request: &Request<Body>, downstream: &Downstream, telemetry: &Telemetry) -> Self {
         let kept =
             |is_wanted: bool, name| is_wanted.then(|| request.headers().get::<HeaderName>(name).cloned()).flatten();
@@ -107,10 +108,12 @@ impl<'a> RequestLog<'a> {
         self.failure = Some(error.reason());
     }
 
+    /// The rule that was asked.
     fn entry(&self) -> Option<&'a RouteEntry> {
         self.judgement.as_ref().map(|judgement| judgement.entry)
     }
 
+    /// Who sent it.
     fn sender(&self) -> Option<&Principal> {
         self.judgement.as_ref()?.sender.as_ref()
     }
@@ -153,6 +156,7 @@ impl Gateway {
         }
     }
 
+    /// Writes the line of the access log.
     fn write_access(
         &self,
         outline: &Outline,
@@ -203,6 +207,7 @@ impl Gateway {
         }
     }
 
+    /// Writes the audit event of a decision about somebody.
     fn audit_decision(&self, event: AuditEvent, meta: &RequestMeta, log: &RequestLog<'_>) {
         let identity = log.sender().map(Principal::identity);
         let fields = AuditFields {
@@ -218,12 +223,14 @@ impl Gateway {
         self.telemetry.audit(self.clock.now(), event, &fields);
     }
 
+    /// A sign-in began.
     pub(super) fn record_login_started(&self, visit: Visit<'_>, provider: &str) {
         self.telemetry.metrics.login_started(provider);
         let fields = AuditFields { provider: Some(provider), ..about(visit.meta) };
         self.telemetry.audit(visit.now, AuditEvent::LoginStarted, &fields);
     }
 
+    /// A sign-in ended with a session.
     pub(super) fn record_login_succeeded(&self, visit: Visit<'_>, live: &LiveSession, took: Duration) {
         self.telemetry.metrics.login_completed(&live.identity.provider, Outcome::Success, "ok", Some(took));
         self.record_person(visit, AuditEvent::LoginSucceeded, live);
@@ -241,12 +248,14 @@ impl Gateway {
         self.record_login_over(visit, provider, reason);
     }
 
+    /// A sign-in ended without one.
     fn record_login_over(&self, visit: Visit<'_>, provider: &str, reason: &'static str) {
         self.telemetry.metrics.login_completed(provider, Outcome::Failure, reason, None);
         let fields = AuditFields { provider: Some(provider), reason: Some(reason), ..about(visit.meta) };
         self.telemetry.audit(visit.now, AuditEvent::LoginFailed, &fields);
     }
 
+    /// A callback came without an attempt of this browser.
     pub(super) fn record_callback_failed(&self, visit: Visit<'_>, code: Problem) {
         self.telemetry.metrics.callback_failed(code.reason());
         let fields = AuditFields { reason: Some(code.reason()), ..about(visit.meta) };
@@ -260,10 +269,12 @@ impl Gateway {
         self.telemetry.audit(self.clock.now(), AuditEvent::HeaderSpoofAttempt, &fields);
     }
 
+    /// Somebody signed out.
     pub(super) fn record_logout(&self, visit: Visit<'_>, live: &LiveSession) {
         self.record_person(visit, AuditEvent::LogoutUser, live);
     }
 
+    /// Writes an audit event about somebody who is signed in.
     fn record_person(&self, visit: Visit<'_>, event: AuditEvent, live: &LiveSession) {
         let identity = &live.identity;
         let claim = |name: &str| identity.claims.get(name).and_then(serde_json::Value::as_str);
@@ -286,6 +297,7 @@ impl Gateway {
     }
 }
 
+/// What every audit event says of its request.
 fn about(meta: &RequestMeta) -> AuditFields<'_> {
     AuditFields {
         request_id: Some(meta.id.as_str()),
@@ -297,6 +309,7 @@ fn about(meta: &RequestMeta) -> AuditFields<'_> {
     }
 }
 
+/// The protocol as logs write it.
 fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "HTTP/1.0",

@@ -95,6 +95,7 @@ pub struct RouteEntry {
     pub case_sensitive: bool,
     /// Whether the method decides which of the rules at this host and path is asked, or whether any is.
     pub methods_matter: bool,
+    /// Which methods it takes; none for any.
     methods: Option<Arc<[Method]>>,
 }
 
@@ -144,7 +145,7 @@ impl Routes {
         let mut covered = false;
         for level in self.levels(host) {
             covered = true;
-            if let Some(entries) = level.at(path) {
+            if let Some(entries) = longest(&level.prefixes, level.depth, path) {
                 return taking(entries, method).ok_or(NoRoute::Method);
             }
         }
@@ -154,14 +155,16 @@ impl Routes {
     /// Whether a case-insensitive reader comes to this entry as well; `folded` is the path in lower case. Of two
     /// prefixes that differ in case only, each stands for itself.
     pub fn folds_to(&self, host: &str, folded: &str, entry: &RouteEntry) -> bool {
-        let entries = self.levels(host).find_map(|level| level.at_folded(folded)).unwrap_or_default();
+        let entries =
+            self.levels(host).find_map(|level| longest(&level.folded, level.depth, folded)).unwrap_or_default();
         entries.iter().any(|other| other.rule.id == entry.rule.id)
     }
 
     /// The methods that are taken at a path, as they stand in `Allow`
     /// ([RFC 9110 section 15.5.6](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6)).
     pub fn methods(&self, host: &str, path: &str) -> String {
-        let entries = self.levels(host).find_map(|level| level.at(path)).unwrap_or_default();
+        let entries =
+            self.levels(host).find_map(|level| longest(&level.prefixes, level.depth, path)).unwrap_or_default();
         let mut names: Vec<&str> = Vec::new();
         for method in entries.iter().filter_map(|entry| entry.methods.as_deref()).flatten() {
             let also_head = (*method == Method::GET).then_some("HEAD");
@@ -189,6 +192,7 @@ impl Routes {
         (self.has_case || has_case(path)) && self.levels(host).map(|level| level.prefixes.len()).sum::<usize>() > 1
     }
 
+    /// The rules of a host, the most specific ones first.
     fn levels<'a>(&'a self, host: &str) -> impl Iterator<Item = &'a HostRules> {
         let exact = if self.exact.is_empty() { None } else { self.exact.get(host) };
         let suffixes = self.suffixes.iter().filter(move |(suffix, _)| is_below(host, suffix)).map(|(_, level)| level);
@@ -196,6 +200,7 @@ impl Routes {
         exact.into_iter().chain(suffixes).chain(any)
     }
 
+    /// The rules of this very pattern.
     fn level(&mut self, host: &HostPattern) -> &mut HostRules {
         match host {
             HostPattern::Exact(host) => self.exact.entry(host.clone()).or_default(),
@@ -222,19 +227,16 @@ impl Route {
     }
 }
 
-impl RouteEntry {
-    fn takes(&self, method: &Method) -> bool {
-        self.methods.as_ref().is_none_or(|methods| {
-            methods.contains(method) || (*method == Method::HEAD && methods.contains(&Method::GET))
-        })
-    }
-}
-
 /// The first of the entries that takes the method. Methods have one spelling
 /// ([RFC 9110 section 9.1](https://www.rfc-editor.org/rfc/rfc9110#section-9.1)), but many frameworks read `delete` as
 /// `DELETE`: what is another rule's method to them is nobody's (AT-HS-16).
 fn taking<'a>(entries: &'a [RouteEntry], method: &Method) -> Option<&'a RouteEntry> {
-    let first = |method: &Method| entries.iter().find(|entry| entry.takes(method));
+    let has = |methods: &[Method], method: &Method| {
+        methods.contains(method) || (*method == Method::HEAD && methods.contains(&Method::GET))
+    };
+    let first = |method: &Method| {
+        entries.iter().find(|entry| entry.methods.as_deref().is_none_or(|methods| has(methods, method)))
+    };
     let entry = first(method)?;
     if !entry.methods_matter || !method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) {
         return Some(entry);
@@ -247,11 +249,14 @@ fn taking<'a>(entries: &'a [RouteEntry], method: &Method) -> Option<&'a RouteEnt
 #[derive(Debug, Default)]
 struct HostRules {
     prefixes: BTreeMap<String, Vec<RouteEntry>>,
+    /// The same by prefixes in lower case.
     folded: BTreeMap<String, Vec<RouteEntry>>,
+    /// Segments of the deepest prefix.
     depth: usize,
 }
 
 impl HostRules {
+    /// Adds a rule at its prefix.
     fn add(&mut self, entry: &RouteEntry) {
         let prefix = entry.rule.path.trim_end_matches('/').to_owned();
         let folded = folded(&prefix).into_owned();
@@ -264,14 +269,6 @@ impl HostRules {
             let matter = entries.iter().any(|entry| entry.methods.is_some());
             entries.iter_mut().for_each(|entry| entry.methods_matter = matter);
         }
-    }
-
-    fn at(&self, path: &str) -> Option<&[RouteEntry]> {
-        longest(&self.prefixes, self.depth, path)
-    }
-
-    fn at_folded(&self, path: &str) -> Option<&[RouteEntry]> {
-        longest(&self.folded, self.depth, path)
     }
 }
 

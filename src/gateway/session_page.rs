@@ -1,11 +1,12 @@
 //! `session`: who am I, as a page or as JSON. Never a token.
 
-use http::{Method, Response};
+use http::Response;
 use serde_json::{Value, json};
 
 use crate::body::Body;
 use crate::clock::UnixTime;
 use crate::gateway::Gateway;
+use crate::gateway::endpoints::check_method;
 use crate::gateway::error::GatewayError;
 use crate::gateway::pages::clean::utc;
 use crate::gateway::pages::page::Page;
@@ -17,9 +18,7 @@ use crate::session::live::LiveSession;
 impl Gateway {
     /// Answers with what is known of whoever asks.
     pub(super) async fn session_page(&self, visit: Visit<'_>) -> Result<Response<Body>, GatewayError> {
-        if visit.meta.method != Method::GET && visit.meta.method != Method::HEAD {
-            return Err(GatewayError::EndpointMethod("GET, HEAD"));
-        }
+        check_method(visit, "GET, HEAD")?;
         let lives = self.live_sessions(visit).await;
         let Some(live) = lives.first() else {
             return Err(GatewayError::sign_in_needed(self.login_url(&ReturnTo::here(visit.meta), None)));

@@ -78,7 +78,7 @@ pub struct RouteSettings {
     /// Which methods; `None` for any.
     pub methods: Option<Vec<Method>>,
     /// Where allowed requests go.
-    pub target: Target,
+    pub target: TargetSettings,
     /// What is asked of every path that no `paths` entry covers.
     pub rule: RuleSettings,
     /// `[route.NAME.paths]`: prefix below the route's host, absolute, with what differs there already merged over the route's own
@@ -103,7 +103,7 @@ impl RouteSettings {
 
 /// Where allowed requests go.
 #[derive(Clone, Debug)]
-pub enum Target {
+pub enum TargetSettings {
     /// To an application.
     Upstream(Box<UpstreamSettings>),
     /// `static:CODE`: an empty answer with this status.

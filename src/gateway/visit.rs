@@ -32,6 +32,7 @@ pub(super) struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
+    /// A request and what it shows.
     pub(super) fn of(meta: &'a RequestMeta, credentials: &Credentials<'a>) -> Self {
         let Credentials { headers, cookies, now } = *credentials;
         Self { meta, headers, cookies, now }
@@ -43,11 +44,6 @@ impl<'a> Visit<'a> {
         'a: 'p,
     {
         Site { provider, host: &self.meta.host }
-    }
-
-    /// The host as it stands in URLs.
-    pub(super) fn authority(&self) -> &'a str {
-        self.meta.host.authority()
     }
 
     /// Whether a browser shows the answer as a page. Nothing else begins a sign-in or gets a cookie (CK-25).

@@ -304,9 +304,13 @@ fn listed(mut names: Vec<String>, one: &str, several: &str) -> String {
     format!("{several}{}{more}", names.join(", "))
 }
 
+/// What is needed where the address misses.
 const NEEDS_NETWORK: &str = "needs a network that is allowed in";
+/// The same of the user or the subject.
 const NEEDS_PERSON: &str = "needs to be one of the people who are allowed in";
+/// The same of the e-mail address.
 const NEEDS_EMAIL: &str = "needs an e-mail address that is allowed in";
+/// The same where the provider does not vouch for it.
 const NEEDS_VERIFIED: &str = "needs a verified e-mail address: the sign-in page says that yours is not verified";
 /// Names of a list that a refusal shows.
 const MOST_SHOWN: usize = 10;

@@ -10,9 +10,9 @@ use http::HeaderValue;
 
 use crate::clock::UnixTime;
 use crate::provider::Provider;
-use crate::request::cookies::CookieScan;
+use crate::request::cookies::{CookieScan, Owner};
 use crate::session::Session;
-use crate::session::jar::{Jar, SessionTooLarge};
+use crate::session::jar::{Jar, SessionTooLarge, candidates};
 use crate::session::settings::TokenKinds;
 use crate::session::store::{Handle, SessionStore, Site};
 
@@ -41,7 +41,7 @@ impl<'a, S: SessionStore> Carried<'a, S> {
     /// The genuine sessions, of as many as are looked at, however old they are.
     pub(super) async fn sessions(&self) -> Vec<Session> {
         let mut found = Vec::new();
-        for handle in self.jar.some_handles(self.scan, self.site.provider) {
+        for handle in candidates(self.scan, |owner| owner.may_be(self.site.provider.place())) {
             found.extend(self.load(self.site, &handle).await);
         }
         found
@@ -55,7 +55,7 @@ impl<'a, S: SessionStore> Carried<'a, S> {
 
     /// Whether a session under the name of a lone provider is that of another one than this.
     async fn unnamed_is_anothers(&self) -> bool {
-        let unnamed = self.jar.unnamed_handles(self.scan);
+        let unnamed = candidates(self.scan, |owner| owner == Owner::Unnamed);
         for provider in self.providers.iter().filter(|other| !Arc::ptr_eq(other, self.site.provider)) {
             for handle in &unnamed {
                 if self.load(Site { provider, ..self.site }, handle).await.is_some() {
@@ -85,6 +85,7 @@ impl<'a, S: SessionStore> Carried<'a, S> {
         best.map(|(_, handle)| handle).or(passed_over)
     }
 
+    /// A genuine session, however old it is, without its tokens.
     async fn load(&self, site: Site<'_>, handle: &str) -> Option<Session> {
         let loaded = self.store.load(site, handle, TokenKinds::default(), self.now).await;
         loaded.ok().map(|loaded| loaded.session)

@@ -74,6 +74,7 @@ impl SessionCell {
         }
     }
 
+    /// Whether this request is the one that touches the session: one in each step.
     pub(super) fn take_touch(&self, now: MonotonicTime, step: Duration) -> bool {
         let last = self.touched.load(Ordering::Relaxed);
         let is_due = last.checked_sub(1).is_none_or(|last| now.since(MonotonicTime::from_millis(last)) >= step);

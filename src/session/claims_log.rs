@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::identity::{ClaimPath, Claims, Identity, IdentityError, sought};
+use crate::identity::{Claims, Identity, IdentityError, sought};
 use crate::provider::settings::ProviderSettings;
 use crate::session::Session;
 
@@ -72,37 +72,29 @@ impl ClaimsLog {
         }
     }
 
+    /// Claims that something reads and that did not come.
     fn log_missing(&self, settings: &ProviderSettings, claims: &Claims) {
-        let is_missing = |path: &ClaimPath| path.find(claims).is_none_or(Value::is_null);
-        for (rule, path) in settings.deciding_claims.iter().filter(|(_, path)| is_missing(path)) {
-            if self.is_first(&settings.name, &path.to_string()) {
-                tracing::warn!(
-                    code = "claim_missing",
-                    provider = %settings.name,
-                    claim = %path,
-                    rule,
-                    came = %sought::names(claims),
-                    "the claim \"{path}\", by which {rule} decides, did not come with a sign-in{}",
-                    hint(sought::meant(path, claims))
-                );
-            }
-        }
         let mapping = &settings.claims;
         let own = [&mapping.subject, &mapping.user, &mapping.email, &mapping.name, &mapping.groups];
-        for path in own.into_iter().chain(&settings.needed_claims).filter(|path| is_missing(path)) {
-            // People differ in what is known of them. Only a claim that is there under another spelling is a fault of the set-up.
-            if let Some(meant) = sought::surely_meant(path, claims)
-                && self.is_first(&settings.name, &path.to_string())
-            {
-                tracing::warn!(
-                    code = "claim_missing",
-                    provider = %settings.name,
-                    claim = %path,
-                    came = %sought::names(claims),
-                    "the claim \"{path}\" did not come with a sign-in{}",
-                    hint(Some(meant))
-                );
+        let own = own.into_iter().chain(&settings.needed_claims).map(|path| (None, path));
+        let wanted = settings.deciding_claims.iter().map(|(rule, path)| (Some(*rule), path)).chain(own);
+        for (rule, path) in wanted.filter(|(_, path)| path.find(claims).is_none_or(Value::is_null)) {
+            // People differ in what is known of them: where no rule decides by a claim, only one that is there under another spelling
+            // is a fault of the set-up.
+            let surely = sought::surely_meant(path, claims);
+            if (rule.is_none() && surely.is_none()) || !self.is_first(&settings.name, &path.to_string()) {
+                continue;
             }
+            let decides = rule.map(|rule| format!(", by which {rule} decides,")).unwrap_or_default();
+            tracing::warn!(
+                code = "claim_missing",
+                provider = %settings.name,
+                claim = %path,
+                rule,
+                came = %sought::names(claims),
+                "the claim \"{path}\"{decides} did not come with a sign-in{}",
+                hint(if rule.is_some() { sought::meant(path, claims) } else { surely })
+            );
         }
     }
 
@@ -129,6 +121,7 @@ impl ClaimsLog {
         }
     }
 
+    /// Whether this was not logged before.
     fn is_first(&self, provider: &Arc<str>, what: &str) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((Arc::clone(provider), what.to_owned()))
     }
@@ -169,6 +162,7 @@ fn log_left_out(settings: &ProviderSettings, claims: &Claims) {
     );
 }
 
+/// What may be meant, as the end of a sentence.
 fn hint(meant: Option<String>) -> String {
     meant.map_or_else(String::new, |meant| format!("; did you mean \"{meant}\"?"))
 }

@@ -32,7 +32,13 @@ impl Sessions {
         if live.is_ended() {
             return Err(NoSession::Over("session_ended"));
         }
-        if live.is_over(self.judged_at(&live, now)?) {
+        // As it would be judged if it were opened now.
+        let unopened = |error: OpenError| NoSession::Over(self.record_unopened(&error.into()));
+        let judged_at = match live.is_ahead(now) {
+            true => self.store.judged_at(live.active, now).map_err(unopened)?,
+            false => now,
+        };
+        if live.is_over(judged_at) {
             self.record_expired(&live.id, &live.identity);
             return Err(NoSession::Over("session_expired"));
         }
@@ -66,14 +72,6 @@ impl Sessions {
     /// and one host's opens nothing at another host, unless a cookie domain covers both (CK-14).
     fn belongs(&self, live: &LiveSession, site: Site<'_>) -> bool {
         Arc::ptr_eq(&live.provider, site.provider) && self.settings.cookie.is_shared(live.host.name(), site.host.name())
-    }
-
-    /// The time by which a session in memory is judged, as it would be if it were opened now.
-    fn judged_at(&self, live: &LiveSession, now: UnixTime) -> Result<UnixTime, NoSession> {
-        if !live.is_ahead(now) {
-            return Ok(now);
-        }
-        self.store.judged_at(live.active, now).map_err(|error| NoSession::Over(self.record_unopened(&error.into())))
     }
 
     /// Ends the sessions of several people that came in one request, if that is what came: one of them was planted, and nobody

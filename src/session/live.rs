@@ -226,7 +226,9 @@ impl Decisions {
 const RULES_A_WORD: usize = 32;
 /// Due at no time.
 const NEVER: UnixTime = UnixTime::from_millis(u64::MAX);
+/// A token is renewed at least this long ahead of its expiry, where nothing is configured.
 const REFRESH_BEFORE_MIN: Duration = Duration::from_secs(5);
+/// The same at most.
 const REFRESH_BEFORE_MAX: Duration = Duration::from_secs(300);
 
 #[cfg(test)]

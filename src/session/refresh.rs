@@ -131,6 +131,7 @@ impl Sessions {
         Ok(session)
     }
 
+    /// Asks the provider, and takes over what it gives.
     async fn ask_for_renewal(self: &Arc<Self>, live: &Arc<LiveSession>, session: &Session) -> Renewal {
         let Some(refresh_token) = &session.tokens.refresh else { return Renewal::Ended("no_refresh_token") };
         let provider = &live.provider;
@@ -258,6 +259,7 @@ impl Session {
     }
 }
 
+/// The failed renewals of a session's grant.
 fn failures(live: &LiveSession) -> MutexGuard<'_, Option<Box<Failures>>> {
     live.cell.failures.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -132,13 +132,17 @@ impl Default for Cells {
     }
 }
 
-/// Each of them is an entry, or a little more, of [`Remembered`].
+/// For sessions that ended: each is an entry, or a little more, of [`Remembered`].
 const ENDED_BYTES: usize = 64 * 1024 * 1024;
+/// For refresh tokens that were exchanged.
 const SPENT_BYTES: usize = 64 * 1024 * 1024;
+/// For sessions whose end was logged.
 const EXPIRED_BYTES: usize = 2 * 1024 * 1024;
+/// For the newest cookies that nobody has shown yet.
 const UNSEEN_BYTES: usize = 16 * 1024 * 1024;
 /// A forgotten tab may ask for months.
 const LOGGED_ONCE_IN: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Cells, before any is swept out.
 const SWEEP_FROM: usize = 1024;
 
 #[cfg(test)]

@@ -24,7 +24,9 @@ pub(super) enum Renewal {
 #[derive(Debug)]
 pub(super) struct Failures {
     pub(super) backoff: Backoff<Renewal>,
+    /// Answers that were nothing but a 5xx.
     bare: u32,
+    /// When the first of them came.
     first_bare: Moment,
 }
 
@@ -65,4 +67,5 @@ impl Default for Failures {
 
 /// Also where the provider asks for more (RF-04).
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How many of them mean that it is this grant.
 const BARE_TO_BE_SURE: u32 = 3;

@@ -81,6 +81,7 @@ impl Handle {
 pub(super) struct HandleEnd(u128);
 
 impl HandleEnd {
+    /// That of a handle.
     pub(super) fn of(handle: &[u8]) -> Self {
         Self(handle.last_chunk().map_or(0, |end| u128::from_le_bytes(*end)))
     }

@@ -31,6 +31,7 @@ pub struct Latest {
     pub handle: Handle,
     /// When it was made.
     pub since: MonotonicTime,
+    /// Somebody needed it long after it was made.
     found_late: AtomicBool,
 }
 
@@ -82,6 +83,7 @@ impl Succession {
 struct FirstSeen(Vec<(u32, MonotonicTime)>);
 
 impl FirstSeen {
+    /// A client showed this generation.
     fn add(&mut self, generation: u32, now: MonotonicTime, grace: Duration) {
         if self.0.last().is_some_and(|(last, _)| *last >= generation) {
             return;

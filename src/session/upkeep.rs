@@ -79,6 +79,7 @@ impl Sessions {
         self.by_handle(latest.handle.as_str(), live.site(), now).await.ok()
     }
 
+    /// The session with new tokens, or as it is where it lives on without.
     async fn renewed(self: &Arc<Self>, live: Arc<LiveSession>, now: UnixTime) -> Result<Arc<LiveSession>, NoSession> {
         match self.renew(&live, now).await {
             None => Ok(live),

@@ -21,6 +21,7 @@ pub fn of(live: &LiveSession) -> usize {
         + live.headers.sets().map(set).sum::<usize>()
 }
 
+/// Of an identity.
 fn identity(identity: &Identity) -> usize {
     let Identity {
         provider: _,
@@ -45,12 +46,14 @@ fn set(set: &[(HeaderName, HeaderValue)]) -> usize {
     set.iter().map(field).sum::<usize>() + BLOCK
 }
 
+/// Of claims.
 fn claims(claims: &Claims) -> usize {
     let members = |(name, value): (&String, &Value)| block(name.capacity()) + value_of(value);
     // A tree's nodes have eleven places each, of which at least five are taken.
     claims.len().div_ceil(MEMBERS_A_NODE) * NODE + claims.iter().map(members).sum::<usize>()
 }
 
+/// Of a value, besides its own place.
 fn value_of(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
@@ -65,10 +68,13 @@ const fn block(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { bytes + BLOCK }
 }
 
+/// What an allocator adds.
 const BLOCK: usize = 16;
 /// The two counts of what is shared.
 const SHARED: usize = 2 * size_of::<usize>();
+/// A node of a tree of claims.
 const NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 2 * BLOCK;
+/// How many of a node's places are taken.
 const MEMBERS_A_NODE: usize = 8;
 /// The cache's table, its two queues, and its notes about the entry.
 const CACHE_ENTRY: usize = 320;

@@ -16,7 +16,7 @@ use super::problems::{Flaw, Problems};
 use super::reading::{Field, Found, Reading};
 use super::tree::{self, Node, NodeValue};
 use super::units::{Named, OneOrMany, Timespan};
-use crate::gateway::settings::Target;
+use crate::gateway::settings::TargetSettings;
 use crate::provider::settings::ProviderSettings;
 use crate::server::settings::ListenAddress;
 
@@ -180,8 +180,9 @@ fn assemble(file: File, (places, files): (Places, Vec<PathBuf>), problems: &mut 
     let routes: Vec<_> = routes?.into_iter().map(|route| route.settings).collect();
     let providers = claims_needed::with_needed_claims(providers?, &routes);
     session.clock_leeway = providers.iter().map(|provider| provider.clock_leeway).max().unwrap_or_default();
-    let keeps_capitals =
-        routes.iter().any(|route| matches!(&route.target, Target::Upstream(upstream) if upstream.keeps_capitals));
+    let keeps_capitals = routes
+        .iter()
+        .any(|route| matches!(&route.target, TargetSettings::Upstream(upstream) if upstream.keeps_capitals));
     let gateway = server.gateway(routes, pages);
     let (mut server, warnings) = (server.settings, Vec::new());
     server.notes_capitals = keeps_capitals;

@@ -14,7 +14,7 @@ use super::super::units::{Filled, Timespan};
 use super::cookie::host_of;
 use super::server::ServerKeys;
 use super::{allow, distinct, identity, kept_headers, matching, upstream};
-use crate::gateway::settings::{HostPattern, PublicUrl, RouteSettings, RuleSettings, Target};
+use crate::gateway::settings::{HostPattern, PublicUrl, RouteSettings, RuleSettings, TargetSettings};
 use crate::nearest::nearest;
 use crate::policy::settings::{Access, AllowSettings};
 use crate::provider::settings::{ProviderKind, ProviderSettings};
@@ -82,7 +82,7 @@ pub(super) fn route(
         path: path?,
         methods,
         // Without one an error was reported: the rest is still compared with other routes, and nothing serves it.
-        target: target.unwrap_or(Target::Static(StatusCode::BAD_GATEWAY)),
+        target: target.unwrap_or(TargetSettings::Static(StatusCode::BAD_GATEWAY)),
         rule,
         paths,
         websocket_origins,
@@ -332,7 +332,7 @@ pub(super) fn check_reach(routes: &[CheckedRoute], server: &ServerKeys, problems
                 format!("route `{}` lies below `server.prefix`, where only vestibule answers", route.settings.name);
             problems.add(kinds::ROUTE_UNREACHABLE, &route.place, message);
         }
-        let Target::Upstream(upstream) = &route.settings.target else { continue };
+        let TargetSettings::Upstream(upstream) = &route.settings.target else { continue };
         let ourselves = upstream.addresses.iter().any(|address| match &address.transport {
             UpstreamTransport::Tcp(_, port) => {
                 server.settings.listen.contains(&ListenAddress::Tcp(format!("{}:{port}", host_of(&address.authority))))

@@ -15,7 +15,7 @@ use super::super::reading::Field;
 use super::super::units::Timespan;
 use super::super::words::HeaderCase;
 use super::{each, filled, opened, positive, tls};
-use crate::gateway::settings::Target;
+use crate::gateway::settings::TargetSettings;
 use crate::proxy::settings::{
     HostHeader, UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTls, UpstreamTransport,
 };
@@ -26,9 +26,9 @@ pub(super) fn target(
     table: &RouteTable,
     needed: bool,
     problems: &mut Problems,
-) -> Option<Target> {
+) -> Option<TargetSettings> {
     if table.upstream.is_absent() && !needed {
-        return Some(Target::Static(StatusCode::FORBIDDEN));
+        return Some(TargetSettings::Static(StatusCode::FORBIDDEN));
     }
     table.upstream.required(kinds::UPSTREAM_MISSING, (&name.place, &name.key), "upstream", problems)?;
     let items = filled(&table.upstream, kinds::EMPTY_UPSTREAM, problems)?;
@@ -47,7 +47,7 @@ pub(super) fn target(
     let timeouts = opened(table.timeouts.clone(), problems)?.value;
     let host = table.host_header.given().and_then(|found| problems.sound(found, host_header(&found.value)));
     let settings = settings(addresses, &timeouts, problems);
-    Some(Target::Upstream(Box::new(UpstreamSettings {
+    Some(TargetSettings::Upstream(Box::new(UpstreamSettings {
         tls: tls::upstream_tls(&table.tls, https, problems),
         host: host.unwrap_or(HostHeader::Preserve),
         keeps_capitals: table.header_case.or(HeaderCase::Lower) == HeaderCase::Preserve,
@@ -136,10 +136,10 @@ fn check_one_kind(addresses: &[UpstreamAddress], items: &[Found<String>], proble
 }
 
 /// The status of an answer that needs no application.
-fn static_code(code: &str) -> Result<Target, Flaw> {
+fn static_code(code: &str) -> Result<TargetSettings, Flaw> {
     let number = code.parse::<u16>().ok().filter(|code| (200..=599).contains(code));
     let flaw = || Flaw::new(kinds::NO_STATIC_CODE, format!("cannot answer with \"{}\"", code.escape_default()));
-    number.and_then(|code| StatusCode::from_u16(code).ok()).map(Target::Static).ok_or_else(flaw)
+    number.and_then(|code| StatusCode::from_u16(code).ok()).map(TargetSettings::Static).ok_or_else(flaw)
 }
 
 /// A static answer has no connection that these keys could speak of.

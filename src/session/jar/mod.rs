@@ -38,18 +38,8 @@ impl Jar {
     /// Every handle that the request carries for a provider; none at all where it carries more than are looked at: the one that was
     /// not looked at may be the person's own, and the only genuine one that was, planted (AT-CS-12).
     pub fn handles<'s>(&self, scan: &'s CookieScan, provider: &Provider) -> Option<Vec<Cow<'s, str>>> {
-        let handles = self.some_handles(scan, provider);
+        let handles = candidates(scan, |owner| owner.may_be(provider.place()));
         (!scan.crowded && handles.len() <= CANDIDATES_MAX).then_some(handles)
-    }
-
-    /// The handles that the request carries for a provider, as many as are looked at.
-    pub fn some_handles<'s>(&self, scan: &'s CookieScan, provider: &Provider) -> Vec<Cow<'s, str>> {
-        candidates(scan, |owner| owner.may_be(provider.place()))
-    }
-
-    /// The handles under the name of a lone provider: only loading one says whose it is.
-    pub fn unnamed_handles<'s>(&self, scan: &'s CookieScan) -> Vec<Cow<'s, str>> {
-        candidates(scan, |owner| owner == Owner::Unnamed)
     }
 
     /// The Set-Cookie lines that put `handle` into the browser, and delete what `scan` found and is stale then; what stands there
@@ -88,6 +78,7 @@ impl Jar {
         self.set_beside(provider, handle.as_str(), &found)
     }
 
+    /// The lines that set a handle and delete what was found besides.
     fn set_beside(
         &self,
         provider: usize,
@@ -162,7 +153,7 @@ fn found(provider: usize, scan: &CookieScan) -> Vec<FoundCookie> {
 }
 
 /// Every handle that can be put together from what was sent, each once; one more than [`CANDIDATES_MAX`] at most.
-fn candidates(scan: &CookieScan, is_meant: impl Fn(Owner) -> bool) -> Vec<Cow<'_, str>> {
+pub(super) fn candidates(scan: &CookieScan, is_meant: impl Fn(Owner) -> bool) -> Vec<Cow<'_, str>> {
     let mut found: Vec<Cow<'_, str>> = Vec::new();
     let pieces = || scan.sessions.iter().filter(|piece| is_meant(piece.owner));
     for piece in pieces() {
@@ -195,6 +186,7 @@ fn joined<'s, I: Iterator<Item = &'s str>>(first: &str, numbered: impl Fn(u8) ->
     (handle.get(TAG) == prefix.get(..TAG.len())).then_some(Cow::Owned(handle))
 }
 
+/// Cookies of a set (CK-07).
 const CHUNKS_MAX: u8 = 4;
 /// Names and values of a set (CK-07).
 const TOTAL_MAX: usize = 12 * 1024;

@@ -85,11 +85,11 @@ impl Gateway {
                 let details = if error == BadRequest::HeadTooLarge { vec![error.to_string()] } else { Vec::new() };
                 let page = Page::problem(bad_request_problem(error));
                 let page = Page { status: error.status(), reason: error.code(), details, ..page };
-                return self.refuse_unread(request, downstream, &outline, page);
+                return self.refuse_unread(request, downstream, &outline, &page);
             }
             Err(Panicked) => {
                 let page = Page { reason: PANICKED, ..Page::problem(Problem::Internal) };
-                return self.refuse_unread(request, downstream, &outline, page);
+                return self.refuse_unread(request, downstream, &outline, &page);
             }
         };
         let scan = self.own_cookies.scan(request.headers());
@@ -152,7 +152,7 @@ impl Gateway {
         request: &Request<Body>,
         downstream: &Downstream,
         outline: &Outline,
-        page: Page,
+        page: &Page,
     ) -> Response<Body> {
         let (code, reason) = (page.word, page.reason);
         let id = self.reader.request_id(request.headers(), downstream);
@@ -165,7 +165,7 @@ impl Gateway {
         let wants = RequestKind::of(request.method(), request.version(), request.headers()).wants();
         // The host is unknown or not trusted: it is not repeated on the page (AT-PM-17).
         let context = PageContext { request_id: id.as_str(), host: "", now: self.clock.now(), wants, login_url: None };
-        let mut answer = self.pages.render(&page, &context);
+        let mut answer = self.pages.render(page, &context);
         if request.version() < Version::HTTP_2 {
             // The framing may be ambiguous: close the connection (RFC 9112 section 9.6).
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

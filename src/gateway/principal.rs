@@ -39,6 +39,7 @@ impl Principal {
     }
 
     /// When the credentials end whatever happens.
+    #[expect(clippy::misnamed_getters, reason = "activity moves the idle end")]
     pub fn ends(&self) -> UnixTime {
         self.session.absolute_end
     }

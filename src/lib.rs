@@ -17,7 +17,7 @@
 //! | 4 | [`session`] | lifetimes, cookies, refresh |
 //! | 3 | [`provider`], [`policy`], [`proxy`], [`server`] | said to providers; decided; forwarded; listened to |
 //! | 2 | [`seal`], [`remembered`] | what a browser keeps for us, unread and unchanged; what must not be forgotten for security's sake, in bounded memory |
-//! | 1 | [`identity`], [`request`], [`backoff`], [`body`], [`control`], [`telemetry`] | who, what, and what is told of it; when to try again |
+//! | 1 | [`identity`], [`request`], [`backoff`], [`body`], [`control`], [`pem`], [`telemetry`] | who, what, and what is told of it; certificates and keys in files; when to try again |
 //! | 0 | [`budget`], [`byte_stream`], [`clock`], [`codes`], [`flood`], [`hex`], [`keep_alive`], [`local_executor`], [`nearest`], [`secret`], [`single_flight`], [`stall`] | how many connections, and what carries their bytes; time as an argument; what can go wrong, each with its text; HTTP/2 floods; bytes as digits; peers that are gone; tasks of one worker; which word was meant; values that are never shown; work that is done once for all who ask; bodies that stand still |
 //!
 //! # One request
@@ -54,6 +54,7 @@ pub mod identity;
 pub mod keep_alive;
 pub mod local_executor;
 pub mod nearest;
+pub mod pem;
 pub mod policy;
 pub mod provider;
 pub mod proxy;

@@ -24,7 +24,7 @@ const LAYERS: &[&[&str]] = &[
         "single_flight",
         "stall",
     ],
-    &["backoff", "body", "control", "identity", "request", "telemetry"],
+    &["backoff", "body", "control", "identity", "pem", "request", "telemetry"],
     &["remembered", "seal"],
     &["policy", "provider", "proxy", "server"],
     &["session"],

@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::CertificateDer;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use url::Url;
@@ -19,6 +17,7 @@ use super::kinds;
 use super::problems::Flaw;
 use super::reading::{Field, Found, Refused, already_refused, below, refused, with, wrong_type};
 use super::tree::{Node, NodeValue};
+use crate::pem;
 use crate::secret::{PrivateKey, Secret};
 
 /// One value or a list of them.
@@ -345,11 +344,8 @@ impl FromNode for ClaimValue {
 impl FromNode for CertificatesFile {
     fn from_node(node: Node) -> Result<Self, Refused> {
         let (path, pem) = read_file(&Input(node).filled_text()?)?;
-        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        match certificates {
-            Ok(certificates) if !certificates.is_empty() => Ok(Self { path, certificates }),
-            _ => Err(refused(Flaw::new(kinds::NO_CERTIFICATE, "holds no certificate"))),
-        }
+        let nothing = |_| refused(Flaw::new(kinds::NO_CERTIFICATE, "holds no certificate"));
+        Ok(Self { path, certificates: pem::certificates(&pem).map_err(nothing)? })
     }
 }
 
@@ -364,8 +360,7 @@ impl FromNode for KeyFile {
 
 /// The private key of a PEM.
 pub(super) fn private_key(pem: &[u8]) -> Result<PrivateKey, Flaw> {
-    let key = PrivateKeyDer::from_pem_slice(pem);
-    key.map(|key| Arc::new(Secret::new(key))).map_err(|_| Flaw::new(kinds::NO_PRIVATE_KEY, "holds no private key"))
+    pem::private_key(pem).map_err(|_| Flaw::new(kinds::NO_PRIVATE_KEY, "holds no private key"))
 }
 
 #[cfg(test)]

@@ -66,6 +66,7 @@ where
     T: AsyncWrite + Unpin,
     R: Fn(FrameReport) + Unpin,
 {
+    /// Says goodbye; the error that ends the connection.
     fn cut_off(&mut self, cx: &mut Context<'_>) -> io::Error {
         (self.report)(FrameReport::Flood(kind_name(self.incoming.last.kind)));
         // Only between frames can another one be sent. Whoever does not read has no room for it, and is cut off without.
@@ -80,6 +81,7 @@ where
         io::Error::other("a flood of HTTP/2 frames")
     }
 
+    /// Counts what goes out, which earns.
     fn note_written(&mut self, written: &[u8]) {
         let account = &mut self.account;
         let content = self.outgoing.pass(written, |frame| {
@@ -169,6 +171,7 @@ impl Account {
     }
 }
 
+/// What a frame that comes costs.
 fn cost(frame: Frame) -> i64 {
     match frame.kind {
         // A frame that padding may fill is no content.
@@ -191,6 +194,7 @@ struct Frames {
     highest_stream: u32,
 }
 
+/// The head of a frame.
 #[derive(Clone, Copy, Debug, Default)]
 struct Frame {
     length: u32,
@@ -199,10 +203,12 @@ struct Frame {
 }
 
 impl Frames {
+    /// Frames begin after so many bytes.
     fn after(skip: usize) -> Self {
         Self { skip, ..Self::default() }
     }
 
+    /// Whether the next byte is the first of a frame.
     fn is_between(&self) -> bool {
         self.skip == 0 && self.have == 0
     }
@@ -247,22 +253,24 @@ fn go_away(last_stream: u32) -> Vec<u8> {
     frame
 }
 
+/// The name of a kind of frame, for the log.
 fn kind_name(kind: u8) -> &'static str {
-    match kind {
-        DATA => "DATA",
-        HEADERS => "HEADERS",
-        2 => "PRIORITY",
-        3 => "RST_STREAM",
-        4 => "SETTINGS",
-        5 => "PUSH_PROMISE",
-        6 => "PING",
-        GOAWAY => "GOAWAY",
-        8 => "WINDOW_UPDATE",
-        CONTINUATION => "CONTINUATION",
-        _ => "unknown",
-    }
+    KINDS.get(usize::from(kind)).unwrap_or(&"unknown")
 }
 
+/// The kinds of frames by their numbers ([RFC 9113 section 6](https://www.rfc-editor.org/rfc/rfc9113#section-6)).
+const KINDS: [&str; 10] = [
+    "DATA",
+    "HEADERS",
+    "PRIORITY",
+    "RST_STREAM",
+    "SETTINGS",
+    "PUSH_PROMISE",
+    "PING",
+    "GOAWAY",
+    "WINDOW_UPDATE",
+    "CONTINUATION",
+];
 /// Frames that cost 1, from the start.
 const BURST: i64 = 2000;
 /// What comes back in a second; at most `BURST` at once.

@@ -33,7 +33,7 @@ impl Upstream {
     /// No address, certificates or keys that cannot be used, a server name that is none.
     pub fn new(settings: UpstreamSettings) -> Result<Arc<Self>, UpstreamSetupError> {
         if settings.addresses.is_empty() {
-            return Err(UpstreamSetupError::NoAddress);
+            return Err(UpstreamSetupError::new("upstream_without_address", "the application has no address"));
         }
         let needs_tls = settings.addresses.iter().any(|address| address.protocol == UpstreamProtocol::Tls);
         let tls = if needs_tls { Some(TlsClient::new(&settings.tls)?) } else { None };
@@ -151,6 +151,6 @@ mod tests {
 
     #[test]
     fn an_application_without_address_is_refused() {
-        assert!(matches!(Upstream::new(settings(Vec::new())), Err(UpstreamSetupError::NoAddress)));
+        assert_eq!(Upstream::new(settings(Vec::new())).unwrap_err().code(), "upstream_without_address");
     }
 }

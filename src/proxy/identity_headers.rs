@@ -4,9 +4,8 @@
 //! or be read as another value, is left out, loudly; nothing is ever shortened. A claim that is absent is an absent header,
 //! never an empty one (UI-07).
 
-use std::fmt::Write as _;
-
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use percent_encoding::percent_encode_byte;
 use serde_json::Value;
 
 use crate::identity::Identity;
@@ -49,10 +48,11 @@ impl IdentityHeaderSets {
 
     /// A person's headers in all of these sets, with the tokens that some forward.
     pub fn render(&self, identity: &Identity, access: Option<&str>, id_token: Option<&str>) -> IdentityHeaders {
-        let render = |set| render_identity(set, identity, access, id_token).into_boxed_slice();
-        IdentityHeaders(self.0.iter().map(render).collect())
+        let person = Person { identity, access, id_token };
+        IdentityHeaders(self.0.iter().map(|set| person.render(set)).collect())
     }
 
+    /// Whether any set forwards a token, either way.
     fn forward(&self, authorization: Authorization, value: &IdentityValue) -> bool {
         let names_it = |set: &IdentityHeaderSettings| set.headers.iter().any(|(_, known)| known == value);
         self.0.iter().any(|set| set.authorization == authorization || names_it(set))
@@ -63,6 +63,7 @@ impl IdentityHeaderSets {
 #[derive(Debug, Default)]
 pub struct IdentityHeaders(Box<[RenderedSet]>);
 
+/// The headers of one set.
 type RenderedSet = Box<[(HeaderName, HeaderValue)]>;
 
 impl IdentityHeaders {
@@ -82,31 +83,55 @@ impl IdentityHeaders {
     }
 }
 
-/// The identity headers of a person. Every name is there at most once.
-fn render_identity(
-    settings: &IdentityHeaderSettings,
-    identity: &Identity,
-    access: Option<&str>,
-    id_token: Option<&str>,
-) -> Vec<(HeaderName, HeaderValue)> {
-    let names_groups = settings.headers.iter().any(|(_, source)| *source == IdentityValue::Groups);
-    let groups = if names_groups { groups_text(settings, identity) } else { Ok(None) };
-    let rendered = settings.headers.iter().filter_map(|(name, source)| {
-        let text = match source {
-            IdentityValue::Groups => groups.as_ref().ok()?.clone()?,
-            source => value_of(source, identity, access, id_token, &settings.separator)?,
+/// What the headers of a person are made of.
+struct Person<'a> {
+    identity: &'a Identity,
+    access: Option<&'a str>,
+    id_token: Option<&'a str>,
+}
+
+impl Person<'_> {
+    /// The headers of one set. Every name is there at most once.
+    fn render(&self, settings: &IdentityHeaderSettings) -> RenderedSet {
+        let names_groups = settings.headers.iter().any(|(_, source)| *source == IdentityValue::Groups);
+        let groups = if names_groups { groups_text(settings, self.identity) } else { Ok(None) };
+        let rendered = settings.headers.iter().filter_map(|(name, source)| {
+            let text = match source {
+                IdentityValue::Groups => groups.as_ref().ok()?.clone()?,
+                source => self.value_of(source, &settings.separator)?,
+            };
+            Some((name.clone(), field(name, &text)?))
+        });
+        let overflow = groups.as_ref().err().map(|count| (OVERFLOW.clone(), HeaderValue::from(*count)));
+        let bearer = match settings.authorization {
+            Authorization::Keep | Authorization::Remove => None,
+            Authorization::AccessToken => self.access,
+            Authorization::IdToken => self.id_token,
         };
-        Some((name.clone(), field(name, &text)?))
-    });
-    let overflow = groups.as_ref().err().map(|count| (OVERFLOW.clone(), HeaderValue::from(*count)));
-    let bearer = match settings.authorization {
-        Authorization::Keep | Authorization::Remove => None,
-        Authorization::AccessToken => access,
-        Authorization::IdToken => id_token,
-    };
-    let bearer =
-        bearer.and_then(|token| Some((AUTHORIZATION, secret(field(&AUTHORIZATION, &format!("Bearer {token}"))?))));
-    rendered.chain(overflow).chain(bearer).collect()
+        let bearer =
+            bearer.and_then(|token| Some((AUTHORIZATION, secret(field(&AUTHORIZATION, &format!("Bearer {token}"))?))));
+        rendered.chain(overflow).chain(bearer).collect()
+    }
+
+    /// The text of a header; none where there is nothing to say.
+    fn value_of(&self, source: &IdentityValue, separator: &str) -> Option<String> {
+        let identity = self.identity;
+        let text = match source {
+            // Not the subject in its place: that is a name in another namespace (UI-07).
+            IdentityValue::User => identity.user.clone()?,
+            IdentityValue::Subject => identity.subject.clone(),
+            IdentityValue::Email => identity.email.clone()?,
+            IdentityValue::Name => identity.name.clone()?,
+            IdentityValue::PreferredUsername => identity.preferred_username.clone()?,
+            IdentityValue::Groups => return None, // see groups_text
+            IdentityValue::Claim(path) => claim(path.find(&identity.claims)?, separator)?,
+            IdentityValue::AccessToken => self.access?.to_owned(),
+            IdentityValue::IdToken => self.id_token?.to_owned(),
+            IdentityValue::Provider => identity.provider.to_string(),
+            IdentityValue::Literal(text) => text.clone(),
+        };
+        (!text.is_empty()).then_some(text)
+    }
 }
 
 impl IdentityHeaderSettings {
@@ -129,30 +154,6 @@ impl IdentityHeaderSettings {
     }
 }
 
-fn value_of(
-    source: &IdentityValue,
-    identity: &Identity,
-    access: Option<&str>,
-    id_token: Option<&str>,
-    separator: &str,
-) -> Option<String> {
-    let text = match source {
-        // Not the subject in its place: that is a name in another namespace (UI-07).
-        IdentityValue::User => identity.user.clone()?,
-        IdentityValue::Subject => identity.subject.clone(),
-        IdentityValue::Email => identity.email.clone()?,
-        IdentityValue::Name => identity.name.clone()?,
-        IdentityValue::PreferredUsername => identity.preferred_username.clone()?,
-        IdentityValue::Groups => return None, // see groups_text
-        IdentityValue::Claim(path) => claim(path.find(&identity.claims)?, separator)?,
-        IdentityValue::AccessToken => access?.to_owned(),
-        IdentityValue::IdToken => id_token?.to_owned(),
-        IdentityValue::Provider => identity.provider.to_string(),
-        IdentityValue::Literal(text) => text.clone(),
-    };
-    (!text.is_empty()).then_some(text)
-}
-
 /// The groups to forward (`groups_only`), joined; how many there are where they do not fit into a header. Half a list would be
 /// another list: a header of groups that is too long is left out as a whole, and [`OVERFLOW`] says that there were groups.
 fn groups_text(settings: &IdentityHeaderSettings, identity: &Identity) -> Result<Option<String>, usize> {
@@ -171,6 +172,7 @@ fn claim(value: &Value, separator: &str) -> Option<String> {
     joined(texts.iter().map(String::as_str), separator)
 }
 
+/// A string, number or boolean as text.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -208,10 +210,7 @@ fn push_escaped(text: &mut String, item: &str, separator: &str) {
         let length = if is_separator { separator.len() } else { first.len_utf8() };
         let Some((head, tail)) = rest.split_at_checked(length) else { return };
         if is_separator || first == '%' || separator.starts_with(first) {
-            for byte in head.bytes() {
-                // Writing to a String cannot fail.
-                let _ = write!(text, "%{byte:02X}");
-            }
+            text.extend(head.bytes().map(percent_encode_byte));
         } else {
             text.push(first);
         }
@@ -219,6 +218,7 @@ fn push_escaped(text: &mut String, item: &str, separator: &str) {
     }
 }
 
+/// A header's value, unless it could break the header or be read as another.
 fn field(name: &HeaderName, text: &str) -> Option<HeaderValue> {
     let fault = if !fits(text) {
         "identity_header_too_long"
@@ -238,6 +238,7 @@ fn fits(text: &str) -> bool {
     text.len() <= LONGEST
 }
 
+/// A value that is not to be shown.
 fn secret(mut value: HeaderValue) -> HeaderValue {
     value.set_sensitive(true);
     value
@@ -254,97 +255,85 @@ fn is_plain(text: &str) -> bool {
 /// a whole. Half a list would be another list.
 const LONGEST: usize = 8 * 1024;
 
+/// Its name, what joins lists, and its headers.
 type NamedSet = (&'static str, &'static str, &'static [(&'static str, IdentityValue)]);
 
-const NAMED: [NamedSet; 11] = [
-    (
-        "default",
-        ",",
-        &[
-            ("x-forwarded-user", IdentityValue::User),
-            ("x-forwarded-email", IdentityValue::Email),
-            ("x-forwarded-preferred-username", IdentityValue::PreferredUsername),
-            ("x-forwarded-groups", IdentityValue::Groups),
-        ],
-    ),
-    ("none", ",", &[]),
-    (
-        "remote-user",
-        ",",
-        &[
-            ("remote-user", IdentityValue::PreferredUsername),
-            ("remote-email", IdentityValue::Email),
-            ("remote-name", IdentityValue::Name),
-            ("remote-groups", IdentityValue::Groups),
-        ],
-    ),
-    (
-        "auth-request",
-        ",",
-        &[
-            ("x-auth-request-user", IdentityValue::User),
-            ("x-auth-request-email", IdentityValue::Email),
-            ("x-auth-request-preferred-username", IdentityValue::PreferredUsername),
-            ("x-auth-request-groups", IdentityValue::Groups),
-        ],
-    ),
-    (
-        "authentik",
-        "|",
-        &[
-            ("x-authentik-username", IdentityValue::PreferredUsername),
-            ("x-authentik-email", IdentityValue::Email),
-            ("x-authentik-name", IdentityValue::Name),
-            ("x-authentik-uid", IdentityValue::Subject),
-            ("x-authentik-groups", IdentityValue::Groups),
-        ],
-    ),
-    (
-        "grafana",
-        ",",
-        &[
-            ("x-webauth-user", IdentityValue::PreferredUsername),
-            ("x-webauth-email", IdentityValue::Email),
-            ("x-webauth-name", IdentityValue::Name),
-            ("x-webauth-groups", IdentityValue::Groups),
-        ],
-    ),
-    (
-        "gitea",
-        ",",
-        &[
-            ("x-webauth-user", IdentityValue::PreferredUsername),
-            ("x-webauth-email", IdentityValue::Email),
-            ("x-webauth-fullname", IdentityValue::Name),
-        ],
-    ),
-    (
-        "jenkins",
-        "|",
-        &[
-            ("x-forwarded-user", IdentityValue::PreferredUsername),
-            ("x-forwarded-mail", IdentityValue::Email),
-            ("x-forwarded-displayname", IdentityValue::Name),
-            ("x-forwarded-groups", IdentityValue::Groups),
-        ],
-    ),
-    (
-        "sonarqube",
-        ",",
-        &[
-            ("x-forwarded-login", IdentityValue::PreferredUsername),
-            ("x-forwarded-email", IdentityValue::Email),
-            ("x-forwarded-name", IdentityValue::Name),
-            ("x-forwarded-groups", IdentityValue::Groups),
-        ],
-    ),
-    (
-        "opensearch",
-        ",",
-        &[("x-proxy-user", IdentityValue::PreferredUsername), ("x-proxy-roles", IdentityValue::Groups)],
-    ),
-    ("tomcat", ",", &[("sm_user", IdentityValue::PreferredUsername)]),
-];
+/// The sets that have a name.
+const NAMED: [NamedSet; 11] = {
+    use IdentityValue::{Email, Groups, Name, PreferredUsername as Username, Subject, User};
+    [
+        (
+            "default",
+            ",",
+            &[
+                ("x-forwarded-user", User),
+                ("x-forwarded-email", Email),
+                ("x-forwarded-preferred-username", Username),
+                ("x-forwarded-groups", Groups),
+            ],
+        ),
+        ("none", ",", &[]),
+        (
+            "remote-user",
+            ",",
+            &[("remote-user", Username), ("remote-email", Email), ("remote-name", Name), ("remote-groups", Groups)],
+        ),
+        (
+            "auth-request",
+            ",",
+            &[
+                ("x-auth-request-user", User),
+                ("x-auth-request-email", Email),
+                ("x-auth-request-preferred-username", Username),
+                ("x-auth-request-groups", Groups),
+            ],
+        ),
+        (
+            "authentik",
+            "|",
+            &[
+                ("x-authentik-username", Username),
+                ("x-authentik-email", Email),
+                ("x-authentik-name", Name),
+                ("x-authentik-uid", Subject),
+                ("x-authentik-groups", Groups),
+            ],
+        ),
+        (
+            "grafana",
+            ",",
+            &[
+                ("x-webauth-user", Username),
+                ("x-webauth-email", Email),
+                ("x-webauth-name", Name),
+                ("x-webauth-groups", Groups),
+            ],
+        ),
+        ("gitea", ",", &[("x-webauth-user", Username), ("x-webauth-email", Email), ("x-webauth-fullname", Name)]),
+        (
+            "jenkins",
+            "|",
+            &[
+                ("x-forwarded-user", Username),
+                ("x-forwarded-mail", Email),
+                ("x-forwarded-displayname", Name),
+                ("x-forwarded-groups", Groups),
+            ],
+        ),
+        (
+            "sonarqube",
+            ",",
+            &[
+                ("x-forwarded-login", Username),
+                ("x-forwarded-email", Email),
+                ("x-forwarded-name", Name),
+                ("x-forwarded-groups", Groups),
+            ],
+        ),
+        ("opensearch", ",", &[("x-proxy-user", Username), ("x-proxy-roles", Groups)]),
+        ("tomcat", ",", &[("sm_user", Username)]),
+    ]
+};
 
 #[cfg(test)]
 mod tests {
@@ -376,7 +365,7 @@ mod tests {
     }
 
     fn rendered(settings: &IdentityHeaderSettings, identity: &Identity) -> Vec<String> {
-        let fields = render_identity(settings, identity, Some("at"), Some("it"));
+        let fields = Person { identity, access: Some("at"), id_token: Some("it") }.render(settings);
         fields.iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))).collect()
     }
 
@@ -534,9 +523,9 @@ mod tests {
         assert_eq!(rendered(&with(Authorization::AccessToken), &ada()), ["authorization: Bearer at"]);
         assert_eq!(rendered(&with(Authorization::IdToken), &ada()), ["authorization: Bearer it"]);
         assert!(rendered(&with(Authorization::Keep), &ada()).is_empty());
-        let [(_, value)] = &render_identity(&with(Authorization::IdToken), &ada(), None, Some("it"))[..] else {
-            panic!()
-        };
+        let ada = ada();
+        let person = Person { identity: &ada, access: None, id_token: Some("it") };
+        let [(_, value)] = &person.render(&with(Authorization::IdToken))[..] else { panic!() };
         assert!(value.is_sensitive());
     }
 

@@ -94,7 +94,9 @@ impl Forwarder {
         let (mut request, upload) = RequestBody::watch(std::mem::take(request));
         let mut target = SentTarget::default();
         let mut unreachable = None;
-        for (index, address) in upstream.candidates(pools.next_turn()) {
+        // Round robin, each worker for itself and each beginning elsewhere: nothing shared is written for it.
+        let turn = pools.turn.replace(pools.turn.get().wrapping_add(1));
+        for (index, address) in upstream.candidates(turn) {
             let Some(pool) = pools.by_address.get(index) else { continue };
             let exchange = Exchange {
                 upstream,
@@ -167,15 +169,6 @@ async fn give_room(forwarder: WeakRc<Forwarder>, budget: Arc<Budget>) {
         budget.wanted().await;
         let Some(forwarder) = forwarder.upgrade() else { return };
         forwarder.let_go();
-    }
-}
-
-impl Pools {
-    /// Round robin, each worker for itself and each beginning elsewhere: nothing shared is written for it.
-    fn next_turn(&self) -> usize {
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        turn
     }
 }
 

@@ -122,32 +122,24 @@ pub struct IdentityHeaderSettings {
 
 /// A group of `groups_only`: a name, or the beginning of names.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum GroupPattern {
-    /// This group.
-    Name(String),
-    /// Every group whose name begins so.
-    Prefix(String),
+pub struct GroupPattern {
+    /// The name, or how names begin.
+    text: String,
+    /// Whether every group is meant whose name begins so.
+    is_prefix: bool,
 }
 
 impl GroupPattern {
     /// `staff`, or `wiki-*`. Nothing where a star stands elsewhere, or stands alone.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, is_prefix) = text.strip_suffix('*').map_or((text, false), |prefix| (prefix, true));
-        if name.is_empty() || name.contains('*') {
-            None
-        } else if is_prefix {
-            Some(Self::Prefix(name.to_owned()))
-        } else {
-            Some(Self::Name(name.to_owned()))
-        }
+        let is_pattern = !name.is_empty() && !name.contains('*');
+        is_pattern.then(|| Self { text: name.to_owned(), is_prefix })
     }
 
     /// Whether a group is one of these.
     pub(super) fn covers(&self, group: &str) -> bool {
-        match self {
-            Self::Name(name) => group == name,
-            Self::Prefix(prefix) => group.starts_with(prefix.as_str()),
-        }
+        if self.is_prefix { group.starts_with(&self.text) } else { group == self.text }
     }
 }
 

@@ -13,49 +13,37 @@ use crate::proxy::settings::UpstreamTls;
 
 /// TLS towards one application, made once.
 pub(super) struct TlsClient {
+    /// HTTP/2 or HTTP/1.1.
     either: TlsConnector,
+    /// HTTP/1.1 only.
     http1: TlsConnector,
+    /// The configured name, in place of the URL's host.
     name: Option<ServerName<'static>>,
 }
 
 /// Why an application cannot be served at all: a fault of the configuration.
 #[derive(Debug, thiserror::Error)]
-pub enum UpstreamSetupError {
-    /// It has no address.
-    #[error("the application has no address")]
-    NoAddress,
-    /// The roots of trust cannot be read.
-    #[error("the certificate authorities for the application cannot be read: {0}")]
-    Ca(String),
-    /// The system has no roots of trust that can be used.
-    #[error("the system's certificate authorities cannot be used")]
-    SystemRoots(#[source] rustls::Error),
-    /// The client certificate or its key cannot be used.
-    #[error("the client certificate for the application cannot be used: {0}")]
-    ClientCertificate(String),
-    /// The name to ask for and verify is no host name and no address.
-    #[error("{0:?} is no server name")]
-    ServerName(String),
-    /// rustls refuses the whole.
-    #[error("TLS towards the application cannot be set up")]
-    Tls(#[source] rustls::Error),
+#[error("{text}")]
+pub struct UpstreamSetupError {
+    code: &'static str,
+    text: String,
+    source: Option<Box<rustls::Error>>,
 }
 
 impl UpstreamSetupError {
+    /// Made of a stable name, and of what is wrong.
+    pub(super) fn new(code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), source: None }
+    }
+
     /// A stable name for logs.
     pub fn code(&self) -> &'static str {
-        match self {
-            Self::NoAddress => "upstream_without_address",
-            Self::Ca(_) => "upstream_ca_unusable",
-            Self::SystemRoots(_) => "upstream_system_roots_unusable",
-            Self::ClientCertificate(_) => "upstream_client_certificate_unusable",
-            Self::ServerName(_) => "upstream_server_name_invalid",
-            Self::Tls(_) => "upstream_tls_unusable",
-        }
+        self.code
     }
 }
 
 impl TlsClient {
+    /// Prepares TLS: connects nothing.
     pub(super) fn new(settings: &UpstreamTls) -> Result<Self, UpstreamSetupError> {
         let name = settings.server_name.as_deref().map(server_name).transpose()?;
         let config = client_config(settings)?;
@@ -83,43 +71,59 @@ impl std::fmt::Debug for TlsClient {
     }
 }
 
+/// The configuration, but for the protocols.
 fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, UpstreamSetupError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(UpstreamSetupError::Tls)?;
+        .map_err(|error| because("upstream_tls_unusable", "TLS towards the application cannot be set up", error))?;
     let builder = if settings.insecure_skip_verify {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
     } else if let Some(certificates) = &settings.roots {
         builder.with_root_certificates(roots(certificates)?)
     } else {
-        let verifier = Verifier::new(provider).map_err(UpstreamSetupError::SystemRoots)?;
+        let unusable = "the system's certificate authorities cannot be used";
+        let verifier = Verifier::new(provider);
+        let verifier = verifier.map_err(|error| because("upstream_system_roots_unusable", unusable, error))?;
         builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
     };
     let Some((chain, key)) = &settings.client else {
         return Ok(builder.with_no_client_auth());
     };
-    builder
-        .with_client_auth_cert(chain.clone(), key.expose().clone_key())
-        .map_err(|error| UpstreamSetupError::ClientCertificate(error.to_string()))
+    builder.with_client_auth_cert(chain.clone(), key.expose().clone_key()).map_err(|error| {
+        let text = format!("the client certificate for the application cannot be used: {error}");
+        UpstreamSetupError::new("upstream_client_certificate_unusable", text)
+    })
 }
 
+/// An error of rustls's, named.
+fn because(code: &'static str, text: &str, source: rustls::Error) -> UpstreamSetupError {
+    UpstreamSetupError { source: Some(Box::new(source)), ..UpstreamSetupError::new(code, text) }
+}
+
+/// The same for these protocols.
 fn speaking(config: &ClientConfig, protocols: &[&[u8]]) -> TlsConnector {
     let mut config = config.clone();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     TlsConnector::from(Arc::new(config))
 }
 
+/// The configured roots of trust.
 fn roots(certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, UpstreamSetupError> {
     let mut store = RootCertStore::empty();
     for certificate in certificates {
-        store.add(certificate.clone()).map_err(|error| UpstreamSetupError::Ca(error.to_string()))?;
+        store.add(certificate.clone()).map_err(|error| {
+            let text = format!("the certificate authorities for the application cannot be read: {error}");
+            UpstreamSetupError::new("upstream_ca_unusable", text)
+        })?;
     }
     Ok(store)
 }
 
+/// A name that a certificate can be for.
 fn server_name(host: &str) -> Result<ServerName<'static>, UpstreamSetupError> {
-    ServerName::try_from(host.to_owned()).map_err(|_| UpstreamSetupError::ServerName(host.to_owned()))
+    let invalid = |_| UpstreamSetupError::new("upstream_server_name_invalid", format!("{host:?} is no server name"));
+    ServerName::try_from(host.to_owned()).map_err(invalid)
 }
 
 /// `host[:port]` without the port, and an IPv6 address without its brackets.

@@ -3,18 +3,15 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::io::{InspectReader, InspectWriter};
 
 use crate::request::fields::only;
 
@@ -47,8 +44,10 @@ pub(super) async fn tunnel(ticket: UpgradeTicket, application: OnUpgrade) {
     let end = Instant::now() + life;
     let carried = async {
         let (client, application) = futures_util::future::try_join(on_upgrade, application).await?;
-        let activity = Rc::new(Cell::new(Instant::now()));
-        let mut client = ActiveStream { inner: TokioIo::new(client), activity: Rc::clone(&activity) };
+        let activity = Cell::new(Instant::now());
+        let note = |_: &[u8]| activity.set(Instant::now());
+        // Every byte in either direction passes the client's side once.
+        let mut client = InspectReader::new(InspectWriter::new(TokioIo::new(client), note), note);
         let mut application = TokioIo::new(application);
         tokio::select! {
             copied = tokio::io::copy_bidirectional(&mut client, &mut application) => {
@@ -77,42 +76,6 @@ async fn silence(activity: &Cell<Instant>, idle: Duration) {
             return;
         }
         sleep_until(deadline).await;
-    }
-}
-
-/// The client's side of a tunnel: every byte in either direction passes it once.
-struct ActiveStream<T> {
-    inner: T,
-    activity: Rc<Cell<Instant>>,
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for ActiveStream<T> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let outcome = Pin::new(&mut this.inner).poll_read(cx, buf);
-        if outcome.is_ready() {
-            this.activity.set(Instant::now());
-        }
-        outcome
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for ActiveStream<T> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let outcome = Pin::new(&mut this.inner).poll_write(cx, buf);
-        if outcome.is_ready() {
-            this.activity.set(Instant::now());
-        }
-        outcome
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
     }
 }
 

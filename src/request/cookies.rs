@@ -21,6 +21,7 @@ pub struct OwnCookies {
     rounds: Arc<str>,
 }
 
+/// The session cookie of a provider.
 #[derive(Clone, Debug)]
 struct SessionName {
     name: String,
@@ -52,7 +53,7 @@ impl CookieScan {
 }
 
 /// A session cookie, or a chunk of one.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct SessionPiece {
     /// Whose it is, by its name.
     pub owner: Owner,
@@ -85,7 +86,7 @@ impl Owner {
 }
 
 /// The cookie of a login attempt.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct AttemptPiece {
     /// The attempt's identifier: 8 to 16 characters of the base64url alphabet.
     pub id: CookieText,
@@ -129,14 +130,6 @@ impl std::fmt::Debug for CookieText {
         write!(f, "[{} bytes]", self.range.len())
     }
 }
-
-impl PartialEq for CookieText {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
-    }
-}
-
-impl Eq for CookieText {}
 
 impl OwnCookies {
     /// The names for these providers, in the order of the configuration.
@@ -202,7 +195,7 @@ impl OwnCookies {
 
     /// Whether a cookie of this name is ours: an application cannot set it (CK-19), and does not get to see it.
     pub fn is_ours(&self, name: &str) -> bool {
-        self.recognise(trim(name.as_bytes())).is_some()
+        self.recognise(name.as_bytes().trim_ascii()).is_some()
     }
 
     /// Reads all Cookie fields.
@@ -214,31 +207,23 @@ impl OwnCookies {
             rounds: Vec::new(),
             for_upstream: Forward::Unchanged,
         };
-        let mut runs = Runs::default();
-        for field in headers.get_all(COOKIE) {
-            self.scan_field(field, &mut scan, &mut runs);
-        }
-        scan.for_upstream = runs.into_forward();
-        scan
-    }
-
-    fn scan_field<'a>(&self, field: &'a HeaderValue, scan: &mut CookieScan, runs: &mut Runs<'a>) {
-        let bytes = field.as_bytes();
-        let mut run_start = Some(0);
-        let mut start = 0;
-        runs.begin_field();
-        while start <= bytes.len() {
-            let end = find(bytes, start, b';').unwrap_or(bytes.len());
-            let ours = self.scan_pair(field, start..end, scan);
-            if !ours {
-                run_start = run_start.or(Some(start));
-            } else {
-                runs.dropped = true;
-                runs.keep(bytes, run_start.take().unwrap_or(start)..start);
+        let mut rest = Rest::default();
+        for (number, field) in headers.get_all(COOKIE).iter().enumerate() {
+            rest.is_other |= number > 0;
+            let bytes = field.as_bytes();
+            let mut start = 0;
+            while start <= bytes.len() {
+                let end = find(bytes, start, b';').unwrap_or(bytes.len());
+                if self.scan_pair(field, start..end, &mut scan) {
+                    rest.is_other = true;
+                } else {
+                    rest.keep(bytes.get(start..bytes.len().min(end + 1)).unwrap_or_default(), number, start > 0);
+                }
+                start = end + 1;
             }
-            start = end + 1;
         }
-        runs.keep(bytes, run_start.unwrap_or(bytes.len())..bytes.len());
+        scan.for_upstream = rest.into_forward();
+        scan
     }
 
     /// Whether the pair is one of ours; noted down if it is exactly so.
@@ -252,10 +237,11 @@ impl OwnCookies {
         }
         let equals = find(text, lead, b'=').unwrap_or(text.len());
         let name = text.get(lead..equals).unwrap_or_default();
-        let Some(own) = self.recognise(trim(name)) else {
+        let Some(own) = self.recognise(name.trim_ascii()) else {
             return false;
         };
-        let exact = lead <= 1 && text.first() != Some(&b'\t') && trim(name).len() == name.len() && equals < text.len();
+        let exact =
+            lead <= 1 && text.first() != Some(&b'\t') && name.trim_ascii().len() == name.len() && equals < text.len();
         let value_start = pair.start + equals + 1;
         let value_end = pair.start + text.len() - text.iter().rev().take_while(|b| is_blank(**b)).count();
         if exact && value_start <= value_end {
@@ -281,10 +267,12 @@ impl OwnCookies {
         true
     }
 
+    /// What the cookie of this name is; none for those of others.
     fn recognise(&self, name: &[u8]) -> Option<Own> {
         self.recognise_present(name).or_else(|| self.recognise_former(name))
     }
 
+    /// The same for names of before a reload.
     fn recognise_former(&self, name: &[u8]) -> Option<Own> {
         let suffix = name.strip_prefix(self.former.as_ref()?.as_bytes())?;
         match suffix.strip_prefix(b".login.") {
@@ -293,6 +281,7 @@ impl OwnCookies {
         }
     }
 
+    /// The same for names of now.
     fn recognise_present(&self, name: &[u8]) -> Option<Own> {
         let suffix = name.strip_prefix(self.base.as_bytes())?;
         if suffix == b".rounds" {
@@ -319,6 +308,7 @@ impl OwnCookies {
     }
 }
 
+/// What a cookie with a name of ours is.
 enum Own {
     Session(Owner, Option<u8>),
     Attempt(usize),
@@ -326,6 +316,7 @@ enum Own {
     Stale,
 }
 
+/// The cookie of a login attempt, by what stands behind its prefix.
 fn attempt(id: &[u8]) -> Own {
     let is_id =
         (8..=16).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
@@ -340,55 +331,43 @@ fn chunk_number(digits: &[u8]) -> Option<u8> {
     }
 }
 
-// What is left for the application: runs of others' cookies, each with the separator that stood behind it.
+/// What is left for the application: the cookies of others, each with the separator that stood behind it.
 #[derive(Default)]
-struct Runs<'a> {
-    runs: SmallVec<[Run<'a>; 2]>,
-    fields: usize,
-    dropped: bool,
+struct Rest {
+    bytes: Vec<u8>,
+    /// The number of the field that the last of them was in.
+    field: Option<usize>,
+    /// Whether it is anything else than the one field that came.
+    is_other: bool,
 }
 
-struct Run<'a> {
-    text: &'a [u8],
-    field: usize,
-}
-
-impl<'a> Runs<'a> {
-    fn begin_field(&mut self) {
-        self.fields += 1;
-    }
-
-    fn keep(&mut self, field: &'a [u8], range: Range<usize>) {
-        let leads = self.runs.last().is_none_or(|run| run.field != self.fields);
-        let behind_ours = leads && range.start > 0;
-        let text = field.get(range).unwrap_or_default();
+impl Rest {
+    /// Keeps a cookie of a field; `is_behind`: others stand before it there.
+    fn keep(&mut self, cookie: &[u8], field: usize, is_behind: bool) {
+        let leads = self.field != Some(field);
         // The blank belonged to a separator that went with our cookie.
-        let text = if behind_ours { text.strip_prefix(b" ").unwrap_or(text) } else { text };
-        if text.iter().any(|b| !is_blank(*b)) {
-            self.runs.push(Run { text, field: self.fields });
+        let cookie = if leads && is_behind { cookie.strip_prefix(b" ").unwrap_or(cookie) } else { cookie };
+        if cookie.iter().all(|byte| is_blank(*byte)) {
+            return;
         }
+        if leads && !self.bytes.is_empty() {
+            drop_separator(&mut self.bytes);
+            self.bytes.extend_from_slice(b"; ");
+        }
+        self.field = Some(field);
+        self.bytes.extend_from_slice(cookie);
     }
 
-    fn into_forward(self) -> Forward {
-        if !self.dropped && self.fields <= 1 {
+    fn into_forward(mut self) -> Forward {
+        if !self.is_other {
             return Forward::Unchanged;
         }
-        let mut bytes = Vec::with_capacity(self.runs.iter().map(|run| run.text.len() + 2).sum());
-        let mut field = None;
-        for run in self.runs {
-            if field.is_some_and(|f| f != run.field) {
-                drop_separator(&mut bytes);
-                bytes.extend_from_slice(b"; ");
-            }
-            field = Some(run.field);
-            bytes.extend_from_slice(run.text);
-        }
-        drop_separator(&mut bytes);
-        if bytes.iter().all(|b| is_blank(*b) || *b == b';') {
+        drop_separator(&mut self.bytes);
+        if self.bytes.iter().all(|byte| is_blank(*byte) || *byte == b';') {
             return Forward::Nothing;
         }
         // Parts of valid values, joined by "; ", are a valid value; the other arm cannot be reached, and shows nothing.
-        HeaderValue::from_maybe_shared(Bytes::from(bytes)).map_or(Forward::Nothing, Forward::Value)
+        HeaderValue::from_maybe_shared(Bytes::from(self.bytes)).map_or(Forward::Nothing, Forward::Value)
     }
 }
 
@@ -399,14 +378,12 @@ fn drop_separator(bytes: &mut Vec<u8>) {
     }
 }
 
+/// The next place of a byte.
 fn find(bytes: &[u8], from: usize, wanted: u8) -> Option<usize> {
     memchr::memchr(wanted, bytes.get(from..)?).map(|offset| from + offset)
 }
 
-fn trim(text: &[u8]) -> &[u8] {
-    text.trim_ascii()
-}
-
+/// A blank or a tab.
 fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }

@@ -30,13 +30,15 @@ impl RequestId {
 
     /// A new identifier: unlike every other, but no secret.
     pub fn generate() -> Self {
-        let (high, low) = SEQUENCE.with(Sequence::advance);
-        let mut bytes = [0; 12];
-        let (first, rest) = bytes.split_at_mut(4);
-        first.copy_from_slice(&high.to_be_bytes());
-        rest.copy_from_slice(&low.to_be_bytes());
-        let text = bytes.map(hex::pair);
-        Self(IdText::Own(text))
+        let bytes = SEQUENCE.with(|(key, next)| {
+            let count = next.get();
+            next.set(count.wrapping_add(1));
+            // The second is another hash of the same count: 96 bits, in which no two threads meet.
+            let [_, _, _, _, a, b, c, d] = key.hash_one(!count).to_be_bytes();
+            let [e, f, g, h, i, j, k, l] = key.hash_one(count).to_be_bytes();
+            [a, b, c, d, e, f, g, h, i, j, k, l]
+        });
+        Self(IdText::Own(bytes.map(hex::pair)))
     }
 
     /// The identifier as text.
@@ -69,29 +71,13 @@ impl fmt::Debug for RequestId {
     }
 }
 
-/// Each thread hashes its own counter under its own random key: no lock, no system call, and no count that outsiders could read off.
-struct Sequence {
-    key: RandomState,
-    thread: u32,
-    next: Cell<u64>,
-}
-
-impl Sequence {
-    fn advance(&self) -> (u32, u64) {
-        let count = self.next.get();
-        self.next.set(count.wrapping_add(1));
-        (self.thread, self.key.hash_one(count))
-    }
-}
-
 thread_local! {
-    static SEQUENCE: Sequence = Sequence {
-        key: RandomState::new(),
-        thread: RandomState::new().hash_one(0_u8) as u32,
-        next: const { Cell::new(0) },
-    };
+    /// Each thread hashes its own counter under its own random key: no lock, no system call, and no count that outsiders could
+    /// read off.
+    static SEQUENCE: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
 }
 
+/// Characters of an identifier that is believed.
 const LONGEST: usize = 64;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName, Method, Version};
 
+use crate::request::fields::{members, only};
 use crate::request::handshake::{self, HandshakeFault};
 
 /// What kind of request this is.
@@ -49,10 +50,9 @@ impl RequestKind {
         let is_navigation = match fetch_metadata(headers) {
             Some(navigates) => navigates,
             None if asked_by_script(headers) => false,
-            None => match accepted(headers) {
-                AcceptedMedia::Page => true,
-                AcceptedMedia::Anything => return Self::Plain,
-                AcceptedMedia::Other => false,
+            None => match wants_page(headers) {
+                Some(wants_page) => wants_page,
+                None => return Self::Plain,
             },
         };
         match (is_navigation, method) {
@@ -77,8 +77,7 @@ impl RequestKind {
 /// used before it). No person has asked for anything yet, and the answer may never be looked at.
 pub fn is_prefetch(headers: &HeaderMap) -> bool {
     let says = |name: &HeaderName, words: &[&str]| {
-        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        let mut said = values.flat_map(|value| value.split([',', ';'])).map(str::trim);
+        let mut said = members(headers, name).flat_map(|member| member.split(';')).map(str::trim);
         said.any(|said| words.iter().any(|word| said.eq_ignore_ascii_case(word)))
     };
     says(&SEC_PURPOSE, &["prefetch", "prerender"])
@@ -101,9 +100,8 @@ fn fetch_metadata(headers: &HeaderMap) -> Option<bool> {
 
 /// Browsers repeat no such field: a repeated one counts as an unknown value.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?.to_str().unwrap_or_default();
-    Some(if values.next().is_none() { value } else { "" })
+    headers.get(name)?;
+    Some(only(headers, name).and_then(|value| value.to_str().ok()).unwrap_or_default())
 }
 
 /// Android's WebView puts the app's package name there for every navigation, so only this value tells a script.
@@ -111,27 +109,23 @@ fn asked_by_script(headers: &HeaderMap) -> bool {
     headers.get(&X_REQUESTED_WITH).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"XMLHttpRequest"))
 }
 
-enum AcceptedMedia {
-    Page,
-    Anything,
-    Other,
-}
-
-fn accepted(headers: &HeaderMap) -> AcceptedMedia {
+/// Whether `Accept` asks for a page; none where anything will do.
+fn wants_page(headers: &HeaderMap) -> Option<bool> {
     let mut anything = true;
-    for range in headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')) {
+    for range in members(headers, &ACCEPT) {
         let (media, parameters) = range.split_once(';').unwrap_or((range, ""));
         let media = media.trim();
         let wanted = !parameters.split(';').any(is_zero_weight);
         let page = ["text/html", "application/xhtml+xml"].iter().any(|page| media.eq_ignore_ascii_case(page));
         if page && wanted {
-            return AcceptedMedia::Page;
+            return Some(true);
         }
         anything &= media == "*/*" || media.is_empty();
     }
-    if anything { AcceptedMedia::Anything } else { AcceptedMedia::Other }
+    (!anything).then_some(false)
 }
 
+/// `q=0`: anything but this.
 fn is_zero_weight(parameter: &str) -> bool {
     let weight = parameter.trim().strip_prefix("q=").or_else(|| parameter.trim().strip_prefix("Q="));
     weight.is_some_and(|w| w.starts_with('0') && w.bytes().all(|b| matches!(b, b'0' | b'.')))

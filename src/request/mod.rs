@@ -41,8 +41,8 @@ pub struct Downstream {
     pub local_port: Option<u16>,
     /// What the TLS handshake settled, if TLS ended here.
     pub tls: Option<TlsFacts>,
-    /// Whether others of its requests were under way when the last one began.
-    many: Cell<bool>,
+    /// Whether the last request is the only one that is being answered.
+    pub alone: Cell<bool>,
     /// What the last request on this connection came to; the next one nearly always comes to the same.
     last: RefCell<Option<LastRequest>>,
 }
@@ -50,17 +50,7 @@ pub struct Downstream {
 impl Downstream {
     /// A connection from `peer`.
     pub fn new(peer: Peer, local_port: Option<u16>, tls: Option<TlsFacts>) -> Self {
-        Self { peer, local_port, tls, many: Cell::new(false), last: RefCell::new(None) }
-    }
-
-    /// Whether the last request is the only one that is being answered.
-    pub fn is_alone(&self) -> bool {
-        !self.many.get()
-    }
-
-    /// A request has begun, while others were under way or not.
-    pub fn note_begun(&self, others: bool) {
-        self.many.set(others);
+        Self { peer, local_port, tls, alone: Cell::new(true), last: RefCell::new(None) }
     }
 }
 
@@ -259,7 +249,7 @@ impl RequestReader {
         let handshake = handshake::read(method, request.version(), headers);
         let kind = RequestKind::with(handshake, method, headers);
         let id = self.request_id(headers, downstream);
-        let (alone, method, version) = (downstream.is_alone(), method.clone(), request.version());
+        let (alone, method, version) = (downstream.alone.get(), method.clone(), request.version());
         Ok(RequestMeta {
             method,
             version,
@@ -292,6 +282,7 @@ impl RequestReader {
         said.and_then(|said| said.client()).unwrap_or_else(|| downstream.peer.address())
     }
 
+    /// What a trusted peer stated.
     fn said(&self, headers: &HeaderMap, peer_trusted: bool) -> Result<Said, ForwardedError> {
         if peer_trusted { forwarded::read(headers, &self.trust) } else { Ok(Said::default()) }
     }
@@ -336,6 +327,7 @@ impl RequestReader {
         }
     }
 
+    /// The host, for comparison.
     fn parse_host(&self, text: &str) -> Result<Host, BadRequest> {
         Host::parse(text, self.public_https).ok_or(BadRequest::HostInvalid)
     }
@@ -351,7 +343,7 @@ impl RequestReader {
         let believes_nothing = said.hops.is_empty() && said.host.is_none() && said.port.is_none();
         if believes_nothing
             && let Ok(last) = downstream.last.try_borrow()
-            && let Some(found) = last.as_ref().filter(|r| r.fits(stated, https))
+            && let Some(found) = last.as_ref().filter(|last| *last.stated == *stated && last.https == https)
         {
             return Ok((found.host.clone(), Arc::clone(&found.forwarded)));
         }
@@ -376,20 +368,17 @@ impl RequestReader {
     }
 }
 
+/// What a request came to.
 #[derive(Clone, Debug)]
 struct LastRequest {
+    /// The host as the request named it.
     stated: Box<str>,
     https: bool,
     host: Host,
     forwarded: Arc<ForwardedOut>,
 }
 
-impl LastRequest {
-    fn fits(&self, stated: &str, https: bool) -> bool {
-        *self.stated == *stated && self.https == https
-    }
-}
-
+/// The path and query that the request asks for.
 fn target(uri: &Uri) -> Result<&PathAndQuery, BadRequest> {
     let web = uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
     // AT-PM-12: `*`, `own.example`, `ftp://…`, and `http://own.example?x`, which has no path to forward.

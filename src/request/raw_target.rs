@@ -4,11 +4,10 @@
 //! to an HTTP/1.1 application byte for byte as it came. While it passes a parser, a harmless sign stands in place of each of them:
 //! of the same length, so that the framing of what comes behind it cannot be changed.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use http::Uri;
 use http::uri::PathAndQuery;
+use percent_encoding::percent_encode_byte;
 
 /// A target in origin form as it was sent, up to a fragment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -61,8 +60,7 @@ impl RawTarget {
         let mut text = String::with_capacity(self.0.len() + 16);
         for (byte, is_odd) in odd.bytes(&self.0) {
             if is_odd || !byte.is_ascii() {
-                // Writing to a String cannot fail.
-                let _ = write!(text, "%{byte:02X}");
+                text.push_str(percent_encode_byte(byte));
             } else {
                 text.push(char::from(byte));
             }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_encode_byte;
+
 use super::steps::{self, QUERY_MARK};
 
 /// More readings than this, and the path is not worth the argument.
@@ -46,9 +48,7 @@ pub(super) fn to_text(bytes: &[u8]) -> Cow<'_, str> {
     let mut text = String::with_capacity(bytes.len() + 8);
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            text.push_str(&format!("%{byte:02X}"));
-        }
+        text.extend(chunk.invalid().iter().map(|byte| percent_encode_byte(*byte)));
     }
     Cow::Owned(text)
 }

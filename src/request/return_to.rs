@@ -3,8 +3,7 @@
 //! A value holds a canonical host of ours and a path that starts with exactly one slash, both in visible ASCII.
 //! What it renders is always absolute, so that no browser has anything to resolve, and nothing to be talked into.
 
-use std::fmt::Write as _;
-
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use super::RequestMeta;
@@ -113,25 +112,20 @@ impl From<ReturnTo> for (String, String) {
     }
 }
 
+/// What stands behind this scheme.
 fn strip_scheme<'a>(input: &'a str, scheme: &str) -> Option<&'a str> {
     let (start, rest) = input.split_at_checked(scheme.len())?;
     start.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-// What is not visible ASCII becomes the escapes that a browser would send; the rest stays as it is.
+/// What is not visible ASCII becomes the escapes that a browser would send; the rest stays as it is.
 fn escape(target: &str) -> String {
-    let mut text = String::with_capacity(target.len());
-    for byte in target.bytes() {
-        if byte.is_ascii_graphic() {
-            text.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
+    utf8_percent_encode(target, NOT_GRAPHIC).to_string()
 }
 
+/// What is no visible ASCII; bytes beyond ASCII are escaped anyway.
+const NOT_GRAPHIC: &AsciiSet = &CONTROLS.add(b' ');
+/// Bytes of a target that is looked at.
 const LONGEST: usize = 8 * 1024;
 
 #[cfg(test)]

@@ -55,25 +55,21 @@ pub(super) fn open_in(path: &[u8]) -> u32 {
     let mut start = 1; // of the segment
     let mut is_ascii = true;
     for (at, &byte) in path.iter().enumerate().skip(1) {
-        if MATTERS.get(usize::from(byte)).is_some_and(|matters| !matters) {
-            continue;
-        }
-        let last = path.get(at - 1).copied().unwrap_or(b'/');
-        let next = path.get(at + 1).copied().unwrap_or(b'/');
+        let (last, next) = (|| path.get(at - 1).copied().unwrap_or(b'/'), || path.get(at + 1).copied().unwrap_or(b'/'));
         open |= match byte {
             b'/' => {
                 let segment = path.get(start..at).unwrap_or_default();
                 start = at + 1;
                 if segment.is_empty() { EMPTY_SEGMENT } else { open_at_end(segment) }
             }
-            b'.' if is_blank(last) || is_blank(next) => BLANK_DOTS,
-            b'%' if matches!(next, b'u' | b'U') => DECODE | UNICODE_ESCAPE,
+            b'.' if is_blank(last()) || is_blank(next()) => BLANK_DOTS,
+            b'%' if matches!(next(), b'u' | b'U') => DECODE | UNICODE_ESCAPE,
             b'%' => DECODE,
             b'\\' => BACKSLASH,
             b';' => PARAMETERS,
             b'?' => CUT_QUERY,
             b'#' => CUT_FRAGMENT,
-            b':' if next == b'$' => NAMES,
+            b':' if next() == b'$' => NAMES,
             0..0x20 | 0x7f => CONTROL,
             0x80.. => {
                 is_ascii = false;
@@ -92,6 +88,7 @@ pub(super) fn open_in(path: &[u8]) -> u32 {
     open
 }
 
+/// The same for a segment and what stands at its end.
 fn open_at_end(segment: &[u8]) -> u32 {
     match segment {
         b"." | b".." => DOTS,
@@ -99,22 +96,6 @@ fn open_at_end(segment: &[u8]) -> u32 {
         _ => 0,
     }
 }
-
-/// The bytes that [`open_in`] looks at twice.
-const MATTERS: [bool; 256] = {
-    let mut matters = [false; 256];
-    let mut byte = 0_usize;
-    while byte < 256 {
-        #[expect(clippy::indexing_slicing, reason = "checked when compiled")]
-        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
-        {
-            matters[byte] =
-                matches!(byte as u8, b'/' | b'.' | b'%' | b'\\' | b';' | b'?' | b'#' | b':' | 0..=0x20 | 0x7f..);
-        }
-        byte += 1;
-    }
-    matters
-};
 
 /// The steps of a set that [`open_in`] gave.
 pub(super) fn steps(open: u32) -> impl Iterator<Item = Step> {
@@ -140,16 +121,8 @@ pub(super) fn decode_but_slash(text: &[u8], out: &mut Vec<u8>) {
 
 /// A percent-escape's value, `None` when the two bytes are not hex digits.
 pub(super) fn hex(high: u8, low: u8) -> Option<u8> {
-    Some(digit(high)? << 4 | digit(low)?)
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    }
+    let digit = |byte| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
 
 /// A broken escape stays what it is.
@@ -177,6 +150,7 @@ fn decode(text: &[u8], out: &mut Vec<u8>, decodes: impl Fn(u8) -> bool) {
     out.extend_from_slice(rest);
 }
 
+/// Passes one byte on; the rest.
 fn keep_one<'a>(text: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     let (first, rest) = text.split_at(text.len().min(1));
     out.extend_from_slice(first);
@@ -231,6 +205,7 @@ fn empty_authority(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(from.strip_prefix(b"//").filter(|rest| rest.starts_with(b"/")).unwrap_or(from));
 }
 
+/// The text before its first empty segment, and from there on.
 fn at_empty_segment(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(text.windows(2).position(|pair| pair == b"//").unwrap_or(text.len()))
 }
@@ -305,6 +280,7 @@ fn parameters(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Up to the first byte of this kind.
 fn cut(text: &[u8], out: &mut Vec<u8>, at: u8) {
     out.extend_from_slice(text.split(|&byte| byte == at).next().unwrap_or_default());
 }
@@ -368,14 +344,17 @@ fn latin_1(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// What stands between slashes.
 fn segments(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|&byte| byte == b'/').skip(1)
 }
 
+/// What programs trim.
 fn is_blank(byte: u8) -> bool {
     matches!(byte, 0..=b' ' | b'+')
 }
 
+/// Appends a character as UTF-8.
 fn push(char: char, out: &mut Vec<u8>) {
     out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
 }

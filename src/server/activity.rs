@@ -4,10 +4,11 @@
 //! Where it stands between two requests is one [`Phase`]. What does not fit into that row stands beside it: whether a write is blocked, whether more of the last request's body
 //! may come (also after its answer), and whether an upgrade was ever asked for.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 
+use crossbeam_utils::atomic::AtomicCell;
 use futures_util::task::AtomicWaker;
 use http::StatusCode;
 
@@ -18,11 +19,11 @@ use crate::server::phase::{Event, Phase};
 /// stores do; it is atomic because hyper asks that a stream that can be upgraded be `Send`.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    order: AtomicU8,
+    order: AtomicCell<Order>,
     waker: AtomicWaker,
     /// There is a task to wake. Waking takes it away.
     waker_known: AtomicBool,
-    phase: AtomicU8,
+    phase: AtomicCell<Phase>,
     /// Requests begun, wrapping.
     requests: AtomicU32,
     /// Requests not yet answered to the last byte.
@@ -46,7 +47,8 @@ pub(super) struct Activity {
     /// On the list of connections that may soon be parked (`parking.rs`).
     pub(super) listed: AtomicBool,
     /// The status with which hyper refused a head that is no request.
-    refused: AtomicU16,
+    refused: AtomicCell<Option<StatusCode>>,
+    /// The target of a request that was not passed on yet, of which signs stand in for some.
     raw_target: Mutex<Option<RawTarget>>,
 }
 
@@ -54,7 +56,7 @@ impl Activity {
     /// Where the connection stands.
     #[inline]
     pub(super) fn phase(&self) -> Phase {
-        Phase::numbered(self.phase.load(Relaxed))
+        self.phase.load()
     }
 
     /// Notes what happened; the phase that follows.
@@ -63,7 +65,7 @@ impl Activity {
         let before = self.phase();
         let after = before.after(event);
         if before != after {
-            self.phase.store(after as u8, Relaxed);
+            self.phase.store(after);
         }
         after
     }
@@ -84,11 +86,7 @@ impl Activity {
 
     /// What the worker wants of this connection.
     pub(super) fn order(&self) -> Order {
-        match self.order.load(Relaxed) {
-            0 => Order::Serve,
-            1 => Order::Finish,
-            _ => Order::Drop,
-        }
+        self.order.load()
     }
 
     /// The task to wake when something is wanted of it. To be called before it is looked what that is, each time.
@@ -101,10 +99,11 @@ impl Activity {
 
     /// Has the connection's task do this.
     pub(super) fn give(&self, order: Order) {
-        self.order.store(order as u8, Relaxed);
+        self.order.store(order);
         self.wake();
     }
 
+    /// Has the task look at what is wanted of it.
     fn wake(&self) {
         self.waker_known.store(false, Relaxed);
         self.waker.wake();
@@ -161,8 +160,8 @@ impl Activity {
         }
         let status = answer.strip_prefix(b"HTTP/1.1 ").or_else(|| answer.strip_prefix(b"HTTP/1.0 "));
         let status = status.and_then(|rest| StatusCode::from_bytes(rest.get(..3)?).ok());
-        if let Some(status) = status {
-            self.refused.store(status.as_u16(), Relaxed);
+        if status.is_some() {
+            self.refused.store(status);
             self.note(Event::Refuse);
         }
         status.is_some()
@@ -170,8 +169,7 @@ impl Activity {
 
     /// The status with which hyper refused what came last, until our own answer takes its place.
     pub(super) fn refused(&self) -> Option<StatusCode> {
-        let status = || StatusCode::from_u16(self.refused.load(Relaxed)).ok();
-        if self.phase() == Phase::Refused { status() } else { None }
+        self.refused.load().filter(|_| self.phase() == Phase::Refused)
     }
 
     /// Notes whether the socket takes nothing at the moment.
@@ -222,21 +220,24 @@ fn count(number: &AtomicU32, more: bool) -> u32 {
 }
 
 /// What a worker wants of a connection.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) enum Order {
     /// Go on.
-    Serve = 0,
+    #[default]
+    Serve,
     /// End what is open, begin nothing.
-    Finish = 1,
+    Finish,
     /// End now.
-    Drop = 2,
+    Drop,
 }
 
 /// A request that is being answered.
 #[derive(Debug)]
 pub(super) struct OpenRequest {
     activity: Arc<Activity>,
+    /// A piece of the answer was taken, and the next not yet asked for.
     owed: bool,
+    /// The answer comes over time.
     leisurely: bool,
 }
 
@@ -270,18 +271,14 @@ impl Drop for OpenRequest {
     }
 }
 
-/// Tells the connection how the body of one request goes; it travels among the request's extensions.
-#[derive(Debug)]
+/// Tells the connection how the body of one request goes; it travels among the request's extensions, and is used as a copy.
+#[derive(Clone, Debug)]
 pub(super) struct BodyWatch {
     activity: Arc<Activity>,
+    /// Which one, by the number of requests begun.
     request: u32,
+    /// Somebody waits for the next byte.
     awaited: bool,
-}
-
-impl Clone for BodyWatch {
-    fn clone(&self) -> Self {
-        Self { activity: Arc::clone(&self.activity), request: self.request, awaited: false }
-    }
 }
 
 impl Drop for BodyWatch {

@@ -3,10 +3,10 @@
 use std::convert::Infallible;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use crossbeam_utils::atomic::AtomicCell;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -77,8 +77,9 @@ impl AdminState {
 
     /// One line a check, as Kubernetes' own servers write them.
     fn ready(&self, verbose: bool) -> Response<Full<Bytes>> {
-        let (listening, draining) = (self.readiness.is_listening(), self.readiness.is_draining());
-        let ready = self.readiness.is_ready();
+        let stage = self.readiness.0.load();
+        let (listening, draining) = (stage >= Stage::Serving, stage == Stage::Draining);
+        let ready = stage == Stage::Serving;
         if ready && !verbose {
             return plain(StatusCode::OK, "ok\n");
         }
@@ -109,32 +110,37 @@ impl fmt::Debug for AdminState {
     }
 }
 
-/// Whether traffic should be sent here: the listeners are open, and no drain has begun. Clones share one state.
+/// Whether traffic should be sent here. Clones share one state.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Readiness {
-    listening: Arc<AtomicBool>,
-    draining: Arc<AtomicBool>,
+pub(super) struct Readiness(Arc<AtomicCell<Stage>>);
+
+/// How far the process has come.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+enum Stage {
+    /// The listeners are not open yet.
+    #[default]
+    Starting,
+    /// The listeners are open, and no drain has begun.
+    Serving,
+    /// The drain has begun.
+    Draining,
 }
 
 impl Readiness {
+    /// The listeners are open.
     pub(super) fn listening(&self) {
-        self.listening.store(true, Ordering::Release);
+        self.0.store(Stage::Serving);
     }
 
+    /// The drain has begun.
     pub(super) fn draining(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.0.store(Stage::Draining);
     }
 
+    /// Whether traffic should be sent here.
+    #[cfg(test)]
     pub(super) fn is_ready(&self) -> bool {
-        self.is_listening() && !self.is_draining()
-    }
-
-    fn is_listening(&self) -> bool {
-        self.listening.load(Ordering::Acquire)
-    }
-
-    fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.0.load() == Stage::Serving
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn answering(
 > {
     service_fn(move |mut request: Request<Incoming>| {
         let has_body = !request.body().is_end_stream();
-        downstream.note_begun(activity.is_answering());
+        downstream.alone.set(!activity.is_answering());
         let mut open = activity.begin_request(request.version(), has_body);
         if has_body {
             request.extensions_mut().insert(BodyWatch::new(activity));

@@ -27,11 +27,8 @@ type Service = Rc<dyn Fn(Request<Body>, Rc<Downstream>) -> LocalBoxFuture<'stati
 /// What all connections of a worker share.
 pub(super) struct WorkerContext {
     pub(super) service: Service,
-    http1: http1::Builder,
-    /// The same, but that the capitals of fields' names are noted.
-    http1_noting: http1::Builder,
+    /// Whether the capitals of fields' names are noted.
     notes_capitals: Arc<AtomicBool>,
-    pub(super) http2: http2::Builder<LocalExecutor>,
     pub(super) tls: Option<Arc<Certificates>>,
     pub(super) limits: Limits,
     metrics: Arc<Metrics>,
@@ -49,44 +46,54 @@ impl WorkerContext {
         metrics: Arc<Metrics>,
         notes_capitals: Arc<AtomicBool>,
     ) -> Self {
-        let service = Rc::new(move |request, downstream| -> LocalBoxFuture<'static, _> {
-            Box::pin(service(request, downstream))
-        });
-        Self::of(service, tls, limits, metrics, notes_capitals)
+        let service: Service = Rc::new(move |request, downstream| Box::pin(service(request, downstream)));
+        Self { service, notes_capitals, tls, limits, metrics, flood_reported: Cell::new(None) }
     }
 
     /// The same for connections that come after a reload: those that are open keep what they began with.
     pub(super) fn with(&self, tls: Option<Arc<Certificates>>, limits: Limits) -> Self {
-        let (metrics, notes_capitals) = (Arc::clone(&self.metrics), Arc::clone(&self.notes_capitals));
-        Self::of(Rc::clone(&self.service), tls, limits, metrics, notes_capitals)
-    }
-
-    fn of(
-        service: Service,
-        tls: Option<Arc<Certificates>>,
-        limits: Limits,
-        metrics: Arc<Metrics>,
-        notes_capitals: Arc<AtomicBool>,
-    ) -> Self {
-        let (http1, http2) = (http1_as_spoken(&limits), http2_as_spoken(&limits));
-        let mut http1_noting = http1.clone();
-        http1_noting.preserve_header_case(true);
         Self {
-            service,
-            http1,
-            http1_noting,
-            notes_capitals,
-            http2,
+            service: Rc::clone(&self.service),
+            notes_capitals: Arc::clone(&self.notes_capitals),
             tls,
             limits,
-            metrics,
+            metrics: Arc::clone(&self.metrics),
             flood_reported: Cell::new(None),
         }
     }
 
-    /// HTTP/1.1 as it is spoken at the moment.
-    pub(super) fn http1(&self) -> &http1::Builder {
-        if self.notes_capitals.load(Relaxed) { &self.http1_noting } else { &self.http1 }
+    /// HTTP/1.1 as we speak it at the moment. Head and idle times are not hyper's here: see `roster.rs`.
+    pub(super) fn http1(&self) -> http1::Builder {
+        let mut protocol = http1::Builder::new();
+        protocol
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            // A client that closes its side before the answer is gone, as everywhere else: its upstream request is given up.
+            .half_close(false)
+            // A head and a small body leave in one plain write. The copy of a large body costs less than the bookkeeping of pieces.
+            .writev(false)
+            .preserve_header_case(self.notes_capitals.load(Relaxed))
+            .max_buf_size(self.limits.header_bytes.max(H1_SMALLEST_BUFFER));
+        protocol
+    }
+
+    /// HTTP/2 as we speak it.
+    pub(super) fn http2(&self) -> http2::Builder<LocalExecutor> {
+        let mut protocol = http2::Builder::new(LocalExecutor);
+        protocol
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(self.limits.h2_streams)
+            // Told in SETTINGS and enforced after decompression (PX-48, RFC 9113 section 10.5.1); it bounds CONTINUATION, too.
+            .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX))
+            // Rapid reset (PX-47, CVE-2023-44487), and its mirror that makes us do the resetting (CVE-2025-8671).
+            .max_pending_accept_reset_streams(H2_RESETS)
+            .max_local_error_reset_streams(H2_RESETS)
+            .max_send_buf_size(H2_SEND_BUFFER)
+            .initial_stream_window_size(H2_UPLOAD)
+            .initial_connection_window_size(H2_UPLOADS)
+            .keep_alive_interval(self.limits.idle_time / 2)
+            .keep_alive_timeout(self.limits.idle_time / 2);
+        protocol
     }
 
     /// A client was cut off for a flood of such frames. All are counted; one line a second is logged.
@@ -98,39 +105,6 @@ impl WorkerContext {
             tracing::warn!(code = "http2_flood", %client, frames, "cut off a client that floods an HTTP/2 connection");
         }
     }
-}
-
-/// HTTP/1.1 as we speak it. Head and idle times are not hyper's here: see `roster.rs`.
-fn http1_as_spoken(limits: &Limits) -> http1::Builder {
-    let mut protocol = http1::Builder::new();
-    protocol
-        .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        // A client that closes its side before the answer is gone, as everywhere else: its upstream request is given up.
-        .half_close(false)
-        // A head and a small body leave in one plain write. The copy of a large body costs less than the bookkeeping of pieces.
-        .writev(false)
-        .max_buf_size(limits.header_bytes.max(H1_SMALLEST_BUFFER));
-    protocol
-}
-
-/// HTTP/2 as we speak it.
-fn http2_as_spoken(limits: &Limits) -> http2::Builder<LocalExecutor> {
-    let mut protocol = http2::Builder::new(LocalExecutor);
-    protocol
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.h2_streams)
-        // Told in SETTINGS and enforced after decompression (PX-48, RFC 9113 section 10.5.1); it bounds CONTINUATION, too.
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        // Rapid reset (PX-47, CVE-2023-44487), and its mirror that makes us do the resetting (CVE-2025-8671).
-        .max_pending_accept_reset_streams(H2_RESETS)
-        .max_local_error_reset_streams(H2_RESETS)
-        .max_send_buf_size(H2_SEND_BUFFER)
-        .initial_stream_window_size(H2_UPLOAD)
-        .initial_connection_window_size(H2_UPLOADS)
-        .keep_alive_interval(limits.idle_time / 2)
-        .keep_alive_timeout(limits.idle_time / 2);
-    protocol
 }
 
 /// hyper does not take a smaller buffer, so a smaller `header_bytes` counts as this.

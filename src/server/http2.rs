@@ -29,7 +29,7 @@ pub(super) async fn serve(
         FrameReport::Flood(frames) => context.flooded(downstream.peer.address(), frames),
         FrameReport::Content(bytes) => activity.note_written(bytes),
     });
-    let mut connection = pin!(context.http2.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(context.http2().serve_connection(TokioIo::new(stream), service));
     let mut finishing = false;
     poll_fn(|cx| {
         activity.wake_by(cx);

@@ -21,7 +21,6 @@
 
 /// Where a connection stands between two requests.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(u8)]
 pub(super) enum Phase {
     /// No byte has come yet.
     #[default]
@@ -82,28 +81,6 @@ pub(super) enum Event {
 }
 
 impl Phase {
-    const ALL: [Self; 13] = [
-        Self::Fresh,
-        Self::Head,
-        Self::Answering,
-        Self::Answered,
-        Self::Ahead,
-        Self::Idle,
-        Self::Asked,
-        Self::Parking,
-        Self::Parked,
-        Self::Refused,
-        Self::Replying,
-        Self::Closing,
-        Self::Http2,
-    ];
-
-    /// The phase of this number, as `as u8` gives it.
-    #[inline]
-    pub(super) fn numbered(number: u8) -> Self {
-        Self::ALL.get(usize::from(number)).copied().unwrap_or_default()
-    }
-
     /// The table of transitions; what is not in it changes nothing.
     #[inline]
     pub(super) fn after(self, event: Event) -> Self {
@@ -140,13 +117,6 @@ impl Phase {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_phase_is_read_as_it_was_written() {
-        for (number, phase) in Phase::ALL.into_iter().enumerate() {
-            assert_eq!(phase as usize, number);
-        }
-    }
 
     #[test]
     fn a_connection_goes_round_once_for_each_request() {

@@ -1,7 +1,6 @@
 //! Our own certificates: chosen by SNI, and refused where something is wrong with them.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,11 +11,11 @@ use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoClientAuth, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_pki_types::{CertificateDer, ServerName};
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock::{SharedClock, UnixTime};
+use crate::pem;
 use crate::server::settings::{CertificateFiles, ClientCertificates, TlsSettings};
 use crate::server::x509;
 
@@ -49,6 +48,7 @@ impl Certificates {
         TlsAcceptor::from(Arc::clone(&self.config))
     }
 
+    /// Reads all files.
     fn read(settings: &TlsSettings) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut keys = Vec::new();
@@ -63,13 +63,14 @@ impl Certificates {
         let clients = client_verifier(settings, &provider)?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(TlsError::Unsupported)?
+            .map_err(|cause| TlsError::new("tls_unsupported", format!("TLS cannot be set up: {cause}")))?
             .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::new(ByName(keys)));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self { config: Arc::new(config), not_after })
     }
 
+    /// Warns of what has expired, or will soon.
     fn warn_of_expiry(&self, now: UnixTime) {
         for (path, end) in &self.not_after {
             let path = path.display();
@@ -83,63 +84,23 @@ impl Certificates {
     }
 }
 
-/// A certificate, key or root cannot be used.
+/// A certificate, key or root cannot be used; the text names the file.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// The file cannot be read.
-    #[error("cannot read {path}: {cause}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
-    /// The file holds no PEM of the right kind, or broken PEM.
-    #[error("{path} holds no usable {wanted}: {cause}")]
-    BadPem {
-        /// The file.
-        path: PathBuf,
-        /// What was looked for.
-        wanted: &'static str,
-        /// Why.
-        cause: rustls_pki_types::pem::Error,
-    },
-    /// Key and certificate do not belong together, or their kind is not supported.
-    #[error("{cert} and {key} cannot be used together: {cause}")]
-    BadPair {
-        /// The certificate's file.
-        cert: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-        /// Why.
-        cause: rustls::Error,
-    },
-    /// The roots for client certificates cannot be used.
-    #[error("{path} holds no usable roots for client certificates: {cause}")]
-    BadClientRoots {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Client certificates are asked for, but there are no roots to check them with.
-    #[error("client certificates are asked for without client_ca")]
-    NoClientRoots,
-    /// The TLS library refuses our own set-up.
-    #[error("TLS cannot be set up: {0}")]
-    Unsupported(rustls::Error),
+#[error("{text}")]
+pub struct TlsError {
+    code: &'static str,
+    text: String,
 }
 
 impl TlsError {
+    /// Made of a stable reason, and of what is wrong.
+    fn new(code: &'static str, text: String) -> Self {
+        Self { code, text }
+    }
+
     /// The stable reason.
     pub fn code(&self) -> &'static str {
-        match self {
-            Self::Unreadable { .. } => "tls_file_unreadable",
-            Self::BadPem { .. } => "tls_file_bad",
-            Self::BadPair { .. } => "tls_pair_bad",
-            Self::BadClientRoots { .. } | Self::NoClientRoots => "tls_client_ca_bad",
-            Self::Unsupported(_) => "tls_unsupported",
-        }
+        self.code
     }
 }
 
@@ -160,6 +121,7 @@ impl ResolvesServerCert for ByName {
     }
 }
 
+/// Whether the certificate is for this name.
 fn covers(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
     key.end_entity_cert()
         .and_then(ParsedCertificate::try_from)
@@ -167,52 +129,60 @@ fn covers(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
         .is_ok()
 }
 
+/// A certificate and its key, which must belong together.
 fn pair(files: &CertificateFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
     let chain = certificates(&files.cert)?;
-    let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?).map_err(|cause| TlsError::BadPem {
-        path: files.key.clone(),
-        wanted: "private key",
-        cause,
-    })?;
-    CertifiedKey::from_der(chain, key, provider).map_err(|cause| TlsError::BadPair {
-        cert: files.cert.clone(),
-        key: files.key.clone(),
-        cause,
+    let key = pem::private_key(&read(&files.key)?).map_err(|cause| bad_pem(&files.key, "private key", &cause))?;
+    CertifiedKey::from_der(chain, key.expose().clone_key(), provider).map_err(|cause| {
+        let (cert, key) = (files.cert.display(), files.key.display());
+        TlsError::new("tls_pair_bad", format!("{cert} and {key} cannot be used together: {cause}"))
     })
 }
 
+/// The certificates of a file.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let bad = |cause| TlsError::BadPem { path: path.to_owned(), wanted: "certificate", cause };
-    let found = CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>().map_err(bad)?;
-    if found.is_empty() { Err(bad(rustls_pki_types::pem::Error::NoItemsFound)) } else { Ok(found) }
+    pem::certificates(&read(path)?).map_err(|cause| bad_pem(path, "certificate", &cause))
 }
 
+/// A file holds no PEM of the right kind, or broken PEM.
+fn bad_pem(path: &Path, wanted: &str, cause: &rustls_pki_types::pem::Error) -> TlsError {
+    TlsError::new("tls_file_bad", format!("{} holds no usable {wanted}: {cause}", path.display()))
+}
+
+/// What looks at the certificates of clients.
 fn client_verifier(
     settings: &TlsSettings,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let bad = |text: String| TlsError::new("tls_client_ca_bad", text);
     if settings.client_auth == ClientCertificates::No {
         return Ok(Arc::new(NoClientAuth));
     }
-    let path = settings.client_ca.as_ref().ok_or(TlsError::NoClientRoots)?;
-    let bad = |cause: Box<dyn std::error::Error + Send + Sync>| TlsError::BadClientRoots { path: path.clone(), cause };
+    let missing = || bad("client certificates are asked for without client_ca".to_owned());
+    let path = settings.client_ca.as_ref().ok_or_else(missing)?;
+    let unusable = |cause: &dyn std::error::Error| {
+        bad(format!("{} holds no usable roots for client certificates: {cause}", path.display()))
+    };
     let mut roots = rustls::RootCertStore::empty();
     for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|cause| bad(cause.into()))?;
+        roots.add(certificate).map_err(|cause| unusable(&cause))?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     let builder = match settings.client_auth {
         ClientCertificates::Optional => builder.allow_unauthenticated(),
         ClientCertificates::No | ClientCertificates::Required => builder,
     };
-    let verifier = builder.build().map_err(|cause| bad(cause.into()))?;
+    let verifier = builder.build().map_err(|cause| unusable(&cause))?;
     Ok(verifier)
 }
 
+/// The bytes of a file.
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|cause| TlsError::Unreadable { path: path.to_owned(), cause })
+    let unreadable = |cause| TlsError::new("tls_file_unreadable", format!("cannot read {}: {cause}", path.display()));
+    fs::read(path).map_err(unreadable)
 }
 
+/// From when on an end is warned of.
 const EXPIRES_SOON: std::time::Duration = std::time::Duration::from_secs(14 * 86_400);
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ pub(super) fn remove_nominated(headers: &mut HeaderMap) {
         !token.is_empty() && !token.eq_ignore_ascii_case(b"close") && !token.eq_ignore_ascii_case(b"keep-alive")
     };
     let names = tokens.filter(plain).filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok());
-    let nominated: Vec<_> = names.filter(|name| !FOR_EVERYBODY.contains(&name.as_str())).collect();
+    let is_for_everybody = |name: &HeaderName| FOR_EVERYBODY.split(' ').any(|known| known == name.as_str());
+    let nominated: Vec<_> = names.filter(|name| !is_for_everybody(name)).collect();
     headers.remove(CONNECTION);
     for name in nominated {
         headers.remove(name);
@@ -68,19 +69,5 @@ pub(super) fn expectation_is_known(headers: &HeaderMap) -> bool {
 }
 
 /// Fields that no `Connection` can take away: what frames or routes the message, what says who may see it.
-const FOR_EVERYBODY: [&str; 14] = [
-    "authorization",
-    "cache-control",
-    "content-encoding",
-    "content-length",
-    "content-range",
-    "content-security-policy",
-    "content-type",
-    "cookie",
-    "date",
-    "host",
-    "origin",
-    "set-cookie",
-    "strict-transport-security",
-    "via",
-];
+const FOR_EVERYBODY: &str = "authorization cache-control content-encoding content-length content-range content-security-policy \
+    content-type cookie date host origin set-cookie strict-transport-security via";

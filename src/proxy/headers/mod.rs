@@ -43,12 +43,6 @@ pub struct RequestContext<'a> {
     pub kept: &'a [HeaderName],
 }
 
-impl RequestContext<'_> {
-    fn keeps(&self, name: &HeaderName) -> bool {
-        self.kept.contains(name)
-    }
-}
-
 /// A request that is not forwarded because of its headers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum HeaderRefusal {
@@ -188,6 +182,7 @@ impl HeaderRules {
         headers.append(VIA, self.via_for(version));
     }
 
+    /// Takes out what was found, and renews what is renewed.
     fn take_out(&self, headers: &mut HeaderMap, found: &FieldsFound) {
         let trailers_wanted = found.te && has_token(headers, &TE, "trailers");
         if found.connection {
@@ -215,6 +210,7 @@ impl HeaderRules {
         }
     }
 
+    /// Our entry for a message that came by this version.
     fn via_for(&self, version: Version) -> HeaderValue {
         let [http11, http10, http2] = &self.via;
         match version {
@@ -311,10 +307,11 @@ struct FieldsFound {
 impl FieldsFound {
     /// A field that only the gateway or a trusted proxy may send.
     fn foreign(&mut self, name: &HeaderName, class: Class, context: RequestContext<'_>) {
+        let is_kept = context.kept.contains(name);
         let passes = match class {
-            Class::Address => context.peer_trusted || context.keeps(name),
+            Class::Address => context.peer_trusted || is_kept,
             Class::Method => !context.methods_matter,
-            Class::Identity | Class::Way => context.keeps(name),
+            Class::Identity | Class::Way => is_kept,
             _ => false,
         };
         if passes {

@@ -149,7 +149,7 @@ impl App {
                 let name = downstream.tls.as_ref().and_then(|tls| tls.server_name.as_deref()).unwrap_or("-").to_owned();
                 text(200, format!("{peer} {} {name} {:?}", downstream.local_port.is_some(), request.version()))
             }
-            "/alone" => text(200, downstream.is_alone().to_string()),
+            "/alone" => text(200, downstream.alone.get().to_string()),
             "/worker" => text(200, worker.to_string()),
             "/echo" => match whole_body(request, &self.limits).await {
                 Ok(body) => text(200, body),

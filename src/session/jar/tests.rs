@@ -11,7 +11,7 @@ use crate::clock::{MonotonicTime, SystemClock, UnixTime};
 use crate::provider::Provider;
 use crate::remembered::Party;
 use crate::request::host::Host;
-use crate::seal::{KeyRing, OpenError, Purpose, Sealer};
+use crate::seal::{KeyRing, OpenError, Purpose};
 use crate::secret::Secret;
 use crate::session::carried::Carried;
 use crate::session::codec;
@@ -36,10 +36,10 @@ struct Cookies {
 
 impl Cookies {
     /// For providers of these names and client identifiers.
-    fn new(settings: &CookieSettings, providers: &[(&str, &str)], ring: Arc<KeyRing>) -> Self {
+    fn new(settings: &CookieSettings, providers: &[(&str, String)], ring: Arc<KeyRing>) -> Self {
         let names: Vec<Arc<str>> = providers.iter().map(|(name, _)| Arc::from(*name)).collect();
         let names = OwnCookies::new(&settings.name, &names);
-        let provider = |(place, (name, client_id)): (usize, &(&str, &str))| samples::provider(name, client_id, place);
+        let provider = |(place, (name, client_id)): (usize, &(&str, String))| samples::provider(name, client_id, place);
         let providers = providers.iter().enumerate().map(provider).collect();
         let sealer = SessionSealer::new(settings, &names, Arc::clone(&ring));
         let clock = SystemClock::shared();
@@ -80,10 +80,6 @@ impl Cookies {
     ) -> Result<Vec<HeaderValue>, SessionTooLarge> {
         self.carried(scan, site).set_cookies(handle).now_or_never().unwrap()
     }
-
-    fn sealer(&self, site: Site<'_>) -> Sealer {
-        self.sealer.sealer(site)
-    }
 }
 
 fn settings() -> CookieSettings {
@@ -116,9 +112,7 @@ fn ring(byte: u8) -> Arc<KeyRing> {
 }
 
 fn jar_for(providers: &[&str]) -> Cookies {
-    let client_ids: Vec<String> = providers.iter().map(|name| format!("client of {name}")).collect();
-    let providers: Vec<(&str, &str)> =
-        providers.iter().zip(&client_ids).map(|(name, client_id)| (*name, client_id.as_str())).collect();
+    let providers: Vec<_> = providers.iter().map(|name| (*name, format!("client of {name}"))).collect();
     Cookies::new(&settings(), &providers, ring(1))
 }
 
@@ -378,7 +372,7 @@ fn a_session_opens_only_where_it_was_sealed_for() {
     let hosts = ["a.example.com", "b.example.com", "example.com", "a.example.com:8443", "[::1]"].map(host);
     let jar_of = |providers: &[&str], client_ids: &[&str], domain: Option<&str>| {
         let settings = CookieSettings { domain: domain.map(str::to_owned), ..settings() };
-        let providers: Vec<(&str, &str)> = providers.iter().copied().zip(client_ids.iter().copied()).collect();
+        let providers: Vec<_> = providers.iter().copied().zip(client_ids.iter().map(ToString::to_string)).collect();
         Cookies::new(&settings, &providers, ring(1))
     };
     let jars = [
@@ -438,7 +432,7 @@ fn cookies_under_the_name_of_another_count_of_providers_open() {
 #[test]
 fn another_deployments_session_is_refused() {
     let jar = jar();
-    let theirs = Cookies::new(&settings(), &[("corp", "client of corp")], ring(2));
+    let theirs = Cookies::new(&settings(), &[("corp", "client of corp".to_owned())], ring(2));
     let sealed = theirs.seal(theirs.at(0), &session("anna", 20), later(), NOW);
     assert_eq!(jar.open(jar.at(0), sealed.as_str(), NOW), Err(LoadError::Seal(OpenError::UnknownKey)));
 }
@@ -498,7 +492,7 @@ fn golden_cookies_still_open() {
 fn golden_cookies_are_still_what_is_written() {
     let jar = jar();
     let written = |session: &Session| {
-        let sealed = jar.sealer(jar.at(0)).seal_golden(&codec::encode(session), later(), NOW);
+        let sealed = jar.sealer.sealer(jar.at(0)).seal_golden(&codec::encode(session), later(), NOW);
         pairs(&jar.set_cookies(jar.at(0), &sealed.into(), &scan(&jar, &[])).unwrap())
     };
     let all = [written(&session("anna", 20)), written(&session("anna", 3000))].concat();

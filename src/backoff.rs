@@ -44,7 +44,9 @@ impl<E> Backoff<E> {
     }
 }
 
+/// The first wait.
 const FIRST: Duration = Duration::from_secs(1);
+/// So that the doubling cannot overflow.
 const MOST_DOUBLINGS: u32 = 16;
 
 #[cfg(test)]

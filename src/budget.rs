@@ -135,6 +135,7 @@ impl Budget {
         self.wanted.notified().await;
     }
 
+    /// Room that is there now.
     fn slot_at_once(&self, alone: bool) -> Option<Slot> {
         let shared = if alone { None } else { Some(Arc::clone(&self.shared.free).try_acquire_owned().ok()?) };
         Some(Slot { _any: Arc::clone(&self.all.free).try_acquire_owned().ok()?, _shared: shared })
@@ -143,6 +144,7 @@ impl Budget {
 
 /// More than there can be descriptors.
 const MOST: usize = 1 << 30;
+/// How often those with idle connections are asked while somebody waits.
 const BETWEEN_CALLS: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

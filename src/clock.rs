@@ -127,6 +127,7 @@ impl Clock for SystemClock {
     }
 }
 
+/// The first moment.
 static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// A clock that stands still until it is told to move: for tests.
@@ -164,6 +165,7 @@ impl Clock for ManualClock {
     }
 }
 
+/// Whole milliseconds; the most there can be for a longer span.
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -17,7 +17,9 @@ pub fn keep_alive(socket: impl AsFd) {
     }
 }
 
+/// How long nothing may come before the system asks, and how long it then waits in all.
 const SILENCE: Duration = Duration::from_secs(60);
+/// How often it asks.
 const PROBES: u32 = 4;
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ fn fold(word: &str) -> String {
     word.to_ascii_lowercase().replace('-', "_")
 }
 
+/// Edits beyond which another word was meant.
 const MOST_EDITS: usize = 2;
 
 #[cfg(test)]

@@ -64,6 +64,7 @@ pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }
 
+/// What stands for a secret.
 const REDACTED: &str = "[redacted]";
 
 #[cfg(test)]

@@ -127,6 +127,7 @@ impl<T: Clone> Waiting<T> {
     }
 }
 
+/// The table; a panic elsewhere does not matter to it.
 fn locked<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }

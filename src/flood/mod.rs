@@ -280,14 +280,23 @@ const EARNED: i64 = 8;
 /// What can be earned at most: a window of 32 MiB in frames of 16 KiB, acknowledged twice each, and as much again.
 const MOST: i64 = 8192;
 
+/// Bytes of a client's preface ([RFC 9113 section 3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
 const PREFACE: usize = 24;
+/// Bytes of a frame's head ([RFC 9113 section 4.1](https://www.rfc-editor.org/rfc/rfc9113#section-4.1)).
 const HEAD: usize = 9;
+/// Content of a body.
 const DATA: u8 = 0;
+/// The head of a request or answer, or trailers.
 const HEADERS: u8 = 1;
+/// The end of a connection is announced.
 const GOAWAY: u8 = 7;
+/// The rest of a head.
 const CONTINUATION: u8 = 9;
+/// The flag of padded DATA.
 const PADDED: u8 = 8;
+/// The bit of a stream identifier that means nothing.
 const RESERVED: u32 = 1 << 31;
+/// The error code of a peer that makes too much work ([RFC 9113 section 7](https://www.rfc-editor.org/rfc/rfc9113#section-7)).
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 
 #[cfg(test)]

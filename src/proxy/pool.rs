@@ -85,6 +85,7 @@ impl Http1 {
 }
 
 impl Lease {
+    /// Whether others use the connection at the same time.
     pub(super) fn is_http2(&self) -> bool {
         matches!(self, Self::Http2(_))
     }

@@ -141,4 +141,5 @@ fn advised(error: &UpstreamError) -> String {
 
 /// How long an answer is waited for: a slow application is there all the same.
 const ANSWER: Duration = Duration::from_secs(2);
+/// What we call ourselves.
 const USER_AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));

@@ -105,6 +105,7 @@ impl Upload {
         }
     }
 
+    /// Notes what came of a read.
     fn read(&self, outcome: &Poll<Option<Result<Frame<Bytes>, BodyError>>>) {
         self.polled.set(true);
         match outcome {
@@ -160,6 +161,7 @@ impl HttpBody for RequestBody {
 }
 
 impl Gate {
+    /// Holds a body back from now on.
     fn closed() -> Self {
         let over = CancellationToken::new();
         let wait = Box::pin(timeout(CONTINUE_WAIT, over.clone().cancelled_owned()));
@@ -187,6 +189,7 @@ impl Gate {
     }
 }
 
+/// Whether the client waits to be asked for the body.
 fn expects_continue(headers: &HeaderMap) -> bool {
     headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
@@ -197,6 +200,7 @@ fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
     members(headers, &TRAILER).filter_map(|name| name.parse().ok()).collect()
 }
 
+/// Drops the trailers that were not announced.
 fn keep_announced(trailers: &mut HeaderMap, announced: &[HeaderName]) {
     let strange: Vec<_> = trailers.keys().filter(|name| !announced.contains(name)).cloned().collect();
     for name in strange {

@@ -70,10 +70,12 @@ fn coding_fault(status: StatusCode, headers: &HeaderMap) -> Option<&'static str>
     None
 }
 
+/// The last status that there is ([RFC 9110 section 15](https://www.rfc-editor.org/rfc/rfc9110#section-15)).
 const LAST_STATUS: u16 = 599;
 /// Header fields of an application's answer, over HTTP/1.1 and HTTP/2. hyper's own limit for HTTP/1.1 is 100, which a page with
 /// many `Link` fields or cookies goes beyond.
 pub(super) const MOST_FIELDS: usize = 256;
+/// What is wrong with more than [`MOST_FIELDS`].
 const TOO_MANY_FIELDS: &str = "its header has more than 256 fields";
 /// hyper does not distinguish the two.
 pub(super) const HEADER_TOO_LARGE: &str = "its header has more than 256 fields, or more than 64 KiB"; // pool.rs, BUFFER

@@ -63,6 +63,7 @@ impl HttpBody for ResponseBody {
     }
 }
 
+/// Takes forbidden trailers out.
 fn clean(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
         Ok(mut fields) => {

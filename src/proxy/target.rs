@@ -73,6 +73,7 @@ fn frame(request: &mut Request<RequestBody>, http2: bool) {
     }
 }
 
+/// Sets the target and the host.
 fn rewrite(request: &mut Request<RequestBody>, path: PathAndQuery, host: Option<HeaderValue>, http2: Option<Scheme>) {
     let authority = host.as_ref().and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut parts = http::uri::Parts::default();
@@ -90,6 +91,7 @@ fn rewrite(request: &mut Request<RequestBody>, path: PathAndQuery, host: Option<
     }
 }
 
+/// The path below the base path of the address.
 fn with_base(base: &str, path: &PathAndQuery) -> PathAndQuery {
     if base.is_empty() || !path.as_str().starts_with('/') {
         return path.clone();

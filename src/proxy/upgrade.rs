@@ -79,4 +79,5 @@ async fn silence(activity: &Cell<Instant>, idle: Duration) {
     }
 }
 
+/// The one protocol that is upgraded to.
 const WEBSOCKET: &str = "websocket";

@@ -358,6 +358,7 @@ impl Rest {
         self.bytes.extend_from_slice(cookie);
     }
 
+    /// What becomes of the field.
     fn into_forward(mut self) -> Forward {
         if !self.is_other {
             return Forward::Unchanged;
@@ -402,6 +403,7 @@ fn push_newest<T>(pieces: &mut Vec<T>, most: usize, piece: T) {
 const MOST_PIECES: usize = 32;
 /// A browser that opens all of last week's tabs at once starts an attempt in each, and may come back with any of them (AT-LF-19).
 const MOST_ATTEMPTS: usize = 128;
+/// Markers of a login loop that are looked at.
 const MOST_ROUNDS: usize = 4;
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub(super) struct Trust {
 }
 
 impl Trust {
+    /// Whether the address is that of a trusted proxy.
     pub(super) fn covers(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(&address))
     }
@@ -176,6 +177,7 @@ fn aligned<'a>(headers: &'a HeaderMap, name: &HeaderName, distance: usize) -> Op
     Some(entries.last().unwrap_or(nearest))
 }
 
+/// Whether a scheme is that of https; none for another.
 fn https_of(proto: &str) -> Option<bool> {
     let is = |names: [&str; 2]| names.iter().any(|name| proto.eq_ignore_ascii_case(name));
     // Some proxies write the WebSocket schemes here.
@@ -195,6 +197,7 @@ fn parse_hop(text: &str) -> Option<Hop> {
     Some(Hop { address: socket.ip().to_canonical(), port: Some(socket.port()) })
 }
 
+/// An element of `Forwarded`, as far as it is used.
 #[derive(Clone, Debug, Default)]
 struct Element {
     hop: Option<Hop>,
@@ -202,6 +205,7 @@ struct Element {
     host: Option<String>,
 }
 
+/// All elements of `Forwarded`.
 fn elements(headers: &HeaderMap) -> Result<Vec<Element>, ForwardedError> {
     let mut elements = Vec::new();
     for field in headers.get_all(&FORWARDED) {
@@ -254,6 +258,7 @@ fn element(text: &str) -> Result<(Element, &str), ForwardedError> {
     }
 }
 
+/// A token or a quoted string, and what follows it.
 fn pair_value(text: &str) -> Result<(String, &str), ForwardedError> {
     let Some(inner) = text.strip_prefix('"') else {
         // Some proxies leave the quotes off around ports and IPv6 addresses; nothing can hide behind these three characters.
@@ -281,10 +286,12 @@ fn parse_node(text: &str) -> Option<Hop> {
     clear.then(|| parse_hop(address)).flatten()
 }
 
+/// A sign of a token ([RFC 9110 section 5.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2)).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
+/// A hop as `for` names it.
 fn node(hop: Hop) -> String {
     match (hop.address, hop.port) {
         (IpAddr::V4(address), None) => address.to_string(),
@@ -293,6 +300,7 @@ fn node(hop: Hop) -> String {
     }
 }
 
+/// A token, or a quoted string.
 fn quoted(text: &str) -> String {
     if text.bytes().all(is_token) { text.to_owned() } else { format!("\"{text}\"") }
 }
@@ -302,15 +310,21 @@ fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
+/// The clients and proxies before the sender.
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The scheme that the client used.
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// The host that the client asked for.
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// The port that the client connected to.
 static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 /// [RFC 7239](https://www.rfc-editor.org/rfc/rfc7239).
 static FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+/// All that are read.
 static FIELDS: [&HeaderName; 5] =
     [&X_FORWARDED_FOR, &X_FORWARDED_PROTO, &X_FORWARDED_HOST, &X_FORWARDED_PORT, &FORWARDED];
 
+/// Hops that are walked.
 const MOST_HOPS: usize = 32;
 
 #[cfg(test)]

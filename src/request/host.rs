@@ -45,6 +45,7 @@ impl Host {
         &self.authority
     }
 
+    /// Reads a host and drops the default port.
     fn read(text: &str, default_port: Option<u16>) -> Option<Self> {
         let (name, port) = split(text)?;
         let port = match port {
@@ -101,6 +102,7 @@ pub(super) fn default_port(https: bool) -> u16 {
     if https { 443 } else { 80 }
 }
 
+/// Name and port.
 fn split(text: &str) -> Option<(&str, Option<&str>)> {
     if text.starts_with('[') {
         let (name, rest) = text.split_at_checked(text.find(']')? + 1)?;
@@ -118,6 +120,7 @@ fn parse_port(digits: &str) -> Option<u16> {
     if canonical { digits.parse().ok() } else { None }
 }
 
+/// The one spelling of a name or address.
 fn canonical_name(name: &str) -> Option<String> {
     if let Some(inner) = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')) {
         // A zone ("%eth0") does not parse: it means something on the sender's machine only (RFC 6874 section 4).
@@ -141,12 +144,15 @@ fn in_label(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
+/// Whether a browser takes the name for an IPv4 address.
 fn ends_in_a_number(label: &str) -> bool {
     let hex = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
     label.bytes().all(|b| b.is_ascii_digit()) || hex.is_some_and(|h| h.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
+/// Bytes of a name ([RFC 1035 section 2.3.4](https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4)).
 const LONGEST_NAME: usize = 253;
+/// Bytes of a label.
 const LONGEST_LABEL: usize = 63;
 
 #[cfg(test)]

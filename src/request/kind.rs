@@ -131,12 +131,19 @@ fn is_zero_weight(parameter: &str) -> bool {
     weight.is_some_and(|w| w.starts_with('0') && w.bytes().all(|b| matches!(b, b'0' | b'.')))
 }
 
+/// How the browser fetches.
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+/// What the browser fetches it for.
 static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+/// Whether it is fetched ahead.
 static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+/// The same in Chrome and Safari of before.
 static PURPOSE: HeaderName = HeaderName::from_static("purpose");
+/// The same in older versions.
 static X_PURPOSE: HeaderName = HeaderName::from_static("x-purpose");
+/// The same in Firefox of before.
 static X_MOZ: HeaderName = HeaderName::from_static("x-moz");
+/// By which libraries name themselves.
 static X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 #[cfg(test)]

@@ -145,6 +145,7 @@ pub fn has_case(path: &str) -> bool {
     path.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii())
 }
 
+/// The path with only those escapes decoded that are necessary.
 fn necessary(path: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'%', path).is_none() {
         return Cow::Borrowed(path);

@@ -34,6 +34,7 @@ fn decoded(query: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
+/// Whether more segments are undone than there are.
 fn leads_out(query: &[u8]) -> bool {
     let mut depth = 0_usize;
     let mut after_slash = false;

@@ -95,6 +95,7 @@ struct Odd {
 }
 
 impl Odd {
+    /// Looks at a target once.
     fn of(target: &[u8]) -> Self {
         Self {
             query: memchr::memchr(b'?', target).unwrap_or(target.len()),
@@ -102,6 +103,7 @@ impl Odd {
         }
     }
 
+    /// Each byte, and whether it is odd.
     fn bytes(self, target: &[u8]) -> impl Iterator<Item = (u8, bool)> {
         target.iter().enumerate().map(move |(at, byte)| {
             let is_odd = match byte {
@@ -116,6 +118,7 @@ impl Odd {
     }
 }
 
+/// The sign that stands for each odd one.
 const STAND_IN: u8 = b'_';
 
 #[cfg(test)]

@@ -9,19 +9,33 @@ pub(super) type Step = fn(&[u8], &mut Vec<u8>);
 /// Stands for the question mark before the query in a text that holds both. No decoded text holds this byte.
 pub(super) const QUERY_MARK: u8 = 0xff;
 
+/// There is an escape.
 const DECODE: u32 = 1 << 0;
+/// There is an escape such as `%u0041`.
 const UNICODE_ESCAPE: u32 = 1 << 1;
+/// There is a backslash.
 const BACKSLASH: u32 = 1 << 2;
+/// Two slashes stand together.
 const EMPTY_SEGMENT: u32 = 1 << 3;
+/// It begins as a URL does.
 const SCHEME: u32 = 1 << 4;
+/// There is a dot segment.
 const DOTS: u32 = 1 << 5;
+/// There is a dot beside a blank.
 const BLANK_DOTS: u32 = 1 << 6;
+/// A name ends in a dot or blank, or has a stream.
 const NAMES: u32 = 1 << 7;
+/// There is a semicolon.
 const PARAMETERS: u32 = 1 << 8;
+/// There is a question mark.
 const CUT_QUERY: u32 = 1 << 9;
+/// There is a number sign.
 const CUT_FRAGMENT: u32 = 1 << 10;
+/// There is a control character.
 const CONTROL: u32 = 1 << 11;
+/// There is a character that may be taken for one of ASCII.
 const ASCII_FORMS: u32 = 1 << 12;
+/// It is not UTF-8.
 const LATIN_1: u32 = 1 << 13;
 
 /// What shortens a path most stands first: a path that leads elsewhere is then found out early.

@@ -58,10 +58,12 @@ impl AdminState {
         &self.readiness
     }
 
+    /// What `/metrics` shows.
     pub(super) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
+    /// Answers a request by its path.
     fn answer(&self, method: &Method, path: &str, query: Option<&str>) -> Response<Full<Bytes>> {
         if *method != Method::GET && *method != Method::HEAD {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n");
@@ -97,6 +99,7 @@ impl AdminState {
         plain(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
     }
 
+    /// The metrics as text.
     fn exposition(&self) -> Response<Full<Bytes>> {
         let mut answer = plain(StatusCode::OK, self.metrics.render());
         answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));
@@ -198,6 +201,7 @@ fn is_verbose(query: &str) -> bool {
     query.split('&').any(|part| part.split('=').next() == Some("verbose"))
 }
 
+/// A line of text.
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::new(text.into()));
     *answer.status_mut() = status;
@@ -205,11 +209,15 @@ fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
     answer
 }
 
+/// The media type of the metrics.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Half of the descriptors that are kept in reserve.
 const CONNECTIONS: usize = descriptors::RESERVE / 2;
+/// After a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// For a whole connection.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// Of a request.
 const HEAD_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]

@@ -118,4 +118,5 @@ const H2_SEND_BUFFER: usize = 64 * 1024;
 /// Bytes of one request's body that wait for a slow application, and of all on a connection. hyper's own is 1 MiB for each. An upload
 /// over a way of 20 ms there and back still has 6 MiB a second.
 const H2_UPLOAD: u32 = 128 * 1024;
+/// The same for all bodies of a connection.
 const H2_UPLOADS: u32 = 2 * H2_UPLOAD;

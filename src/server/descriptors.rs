@@ -62,6 +62,7 @@ fn raised_limit() -> Option<usize> {
     getrlimit(Resource::Nofile).current.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
+/// Descriptors that are open now.
 fn open_files() -> usize {
     fs::read_dir("/proc/self/fd").map_or(USUALLY_OPEN, Iterator::count)
 }

@@ -197,9 +197,11 @@ async fn next(listener: &OpenListener, failing: &mut bool) -> (AcceptedStream, P
     accepted
 }
 
+/// After a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// To look costs each worker a walk over its connections.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// So many that wait behind the one that is let in are let in as well, of few places fewer.
 const MORE: usize = 16;
+/// About peers with too many connections.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);

@@ -94,6 +94,7 @@ pub(super) enum Listener {
 }
 
 impl Listener {
+    /// Takes an address.
     pub(super) fn bind(
         address: &ListenAddress,
         unix_mode: Option<u32>,
@@ -104,6 +105,7 @@ impl Listener {
         bound.map_err(|fault| BindError { address: address.to_string(), fault })
     }
 
+    /// The same, without its name in the error.
     fn try_bind(
         address: &ListenAddress,
         unix_mode: Option<u32>,
@@ -162,6 +164,7 @@ pub(super) enum OpenListener {
 }
 
 impl OpenListener {
+    /// The next connection.
     pub(super) async fn accept(&self) -> io::Result<(AcceptedStream, Peer, Option<u16>)> {
         match self {
             Self::Tcp(socket, port) => {
@@ -214,6 +217,7 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
+    /// The file that is there now.
     fn at(path: &Path) -> Option<Self> {
         let inode = path.symlink_metadata().ok()?.ino();
         Some(Self { path: path.to_owned(), inode })
@@ -264,6 +268,7 @@ pub(super) fn look(address: &ListenAddress) -> Result<(), BindError> {
     look_at(path).map_err(|fault| BindError { address: address.to_string(), fault })
 }
 
+/// What shows of a path without binding it.
 fn look_at(path: &Path) -> Result<(), BindFault> {
     if path.symlink_metadata().is_ok_and(|file| !file.file_type().is_socket()) {
         return Err(BindFault::NotASocket);

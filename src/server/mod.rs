@@ -193,7 +193,9 @@ async fn end(
     join_all(workers.iter_mut().map(Worker::ended)).await;
 }
 
+/// The key of the traffic listeners.
 const LISTEN: &str = "server.listen";
+/// The key of the admin listeners.
 const ADMIN_LISTEN: &str = "admin.listen";
 
 #[cfg(test)]

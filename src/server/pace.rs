@@ -16,6 +16,7 @@ pub(super) struct Pace {
     behind: Duration,
 }
 
+/// How a body keeps even.
 #[derive(Clone, Copy, Debug)]
 enum Rate {
     /// So many bytes a second.
@@ -69,6 +70,7 @@ impl Pace {
     }
 }
 
+/// In a second.
 const NANOS: u128 = 1_000_000_000;
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ pub(super) struct Resting {
     first: Notify,
 }
 
+/// A connection that may be parked.
 #[derive(Debug)]
 struct Candidate {
     activity: Arc<Activity>,

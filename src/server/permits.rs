@@ -18,6 +18,7 @@ use crate::request::Peer;
 pub(super) struct PeerNetwork(IpAddr);
 
 impl PeerNetwork {
+    /// The peer with this address.
     pub(super) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
@@ -50,6 +51,7 @@ impl UncappedPeers {
         self.0.store(Arc::new(networks.to_vec()));
     }
 
+    /// Whether the peer with this address is one of them.
     fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.load().iter().any(|network| network.contains(&address))
@@ -90,6 +92,7 @@ impl ConnectionLimits {
         (self.places.taken(), self.places.most())
     }
 
+    /// The places that nobody has.
     pub(super) fn free(&self) -> &Arc<Semaphore> {
         self.places.free()
     }
@@ -121,6 +124,7 @@ impl ConnectionLimits {
         PeerPermit(Some((Arc::clone(self), peer)))
     }
 
+    /// How many each peer has.
     fn taken(&self) -> MutexGuard<'_, HashMap<PeerNetwork, usize>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }

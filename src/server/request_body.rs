@@ -26,6 +26,7 @@ pub fn form_body(extensions: &Extensions, incoming: Body, header_time: Duration)
     limited(extensions, incoming, None, Pace::whole(header_time))
 }
 
+/// Limits a body, if there is one.
 fn limited(extensions: &Extensions, incoming: Body, left: Option<u64>, pace: Pace) -> Body {
     if incoming.is_end_stream() {
         return Body::Empty;
@@ -34,6 +35,7 @@ fn limited(extensions: &Extensions, incoming: Body, left: Option<u64>, pace: Pac
     Body::stream(LimitedBody { incoming, left, pace, stall: StallTimer::default(), watch })
 }
 
+/// A body under its limits.
 struct LimitedBody {
     incoming: Body,
     left: Option<u64>,

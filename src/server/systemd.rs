@@ -54,6 +54,7 @@ impl Inherited {
         Ok(None)
     }
 
+    /// The names, for a message.
     pub(super) fn names(&self) -> String {
         if self.names.is_empty() { NONE_INHERITED.to_owned() } else { self.names.join(", ") }
     }
@@ -119,6 +120,7 @@ pub(super) async fn watchdog() {
     }
 }
 
+/// Notifies the service manager, if there is one.
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(cause) = sd_notify::notify(state) {
         tracing::warn!(code = "sd_notify_failed", %cause, "the service manager could not be notified");

@@ -324,8 +324,10 @@ impl FieldsFound {
     }
 }
 
+/// The identifier of the request.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Fields of an answer that are between proxies.
 const PROXY_CHALLENGES: [&str; 3] = ["proxy-authenticate", "proxy-authentication-info", "proxy-authorization"];
 
 #[cfg(test)]

@@ -61,14 +61,17 @@ impl Family {
     }
 }
 
+/// Fields that name the person.
 const fn identity(source: &'static str, fields: &'static str) -> Family {
     Family { source, class: Class::Identity, fields }
 }
 
+/// Fields of another class.
 const fn of(class: Class, source: &'static str, fields: &'static str) -> Family {
     Family { source, class, fields }
 }
 
+/// All of them.
 pub(super) const FAMILIES: [Family; 66] = [
     // Gateways that sign people in.
     identity("vestibule", "vestibule-* x-vestibule-*"),

@@ -62,6 +62,7 @@ impl Spellings {
         }
     }
 
+    /// The class of a name, without the sieve.
     fn look_up(&self, name: &str) -> Class {
         if let Ok(found) = self.exact.binary_search_by(|(known, _)| compare(known, name)) {
             return match self.exact.get(found) {
@@ -98,23 +99,28 @@ fn of_http(name: &str) -> Option<Class> {
     PROTOCOL.iter().find(|(known, _)| *known == name).map(|(_, class)| *class)
 }
 
+/// Whether the folded name begins so.
 fn begins_with(name: &str, prefix: &str) -> bool {
     name.len() >= prefix.len() && name.bytes().take(prefix.len()).map(fold).eq(prefix.bytes())
 }
 
+/// The order of a folded name beside a known one.
 fn compare(known: &str, name: &str) -> Ordering {
     known.bytes().cmp(name.bytes().map(fold))
 }
 
+/// The name as it is compared.
 fn folded(name: &str) -> Box<str> {
     name.bytes().map(|byte| char::from(fold(byte))).collect::<String>().into()
 }
 
+/// A byte as it is compared.
 #[expect(clippy::indexing_slicing, reason = "the table has an entry for every byte")]
 fn fold(byte: u8) -> u8 {
     FOLDS[usize::from(byte)]
 }
 
+/// The bit of a length.
 fn bit(length: usize) -> u64 {
     1 << length.min(63)
 }
@@ -138,6 +144,7 @@ fn slot(name: &str) -> usize {
     usize::try_from(hash >> (u32::BITS - SLOTS.ilog2())).unwrap_or_default()
 }
 
+/// Notes lengths in the slot of a name.
 fn mark(lengths: &mut [u64; SLOTS], name: &str, bits: u64) {
     if let Some(slot) = lengths.get_mut(slot(name)) {
         *slot |= bits;
@@ -179,6 +186,7 @@ const FOLDS: [u8; 256] = {
 };
 /// Every byte that [`fold`] gives.
 const FOLDED: &[u8; 37] = b"-0123456789abcdefghijklmnopqrstuvwxyz";
+/// How many slots the sieve has.
 const SLOTS: usize = 1024;
 /// An odd number under which ordinary names share few slots with the listed ones; found by trying.
 const SPREAD: u32 = 0xf2a4_d27b;

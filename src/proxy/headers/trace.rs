@@ -37,9 +37,12 @@ fn parse(text: &str) -> Option<(&str, &str)> {
     valid.then_some((trace, flags))
 }
 
+/// So many hex digits in lower case.
 fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// The trace and the parent.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// What tracing systems add to it.
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");

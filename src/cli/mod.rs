@@ -32,7 +32,7 @@ pub fn main() -> ExitCode {
     let exit = match CommandLine::read(std::env::args_os()) {
         Err(exit) => exit,
         Ok(CommandLine { command }) => match command {
-            Command::Run(arguments) => run::run(&arguments.into()),
+            Command::Run(arguments) => run::run(arguments),
             Command::Demo(arguments) => demo::demo(arguments.port),
             Command::Check(arguments) => check::check(&arguments),
             Command::Explain(arguments) => explain::explain(&arguments.pasted),
@@ -57,7 +57,7 @@ pub struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve
-    Run(ConfigArguments),
+    Run(RunArguments),
     /// See the whole thing work: gateway, a toy provider and a sample application on loopback, in one process
     Demo(DemoArguments),
     /// Tell everything that is wrong with a configuration, and probe the provider and the upstreams
@@ -83,6 +83,17 @@ pub struct ConfigArguments {
     /// Set one key, over the file and the environment: --set server.listen=0.0.0.0:8080
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = sources::parse_setting)]
     pub set: Vec<(String, String)>,
+}
+
+/// How the gateway is started.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunArguments {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// Take a changed configuration file by itself, as at SIGHUP: for files that are replaced whole, such as a ConfigMap. The files that it names are always watched
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// How the demo is started.
@@ -219,6 +230,6 @@ mod tests {
         else {
             panic!("not read");
         };
-        assert_eq!(arguments.set, [("log.level".to_owned(), "vestibule=debug".to_owned())]);
+        assert_eq!(arguments.config.set, [("log.level".to_owned(), "vestibule=debug".to_owned())]);
     }
 }

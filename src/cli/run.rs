@@ -1,5 +1,6 @@
 //! `vestibule run`: serves until it is stopped; SIGHUP reloads.
 
+use std::cell::RefCell;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
+use crate::cli::RunArguments;
 use crate::cli::exit::Exit;
 use crate::cli::refusal::{finding, refused};
 use crate::cli::sources::ConfigSource;
@@ -22,7 +24,11 @@ use crate::server::systemd;
 use crate::telemetry::process::{ProcessLog, init_process_log};
 
 /// Runs the command.
-pub(super) fn run(source: &ConfigSource) -> Exit {
+pub(super) fn run(arguments: RunArguments) -> Exit {
+    let RunArguments { config: source, watch } = arguments;
+    let mut source = ConfigSource::from(source);
+    source.is_watched = watch;
+    let source = &source;
     let (config, watch) = match source.load() {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
@@ -51,7 +57,6 @@ pub(super) fn control_runtime() -> io::Result<Runtime> {
 
 async fn serve(source: &ConfigSource, config: Config, watch: Watch, log: &ProcessLog) -> Exit {
     let (banner, places) = (banner(source, &config), config.places.clone());
-    let drain = config.server.drain.clone();
     // Before readiness is reported: a signal without a listener ends the process without a drain.
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
@@ -68,11 +73,11 @@ async fn serve(source: &ConfigSource, config: Config, watch: Watch, log: &Proces
         let _ = writeln!(io::stderr(), "{}", banner(&app));
     }
     tracing::info!(event = "started", traffic = ?app.traffic_addresses(), admin = ?app.admin_addresses(), "serving");
-    systemd::ready("serving");
+    let mut current = Running { source, app: &app, files: WatchedFiles::on(watch, source), said: RefCell::default() };
+    current.ready();
     app.prefetch_providers();
-    let mut current = Running { source, app: &app, files: WatchedFiles::on(watch) };
     tokio::select! {
-        () = signals.handle(&mut current, drain.delay + drain.grace) => {}
+        () = signals.handle(&mut current) => {}
         () = app.stopped() => {}
     }
     app.finish().await;
@@ -100,19 +105,22 @@ impl Signals {
 
     /// Reloads at each SIGHUP and when a file that the configuration names has changed; returns once a stop has been asked for
     /// and the server has stopped. A second signal stops it at once.
-    async fn handle(&mut self, current: &mut Running<'_>, longest: Duration) {
+    async fn handle(&mut self, current: &mut Running<'_>) {
         let (app, mut asked) = (current.app, false);
+        let mut looks = tokio::time::interval(BETWEEN_LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = self.hang_up.recv() => current.guarded(Running::reload),
                 Some(found) = current.files.changed.recv() => current.guarded(|current| current.read_again(found)),
                 _ = self.terminate.recv() => app.stop(),
                 _ = self.interrupt.recv() => app.stop(),
+                _ = looks.tick() => current.say_how_it_is(),
                 () = app.stopped(), if asked => return,
             }
             if app.is_stopping() && !asked {
                 asked = true;
-                systemd::stopping(longest);
+                systemd::stopping(app.longest_stop());
                 tracing::info!(event = "stopping", "draining; ask again to stop at once");
             }
         }
@@ -124,6 +132,8 @@ struct Running<'a> {
     source: &'a ConfigSource,
     app: &'a App,
     files: WatchedFiles,
+    /// The status that the service manager has.
+    said: RefCell<String>,
 }
 
 impl Running<'_> {
@@ -132,7 +142,7 @@ impl Running<'_> {
         if catch_unwind(AssertUnwindSafe(|| read(self))).is_err() {
             self.app.reload_refused("panicked");
             tracing::error!(event = "config.rejected", "a fault of ours while the configuration was read");
-            systemd::ready("serving");
+            self.ready();
         }
     }
 
@@ -145,10 +155,26 @@ impl Running<'_> {
         }));
     }
 
-    /// The same with the configuration of before and what the files that it names hold now.
+    /// The same with what was read because a file has changed.
     fn read_again(&self, found: Result<Config, Report>) {
-        tracing::info!(code = "files_changed", "a file that the configuration names has changed: it is read again");
+        tracing::info!(code = "files_changed", "a file of the configuration has changed: it is read again");
         self.take(found);
+    }
+
+    /// Start or reload is over.
+    fn ready(&self) {
+        let line = self.app.status();
+        systemd::ready(&line);
+        self.said.replace(line);
+    }
+
+    /// Keeps the service manager's line current.
+    fn say_how_it_is(&self) {
+        let line = self.app.status();
+        if *self.said.borrow() != line {
+            systemd::status(&line);
+            self.said.replace(line);
+        }
     }
 
     fn take(&self, read: Result<Config, Report>) {
@@ -164,10 +190,7 @@ impl Running<'_> {
                 );
             }
             Ok(config) => match app.reload(&config) {
-                Ok(()) => {
-                    tracing::info!(event = "config.reloaded", "the new configuration is in force");
-                    app.prefetch_providers();
-                }
+                Ok(()) => app.prefetch_providers(),
                 Err(error) => {
                     let found = finding(&error, &config.places).map(|found| Report::new(vec![found]).render(false));
                     tracing::error!(
@@ -177,7 +200,7 @@ impl Running<'_> {
                 }
             },
         }
-        systemd::ready("serving");
+        self.ready();
     }
 }
 
@@ -189,11 +212,11 @@ struct WatchedFiles {
 }
 
 impl WatchedFiles {
-    fn on(watch: Watch) -> Self {
+    fn on(watch: Watch, source: &ConfigSource) -> Self {
         let watch = Arc::new(Mutex::new(watch));
         let (found, changed) = mpsc::channel(1);
         let mut looking = JoinSet::new();
-        looking.spawn(look_again(Arc::clone(&watch), found));
+        looking.spawn(look_again(Arc::clone(&watch), source.clone(), found));
         Self { watch, changed, _looking: looking }
     }
 
@@ -203,13 +226,27 @@ impl WatchedFiles {
     }
 }
 
-async fn look_again(watch: Arc<Mutex<Watch>>, found: mpsc::Sender<Result<Config, Report>>) {
+/// Sends what is read whenever a file has changed: the configuration of before with what its files hold now, or with `--watch` all of
+/// it, because the file and those that it names may have changed together.
+async fn look_again(watch: Arc<Mutex<Watch>>, source: ConfigSource, found: mpsc::Sender<Result<Config, Report>>) {
     let mut tick = tokio::time::interval(BETWEEN_LOOKS);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let watch = Arc::clone(&watch);
-        let look = move || watch.lock().unwrap_or_else(PoisonError::into_inner).look();
+        let (watch, source) = (Arc::clone(&watch), source.clone());
+        let look = move || {
+            let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
+            if !watch.look() {
+                return None;
+            }
+            if !source.is_watched {
+                return Some(watch.read_again());
+            }
+            Some(source.read_watched().map(|(config, newer)| {
+                *watch = newer;
+                config
+            }))
+        };
         if let Ok(Some(result)) = tokio::task::spawn_blocking(look).await
             && found.send(result).await.is_err()
         {
@@ -218,8 +255,8 @@ async fn look_again(watch: Arc<Mutex<Watch>>, found: mpsc::Sender<Result<Config,
     }
 }
 
-/// A change is taken at the second look that shows it: within less than a minute, as certificates are.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(20);
+/// A change is taken at the second look that shows it: within less than ten seconds, also where reading takes some.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 
 /// Which kinds of errors a report holds, for a line that people alert on; the report itself goes to the process log.
 fn codes(report: &Report) -> String {

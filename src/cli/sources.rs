@@ -15,12 +15,14 @@ pub(super) struct ConfigSource {
     path: Option<PathBuf>,
     /// What `--set` said, in order.
     flags: Vec<(String, String)>,
+    /// The file itself is watched, too.
+    pub(super) is_watched: bool,
 }
 
 impl From<ConfigArguments> for ConfigSource {
     fn from(arguments: ConfigArguments) -> Self {
         let found = || DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.is_file());
-        Self { path: arguments.config.or_else(found), flags: arguments.set }
+        Self { path: arguments.config.or_else(found), flags: arguments.set, is_watched: false }
     }
 }
 
@@ -63,7 +65,8 @@ impl ConfigSource {
         }
         match Config::load(&sources) {
             Ok(config) => {
-                let watch = Watch::of(sources, &config);
+                let own = self.path.clone().filter(|_| self.is_watched);
+                let watch = Watch::of(sources, &config, own);
                 Ok((config, watch))
             }
             Err(mut report) => {

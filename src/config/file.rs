@@ -11,7 +11,7 @@ use super::secrets::SecretText;
 use super::sinks::SinkKey;
 use super::units::{
     ByteSize, CertificatesFile, ClaimValue, FileMode, Filled, KeyFile, List, Named, Network, OneOrMany,
-    OneOrManyWithEmpty, RawText, TextOr, Timespan, Unwatched, WebUrl,
+    OneOrManyWithEmpty, RawText, TextOr, Timespan, WebUrl,
 };
 use super::words::{ClientAuthMethod, GroupShapeName, HeaderCase, KeptToken, Store};
 use crate::policy::settings::Access;
@@ -70,13 +70,13 @@ pub(super) struct ServerTable {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ServerTlsTable {
     /// The certificate chain, PEM. Changed files are read again.
-    pub(super) cert: Field<Unwatched<CertificatesFile>>,
+    pub(super) cert: Field<CertificatesFile>,
     /// The private key of the certificate, PEM.
-    pub(super) key: Field<Unwatched<KeyFile>>,
+    pub(super) key: Field<KeyFile>,
     /// More certificates, chosen by the name that the client asks for.
     pub(super) certificate: Field<List<CertificateTable, true>>,
     /// Roots of client certificates, PEM. Default: none.
-    pub(super) client_ca: Field<Unwatched<CertificatesFile>>,
+    pub(super) client_ca: Field<CertificatesFile>,
     /// Whether clients have to show a certificate. Default: `required` where `client_ca` is given.
     pub(super) client_auth: Field<ClientCertificates>,
 }
@@ -86,9 +86,9 @@ pub(super) struct ServerTlsTable {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct CertificateTable {
     /// The certificate chain, PEM.
-    pub(super) cert: Field<Unwatched<CertificatesFile>>,
+    pub(super) cert: Field<CertificatesFile>,
     /// Its private key, PEM.
-    pub(super) key: Field<Unwatched<KeyFile>>,
+    pub(super) key: Field<KeyFile>,
 }
 
 /// `[server.limits]`.

@@ -8,6 +8,7 @@
 //! Nothing stops at the first problem, and nothing below this module sees the structs.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use crate::gateway::settings::GatewaySettings;
 use crate::provider::settings::ProviderSettings;
@@ -22,6 +23,7 @@ pub mod diagnostics;
 mod environment;
 mod file;
 mod files;
+mod fingerprint;
 #[rustfmt::skip]
 pub(crate) mod kinds;
 mod foreign;
@@ -42,6 +44,7 @@ mod words;
 
 pub use diagnostics::Diagnostic;
 pub use diagnostics::Report;
+pub use fingerprint::{Differences, Fingerprint};
 pub use places::Places;
 pub use schema::{every_key, schema};
 pub use secrets::SecretSource;
@@ -69,7 +72,20 @@ pub struct Config {
     /// Where each key was written, for what shows only when the parts are made.
     pub places: Places,
     /// The files besides the configuration itself that were read for it.
-    pub files: Vec<PathBuf>,
+    pub files: Vec<ReadFile>,
+    /// What tells it from another one.
+    pub fingerprint: Fingerprint,
+}
+
+/// A file that was read for a configuration.
+#[derive(Clone, Debug)]
+pub struct ReadFile {
+    /// The key that names it.
+    pub key: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// When it was changed last, if it holds a secret.
+    pub secret_since: Option<SystemTime>,
 }
 
 /// Everything that a configuration is made of. Nothing else is read, except for the files that it names.

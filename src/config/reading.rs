@@ -10,14 +10,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
+use sha2::{Digest as _, Sha256};
 
-use super::Sources;
 use super::diagnostics::Place;
 use super::kinds::{self, DiagnosticKind};
 use super::places::Places;
 pub(super) use super::problems::Found;
 use super::problems::{Flaw, Problems};
 use super::tree::{Node, NodeValue};
+use super::{ReadFile, Sources};
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Found<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -118,7 +119,9 @@ pub(super) struct Reading {
     /// Where each key stands.
     pub(super) places: Places,
     /// The files that were read.
-    pub(super) files: Vec<PathBuf>,
+    pub(super) files: Vec<ReadFile>,
+    /// The digests of what was read for keys from elsewhere.
+    pub(super) contents: Vec<(String, [u8; 32])>,
     /// Keys that a misspelt one was probably meant for: they are not reported as missing.
     pub(super) meant: HashSet<String>,
     /// From the root to what is being read.
@@ -209,8 +212,22 @@ impl Reading {
 
     /// Reads a file that the configuration names; it is watched from then on.
     pub(super) fn read(&mut self, path: &Path) -> std::io::Result<Vec<u8>> {
-        self.files.push(path.to_owned());
-        std::fs::read(path)
+        self.files.push(ReadFile { key: self.key(), path: path.to_owned(), secret_since: None });
+        let bytes = std::fs::read(path)?;
+        self.note_content(&bytes);
+        Ok(bytes)
+    }
+
+    /// Notes what was read for the key that is being read.
+    pub(super) fn note_content(&mut self, bytes: &[u8]) {
+        self.contents.push((self.key(), Sha256::digest(bytes).into()));
+    }
+
+    /// Notes that the file that was read last holds a secret.
+    pub(super) fn note_secret_file(&mut self) {
+        if let Some(file) = self.files.last_mut() {
+            file.secret_since = std::fs::metadata(&file.path).and_then(|file| file.modified()).ok();
+        }
     }
 }
 

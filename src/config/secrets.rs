@@ -180,6 +180,7 @@ fn from_file(path: &Path, place: &Place, reading: &mut Reading) -> Option<Vec<u8
     match reading.read(path) {
         Ok(bytes) => {
             warn_of_readers(path, place, reading);
+            reading.note_secret_file();
             Some(bytes)
         }
         Err(error) => unreadable(place, why_unreadable(&error), looked_for(path), reading),
@@ -188,8 +189,9 @@ fn from_file(path: &Path, place: &Place, reading: &mut Reading) -> Option<Vec<u8
 
 /// Reads the environment variable of a secret.
 fn from_variable(name: &str, place: &Place, reading: &mut Reading) -> Option<Vec<u8>> {
-    if let Some(value) = reading.sources.variable(name) {
-        return Some(value.as_bytes().to_vec());
+    if let Some(value) = reading.sources.variable(name).map(|value| value.as_bytes().to_vec()) {
+        reading.note_content(&value);
+        return Some(value);
     }
     let help = format!("set {name} for the process that runs vestibule");
     unreadable(place, "no such environment variable", help, reading)

@@ -93,11 +93,6 @@ pub(super) struct ClaimValue(#[schemars(with = "String")] pub(super) serde_json:
 #[schemars(inline)]
 pub(super) struct RawText(pub(super) String);
 
-/// A file that is not watched, because whoever uses it reads it again.
-#[derive(Clone, Debug, JsonSchema)]
-#[schemars(inline)]
-pub(super) struct Unwatched<T>(pub(super) T);
-
 /// A file of certificates, PEM.
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(inline, with = "String")]
@@ -142,7 +137,7 @@ macro_rules! read_from_node {
 }
 
 read_from_node!(
-    OneOrMany<T>, OneOrManyWithEmpty<T>, List<T, OF_TABLES>, Named<T, OF_TABLES>, Filled<T>, TextOr<T>, Unwatched<T>, Timespan,
+    OneOrMany<T>, OneOrManyWithEmpty<T>, List<T, OF_TABLES>, Named<T, OF_TABLES>, Filled<T>, TextOr<T>, Timespan,
     ByteSize, FileMode, WebUrl, Network, ClaimValue, RawText, CertificatesFile, KeyFile
 );
 
@@ -210,15 +205,6 @@ impl<'de, T: Deserialize<'de>> FromNode for TextOr<T> {
             NodeValue::Untyped(_) | NodeValue::String(_) => Input(node).filled_text().map(Self::Text),
             _ => Err(wrong_type(&node, "a string or a table")),
         }
-    }
-}
-
-impl<'de, T: Deserialize<'de>> FromNode for Unwatched<T> {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        let watched = with(|reading| reading.files.len());
-        let file = T::deserialize(Input(node));
-        with(|reading| reading.files.truncate(watched));
-        file.map(Self)
     }
 }
 
@@ -353,7 +339,10 @@ impl FromNode for KeyFile {
     fn from_node(node: Node) -> Result<Self, Refused> {
         let (path, pem) = read_file(&Input(node).filled_text()?)?;
         let key = private_key(Secret::new(pem).expose()).map_err(refused::<Refused>)?;
-        with(|reading| warn_of_readers(&path, &reading.place(), reading));
+        with(|reading| {
+            warn_of_readers(&path, &reading.place(), reading);
+            reading.note_secret_file();
+        });
         Ok(Self { path, key })
     }
 }

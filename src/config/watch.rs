@@ -1,6 +1,7 @@
-//! The files that a configuration names: looked at from time to time, and read again when they changed.
+//! The files of a configuration: looked at from time to time, and read again when they changed.
 //!
-//! The configuration itself is not read again by that: what stands in it is taken when somebody asks for a reload.
+//! Those that it names are always watched: secrets, certificates, lists. The configuration's own file only where that is asked for: one
+//! that is half edited may be a valid policy.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -24,24 +25,32 @@ pub struct Watch {
 type State = Option<(SystemTime, u64, u64, u64)>;
 
 impl Watch {
-    /// Those of a configuration that was just read from these sources.
-    pub fn of(sources: Sources, config: &Config) -> Self {
-        let files = config.files.clone();
+    /// Those of a configuration that was just read from these sources; `own` is its own file, where that is watched, too.
+    pub fn of(sources: Sources, config: &Config, own: Option<PathBuf>) -> Self {
+        let files: Vec<_> = config.files.iter().map(|file| file.path.clone()).chain(own).collect();
         let now = states(&files);
         Self { sources, files, read: now.clone(), seen: now }
     }
 
-    /// Looks again: the configuration with what the files hold now, or what is wrong with that, once for each change. A file
-    /// counts only when it looks the same at two looks in a row, because it may be read while it is being written.
-    pub fn look(&mut self) -> Option<Result<Config, Report>> {
+    /// Looks again: whether something changed, once for each change. A file counts only when it looks the same at two looks in a row,
+    /// because it may be read while it is being written.
+    pub fn look(&mut self) -> bool {
         let now = states(&self.files);
         let is_settled = now == self.seen;
         self.seen.clone_from(&now);
-        if now == self.read || !is_settled {
-            return None;
+        let is_news = is_settled && now != self.read;
+        if is_news {
+            self.read = now;
         }
-        self.read = now;
-        Some(Config::load(&self.sources))
+        is_news
+    }
+
+    /// The configuration as it was written before, with what the files that it names hold now.
+    ///
+    /// # Errors
+    /// What is wrong with that.
+    pub fn read_again(&self) -> Result<Config, Report> {
+        Config::load(&self.sources)
     }
 }
 
@@ -72,11 +81,17 @@ mod tests {
         let sources =
             Sources { file: Some(("a.toml".to_owned(), text)), base_dir: folder.to_owned(), ..Sources::default() };
         let config = Config::load(&sources).unwrap_or_else(|report| panic!("{report}"));
-        Watch::of(sources, &config)
+        Watch::of(sources, &config, None)
     }
 
     fn secret(config: &Config) -> &str {
         config.providers[0].client_auth.secret().unwrap().expose()
+    }
+
+    /// What is read at the look that finds the files settled.
+    fn settled(watch: &mut Watch) -> Result<Config, Report> {
+        assert!(watch.look());
+        watch.read_again()
     }
 
     #[test]
@@ -86,16 +101,16 @@ mod tests {
         write("key", KEY);
         write("secret", "old");
         let mut watch = watched(folder.path(), "secret");
-        assert!(watch.look().is_none() && watch.look().is_none());
+        assert!(!watch.look() && !watch.look());
         write("secret", "newer");
-        assert!(watch.look().is_none(), "it may still be being written");
+        assert!(!watch.look(), "it may still be being written");
         write("secret", "newest!");
-        assert!(watch.look().is_none(), "and it was");
-        assert_eq!(secret(&watch.look().unwrap().unwrap()), "newest!");
-        assert!(watch.look().is_none(), "once");
+        assert!(!watch.look(), "and it was");
+        assert_eq!(secret(&settled(&mut watch).unwrap()), "newest!");
+        assert!(!watch.look(), "once");
         write("key", OTHER_KEY);
-        assert!(watch.look().is_none());
-        let config = watch.look().unwrap().unwrap();
+        assert!(!watch.look());
+        let config = settled(&mut watch).unwrap();
         assert_eq!(config.keys, [crate::seal::parse_key(OTHER_KEY).unwrap()]);
     }
 
@@ -108,17 +123,32 @@ mod tests {
         let mut watch = watched(folder.path(), "secret");
         for broken in ["", "two\nlines"] {
             write("secret", broken);
-            assert!(watch.look().is_none());
-            let report = watch.look().unwrap().unwrap_err();
+            assert!(!watch.look());
+            let report = settled(&mut watch).unwrap_err();
             assert!(report.render(false).contains("client_secret"), "{report}");
-            assert!(watch.look().is_none() && watch.look().is_none(), "not told again");
+            assert!(!watch.look() && !watch.look(), "not told again");
         }
         fs::remove_file(folder.path().join("secret")).unwrap();
-        assert!(watch.look().is_none());
-        assert!(watch.look().unwrap().is_err());
+        assert!(!watch.look());
+        assert!(settled(&mut watch).is_err());
         write("secret", "whole");
-        assert!(watch.look().is_none());
-        assert_eq!(secret(&watch.look().unwrap().unwrap()), "whole");
+        assert!(!watch.look());
+        assert_eq!(secret(&settled(&mut watch).unwrap()), "whole");
+    }
+
+    #[test]
+    fn the_configurations_own_file_is_watched_where_that_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("a.toml");
+        for (name, text) in [("key", KEY), ("secret", "old"), ("a.toml", "# one")] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let Watch { sources, .. } = watched(folder.path(), "secret");
+        let config = Config::load(&sources).unwrap();
+        let mut both = [Watch::of(sources.clone(), &config, None), Watch::of(sources, &config, Some(own.clone()))];
+        fs::write(&own, "# two two").unwrap();
+        let looked = [(); 3].map(|()| both.each_mut().map(Watch::look));
+        assert_eq!(looked, [[false, false], [false, true], [false, false]]);
     }
 
     #[test]
@@ -135,7 +165,7 @@ mod tests {
         let mut watch = watched(folder.path(), "secret");
         symlink("..b", at("..tmp")).unwrap();
         fs::rename(at("..tmp"), at("..data")).unwrap();
-        assert!(watch.look().is_none());
-        assert_eq!(secret(&watch.look().unwrap().unwrap()), "new!");
+        assert!(!watch.look());
+        assert_eq!(secret(&settled(&mut watch).unwrap()), "new!");
     }
 }

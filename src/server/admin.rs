@@ -37,14 +37,14 @@ pub struct AdminState {
 type Checks = dyn Fn() -> Vec<(String, Health)> + Send + Sync;
 
 /// How a part is, as far as is known.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Health {
     /// It works.
     Ok,
     /// It has not answered yet.
     Unknown,
-    /// It does not, for this reason: a stable code.
-    Degraded(&'static str),
+    /// It does not, for this reason.
+    Degraded(String),
 }
 
 impl AdminState {
@@ -229,7 +229,7 @@ mod tests {
     fn state() -> AdminState {
         AdminState::new(Metrics::new(crate::clock::UnixTime::default()), || {
             let of = |name: &str, health| (format!("provider {name}"), health);
-            let trouble = Health::Degraded("provider_timeout");
+            let trouble = Health::Degraded("provider_timeout".to_owned());
             vec![of("corp", trouble), of("other", Health::Ok), of("new", Health::Unknown)]
         })
     }

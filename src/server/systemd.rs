@@ -95,6 +95,11 @@ pub fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
+/// The line that `systemctl status` shows.
+pub fn status(line: &str) {
+    notify(&[NotifyState::Status(line)]);
+}
+
 /// A reload began. The time must be in the same message (`Type=notify-reload`), and [`ready`] must follow, also after a
 /// reload that failed.
 pub fn reloading() {
@@ -107,7 +112,7 @@ pub fn reloading() {
 /// The drain began; it may take that long.
 pub fn stopping(longest: Duration) {
     let micros = u32::try_from(longest.as_micros()).unwrap_or(u32::MAX);
-    notify(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros)]);
+    notify(&[NotifyState::Stopping, NotifyState::Status("draining"), NotifyState::ExtendTimeoutUsec(micros)]);
 }
 
 /// Tells the service manager that the process lives, twice per watchdog period; ends at once where there is no watchdog.

@@ -23,7 +23,7 @@ async fn the_admin_listener_tells_of_life_and_readiness() {
     let verbose = gateway.admin_text("/readyz?verbose").await;
     assert_eq!(
         verbose,
-        "[+]listeners ok\n[+]drain ok\n[?]provider idp unknown: it has not answered yet\nreadyz check passed\n"
+        "[+]listeners ok\n[+]drain ok\n[+]configuration ok\n[?]provider idp unknown: it has not answered yet\nreadyz check passed\n"
     );
     let answer = Raw::once(gateway.admin, request("GET", "/metrics", "admin")).await;
     assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text"));

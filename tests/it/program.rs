@@ -277,10 +277,15 @@ async fn a_service_manager_hands_sockets_in_and_is_told_how_it_goes() {
     assert_eq!(early.answer("GET").await.status, 204);
     assert_eq!(program.address().await, address);
 
-    assert!(noticed(&notices, "READY=1").contains("STATUS="));
+    let ready = noticed(&notices, "READY=1");
+    assert!(ready.contains("STATUS=1 route, provider idp "), "{ready}");
     program.signals("HUP");
     assert!(noticed(&notices, "RELOADING=1").contains("MONOTONIC_USEC="), "in the same message");
     noticed(&notices, "READY=1");
+    program.configure("[server]\nlitsen = 1");
+    program.signals("HUP");
+    let ready = noticed(&notices, "READY=1");
+    assert!(ready.contains(", reload refused: VB-0"), "{ready}");
     drop(early);
     program.signals("TERM");
     noticed(&notices, "STOPPING=1");

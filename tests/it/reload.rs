@@ -1,10 +1,18 @@
 //! What a reload changes besides routes and providers: listeners, TLS, limits, logs; and what it does with what is wrong.
 
+use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::harness::{Authority, Gateway, Raw, RecordingUpstream, SlowUpstream};
+use crate::harness::gateway::key;
+use crate::harness::program::HOST;
+use crate::harness::{Authority, Gateway, Program, Raw, RecordingUpstream, SlowUpstream};
+use crate::program::config;
 
 /// A gateway with one public route.
 async fn gateway(upstream: &str) -> Gateway {
@@ -27,8 +35,6 @@ async fn refuses(address: SocketAddr) {
         tokio::task::yield_now().await;
     }
 }
-
-const HOST: &str = "wiki.example.com";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_moves_and_what_is_under_way_at_the_old_one_ends() {
@@ -135,4 +141,127 @@ async fn a_reload_turns_tls_on_and_plain_connections_end() {
     gateway.reload_without("server.tls");
     assert!(encrypted.is_closed().await);
     assert_eq!(status(gateway.address).await, 200);
+}
+
+/// One public route, and a key in a file.
+fn with_key_file(upstream: &str) -> String {
+    config(upstream).replace(&format!("'{}'", key(1)), "{ file = 'session_key' }")
+}
+
+/// A folder as the kubelet mounts it: files are links into a folder that is replaced whole.
+struct Mounted(TempDir);
+
+impl Mounted {
+    fn of(config: &str, session_key: &str) -> Self {
+        let mounted = Self(TempDir::new().unwrap());
+        for name in ["vestibule.toml", "session_key"] {
+            symlink(Path::new("..data").join(name), mounted.0.path().join(name)).unwrap();
+        }
+        mounted.swap("..2026_1", config, session_key);
+        mounted
+    }
+
+    fn swap(&self, version: &str, config: &str, session_key: &str) {
+        swap(self.0.path(), version, config, session_key);
+    }
+}
+
+fn swap(folder: &Path, version: &str, config: &str, session_key: &str) {
+    fs::create_dir(folder.join(version)).unwrap();
+    fs::write(folder.join(version).join("vestibule.toml"), config).unwrap();
+    fs::write(folder.join(version).join("session_key"), session_key).unwrap();
+    symlink(version, folder.join("..data_tmp")).unwrap();
+    fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_kubelet_swaps_is_taken_whole_and_what_is_bad_is_shown_and_kept_out() {
+    // AT-CL-12
+    let mounted = Mounted::of(&with_key_file("static:204"), &key(1));
+    let program = Program::running_in(mounted.0, &["--watch"]).await;
+    assert_eq!(program.status("/").await, 204);
+    let began = Instant::now();
+    swap(program.folder.path(), "..2026_2", &with_key_file("static:202"), &key(2));
+    let told = program.wrote("\"config.reloaded\",\"differences\"").await;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(told.contains("\"differences\":\"route.app.upstream, session.keys\""), "{told}");
+    assert_eq!(program.status("/").await, 202);
+
+    // Half of a file, which is no configuration; and nobody asked for it to be read.
+    let half = with_key_file("static:201").split_once("[route").unwrap().0.to_owned();
+    swap(program.folder.path(), "..2026_3", &half, &key(2));
+    program.wrote("the new configuration is not taken").await;
+    assert_eq!(program.status("/").await, 202, "the old one goes on");
+    assert_eq!(program.admin_text("/readyz").await, "ok\n");
+    let verbose = program.admin_text("/readyz?verbose").await;
+    assert!(verbose.contains("[!]configuration degraded: reload refused: VB-0"), "{verbose}");
+    assert!(program.admin_text("/metrics").await.contains("\nvestibule_config_last_reload_successful 0\n"));
+
+    swap(program.folder.path(), "..2026_4", &with_key_file("static:203"), &key(2));
+    while program.status("/").await != 203 {
+        tokio::task::yield_now().await;
+    }
+    while !program.admin_text("/readyz?verbose").await.contains("[+]configuration ok\n") {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_watch_a_secret_is_taken_by_itself_and_the_file_is_not() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("vestibule.toml"), with_key_file("static:204")).unwrap();
+    fs::write(folder.path().join("session_key"), key(1)).unwrap();
+    let program = Program::running_in(folder, &[]).await;
+    program.configure(&with_key_file("static:202"));
+    fs::write(program.path("session_key"), key(2)).unwrap();
+    let began = Instant::now();
+    let told = program.wrote("\"config.reloaded\",\"differences\"").await;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(told.contains("\"differences\":\"session.keys\""), "{told}");
+    assert_eq!(program.status("/").await, 204, "somebody may be editing it");
+    program.signals("HUP");
+    while program.status("/").await != 202 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_renewed_is_shown_and_one_that_is_broken_is_not() {
+    // AT-CL-12, TL-07
+    let authority = Authority::new();
+    let pair = authority.certifies("wiki", &[HOST]);
+    let (cert, key) = (pair.cert.display(), pair.key.display());
+    let tls = format!("[server.tls]\ncert = '{cert}'\nkey = '{key}'\n");
+    let program = Program::running(&format!("{}{tls}", config("static:204"))).await;
+    let address = program.address().await;
+    let shown = async || {
+        let stream = authority.connect(address, HOST, &["http/1.1"]).await.unwrap();
+        stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+    };
+    let first = shown().await;
+    fs::write(&pair.cert, "half a certifi").unwrap();
+    let told = program.wrote("the new configuration is not taken").await;
+    assert!(told.contains("server.tls.cert"), "{told}");
+    assert_eq!(shown().await, first);
+    authority.certifies("wiki", &[HOST]);
+    program.wrote("\"config.reloaded\",\"differences\"").await;
+    while shown().await == first {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_changes_form_level_and_places_of_the_logs() {
+    let program = Program::running(&config("static:204")).await;
+    let log = "[log]\nformat = 'human'\nlevel = 'info,vestibule=debug'\naccess = 'access.log'\naudit = 'audit.log'\n";
+    program.configure(&format!("{}{log}", config("static:204")));
+    program.signals("HUP");
+    // This line is written in the new form.
+    let told = program.wrote("the new configuration is in force").await;
+    assert!(!told.starts_with('{') || told.contains("log.level"), "{told}");
+    assert_eq!(program.status("/").await, 204);
+    let written = |name: &str| fs::read_to_string(program.path(name)).unwrap_or_default();
+    while !written("access.log").contains("204") || !written("audit.log").contains("config.reloaded") {
+        tokio::task::yield_now().await;
+    }
+    program.signals("TERM");
+    while !program.errors().iter().any(|line| line.contains("draining") && !line.starts_with('{')) {
+        tokio::task::yield_now().await;
+    }
 }

@@ -1,11 +1,9 @@
 //! From the fields as written to the settings as proven: one function for each table. Problems are collected, and nothing stops at the first.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Config;
-use super::Sources;
 use super::diagnostics::{Diagnostic, Place};
 use super::environment::{overlay_environment, overlay_flags};
 use super::file::{AdminTable, File, ProviderTable, RouteTable};
@@ -16,6 +14,7 @@ use super::problems::{Flaw, Problems};
 use super::reading::{Field, Found, Reading};
 use super::tree::{self, Node, NodeValue};
 use super::units::{Named, OneOrMany, Timespan};
+use super::{Fingerprint, ReadFile, Sources};
 use crate::gateway::settings::TargetSettings;
 use crate::provider::settings::ProviderSettings;
 use crate::server::settings::ListenAddress;
@@ -48,10 +47,12 @@ pub(super) fn load(sources: &Sources) -> Result<Config, Vec<Diagnostic>> {
     let mut reading = Reading::new(sources, whole);
     overlay_environment(&mut root, &sources.env, &mut reading.problems);
     overlay_flags(&mut root, &sources.flags);
-    let (file, Reading { mut problems, places, files, .. }) = input::read::<File>(root, reading);
+    let mut fingerprint = Fingerprint::of(&root);
+    let (file, Reading { mut problems, places, files, contents, .. }) = input::read::<File>(root, reading);
+    contents.iter().for_each(|(key, digest)| fingerprint.read(key, *digest));
     let config = assemble(file, (places, files), &mut problems);
     match config {
-        Some(config) if problems.are_only_warnings() => Ok(Config { warnings: problems.list, ..config }),
+        Some(config) if problems.are_only_warnings() => Ok(Config { warnings: problems.list, fingerprint, ..config }),
         _ => Err(problems.list),
     }
 }
@@ -152,7 +153,7 @@ pub(super) fn checked_name(name: &Found<String>, what: &str, problems: &mut Prob
 }
 
 /// Checks table after table, then what holds between them.
-fn assemble(file: File, (places, files): (Places, Vec<PathBuf>), problems: &mut Problems) -> Option<Config> {
+fn assemble(file: File, (places, files): (Places, Vec<ReadFile>), problems: &mut Problems) -> Option<Config> {
     let pages = opened(file.pages, problems).map(|found| found.value);
     let admin = file.admin;
     let server = opened(file.server, problems).and_then(|table| server::server(&table, admin, problems));
@@ -187,7 +188,19 @@ fn assemble(file: File, (places, files): (Places, Vec<PathBuf>), problems: &mut 
     let (mut server, warnings) = (server.settings, Vec::new());
     server.notes_capitals = keeps_capitals;
     let (keys, key_sources) = keys?;
-    Some(Config { server, gateway, session, keys, key_sources, providers, log: log?, warnings, places, files })
+    Some(Config {
+        server,
+        gateway,
+        session,
+        keys,
+        key_sources,
+        providers,
+        log: log?,
+        warnings,
+        places,
+        files,
+        fingerprint: Fingerprint::default(),
+    })
 }
 
 /// `None` when it cannot be known which providers there are.

@@ -8,7 +8,7 @@ use super::super::file::{ServerTlsTable, UpstreamTlsTable};
 use super::super::kinds;
 use super::super::problems::Problems;
 use super::super::reading::{Field, Found};
-use super::super::units::{CertificatesFile, KeyFile, Unwatched};
+use super::super::units::{CertificatesFile, KeyFile};
 use crate::proxy::settings::UpstreamTls;
 use crate::server::settings::{CertificateFiles, ClientCertificates, TlsSettings};
 
@@ -29,13 +29,13 @@ pub(super) fn server_tls(field: &Field<ServerTlsTable>, problems: &mut Problems)
         problems.missing(kinds::TLS_CERTIFICATE_MISSING, &found.place, "server.tls.cert");
     }
     let client_auth = client_auth(keys, problems);
-    Some(TlsSettings { certificates, client_ca: keys.client_ca.value().map(|file| file.0.path.clone()), client_auth })
+    Some(TlsSettings { certificates, client_ca: keys.client_ca.value().map(|file| file.path.clone()), client_auth })
 }
 
 /// A certificate and its key, proven to belong together.
 fn pair(
-    cert: &Field<Unwatched<CertificatesFile>>,
-    key: &Field<Unwatched<KeyFile>>,
+    cert: &Field<CertificatesFile>,
+    key: &Field<KeyFile>,
     table: &str,
     place: &Place,
     problems: &mut Problems,
@@ -46,7 +46,7 @@ fn pair(
     let cert = cert.required(kinds::CERT_MISSING, (place, table), "cert", problems);
     let key = key.required(kinds::KEY_MISSING, (place, table), "key", problems);
     let (cert, key) = (cert?, key?);
-    let (chain, private) = (&cert.value.0, &key.value.0);
+    let (chain, private) = (&cert.value, &key.value);
     let (certificates, private_key) = (chain.certificates.clone(), private.key.expose().clone_key());
     if let Err(error) = CertifiedKey::from_der(certificates, private_key, &aws_lc_rs::default_provider()) {
         let message = format!("`{table}.key` cannot be used with its certificate: {error}");

@@ -28,8 +28,13 @@ impl Program {
     pub(crate) async fn running(config: &str) -> Self {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join(CONFIG), config).unwrap();
+        Self::running_in(folder, &[]).await
+    }
+
+    /// The same with the configuration of this folder, and with these flags.
+    pub(crate) async fn running_in(folder: TempDir, flags: &[&str]) -> Self {
         let mut command = Self::command();
-        command.args(["run", "-c", CONFIG]);
+        command.args(["run", "-c", CONFIG]).args(flags);
         let program = Self::started(command, folder);
         program.wrote("started").await;
         program

@@ -17,7 +17,6 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::gateway::Gateway;
 use crate::gateway::build::{BuildError, GatewayParts};
-use crate::provider::{Condition, Provider};
 use crate::proxy::Forwarder;
 use crate::request::Downstream;
 use crate::seal::{KeyRing, SealedHere};
@@ -27,12 +26,17 @@ use crate::telemetry::audit::{AuditEvent, AuditFields};
 use crate::telemetry::settings::{LogSettings, LogSink};
 use crate::telemetry::{LogOpenError, Telemetry, process};
 
+mod status;
+
+use status::Status;
+
 /// A running gateway.
 #[derive(Debug)]
 pub struct App {
     gateway: Arc<ArcSwap<Gateway>>,
     shared: AcrossReloads,
     server: Arc<ServerHandle>,
+    status: Arc<Status>,
     shutdown: Shutdown,
     stopped: watch::Receiver<bool>,
 }
@@ -82,11 +86,12 @@ impl App {
         let gateway = Arc::new(ArcSwap::new(shared.gateway(&config, &telemetry, None)?));
         let shutdown = Shutdown::default();
         let server = bound.handle();
-        let state = AdminState::new(Arc::clone(&telemetry.metrics), health(&gateway));
+        let status = Arc::new(Status::of(&config));
+        let state = AdminState::new(Arc::clone(&telemetry.metrics), checks(&gateway, &status));
         let stopped = serve(bound, &gateway, state, shutdown.clone(), &shared.control);
         telemetry.metrics.config_loaded(true, shared.clock.now());
         certificates_end(&server, &telemetry);
-        Ok(Self { gateway, shared, server, shutdown, stopped })
+        Ok(Self { gateway, shared, server, status, shutdown, stopped })
     }
 
     /// The addresses of the traffic listeners, with the real ports in place of port 0; without Unix sockets.
@@ -121,7 +126,9 @@ impl App {
         if catch_unwind(AssertUnwindSafe(|| self.take_along(config, server))).is_err() {
             tracing::error!(code = "reload_panicked", "a fault of ours after the new configuration was taken");
         }
-        self.shared.record_reload(AuditEvent::ConfigReloaded, None);
+        let differences = self.status.becomes(config).to_string();
+        tracing::info!(event = "config.reloaded", differences, "the new configuration is in force");
+        self.shared.record_reload(AuditEvent::ConfigReloaded, Some(&differences));
         Ok(())
     }
 
@@ -144,7 +151,21 @@ impl App {
 
     /// A new configuration could not be read: recorded in metrics and audit log. `why` must hold no secret.
     pub fn reload_refused(&self, why: &str) {
+        self.status.refuses(why);
         self.shared.record_reload(AuditEvent::ConfigRejected, Some(why));
+    }
+
+    /// How the gateway is, in one line.
+    pub fn status(&self) -> String {
+        if self.is_stopping() {
+            return "draining".to_owned();
+        }
+        self.status.line(&self.gateway.load(), self.shared.clock.now())
+    }
+
+    /// The longest time that a stop takes.
+    pub fn longest_stop(&self) -> Duration {
+        self.server.longest_stop()
     }
 
     /// Asks for the stop: not ready at once, then the configured delay, then what is in flight ends within the grace. Asked
@@ -257,15 +278,13 @@ fn certificates_end(server: &ServerHandle, telemetry: &Telemetry) {
     }
 }
 
-/// What `/readyz?verbose` says of the current providers: the outage of one does not affect people who are signed in.
-fn health(gateway: &Arc<ArcSwap<Gateway>>) -> impl Fn() -> Vec<(String, Health)> + Send + Sync + 'static {
-    let gateway = Arc::clone(gateway);
-    let health = |provider: &Provider| match provider.condition() {
-        Condition::Unknown => Health::Unknown,
-        Condition::Works => Health::Ok,
-        Condition::Trouble(code) => Health::Degraded(code),
-    };
-    move || gateway.load().providers().iter().map(|it| (format!("provider {}", it.name()), health(it))).collect()
+/// What `/readyz?verbose` says of the configuration and the current providers.
+fn checks(
+    gateway: &Arc<ArcSwap<Gateway>>,
+    status: &Arc<Status>,
+) -> impl Fn() -> Vec<(String, Health)> + Send + Sync + 'static {
+    let (gateway, status) = (Arc::clone(gateway), Arc::clone(status));
+    move || status.checks(&gateway.load())
 }
 
 /// A worker's reference to the current gateway. Requests count their use of it on the worker alone: a count that all workers

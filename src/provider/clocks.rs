@@ -67,8 +67,7 @@ impl Clocks {
 impl ProviderError {
     /// Whether this is about the time, and by how many seconds the token is ahead of our clock, where that is known.
     fn time_fault(&self) -> Option<Option<i64>> {
-        match self {
-            Self::Waiting { last, .. } | Self::IdentityRefused(last) => last.time_fault(),
+        match self.cause() {
             Self::IdToken(
                 IdTokenError::IssuedInFuture { ahead }
                 | IdTokenError::NotYetValid { ahead }

@@ -1,4 +1,6 @@
-//! The ID token: who signed in, proven (OpenID Connect Core 1.0 sections 3.1.3.7 and 12.2).
+//! The ID token: who signed in, proven (OpenID Connect Core 1.0 sections
+//! [3.1.3.7](https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation) and
+//! [12.2](https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse)).
 //!
 //! The signature is always verified, also when the token came straight from the token endpoint (ID-06). Checks of the claims are
 //! plain functions over values, so that each can be shown by itself.

@@ -1,4 +1,5 @@
-//! Signing out at the provider: RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0) and revocation
+//! Signing out at the provider:
+//! [RP-initiated logout](https://openid.net/specs/openid-connect-rpinitiated-1_0.html) and revocation
 //! ([RFC 7009](https://www.rfc-editor.org/rfc/rfc7009)). The local session ends first, elsewhere; nothing that fails here
 //! brings it back.
 

@@ -44,7 +44,8 @@ pub struct ProviderSettings {
     pub quirks: Vec<Quirk>,
     /// `prompt`, if always to be sent.
     pub prompt: Option<String>,
-    /// `max_age` of the authentication at the provider; checked against `auth_time` (OpenID Connect Core 3.1.2.1).
+    /// `max_age` of the authentication at the provider; checked against `auth_time`
+    /// ([OpenID Connect Core section 3.1.2.1](https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest)).
     pub max_age: Option<Duration>,
     /// `acr_values`; the ID token's `acr` must then be one of them.
     pub acr_values: Vec<String>,
@@ -164,7 +165,7 @@ pub enum ResponseMode {
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
 pub enum Quirk {
-    /// Token answers have no `token_type` (RFC 6749 section 5.1).
+    /// Token answers have no `token_type` ([RFC 6749 section 5.1](https://www.rfc-editor.org/rfc/rfc6749#section-5.1)).
     MissingTokenType,
     /// Token answers are JSON by another media type.
     TokenContentType,

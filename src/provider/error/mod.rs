@@ -118,6 +118,14 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
+    /// What this comes of: why it is waited, or why an identity was refused.
+    pub(super) fn cause(&self) -> &Self {
+        match self {
+            Self::Waiting { last, .. } | Self::IdentityRefused(last) => last.cause(),
+            error => error,
+        }
+    }
+
     /// Whether this is an outage of the token endpoint by its status alone: the provider may mean this grant alone.
     pub fn is_bare_server_error(&self) -> bool {
         matches!(
@@ -128,10 +136,9 @@ impl ProviderError {
 
     /// Whether the answer was refused here, not the grant by the provider.
     pub fn is_refused_here(&self) -> bool {
-        match self {
+        match self.cause() {
             Self::IdToken(_) | Self::UserinfoToken(_) | Self::SubjectChanged => true,
             Self::Inactive(reason) => *reason != InactiveReason::NotActive,
-            Self::IdentityRefused(last) | Self::Waiting { last, .. } => last.is_refused_here(),
             Self::BadAnswer { fault, .. } => {
                 matches!(fault, AnswerFault::Subject | AnswerFault::SignedClaims | AnswerFault::SignedExpired)
             }
@@ -150,23 +157,19 @@ impl ProviderError {
 
     /// Whether no token request was sent: its code or refresh token is not spent and may be sent later.
     pub fn is_unsent(&self) -> bool {
-        match self {
+        match self.cause() {
             Self::Unreachable { endpoint: Endpoint::Token, cause, .. } => cause.is_unsent(),
             Self::Unreachable { endpoint, .. } | Self::ServerError { endpoint, .. } => *endpoint == Endpoint::Discovery,
-            Self::Waiting { last, .. } => last.is_unsent(),
             _ => false,
         }
     }
 
     /// Whether the provider was reached but did not answer in time.
     pub fn is_timeout(&self) -> bool {
-        match self {
-            Self::Unreachable { cause, .. } => {
-                matches!(cause, TransportError::Timeout | TransportError::ConnectTimeout(_))
-            }
-            Self::Waiting { last, .. } => last.is_timeout(),
-            _ => false,
-        }
+        matches!(
+            self.cause(),
+            Self::Unreachable { cause: TransportError::Timeout | TransportError::ConnectTimeout(_), .. }
+        )
     }
 
     /// How long to wait before asking again, where that is known.

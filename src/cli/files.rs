@@ -1,8 +1,8 @@
 //! Files that commands write: whole or not at all, never over one that should stay, with the mode and owner that they ought to have.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -11,7 +11,17 @@ use crate::clock::UnixTime;
 use crate::hex;
 use crate::seal;
 
-/// Makes a file that is not there yet, with mode and owner of one that is.
+/// Makes a file that is not there yet, with this mode whatever the umask is.
+///
+/// # Errors
+/// It is there, or cannot be made.
+pub(super) fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let written = Written::new(path, bytes, mode)?;
+    renameat_with(CWD, &written.temporary, CWD, path, RenameFlags::NOREPLACE)?;
+    written.renamed()
+}
+
+/// The same, with mode and owner of a file that is there.
 ///
 /// # Errors
 /// It is there, or cannot be made.
@@ -30,6 +40,14 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = Written::like(&path, &path, bytes)?;
     fs::rename(&written.temporary, &path)?;
     written.renamed()
+}
+
+/// Makes a folder that only its owner may enter, and those above it that are not there.
+///
+/// # Errors
+/// It cannot be made.
+pub(super) fn private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// When a file was last written.
@@ -111,19 +129,28 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_made_once_and_never_over_another() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("key");
+        create(&path, b"one", 0o600).unwrap();
+        assert_eq!(create(&path, b"two", 0o600).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"one".to_vec(), 0o600));
+        symlink("elsewhere", folder.path().join("link")).unwrap();
+        assert!(create(&folder.path().join("link"), b"two", 0o600).is_err(), "not through a link that leads nowhere");
+        assert_eq!(names(&folder), ["key", "link"], "nothing is left of what failed");
+    }
+
+    #[test]
     fn a_file_that_is_written_anew_keeps_its_mode_and_its_link() {
         let folder = TempDir::new().unwrap();
         let (path, link) = (folder.path().join("a.toml"), folder.path().join("b.toml"));
-        fs::write(&path, b"one").unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        create(&path, b"one", 0o640).unwrap();
         symlink("a.toml", &link).unwrap();
         replace(&link, b"two").unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"two".to_vec(), 0o640));
         create_like(&path, &folder.path().join("c.toml"), b"three").unwrap();
         assert_eq!(mode(&folder.path().join("c.toml")), 0o640);
-        let again = create_like(&path, &folder.path().join("c.toml"), b"four").unwrap_err();
-        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(names(&folder), ["a.toml", "b.toml", "c.toml"]);
     }
 }

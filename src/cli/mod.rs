@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod ages;
 mod check;
 mod demo;
+mod doctor;
 #[cfg(test)]
 mod documentation_tests;
 mod exit;
@@ -18,6 +19,8 @@ mod explain;
 mod files;
 mod generate;
 mod health;
+mod init;
+mod inspect;
 mod keys;
 mod probes;
 mod refusal;
@@ -39,6 +42,10 @@ pub fn main() -> ExitCode {
             Command::Generate(what) => generate::generate(what),
             Command::Health(arguments) => health::health(&arguments),
             Command::Keys(command) => keys::keys(command),
+            Command::Init(arguments) => init::init(&arguments),
+            Command::Doctor(arguments) => doctor::doctor(&arguments),
+            Command::Token(command) => inspect::token(&command),
+            Command::Session(command) => inspect::session(&command),
         },
     };
     exit.into()
@@ -72,6 +79,16 @@ pub enum Command {
     /// Make, show and rotate session keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Write a commented configuration and a session key, and tell what to register at the provider and where
+    Init(Box<init::InitArguments>),
+    /// Look at a running deployment from outside: the sign-in, cookies, https, header buffers, and ways around
+    Doctor(Box<doctor::DoctorArguments>),
+    /// Tell what a token says, and whether its provider signed it
+    #[command(subcommand)]
+    Token(inspect::TokenCommand),
+    /// Tell what a session cookie holds, and whether it would be accepted
+    #[command(subcommand)]
+    Session(inspect::SessionCommand),
 }
 
 /// Where the configuration comes from.

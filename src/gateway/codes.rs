@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn every_code_has_a_long_text_of_its_own() {
-        let listed = codes::all().filter(|(number, _)| *number >= "VB-1000");
+        let listed = codes::all().filter(|(number, _)| ("VB-1000".."VB-6000").contains(number));
         assert!(listed.map(|(number, _)| number).eq(Problem::ALL.iter().map(|code| code.number())));
         for code in Problem::ALL {
             assert_eq!(codes::reasons(code.number()).next(), Some(code.reason()), "{code}");

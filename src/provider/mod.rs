@@ -21,6 +21,7 @@ mod error;
 mod exchange;
 mod id_token;
 mod incidents;
+mod inspect;
 mod introspect;
 mod issuer;
 mod json;
@@ -52,6 +53,7 @@ pub use self::issuer::PLACEHOLDER as TENANT_PLACEHOLDER;
 pub use self::probe::{Grade, ProbeFinding, ProbeRequest};
 pub use self::refresh::{AskedClaims, RefreshRequest, Refreshed, RenewedIdentity};
 pub use self::token::{Moment, TokenSet};
+pub use self::transport::tls_config;
 pub use self::words::{Words, printable};
 
 use crate::clock::SharedClock;

@@ -297,8 +297,11 @@ fn is_inside(url: &Url) -> bool {
     })
 }
 
-/// TLS that trusts the machine's roots and these.
-fn tls_config(extra: Vec<CertificateDer<'static>>) -> Result<ClientConfig, ProviderSetupError> {
+/// TLS towards a provider: the machine's roots, and these. No client certificate is sent.
+///
+/// # Errors
+/// The roots cannot be used.
+pub fn tls_config(extra: Vec<CertificateDer<'static>>) -> Result<ClientConfig, ProviderSetupError> {
     let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&crypto))
         .with_safe_default_protocol_versions()

@@ -11,6 +11,7 @@ use zeroize::Zeroize as _;
 use super::keys::{KEY_ID_LEN, KeyRing, Purpose, VERSION};
 use super::random::random;
 use crate::clock::UnixTime;
+use crate::hex;
 
 /// Seals and opens the values of one purpose and name. Cheap to make and to clone.
 #[derive(Clone, Debug)]
@@ -97,6 +98,11 @@ impl Sealer {
     /// When `sealed` says that it expires. Anybody can write such a value: only to choose which login attempt to forget.
     pub fn peek_expiry(sealed: &str) -> Option<UnixTime> {
         Header::peek(sealed).map(|header| UnixTime::from_secs(header.expires.into()))
+    }
+
+    /// The [`fingerprint`](super::fingerprint) of the key that `sealed` says it was sealed with. Anybody can write such a value.
+    pub fn peek_key(sealed: &str) -> Option<String> {
+        Header::peek(sealed).map(|header| hex::encode(&header.key))
     }
 
     /// Seals with this nonce.

@@ -1,7 +1,7 @@
 //! The real program as a child process: what it writes, how it ends, and the signals that it gets.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -58,6 +58,19 @@ impl Program {
     /// Runs a command to its end: exit code, standard output, standard error.
     pub(crate) fn ended(arguments: &[&str], folder: &TempDir) -> (i32, String, String) {
         let output = Self::command().args(arguments).current_dir(folder.path()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+    }
+
+    /// The same with this on standard input.
+    pub(crate) fn fed(input: &str, arguments: &[&str], folder: &TempDir) -> (i32, String, String) {
+        let mut command = Self::command();
+        command.args(arguments).current_dir(folder.path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // One that refuses its arguments does not read.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
     }

@@ -38,7 +38,11 @@ fn verdict(answer: &str) -> Exit {
 }
 
 /// Asks at an address; the answer as it came.
-fn ask(address: &ListenAddress, path: &str) -> io::Result<String> {
+/// The answer of an admin listener to a GET, head and all.
+///
+/// # Errors
+/// Nobody answers there.
+pub(super) fn ask(address: &ListenAddress, path: &str) -> io::Result<String> {
     match address {
         // A connection to 0.0.0.0 or [::] is one to this machine.
         ListenAddress::Tcp(text) => {
@@ -74,7 +78,7 @@ fn exchange(mut socket: impl Read + Write, path: &str) -> io::Result<String> {
 /// How long the gateway may take to accept, and to go on with its answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// More is not read: nobody reads longer lists of checks.
-const LONGEST_ANSWER: u64 = 64 * 1024;
+const LONGEST_ANSWER: u64 = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

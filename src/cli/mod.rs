@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod ages;
+mod bugreport;
 mod check;
 mod demo;
 mod doctor;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
             Command::Generate(what) => generate::generate(what),
             Command::Health(arguments) => health::health(&arguments),
             Command::Keys(command) => keys::keys(command),
+            Command::Bugreport(arguments) => bugreport::bugreport(&arguments),
             Command::Init(arguments) => init::init(&arguments),
             Command::Doctor(arguments) => doctor::doctor(&arguments),
             Command::Token(command) => inspect::token(&command),
@@ -83,6 +85,8 @@ pub enum Command {
     Init(Box<init::InitArguments>),
     /// Look at a running deployment from outside: the sign-in, cookies, https, header buffers, and ways around
     Doctor(Box<doctor::DoctorArguments>),
+    /// Gather what somebody who helps asks for first: version, limits, the configuration without its secrets, findings, metrics
+    Bugreport(bugreport::BugreportArguments),
     /// Tell what a token says, and whether its provider signed it
     #[command(subcommand)]
     Token(inspect::TokenCommand),

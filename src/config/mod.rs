@@ -20,6 +20,7 @@ use crate::telemetry::settings::LogSettings;
 mod clean;
 mod codes;
 pub mod diagnostics;
+mod effective;
 mod environment;
 mod file;
 mod files;
@@ -44,6 +45,7 @@ mod words;
 
 pub use diagnostics::Diagnostic;
 pub use diagnostics::Report;
+pub use effective::WrittenValue;
 pub use fingerprint::{Differences, Fingerprint};
 pub use places::Places;
 pub use schema::{every_key, schema};
@@ -115,6 +117,14 @@ impl Config {
     /// A report with at least one error; warnings are in it too.
     pub fn load(sources: &Sources) -> Result<Self, Report> {
         validate::load(sources).map_err(Report::new)
+    }
+
+    /// Every value that was written and counts, without anything secret: what is left out has its default.
+    ///
+    /// # Errors
+    /// The file is not TOML.
+    pub fn written(sources: &Sources) -> Result<Vec<WrittenValue>, Report> {
+        effective::written(sources).map_err(Report::new)
     }
 
     /// Where the admin listener of a gateway with these sources is. Nothing else of them has to be right.

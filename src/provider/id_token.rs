@@ -42,15 +42,20 @@ impl Provider {
         if let Some(typ) = jws.typ.as_deref().filter(foreign) {
             return Err(IdTokenError::from(JwtError::Type(printable(typ, CAME_CAP))).into());
         }
+        self.check_signature(metadata, jws).await?;
+        Ok(Signed { claims: jws.claims().map_err(IdTokenError::Jwt)?, algorithm: jws.algorithm })
+    }
+
+    /// Whether a key of this provider signed a token.
+    pub(super) async fn check_signature(&self, metadata: &Metadata, jws: &Jws<'_>) -> Result<(), ProviderError> {
         match (jws.algorithm.secret_length(), &self.hmac_key) {
-            (Some(_), Some(key)) if jws.is_signed_by(key) => {}
-            (Some(_), _) => return Err(IdTokenError::from(JwtError::Signature).into()),
+            (Some(_), Some(key)) if jws.is_signed_by(key) => Ok(()),
+            (Some(_), _) => Err(IdTokenError::from(JwtError::Signature).into()),
             (None, _) => {
                 let url = metadata.endpoints.jwks_uri.as_ref().ok_or(ProviderError::NoEndpoint(Endpoint::KeySet))?;
-                self.keys.verify(&self.transport, url, jws).await?;
+                self.keys.verify(&self.transport, url, jws).await
             }
         }
-        Ok(Signed { claims: jws.claims().map_err(IdTokenError::Jwt)?, algorithm: jws.algorithm })
     }
 
     /// Whether the key that signed a token is still published.

@@ -9,6 +9,7 @@
 mod harness;
 
 mod as_sent;
+mod bugreport;
 mod callback;
 mod claims;
 mod client_authentication;

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use self::answers::Answers;
-pub use self::flags::InitArguments;
+pub(super) use self::flags::InitArguments;
 use self::providers::KnownProvider;
 use super::register::ToRegister;
 use super::{Exit, complain, files, say, stderr_color};

@@ -55,7 +55,7 @@ fn inspected(arguments: &SessionArguments) -> Result<(), Exit> {
     let now = SystemClock.now();
     let mut refusals = BTreeSet::new();
     for (provider, handle) in &handles {
-        match reader.open(*provider, handle, now) {
+        match reader.open(provider, handle, now) {
             Ok(opened) => {
                 let findings = reader.findings(&opened, handle, now);
                 match arguments.format {
@@ -74,6 +74,7 @@ fn inspected(arguments: &SessionArguments) -> Result<(), Exit> {
 /// Everything that opens a session, as the gateway has it.
 struct Reader<'a> {
     config: &'a Config,
+    providers: Vec<Arc<Provider>>,
     names: OwnCookies,
     jar: Jar,
     sealer: SessionSealer,
@@ -81,18 +82,23 @@ struct Reader<'a> {
 }
 
 /// A session that opened.
-struct OpenedSession {
+struct OpenedSession<'a> {
     stored: Stored,
-    provider: usize,
-    host: Host,
+    provider: &'a Arc<Provider>,
+    host: &'a Host,
 }
 
 impl<'a> Reader<'a> {
     fn new(config: &'a Config, host: Option<&str>) -> Result<Self, Exit> {
         let ring = KeyRing::new(config.keys.clone()).map_err(|error| Exit::config(format!("session.keys: {error}")))?;
-        let providers: Vec<Arc<str>> = config.providers.iter().map(|it| Arc::clone(&it.name)).collect();
-        let client_ids = config.providers.iter().map(|it| it.client_id.clone()).collect();
-        let (cookie, names) = (&config.session.cookie, OwnCookies::new(&config.session.cookie.name, &providers));
+        let made = config.providers.iter().enumerate().map(|(place, settings)| {
+            let provider = Provider::new(settings.clone(), SystemClock::shared());
+            let provider = provider.map_err(|error| Exit::config(format!("provider.{}: {error}", settings.name)))?;
+            Ok(Arc::new(provider.at_place(place)))
+        });
+        let providers = made.collect::<Result<Vec<_>, Exit>>()?;
+        let provider_names: Vec<Arc<str>> = providers.iter().map(|it| Arc::clone(it.name())).collect();
+        let (cookie, names) = (&config.session.cookie, OwnCookies::new(&config.session.cookie.name, &provider_names));
         let https = config.gateway.public_url.https;
         let hosts = match host {
             Some(host) => vec![host.to_owned()],
@@ -100,7 +106,8 @@ impl<'a> Reader<'a> {
         };
         Ok(Self {
             jar: Jar::new(cookie, names.clone()),
-            sealer: SessionSealer::new(cookie, names.clone(), client_ids, Arc::new(ring)),
+            sealer: SessionSealer::new(cookie, &names, Arc::new(ring)),
+            providers,
             names,
             config,
             hosts: hosts.iter().filter_map(|host| Host::parse(host, https)).collect(),
@@ -108,8 +115,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The sealed values that were pasted, each with the provider whose it may be.
-    fn handles(&self, pasted: &str) -> Result<Vec<(usize, String)>, Exit> {
-        let providers = 0..self.config.providers.len();
+    fn handles(&self, pasted: &str) -> Result<Vec<(&Arc<Provider>, String)>, Exit> {
         let fields = pasted.lines().map(|line| {
             let is_cookie = line.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("cookie:"));
             if is_cookie { line.get(7..).unwrap_or_default().trim() } else { line.trim() }
@@ -119,31 +125,39 @@ impl<'a> Reader<'a> {
             // A value alone has no name.
             let is_pairs = field.split_once('=').is_some_and(|(name, value)| !name.contains(' ') && !value.is_empty());
             if !is_pairs {
-                return Ok(providers.map(|provider| (provider, field.to_owned())).collect());
+                return Ok(self.providers.iter().map(|provider| (provider, field.to_owned())).collect());
             }
             let value = HeaderValue::from_str(field).map_err(|_| Exit::bad_input("this is no Cookie header"))?;
             headers.append(header::COOKIE, value);
         }
         let scan: CookieScan = self.names.scan(&headers);
-        let of =
-            |provider| self.jar.some_handles(&scan, provider).into_iter().map(move |it| (provider, it.into_owned()));
-        let found: Vec<_> = providers.flat_map(of).collect();
+        let mut found = Vec::new();
+        for provider in &self.providers {
+            let handles = self.jar.handles(&scan, provider).unwrap_or_default();
+            found.extend(handles.into_iter().map(|handle| (provider, handle.into_owned())));
+        }
         if !found.is_empty() {
             return Ok(found);
         }
         Err(Exit::bad_input(if scan.sessions.is_empty() {
             format!("there is no session cookie in it; here it is named {}", self.names.session_name(0))
         } else {
-            "the session's cookie is split over several, and they are not all there".to_owned()
+            "the session is split over several cookies that are not all there, or there are more than the gateway looks at"
+                .to_owned()
         }))
     }
 
     /// Tries every host that the configuration knows.
-    fn open(&self, provider: usize, handle: &str, now: UnixTime) -> Result<OpenedSession, String> {
+    fn open<'b>(
+        &'b self,
+        provider: &'b Arc<Provider>,
+        handle: &str,
+        now: UnixTime,
+    ) -> Result<OpenedSession<'b>, String> {
         let mut last = LoadError::Seal(OpenError::Malformed);
         for host in &self.hosts {
             match self.sealer.open(Site { provider, host }, handle, TokenKinds::ALL, now) {
-                Ok(stored) => return Ok(OpenedSession { stored, provider, host: host.clone() }),
+                Ok(stored) => return Ok(OpenedSession { stored, provider, host }),
                 Err(error) => last = error,
             }
         }
@@ -162,7 +176,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn findings(&self, opened: &OpenedSession, handle: &str, now: UnixTime) -> Findings {
+    fn findings(&self, opened: &OpenedSession<'_>, handle: &str, now: UnixTime) -> Findings {
         let OpenedSession { stored: Stored { session, .. }, provider, host } = opened;
         let mut findings = Findings::default();
         findings.part("session");
@@ -185,7 +199,7 @@ impl<'a> Reader<'a> {
         time("access token until", session.access_expires);
         time("over unless used", Some(session.ends(settings)));
         time("over in any case", Some(session.absolute_end(settings)));
-        self.add_contents(session, *provider, handle, &mut findings);
+        self.add_contents(session, provider, handle, &mut findings);
         findings.part("accepted");
         let refusals = self.refusals(opened);
         let verdict = if refusals.is_empty() {
@@ -200,7 +214,7 @@ impl<'a> Reader<'a> {
         findings
     }
 
-    fn add_contents(&self, session: &Session, provider: usize, handle: &str, findings: &mut Findings) {
+    fn add_contents(&self, session: &Session, provider: &Provider, handle: &str, findings: &mut Findings) {
         findings.part("contents");
         let key = Sealer::peek_key(handle).unwrap_or_default();
         let place = self.config.keys.iter().position(|known| seal::fingerprint(known) == key).map_or(0, |at| at + 1);
@@ -230,13 +244,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Why the gateway would not accept it, as far as its configuration tells.
-    fn refusals(&self, opened: &OpenedSession) -> Vec<String> {
+    fn refusals(&self, opened: &OpenedSession<'_>) -> Vec<String> {
         let OpenedSession { stored: Stored { session, lapsed }, provider, .. } = opened;
         let mut why: Vec<String> = lapsed.iter().map(|error| format!("{}: {error}", error.code())).collect();
-        let settings = self.config.providers.get(*provider);
-        let is_of =
-            |provider: Provider| provider.settings().name == session.provider && provider.is_named_by(&session.issuer);
-        let belongs = settings.and_then(|it| Provider::new(it.clone(), SystemClock::shared()).ok()).is_some_and(is_of);
+        let belongs = *provider.name() == session.provider && provider.is_named_by(&session.issuer);
         if !belongs {
             why.push("session_of_another_provider: the provider's name or issuer has changed since".to_owned());
         }

@@ -8,8 +8,11 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::trace::{current, scope};
+
 /// A handle to the control runtime. Workers hand work over and wait for its answer; work that was handed over goes on when
-/// the worker (or the browser behind it) stops waiting, so that a token that was renewed is never lost.
+/// the worker (or the browser behind it) stops waiting, so that a token that was renewed is never lost. It belongs to the span in
+/// which it was handed over.
 #[derive(Clone, Debug)]
 pub struct Control {
     runtime: Handle,
@@ -37,12 +40,12 @@ impl Control {
     /// # Errors
     /// [`Lost`] when the work panicked or the runtime is shutting down.
     pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, Lost> {
-        self.tasks.spawn_on(work, &self.runtime).await.map_err(|_| Lost)
+        self.tasks.spawn_on(scope(current(), work), &self.runtime).await.map_err(|_| Lost)
     }
 
     /// Runs `work` on the control runtime; nobody waits for it but [`finish`](Self::finish).
     pub fn detach(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn_on(work, &self.runtime);
+        self.tasks.spawn_on(scope(current(), work), &self.runtime);
     }
 
     /// Runs `work` on the control runtime, at the longest until the program ends: it is broken off then.

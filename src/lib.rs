@@ -18,7 +18,7 @@
 //! | 3 | [`provider`], [`policy`], [`proxy`], [`server`] | said to providers; decided; forwarded; listened to |
 //! | 2 | [`seal`], [`remembered`] | what a browser keeps for us, unread and unchanged; what must not be forgotten for security's sake, in bounded memory |
 //! | 1 | [`identity`], [`request`], [`backoff`], [`body`], [`control`], [`pem`], [`telemetry`] | who, what, and what is told of it; certificates and keys in files; when to try again |
-//! | 0 | [`budget`], [`byte_stream`], [`clock`], [`codes`], [`flood`], [`hex`], [`keep_alive`], [`local_executor`], [`nearest`], [`secret`], [`single_flight`], [`stall`] | how many connections, and what carries their bytes; time as an argument; what can go wrong, each with its text; HTTP/2 floods; bytes as digits; peers that are gone; tasks of one worker; which word was meant; values that are never shown; work that is done once for all who ask; bodies that stand still |
+//! | 0 | [`budget`], [`byte_stream`], [`clock`], [`codes`], [`flood`], [`hex`], [`keep_alive`], [`local_executor`], [`nearest`], [`secret`], [`single_flight`], [`stall`], [`trace`], [`trust`] | how many connections, and what carries their bytes; time as an argument; what can go wrong, each with its text; HTTP/2 floods; bytes as digits; peers that are gone; tasks of one worker; which word was meant; values that are never shown; work that is done once for all who ask; bodies that stand still; which trace a request belongs to; whom we believe as a TLS client |
 //!
 //! # One request
 //!
@@ -67,3 +67,5 @@ pub mod session;
 pub mod single_flight;
 pub mod stall;
 pub mod telemetry;
+pub mod trace;
+pub mod trust;

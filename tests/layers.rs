@@ -23,6 +23,8 @@ const LAYERS: &[&[&str]] = &[
         "secret",
         "single_flight",
         "stall",
+        "trace",
+        "trust",
     ],
     &["backoff", "body", "control", "identity", "pem", "request", "telemetry"],
     &["remembered", "seal"],

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Cache};
 use http::Request;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
 use crate::clock::SharedClock;
@@ -19,12 +20,15 @@ use crate::gateway::Gateway;
 use crate::gateway::build::{BuildError, GatewayParts};
 use crate::proxy::Forwarder;
 use crate::request::Downstream;
-use crate::seal::{KeyRing, SealedHere};
+use crate::seal::{self, KeyRing, SealedHere};
 use crate::server::{self, AdminState, Bound, Health, PreparedServer, ServerHandle, Shutdown, StartError};
 use crate::session::registry::Registry;
 use crate::telemetry::audit::{AuditEvent, AuditFields};
+use crate::telemetry::otlp::Export;
+use crate::telemetry::otlp::settings::ExportSettings;
 use crate::telemetry::settings::{LogSettings, LogSink};
 use crate::telemetry::{LogOpenError, Telemetry, process};
+use crate::trust::TrustError;
 
 mod status;
 
@@ -39,6 +43,8 @@ pub struct App {
     status: Arc<Status>,
     shutdown: Shutdown,
     stopped: watch::Receiver<bool>,
+    /// What traces and metrics are exported with, and what ends that.
+    export: (ExportSettings, CancellationToken),
 }
 
 /// What outlives a reload.
@@ -67,6 +73,9 @@ pub enum AppError {
     /// A log file cannot be opened.
     #[error(transparent)]
     Log(#[from] LogOpenError),
+    /// Traces and metrics cannot be exported.
+    #[error(transparent)]
+    Export(#[from] TrustError),
 }
 
 impl App {
@@ -80,6 +89,9 @@ impl App {
     /// Outside of a tokio runtime: the one that this is called on becomes the control runtime.
     pub async fn start(config: Config, clock: SharedClock) -> Result<Self, AppError> {
         let telemetry = Telemetry::new(&config.log, &clock)?;
+        let export = (config.telemetry.clone(), CancellationToken::new());
+        let exporter = Export::new(&export.0, &telemetry.metrics, &clock, seal::random, export.1.clone())?;
+        let telemetry = telemetry.traced_by(exporter.as_ref().and_then(Export::tracer));
         let shared = AcrossReloads::new(clock, telemetry);
         let bound = server::bind(&config.server, &shared.clock)?;
         let telemetry = shared.telemetry.load_full();
@@ -91,7 +103,10 @@ impl App {
         let stopped = serve(bound, &gateway, state, shutdown.clone(), &shared.control);
         telemetry.metrics.config_loaded(true, shared.clock.now());
         certificates_end(&server, &telemetry);
-        Ok(Self { gateway, shared, server, status, shutdown, stopped })
+        if let Some(exporter) = exporter {
+            shared.control.detach(exporter.run());
+        }
+        Ok(Self { gateway, shared, server, status, shutdown, stopped, export })
     }
 
     /// The addresses of the traffic listeners, with the real ports in place of port 0; without Unix sockets.
@@ -134,6 +149,13 @@ impl App {
 
     /// The rest of a reload: the listening side and the logs.
     fn take_along(&self, config: &Config, server: PreparedServer) {
+        if config.telemetry != self.export.0 {
+            tracing::warn!(
+                code = "restart_needed",
+                table = "telemetry",
+                "a change in this table is taken at the next start"
+            );
+        }
         if let Some(key) = self.server.needs_restart(&config.server) {
             tracing::warn!(
                 code = "restart_needed",
@@ -193,6 +215,7 @@ impl App {
     /// Waits for everything: workers, provider calls under way, log lines not yet written.
     pub async fn finish(&self) {
         self.stopped().await;
+        self.export.1.cancel();
         self.shared.control.finish().await;
         self.shared.telemetry.load().flush();
     }

@@ -18,6 +18,7 @@ pub(super) fn finding(error: &AppError, places: &Places) -> Option<Diagnostic> {
         AppError::Build(BuildError::Provider(name, _)) => (kinds::CANNOT_BUILD, format!("provider.{name}"), None),
         AppError::Build(BuildError::Upstream(name, _)) => (kinds::CANNOT_BUILD, format!("route.{name}"), None),
         AppError::Log(error) => (kinds::LOG_CANNOT_BE_OPENED, error.key.to_owned(), None),
+        AppError::Export(_) => (kinds::CANNOT_BUILD, "telemetry".to_owned(), None),
         AppError::Panicked => return None,
     };
     let mut diagnostic = Diagnostic::new(kind, places.at(&key), error.to_string());
@@ -33,7 +34,9 @@ pub(super) fn refused(error: &AppError, places: &Places) -> Exit {
     complain(&Report::new(vec![finding]).render(stderr_color()));
     match error {
         AppError::Bind(StartError::Bind { .. }) => Exit::CannotCreate,
-        AppError::Bind(StartError::Tls(_)) | AppError::Build(_) | AppError::Log(_) => Exit::Config,
+        AppError::Bind(StartError::Tls(_)) | AppError::Build(_) | AppError::Log(_) | AppError::Export(_) => {
+            Exit::Config
+        }
         AppError::Panicked => Exit::Internal,
     }
 }

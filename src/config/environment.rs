@@ -34,6 +34,55 @@ pub(super) fn overlay_flags(root: &mut Node, flags: &[(String, String)]) {
     }
 }
 
+/// Lays the variables of
+/// [OpenTelemetry](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/) under the tree: they hold where the
+/// key that says the same is left out, because they are meant for every program of a machine.
+pub(super) fn underlay_telemetry(root: &mut Node, env: &[(String, String)]) {
+    for (name, key, unit) in TELEMETRY {
+        let Some((_, value)) = env.iter().find(|(variable, value)| variable == name && !value.trim().is_empty()) else {
+            continue;
+        };
+        if !has(root, &["telemetry", key]) {
+            let value = if *name == DISABLED { is_not(value) } else { format!("{}{unit}", value.trim()) };
+            set(root, &["telemetry", key], &value, &Place::Variable((*name).to_owned()));
+        }
+    }
+}
+
+/// The specification takes only "true", in any case, for true.
+fn is_not(value: &str) -> String {
+    (!value.trim().eq_ignore_ascii_case("true")).to_string()
+}
+
+fn has(node: &Node, path: &[&str]) -> bool {
+    let Some((first, rest)) = path.split_first() else { return true };
+    match &node.value {
+        NodeValue::Table(table) => table.entries.iter().any(|entry| entry.key == *first && has(&entry.node, rest)),
+        // What is wrong with it is said where it is read.
+        _ => true,
+    }
+}
+
+const DISABLED: &str = "OTEL_SDK_DISABLED";
+/// Variable, key, and the unit that the variable leaves out.
+const TELEMETRY: &[(&str, &str, &str)] = &[
+    (DISABLED, "enabled", ""),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "endpoint", ""),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "traces_endpoint", ""),
+    ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "metrics_endpoint", ""),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "protocol", ""),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "headers", ""),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "timeout", "ms"),
+    ("OTEL_SERVICE_NAME", "service_name", ""),
+    ("OTEL_RESOURCE_ATTRIBUTES", "resource_attributes", ""),
+    ("OTEL_TRACES_SAMPLER", "sampler", ""),
+    ("OTEL_TRACES_SAMPLER_ARG", "sampler_arg", ""),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", "span_queue", ""),
+    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "span_batch", ""),
+    ("OTEL_BSP_SCHEDULE_DELAY", "span_delay", "ms"),
+    ("OTEL_METRIC_EXPORT_INTERVAL", "metrics_interval", "ms"),
+];
+
 /// Sets the value at a path, over whatever stands there.
 fn set(node: &mut Node, path: &[&str], text: &str, place: &Place) {
     let Some((first, rest)) = path.split_first() else {

@@ -31,6 +31,8 @@ pub(super) struct File {
     pub(super) admin: Field<AdminTable>,
     /// Logs.
     pub(super) log: Field<LogTable>,
+    /// Traces and metrics by OTLP.
+    pub(super) telemetry: Field<TelemetryTable>,
     /// vestibule's own pages.
     pub(super) pages: Field<PagesTable>,
     /// Sessions.
@@ -151,6 +153,42 @@ pub(super) struct LogTable {
     pub(super) audit: Field<SinkKey>,
     /// The form of these lines. Default: `json`.
     pub(super) audit_format: Field<AuditFormat>,
+}
+
+/// `[telemetry]`: what the variables `OTEL_*` say where a key is left out.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TelemetryTable {
+    /// Whether anything is sent; `OTEL_SDK_DISABLED`. Default: `true`.
+    pub(super) enabled: Field<bool>,
+    /// A receiver of traces and metrics, below which `/v1/traces` and `/v1/metrics` are; `OTEL_EXPORTER_OTLP_ENDPOINT`. No default.
+    pub(super) endpoint: Field<String>,
+    /// Where traces are sent, as a whole URL; `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`.
+    pub(super) traces_endpoint: Field<String>,
+    /// Where metrics are sent, as a whole URL; `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`.
+    pub(super) metrics_endpoint: Field<String>,
+    /// `http/protobuf`, the only one that is spoken; `OTEL_EXPORTER_OTLP_PROTOCOL`.
+    pub(super) protocol: Field<String>,
+    /// Fields of each request, `name=value,name=value`; `OTEL_EXPORTER_OTLP_HEADERS`.
+    pub(super) headers: Field<SecretText>,
+    /// Time for one request; `OTEL_EXPORTER_OTLP_TIMEOUT`. Default: `10s`.
+    pub(super) timeout: Field<Timespan>,
+    /// What this is called; `OTEL_SERVICE_NAME`. Default: `vestibule`.
+    pub(super) service_name: Field<String>,
+    /// What else this is, `name=value,name=value`; `OTEL_RESOURCE_ATTRIBUTES`.
+    pub(super) resource_attributes: Field<String>,
+    /// Which traces are recorded; `OTEL_TRACES_SAMPLER`. Default: `parentbased_always_on`.
+    pub(super) sampler: Field<String>,
+    /// The share of a ratio, from 0 to 1; `OTEL_TRACES_SAMPLER_ARG`. Default: `1`.
+    pub(super) sampler_arg: Field<String>,
+    /// Finished spans that may wait; `OTEL_BSP_MAX_QUEUE_SIZE`. Default: 2048.
+    pub(super) span_queue: Field<u32>,
+    /// Spans in one request; `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`. Default: 512.
+    pub(super) span_batch: Field<u32>,
+    /// How long a span waits for others; `OTEL_BSP_SCHEDULE_DELAY`. Default: `5s`.
+    pub(super) span_delay: Field<Timespan>,
+    /// The time between two exports of metrics; `OTEL_METRIC_EXPORT_INTERVAL`. Default: `60s`.
+    pub(super) metrics_interval: Field<Timespan>,
 }
 
 /// `[pages]`.

@@ -65,6 +65,7 @@ pub(super) const SECRET_UNREADABLE: DiagnosticKind = error(SecretUnreadable, "",
 pub(super) const NO_CREDENTIAL_NAME: DiagnosticKind = error(SecretForm, "", "write the name that stands before the colon in LoadCredential=");
 pub(super) const LOG_UNWRITABLE: DiagnosticKind = error(FileUnwritable, "", "");
 pub(super) const NO_LOG_SINK: DiagnosticKind = error(UnknownWord, "", "");
+pub(super) const NO_TELEMETRY: DiagnosticKind = error(UnknownWord, "", "");
 
 // `[route.NAME.allow]`.
 pub(super) const STAR_AMONG_NAMES: DiagnosticKind = error(BadValue, "names are compared exactly", "");

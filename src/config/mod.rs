@@ -15,6 +15,7 @@ use crate::provider::settings::ProviderSettings;
 use crate::secret::Secret;
 use crate::server::settings::{ListenAddress, ServerSettings};
 use crate::session::settings::SessionSettings;
+use crate::telemetry::otlp::settings::ExportSettings;
 use crate::telemetry::settings::LogSettings;
 
 mod clean;
@@ -69,6 +70,8 @@ pub struct Config {
     pub providers: Vec<ProviderSettings>,
     /// For logs.
     pub log: LogSettings,
+    /// For traces and metrics that are sent.
+    pub telemetry: ExportSettings,
     /// What was taken, but should be looked at.
     pub warnings: Vec<Diagnostic>,
     /// Where each key was written, for what shows only when the parts are made.

@@ -16,6 +16,7 @@ use crate::gateway::error::GatewayError;
 use crate::gateway::event_stream;
 use crate::gateway::principal::Principal;
 use crate::gateway::routes::{RouteEntry, RouteTarget};
+use crate::gateway::traced;
 use crate::gateway::verdict::RequestFault;
 use crate::policy::settings::Access;
 use crate::proxy::Forwarder;
@@ -29,6 +30,7 @@ use crate::request::kind::RequestKind;
 use crate::request::raw_target::RawTarget;
 use crate::server::request_body;
 use crate::session::live::LiveSession;
+use crate::trace::Handle;
 
 /// A request that may pass.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,8 @@ pub(super) struct Passage<'a> {
     pub(super) cookies: &'a CookieScan,
     /// Whose identity the application gets.
     pub(super) principal: Option<&'a Principal>,
+    /// The request's span, where traces are recorded.
+    pub(super) span: Option<&'a Handle>,
 }
 
 /// How long an application took to begin its answer, and when it did.
@@ -74,6 +78,7 @@ impl Gateway {
             self.record_spoof(meta, &entry.route.name, &name);
         }
         set_own_headers(request.headers_mut(), passage);
+        let span = passage.span.map(|span| traced::calling(span, request.headers_mut()));
         if !upstream.settings().keeps_capitals {
             forget_capitals(request.extensions_mut());
         }
@@ -83,6 +88,9 @@ impl Gateway {
         let answered = Instant::now();
         let took = answered.saturating_duration_since(asked);
         *time = Some(UpstreamTime { took, answered });
+        if let Some(span) = span {
+            traced::called(*span, entry, &meta.method, &answer);
+        }
         let outcome = answer.as_ref().map(Response::status).map_err(UpstreamError::failure);
         entry.route.upstream_metrics.called(&meta.method, outcome, took);
         let mut answer = answer.map_err(|error| GatewayError::Upstream {
@@ -160,7 +168,7 @@ impl Gateway {
 
 /// Sets what only we may say: the way here, the cookies without ours, the identity.
 fn set_own_headers(headers: &mut HeaderMap, passage: Passage<'_>) {
-    let Passage { entry, meta, cookies, principal } = passage;
+    let Passage { entry, meta, cookies, principal, .. } = passage;
     set_way_here(headers, meta);
     set_cookie(headers, &cookies.for_upstream);
     set_authorization_aside(headers, entry.rule.authorization);

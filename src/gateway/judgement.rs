@@ -21,6 +21,7 @@ use crate::request::RequestMeta;
 use crate::session::live::LiveSession;
 use crate::session::sessions::{NoSession, Sessions};
 use crate::telemetry::metrics::{ActiveRequest, Decision};
+use crate::trace::scope;
 
 /// What came of a request at a rule.
 #[derive(Debug)]
@@ -122,7 +123,8 @@ impl Gateway {
                 Ok(live) if Sessions::is_settled(&live, visit.now) => return Ok(Some(Principal::of_session(live))),
                 // Boxed to keep the future of every request small: this branch is rare.
                 Ok(shown) => {
-                    let live = Box::pin(self.sessions.bring_up_to_date(Arc::clone(&shown), visit.now)).await;
+                    let work = self.sessions.bring_up_to_date(Arc::clone(&shown), visit.now);
+                    let live = Box::pin(scope(visit.span.cloned(), work)).await;
                     live.map(|live| (!Arc::ptr_eq(&live, &shown), live))
                 }
                 Err(reason) => Err(reason),

@@ -23,6 +23,7 @@ use crate::proxy::Forwarder;
 use crate::request::cookies::CookieScan;
 use crate::request::kind::RequestKind;
 use crate::request::{BadRequest, Downstream, RequestMeta};
+use crate::trace::scope;
 
 use self::codes::Problem;
 use self::error::{GatewayError, bad_request_problem};
@@ -58,6 +59,7 @@ pub mod routes;
 mod second_round;
 mod session_page;
 pub mod settings;
+mod traced;
 mod unwind;
 mod verdict;
 mod visit;
@@ -78,7 +80,7 @@ impl Gateway {
         request: &mut Request<Body>,
         downstream: &Downstream,
     ) -> Response<Body> {
-        let outline = Outline::of(request, downstream, &self.telemetry);
+        let outline = Outline::of(request, downstream, &self.telemetry, &self.clock);
         let meta = match caught_now(|| self.reader.read(request, downstream)) {
             Ok(Ok(meta)) => meta,
             Ok(Err(error)) => {
@@ -93,7 +95,7 @@ impl Gateway {
             }
         };
         let scan = self.own_cookies.scan(request.headers());
-        let mut log = RequestLog::default();
+        let mut log = RequestLog::of(&outline);
         let answer = caught(self.stages(forwarder, request, &meta, &scan, &mut log)).await;
         let mut answer = answer.unwrap_or(Err(GatewayError::Internal(PANICKED))).unwrap_or_else(|error| {
             log.failed(&error);
@@ -188,25 +190,34 @@ impl Gateway {
         let now = self.clock.now();
         log.now = Some(now);
         // Rare branches are boxed to keep the future of every request small.
-        let judgement = match self.judge(meta, &Credentials { headers: request.headers(), cookies, now }).await {
-            Ok(judgement) => log.judgement.insert(judgement),
+        let deciding = traced::deciding(log.span);
+        let span = deciding.as_ref().map(|deciding| deciding.handle());
+        let credentials = Credentials { headers: request.headers(), cookies, now, span };
+        let judgement = match self.judge(meta, &credentials).await {
+            Ok(judgement) => {
+                if let Some(deciding) = deciding {
+                    traced::decided(*deciding, &judgement);
+                }
+                log.judgement.insert(judgement)
+            }
             Err(NoRule::Own(endpoint)) => {
                 log.enter_own(self.own_metrics.of(Some(endpoint)));
                 let body = self.own_body(request);
-                let visit = Visit { meta, headers: request.headers(), cookies, now };
-                return Box::pin(self.endpoint(endpoint, visit, body, log)).await;
+                let visit = Visit { meta, headers: request.headers(), cookies, now, span: log.span };
+                return Box::pin(scope(log.span.cloned(), self.endpoint(endpoint, visit, body, log))).await;
             }
             Err(NoRule::Refused(fault)) => return Err(GatewayError::Refused(fault)),
         };
         judgement.count();
         match &judgement.verdict {
             Verdict::Allow(principal) => {
-                let passage = Passage { entry: judgement.entry, meta, cookies, principal: principal.as_ref() };
+                let (entry, principal, span) = (judgement.entry, principal.as_ref(), log.span);
+                let passage = Passage { entry, meta, cookies, principal, span };
                 self.forward(forwarder, request, passage, &mut log.upstream).await
             }
             Verdict::Challenge(challenge) => {
-                let visit = Visit { meta, headers: request.headers(), cookies, now };
-                Box::pin(self.challenge(visit, judgement, challenge)).await
+                let visit = Visit { meta, headers: request.headers(), cookies, now, span: log.span };
+                Box::pin(scope(log.span.cloned(), self.challenge(visit, judgement, challenge))).await
             }
             Verdict::Deny(denial) => {
                 Err(GatewayError::Denied { denial: denial.clone(), sender: judgement.sender.clone() })

@@ -1,6 +1,7 @@
 //! What is reported of a request afterwards: its metrics, its line in the access log, its audit events.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{REFERER, USER_AGENT};
@@ -8,7 +9,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 
 use crate::body::Body;
-use crate::clock::UnixTime;
+use crate::clock::{SharedClock, UnixTime};
 use crate::gateway::Gateway;
 use crate::gateway::codes::Problem;
 use crate::gateway::error::GatewayError;
@@ -16,6 +17,7 @@ use crate::gateway::forward::UpstreamTime;
 use crate::gateway::judgement::Judgement;
 use crate::gateway::principal::Principal;
 use crate::gateway::routes::RouteEntry;
+use crate::gateway::traced::Ended;
 use crate::gateway::verdict::Verdict;
 use crate::gateway::visit::Visit;
 use crate::request::{Downstream, RequestMeta};
@@ -24,6 +26,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessEntry;
 use crate::telemetry::audit::{AuditEvent, AuditFields};
 use crate::telemetry::metrics::{ActiveRequest, Decision, Outcome, OwnMetrics};
+use crate::trace::{Handle, TraceId, TraceParent, Tracer};
 
 /// What must be kept of a request for its log line, because its parts move on to the application.
 #[derive(Debug)]
@@ -32,18 +35,37 @@ pub(super) struct Outline {
     peer: Option<IpAddr>,
     user_agent: Option<HeaderValue>,
     referer: Option<HeaderValue>,
+    /// Its span, where traces are recorded.
+    pub(super) span: Option<Handle>,
+    trace: Option<TraceId>,
 }
 
 impl Outline {
     /// Of a request that has just come.
-    pub(super) fn of(request: &Request<Body>, downstream: &Downstream, telemetry: &Telemetry) -> Self {
+    pub(super) fn of(
+        request: &Request<Body>,
+        downstream: &Downstream,
+        telemetry: &Telemetry,
+        clock: &SharedClock,
+    ) -> Self {
+        let (started, headers) = (Instant::now(), request.headers());
+        let begin =
+            |tracer: &Arc<Tracer>| tracer.begin(headers, clock.now().millis().saturating_mul(1_000_000), started);
+        let span = telemetry.tracer().map(begin);
+        let trace = match &span {
+            Some(span) => Some(span.trace()),
+            None if telemetry.logs_access() => TraceParent::of(headers).map(|parent| parent.trace),
+            None => None,
+        };
         let kept =
             |is_wanted: bool, name| is_wanted.then(|| request.headers().get::<HeaderName>(name).cloned()).flatten();
         Self {
-            started: Instant::now(),
+            started,
             peer: downstream.peer.ip(),
             user_agent: kept(telemetry.logs_access(), USER_AGENT),
             referer: kept(telemetry.logs_referer(), REFERER),
+            span,
+            trace,
         }
     }
 
@@ -63,6 +85,7 @@ impl Outline {
         AccessEntry {
             time: UnixTime::default(),
             request_id: "",
+            trace: self.trace,
             client,
             peer: self.peer,
             method,
@@ -93,11 +116,17 @@ pub(super) struct RequestLog<'a> {
     pub(super) judgement: Option<Judgement<'a>>,
     /// When the application answered.
     pub(super) upstream: Option<UpstreamTime>,
+    /// The request's span, where traces are recorded.
+    pub(super) span: Option<&'a Handle>,
     own: Option<(&'a OwnMetrics, ActiveRequest<'a>)>,
     failure: Option<&'static str>,
 }
 
 impl<'a> RequestLog<'a> {
+    pub(super) fn of(outline: &'a Outline) -> Self {
+        Self { span: outline.span.as_ref(), ..Self::default() }
+    }
+
     /// The request is one of our own endpoints'; it counts as active until its answer begins.
     pub(super) fn enter_own(&mut self, metrics: &'a OwnMetrics) {
         self.own = Some((metrics, metrics.enter()));
@@ -153,6 +182,11 @@ impl Gateway {
         }
         if self.telemetry.logs_access() {
             self.write_access(outline, meta, log, answer, took);
+        }
+        if let Some(span) = log.span {
+            let (judgement, reason) = (log.judgement.as_ref(), log.reason());
+            let user_agent = outline.user_agent.as_ref().and_then(|agent| agent.to_str().ok());
+            Ended { meta, judgement, reason, user_agent }.end(span, answer);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::request::RequestMeta;
 use crate::request::cookies::CookieScan;
 use crate::request::kind::RequestKind;
 use crate::session::store::Site;
+use crate::trace::Handle;
 
 /// What a request shows of who sends it: our cookies among its fields.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub struct Credentials<'a> {
     pub cookies: &'a CookieScan,
     /// When they were shown.
     pub now: UnixTime,
+    /// The span that the judgement is a part of.
+    pub span: Option<&'a Handle>,
 }
 
 /// One request on its way through the stages: what every one of them may look at.
@@ -29,13 +32,14 @@ pub(super) struct Visit<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) cookies: &'a CookieScan,
     pub(super) now: UnixTime,
+    pub(super) span: Option<&'a Handle>,
 }
 
 impl<'a> Visit<'a> {
     /// A request and what it shows.
     pub(super) fn of(meta: &'a RequestMeta, credentials: &Credentials<'a>) -> Self {
-        let Credentials { headers, cookies, now } = *credentials;
-        Self { meta, headers, cookies, now }
+        let Credentials { headers, cookies, now, span } = *credentials;
+        Self { meta, headers, cookies, now, span }
     }
 
     /// A provider's sessions at the host that was asked.

@@ -35,6 +35,8 @@ use crate::provider::settings::ProviderSettings;
 use crate::request::host::{is_loopback, known_address};
 use crate::secret::Secret;
 use crate::telemetry::causes::with_causes;
+use crate::trace::{self, Kind};
+use crate::trust::{self, TrustError};
 
 /// The HTTP client of one provider.
 #[derive(Debug)]
@@ -142,10 +144,24 @@ impl Transport {
         *request.uri_mut() = url.as_str().parse().map_err(|_| unreachable(TransportError::Url))?;
         *request.headers_mut() = headers;
         request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        let span = trace::current().map(|span| span.child(endpoint.span(), Kind::Client));
+        if let Some(span) = &span {
+            span.handle().inject(request.headers_mut());
+        }
         // A call that is cancelled had no answer in the time that its caller gave it.
         let mut record = RecordOnDrop { away: &self.away, found: Some(unreachable(TransportError::Timeout)) };
         let reply = self.reply(endpoint, url, request).await;
         record.found = reply.as_ref().err().filter(|error| error.is_outage()).cloned();
+        if let Some(span) = span {
+            let (host, provider) =
+                (url.host_str().unwrap_or_default().to_owned(), self.incidents.provider().to_owned());
+            let ended = match &reply {
+                Ok(reply) => ("http.response.status_code", reply.status.as_u16().into()),
+                Err(error) => ("error.type", error.code().into()),
+            };
+            let about = || vec![("server.address", host.into()), ("vestibule.provider", provider.into()), ended];
+            span.end(about, reply.as_ref().map_or(true, |reply| !reply.status.is_success()));
+        }
         reply
     }
 
@@ -302,22 +318,10 @@ fn is_inside(url: &Url) -> bool {
 /// # Errors
 /// The roots cannot be used.
 pub fn tls_config(extra: Vec<CertificateDer<'static>>) -> Result<ClientConfig, ProviderSetupError> {
-    let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&crypto))
-        .with_safe_default_protocol_versions()
-        .map_err(|e| ProviderSetupError::Tls(e.to_string()))?;
-    let without_extra = extra.is_empty();
-    match rustls_platform_verifier::Verifier::new_with_extra_roots(extra, crypto) {
-        Ok(verifier) => {
-            Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
-        }
-        // A machine without any root certificates can still talk to a provider on loopback; https will be refused, as it must.
-        Err(error) if without_extra => {
-            tracing::warn!(code = "no_system_roots", %error, "no https provider can be trusted");
-            Ok(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
-        }
-        Err(error) => Err(ProviderSetupError::Ca(error.to_string())),
-    }
+    trust::client_config(extra).map_err(|error| match error {
+        TrustError::Tls(cause) => ProviderSetupError::Tls(cause),
+        TrustError::Authorities(cause) => ProviderSetupError::Ca(cause),
+    })
 }
 
 /// The largest answer that is read.

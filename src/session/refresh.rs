@@ -32,6 +32,7 @@ use crate::session::sessions::Sessions;
 use crate::session::settings::TokenKinds;
 use crate::session::store::SessionStore;
 use crate::single_flight::{Joined, Waiting};
+use crate::trace;
 
 impl Sessions {
     /// Renews a session that is due, or waits for whoever is renewing it. While the access token lives this waits a short time
@@ -85,7 +86,8 @@ impl Sessions {
         let waiting = turn.waiting();
         let (sessions, live) = (Arc::clone(self), Arc::clone(live));
         self.control.detach(async move {
-            let outcome = sessions.ask_for_renewal(&live, &session).await;
+            let asked = sessions.ask_for_renewal(&live, &session);
+            let outcome = trace::part("auth.refresh", asked, |outcome| !matches!(outcome, Renewal::Renewed(_))).await;
             let mut failures = failures(&live);
             match &outcome {
                 Renewal::Outage(error) | Renewal::Refused(error) => {

@@ -11,6 +11,7 @@ use crate::telemetry::ecs::{self, EcsEvent};
 use crate::telemetry::line::{JsonLine, digits, json_string, word, write_address, write_millis, write_time};
 use crate::telemetry::record::{Fields, Record, Severity};
 use crate::telemetry::settings::AccessFormat;
+use crate::trace::TraceId;
 
 /// One answered request. Everything is borrowed: nothing needs to be made for the log's sake.
 ///
@@ -22,6 +23,8 @@ pub struct AccessEntry<'a> {
     pub time: UnixTime,
     /// The request's id, which needs no escape: `RequestId`.
     pub request_id: &'a str,
+    /// The trace that the request belongs to.
+    pub trace: Option<TraceId>,
     /// Who the client is, believed proxies taken into account.
     pub client: IpAddr,
     /// The other end of the socket; `None` for a unix socket.
@@ -82,6 +85,9 @@ impl AccessEntry<'_> {
             level: "info",
         };
         let mut line = ecs::begin(out, self.time, &event);
+        if let Some(trace) = self.trace {
+            line.token("trace.id", str::from_utf8(trace.digits().as_flattened()).unwrap_or_default());
+        }
         line.number("event.duration", u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX))
             .maybe("event.reason", self.reason)
             .token("http.request.id", self.request_id)
@@ -193,7 +199,11 @@ impl Record for AccessEntry<'_> {
 
     #[inline]
     fn fields(&self, line: &mut impl Fields) {
-        line.time(self.time).token("request_id", self.request_id).address("client", self.client);
+        line.time(self.time).token("request_id", self.request_id);
+        if let Some(trace) = self.trace {
+            line.token("trace_id", str::from_utf8(trace.digits().as_flattened()).unwrap_or_default());
+        }
+        line.address("client", self.client);
         if let Some(peer) = self.peer {
             line.address("peer", peer);
         }
@@ -226,12 +236,16 @@ impl Record for AccessEntry<'_> {
 pub(crate) mod tests {
     use std::net::Ipv4Addr;
 
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
     use super::*;
+    use crate::trace::TraceParent;
 
     pub(crate) fn entry<'a>() -> AccessEntry<'a> {
         AccessEntry {
             time: UnixTime::from_millis(1_763_832_000_123),
             request_id: "r-1",
+            trace: None,
             client: Ipv4Addr::new(192, 0, 2, 7).into(),
             peer: Some(Ipv4Addr::LOCALHOST.into()),
             method: &Method::GET,
@@ -254,7 +268,10 @@ pub(crate) mod tests {
 
     /// Every field that a line may hold.
     pub(crate) fn fields() -> Vec<String> {
-        let whole = AccessEntry { reason: Some("x"), referer: Some("x"), ..entry() };
+        let parent = HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let trace = TraceParent::of(&HeaderMap::from_iter([(HeaderName::from_static("traceparent"), parent)]));
+        let trace = trace.map(|parent| parent.trace);
+        let whole = AccessEntry { reason: Some("x"), referer: Some("x"), trace, ..entry() };
         assert!(!format!("{whole:?}").contains("None"), "give every field a value here: {whole:?}");
         let line: serde_json::Value = serde_json::from_str(&json(&whole)).unwrap();
         line.as_object().unwrap().keys().cloned().collect()

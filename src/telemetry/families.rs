@@ -113,6 +113,7 @@ pub(super) struct UpkeepFamilies {
     pub(super) reload_time: Seconds,
     pub(super) certificate_ends: Family<Labels<1>, Seconds>,
     pub(super) log_lines_lost: Family<Labels<1>, Counter>,
+    pub(super) telemetry_lost: Family<Labels<1>, Counter>,
     pub(super) memory_used: Family<Labels<1>, Seconds>,
     pub(super) floods: Family<Labels<1>, Counter>,
     pub(super) connections_ended: Family<Labels<1>, Counter>,
@@ -130,6 +131,8 @@ impl UpkeepFamilies {
             certificate_ends: into
                 .add("vestibule_tls_cert_not_after_timestamp_seconds", "When our own certificates end"),
             log_lines_lost: into.add("vestibule_log_lines_lost", "Log lines dropped by a slow sink"),
+            telemetry_lost: into
+                .add("vestibule_telemetry_lost", "Spans, and exports of metrics, that no OTLP receiver took"),
             memory_used: into.add(
                 "vestibule_memory_used_ratio",
                 "How full the memories of what is over are: a full one forgets the oldest before its time",

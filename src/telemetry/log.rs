@@ -11,7 +11,7 @@ use crate::telemetry::settings::LogSink;
 use crate::telemetry::syslog::{Facility, Head};
 
 /// A log whose lines have forms of this type.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Log<F> {
     name: &'static str,
     writer: Arc<LineWriter>,

@@ -188,6 +188,11 @@ impl Metrics {
         self.upkeep.log_lines_lost.get_or_create_owned(&one("log", log))
     }
 
+    /// The counter of what no receiver took; `signal` is `traces` (spans) or `metrics` (exports).
+    pub fn telemetry_lost(&self, signal: &'static str) -> Counter {
+        self.upkeep.telemetry_lost.get_or_create_owned(&one("signal", signal))
+    }
+
     /// The counter of connections that we ended for the sake of others; `reason` is `peer_cap` or `made_room`.
     pub fn connections_ended(&self, reason: &'static str) -> Counter {
         self.upkeep.connections_ended.get_or_create_owned(&one("reason", reason))

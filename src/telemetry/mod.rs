@@ -13,6 +13,7 @@ mod line_writer;
 mod log;
 mod losses;
 pub mod metrics;
+pub mod otlp;
 mod outcomes;
 mod own;
 pub mod process;
@@ -34,6 +35,7 @@ use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::settings::{AccessFormat, AuditFormat, LogSettings, LogSink};
 use crate::telemetry::syslog::Facility;
+use crate::trace::Tracer;
 
 pub use audit_schema::audit_schema;
 pub use sink::can_append;
@@ -49,13 +51,14 @@ pub struct LogOpenError {
 }
 
 /// Metrics and logs of requests and people; one in a process, shared by all workers. Dropping it writes out what is left.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Telemetry {
     /// Counters and durations.
     pub metrics: Arc<Metrics>,
     access: Option<Log<AccessFormat>>,
     audit: Option<Log<AuditFormat>>,
     settings: LogSettings,
+    tracer: Option<Arc<Tracer>>,
 }
 
 impl Telemetry {
@@ -67,7 +70,7 @@ impl Telemetry {
         let metrics = Metrics::new(clock.now());
         process::count_losses_in(&metrics);
         let off = LogSettings { access: LogSink::Off, audit: LogSink::Off, ..settings.clone() };
-        Arc::new(Self { metrics, access: None, audit: None, settings: off }).with_settings(settings)
+        Arc::new(Self { metrics, access: None, audit: None, settings: off, tracer: None }).with_settings(settings)
     }
 
     /// The same with other settings, for a reload: the same metrics, and of the logs those that did not move. What still holds the
@@ -90,9 +93,21 @@ impl Telemetry {
             _ => Log::open("audit", Facility::AuthPriv, &settings.audit, settings.audit_format)
                 .map_err(opened("log.audit"))?,
         };
-        let next = Self { metrics: Arc::clone(&self.metrics), access, audit, settings: settings.clone() };
+        let (metrics, tracer) = (Arc::clone(&self.metrics), self.tracer.clone());
+        let next = Self { metrics, access, audit, settings: settings.clone(), tracer };
         next.logs().for_each(|log| log.count_losses_in(self.metrics.log_lines_lost(log.name())));
         Ok(Arc::new(next))
+    }
+
+    /// The same, recording traces.
+    #[must_use]
+    pub fn traced_by(&self, tracer: Option<Arc<Tracer>>) -> Arc<Self> {
+        Arc::new(Self { tracer, ..self.clone() })
+    }
+
+    /// Begins traces, where they are recorded.
+    pub fn tracer(&self) -> Option<&Arc<Tracer>> {
+        self.tracer.as_ref()
     }
 
     /// Whether there is any point in making an entry for the access log.

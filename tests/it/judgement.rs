@@ -242,7 +242,7 @@ impl Stage {
         let headers: &HeaderMap = request.headers();
         let cookies = self.names.scan(headers);
         let meta = self.reader.read(request, &self.downstream).unwrap();
-        match self.gateway.judge(&meta, &Credentials { headers, cookies: &cookies, now }).await {
+        match self.gateway.judge(&meta, &Credentials { headers, cookies: &cookies, now, span: None }).await {
             Ok(judgement) => in_words(&judgement),
             Err(NoRule::Own(endpoint)) => (format!("own {endpoint}"), None),
             Err(NoRule::Refused(fault)) => (format!("no rule: {fault:?}"), None),

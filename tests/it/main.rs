@@ -73,5 +73,6 @@ mod tenants;
 mod third_party_login;
 mod tls_listener;
 mod token_endpoint;
+mod traces;
 mod userinfo;
 mod websocket;

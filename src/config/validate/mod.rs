@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Config;
 use super::diagnostics::{Diagnostic, Place};
-use super::environment::{overlay_environment, overlay_flags};
+use super::environment::{overlay_environment, overlay_flags, underlay_telemetry};
 use super::file::{AdminTable, File, ProviderTable, RouteTable};
 use super::input;
 use super::kinds::{self, DiagnosticKind};
@@ -35,6 +35,7 @@ mod route;
 mod same;
 mod server;
 mod session;
+mod telemetry;
 mod tls;
 mod upstream;
 
@@ -48,6 +49,8 @@ pub(super) fn load(sources: &Sources) -> Result<Config, Vec<Diagnostic>> {
     overlay_environment(&mut root, &sources.env, &mut reading.problems);
     overlay_flags(&mut root, &sources.flags);
     let mut fingerprint = Fingerprint::of(&root);
+    // Behind the fingerprint: what a machine says of itself differs from replica to replica.
+    underlay_telemetry(&mut root, &sources.env);
     let (file, Reading { mut problems, places, files, contents, .. }) = input::read::<File>(root, reading);
     contents.iter().for_each(|(key, digest)| fingerprint.read(key, *digest));
     let config = assemble(file, (places, files), &mut problems);
@@ -162,6 +165,7 @@ fn assemble(file: File, (places, files): (Places, Vec<ReadFile>), problems: &mut
     let keys = session.as_ref().and_then(|table| session::keys(table, problems));
     let session = session.and_then(|table| session::session(&table, public_url, problems));
     let log = opened(file.log, problems).map(|table| log::log(&table.value, problems));
+    let telemetry = opened(file.telemetry, problems).map(|table| telemetry::telemetry(&table.value, problems));
     let redirects = redirect::written(&file.provider);
     let mut providers = providers(file.provider, public_url.map(|url| url.https), problems);
     if let (Some(server), Some(providers)) = (&server, &mut providers) {
@@ -196,6 +200,7 @@ fn assemble(file: File, (places, files): (Places, Vec<ReadFile>), problems: &mut
         key_sources,
         providers,
         log: log?,
+        telemetry: telemetry?,
         warnings,
         places,
         files,

@@ -232,6 +232,20 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// What a call is named in traces.
+    pub(super) fn span(self) -> &'static str {
+        match self {
+            Self::Authorization => "idp.authorization",
+            Self::Discovery => "idp.discovery",
+            Self::EndSession => "idp.end_session",
+            Self::KeySet => "idp.jwks",
+            Self::Token => "idp.token",
+            Self::Userinfo => "idp.userinfo",
+            Self::Introspection => "idp.introspection",
+            Self::Revocation => "idp.revocation",
+        }
+    }
+
     /// Whether calls carry a grant or a token that may be refused by itself.
     pub(super) fn takes_a_grant(self) -> bool {
         matches!(self, Self::Token | Self::Userinfo | Self::Introspection | Self::Revocation)

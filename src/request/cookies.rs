@@ -211,6 +211,7 @@ impl OwnCookies {
         for (number, field) in headers.get_all(COOKIE).iter().enumerate() {
             rest.is_other |= number > 0;
             let bytes = field.as_bytes();
+            rest.room = bytes.len();
             let mut start = 0;
             while start <= bytes.len() {
                 let end = find(bytes, start, b';').unwrap_or(bytes.len());
@@ -335,6 +336,8 @@ fn chunk_number(digits: &[u8]) -> Option<u8> {
 #[derive(Default)]
 struct Rest {
     bytes: Vec<u8>,
+    /// Bytes of the field that is scanned: with room for them, memory is asked for once, and not again for the value's copies.
+    room: usize,
     /// The number of the field that the last of them was in.
     field: Option<usize>,
     /// Whether it is anything else than the one field that came.
@@ -355,6 +358,9 @@ impl Rest {
             self.bytes.extend_from_slice(b"; ");
         }
         self.field = Some(field);
+        if self.bytes.is_empty() {
+            self.bytes.reserve(self.room);
+        }
         self.bytes.extend_from_slice(cookie);
     }
 

@@ -85,7 +85,8 @@ fn shown(node: &Node, sources: &Sources) -> String {
                     if holds_secret(&entry.key) { hidden(&entry.node, sources) } else { shown(&entry.node, sources) };
                 format!("{} = {value}", named(&entry.key))
             };
-            format!("{{ {} }}", table.entries.iter().map(entry).collect::<Vec<_>>().join(", "))
+            let entries: Vec<_> = table.entries.iter().map(entry).collect();
+            if entries.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", entries.join(", ")) }
         }
     }
 }

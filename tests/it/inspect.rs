@@ -1,9 +1,11 @@
 //! `token inspect` and `session inspect` by the real program: what they tell, what they keep back, and what they refuse.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use vestibule::clock::{ManualClock, SystemClock};
 
 use crate::harness::gateway::key;
 use crate::harness::idp::IdpSettings;
@@ -16,6 +18,17 @@ async fn scene() -> Scene {
     let idp = TestIdp::sharing(IdpSettings::default(), clock_of_today()).await;
     let toml = "[route.app.identity.headers]\nX-Id-Token = 'id_token'\n";
     Scene::signed_in_at(idp, |gateway| gateway.with(toml)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_over_says_since_when() {
+    let then = ManualClock::starting_at(SystemClock::shared().now().minus(Duration::from_secs(2 * 3600)));
+    let idp = TestIdp::sharing(IdpSettings::default(), then).await;
+    let scene = Scene::signed_in_at(idp, |gateway| gateway).await;
+    let (exit, said, _) = fed(&scene.cookie(), &["session", "inspect"], &folder(&scene));
+    for part in ["sealed_expired", "over unless used", "(1 h ago)", "no\n"] {
+        assert!(exit == 0 && said.contains(part), "{part} is not in {said}");
+    }
 }
 
 /// The configuration of its gateway, as a file.

@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
-use crate::harness::Program;
 use crate::harness::gateway::key;
+use crate::harness::idp::{CLIENT_ID, IdpSettings};
+use crate::harness::program::{HOST, clock_of_today};
+use crate::harness::{Browser, Program, RecordingUpstream, TestIdp};
 use crate::program::config;
 
 #[test]
@@ -39,6 +41,53 @@ fn a_key_is_staged_then_promoted_and_the_comments_of_the_file_stay() {
     assert!(exit == 65 && errors.contains("nothing was changed"), "{exit} {errors}");
     assert_eq!(text(&folder), promoted);
     assert!(names(&folder).iter().all(|name| !name.starts_with('.')), "{:?}", names(&folder));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_signed_out_by_a_rotation() {
+    // CK-15
+    let idp = TestIdp::sharing(IdpSettings::default(), clock_of_today()).await;
+    let upstream = RecordingUpstream::start().await;
+    let origin = format!("https://{HOST}");
+    idp.allow_return_to(
+        CLIENT_ID,
+        &format!("{origin}/_vestibule/callback"),
+        &format!("{origin}/_vestibule/signed-out"),
+    );
+    let text = config(&upstream.url())
+        .replace("http://127.0.0.1:9", idp.issuer())
+        .replace("access = 'public'", "access = 'login'")
+        .replace(&format!("'{}'", key(1)), "{ file = 'session_key' }");
+    let folder = folder(&[("session_key", 0)]);
+    fs::write(folder.path().join("vestibule.toml"), text).unwrap();
+    let mut command = Program::command();
+    command.args(["run", "-c", "vestibule.toml"]);
+    let program = Program::started(command, folder);
+    let address = program.address().await;
+    let browser = || Browser::new(clock_of_today()).resolving(&origin, address);
+    let (early, url) = (browser(), format!("{origin}/"));
+    assert_eq!(early.signs_in(&url, "Ada").await.status, 200);
+    for (step, reloads) in [("--stage", 1), ("--promote", 2)] {
+        let ended = tokio::task::block_in_place(|| rotate(&program.folder, &[step]));
+        assert_eq!(ended.0, 0, "{ended:?}");
+        program.signals("HUP");
+        program.reloaded(reloads).await;
+        assert_eq!(early.asks(&url).await.status, 200, "{step}");
+    }
+    // Who signs in now gets a session of the new key.
+    let late = browser();
+    assert_eq!(late.signs_in(&url, "Ada").await.status, 200);
+    let keys: Vec<String> = [early, late].iter().map(|browser| key_of(browser, &url, &program.folder)).collect();
+    assert!(keys[0].ends_with("number 2 of session.keys") && keys[1].ends_with("number 1 of session.keys"), "{keys:?}");
+}
+
+/// The key that sealed a browser's session, as `session inspect` names it.
+fn key_of(browser: &Browser, url: &str, folder: &TempDir) -> String {
+    let cookie = browser.cookie(url, "__Host-vestibule").unwrap();
+    let arguments = ["session", "inspect", "--format", "json"];
+    let (_, said, errors) = tokio::task::block_in_place(|| Program::fed(&cookie, &arguments, folder));
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error} {said}{errors}"));
+    told["contents"]["key"].as_str().unwrap().to_owned()
 }
 
 #[test]

@@ -13,10 +13,10 @@ pub struct InitArguments {
     /// The issuer of the provider, for OpenID Connect
     #[arg(long, value_name = "URL")]
     pub issuer: Option<String>,
-    /// The endpoints of an OAuth 2.0 server
+    /// Where an OAuth 2.0 server sends people to sign in
     #[arg(long, value_name = "URL")]
     pub authorization_endpoint: Option<String>,
-    /// The same
+    /// Where an OAuth 2.0 server gives tokens
     #[arg(long, value_name = "URL")]
     pub token_endpoint: Option<String>,
     /// Where an OAuth 2.0 server says who somebody is; "none" where it does not

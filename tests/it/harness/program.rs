@@ -127,6 +127,14 @@ impl Program {
         self.folder.path().join(name)
     }
 
+    /// Waits until it has taken so many reloads.
+    pub(crate) async fn reloaded(&self, times: usize) {
+        let mut listening = self.errors.clone();
+        let taken = |lines: &Vec<String>| lines.iter().filter(|line| line.contains("config.reloaded")).count() >= times;
+        let seen = timeout(PATIENCE, listening.wait_for(taken)).await;
+        assert!(matches!(seen, Ok(Ok(_))), "not reloaded {times} times: {:#?}", tail(&self.errors.borrow()));
+    }
+
     /// Sends it a signal: `HUP`, `TERM`, `INT`.
     pub(crate) fn signals(&self, name: &str) {
         let pid = self.child.id().to_string();

@@ -22,6 +22,25 @@ VERSION = next(line.split('"')[1] for line in (TOP / "Cargo.toml").read_text().s
 CONFIG_FILE = "/etc/vestibule/vestibule.toml"
 SECRETS = "/run/secrets"
 
+# A gateway without an application, and what lets strangers pass it.
+CONFIG = """
+[server]
+public_url = "https://wiki.example.com"
+trusted_proxies = ["10.0.0.0/8"]
+
+[provider.corp]
+issuer = "https://login.example.com/realms/corp"
+client_id = "wiki"
+client_secret = { file = "/run/secrets/vestibule/client_secret" }
+
+[session]
+keys = [{ file = "/run/secrets/vestibule/session_key" }]
+
+[route.wiki]
+upstream = "static:204"
+"""
+PUBLIC = {"VESTIBULE__ROUTE__WIKI__ACCESS": "public"}
+
 
 def ran(*command, text=None, **options):
     """Runs a program to its end."""

@@ -11,14 +11,13 @@ import time
 
 import pytest
 
-from deployment import DEPLOY, get, until
+from deployment import DEPLOY, PUBLIC, get, until
 from kubernetes_test import containers, gateway_of, is_native, of_kind, pods
 
 # How long balancers go on sending requests to a pod that is being deleted.
 LAG = 3.0
 SLOW = 4.0
 HOST = {"Host": "wiki.example.com"}
-PUBLIC = {"VESTIBULE__ROUTE__WIKI__ACCESS": "public"}
 
 
 class Balancer:

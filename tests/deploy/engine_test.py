@@ -9,8 +9,7 @@ import time
 
 import pytest
 
-from deployment import DEPLOY, ROOTFS, TOP, free_port, get, ran, secret, until
-from image_test import CONFIG
+from deployment import CONFIG, DEPLOY, PUBLIC, ROOTFS, TOP, free_port, get, ran, secret, until
 
 HERE = TOP / "tests/deploy"
 
@@ -77,7 +76,7 @@ def test_it_runs_read_only_tells_its_health_and_stops_in_peace(built, engine, tm
     confined = ["--read-only", "--read-only-tmpfs=false", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--network", "host"]
     limits = ["--ulimit", "nofile=4096:4096", "--ulimit", "nproc=1024:1024"]
     mounts = ["-v", f"{tmp_path}/config:/etc/vestibule:ro", "-v", f"{tmp_path}/secrets:/run/secrets/vestibule:ro"]
-    where = ["--env", f"VESTIBULE__SERVER__LISTEN=127.0.0.1:{port}", "--env", f"VESTIBULE__ADMIN__LISTEN=127.0.0.1:{admin}"]
+    where = [*(f"--env={name}={value}" for name, value in PUBLIC.items()), "--env", f"VESTIBULE__SERVER__LISTEN=127.0.0.1:{port}", "--env", f"VESTIBULE__ADMIN__LISTEN=127.0.0.1:{admin}"]
     engine("podman", "run", "--detach", "--name", "gateway", *confined, *limits, *mounts, *where, "localhost/vestibule:test")
     until("the gateway to be ready", lambda: get(f"http://127.0.0.1:{admin}/readyz")[0] == 200)
     assert get(f"http://127.0.0.1:{port}/", {"Host": "wiki.example.com"})[0] == 204

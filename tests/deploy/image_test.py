@@ -4,25 +4,7 @@ import os
 import re
 import stat
 
-from deployment import DEPLOY, ROOTFS, TOP, VERSION, get, ran, said
-
-CONFIG = """
-[server]
-public_url = "https://wiki.example.com"
-trusted_proxies = ["10.0.0.0/8"]
-
-[provider.corp]
-issuer = "https://login.example.com/realms/corp"
-client_id = "wiki"
-client_secret = { file = "/run/secrets/vestibule/client_secret" }
-
-[session]
-keys = [{ file = "/run/secrets/vestibule/session_key" }]
-
-[route.wiki]
-upstream = "static:204"
-access = "public"
-"""
+from deployment import CONFIG, DEPLOY, PUBLIC, ROOTFS, TOP, VERSION, get, ran, said
 
 
 def test_hadolint_has_nothing_against_the_dockerfile():
@@ -70,7 +52,7 @@ def test_the_tree_holds_the_program_the_roots_and_nobody_else():
 
 
 def test_the_gateway_runs_in_the_tree_read_only_and_tells_its_health(image, gateway):
-    made = image(CONFIG)
+    made = image(CONFIG, environment=PUBLIC)
     before = snapshot()
     running = gateway(made)
     status, _, _ = get(f"http://127.0.0.1:{running.port}/", {"Host": "wiki.example.com"})

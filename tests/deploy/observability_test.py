@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from deployment import DEPLOY, get, ran, said
+from deployment import CONFIG, DEPLOY, get, ran, said
 
 RULES = DEPLOY / "prometheus/rules.yaml"
 DASHBOARD = json.loads((DEPLOY / "grafana/vestibule.json").read_text())
@@ -82,24 +82,6 @@ def families(exposition):
     for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", exposition, re.M):
         found |= {"counter": {f"{name}_total"}, "info": {f"{name}_info"}, "histogram": {f"{name}_bucket", f"{name}_count", f"{name}_sum"}}.get(kind, {name})
     return found
-
-
-CONFIG = """
-[server]
-public_url = "https://wiki.example.com"
-trusted_proxies = ["10.0.0.0/8"]
-
-[provider.corp]
-issuer = "https://login.example.com/realms/corp"
-client_id = "wiki"
-client_secret = { file = "/run/secrets/vestibule/client_secret" }
-
-[session]
-keys = [{ file = "/run/secrets/vestibule/session_key" }]
-
-[route.wiki]
-upstream = "static:204"
-"""
 
 
 def reference():

@@ -21,7 +21,7 @@ use crate::gateway::build::{BuildError, GatewayParts};
 use crate::proxy::Forwarder;
 use crate::request::Downstream;
 use crate::seal::{self, KeyRing, SealedHere};
-use crate::server::{self, AdminState, Bound, Health, PreparedServer, ServerHandle, Shutdown, StartError};
+use crate::server::{self, AdminState, Bound, PreparedServer, ServerHandle, Shutdown, StartError};
 use crate::session::registry::Registry;
 use crate::telemetry::audit::{AuditEvent, AuditFields};
 use crate::telemetry::otlp::Export;
@@ -32,7 +32,7 @@ use crate::trust::TrustError;
 
 mod status;
 
-use status::Status;
+use status::{Shown, Status};
 
 /// A running gateway.
 #[derive(Debug)]
@@ -99,10 +99,17 @@ impl App {
         let shutdown = Shutdown::default();
         let server = bound.handle();
         let status = Arc::new(Status::of(&config));
-        let state = AdminState::new(Arc::clone(&telemetry.metrics), checks(&gateway, &status));
+        let shown = Shown {
+            gateway: Arc::clone(&gateway),
+            status: Arc::clone(&status),
+            server: Arc::clone(&server),
+            metrics: Arc::clone(&telemetry.metrics),
+            clock: Arc::clone(&shared.clock),
+        };
+        let state = shown.admin_state();
         let stopped = serve(bound, &gateway, state, shutdown.clone(), &shared.control);
         telemetry.metrics.config_loaded(true, shared.clock.now());
-        certificates_end(&server, &telemetry);
+        status.show(&config, &server, &telemetry.metrics);
         if let Some(exporter) = exporter {
             shared.control.detach(exporter.run());
         }
@@ -141,7 +148,9 @@ impl App {
         if catch_unwind(AssertUnwindSafe(|| self.take_along(config, server))).is_err() {
             tracing::error!(code = "reload_panicked", "a fault of ours after the new configuration was taken");
         }
-        let differences = self.status.becomes(config).to_string();
+        let metrics = &self.shared.telemetry.load().metrics;
+        let differences = self.status.becomes(config, metrics).to_string();
+        self.status.show(config, &self.server, metrics);
         tracing::info!(event = "config.reloaded", differences, "the new configuration is in force");
         self.shared.record_reload(AuditEvent::ConfigReloaded, Some(&differences));
         Ok(())
@@ -164,7 +173,6 @@ impl App {
             );
         }
         self.server.take(server);
-        certificates_end(&self.server, &self.shared.telemetry.load());
         if let Err(error) = process::reconfigure(&config.log) {
             tracing::error!(code = "log_not_changed", %error, "the process log goes on as before");
         }
@@ -292,22 +300,6 @@ impl AcrossReloads {
             telemetry: Arc::clone(telemetry),
         })
     }
-}
-
-/// Has the metrics say when each certificate of ours ends.
-fn certificates_end(server: &ServerHandle, telemetry: &Telemetry) {
-    for (file, end) in server.certificates_end() {
-        telemetry.metrics.certificate_ends(&file, end);
-    }
-}
-
-/// What `/readyz?verbose` says of the configuration and the current providers.
-fn checks(
-    gateway: &Arc<ArcSwap<Gateway>>,
-    status: &Arc<Status>,
-) -> impl Fn() -> Vec<(String, Health)> + Send + Sync + 'static {
-    let (gateway, status) = (Arc::clone(gateway), Arc::clone(status));
-    move || status.checks(&gateway.load())
 }
 
 /// A worker's reference to the current gateway. Requests count their use of it on the worker alone: a count that all workers

@@ -2,14 +2,17 @@
 //! `/readyz?verbose`.
 
 use std::fmt::Write as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::clock::UnixTime;
+use arc_swap::ArcSwap;
+
+use crate::clock::{SharedClock, UnixTime};
 use crate::config::{Config, Differences, Fingerprint, ReadFile};
 use crate::gateway::Gateway;
 use crate::provider::{Condition, Provider};
-use crate::server::Health;
+use crate::server::{AdminState, Health, ServerHandle};
+use crate::telemetry::metrics::Metrics;
 
 /// What is known of the configuration in force, over all reloads.
 #[derive(Debug)]
@@ -18,7 +21,7 @@ pub(super) struct Status(Mutex<InForce>);
 #[derive(Debug)]
 struct InForce {
     fingerprint: Fingerprint,
-    routes: usize,
+    routes: Vec<Arc<str>>,
     /// When the file of the key that seals was changed last.
     key_since: Option<UnixTime>,
     /// Why the newest configuration is not in force.
@@ -32,11 +35,22 @@ impl Status {
     }
 
     /// Now this one is; how it differs from the one before.
-    pub(super) fn becomes(&self, config: &Config) -> Differences {
+    pub(super) fn becomes(&self, config: &Config, metrics: &Metrics) -> Differences {
         let mut in_force = self.in_force();
         let differences = in_force.fingerprint.differences(&config.fingerprint);
-        *in_force = InForce::of(config);
+        let before = std::mem::replace(&mut *in_force, InForce::of(config));
+        for gone in before.routes.iter().filter(|name| !in_force.routes.contains(name)) {
+            metrics.route_gone(gone);
+        }
         differences
+    }
+
+    /// Has the metrics show what is in force.
+    pub(super) fn show(&self, config: &Config, server: &ServerHandle, metrics: &Metrics) {
+        let hash = config.keys.first().map(|key| config.fingerprint.hash(key)).unwrap_or_default();
+        metrics.config_is(&hash, secrets(config).map(|(file, since)| (file.key.as_str(), since)));
+        let ends = server.certificates_end();
+        metrics.certificates_end(ends.iter().map(|(file, end)| (file.as_str(), *end)));
     }
 
     /// A newer one is not taken.
@@ -48,7 +62,8 @@ impl Status {
     /// In one line: `3 routes, provider corp up, key age 12d, reload refused: VB-0002`.
     pub(super) fn line(&self, gateway: &Gateway, now: UnixTime) -> String {
         let in_force = self.in_force();
-        let mut line = format!("{} route{}", in_force.routes, if in_force.routes == 1 { "" } else { "s" });
+        let routes = in_force.routes.len();
+        let mut line = format!("{routes} route{}", if routes == 1 { "" } else { "s" });
         for provider in gateway.providers() {
             _ = write!(line, ", provider {} {}", provider.name(), state(provider.condition()));
         }
@@ -78,16 +93,45 @@ impl Status {
     }
 }
 
+/// What the admin listener shows.
+pub(super) struct Shown {
+    pub(super) gateway: Arc<ArcSwap<Gateway>>,
+    pub(super) status: Arc<Status>,
+    pub(super) server: Arc<ServerHandle>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: SharedClock,
+}
+
+impl Shown {
+    /// For the admin listener: metrics that nobody counts are brought up to date when somebody asks for them.
+    pub(super) fn admin_state(self) -> AdminState {
+        let metrics = Arc::clone(&self.metrics);
+        let shown = Arc::new(self);
+        let sampled = Arc::clone(&shown);
+        AdminState::new(metrics, move || sampled.sample(), move || shown.status.checks(&shown.gateway.load()))
+    }
+
+    fn sample(&self) {
+        let (open, most) = self.server.connections();
+        self.metrics.connections(open, most);
+        let since = self.status.in_force().key_since;
+        self.metrics.key_age(since.map_or(Duration::ZERO, |since| self.clock.now().since(since)));
+        let gateway = self.gateway.load();
+        self.metrics.providers_are(gateway.providers().iter().map(|it| (&**it.name(), state(it.condition()))));
+    }
+}
+
 impl InForce {
     fn of(config: &Config) -> Self {
         let key = secrets(config).find(|(file, _)| file.key == "session.keys");
-        let (routes, key_since) = (config.gateway.routes.len(), key.map(|(_, since)| since));
+        let routes = config.gateway.routes.iter().map(|route| Arc::clone(&route.name)).collect();
+        let key_since = key.map(|(_, since)| since);
         Self { fingerprint: config.fingerprint.clone(), routes, key_since, refused: None }
     }
 }
 
 /// The files with secrets, and when each was changed last.
-pub(super) fn secrets(config: &Config) -> impl Iterator<Item = (&ReadFile, UnixTime)> {
+fn secrets(config: &Config) -> impl Iterator<Item = (&ReadFile, UnixTime)> {
     config.files.iter().filter_map(|file| Some((file, unix_time(file.secret_since?))))
 }
 
@@ -104,7 +148,7 @@ fn health(provider: &Provider) -> Health {
 }
 
 /// How a provider is, in one word.
-pub(super) fn state(condition: Condition) -> &'static str {
+fn state(condition: Condition) -> &'static str {
     match condition {
         Condition::Works => "up",
         Condition::Unknown => "unknown",

@@ -259,7 +259,7 @@ fn kind_name(kind: u8) -> &'static str {
 }
 
 /// The kinds of frames by their numbers ([RFC 9113 section 6](https://www.rfc-editor.org/rfc/rfc9113#section-6)).
-const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 10] = [
     "DATA",
     "HEADERS",
     "PRIORITY",

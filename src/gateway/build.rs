@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use crate::body::BodyLimits;
 use crate::clock::{MonotonicTime, SharedClock};
 use crate::control::Control;
+use crate::gateway::codes::Problem;
 use crate::gateway::exchange_budget::ExchangeBudgets;
 use crate::gateway::own_answers::OwnAnswers;
 use crate::gateway::pages::Pages;
@@ -100,6 +101,7 @@ impl Gateway {
         let GatewayParts { settings, session, keys, providers, registry, before, clock, control, telemetry } = parts;
         let providers = make_providers(providers, &clock, &telemetry.metrics)?;
         let names: Vec<Arc<str>> = providers.iter().map(|provider| Arc::clone(provider.name())).collect();
+        telemetry.metrics.sign_ins_may_fail(&names, Problem::of_sign_ins().map(Problem::reason));
         let own_cookies = OwnCookies::new(&session.cookie.name, &names);
         let own_cookies = match &before {
             Some(before) => own_cookies.after(&before.own_cookies),
@@ -124,7 +126,7 @@ impl Gateway {
                 .map_or_else(|| Redemptions::new(&clock, &telemetry.metrics), |before| Arc::clone(&before.redemptions)),
             // A reload may have fixed what made the provider refuse.
             exchange_budgets: ExchangeBudgets::new(Arc::clone(&clock)),
-            own_metrics: OwnAnswers::new(&telemetry.metrics, &settings.prefix),
+            own_metrics: OwnAnswers::new(&telemetry.metrics, &settings.prefix, settings.public_url.https),
             pages: Pages::new(settings.title.clone(), settings.contact.clone()),
             sessions: Sessions::new(SessionParts {
                 settings: session,
@@ -197,6 +199,7 @@ fn routes(
     let mut rules = 0;
     for (number, of) in settings.routes.iter().enumerate() {
         let route = Arc::new(route(number, of, settings.limits.body(), metrics)?);
+        route.metrics.expect(settings.public_url.https);
         for (path, rule) in
             std::iter::once((&of.path, &of.rule)).chain(of.paths.iter().map(|(path, rule)| (path, rule)))
         {
@@ -239,6 +242,6 @@ fn route(
         kept_headers: settings.kept_headers.clone(),
         body_limits: BodyLimits { bytes: settings.body_bytes.or(body_limits.bytes), ..body_limits },
         metrics: metrics.route(&settings.name),
-        upstream_metrics: metrics.peer("upstream", &settings.name),
+        upstream_metrics: metrics.upstream(&settings.name),
     })
 }

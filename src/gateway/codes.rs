@@ -117,6 +117,12 @@ codes! {
 }
 
 impl Problem {
+    /// Those with which a sign-in may end.
+    pub fn of_sign_ins() -> impl Iterator<Item = Self> {
+        let ends = |code: &&Self| code.number().starts_with("VB-1") || code.number().starts_with("VB-2");
+        Self::ALL.iter().filter(ends).copied()
+    }
+
     /// The heading of the page.
     pub fn title(self) -> &'static str {
         self.wording().0

@@ -75,7 +75,7 @@ impl Gateway {
         };
         let spoofed = self.header_rules.request(request, context).map_err(GatewayError::Header)?;
         if let Some(name) = spoofed.filter(|_| !meta.peer_trusted) {
-            self.record_spoof(meta, &entry.route.name, &name);
+            self.record_spoof(meta, &entry.route, &name);
         }
         set_own_headers(request.headers_mut(), passage);
         let span = passage.span.map(|span| traced::calling(span, request.headers_mut()));

@@ -11,8 +11,12 @@ pub(super) struct OwnAnswers {
 
 impl OwnAnswers {
     /// With our endpoints below this prefix.
-    pub(super) fn new(metrics: &Metrics, prefix: &str) -> Self {
-        let endpoint = |name: &'static str| (name, metrics.own(Some(&format!("{prefix}/{name}"))));
+    pub(super) fn new(metrics: &Metrics, prefix: &str, https: bool) -> Self {
+        let endpoint = |name: &'static str| {
+            let own = metrics.own(Some(&format!("{prefix}/{name}")));
+            own.expect(https);
+            (name, own)
+        };
         Self { endpoints: ENDPOINTS.into_iter().map(endpoint).collect(), others: metrics.own(None) }
     }
 

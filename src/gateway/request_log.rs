@@ -16,7 +16,7 @@ use crate::gateway::error::GatewayError;
 use crate::gateway::forward::UpstreamTime;
 use crate::gateway::judgement::Judgement;
 use crate::gateway::principal::Principal;
-use crate::gateway::routes::RouteEntry;
+use crate::gateway::routes::{Route, RouteEntry};
 use crate::gateway::traced::Ended;
 use crate::gateway::verdict::Verdict;
 use crate::gateway::visit::Visit;
@@ -298,8 +298,9 @@ impl Gateway {
     }
 
     /// A client that is not a trusted proxy sent an identity header. It was removed (FW-01).
-    pub(super) fn record_spoof(&self, meta: &RequestMeta, route: &str, name: &HeaderName) {
-        let fields = AuditFields { detail: Some(name.as_str()), route: Some(route), ..about(meta) };
+    pub(super) fn record_spoof(&self, meta: &RequestMeta, route: &Route, name: &HeaderName) {
+        route.metrics.spoofed();
+        let fields = AuditFields { detail: Some(name.as_str()), route: Some(&route.name), ..about(meta) };
         self.telemetry.audit(self.clock.now(), AuditEvent::HeaderSpoofAttempt, &fields);
     }
 

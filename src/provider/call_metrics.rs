@@ -23,7 +23,7 @@ struct Counters {
 impl CallMetrics {
     /// Those of the provider with this name.
     pub(super) fn on(metrics: &Arc<Metrics>, provider: &Arc<str>) -> Self {
-        let peer = metrics.peer("idp", provider);
+        let peer = metrics.provider(provider);
         Self(Some(Counters { metrics: Arc::clone(metrics), peer, provider: Arc::clone(provider) }))
     }
 

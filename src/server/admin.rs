@@ -23,6 +23,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::byte_stream::ByteStream;
 use crate::server::descriptors;
 use crate::server::listener::OpenListener;
+use crate::telemetry::exposition::is_open_metrics_wanted;
 use crate::telemetry::metrics::Metrics;
 
 /// What the admin listener reports.
@@ -31,7 +32,11 @@ pub struct AdminState {
     readiness: Readiness,
     metrics: Arc<Metrics>,
     checks: Arc<Checks>,
+    sample: Arc<Sample>,
 }
+
+/// Brings the metrics up to date that nobody counts.
+type Sample = dyn Fn() + Send + Sync;
 
 /// What is only reported: a part, and how it is. A provider that is away does not make the gateway unready: sessions work on.
 type Checks = dyn Fn() -> Vec<(String, Health)> + Send + Sync;
@@ -48,9 +53,13 @@ pub enum Health {
 }
 
 impl AdminState {
-    /// Metrics for `/metrics`, and for `/readyz?verbose` how other parts are.
-    pub fn new(metrics: Arc<Metrics>, checks: impl Fn() -> Vec<(String, Health)> + Send + Sync + 'static) -> Self {
-        Self { readiness: Readiness::default(), metrics, checks: Arc::new(checks) }
+    /// Metrics for `/metrics`, brought up to date by `sample`, and for `/readyz?verbose` how other parts are.
+    pub fn new(
+        metrics: Arc<Metrics>,
+        sample: impl Fn() + Send + Sync + 'static,
+        checks: impl Fn() -> Vec<(String, Health)> + Send + Sync + 'static,
+    ) -> Self {
+        Self { readiness: Readiness::default(), metrics, checks: Arc::new(checks), sample: Arc::new(sample) }
     }
 
     /// What `/readyz` answers from.
@@ -64,7 +73,7 @@ impl AdminState {
     }
 
     /// Answers a request by its path.
-    fn answer(&self, method: &Method, path: &str, query: Option<&str>) -> Response<Full<Bytes>> {
+    fn answer(&self, method: &Method, path: &str, query: Option<&str>, accept: &str) -> Response<Full<Bytes>> {
         if *method != Method::GET && *method != Method::HEAD {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n");
         }
@@ -72,7 +81,7 @@ impl AdminState {
             // The process answers, so it lives. Nothing else may matter here: a dead provider must not restart every gateway.
             "/livez" | "/healthz" => plain(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(query.is_some_and(is_verbose)),
-            "/metrics" => self.exposition(),
+            "/metrics" => self.exposition(accept),
             _ => plain(StatusCode::NOT_FOUND, "/livez /readyz /metrics\n"),
         }
     }
@@ -99,10 +108,17 @@ impl AdminState {
         plain(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
     }
 
-    /// The metrics as text.
-    fn exposition(&self) -> Response<Full<Bytes>> {
-        let mut answer = plain(StatusCode::OK, self.metrics.render());
-        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));
+    /// The metrics as text, in the form that is asked for.
+    fn exposition(&self, accept: &str) -> Response<Full<Bytes>> {
+        (self.sample)();
+        let (text, kind) = if is_open_metrics_wanted(accept) {
+            (self.metrics.render(), OPEN_METRICS)
+        } else {
+            (self.metrics.render_plain(), PLAIN_METRICS)
+        };
+        let mut answer = plain(StatusCode::OK, text);
+        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
         answer
     }
 }
@@ -175,7 +191,9 @@ pub(super) async fn serve(listener: OpenListener, state: AdminState, retired: Ca
 /// Answers the one request of a connection.
 async fn speak(stream: Box<dyn ByteStream>, state: AdminState) {
     let answer = service_fn(move |request: Request<Incoming>| {
-        let answer = state.answer(request.method(), request.uri().path(), request.uri().query());
+        let accept = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let accept = accept.collect::<Vec<_>>().join(",");
+        let answer = state.answer(request.method(), request.uri().path(), request.uri().query(), &accept);
         async move { Ok::<_, Infallible>(answer) }
     });
     let service = ServiceBuilder::new()
@@ -210,6 +228,7 @@ fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
 }
 
 /// The media type of the metrics.
+const PLAIN_METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Half of the descriptors that are kept in reserve.
 const CONNECTIONS: usize = descriptors::RESERVE / 2;
@@ -227,15 +246,19 @@ mod tests {
     use super::*;
 
     fn state() -> AdminState {
-        AdminState::new(Metrics::new(crate::clock::UnixTime::default()), || {
-            let of = |name: &str, health| (format!("provider {name}"), health);
-            let trouble = Health::Degraded("provider_timeout".to_owned());
-            vec![of("corp", trouble), of("other", Health::Ok), of("new", Health::Unknown)]
-        })
+        AdminState::new(
+            Metrics::new(crate::clock::UnixTime::default()),
+            || {},
+            || {
+                let of = |name: &str, health| (format!("provider {name}"), health);
+                let trouble = Health::Degraded("provider_timeout".to_owned());
+                vec![of("corp", trouble), of("other", Health::Ok), of("new", Health::Unknown)]
+            },
+        )
     }
 
     fn status(state: &AdminState, path: &str) -> u16 {
-        state.answer(&Method::GET, path, None).status().as_u16()
+        state.answer(&Method::GET, path, None, "").status().as_u16()
     }
 
     #[test]
@@ -253,7 +276,7 @@ mod tests {
     async fn a_provider_that_is_away_is_reported_and_nothing_more() {
         let state = state();
         state.readiness().listening();
-        let answer = state.answer(&Method::GET, "/readyz", Some("verbose"));
+        let answer = state.answer(&Method::GET, "/readyz", Some("verbose"), "");
         assert_eq!(answer.status(), 200);
         let text = answer.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&text);
@@ -271,7 +294,7 @@ mod tests {
         assert_eq!(status(&state, "/debug/pprof"), 404);
         assert_eq!(status(&state, "/healthz"), 200);
         assert_eq!(status(&state, "/metrics"), 200);
-        assert_eq!(state.answer(&Method::POST, "/livez", None).status(), 405);
+        assert_eq!(state.answer(&Method::POST, "/livez", None, "").status(), 405);
         assert!(is_verbose("a=b&verbose") && is_verbose("verbose=1") && !is_verbose("verbosely"));
     }
 }

@@ -19,6 +19,7 @@ use crate::session::jar::{Jar, SessionTooLarge};
 use crate::session::live::LiveSession;
 use crate::session::registry::Registry;
 use crate::session::settings::{SessionSettings, TokenKinds};
+use crate::session::store::LoadError;
 use crate::session::store::{HandleEnd, SessionStore, Site};
 use crate::session::weight;
 use crate::session::{Session, SessionId, Tokens};
@@ -89,6 +90,7 @@ impl Sessions {
             .build();
         let SessionParts { settings, cookies, keys, registry, providers, identity_headers, clock, control, telemetry } =
             parts;
+        telemetry.metrics.sessions_may_not_open(LoadError::REASONS);
         let sealer = SessionSealer::new(&settings.cookie, &cookies, keys);
         let forwarded = TokenKinds {
             access: identity_headers.forward_access_token(),

@@ -126,6 +126,20 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Every reason that there is.
+    pub(super) const REASONS: &[&str] = &[
+        "sealed_malformed",
+        "sealed_unknown_key",
+        "sealed_expired",
+        "sealed_ahead",
+        "sealed_tampered",
+        "session_format",
+        "session_dictionary",
+        "session_malformed",
+        "session_text_too_large",
+        "session_deflate",
+    ];
+
     /// A stable reason for logs and metrics.
     pub const fn code(&self) -> &'static str {
         match self {

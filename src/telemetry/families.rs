@@ -18,6 +18,10 @@ pub(super) struct RequestFamilies {
     pub(super) called: Family<LabelList, ShardedHistogram>,
     pub(super) active: ShardedGauge,
     pub(super) decisions: Family<Labels<3>, ShardedCounter>,
+    /// Fields of clients that only gateways send, by route.
+    pub(super) spoofs: Family<Labels<1>, Counter>,
+    /// Whether applications could be reached, by route.
+    pub(super) upstream_up: Family<Labels<1>, Gauge>,
 }
 
 impl RequestFamilies {
@@ -27,6 +31,14 @@ impl RequestFamilies {
             called: into.add("http_client_request_duration_seconds", "Requests sent"),
             active: into.add("http_server_active_requests", "Requests being answered"),
             decisions: into.add("vestibule_auth_decisions", "What was decided about requests, and why"),
+            spoofs: into.add(
+                "vestibule_header_spoof_attempts",
+                "Requests of clients with a field by which gateways name people; it was taken away",
+            ),
+            upstream_up: into.add(
+                "vestibule_upstream_up",
+                "Whether the application could be reached at the last try; 1 before the first",
+            ),
         }
     }
 }
@@ -90,6 +102,8 @@ pub(super) struct ProviderFamilies {
     pub(super) keys_fetched: Family<Labels<1>, Seconds>,
     pub(super) unknown_keys: Family<Labels<1>, Counter>,
     pub(super) clock_offset: Family<Labels<1>, Seconds>,
+    /// One of three is 1.
+    pub(super) state: Family<Labels<2>, Gauge>,
 }
 
 impl ProviderFamilies {
@@ -103,6 +117,10 @@ impl ProviderFamilies {
                 .add("vestibule_jwks_last_refresh_timestamp_seconds", "When a provider's keys were last read"),
             unknown_keys: into.add("vestibule_jwks_unknown_kid", "Tokens signed with a key not known yet"),
             clock_offset: into.add("vestibule_idp_clock_offset_seconds", "The provider's clock less ours"),
+            state: into.add(
+                "vestibule_provider_state",
+                "Whether a provider answers: up, down, or unknown before the first call",
+            ),
         }
     }
 }
@@ -117,6 +135,16 @@ pub(super) struct UpkeepFamilies {
     pub(super) memory_used: Family<Labels<1>, Seconds>,
     pub(super) floods: Family<Labels<1>, Counter>,
     pub(super) connections_ended: Family<Labels<1>, Counter>,
+    /// Of one label, which is what differs.
+    pub(super) config_hash: Family<Labels<1>, Gauge>,
+    /// Of the key that seals.
+    pub(super) key_age: Seconds,
+    /// By the key that names the file.
+    pub(super) secret_changed: Family<Labels<1>, Seconds>,
+    /// From clients.
+    pub(super) connections: Gauge,
+    /// How many there may be.
+    pub(super) connections_limit: Gauge,
 }
 
 impl UpkeepFamilies {
@@ -143,6 +171,15 @@ impl UpkeepFamilies {
                 "vestibule_connections_ended",
                 "Connections refused because their peer has a quarter of all (peer_cap), or ended for new ones (made_room)",
             ),
+            config_hash: into.add("vestibule_config_hash_info", "A hash of the configuration in use, secrets included"),
+            key_age: into.add(
+                "vestibule_cookie_key_age_seconds",
+                "Since when the file of the key that seals sessions has not changed; 0 where it is in no file",
+            ),
+            secret_changed: into
+                .add("vestibule_secret_file_mtime_seconds", "When the files of secrets in use were changed last"),
+            connections: into.add("vestibule_connections", "Open connections of clients"),
+            connections_limit: into.add("vestibule_connections_limit", "How many connections of clients there may be"),
         }
     }
 }

@@ -5,26 +5,27 @@
 //! [`PeerMetrics`]);
 //! everything that happens once per sign-in or less looks its labels up.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::clock::UnixTime;
+use crate::flood::KINDS;
+use crate::telemetry::exposition::as_plain_text;
 use crate::telemetry::families::{
-    LabelList, Labels, ProviderFamilies, Registering, RequestFamilies, Seconds, SessionFamilies, SignInFamilies,
-    UpkeepFamilies,
+    Labels, ProviderFamilies, Registering, RequestFamilies, Seconds, SessionFamilies, SignInFamilies, UpkeepFamilies,
 };
 pub use crate::telemetry::outcomes::CallFailure;
 use crate::telemetry::outcomes::Outcomes;
 use crate::telemetry::own::OwnUse;
-use crate::telemetry::shards::{ShardedCounter, ShardedGauge, ShardedHistogram};
+pub use crate::telemetry::requests::{ActiveRequest, Decision, OwnMetrics, PeerMetrics, RouteMetrics};
+use crate::telemetry::requests::{Called, RouteCounters, Served, route_labels};
 
 /// Every metric of the program; one in a process, shared.
 #[derive(Debug)]
@@ -49,7 +50,19 @@ impl Metrics {
         let sessions = SessionFamilies::register(&mut into);
         let providers = ProviderFamilies::register(&mut into);
         let upkeep = UpkeepFamilies::register(&mut into);
-        Arc::new(Self { registry: into.0, requests, sign_in, sessions, providers, upkeep })
+        let metrics = Self { registry: into.0, requests, sign_in, sessions, providers, upkeep };
+        for log in ["access", "audit", "process"] {
+            _ = metrics.log_lines_lost(log);
+        }
+        for frame in KINDS {
+            _ = metrics.upkeep.floods.get_or_create(&one("frame", frame));
+        }
+        Arc::new(metrics)
+    }
+
+    /// Everything in the text format 0.0.4.
+    pub fn render_plain(&self) -> String {
+        as_plain_text(&self.render())
     }
 
     /// Everything in the OpenMetrics text format.
@@ -64,11 +77,13 @@ impl Metrics {
     /// The counters of a route, to be kept with it. `name` is the name in the configuration.
     pub fn route(&self, name: &str) -> RouteMetrics {
         let labels = |decision: &str, reason: &str| route_labels(name, decision, reason);
+        _ = self.requests.decisions.get_or_create_owned(&labels("login", "no_session"));
         RouteMetrics(Arc::new(RouteCounters {
             name: name.to_owned(),
             served: self.served(Some(name)),
             allowed: self.requests.decisions.get_or_create_owned(&labels("allow", "session")),
             bypassed: self.requests.decisions.get_or_create_owned(&labels("bypass", "public")),
+            spoofs: self.requests.spoofs.get_or_create_owned(&one("route", name)),
             decisions: self.requests.decisions.clone(),
         }))
     }
@@ -88,14 +103,66 @@ impl Metrics {
         }
     }
 
-    /// The counters of what we call: `peer` is `upstream` or `idp`, `address` its name in the configuration or its host.
-    pub fn peer(&self, peer: &'static str, address: &str) -> PeerMetrics {
-        PeerMetrics(Arc::new(Called {
+    /// The counters of a provider that we call, by its name in the configuration. What is counted by its name elsewhere is there from
+    /// now on.
+    pub fn provider(&self, name: &str) -> PeerMetrics {
+        let provider = one("provider", name);
+        _ = self.sign_in.started.get_or_create(&provider);
+        for completed in [&self.sign_in.completed, &self.sessions.refreshes] {
+            _ = completed.get_or_create(&outcome_labels(name, Outcome::Success, "ok"));
+        }
+        _ = self.sessions.refresh_seconds.get_or_create(&provider);
+        _ = self.sessions.lost_answers.get_or_create(&provider);
+        for moment in [&self.providers.discovered, &self.providers.keys_fetched, &self.providers.clock_offset] {
+            _ = moment.get_or_create(&provider);
+        }
+        _ = self.providers.unknown_keys.get_or_create(&provider);
+        self.peer("idp", name, None)
+    }
+
+    /// The counters of the application of a route.
+    pub fn upstream(&self, route: &str) -> PeerMetrics {
+        let labels = one("route", route);
+        let is_new = self.requests.upstream_up.get(&labels).is_none();
+        let up = self.requests.upstream_up.get_or_create_owned(&labels);
+        if is_new {
+            up.set(1);
+        }
+        self.peer("upstream", route, Some(up))
+    }
+
+    /// A route is in no configuration any more.
+    pub fn route_gone(&self, name: &str) {
+        self.requests.upstream_up.remove(&one("route", name));
+    }
+
+    fn peer(&self, peer: &'static str, address: &str, up: Option<Gauge>) -> PeerMetrics {
+        let called = Called {
             peer,
             address: address.to_owned(),
             outcomes: Outcomes::default(),
+            up,
             called: self.requests.called.clone(),
-        }))
+        };
+        called.outcomes.exist(&Method::GET, StatusCode::OK, |method, outcome| called.histogram(method, outcome));
+        PeerMetrics(Arc::new(called))
+    }
+
+    /// Sign-ins may fail for these reasons, which are counted from now on: the first failure is a change, too.
+    pub fn sign_ins_may_fail(&self, providers: &[Arc<str>], reasons: impl Iterator<Item = &'static str>) {
+        for reason in reasons {
+            _ = self.sign_in.callback_errors.get_or_create(&one("reason", reason));
+            for provider in providers {
+                _ = self.sign_in.completed.get_or_create(&outcome_labels(provider, Outcome::Failure, reason));
+            }
+        }
+    }
+
+    /// The same of the cookies of sessions, which may not open.
+    pub fn sessions_may_not_open(&self, reasons: &[&'static str]) {
+        for reason in reasons {
+            _ = self.sessions.unopened.get_or_create(&one("reason", reason));
+        }
     }
 
     /// A browser was sent to a provider, or was to be sent there.
@@ -166,9 +233,44 @@ impl Metrics {
         }
     }
 
-    /// When one of our certificates ends; `file` is its path in the configuration.
-    pub fn certificate_ends(&self, file: &str, end: UnixTime) {
-        self.upkeep.certificate_ends.get_or_create(&one("file", file)).set(seconds(end));
+    /// When our certificates end, by their files.
+    pub fn certificates_end<'a>(&self, all: impl Iterator<Item = (&'a str, UnixTime)>) {
+        self.upkeep.certificate_ends.clear();
+        for (file, end) in all {
+            self.upkeep.certificate_ends.get_or_create(&one("file", file)).set(seconds(end));
+        }
+    }
+
+    /// The configuration in use has this hash, and files of secrets that were changed last then, by the keys that name them.
+    pub fn config_is<'a>(&self, hash: &str, secrets: impl Iterator<Item = (&'a str, UnixTime)>) {
+        self.upkeep.config_hash.clear();
+        self.upkeep.config_hash.get_or_create(&one("hash", hash)).set(1);
+        self.upkeep.secret_changed.clear();
+        for (name, changed) in secrets {
+            self.upkeep.secret_changed.get_or_create(&one("name", name)).set(seconds(changed));
+        }
+    }
+
+    /// The age of the key that seals sessions.
+    pub fn key_age(&self, age: Duration) {
+        self.upkeep.key_age.set(age.as_secs_f64());
+    }
+
+    /// How each provider is: `up`, `down` or `unknown`.
+    pub fn providers_are<'a>(&self, all: impl Iterator<Item = (&'a str, &'static str)>) {
+        self.providers.state.clear();
+        for (provider, is) in all {
+            for state in ["up", "down", "unknown"] {
+                let labels = [("provider", provider.to_owned()), ("state", state.to_owned())];
+                self.providers.state.get_or_create(&labels).set(i64::from(state == is));
+            }
+        }
+    }
+
+    /// So many connections of clients are open, of so many that there may be.
+    pub fn connections(&self, open: usize, most: usize) {
+        self.upkeep.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+        self.upkeep.connections_limit.set(i64::try_from(most).unwrap_or(i64::MAX));
     }
 
     /// A client was cut off because it flooded an HTTP/2 connection; `frame` is the kind that came last.
@@ -218,31 +320,6 @@ impl Outcome {
     }
 }
 
-/// What was decided about a request.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Decision {
-    /// Forwarded for a known person.
-    Allow,
-    /// Forwarded for anybody.
-    Bypass,
-    /// Refused for a known person.
-    Deny,
-    /// Sent to sign in, or asked to (401).
-    Login,
-}
-
-impl Decision {
-    /// The word for labels and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Bypass => "bypass",
-            Self::Deny => "deny",
-            Self::Login => "login",
-        }
-    }
-}
-
 /// How full a bounded memory is.
 #[derive(Clone, Debug)]
 pub struct MemoryUse(Seconds);
@@ -255,151 +332,12 @@ impl MemoryUse {
     }
 }
 
-/// The counters of one route; cheap to clone, and to bump.
-#[derive(Clone)]
-pub struct RouteMetrics(Arc<RouteCounters>);
-
-impl RouteMetrics {
-    /// A request is being answered until what this returns is dropped.
-    pub fn enter(&self) -> ActiveRequest<'_> {
-        self.0.served.enter()
-    }
-
-    /// A request was answered.
-    pub fn served(&self, method: &Method, status: StatusCode, https: bool, took: Duration) {
-        self.0.served.observe(method, status, https, took);
-    }
-
-    /// [`Decision::Allow`] for a session: the warm path, without a look-up.
-    pub fn allowed(&self) {
-        self.0.allowed.add(1);
-    }
-
-    /// [`Decision::Bypass`] of a public route, without a look-up.
-    pub fn bypassed(&self) {
-        self.0.bypassed.add(1);
-    }
-
-    /// Any other decision; `reason` is a stable code.
-    pub fn decided(&self, decision: Decision, reason: &'static str) {
-        self.0.decisions.get_or_create(&route_labels(&self.0.name, decision.as_str(), reason)).add(1);
-    }
-}
-
-impl fmt::Debug for RouteMetrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RouteMetrics").field(&self.0.name).finish()
-    }
-}
-
-/// The counters of what belongs to no route.
-#[derive(Debug)]
-pub struct OwnMetrics(Served);
-
-impl OwnMetrics {
-    /// A request is being answered until what this returns is dropped.
-    pub fn enter(&self) -> ActiveRequest<'_> {
-        self.0.enter()
-    }
-
-    /// A request was answered.
-    pub fn served(&self, method: &Method, status: StatusCode, https: bool, took: Duration) {
-        self.0.observe(method, status, https, took);
-    }
-}
-
-/// The requests of one route, or of one endpoint.
-struct Served {
-    http_route: Option<String>,
-    plain: Outcomes,
-    https: Outcomes,
-    durations: Family<LabelList, ShardedHistogram>,
-    active: ShardedGauge,
-}
-
-impl Served {
-    fn enter(&self) -> ActiveRequest<'_> {
-        self.active.add(1);
-        ActiveRequest(&self.active)
-    }
-
-    fn observe(&self, method: &Method, status: StatusCode, https: bool, took: Duration) {
-        let (outcomes, scheme) = if https { (&self.https, "https") } else { (&self.plain, "http") };
-        outcomes.observe(method, Ok(status), took, |method, status| {
-            let mut labels = vec![("http_request_method", method.to_owned()), status];
-            labels.extend(self.http_route.clone().map(|route| ("http_route", route)));
-            labels.push(("url_scheme", scheme.to_owned()));
-            self.durations.get_or_create_owned(&labels)
-        });
-    }
-}
-
-impl fmt::Debug for Served {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Served").field("http_route", &self.http_route).finish_non_exhaustive()
-    }
-}
-
-/// A request that counts as active.
-#[derive(Debug)]
-pub struct ActiveRequest<'a>(&'a ShardedGauge);
-
-impl Drop for ActiveRequest<'_> {
-    fn drop(&mut self) {
-        self.0.add(-1);
-    }
-}
-
-/// The counters of one upstream or provider; cheap to clone, and to bump.
-#[derive(Clone)]
-pub struct PeerMetrics(Arc<Called>);
-
-impl PeerMetrics {
-    /// A call ended, with an answer or without.
-    pub fn called(&self, method: &Method, outcome: Result<StatusCode, CallFailure>, took: Duration) {
-        self.0.outcomes.observe(method, outcome, took, |method, outcome| {
-            let labels = vec![
-                ("vestibule_peer", self.0.peer.to_owned()),
-                ("server_address", self.0.address.clone()),
-                ("http_request_method", method.to_owned()),
-                outcome,
-            ];
-            self.0.called.get_or_create_owned(&labels)
-        });
-    }
-}
-
-impl fmt::Debug for PeerMetrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PeerMetrics").field(&self.0.address).finish()
-    }
-}
-
-struct RouteCounters {
-    name: String,
-    served: Served,
-    allowed: ShardedCounter,
-    bypassed: ShardedCounter,
-    decisions: Family<Labels<3>, ShardedCounter>,
-}
-
-struct Called {
-    peer: &'static str,
-    address: String,
-    outcomes: Outcomes,
-    called: Family<LabelList, ShardedHistogram>,
-}
-
 fn one(name: &'static str, value: &str) -> Labels<1> {
     [(name, value.to_owned())]
 }
 
 fn outcome_labels(provider: &str, outcome: Outcome, reason: &str) -> Labels<3> {
     [("provider", provider.to_owned()), ("outcome", outcome.as_str().to_owned()), ("reason", reason.to_owned())]
-}
-
-fn route_labels(route: &str, decision: &str, reason: &str) -> Labels<3> {
-    [("route", route.to_owned()), ("decision", decision.to_owned()), ("reason", reason.to_owned())]
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds stay exact until long after all of us")]
@@ -458,7 +396,7 @@ mod tests {
     #[test]
     fn a_call_without_an_answer_is_counted_by_what_failed() {
         let metrics = metrics();
-        let peer = metrics.peer("upstream", "wiki");
+        let peer = metrics.upstream("wiki");
         peer.called(&Method::GET, Ok(StatusCode::OK), Duration::ZERO);
         peer.called(&Method::GET, Err(CallFailure::NameResolution), Duration::ZERO);
         peer.called(&Method::GET, Err(CallFailure::Tls), Duration::ZERO);

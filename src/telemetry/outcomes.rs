@@ -40,6 +40,15 @@ impl CallFailure {
         Self::Tls,
     ];
 
+    /// Whether the peer was there all the same; none where that cannot be said.
+    pub(super) fn is_up(self) -> Option<bool> {
+        match self {
+            Self::Connect | Self::ConnectionRefused | Self::NameResolution | Self::Tls => Some(false),
+            Self::BadResponse => Some(true),
+            Self::ConnectionClosed | Self::Request | Self::Timeout => None,
+        }
+    }
+
     /// The word for the label.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -66,6 +75,18 @@ impl Default for Outcomes {
 }
 
 impl Outcomes {
+    /// The histogram of a method and a status is there from now on.
+    pub(super) fn exist(
+        &self,
+        method: &Method,
+        status: StatusCode,
+        resolve: impl FnOnce(&'static str, Label) -> ShardedHistogram,
+    ) {
+        let (method, end) = (method_place(method), status_place(status));
+        let Some(slot) = self.0.get(method * ENDS + end) else { return };
+        slot.get_or_init(|| resolve(METHODS.get(method).copied().unwrap_or("_OTHER"), label(end)));
+    }
+
     /// `resolve` is given the method and the outcome as labels.
     pub(super) fn observe(
         &self,
@@ -74,7 +95,7 @@ impl Outcomes {
         took: Duration,
         resolve: impl FnOnce(&'static str, Label) -> ShardedHistogram,
     ) {
-        let method = METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1);
+        let method = method_place(method);
         let end = match outcome {
             Ok(status) => status_place(status),
             Err(failure) => STATUSES.len() + failure as usize,
@@ -93,6 +114,10 @@ fn label(end: usize) -> Label {
         (Some(code), _) => ("http_response_status_code", code.to_string()),
         (None, failure) => ("error_type", failure.map_or("_OTHER", |failure| failure.as_str()).to_owned()),
     }
+}
+
+fn method_place(method: &Method) -> usize {
+    METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1)
 }
 
 fn status_place(status: StatusCode) -> usize {

@@ -6,6 +6,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use rustix::process::{Resource, getrlimit};
 
 use crate::clock::UnixTime;
 
@@ -37,6 +38,10 @@ impl Collector for OwnUse {
         if let Ok(open) = fs::read_dir("/proc/self/fd") {
             let open = i64::try_from(open.count()).unwrap_or(i64::MAX);
             write("process_open_fds", "Open files and sockets", &ConstGauge::new(open))?;
+        }
+        if let Some(most) = getrlimit(Resource::Nofile).current {
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            write("process_max_fds", "How many files and sockets may be open", &ConstGauge::new(most))?;
         }
         Ok(())
     }

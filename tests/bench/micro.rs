@@ -147,7 +147,7 @@ fn apps(count: usize) -> Routes {
             kept_headers: Vec::new(),
             body_limits: Limits::default().body(),
             metrics: metrics.route("all"),
-            upstream_metrics: metrics.peer("upstream", "all"),
+            upstream_metrics: metrics.upstream("all"),
         };
         let rule = Rule {
             id,

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::browser::Ask;
 use crate::harness::gateway::key;
-use crate::harness::{Browser, Gateway, Raw, RecordingUpstream, Scene, TestIdp};
+use crate::harness::{Authority, Browser, Gateway, Raw, RecordingUpstream, Scene, TestIdp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_admin_listener_tells_of_life_and_readiness() {
@@ -25,9 +25,14 @@ async fn the_admin_listener_tells_of_life_and_readiness() {
         verbose,
         "[+]listeners ok\n[+]drain ok\n[+]configuration ok\n[?]provider idp unknown: it has not answered yet\nreadyz check passed\n"
     );
-    let answer = Raw::once(gateway.admin, request("GET", "/metrics", "admin")).await;
+    let open =
+        request("GET", "/metrics", "admin").replace("\r\n\r\n", "\r\nAccept: application/openmetrics-text\r\n\r\n");
+    let answer = Raw::once(gateway.admin, open).await;
     assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text"));
     assert!(answer.text().ends_with("# EOF\n"));
+    let answer = Raw::once(gateway.admin, request("GET", "/metrics", "admin")).await;
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert!(answer.text().contains("# TYPE vestibule_logins_started_total counter\n"), "{}", answer.text());
     assert_eq!(Raw::once(gateway.admin, request("POST", "/metrics", "admin")).await.status, 405);
     // Nothing of the traffic side is there.
     assert_eq!(Raw::once(gateway.admin, request("GET", "/_vestibule/login", "admin")).await.status, 404);
@@ -65,6 +70,77 @@ async fn what_the_admin_listener_serves_is_never_on_the_traffic_port() {
     // A path of that name is the application's.
     let answer = Raw::once(gateway.address, request("GET", "/metrics", gateway.authority())).await;
     assert_eq!((answer.status, upstream.only_request().target.as_str()), (200, "/metrics"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_there_from_the_start_and_changes_are_seen() {
+    // An alert on an increase misses the first event of a series that begins with it.
+    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
+    let authority = Authority::new();
+    let pair = authority.certifies("wiki", &["wiki.example.com"]);
+    let folder = TempDir::new().unwrap();
+    let secret = folder.path().join("key");
+    fs::write(&secret, key(1)).unwrap();
+    let (cert, private, secret) = (pair.cert.display(), pair.key.display(), secret.display());
+    let gateway = Gateway::in_front_of(&upstream)
+        .signing_in_at(&idp)
+        .at_https("wiki.example.com")
+        .with(&format!("[server.tls]\ncert = '{cert}'\nkey = '{private}'\n[session]\nkeys = [{{ file = '{secret}' }}]"))
+        .start()
+        .await;
+    settled(&gateway, "/readyz", |text| text == "ok\n").await;
+    let text = gateway.admin_text("/metrics").await;
+    let reference = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/REFERENCE.md")).unwrap();
+    let table = reference.split_once("## Metrics").unwrap().1.split("\n## ").next().unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" |"));
+    let names = rows.flat_map(|(names, _)| names.split(['`', ',', ' '])).filter(|name| !name.is_empty());
+    let missing: Vec<_> = names.filter(|name| !text.contains(&format!("\n# TYPE {name} "))).collect();
+    assert!(missing.is_empty(), "{missing:?} are not in\n{text}");
+    for line in [
+        "vestibule_logins_completed_total{provider=\"idp\",outcome=\"failure\",reason=\"token_exchange_refused\"} 0",
+        "vestibule_callback_errors_total{reason=\"state_expired\"} 0",
+        "vestibule_sessions_decrypt_failures_total{reason=\"sealed_unknown_key\"} 0",
+        "vestibule_auth_decisions_total{route=\"app\",decision=\"login\",reason=\"no_session\"} 0",
+        "vestibule_log_lines_lost_total{log=\"audit\"} 0",
+        "vestibule_header_spoof_attempts_total{route=\"app\"} 0",
+        "vestibule_upstream_up{route=\"app\"} 1",
+        "vestibule_provider_state{provider=\"idp\",state=\"unknown\"} 1",
+        "vestibule_provider_state{provider=\"idp\",state=\"down\"} 0",
+        "vestibule_connections 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    assert!(sample(&text, "vestibule_connections_limit").unwrap() >= 1.0);
+    assert!(sample(&text, "vestibule_secret_file_mtime_seconds{name=\"session.keys\"}").unwrap() > 1e9);
+    assert!(!text.contains(&key(1)) && !reference.contains(&key(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_is_away_and_a_provider_that_is_down_show_as_such() {
+    let (idp, upstream) = (TestIdp::start().await, RecordingUpstream::start().await);
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    idp.break_with(|faults| faults.discovery.break_with(Breakage::Reset));
+    let mut gateway = Gateway::in_front_of(&upstream)
+        .signing_in_at(&idp)
+        .with(&format!("[route.gone]\npath = '/gone'\nupstream = 'http://{gone}'\naccess = 'public'"))
+        .start()
+        .await;
+    let browser = gateway.browser();
+    assert_eq!(browser.asks(&gateway.url("/gone")).await.status, 502);
+    assert_eq!(browser.asks(&gateway.url("/")).await.status, 503);
+    let text = gateway.admin_text("/metrics").await;
+    let up = |text: &str, route: &str| sample(text, &format!("vestibule_upstream_up{{route=\"{route}\"}}"));
+    assert_eq!((up(&text, "gone"), up(&text, "app")), (Some(0.0), Some(1.0)));
+    assert_eq!(sample(&text, "vestibule_provider_state{provider=\"idp\",state=\"down\"}"), Some(1.0));
+    // The funnel counts who could not even begin.
+    assert_eq!(sample(&text, "vestibule_logins_started_total{provider=\"idp\"}"), Some(1.0));
+    let hash =
+        |text: &str| text.lines().find(|line| line.starts_with("vestibule_config_hash_info{")).map(str::to_owned);
+    let before = hash(&text).unwrap();
+    gateway.reload_without("route.gone");
+    let text = gateway.admin_text("/metrics").await;
+    assert_eq!(up(&text, "gone"), None, "nobody has to repair it any more");
+    assert_ne!(hash(&text).unwrap(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,7 +235,8 @@ async fn providers_and_applications_are_measured() {
     });
     let gateway = Gateway::in_front_of(&upstream).signing_in_at(&idp).start().await;
     let before = gateway.admin_text("/metrics").await;
-    assert!(!before.contains("last_success_timestamp_seconds{provider"), "nothing is asked before somebody signs in");
+    let asked = sample(&before, "vestibule_idp_discovery_last_success_timestamp_seconds{provider=\"idp\"}");
+    assert_eq!(asked, Some(0.0), "nothing is asked before somebody signs in");
     let browser = gateway.browser();
     browser.signs_in(&gateway.url("/"), "Ada").await;
     upstream.answers("");

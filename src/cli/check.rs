@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
+use super::annotations::{github, sarif};
 use super::probes::{Finding, probe};
 use super::refusal::finding;
 use super::register::ToRegister;
 use super::sources::ConfigSource;
-use super::{CheckArguments, Exit, Format, complain, say, stderr_color};
+use super::{CheckArguments, CheckFormat, Exit, complain, say, stderr_color};
 use crate::app::rehearse;
 use crate::clock::SystemClock;
 use crate::config::{Config, Diagnostic, Report};
@@ -80,9 +81,11 @@ fn plural(count: usize) -> &'static str {
 }
 
 /// Prints everything in the form that was asked for.
-fn write_out(format: Format, report: &Report, findings: &[Finding], register: Option<&ToRegister>, exit: Exit) {
+fn write_out(format: CheckFormat, report: &Report, findings: &[Finding], register: Option<&ToRegister>, exit: Exit) {
     match format {
-        Format::Json => {
+        CheckFormat::Github => say(&github(report, findings)),
+        CheckFormat::Sarif => say(&format!("{:#}\n", sarif(report, findings))),
+        CheckFormat::Json => {
             let findings: Vec<_> = findings.iter().map(Finding::to_json).collect();
             let answer = json!({
                 "ok": exit == Exit::Ok,
@@ -94,7 +97,7 @@ fn write_out(format: Format, report: &Report, findings: &[Finding], register: Op
             });
             say(&format!("{answer:#}\n"));
         }
-        Format::Human => {
+        CheckFormat::Human => {
             if !report.diagnostics.is_empty() {
                 complain(&report.render(stderr_color()));
             }

@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod ages;
+mod annotations;
 mod bugreport;
 mod check;
 mod demo;
@@ -18,15 +19,18 @@ mod documentation_tests;
 mod exit;
 mod explain;
 mod files;
+mod fmt;
 mod generate;
 mod health;
 mod init;
 mod inspect;
 mod keys;
+mod layout;
 mod probes;
 mod refusal;
 mod register;
 mod run;
+mod show;
 mod sources;
 
 pub use self::exit::Exit;
@@ -40,6 +44,8 @@ pub fn main() -> ExitCode {
             Command::Demo(arguments) => demo::demo(arguments.port),
             Command::Check(arguments) => check::check(&arguments),
             Command::Explain(arguments) => explain::explain(&arguments.pasted),
+            Command::Show(arguments) => show::show(&arguments),
+            Command::Fmt(arguments) => fmt::fmt(&arguments),
             Command::Generate(what) => generate::generate(what),
             Command::Health(arguments) => health::health(&arguments),
             Command::Keys(command) => keys::keys(command),
@@ -73,9 +79,13 @@ pub enum Command {
     Check(CheckArguments),
     /// Tell what a code means that a message or a page showed
     Explain(ExplainArguments),
+    /// Show the configuration: what is set or, with the defaults, what holds
+    Show(show::ShowArguments),
+    /// Lay out a configuration file, without changing what it means
+    Fmt(fmt::FmtArguments),
     /// Print what other programs read
     #[command(subcommand)]
-    Generate(GenerateCommand),
+    Generate(generate::GenerateCommand),
     /// Ask the gateway that runs here whether it lives: exit 0 or 1, for images without a shell
     Health(HealthArguments),
     /// Make, show and rotate session keys
@@ -138,11 +148,24 @@ pub struct CheckArguments {
     #[arg(long)]
     pub deny_warnings: bool,
     /// How findings are written
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    pub format: Format,
+    #[arg(long, value_enum, default_value_t = CheckFormat::Human)]
+    pub format: CheckFormat,
 }
 
 /// How findings are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum CheckFormat {
+    /// For people.
+    Human,
+    /// One JSON object.
+    Json,
+    /// Commands of a GitHub workflow, which shows them beside the lines.
+    Github,
+    /// A SARIF 2.1.0 log, for code scanning.
+    Sarif,
+}
+
+/// How a list is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Format {
     /// For people.
@@ -168,15 +191,6 @@ pub struct ExplainArguments {
     /// A code such as VB-0002, a reason such as state_expired, or the line in which it stands: of a message, a page or a log
     #[arg(required = true, value_name = "CODE")]
     pub pasted: Vec<String>,
-}
-
-/// What to print.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Subcommand)]
-pub enum GenerateCommand {
-    /// The JSON Schema of the configuration, for editors
-    Schema,
-    /// The JSON Schema of a line of the audit log, for whatever reads it
-    AuditSchema,
 }
 
 impl CommandLine {

@@ -78,6 +78,22 @@ impl ConfigSource {
         }
     }
 
+    /// What is read, as it was written.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn gather(&self) -> Result<Sources, Report> {
+        Ok(self.sources(self.file()?))
+    }
+
+    /// The name and the text of the file, where there is one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn file(&self) -> Result<Option<(String, String)>, Report> {
+        self.path.as_ref().map(|path| read_file(path)).transpose()
+    }
+
     /// The same for a command that needs it: the problems are printed.
     ///
     /// # Errors
@@ -100,11 +116,6 @@ impl ConfigSource {
     /// Where the admin listener of the gateway that runs with these sources is, as far as they can be read.
     pub(super) fn admin_addresses(&self) -> Vec<ListenAddress> {
         Config::admin_addresses(&self.sources(self.path.as_ref().and_then(|path| read_file(path).ok())))
-    }
-
-    /// What is read now.
-    fn gather(&self) -> Result<Sources, Report> {
-        Ok(self.sources(self.path.as_ref().map(|path| read_file(path)).transpose()?))
     }
 
     /// The file with the environment and the flags.

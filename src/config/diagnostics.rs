@@ -154,11 +154,12 @@ pub enum Place {
 impl Place {
     /// Line and column, from 1, of a place in the file.
     pub fn line_and_column(&self) -> Option<(usize, usize)> {
-        let Self::File { source, span } = self else { return None };
-        let before = source.text.get(..span.start)?;
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let column = before.get(line_start..)?.chars().count() + 1;
-        Some((before.matches('\n').count() + 1, column))
+        if let Self::File { source, span } = self { source.position(span.start) } else { None }
+    }
+
+    /// Line and column, from 1, behind what stands there.
+    pub fn end(&self) -> Option<(usize, usize)> {
+        if let Self::File { source, span } = self { source.position(source.visible(span).end) } else { None }
     }
 
     /// Adds the excerpt with its marks to what is rendered, or the name of what is no file.
@@ -192,7 +193,7 @@ impl Place {
     }
 
     /// The place for programs.
-    fn to_json(&self) -> Value {
+    pub fn to_json(&self) -> Value {
         match self {
             Self::File { source, .. } => {
                 let (line, column) = self.line_and_column().unwrap_or((1, 1));
@@ -243,6 +244,14 @@ pub struct SourceText {
 }
 
 impl SourceText {
+    /// Line and column, from 1, of a byte.
+    fn position(&self, at: usize) -> Option<(usize, usize)> {
+        let before = self.text.get(..at)?;
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let column = before.get(line_start..)?.chars().count() + 1;
+        Some((before.matches('\n').count() + 1, column))
+    }
+
     /// The part of a span that stands on its first line, at least one byte wide where there is one: carets over many lines help nobody.
     fn visible(&self, span: &Range<usize>) -> Range<usize> {
         let start = span.start.min(self.text.len());

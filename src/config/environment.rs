@@ -1,10 +1,22 @@
 //! Values from the environment and from flags, laid over the file: `VESTIBULE__PROVIDER__CORP__CLIENT_ID`, `--set server.listen=…`.
 
-use super::diagnostics::Place;
+use super::Sources;
+use super::diagnostics::{Diagnostic, Place};
 use super::kinds;
 use super::problems::Problems;
-use super::tree::{Node, NodeValue, Table, TableEntry};
+use super::tree::{self, Node, NodeValue, Table, TableEntry};
 use super::unknown::{PREFIX, variable_meant};
+
+/// The file with the environment and the flags laid over it, and the place of what is missing altogether.
+pub(super) fn laid_over(sources: &Sources, problems: &mut Problems) -> Result<(Node, Place), Vec<Diagnostic>> {
+    let (mut root, whole) = match &sources.file {
+        Some((name, text)) => tree::parse(name, text).map(|(root, source)| (root, Place::Whole(source)))?,
+        None => (Node::empty(Place::Nowhere), Place::Nowhere),
+    };
+    overlay_environment(&mut root, &sources.env, problems);
+    overlay_flags(&mut root, &sources.flags);
+    Ok((root, whole))
+}
 
 /// Lays the variables that are ours over the tree, in the order of their names, so that a table comes before its keys.
 pub(super) fn overlay_environment(root: &mut Node, env: &[(String, String)], problems: &mut Problems) {
@@ -128,12 +140,12 @@ fn half_written(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::diagnostics::{Diagnostic, DiagnosticCode};
+    use super::super::diagnostics::DiagnosticCode;
     use super::*;
 
     fn overlaid(variables: &[(&str, &str)]) -> (Node, Vec<Diagnostic>) {
         let mut problems = Problems::default();
-        let (mut root, _) = super::super::tree::parse("a.toml", "[provider.my-corp]\nclient_id = \"a\"\n").unwrap();
+        let (mut root, _) = tree::parse("a.toml", "[provider.my-corp]\nclient_id = \"a\"\n").unwrap();
         let env: Vec<_> = variables.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
         overlay_environment(&mut root, &env, &mut problems);
         (root, problems.list)

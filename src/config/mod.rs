@@ -33,8 +33,10 @@ mod input;
 mod places;
 mod problems;
 mod reading;
+mod redacted;
 mod schema;
 mod secrets;
+mod settings;
 mod sinks;
 mod syntax;
 mod tree;
@@ -49,8 +51,9 @@ pub use diagnostics::Report;
 pub use effective::WrittenValue;
 pub use fingerprint::{Differences, Fingerprint};
 pub use places::Places;
-pub use schema::{every_key, schema};
-pub use secrets::SecretSource;
+pub use redacted::SecretSource;
+pub use schema::{Key, every_key, keys, schema};
+pub use settings::{Setting, dotted, settings};
 pub use watch::Watch;
 
 /// What every part of the program needs to know, already proven.
@@ -111,6 +114,14 @@ impl Sources {
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
+}
+
+/// Whether a text is TOML.
+///
+/// # Errors
+/// Each mistake, with its place.
+pub fn check_syntax(name: &str, text: &str) -> Result<(), Report> {
+    tree::parse(name, text).map(drop).map_err(Report::new)
 }
 
 impl Config {

@@ -17,6 +17,7 @@ use super::kinds::{self, DiagnosticKind};
 use super::places::Places;
 pub(super) use super::problems::Found;
 use super::problems::{Flaw, Problems};
+use super::redacted::ShownSecret;
 use super::tree::{Node, NodeValue};
 use super::{ReadFile, Sources};
 
@@ -124,6 +125,8 @@ pub(super) struct Reading {
     pub(super) contents: Vec<(String, [u8; 32])>,
     /// Keys that a misspelt one was probably meant for: they are not reported as missing.
     pub(super) meant: HashSet<String>,
+    /// The secrets that were read.
+    pub(super) secrets: Vec<ShownSecret>,
     /// From the root to what is being read.
     open: Vec<Open>,
 }
@@ -179,8 +182,6 @@ impl Reading {
 
     /// The key being read, with its tables: `provider.corp.client_id`.
     pub(super) fn key(&self) -> String {
-        let is_bare = |key: &str| key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        let quoted = |key: &str| if is_bare(key) { key.to_owned() } else { format!("\"{}\"", key.escape_default()) };
         self.open.iter().filter_map(|open| open.key.as_deref()).map(quoted).collect::<Vec<_>>().join(".")
     }
 
@@ -297,6 +298,12 @@ fn type_help(node: &Node, wanted: &str, key: &str) -> String {
         _ if wanted.starts_with("a table") => format!("write `{key} = {{ … }}`, or its keys below a line `[…{key}]`"),
         _ => format!("write {wanted}"),
     }
+}
+
+/// A part of a key, in quotes where TOML asks for them.
+pub(super) fn quoted(key: &str) -> String {
+    let is_bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if is_bare { key.to_owned() } else { format!("\"{}\"", key.escape_default()) }
 }
 
 /// `` `a`, `b` and `c` ``.

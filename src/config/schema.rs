@@ -9,41 +9,102 @@ use serde_json::Value;
 use super::file::File;
 use super::reading::Field;
 
+/// A key that a configuration may hold, as the schema describes it.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// With its tables, and `NAME` for names of the operator's choice: `provider.NAME.client_id`.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// What it may hold.
+    pub schema: Value,
+    /// What holds where it is left out, unless that depends on something.
+    pub default: Option<Value>,
+    /// Whether keys stand below it.
+    pub is_table: bool,
+}
+
 /// The schema, for editors and for whatever writes configurations (JSON Schema 2020-12).
 pub fn schema() -> Value {
+    let mut schema = of_structs();
+    let (mut found, defaults) = (Vec::new(), defaults());
+    collect(&schema, "", "", &mut found);
+    for (name, pointer) in found {
+        if let (Some(value), Some(Value::Object(key))) = (default_of(&defaults, &name), schema.pointer_mut(&pointer)) {
+            key.insert("default".to_owned(), value);
+        }
+    }
+    schema
+}
+
+/// The schema as the structs say it.
+fn of_structs() -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<File>();
     schema.insert("title".to_owned(), "vestibule.toml".into());
     schema.to_value()
 }
 
-/// Every key that a configuration may hold, tables included, with `NAME` for names of the operator's choice: `provider.NAME.client_id`.
-pub fn every_key() -> Vec<String> {
-    let (schema, mut found) = (schema(), Vec::new());
-    collect(&schema, &schema, "", &mut found);
-    found
+/// The defaults that do not depend on anything.
+fn defaults() -> toml::Table {
+    include_str!("defaults.toml").parse().unwrap_or_default()
 }
 
-/// The keys below a schema. What may be written in several ways has the keys of each.
-fn collect(root: &Value, schema: &Value, at: &str, found: &mut Vec<String>) {
+/// The default of a key.
+fn default_of(defaults: &toml::Table, name: &str) -> Option<Value> {
+    let (table, key) = name.rsplit_once('.')?;
+    let table = table.split('.').try_fold(defaults, |table, part| table.get(part)?.as_table())?;
+    let value = table.get(key).filter(|value| !value.is_table())?;
+    serde_json::to_value(value).ok()
+}
+
+/// Every key, tables included.
+pub fn keys() -> Vec<Key> {
+    let (schema, mut found) = (schema(), Vec::new());
+    collect(&schema, "", "", &mut found);
+    let names: Vec<String> = found.iter().map(|(name, _)| name.clone()).collect();
+    let key = |(name, pointer): (String, String)| {
+        let key = schema.pointer(&pointer).cloned().unwrap_or_default();
+        let below = format!("{name}.");
+        Key {
+            description: key.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            default: key.get("default").cloned(),
+            is_table: names.iter().any(|other| other.starts_with(&below)),
+            schema: key,
+            name,
+        }
+    };
+    found.into_iter().map(key).collect()
+}
+
+/// The name of every key, tables included.
+pub fn every_key() -> Vec<String> {
+    let (schema, mut found) = (of_structs(), Vec::new());
+    collect(&schema, "", "", &mut found);
+    found.into_iter().map(|(name, _)| name).collect()
+}
+
+/// The keys below the part of the schema at a JSON pointer, each with its own pointer. What may be written in several ways has the
+/// keys of each.
+fn collect(root: &Value, pointer: &str, at: &str, found: &mut Vec<(String, String)>) {
+    let Some(schema) = root.pointer(pointer) else { return };
     let inner = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
-    if let Some(name) = schema.get("$ref").and_then(Value::as_str)
-        && let Some(definition) = name.strip_prefix('#').and_then(|pointer| root.pointer(pointer))
-    {
+    if let Some(definition) = schema.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix('#')) {
         collect(root, definition, at, found);
     }
-    for form in schema.get("anyOf").and_then(Value::as_array).into_iter().flatten() {
-        collect(root, form, at, found);
+    for form in 0..schema.get("anyOf").and_then(Value::as_array).map_or(0, Vec::len) {
+        collect(root, &format!("{pointer}/anyOf/{form}"), at, found);
     }
-    if let Some(item) = schema.get("items") {
-        collect(root, item, at, found);
+    if schema.get("items").is_some() {
+        collect(root, &format!("{pointer}/items"), at, found);
     }
-    for (name, value) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-        found.push(inner(name));
-        collect(root, value, &inner(name), found);
+    for name in schema.get("properties").and_then(Value::as_object).into_iter().flat_map(|object| object.keys()) {
+        let below = format!("{pointer}/properties/{name}");
+        found.push((inner(name), below.clone()));
+        collect(root, &below, &inner(name), found);
     }
-    if let Some(value) = schema.get("additionalProperties").filter(|value| value.get("$ref").is_some()) {
-        collect(root, value, &inner("NAME"), found);
+    if schema.get("additionalProperties").is_some_and(|value| value.get("$ref").is_some()) {
+        collect(root, &format!("{pointer}/additionalProperties"), &inner("NAME"), found);
     }
 }
 

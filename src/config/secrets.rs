@@ -1,7 +1,7 @@
 //! Secrets, and where they are kept: `{ file = … }`, `{ env = … }`, `{ credential = … }`, or, with a warning, a literal string.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
@@ -12,25 +12,13 @@ use super::files::{looked_for, warn_of_readers, why_unreadable};
 use super::input::Input;
 use super::kinds::{self, DiagnosticKind};
 use super::reading::{Reading, already_refused, below, with, wrong_type};
+use super::redacted::{SecretSource, ShownSecret, redacted};
 use super::tree::{Node, NodeValue, SECRET_SOURCES, Table, TableEntry};
 use crate::secret::Secret;
 
 /// A secret: never empty, and without what editors and shells put around it.
 #[derive(Clone, Debug)]
 pub(super) struct SecretText(pub(super) Secret<String>, pub(super) SecretSource);
-
-/// Where a secret was read from.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum SecretSource {
-    /// This file.
-    File(PathBuf),
-    /// This environment variable.
-    Variable(String),
-    /// This file of the service manager's credentials.
-    Credential(PathBuf),
-    /// The configuration file, or the command line.
-    Literal,
-}
 
 /// A literal, or the one place where the secret is.
 impl JsonSchema for SecretText {
@@ -60,6 +48,10 @@ impl<'de> Deserialize<'de> for SecretText {
         let (bytes, place, source) = bytes(&node).ok_or_else(already_refused::<D::Error>)?;
         let text =
             with(|reading| text(&bytes, &place, &node.place, reading)).ok_or_else(already_refused::<D::Error>)?;
+        with(|reading| {
+            let shown = ShownSecret { key: reading.key(), text: redacted(&text) };
+            reading.secrets.push(shown);
+        });
         Ok(Self(Secret::new(text), source))
     }
 }

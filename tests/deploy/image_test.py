@@ -34,7 +34,8 @@ def test_what_the_build_needs_goes_into_it_and_nothing_else():
     assert all(list(TOP.glob(path)) for path in taken)
     manifest = (TOP / "Cargo.toml").read_text()
     named = {"tests/bench/*.rs" for path in re.findall(r'path = "([^"]+)"', manifest) if path.startswith("tests/bench/")}
-    assert taken == {"Cargo.toml", "Cargo.lock", "src", "deploy/image/rootfs"} | named
+    included = {f"deploy/{path}" for file in (TOP / "src").rglob("*.rs") for path in re.findall(r'include_str!\("(?:\.\./)+deploy/([^"]+)"\)', file.read_text())}
+    assert taken == {"Cargo.toml", "Cargo.lock", "src", "deploy/image/rootfs"} | named | included
 
 
 def test_the_tree_holds_the_program_the_roots_and_nobody_else():

@@ -61,6 +61,7 @@ mod secrets;
 mod session_page;
 mod session_too_large;
 mod several_providers;
+mod shown;
 mod sign_in;
 mod sign_in_failures;
 mod smuggling;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Config;
 use super::diagnostics::{Diagnostic, Place};
-use super::environment::{overlay_environment, overlay_flags, underlay_telemetry};
+use super::environment::{laid_over, overlay_environment, overlay_flags, underlay_telemetry};
 use super::file::{AdminTable, File, ProviderTable, RouteTable};
 use super::input;
 use super::kinds::{self, DiagnosticKind};
@@ -41,13 +41,10 @@ mod upstream;
 
 /// Reads everything, and gives a configuration only when nothing is wrong.
 pub(super) fn load(sources: &Sources) -> Result<Config, Vec<Diagnostic>> {
-    let (mut root, whole) = match &sources.file {
-        Some((name, text)) => tree::parse(name, text).map(|(root, source)| (root, Place::Whole(source)))?,
-        None => (Node::empty(Place::Nowhere), Place::Nowhere),
-    };
+    let mut overlaid = Problems::default();
+    let (mut root, whole) = laid_over(sources, &mut overlaid)?;
     let mut reading = Reading::new(sources, whole);
-    overlay_environment(&mut root, &sources.env, &mut reading.problems);
-    overlay_flags(&mut root, &sources.flags);
+    reading.problems.list = overlaid.list;
     let mut fingerprint = Fingerprint::of(&root);
     // Behind the fingerprint: what a machine says of itself differs from replica to replica.
     underlay_telemetry(&mut root, &sources.env);

@@ -8,7 +8,7 @@ use super::super::file::SessionTable;
 use super::super::kinds;
 use super::super::problems::Problems;
 use super::super::reading::Found;
-use super::super::secrets::SecretSource;
+use super::super::redacted::SecretSource;
 use super::super::units::Timespan;
 use super::super::words::{KeptToken, Store};
 use super::{cookie, opened, positive};

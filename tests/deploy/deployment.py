@@ -5,8 +5,10 @@ import contextlib
 import http.server
 import json
 import os
+import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.error
@@ -79,6 +81,25 @@ class Image:
             file.chmod(0o440)
         self.secrets.mkdir(exist_ok=True)
 
+    def mount(self, volume, values):
+        """Puts secrets into a volume as the kubelet does: each is a link through `..data`, which it swaps for another folder in one step."""
+        mounted = self.secrets / volume
+        mounted.mkdir(parents=True, exist_ok=True)
+        data = Path(tempfile.mkdtemp(prefix="..", dir=mounted))
+        data.chmod(0o755)
+        for name, value in values.items():
+            (data / name).write_text(value)
+            (data / name).chmod(0o440)
+            link = mounted / name
+            if not link.is_symlink():
+                link.unlink(missing_ok=True)
+                link.symlink_to(f"..data/{name}")
+        before = (mounted / "..data").resolve() if (mounted / "..data").is_symlink() else None
+        (mounted / "..data_tmp").symlink_to(data.name)
+        (mounted / "..data_tmp").rename(mounted / "..data")
+        if before:
+            shutil.rmtree(before)
+
     def command(self, *arguments):
         environment = [part for name, value in self.environment.items() for part in ("--env", f"{name}={value}")]
         return [DEPLOY / "image/rootfs", "--run", ROOTFS, "--config", self.config, "--secrets", self.secrets, *environment, *arguments]
@@ -105,12 +126,24 @@ class Gateway:
         }
         self.image = image
         self.started = time.monotonic()
-        self.process = subprocess.Popen([str(part) for part in image.command()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        # To a file: nobody reads a pipe while the gateway runs, and it fills.
+        self.written = image.config.parent / "output"
+        with self.written.open("w") as output:
+            self.process = subprocess.Popen([str(part) for part in image.command()], stdout=output, stderr=subprocess.STDOUT)
 
     def wait_ready(self):
         until("the gateway to be ready", lambda: self.process.poll() is not None or self.ready())
-        assert self.process.poll() is None, self.process.stdout.read()
+        assert self.process.poll() is None, self.output()
         return self
+
+    def output(self):
+        """What it has written so far."""
+        return self.written.read_text()
+
+    def audited(self, event=None):
+        """The lines of the audit log so far, of one event or all."""
+        lines = [json.loads(line) for line in self.output().splitlines() if '"log":"audit"' in line and line.endswith("}")]
+        return [line for line in lines if event in (None, line["event"])]
 
     def ready(self):
         return self.admin("/readyz")[0] == 200

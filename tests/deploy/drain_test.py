@@ -98,7 +98,7 @@ def test_nobody_notices_that_a_pod_is_deleted(name, image, gateway, application)
     answers, code, took = deleted(running, upstream, native, times)
     assert set(answers) == {200}, {status: answers.count(status) for status in set(answers)}
     assert len(answers) > 100
-    assert code == 0, running.process.stdout.read()
+    assert code == 0, running.output()
     assert took < times["grace"], "the kubelet would have killed it"
 
 

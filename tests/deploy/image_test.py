@@ -1,10 +1,11 @@
 """The image: deploy/Dockerfile, and the tree that deploy/image/rootfs makes of it where no container engine runs."""
 
+import json
 import os
 import re
 import stat
 
-from deployment import CONFIG, DEPLOY, PUBLIC, ROOTFS, TOP, VERSION, get, ran, said
+from deployment import CONFIG, DEPLOY, PUBLIC, ROOTFS, TOP, VERSION, get, ran, said, secret, until
 
 
 def test_hadolint_has_nothing_against_the_dockerfile():
@@ -69,6 +70,41 @@ def test_the_program_is_what_the_manifest_says_and_finds_the_roots(image):
     made = image(CONFIG)
     assert made.ran("--version").stdout.strip() == f"vestibule {VERSION}"
     assert made.checked()["redirect_uris"] == ["https://wiki.example.com/_vestibule/callback"]
+
+
+def test_a_secret_that_kubernetes_swaps_is_taken_within_ten_seconds(image, gateway):
+    made = image(CONFIG, environment={"VESTIBULE__LOG__AUDIT": "stdout"})
+    secrets = {"client_secret": secret(), "session_key": secret()}
+    made.mount("vestibule", secrets)
+    running = gateway(made)
+    made.mount("vestibule", secrets | {"client_secret": secret()})
+    (line,) = until("the new secret to be taken", lambda: running.audited("config.reloaded"), within=10)
+    assert "provider.corp.client_secret" in line["detail"] and "session.keys" not in line["detail"]
+    # Half of what is needed is not taken, and what is in force stays.
+    made.mount("vestibule", secrets | {"session_key": "no key"})
+    until("the new key to be refused", lambda: running.audited("config.rejected"), within=10)
+    assert running.ready()
+    assert all(value not in running.output() for value in secrets.values())
+
+
+def test_each_line_of_the_audit_log_is_one_of_the_schema(image, gateway, application, tmp_path):
+    made = image(CONFIG, environment=PUBLIC | {"VESTIBULE__ROUTE__WIKI__UPSTREAM": application().url, "VESTIBULE__LOG__AUDIT": "stdout"})
+    running = gateway(made)
+    page = {"Host": "wiki.example.com", "X-Forwarded-For": "192.0.2.7", "X-Forwarded-User": "root", "Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
+    for path in ["/", "/_vestibule/callback?code=c&state=s"]:
+        get(f"http://127.0.0.1:{running.port}{path}", page)
+    (made.secrets / "vestibule/session_key").chmod(0o640)
+    (made.secrets / "vestibule/session_key").write_text(secret())
+    until("the new key to be taken", lambda: running.audited("config.reloaded"), within=10)
+    lines = running.audited()
+    assert {"login.failed", "header.spoof_attempt", "config.reloaded"} <= {line["event"] for line in lines}, lines
+    files = []
+    for number, line in enumerate([*lines, lines[0] | {"token": "t"}]):
+        files.append(tmp_path / f"{number}.json")
+        files[-1].write_text(json.dumps(line))
+    schema = ["check-jsonschema", "--schemafile", DEPLOY / "schema/audit.schema.json"]
+    said(*schema, *files[:-1])
+    assert ran(*schema, files[-1]).returncode != 0, "a field that is not in it"
 
 
 def test_a_tree_is_never_made_where_something_is(tmp_path):

@@ -149,10 +149,15 @@ impl App {
             tracing::error!(code = "reload_panicked", "a fault of ours after the new configuration was taken");
         }
         let metrics = &self.shared.telemetry.load().metrics;
-        let differences = self.status.becomes(config, metrics).to_string();
+        let (differences, another_seals) = self.status.becomes(config, metrics);
+        let differences = differences.to_string();
         self.status.show(config, &self.server, metrics);
         tracing::info!(event = "config.reloaded", differences, "the new configuration is in force");
         self.shared.record_reload(AuditEvent::ConfigReloaded, Some(&differences));
+        if another_seals {
+            let now = self.shared.clock.now();
+            self.shared.telemetry.load().audit(now, AuditEvent::KeyRotated, &AuditFields::default());
+        }
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use crate::clock::{SharedClock, UnixTime};
 use crate::config::{Config, Differences, Fingerprint, ReadFile};
 use crate::gateway::Gateway;
 use crate::provider::{Condition, Provider};
+use crate::secret::Secret;
 use crate::server::{AdminState, Health, ServerHandle};
 use crate::telemetry::metrics::Metrics;
 
@@ -22,6 +23,8 @@ pub(super) struct Status(Mutex<InForce>);
 struct InForce {
     fingerprint: Fingerprint,
     routes: Vec<Arc<str>>,
+    /// The key that seals.
+    sealing_key: Option<Secret<[u8; 32]>>,
     /// When the file of the key that seals was changed last.
     key_since: Option<UnixTime>,
     /// Why the newest configuration is not in force.
@@ -34,15 +37,15 @@ impl Status {
         Self(Mutex::new(InForce::of(config)))
     }
 
-    /// Now this one is; how it differs from the one before.
-    pub(super) fn becomes(&self, config: &Config, metrics: &Metrics) -> Differences {
+    /// Now this one is; how it differs from the one before, and whether another key seals.
+    pub(super) fn becomes(&self, config: &Config, metrics: &Metrics) -> (Differences, bool) {
         let mut in_force = self.in_force();
         let differences = in_force.fingerprint.differences(&config.fingerprint);
         let before = std::mem::replace(&mut *in_force, InForce::of(config));
         for gone in before.routes.iter().filter(|name| !in_force.routes.contains(name)) {
             metrics.route_gone(gone);
         }
-        differences
+        (differences, before.sealing_key != in_force.sealing_key)
     }
 
     /// Has the metrics show what is in force.
@@ -126,7 +129,8 @@ impl InForce {
         let key = secrets(config).find(|(file, _)| file.key == "session.keys");
         let routes = config.gateway.routes.iter().map(|route| Arc::clone(&route.name)).collect();
         let key_since = key.map(|(_, since)| since);
-        Self { fingerprint: config.fingerprint.clone(), routes, key_since, refused: None }
+        let (fingerprint, sealing_key) = (config.fingerprint.clone(), config.keys.first().cloned());
+        Self { fingerprint, routes, sealing_key, key_since, refused: None }
     }
 }
 

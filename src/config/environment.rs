@@ -66,6 +66,7 @@ fn is_not(value: &str) -> String {
     (!value.trim().eq_ignore_ascii_case("true")).to_string()
 }
 
+/// Whether something stands at a path.
 fn has(node: &Node, path: &[&str]) -> bool {
     let Some((first, rest)) = path.split_first() else { return true };
     match &node.value {
@@ -75,6 +76,7 @@ fn has(node: &Node, path: &[&str]) -> bool {
     }
 }
 
+/// Switches everything off, where it is true.
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 /// Variable, key, and the unit that the variable leaves out.
 const TELEMETRY: &[(&str, &str, &str)] = &[

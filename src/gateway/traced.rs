@@ -16,9 +16,13 @@ use crate::trace::{ChildSpan, Handle, Kind, Value};
 
 /// What is known of a request when it was answered.
 pub(super) struct Ended<'a> {
+    /// The request.
     pub(super) meta: &'a RequestMeta,
+    /// What came of it, where it took a route.
     pub(super) judgement: Option<&'a Judgement<'a>>,
+    /// Why it was answered by us.
     pub(super) reason: Option<&'static str>,
+    /// `User-Agent`.
     pub(super) user_agent: Option<&'a str>,
 }
 
@@ -36,6 +40,7 @@ impl Ended<'_> {
         span.end(name, || self.attributes(method, answer), answer.status().is_server_error());
     }
 
+    /// What is known of the request, in the names of the semantic conventions.
     fn attributes(&self, method: &'static str, answer: &Response<Body>) -> Vec<(&'static str, Value)> {
         let meta = self.meta;
         let mut about = vec![

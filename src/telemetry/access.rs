@@ -62,10 +62,12 @@ pub struct AccessEntry<'a> {
 }
 
 impl AccessEntry<'_> {
+    /// The host, where one is known.
     fn known_host(&self) -> Option<&str> {
         (!self.host.is_empty()).then_some(self.host)
     }
 
+    /// One flat object.
     fn write_json(&self, out: &mut Vec<u8>) {
         let mut line = JsonLine::begin(out);
         self.fields(&mut line);

@@ -87,6 +87,7 @@ impl AuditEvent {
         }
     }
 
+    /// Name and outcome.
     fn facts(self) -> (&'static str, Outcome) {
         use Outcome::{Failure, Success};
         match self {
@@ -150,12 +151,16 @@ pub struct AuditFields<'a> {
 /// An event with all that is known about it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AuditRecord<'a> {
+    /// When it was.
     pub(super) time: UnixTime,
+    /// What happened.
     pub(super) event: AuditEvent,
+    /// What is known about it.
     pub(super) fields: &'a AuditFields<'a>,
 }
 
 impl AuditRecord<'_> {
+    /// One flat object.
     fn write_json(&self, out: &mut Vec<u8>) {
         let mut line = JsonLine::begin(out);
         self.fields(&mut line);

@@ -19,6 +19,7 @@ pub(super) fn within_quotes(out: &mut Vec<u8>, text: &str) {
     escape(out, text, |_| false);
 }
 
+/// Escapes what is not plain, and what would end the field.
 fn escape(out: &mut Vec<u8>, text: &str, ends: impl Fn(u8) -> bool) {
     for byte in text.bytes() {
         match byte {
@@ -40,4 +41,5 @@ pub(super) fn write_time(out: &mut Vec<u8>, time: UnixTime) {
     _ = write!(out, "{day}/{month}/{year}:{hour}:{minute}:{second} +0000");
 }
 
+/// As the format names them.
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

@@ -9,11 +9,17 @@ const VERSION: &str = "8.17.0";
 
 /// What an event is, in the schema's own words.
 pub(super) struct EcsEvent<'a> {
+    /// `event.dataset`.
     pub(super) dataset: &'static str,
+    /// `event.action`.
     pub(super) action: &'a str,
+    /// `event.category`.
     pub(super) category: &'a [&'a str],
+    /// `event.type`.
     pub(super) kind: &'a [&'a str],
+    /// `event.outcome`.
     pub(super) is_success: bool,
+    /// `log.level`.
     pub(super) level: &'static str,
 }
 

@@ -48,11 +48,14 @@ fn shortened(field: &[u8]) -> &[u8] {
     start.get(..end).unwrap_or(start)
 }
 
+/// Writes each field of a record behind those before.
 struct JournalFields<'a> {
+    /// The line.
     out: &'a mut Vec<u8>,
 }
 
 impl JournalFields<'_> {
+    /// A field of ours.
     fn field(&mut self, key: &str, value: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
         self.out.push(BETWEEN);
         self.out.extend_from_slice(b"VESTIBULE_");

@@ -13,17 +13,24 @@ use crate::telemetry::syslog::{Facility, Head};
 /// A log whose lines have forms of this type.
 #[derive(Clone, Debug)]
 pub(super) struct Log<F> {
+    /// What it is called.
     name: &'static str,
+    /// What writes its lines.
     writer: Arc<LineWriter>,
+    /// What surrounds them.
     frame: Frame,
+    /// Their form.
     format: F,
 }
 
 /// What surrounds a line.
 #[derive(Clone, Debug)]
 enum Frame {
+    /// Nothing.
     Plain,
+    /// The header of a message.
     Syslog(Head),
+    /// Fields of the journal.
     Journal,
 }
 

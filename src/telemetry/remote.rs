@@ -17,37 +17,50 @@ use crate::telemetry::settings::{HostPort, SyslogAddress};
 /// A sink at the other end of a socket, connected when the first line goes there.
 #[derive(Debug)]
 pub(super) struct Remote {
+    /// Where it is.
     place: Place,
+    /// The socket, once it is connected.
     open: Option<Socket>,
 }
 
+/// Who takes the lines, and where.
 #[derive(Debug)]
 enum Place {
+    /// A syslog daemon.
     Syslog(SyslogAddress),
+    /// The journal, at this socket.
     Journal(PathBuf),
 }
 
+/// A connected socket.
 #[derive(Debug)]
 enum Socket {
+    /// One datagram a line.
     Udp(UdpSocket),
+    /// Counted messages.
     Tcp(TcpStream),
+    /// One datagram a line, on this machine.
     Unix(UnixDatagram),
 }
 
 /// Lines that were not taken: the first of them stand at `unwritten`, and can be offered again.
 #[derive(Debug)]
 pub(super) struct NotTaken<'a> {
+    /// Why.
     pub(super) cause: io::Error,
+    /// What was not taken.
     pub(super) unwritten: &'a [u8],
     /// Lines before those that are known to be lost.
     pub(super) lost: u64,
 }
 
 impl Remote {
+    /// A syslog daemon.
     pub(super) fn syslog(address: SyslogAddress) -> Self {
         Self { place: Place::Syslog(address), open: None }
     }
 
+    /// The journal.
     pub(super) fn journal() -> Self {
         Self { place: Place::Journal(journal::SOCKET.into()), open: None }
     }
@@ -73,6 +86,7 @@ impl Remote {
         sent
     }
 
+    /// The socket, connected where it is not.
     fn connected(&mut self) -> io::Result<&mut Socket> {
         // What is written to a connection that the other side has closed is lost without a word.
         if let Some(Socket::Tcp(stream)) = &self.open
@@ -88,6 +102,7 @@ impl Remote {
 }
 
 impl Place {
+    /// Connects.
     fn connect(&self) -> io::Result<Socket> {
         match self {
             Self::Syslog(SyslogAddress::Udp(to)) => udp(to).map(Socket::Udp),
@@ -97,6 +112,7 @@ impl Place {
     }
 }
 
+/// A socket that sends datagrams there.
 fn udp(to: &HostPort) -> io::Result<UdpSocket> {
     first_of(to, |address| {
         let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
@@ -106,6 +122,7 @@ fn udp(to: &HostPort) -> io::Result<UdpSocket> {
     })
 }
 
+/// A connection.
 fn tcp(to: &HostPort) -> io::Result<TcpStream> {
     first_of(to, |address| {
         let stream = TcpStream::connect_timeout(&address, CONNECT)?;
@@ -116,6 +133,7 @@ fn tcp(to: &HostPort) -> io::Result<TcpStream> {
     })
 }
 
+/// The first of the addresses that can be connected to.
 fn first_of<T>(to: &HostPort, connect: impl Fn(std::net::SocketAddr) -> io::Result<T>) -> io::Result<T> {
     let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
     for address in (to.host.as_str(), to.port).to_socket_addrs()? {
@@ -127,12 +145,14 @@ fn first_of<T>(to: &HostPort, connect: impl Fn(std::net::SocketAddr) -> io::Resu
     Err(io::Error::new(last.kind(), format!("{}:{}: {last}", to.host, to.port)))
 }
 
+/// A socket that sends datagrams to that of this path.
 fn unix(path: &Path) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.connect(path).map_err(|cause| io::Error::new(cause.kind(), format!("{}: {cause}", path.display())))?;
     Ok(socket)
 }
 
+/// Whether the other side has closed it.
 fn is_closed(stream: &TcpStream) -> bool {
     let look = || {
         stream.set_nonblocking(true)?;
@@ -188,8 +208,11 @@ fn send_counted<'a>(stream: &mut TcpStream, lines: &'a [u8]) -> Result<(), NotTa
     Ok(())
 }
 
+/// Time for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
+/// After so much time without an acknowledgement a connection is broken.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+/// The longest message that every receiver should take.
 const EVERYWHERE: usize = 2048;
 /// Small, so that few lines come twice after a connection has broken.
 const BATCH: usize = 4 * 1024;

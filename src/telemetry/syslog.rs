@@ -9,6 +9,7 @@ use crate::telemetry::record::Record;
 /// The parts of the header that are the same in every message of a log.
 #[derive(Clone, Debug)]
 pub(super) struct Head {
+    /// Where the daemon sorts it.
     facility: Facility,
     /// ` HOSTNAME APP-NAME PROCID `.
     origin: Box<str>,
@@ -24,6 +25,7 @@ pub(super) enum Facility {
 }
 
 impl Head {
+    /// The header of this process.
     pub(super) fn of(facility: Facility) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let is_fit = (1..=255).contains(&host.len()) && host.bytes().all(|byte| byte.is_ascii_graphic());

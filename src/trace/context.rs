@@ -85,6 +85,7 @@ impl TraceParent {
         headers.insert(TRACEPARENT, self.to_header());
     }
 
+    /// The field's value.
     fn to_header(self) -> HeaderValue {
         let (trace, span) = (self.trace.digits(), self.span.0.map(digits));
         let flags: &[u8] = if self.sampled { b"01" } else { b"00" };
@@ -131,6 +132,7 @@ fn not_zero<const N: usize>(random: &[u8]) -> [u8; N] {
     if bytes == [0; N] { [1; N] } else { bytes }
 }
 
+/// Two digits, lower-case.
 fn digits(byte: u8) -> [u8; 2] {
     let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
     [digit(byte >> 4), digit(byte & 0xf)]
@@ -150,6 +152,7 @@ impl fmt::Debug for SpanId {
 
 /// Of a `traceparent` of version 00.
 const LENGTH: usize = 55;
+/// The flag of a trace that is recorded.
 const SAMPLED: u8 = 1;
 /// [Section 3.3.1.5](https://www.w3.org/TR/trace-context/#tracestate-limits): what has to be carried.
 const LONGEST_STATE: usize = 512;

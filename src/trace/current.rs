@@ -6,6 +6,7 @@ use crate::trace::span::Kind;
 use crate::trace::tracer::Handle;
 
 tokio::task_local! {
+    /// The span, while work is done for it.
     static CURRENT: Handle;
 }
 

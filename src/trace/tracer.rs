@@ -15,39 +15,56 @@ use crate::trace::span::{Kind, Span, Value};
 
 /// Begins traces. Shared by all threads.
 pub struct Tracer {
+    /// Which traces are recorded.
     sampler: Sampler,
+    /// Where new names come from.
     random: fn() -> [u8; 24],
+    /// Where finished spans go.
     finished: mpsc::Sender<Span>,
+    /// Counts those without room.
     lost: Counter,
 }
 
 /// A span of a request that is not over: cheap to clone, and to be handed to whoever works for the request.
 #[derive(Clone, Debug)]
 pub struct Handle {
+    /// What it shares with the request's other spans.
     request: Arc<Traced>,
+    /// Its own name.
     span: SpanId,
 }
 
 /// What all spans of a request share.
 #[derive(Debug)]
 struct Traced {
+    /// What began it.
     tracer: Arc<Tracer>,
+    /// The trace.
     trace: TraceId,
+    /// The span that the request was sent from.
     parent: Option<SpanId>,
+    /// Whether anything is recorded.
     sampled: bool,
+    /// `tracestate`.
     state: Option<HeaderValue>,
     /// When the request came, by both clocks.
     start: u64,
+    /// The same moment by the clock that measures.
     started: Instant,
 }
 
 /// A part of the work for a request, under way.
 #[derive(Debug)]
 pub struct ChildSpan {
+    /// The span itself.
     handle: Handle,
+    /// What it is a part of.
     parent: SpanId,
+    /// What is done.
     name: &'static str,
+    /// Its part in a call.
     kind: Kind,
+    /// When it began.
     started: Instant,
 }
 
@@ -81,6 +98,7 @@ impl Tracer {
         Handle { request: Arc::new(request), span }
     }
 
+    /// A trace and a span that nobody had before.
     fn draw(&self) -> TraceParent {
         TraceParent::drawn((self.random)())
     }
@@ -119,6 +137,7 @@ impl Handle {
         self.finish(*parent, Kind::Server, Cow::Owned(name), *started, attributes, failed);
     }
 
+    /// Hands the span on, where the trace is recorded.
     fn finish(
         &self,
         parent: Option<SpanId>,

@@ -466,6 +466,20 @@ async fn audit_events_tell_who_did_what() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_takes_over_sealing_is_audited_and_one_that_only_opens_is_not() {
+    let folder = TempDir::new().unwrap();
+    let Scene { idp: _idp, upstream: _upstream, mut gateway, .. } =
+        Scene::built(|gateway| gateway.with(&logs_in(folder.path()))).await;
+    gateway.reload_with(&format!("[session]\nkeys = ['{}', '{}']", key(1), key(2)));
+    gateway.reload_with(&format!("[session]\nkeys = ['{}', '{}']", key(2), key(1)));
+    gateway.stop().await;
+    let lines = json_lines(&folder.path().join("audit"));
+    let events: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(events.iter().filter(|event| **event == "config.reloaded").count(), 2, "{events:?}");
+    assert_eq!(events.iter().filter(|event| **event == "key.rotated").count(), 1, "{events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn identity_headers_from_strangers_are_recorded_as_spoofs() {
     // FW-01, FW-02
     let folder = TempDir::new().unwrap();

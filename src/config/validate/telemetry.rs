@@ -40,6 +40,7 @@ pub(super) fn telemetry(keys: &TelemetryTable, problems: &mut Problems) -> Expor
     }
 }
 
+/// The URL of a receiver.
 fn receiver(field: &Field<String>, problems: &mut Problems) -> Option<Url> {
     let found = field.given()?;
     let url = Url::parse(&found.value).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
@@ -48,6 +49,7 @@ fn receiver(field: &Field<String>, problems: &mut Problems) -> Option<Url> {
     problems.sound(found, url.ok_or_else(flaw))
 }
 
+/// Fields of each request, as secrets.
 fn headers(keys: &TelemetryTable, problems: &mut Problems) -> Vec<(HeaderName, HeaderValue)> {
     let Some(found) = keys.headers.given() else { return Vec::new() };
     let read = pairs(found.value.0.expose()).and_then(|pairs| {
@@ -81,6 +83,7 @@ fn resource(keys: &TelemetryTable, problems: &mut Problems) -> Vec<(String, Stri
     attributes
 }
 
+/// Which traces are recorded.
 fn sampler(keys: &TelemetryTable, problems: &mut Problems) -> Sampler {
     let Some(found) = keys.sampler.given() else { return Sampler::default() };
     let flaw = || {
@@ -92,6 +95,7 @@ fn sampler(keys: &TelemetryTable, problems: &mut Problems) -> Sampler {
     problems.sound(found, sampler.ok_or_else(flaw)).unwrap_or_default()
 }
 
+/// How spans are gathered.
 fn spans(keys: &TelemetryTable, problems: &mut Problems) -> SpanSettings {
     for field in [&keys.span_queue, &keys.span_batch] {
         if let Some(found) = field.given().filter(|found| found.value == 0) {
@@ -103,10 +107,17 @@ fn spans(keys: &TelemetryTable, problems: &mut Problems) -> SpanSettings {
     SpanSettings { queue, batch, delay: positive(&keys.span_delay, DELAY, problems) }
 }
 
+/// The protocol that is spoken.
 const PROTOCOL: &str = "http/protobuf";
+/// What to write for a list.
 const PAIRS: &str = "write \"name=value,name=value\", values percent-encoded";
+/// Defaults of the specification, here and below.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two exports of metrics.
 const METRICS_INTERVAL: Duration = Duration::from_secs(60);
+/// Spans that may wait.
 const QUEUE: u32 = 2048;
+/// Spans in one request.
 const BATCH: u32 = 512;
+/// How long a span waits.
 const DELAY: Duration = Duration::from_secs(5);

@@ -19,25 +19,33 @@ use crate::trust::{self, TrustError};
 
 /// Sends messages.
 pub(super) struct Client {
+    /// The HTTP client.
     http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// Fields of each request.
     headers: HeaderMap,
+    /// Time for one request.
     timeout: Duration,
 }
 
 /// Why a message did not arrive.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotSent {
+    /// No answer came in time.
     #[error("the receiver does not answer in time")]
     Timeout,
+    /// No answer came.
     #[error("the receiver cannot be reached: {0}")]
     Unreachable(String),
+    /// The answer is none of success.
     #[error("the receiver answers {0}")]
     Refused(StatusCode),
+    /// No request can be made of it.
     #[error("the URL cannot be called")]
     Url,
 }
 
 impl Client {
+    /// A client with the fields and the time that are configured.
     pub(super) fn new(settings: &ExportSettings) -> Result<Self, TrustError> {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
@@ -86,6 +94,7 @@ impl Client {
         }
     }
 
+    /// Sends it once; with an error, how long the receiver asks to wait.
     async fn attempt(&self, url: &Url, message: Bytes) -> Result<u64, (NotSent, Option<Duration>)> {
         let mut request = Request::post(url.as_str()).body(Full::new(message)).map_err(|_| (NotSent::Url, None))?;
         request.headers_mut().extend(self.headers.clone());
@@ -104,6 +113,7 @@ impl Client {
     }
 }
 
+/// The error with its causes.
 fn unreachable(error: &legacy::Error) -> NotSent {
     let mut text = error.to_string();
     let mut next = std::error::Error::source(error);
@@ -120,8 +130,13 @@ impl std::fmt::Debug for Client {
     }
 }
 
+/// Requests for one message at most.
 const ATTEMPTS: u32 = 3;
+/// Before the second attempt; then twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// Of what a receiver asks for.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long a connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
+/// The largest answer that is read.
 const LONGEST_ANSWER: usize = 64 * 1024;

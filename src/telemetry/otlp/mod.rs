@@ -28,11 +28,17 @@ use crate::trust::TrustError;
 /// Sends what is gathered, for as long as the program runs.
 #[derive(Debug)]
 pub struct Export {
+    /// What is sent where.
     settings: ExportSettings,
+    /// What sends it.
     client: Client,
+    /// The metrics that are sent, and that count what is lost.
     metrics: Arc<Metrics>,
+    /// For the time of metrics.
     clock: SharedClock,
+    /// What begins traces, and where finished spans come out.
     traces: Option<(Arc<Tracer>, mpsc::Receiver<Span>)>,
+    /// Ends the export.
     stop: CancellationToken,
 }
 
@@ -80,6 +86,7 @@ impl Export {
         tokio::join!(spans, samples);
     }
 
+    /// Sends spans in batches.
     async fn send_spans(&self, mut spans: mpsc::Receiver<Span>, mut receiver: Receiver<'_>) {
         let gather = self.settings.spans;
         loop {
@@ -111,6 +118,7 @@ impl Export {
         }
     }
 
+    /// Sends metrics at each interval, and at the end.
     async fn send_metrics(&self, mut receiver: Receiver<'_>) {
         let start = nanos(&self.clock);
         let mut tick = tokio::time::interval(self.settings.metrics_interval);
@@ -130,13 +138,18 @@ impl Export {
 
 /// Whoever takes one signal, and how that went so far.
 struct Receiver<'a> {
+    /// `traces` or `metrics`.
     signal: &'static str,
+    /// Where they are sent.
     url: &'a Url,
+    /// Counts what did not arrive.
     lost: Counter,
+    /// The last message did not.
     failing: bool,
 }
 
 impl<'a> Receiver<'a> {
+    /// One that nothing was sent to yet.
     fn new(signal: &'static str, url: &'a Url, lost: Counter) -> Self {
         Self { signal, url, lost, failing: false }
     }
@@ -162,6 +175,7 @@ impl<'a> Receiver<'a> {
     }
 }
 
+/// Nanoseconds since 1970.
 fn nanos(clock: &SharedClock) -> u64 {
     clock.now().millis().saturating_mul(1_000_000)
 }

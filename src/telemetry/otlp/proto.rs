@@ -5,12 +5,14 @@
 
 use prost::{Message, Oneof};
 
+/// `ExportTraceServiceRequest`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ExportTraces {
     #[prost(message, repeated, tag = "1")]
     pub(super) resource_spans: Vec<ResourceSpans>,
 }
 
+/// Spans of one process.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ResourceSpans {
     #[prost(message, optional, tag = "1")]
@@ -19,6 +21,7 @@ pub(super) struct ResourceSpans {
     pub(super) scope_spans: Vec<ScopeSpans>,
 }
 
+/// Spans of one library.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ScopeSpans {
     #[prost(message, optional, tag = "1")]
@@ -27,6 +30,7 @@ pub(super) struct ScopeSpans {
     pub(super) spans: Vec<Span>,
 }
 
+/// A span.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Span {
     #[prost(bytes = "vec", tag = "1")]
@@ -53,18 +57,21 @@ pub(super) struct Span {
     pub(super) flags: u32,
 }
 
+/// How a span ended.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Status {
     #[prost(int32, tag = "3")]
     pub(super) code: i32,
 }
 
+/// A process.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Resource {
     #[prost(message, repeated, tag = "1")]
     pub(super) attributes: Vec<KeyValue>,
 }
 
+/// `InstrumentationScope`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Scope {
     #[prost(string, tag = "1")]
@@ -73,6 +80,7 @@ pub(super) struct Scope {
     pub(super) version: String,
 }
 
+/// An attribute.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct KeyValue {
     #[prost(string, tag = "1")]
@@ -81,12 +89,14 @@ pub(super) struct KeyValue {
     pub(super) value: Option<AnyValue>,
 }
 
+/// Its value.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct AnyValue {
     #[prost(oneof = "Any", tags = "1, 3")]
     pub(super) value: Option<Any>,
 }
 
+/// A value of one of the types that are sent.
 #[derive(Clone, PartialEq, Oneof)]
 pub(super) enum Any {
     #[prost(string, tag = "1")]
@@ -95,12 +105,14 @@ pub(super) enum Any {
     Number(i64),
 }
 
+/// `ExportMetricsServiceRequest`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ExportMetrics {
     #[prost(message, repeated, tag = "1")]
     pub(super) resource_metrics: Vec<ResourceMetrics>,
 }
 
+/// Metrics of one process.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ResourceMetrics {
     #[prost(message, optional, tag = "1")]
@@ -109,6 +121,7 @@ pub(super) struct ResourceMetrics {
     pub(super) scope_metrics: Vec<ScopeMetrics>,
 }
 
+/// Metrics of one library.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ScopeMetrics {
     #[prost(message, optional, tag = "1")]
@@ -117,6 +130,7 @@ pub(super) struct ScopeMetrics {
     pub(super) metrics: Vec<Metric>,
 }
 
+/// A metric.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Metric {
     #[prost(string, tag = "1")]
@@ -127,6 +141,7 @@ pub(super) struct Metric {
     pub(super) data: Option<Data>,
 }
 
+/// The points of a metric, by its kind.
 #[derive(Clone, PartialEq, Oneof)]
 pub(super) enum Data {
     #[prost(message, tag = "5")]
@@ -137,12 +152,14 @@ pub(super) enum Data {
     Histogram(Histogram),
 }
 
+/// What goes up and down.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Gauge {
     #[prost(message, repeated, tag = "1")]
     pub(super) data_points: Vec<NumberPoint>,
 }
 
+/// What only goes up.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Sum {
     #[prost(message, repeated, tag = "1")]
@@ -153,6 +170,7 @@ pub(super) struct Sum {
     pub(super) is_monotonic: bool,
 }
 
+/// How values are spread.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Histogram {
     #[prost(message, repeated, tag = "1")]
@@ -161,6 +179,7 @@ pub(super) struct Histogram {
     pub(super) aggregation_temporality: i32,
 }
 
+/// `NumberDataPoint`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct NumberPoint {
     #[prost(message, repeated, tag = "7")]
@@ -173,6 +192,7 @@ pub(super) struct NumberPoint {
     pub(super) as_double: Option<f64>,
 }
 
+/// `HistogramDataPoint`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct HistogramPoint {
     #[prost(message, repeated, tag = "9")]
@@ -198,6 +218,7 @@ pub(super) struct ExportAnswer {
     pub(super) partial_success: Option<PartialSuccess>,
 }
 
+/// What was rejected, and why.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct PartialSuccess {
     #[prost(int64, tag = "1")]
@@ -209,15 +230,18 @@ pub(super) struct PartialSuccess {
 /// `AGGREGATION_TEMPORALITY_CUMULATIVE`.
 pub(super) const CUMULATIVE: i32 = 2;
 
+/// What the process is.
 pub(super) fn resource(attributes: &[(String, String)]) -> Resource {
     let attributes = attributes.iter().map(|(key, value)| key_value(key, Any::Text(value.clone()))).collect();
     Resource { attributes }
 }
 
+/// What made the telemetry.
 pub(super) fn scope() -> Scope {
     Scope { name: "vestibule".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
+/// An attribute.
 pub(super) fn key_value(key: &str, value: Any) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }) }
 }

@@ -58,6 +58,7 @@ struct Sample<'a> {
 }
 
 impl<'a> Sample<'a> {
+    /// Reads a line that is one.
     fn read(line: &'a str) -> Option<Self> {
         let line = line.split_once(" # ").map_or(line, |(sample, _)| sample);
         let end = line.find(['{', ' ']).filter(|_| !line.starts_with('#'))?;
@@ -79,11 +80,13 @@ impl<'a> Sample<'a> {
         Some(Self { name, labels, value })
     }
 
+    /// Its labels but the bound of a bucket.
     fn attributes(&self) -> Vec<KeyValue> {
         let labels = self.labels.iter().filter(|(label, _)| *label != "le");
         labels.map(|(label, value)| key_value(label, Any::Text(value.clone()))).collect()
     }
 
+    /// As a point.
     fn number(&self, Interval { start, end }: Interval) -> NumberPoint {
         let (attributes, as_double) = (self.attributes(), Some(self.value));
         NumberPoint { attributes, start_time_unix_nano: start, time_unix_nano: end, as_double }
@@ -108,6 +111,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
 }
 
 impl Family<'_> {
+    /// As a metric; none where it has no samples.
     fn metric(self, interval: Interval) -> Option<Metric> {
         let numbers = || self.samples.iter().map(|sample| sample.number(interval)).collect::<Vec<_>>();
         let data = match self.kind {

@@ -12,6 +12,7 @@ pub(super) fn message(spans: Vec<Span>, resource_attributes: &[(String, String)]
     ExportTraces { resource_spans: vec![ResourceSpans { resource: Some(resource(resource_attributes)), scope_spans }] }
 }
 
+/// A span as it is sent.
 fn sent(span: Span) -> Sent {
     let attributes = span.attributes.into_iter().map(|(key, value)| {
         let value = match value {
@@ -39,5 +40,7 @@ fn sent(span: Span) -> Sent {
     }
 }
 
+/// `STATUS_CODE_ERROR`.
 const STATUS_ERROR: i32 = 2;
+/// The flag of a trace that is recorded.
 const SAMPLED: u32 = 1;

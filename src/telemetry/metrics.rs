@@ -54,6 +54,9 @@ impl Metrics {
         for log in ["access", "audit", "process"] {
             _ = metrics.log_lines_lost(log);
         }
+        for signal in ["traces", "metrics"] {
+            _ = metrics.telemetry_lost(signal);
+        }
         for frame in KINDS {
             _ = metrics.upkeep.floods.get_or_create(&one("frame", frame));
         }

@@ -16,11 +16,12 @@ use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak as WeakRc};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::body::Body;
 use crate::budget::Budget;
@@ -235,13 +236,13 @@ impl Exchange<'_> {
         let (answer, sender) = match lease {
             Lease::Http1(mut sender) => {
                 let answer = pin!(sender.send(request));
-                let answer = self.await_head(answer).await?;
+                let answer = self.await_head(answer, sender.timer.as_mut()).await?;
                 sender.head_came();
                 (answer, Some(sender))
             }
             Lease::Http2(mut sender) => {
                 let answer = pin!(sender.try_send_request(request));
-                (self.await_head(answer).await?, None)
+                (self.await_head(answer, pin!(sleep(Duration::ZERO))).await?, None)
             }
         };
         let response = match answer {
@@ -258,17 +259,21 @@ impl Exchange<'_> {
         Ok(Ok(response))
     }
 
-    /// Waits for the head of the answer: while the body goes out, for as long as it comes on.
+    /// Waits for the head of the answer: while the body goes out, for as long as it comes on. The timer is set here.
     async fn await_head(
         &self,
         mut answer: Pin<&mut impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>>,
+        mut timer: Pin<&mut Sleep>,
     ) -> Sent {
         let settings = self.upstream.settings();
         let (idle, first_byte) = (settings.idle_timeout, settings.first_byte_timeout);
         let mut limit = if self.upload.is_some() { idle.min(first_byte) } else { first_byte };
         loop {
-            if let Ok(answer) = timeout(limit, answer.as_mut()).await {
-                return answer.map(Ok);
+            timer.as_mut().reset(Instant::now() + limit);
+            tokio::select! {
+                biased;
+                answer = answer.as_mut() => return answer.map(Ok),
+                () = timer.as_mut() => {}
             }
             match self.upload.and_then(|upload| upload.time_left(idle, first_byte)) {
                 Some(more) => limit = more,

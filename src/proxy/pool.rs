@@ -1,10 +1,11 @@
-//! A worker's own connections to one address: no lock, no other thread, no timer per connection.
+//! A worker's own connections to one address: no lock, no other thread, no timer that would end idle connections one by one.
 //!
 //! An HTTP/1.1 connection is lent to one request and comes back when its answer has been read to the end; the one used last
 //! is lent first, so that a quiet pool shrinks. An HTTP/2 connection is shared by all requests of the worker.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::TokioIo;
+use tokio::time::{Sleep, sleep};
 
 use crate::budget::Budget;
 use crate::flood::{Counted, FrameReport};
@@ -56,6 +58,9 @@ pub(super) enum Lease {
 pub(super) struct Http1 {
     sender: http1::SendRequest<RequestBody>,
     awaited: Awaited,
+    /// For the wait for a head. Setting it to a later time does not touch the runtime's list of timers, where a timer of its own for
+    /// each request has to be entered and removed.
+    pub(super) timer: Pin<Box<Sleep>>,
 }
 
 /// A shared HTTP/2 connection.
@@ -172,7 +177,7 @@ impl Pool {
             let (sender, connection) =
                 http1_protocol(self.keeps_capitals).handshake(TokioIo::new(stream)).await.map_err(closed)?;
             tokio::task::spawn_local(connection.with_upgrades());
-            Ok(Lease::Http1(Http1 { sender, awaited }))
+            Ok(Lease::Http1(Http1 { sender, awaited, timer: Box::pin(sleep(Duration::ZERO)) }))
         }
     }
 
@@ -253,7 +258,7 @@ impl Pool {
 /// Closes what lies unused, until nothing is left to watch.
 async fn reap(pool: Weak<Pool>, step: Duration) {
     loop {
-        tokio::time::sleep(step.max(Duration::from_millis(1))).await;
+        sleep(step.max(Duration::from_millis(1))).await;
         let Some(pool) = pool.upgrade() else { return };
         if !pool.grow_older() {
             pool.reaping.set(false);

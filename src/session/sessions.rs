@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use http::HeaderValue;
 use moka::sync::Cache;
 
@@ -38,7 +39,7 @@ pub struct Sessions {
     /// Our session cookies.
     pub jar: Jar,
     /// Those in memory, by the end of their handle.
-    pub(super) live: Cache<HandleEnd, Arc<LiveSession>>,
+    pub(super) live: Cache<HandleEnd, Arc<LiveSession>, RandomState>,
     pub(super) providers: Vec<Arc<Provider>>,
     pub(super) identity_headers: IdentityHeaderSets,
     /// The tokens that some set of identity headers forwards.
@@ -87,7 +88,7 @@ impl Sessions {
             .max_capacity(parts.settings.cache_bytes)
             .weigher(|_, live: &Arc<LiveSession>| u32::try_from(weight::of(live)).unwrap_or(u32::MAX))
             .time_to_idle(parts.settings.idle_timeout)
-            .build();
+            .build_with_hasher(RandomState::default());
         let SessionParts { settings, cookies, keys, registry, providers, identity_headers, clock, control, telemetry } =
             parts;
         telemetry.metrics.sessions_may_not_open(LoadError::REASONS);

@@ -142,7 +142,7 @@ fn informational_answers_do_not_prolong_the_wait_for_the_final_one() {
         let port = application(async |_, mut stream: TcpStream| {
             head(&mut stream).await;
             while stream.write_all(b"HTTP/1.1 102 Processing\r\n\r\n").await.is_ok() {
-                tokio::time::sleep(SHORT / 10).await;
+                sleep(SHORT / 10).await;
             }
         })
         .await;

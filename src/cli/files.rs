@@ -42,12 +42,12 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written.renamed()
 }
 
-/// Makes a folder that only its owner may enter, and those above it that are not there.
+/// Makes a folder with this mode, and those above it that are not there.
 ///
 /// # Errors
 /// It cannot be made.
-pub(super) fn private_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+pub(super) fn folder(path: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(mode).create(path)
 }
 
 /// When a file was last written.

@@ -52,8 +52,10 @@ pub(super) fn why_unwritable(error: &Error) -> String {
 pub(super) fn warn_of_readers(path: &Path, place: &Place, reading: &mut Reading) {
     let Some(mode) = open_to_others(path) else { return };
     let message = format!("`{}` names a file that others may read", reading.key());
-    let help =
-        format!("`chmod 600 {}`, for the user that runs vestibule; Kubernetes: defaultMode: 0400", path.display());
+    let help = format!(
+        "`chmod 600 {}`, for the user that runs vestibule; Kubernetes: defaultMode: 0440 and fsGroup",
+        path.display()
+    );
     let diagnostic = reading.problems.add(kinds::READABLE_BY_OTHERS, place, message);
     diagnostic.label(format!("its mode is {mode:04o}")).help(help);
 }

@@ -32,7 +32,7 @@ def rendered(source):
     """The objects of a manifest, an overlay, or the chart with a values file."""
     if source.is_dir():
         return documents(said("kubectl", "kustomize", source))
-    if source in VALUES:
+    if source.name.endswith("-values.yaml"):
         return documents(said("helm", "template", "wiki", CHART, "--namespace", "wiki", "-f", source))
     return documents(source.read_text())
 
@@ -91,8 +91,12 @@ def test_the_schemas_refuse_what_is_wrong():
         assert not jsonschema.Draft7Validator(schema).is_valid(wrong)
 
 
+def given_to_pod_security(sources):
+    return [{"name": str(source), "metadata": pod["metadata"], "spec": pod["spec"]} for source in sources for pod in pods(source)]
+
+
 def test_pod_security_restricted_takes_every_pod():
-    given = [{"name": name_of(source), "metadata": pod["metadata"], "spec": pod["spec"]} for source in EVERYTHING for pod in pods(source)]
+    given = given_to_pod_security(EVERYTHING)
     assert len(given) >= len(EVERYTHING)
     done = ran("podsecurity", text=json.dumps(given))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -183,6 +187,13 @@ def test_no_secret_has_a_value_and_no_registry_is_named(source):
         names = [volume["secret"]["secretName"] for volume in pod["spec"]["volumes"] if "secret" in volume]
         assert all(name.endswith("-vestibule") for name in names), names
         assert all("/" not in one["image"] for one in containers(pod))
+
+
+@pytest.mark.parametrize("source", PLAIN, ids=name_of)
+def test_the_command_of_the_page_takes_the_configuration_out_of_a_manifest(source):
+    (command,) = re.findall(r"^ *\$ (sed .*) sidecar\.yaml > vestibule\.toml$", (DEPLOY / "kubernetes/README.md").read_text(), re.M)
+    (config,) = of_kind(source, "ConfigMap")
+    assert said("sh", "-c", f'{command} "$1"', "sh", source) == config["data"]["vestibule.toml"]
 
 
 @pytest.mark.parametrize("name", ["central", "sidecar"])

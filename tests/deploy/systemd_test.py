@@ -25,9 +25,8 @@ def test_units_expose_at_most_one_and_a_half(unit):
     assert ran("systemd-analyze", "security", "--offline=true", "--threshold=5", "--no-pager", FOLDER / unit).returncode != 0
 
 
-def test_systemd_understands_every_line(tmp_path):
-    # It ends 0 for keys that it does not know, too: what it prints counts. The program and its pages have to be where units name them.
-    root = tmp_path / "root"
+def root_with_units(root):
+    """A root with what the units name, for `systemd-analyze --root`; gives the folder of the units."""
     units = root / "etc/systemd/system"
     shutil.copytree(FOLDER, units, ignore=shutil.ignore_patterns("*.md"))
     for folder in ["usr/lib/systemd/system", "lib/systemd/system"]:
@@ -39,15 +38,21 @@ def test_systemd_understands_every_line(tmp_path):
     shutil.copy("/bin/kill", root / "usr/bin/kill")
     if not (root / "bin").exists():
         (root / "bin").symlink_to("usr/bin")
+    return units
 
-    def complaints():
-        done = ran("systemd-analyze", f"--root={root}", "--man=no", "verify", *UNITS)
-        return [line for line in (done.stdout + done.stderr).splitlines() if "vestibule" in line and not OLD.search(line)]
 
-    assert complaints() == []
+def complaints(root):
+    """What systemd has against the units. It ends 0 for keys that it does not know, too: what it prints counts."""
+    done = ran("systemd-analyze", f"--root={root}", "--man=no", "verify", *UNITS)
+    return [line for line in (done.stdout + done.stderr).splitlines() if "vestibule" in line and not OLD.search(line)]
+
+
+def test_systemd_understands_every_line(tmp_path):
+    units = root_with_units(tmp_path)
+    assert complaints(tmp_path) == []
     with (units / "vestibule.service").open("a") as file:
         file.write("[Service]\nProtectNonsense=yes\n")
-    assert any("ProtectNonsense" in line for line in complaints())
+    assert any("ProtectNonsense" in line for line in complaints(tmp_path))
 
 
 def test_older_systemd_finds_a_type_that_it_knows_first():
@@ -96,6 +101,21 @@ def test_the_package_holds_what_the_page_says_and_says_what_it_is():
     assert {f"/usr/lib/systemd/system/{unit}" for unit in UNITS} <= set(files)
 
 
+def test_the_package_has_a_page_for_each_command_and_completions(tmp_path):
+    said("dpkg-deb", "--extract", os.environ["VESTIBULE_DEB"], tmp_path)
+    share = tmp_path / "usr/share"
+    pages = {path.name for path in share.glob("man/man?/*.gz")}
+    commands = re.findall(r"^  (\w+) ", said(tmp_path / "usr/bin/vestibule", "--help").split("Commands:")[1].split("Options:")[0], re.M)
+    assert {"vestibule.1.gz", "vestibule.toml.5.gz"} | {f"vestibule-{name}.1.gz" for name in commands if name != "help"} <= pages
+    for unit in UNITS[:2]:
+        named = re.search(r"^Documentation=(.*)$", (FOLDER / unit).read_text(), re.M)[1]
+        assert {f"{page[4:-3]}.{page[-2]}.gz" for page in named.split() if page.startswith("man:")} <= pages
+    assert (share / "zsh/vendor-completions/_vestibule").read_text().startswith("#compdef vestibule")
+    assert "complete -c vestibule" in (share / "fish/vendor_completions.d/vestibule.fish").read_text()
+    bash = 'source "$1" && COMP_WORDS=(vestibule gen) COMP_CWORD=1 && _vestibule vestibule gen vestibule && echo "${COMPREPLY[@]}"'
+    assert said("bash", "-c", bash, "bash", share / "bash-completion/completions/vestibule").strip() == "generate"
+
+
 def test_lintian_finds_no_error():
     done = ran("lintian", "--fail-on", "error", os.environ["VESTIBULE_DEB"])
     assert done.returncode == 0, done.stdout + done.stderr
@@ -117,6 +137,13 @@ def test_it_does_not_start_until_it_is_configured(booted):
     assert booted["unconfigured.exit"] != "0" and booted["unconfigured.state"] == "failed 0", "without secrets"
     assert booted["unwritten.exit"] != "0" and booted["unwritten.state"] == "failed 78 0", "without a configuration"
     assert booted["check.exit"] == "0"
+
+
+def test_a_newcomer_answers_a_few_questions_fills_in_the_secret_and_starts_it(booted):
+    assert (booted["init.exit"], booted["init.mode"]) == ("0", "root 644 root 600 root 600")
+    assert booted["init.check"] == "0"
+    assert booted["init.state"] == "active enabled"
+    assert booted["init.answer"] == "401", "nobody is signed in"
 
 
 def test_an_upgrade_restarts_it_with_the_configuration_that_is_there(booted):

@@ -99,6 +99,30 @@ fn what_is_there_is_not_overwritten() {
 }
 
 #[test]
+fn a_configuration_that_sets_nothing_is_replaced_as_a_package_installs_it() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("vestibule.toml");
+    fs::write(&file, fs::read("deploy/systemd/debian/vestibule.toml").unwrap()).unwrap();
+    let (exit, said, errors) = init(&folder, "google", &["--credentials"]);
+    assert_eq!(exit, 0, "{errors}");
+    assert!(
+        said.contains(
+            "CREDENTIALS_DIRECTORY=. vestibule check -c vestibule.toml\n  systemctl enable --now vestibule\n"
+        ),
+        "{said}"
+    );
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("client_secret = { credential = \"client_secret\" }"), "{text}");
+    assert!(text.contains("keys = [{ credential = \"session_key\" }]"), "{text}");
+    let (exit, _, errors) = init(&folder, "google", &[]);
+    assert!(exit == 73 && errors.contains("vestibule.toml"), "now it sets something: {exit} {errors}");
+    let (exit, _, errors) = init(&folder, "google", &["--credentials", "--dir", "site"]);
+    assert_eq!(exit, 0, "{errors}");
+    assert_eq!(mode(&folder.path().join("site")) & 0o500, 0o500);
+    assert_eq!(mode(&folder.path().join("site/client_secret")), 0o600);
+}
+
+#[test]
 fn without_a_terminal_every_missing_flag_is_named() {
     let folder = TempDir::new().unwrap();
     let (exit, _, errors) = Program::ended(&["init"], &folder);

@@ -73,7 +73,7 @@ fn about(key: &Key) -> String {
 }
 
 /// A description without the marks that only a browser shows: backticks, and links in brackets.
-pub(super) fn plain(text: &str) -> String {
+fn plain(text: &str) -> String {
     let mut text = text.replace('`', "").replace('\n', " ");
     while let Some((before, rest)) = text.split_once("](")
         && let Some((_, after)) = rest.split_once(')')

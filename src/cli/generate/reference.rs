@@ -3,7 +3,6 @@
 use clap::{Arg, Command, CommandFactory as _};
 
 use super::super::CommandLine;
-use super::manual::plain;
 use crate::config::{Key, keys};
 
 /// Both parts.
@@ -49,7 +48,7 @@ fn written(argument: &Arg) -> String {
 /// The row of a key.
 fn row(key: &Key) -> String {
     let default = key.default.as_ref().map(|default| format!("`{default}`")).unwrap_or_default();
-    format!("| `{}` | {default} | {} |\n", key.name, plain(&key.description).replace('|', "\\|"))
+    format!("| `{}` | {default} | {} |\n", key.name, key.description.replace('\n', " ").replace('|', "\\|"))
 }
 
 #[cfg(test)]

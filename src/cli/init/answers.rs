@@ -14,6 +14,8 @@ pub(super) struct Answers {
     pub(super) client_id: String,
     pub(super) public_url: String,
     pub(super) upstream: String,
+    /// Whether systemd hands the secrets over.
+    pub(super) credentials: bool,
 }
 
 /// Where the provider is.
@@ -73,7 +75,7 @@ impl Answers {
                 questions.missing.join(", ")
             )));
         }
-        Ok(Self { provider, endpoints, client_id, public_url, upstream })
+        Ok(Self { provider, endpoints, client_id, public_url, upstream, credentials: arguments.credentials })
     }
 }
 

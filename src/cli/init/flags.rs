@@ -34,6 +34,9 @@ pub struct InitArguments {
     /// Where the application listens
     #[arg(long, value_name = "URL")]
     pub upstream: Option<String>,
+    /// Secrets as credentials of systemd, which vestibule.service loads from files in /etc/vestibule
+    #[arg(long)]
+    pub credentials: bool,
     /// The folder to write into; it is made where it is not there
     #[arg(long, default_value = ".", value_name = "FOLDER")]
     pub dir: PathBuf,

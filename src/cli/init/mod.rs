@@ -25,7 +25,7 @@ pub(super) fn init(arguments: &InitArguments) -> Exit {
 }
 
 fn made(arguments: &InitArguments) -> Result<(), Exit> {
-    let place = Place { folder: &arguments.dir };
+    let place = Place { folder: &arguments.dir, folder_mode: if arguments.credentials { 0o755 } else { 0o700 } };
     place.check_empty()?;
     let answers = Answers::gather(arguments)?;
     let text = text::configuration(&answers);
@@ -54,6 +54,9 @@ fn proven(answers: &Answers, text: &str) -> Result<Config, Exit> {
 /// The files that are written.
 struct Place<'a> {
     folder: &'a Path,
+    /// The mode of a folder that is not there yet: a service that gets its secrets from systemd reads the configuration itself, as a user
+    /// of its own.
+    folder_mode: u32,
 }
 
 impl Place<'_> {
@@ -62,9 +65,12 @@ impl Place<'_> {
         if self.folder == Path::new(".") { PathBuf::from(name) } else { self.folder.join(name) }
     }
 
-    /// What is there stays.
+    /// What is there stays, but for a configuration that sets nothing, as a package installs it.
     fn check_empty(&self) -> Result<(), Exit> {
-        let is_there = |name: &&&str| self.path(name).symlink_metadata().is_ok();
+        let is_there = |name: &&&str| {
+            let path = self.path(name);
+            path.symlink_metadata().is_ok() && !(**name == CONFIGURATION && is_unset(&path))
+        };
         match [CONFIGURATION, SESSION_KEY, CLIENT_SECRET].iter().find(is_there) {
             Some(name) => Err(Exit::cannot_create(format!(
                 "{} is there already and stays as it is: name another folder with --dir, or move it away",
@@ -83,7 +89,7 @@ impl Place<'_> {
                 _ => Exit::cannot_create(message),
             }
         };
-        files::private_folder(self.folder).map_err(|error| refused(self.folder, &error))?;
+        files::folder(self.folder, self.folder_mode).map_err(|error| refused(self.folder, &error))?;
         let key = zeroize::Zeroizing::new(format!("{}\n", seal::new_key_text().expose()));
         let all = [
             (SESSION_KEY, key.as_bytes(), 0o600),
@@ -93,7 +99,9 @@ impl Place<'_> {
         let mut made = Vec::new();
         for (name, bytes, mode) in all {
             let path = self.path(name);
-            if let Err(error) = files::create(&path, bytes, mode) {
+            let is_replaced = name == CONFIGURATION && is_unset(&path);
+            let done = if is_replaced { files::replace(&path, bytes) } else { files::create(&path, bytes, mode) };
+            if let Err(error) = done {
                 made.iter().for_each(|path| drop(std::fs::remove_file(path)));
                 return Err(refused(&path, &error));
             }
@@ -107,6 +115,13 @@ impl Place<'_> {
         let permissions = std::fs::metadata(self.folder).map(|metadata| metadata.permissions());
         permissions.is_ok_and(|permissions: Permissions| permissions.mode() & 0o022 != 0)
     }
+}
+
+/// Whether a configuration is a file of comments alone.
+fn is_unset(path: &Path) -> bool {
+    let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+    let is_comment = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    is_file && std::fs::read_to_string(path).is_ok_and(|text| text.lines().all(is_comment))
 }
 
 /// What was written, what to register, and what comes next.
@@ -134,9 +149,19 @@ fn told(answers: &Answers, register: &ToRegister, place: &Place<'_>) -> String {
         let step = step.replace("{redirect_uri}", &redirect_uri).replace("{signed_out}", &after);
         text.push_str(&format!("  {number}. {step}\n"));
     }
+    let (check, run) = if answers.credentials {
+        let folder = place.folder.display();
+        (
+            format!("CREDENTIALS_DIRECTORY={folder} vestibule check -c {config}"),
+            "systemctl enable --now vestibule".to_owned(),
+        )
+    } else {
+        let run = format!("vestibule run -c {config}     # as a user who may read all three files");
+        (format!("vestibule check -c {config}"), run)
+    };
     text.push_str(&format!(
         "\nNext:\n  cat > {secret}            # paste the client secret, Enter, Ctrl-D; until then check reports VB-0014: it is empty\n  \
-         vestibule check -c {config}\n  vestibule run -c {config}     # as a user who may read all three files\n"
+         {check}\n  {run}\n"
     ));
     text
 }

@@ -25,6 +25,7 @@ pub(super) fn configuration(answers: &Answers) -> String {
     };
     let [lines, claims, allow] = [&provider.lines, &provider.claims, &provider.allow].map(|text| text.trim_start());
     let proxies = proxies(&answers.public_url);
+    let secret = if answers.credentials { "credential" } else { "file" };
     format!(
         r#"# vestibule in front of an application; people sign in at {title}.
 # `vestibule check` says what is wrong with this file, `vestibule run` serves. Every other key: config.example.toml.
@@ -38,13 +39,13 @@ public_url = {public_url}
 [provider.{word}]
 {endpoints}client_id = {client_id}
 # The file holds the secret of the client and nothing else.
-client_secret = {{ file = "client_secret" }}
+client_secret = {{ {secret} = "client_secret" }}
 {lines}
 [provider.{word}.claims]
 {subject}{claims}
 [session]
 # The first seals, all open; `vestibule keys rotate` puts a new one first.
-keys = [{{ file = "session_key" }}]
+keys = [{{ {secret} = "session_key" }}]
 # How long somebody stays signed in at most, and without doing anything.
 #lifetime = "12h"
 #idle_timeout = "1h"

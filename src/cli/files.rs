@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use crate::clock::UnixTime;
 use crate::hex;
@@ -17,8 +18,7 @@ use crate::seal;
 /// It is there, or cannot be made.
 pub(super) fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let written = Written::new(path, bytes, mode)?;
-    renameat_with(CWD, &written.temporary, CWD, path, RenameFlags::NOREPLACE)?;
-    written.renamed()
+    written.becomes_new(path)
 }
 
 /// The same, with mode and owner of a file that is there.
@@ -27,8 +27,7 @@ pub(super) fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 /// It is there, or cannot be made.
 pub(super) fn create_like(model: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = Written::like(model, path, bytes)?;
-    renameat_with(CWD, &written.temporary, CWD, path, RenameFlags::NOREPLACE)?;
-    written.renamed()
+    written.becomes_new(path)
 }
 
 /// Writes a file anew: whoever opens it gets the old text or the new one, and never a part. A link stays a link.
@@ -39,7 +38,8 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = fs::canonicalize(path)?;
     let written = Written::like(&path, &path, bytes)?;
     fs::rename(&written.temporary, &path)?;
-    written.renamed()
+    written.keep_name();
+    Ok(())
 }
 
 /// Makes a folder with this mode, and those above it that are not there.
@@ -94,9 +94,20 @@ impl Written {
         Ok(written)
     }
 
-    /// Its new name is on the disk, too.
-    fn renamed(&self) -> io::Result<()> {
-        File::open(&self.folder)?.sync_all()
+    /// Gives it the name, unless there is a file of it.
+    fn becomes_new(&self, path: &Path) -> io::Result<()> {
+        match renameat_with(CWD, &self.temporary, CWD, path, RenameFlags::NOREPLACE) {
+            // A file system that has no such renaming, as over a network.
+            Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(&self.temporary, path)?,
+            renamed => renamed?,
+        }
+        self.keep_name();
+        Ok(())
+    }
+
+    /// Has the new name on the disk, too. Where that fails, the file is there all the same, and nothing can be taken back.
+    fn keep_name(&self) {
+        let _ = File::open(&self.folder).and_then(|folder| folder.sync_all());
     }
 }
 

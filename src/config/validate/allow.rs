@@ -1,12 +1,9 @@
 //! `allow` of a route: who may pass.
 
 use super::super::file::AllowTable;
-use super::super::kinds;
-use super::super::problems::{Flaw, Found, Problems};
-use super::super::reading::Field;
-use super::super::units::{ClaimValue, Named, OneOrMany};
+use super::super::units::ClaimValue;
 use super::claims::claim_path;
-use super::parsed;
+use super::{Field, Flaw, Found, Named, OneOrMany, Problems, kinds, parsed};
 use crate::identity::ClaimPath;
 use crate::policy::settings::AllowSettings;
 

@@ -1,10 +1,8 @@
 //! `[provider.NAME.claims]`: where the parts of an identity come from, and how groups are written.
 
 use super::super::file::ClaimsTable;
-use super::super::kinds;
-use super::super::problems::{Flaw, Found, Problems};
-use super::super::reading::Field;
 use super::super::words::GroupShapeName;
+use super::{Field, Flaw, Found, Problems, kinds};
 use crate::identity::groups::GroupShape;
 use crate::identity::{ClaimMapping, ClaimPath};
 

@@ -1,11 +1,9 @@
 //! How the client proves itself: `client_auth`, `client_secret`, `client_key`.
 
 use super::super::file::ProviderTable;
-use super::super::kinds;
-use super::super::problems::{Found, Problems};
-use super::super::reading::Field;
 use super::super::units::private_key;
 use super::super::words::ClientAuthMethod;
+use super::{Field, Found, Problems, kinds};
 use crate::provider::settings::ClientAuth;
 
 /// The method of client authentication, with the secret or key that it needs.

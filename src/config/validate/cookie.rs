@@ -1,9 +1,7 @@
 //! `[session.cookie]`.
 
 use super::super::file::CookieTable;
-use super::super::kinds;
-use super::super::problems::Problems;
-use super::super::reading::Field;
+use super::{Field, Problems, kinds};
 use crate::gateway::settings::PublicUrl;
 use crate::session::settings::{CookieSettings, SameSite, domain_reaches};
 

@@ -3,11 +3,8 @@
 use http::{HeaderName, HeaderValue};
 
 use super::super::file::IdentityTable;
-use super::super::kinds;
-use super::super::problems::{Flaw, Found, Problems};
-use super::super::reading::{Field, listed};
-use super::super::units::{Named, RawText, TextOr};
-use super::parsed;
+use super::super::units::{RawText, TextOr};
+use super::{Field, Flaw, Found, Named, Problems, kinds, listed, parsed};
 use crate::identity::ClaimPath;
 use crate::nearest::nearest;
 use crate::proxy::headers::spellings::are_one;

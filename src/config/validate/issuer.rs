@@ -3,10 +3,7 @@
 use url::{Host, Url};
 
 use super::super::file::ProviderTable;
-use super::super::kinds;
-use super::super::problems::{Flaw, Found, Problems};
-use super::super::reading::Field;
-use super::parsed;
+use super::{Field, Flaw, Found, Problems, kinds, parsed};
 use crate::provider::TENANT_PLACEHOLDER;
 
 /// The issuer stays byte for byte what was written: it is compared, not called (DI-02,

@@ -2,11 +2,7 @@
 
 use http::HeaderName;
 
-use super::super::kinds;
-use super::super::problems::{Flaw, Found, Problems};
-use super::super::reading::Field;
-use super::super::units::OneOrMany;
-use super::{filled, given_twice};
+use super::{Field, Flaw, Found, OneOrMany, Problems, filled, given_twice, kinds};
 use crate::gateway::settings::RuleSettings;
 use crate::proxy::headers::spellings::{Class, Spellings, are_one, usual_source};
 use crate::proxy::identity_headers::OVERFLOW;

@@ -1,10 +1,8 @@
 //! `[log]`.
 
 use super::super::file::LogTable;
-use super::super::kinds;
-use super::super::problems::Problems;
-use super::super::reading::Field;
 use super::super::sinks::SinkKey;
+use super::{Field, Problems, kinds};
 use crate::telemetry::process;
 use crate::telemetry::settings::{AccessFormat, AuditFormat, LogFormat, LogSettings, LogSink};
 

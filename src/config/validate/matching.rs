@@ -3,11 +3,7 @@
 use http::Method;
 use url::{Host, Url};
 
-use super::super::kinds;
-use super::super::problems::{Flaw, Found, Problems};
-use super::super::reading::Field;
-use super::super::units::OneOrMany;
-use super::{distinct, each, parsed};
+use super::{Field, Flaw, Found, OneOrMany, Problems, distinct, each, kinds, parsed};
 use crate::gateway::settings::HostPattern;
 use crate::request::path::is_read_alike;
 

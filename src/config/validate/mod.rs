@@ -3,18 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Config;
 use super::diagnostics::{Diagnostic, Place};
 use super::environment::{laid_over, overlay_environment, overlay_flags, underlay_telemetry};
 use super::file::{AdminTable, File, ProviderTable, RouteTable};
-use super::input;
 use super::kinds::{self, DiagnosticKind};
 use super::places::Places;
 use super::problems::{Flaw, Problems};
-use super::reading::{Field, Found, Reading};
+use super::reading::{Field, Found, Reading, listed};
 use super::tree::{self, Node, NodeValue};
 use super::units::{Named, OneOrMany, Timespan};
-use super::{Fingerprint, ReadFile, Sources};
+use super::{Config, Fingerprint, ReadFile, Sources, input};
 use crate::gateway::settings::TargetSettings;
 use crate::provider::settings::ProviderSettings;
 use crate::server::settings::ListenAddress;

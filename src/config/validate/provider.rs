@@ -7,11 +7,11 @@ use std::time::Duration;
 use url::Url;
 
 use super::super::file::ProviderTable;
-use super::super::kinds;
-use super::super::problems::{Flaw, Found, Problems};
-use super::super::reading::{Field, listed};
-use super::super::units::{Named, OneOrMany, Timespan, WebUrl};
-use super::{claims, client, each, issuer, opened, positive};
+use super::super::units::WebUrl;
+use super::{
+    Field, Flaw, Found, Named, OneOrMany, Problems, Timespan, claims, client, each, issuer, kinds, listed, opened,
+    positive,
+};
 use crate::identity::ClaimMapping;
 use crate::provider::RESERVED_PARAMETERS;
 use crate::provider::settings::{

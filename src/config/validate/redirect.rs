@@ -1,13 +1,8 @@
 //! `redirect_path`: where people come back to from each provider, a path of its own for each (IS-03,
 //! [RFC 9700 section 4.4.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.4.2)).
 
-use super::super::diagnostics::Place;
 use super::super::file::ProviderTable;
-use super::super::kinds;
-use super::super::problems::{Flaw, Found, Problems};
-use super::super::reading::Field;
-use super::super::units::Named;
-use super::matching;
+use super::{Field, Flaw, Found, Named, Place, Problems, kinds, matching};
 use crate::provider::settings::ProviderSettings;
 
 /// A provider's name, and what its table says of the redirect path.

@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::super::diagnostics::Place;
 use super::super::file::{AllowTable, RouteTable, RuleKeys};
-use super::super::kinds;
-use super::super::problems::{Flaw, Found, Problems};
-use super::super::reading::{Field, listed};
-use super::super::units::{Filled, Timespan};
+use super::super::units::Filled;
 use super::cookie::host_of;
 use super::server::ServerKeys;
-use super::{allow, distinct, identity, kept_headers, matching, upstream};
+use super::{
+    Field, Flaw, Found, Place, Problems, Timespan, allow, distinct, identity, kept_headers, kinds, listed, matching,
+    upstream,
+};
 use crate::gateway::settings::{HostPattern, PublicUrl, RouteSettings, RuleSettings, TargetSettings};
 use crate::nearest::nearest;
 use crate::policy::settings::{Access, AllowSettings};

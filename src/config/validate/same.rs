@@ -2,9 +2,8 @@
 
 use http::Method;
 
-use super::super::kinds;
-use super::super::problems::Problems;
 use super::route::CheckedRoute;
+use super::{Problems, kinds};
 use crate::gateway::settings::{HostPattern, RouteSettings};
 
 /// Reports each pair of routes that are equally specific.

@@ -6,13 +6,11 @@ use std::thread::available_parallelism;
 use ipnet::IpNet;
 use url::Url;
 
-use super::super::diagnostics::Place;
 use super::super::file::{AdminTable, DrainTable, LimitsTable, PagesTable, ServerTable};
-use super::super::kinds;
-use super::super::problems::{Flaw, Found, Problems};
-use super::super::reading::Field;
-use super::super::units::{OneOrMany, Timespan, parse_network};
-use super::{each, filled, matching, opened, positive, tls};
+use super::super::units::parse_network;
+use super::{
+    Field, Flaw, Found, OneOrMany, Place, Problems, Timespan, each, filled, kinds, matching, opened, positive, tls,
+};
 use crate::gateway::settings::{GatewaySettings, PublicUrl, RouteSettings};
 use crate::request::host::is_loopback;
 use crate::server::settings::{Drain, Limits, ListenAddress, ServerSettings};

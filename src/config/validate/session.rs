@@ -3,15 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::super::diagnostics::Place;
 use super::super::file::SessionTable;
-use super::super::kinds;
-use super::super::problems::Problems;
-use super::super::reading::Found;
 use super::super::redacted::SecretSource;
-use super::super::units::Timespan;
 use super::super::words::{KeptToken, Store};
-use super::{cookie, opened, positive};
+use super::{Found, Place, Problems, Timespan, cookie, kinds, opened, positive};
 use crate::gateway::settings::PublicUrl;
 use crate::seal;
 use crate::secret::Secret;

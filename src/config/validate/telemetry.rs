@@ -6,10 +6,7 @@ use http::{HeaderName, HeaderValue};
 use url::Url;
 
 use super::super::file::TelemetryTable;
-use super::super::kinds;
-use super::super::problems::{Flaw, Problems};
-use super::super::reading::Field;
-use super::positive;
+use super::{Field, Flaw, Problems, kinds, positive};
 use crate::telemetry::otlp::settings::{ExportSettings, SpanSettings, pairs};
 use crate::trace::Sampler;
 

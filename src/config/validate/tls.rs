@@ -3,12 +3,9 @@
 use rustls::crypto::aws_lc_rs;
 use rustls::sign::CertifiedKey;
 
-use super::super::diagnostics::Place;
 use super::super::file::{ServerTlsTable, UpstreamTlsTable};
-use super::super::kinds;
-use super::super::problems::Problems;
-use super::super::reading::{Field, Found};
 use super::super::units::{CertificatesFile, KeyFile};
+use super::{Field, Found, Place, Problems, kinds};
 use crate::proxy::settings::UpstreamTls;
 use crate::server::settings::{CertificateFiles, ClientCertificates, TlsSettings};
 

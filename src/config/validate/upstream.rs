@@ -9,12 +9,8 @@ use http::uri::Authority;
 use url::Url;
 
 use super::super::file::{RouteTable, TimeoutsTable};
-use super::super::kinds;
-use super::super::problems::{Flaw, Found, Problems};
-use super::super::reading::Field;
-use super::super::units::Timespan;
 use super::super::words::HeaderCase;
-use super::{each, filled, opened, positive, tls};
+use super::{Field, Flaw, Found, Problems, Timespan, each, filled, kinds, opened, positive, tls};
 use crate::gateway::settings::TargetSettings;
 use crate::proxy::settings::{
     HostHeader, UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTls, UpstreamTransport,

@@ -10,8 +10,8 @@ use super::reading::Field;
 use super::secrets::SecretText;
 use super::sinks::SinkKey;
 use super::units::{
-    ByteSize, CertificatesFile, ClaimValue, FileMode, Filled, KeyFile, List, Named, Network, OneOrMany,
-    OneOrManyWithEmpty, RawText, TextOr, Timespan, WebUrl,
+    ByteSize, CertificatesFile, ClaimValue, FileMode, Filled, KeyFile, List, Named, Network, OneOrMany, RawText,
+    TextOr, Timespan, WebUrl,
 };
 use super::words::{ClientAuthMethod, GroupShapeName, HeaderCase, KeptToken, Store};
 use crate::policy::settings::Access;
@@ -21,9 +21,18 @@ use crate::server::settings::ClientCertificates;
 use crate::session::settings::SameSite;
 use crate::telemetry::settings::{AccessFormat, AuditFormat, LogFormat};
 
+/// What every table has: no key has to be there, and none is taken that is not known.
+macro_rules! tables {
+    ($($(#[$doc:meta])* pub(super) struct $table:ident { $($keys:tt)* })+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+        #[serde(default, deny_unknown_fields)]
+        pub(super) struct $table { $($keys)* }
+    )+};
+}
+
+tables! {
 /// The whole file.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct File {
     /// Where vestibule listens, and what it is to browsers.
     pub(super) server: Field<ServerTable>,
@@ -44,8 +53,6 @@ pub(super) struct File {
 }
 
 /// `[server]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct ServerTable {
     /// Where to listen: `host:port`, `unix:/path`, `systemd:NAME`, or a list. Default: `127.0.0.1:4180`.
     pub(super) listen: Field<OneOrMany<String>>,
@@ -68,8 +75,6 @@ pub(super) struct ServerTable {
 }
 
 /// `[server.tls]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct ServerTlsTable {
     /// The certificate chain, PEM. Changed files are read again.
     pub(super) cert: Field<CertificatesFile>,
@@ -84,8 +89,6 @@ pub(super) struct ServerTlsTable {
 }
 
 /// `[[server.tls.certificate]]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct CertificateTable {
     /// The certificate chain, PEM.
     pub(super) cert: Field<CertificatesFile>,
@@ -94,8 +97,6 @@ pub(super) struct CertificateTable {
 }
 
 /// `[server.limits]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct LimitsTable {
     /// Bytes of a request head, from 8 KiB to 1 MiB. Default: 32 KiB.
     pub(super) header_bytes: Field<ByteSize>,
@@ -120,8 +121,6 @@ pub(super) struct LimitsTable {
 }
 
 /// `[server.drain]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct DrainTable {
     /// After SIGTERM: not ready any more, but still serving, so that balancers notice.
     pub(super) delay: Field<Timespan>,
@@ -130,16 +129,12 @@ pub(super) struct DrainTable {
 }
 
 /// `[admin]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct AdminTable {
     /// `/livez`, `/readyz` and `/metrics`. Never the same address as traffic; an empty list switches it off.
     pub(super) listen: Field<OneOrMany<String>>,
 }
 
 /// `[log]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct LogTable {
     /// The form of lines. Default: `auto`.
     pub(super) format: Field<LogFormat>,
@@ -156,8 +151,6 @@ pub(super) struct LogTable {
 }
 
 /// `[telemetry]`: what the variables `OTEL_*` say where a key is left out.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct TelemetryTable {
     /// Whether anything is sent; `OTEL_SDK_DISABLED`. Default: `true`.
     pub(super) enabled: Field<bool>,
@@ -192,8 +185,6 @@ pub(super) struct TelemetryTable {
 }
 
 /// `[pages]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct PagesTable {
     /// The title of vestibule's own pages. Default: the host.
     pub(super) title: Field<String>,
@@ -202,13 +193,11 @@ pub(super) struct PagesTable {
 }
 
 /// `[session]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct SessionTable {
     /// Where sessions live.
     pub(super) store: Field<Store>,
     /// Keys that seal sessions: the first seals, all open. `vestibule keys new` makes one.
-    pub(super) keys: Field<OneOrManyWithEmpty<SecretText>>,
+    pub(super) keys: Field<OneOrMany<SecretText, true>>,
     /// The longest life of a session.
     pub(super) lifetime: Field<Timespan>,
     /// A session that nobody uses for this long is over.
@@ -228,8 +217,6 @@ pub(super) struct SessionTable {
 }
 
 /// `[session.cookie]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct CookieTable {
     /// Default: `__Host-vestibule` over https, `__Secure-vestibule` with a domain, `vestibule` over http.
     pub(super) name: Field<String>,
@@ -242,8 +229,6 @@ pub(super) struct CookieTable {
 }
 
 /// `[provider.NAME]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct ProviderTable {
     /// What people call it, on the page where they choose. Default: the table's name.
     pub(super) title: Field<String>,
@@ -328,8 +313,6 @@ pub(super) struct ProviderTable {
 }
 
 /// `[provider.NAME.claims]`: each is a claim's name, or a JSON pointer such as `/realm_access/roles`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct ClaimsTable {
     /// Default: `sub`.
     pub(super) subject: Field<String>,
@@ -350,8 +333,6 @@ pub(super) struct ClaimsTable {
 }
 
 /// `[route.NAME]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct RouteTable {
     /// `wiki.example.com`, `*.example.com`, or a list. Default: any host.
     pub(super) host: Field<OneOrMany<String>>,
@@ -392,8 +373,6 @@ pub(super) struct RouteTable {
 }
 
 /// An entry of `[route.NAME.paths]`: what it asks otherwise than its route.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct RuleKeys {
     /// Who gets in.
     pub(super) access: Field<Access>,
@@ -408,8 +387,6 @@ pub(super) struct RuleKeys {
 }
 
 /// `[route.NAME.allow]`: a list is any-of, several keys are all-of.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct AllowTable {
     /// Groups.
     pub(super) groups: Field<OneOrMany<String>>,
@@ -428,8 +405,6 @@ pub(super) struct AllowTable {
 }
 
 /// `[route.NAME.identity]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct IdentityTable {
     /// The set to start from. Default: `default`.
     pub(super) set: Field<String>,
@@ -444,8 +419,6 @@ pub(super) struct IdentityTable {
 }
 
 /// `[route.NAME.timeouts]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct TimeoutsTable {
     /// Time for a connection.
     pub(super) connect: Field<Timespan>,
@@ -456,8 +429,6 @@ pub(super) struct TimeoutsTable {
 }
 
 /// `[route.NAME.tls]`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
 pub(super) struct UpstreamTlsTable {
     /// Roots of trust, PEM. Default: the system's.
     pub(super) ca: Field<CertificatesFile>,
@@ -469,6 +440,7 @@ pub(super) struct UpstreamTlsTable {
     pub(super) server_name: Field<String>,
     /// Takes any certificate.
     pub(super) insecure_skip_verify: Field<bool>,
+}
 }
 
 impl RouteTable {

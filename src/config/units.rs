@@ -21,15 +21,13 @@ use crate::pem;
 use crate::secret::{PrivateKey, Secret};
 
 /// One value or a list of them.
-// The list may be empty: what that means is for the key's owner to judge.
+// The list may be empty: what that means is for the key's owner to judge. `WITH_EMPTY`: in a variable, what stands between two commas
+// is an item even where it is nothing, and refused as such.
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(inline, bound = "T: JsonSchema")]
-pub(super) struct OneOrMany<T>(#[schemars(schema_with = "one_or_many::<T>")] pub(super) Vec<Found<T>>);
-
-/// The same; in a variable, what stands between two commas is an item even where it is nothing, and refused as such.
-#[derive(Clone, Debug, JsonSchema)]
-#[schemars(inline, bound = "T: JsonSchema")]
-pub(super) struct OneOrManyWithEmpty<T>(#[schemars(schema_with = "one_or_many::<T>")] pub(super) Vec<Found<T>>);
+pub(super) struct OneOrMany<T, const WITH_EMPTY: bool = false>(
+    #[schemars(schema_with = "one_or_many::<T>")] pub(super) Vec<Found<T>>,
+);
 
 /// Always a list; of tables, where messages shall say so.
 #[derive(Clone, Debug, JsonSchema)]
@@ -127,8 +125,8 @@ trait FromNode: Sized {
 
 /// Lets serde read such types: what is being read is known without it.
 macro_rules! read_from_node {
-    ($($type:ident $(<$of:ident $(, $tables:ident)?>)?),+) => {$(
-        impl<'de $(, $of: Deserialize<'de> $(, const $tables: bool)?)?> Deserialize<'de> for $type $(<$of $(, $tables)?>)? {
+    ($($type:ident $(<$of:ident $(, $flag:ident)?>)?),+) => {$(
+        impl<'de $(, $of: Deserialize<'de> $(, const $flag: bool)?)?> Deserialize<'de> for $type $(<$of $(, $flag)?>)? {
             fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
                 Self::from_node(with(|reading| reading.node())).map_err(|_| already_refused())
             }
@@ -137,7 +135,7 @@ macro_rules! read_from_node {
 }
 
 read_from_node!(
-    OneOrMany<T>, OneOrManyWithEmpty<T>, List<T, OF_TABLES>, Named<T, OF_TABLES>, Filled<T>, TextOr<T>, Timespan,
+    OneOrMany<T, WITH_EMPTY>, List<T, OF_TABLES>, Named<T, OF_TABLES>, Filled<T>, TextOr<T>, Timespan,
     ByteSize, FileMode, WebUrl, Network, ClaimValue, RawText, CertificatesFile, KeyFile
 );
 
@@ -148,15 +146,9 @@ impl<'de, T: Deserialize<'de>, const OF_TABLES: bool> FromNode for List<T, OF_TA
     }
 }
 
-impl<'de, T: Deserialize<'de>> FromNode for OneOrMany<T> {
+impl<'de, T: Deserialize<'de>, const WITH_EMPTY: bool> FromNode for OneOrMany<T, WITH_EMPTY> {
     fn from_node(node: Node) -> Result<Self, Refused> {
-        read_items(node.items(false).unwrap_or_else(|| vec![node])).map(Self)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> FromNode for OneOrManyWithEmpty<T> {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        read_items(node.items(true).unwrap_or_else(|| vec![node])).map(Self)
+        read_items(node.items(WITH_EMPTY).unwrap_or_else(|| vec![node])).map(Self)
     }
 }
 

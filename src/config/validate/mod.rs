@@ -1,6 +1,5 @@
 //! From the fields as written to the settings as proven: one function for each table. Problems are collected, and nothing stops at the first.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::diagnostics::{Diagnostic, Place};
@@ -13,7 +12,7 @@ use super::reading::{Field, Found, Reading, listed};
 use super::tree::{self, Node, NodeValue};
 use super::units::{Named, OneOrMany, Timespan};
 use super::{Config, Fingerprint, ReadFile, Sources, input};
-use crate::gateway::settings::TargetSettings;
+use crate::gateway::settings::{GatewaySettings, TargetSettings};
 use crate::provider::settings::ProviderSettings;
 use crate::server::settings::ListenAddress;
 
@@ -155,48 +154,45 @@ fn assemble(file: File, (places, files): (Places, Vec<ReadFile>), problems: &mut
     let pages = opened(file.pages, problems).map(|found| found.value);
     let admin = file.admin;
     let server = opened(file.server, problems).and_then(|table| server::server(&table, admin, problems));
-    let public_url = server.as_ref().map(|server| &server.public_url);
+    let public_url = server.as_ref().map(|(_, gateway)| &gateway.public_url);
     let session = opened(file.session, problems);
     let keys = session.as_ref().and_then(|table| session::keys(table, problems));
     let session = session.and_then(|table| session::session(&table, public_url, problems));
     let log = opened(file.log, problems).map(|table| log::log(&table.value, problems));
     let telemetry = opened(file.telemetry, problems).map(|table| telemetry::telemetry(&table.value, problems));
-    let redirects = redirect::written(&file.provider);
-    let mut providers = providers(file.provider, public_url.map(|url| url.https), problems);
-    if let (Some(server), Some(providers)) = (&server, &mut providers) {
-        redirect::settle(providers, &redirects, &server.prefix, problems);
+    let mut providers = providers(&file.provider, public_url.map(|url| url.https), problems);
+    if let (Some((_, gateway)), Some(providers)) = (&server, &mut providers) {
+        redirect::settle(providers, &file.provider, &gateway.prefix, problems);
     }
-    let names = providers.iter().flatten().map(|it| it.name.clone()).collect::<Vec<_>>();
-    let routes = routes(file.route, &names, providers.is_some(), problems);
-    if let (Some(server), Some(session), Some(routes)) = (&server, &session, &routes) {
-        route::check_hosts(routes, &server.public_url, session.cookie.domain.as_deref(), problems);
+    let routes = routes(file.route, providers.as_deref(), problems);
+    if let (Some((server, gateway)), Some(session), Some(routes)) = (&server, &session, &routes) {
+        route::check_hosts(routes, &gateway.public_url, session.cookie.domain.as_deref(), problems);
         route::check_tokens(routes, session.keep, problems);
-        route::check_reach(routes, server, problems);
+        route::check_reach(routes, &gateway.prefix, &server.listen, problems);
     }
-    if let (Some(routes), Some(providers)) = (&routes, &providers) {
-        route::check_ages(routes, providers, problems);
-    }
-    let (server, mut session, pages) = (server?, session?, pages?);
+    let ((mut server, gateway), mut session, pages) = (server?, session?, pages?);
     let routes: Vec<_> = routes?.into_iter().map(|route| route.settings).collect();
     let providers = claims_needed::with_needed_claims(providers?, &routes);
     session.clock_leeway = providers.iter().map(|provider| provider.clock_leeway).max().unwrap_or_default();
-    let keeps_capitals = routes
+    server.notes_capitals = routes
         .iter()
         .any(|route| matches!(&route.target, TargetSettings::Upstream(upstream) if upstream.keeps_capitals));
-    let gateway = server.gateway(routes, pages);
-    let (mut server, warnings) = (server.settings, Vec::new());
-    server.notes_capitals = keeps_capitals;
     let (keys, key_sources) = keys?;
     Some(Config {
         server,
-        gateway,
+        gateway: GatewaySettings {
+            routes,
+            contact: pages.contact.into_value(),
+            title: pages.title.into_value(),
+            ..gateway
+        },
         session,
         keys,
         key_sources,
         providers,
         log: log?,
         telemetry: telemetry?,
-        warnings,
+        warnings: Vec::new(),
         places,
         files,
         fingerprint: Fingerprint::default(),
@@ -205,15 +201,15 @@ fn assemble(file: File, (places, files): (Places, Vec<ReadFile>), problems: &mut
 
 /// `None` when it cannot be known which providers there are.
 fn providers(
-    field: Field<Named<ProviderTable, true>>,
+    field: &Field<Named<ProviderTable, true>>,
     https: Option<bool>,
     problems: &mut Problems,
 ) -> Option<Vec<ProviderSettings>> {
-    let mut whole = true;
+    let mut whole = !matches!(field, Field::Wrong);
     let mut providers = Vec::new();
-    for (name, table) in opened(field, problems)?.value.0 {
-        let named = checked_name(&name, "provider", problems);
-        match table.into_value().and_then(|table| provider::provider(&name, table, https, problems)) {
+    for (name, table) in field.value().into_iter().flat_map(|named| &named.0) {
+        let named = checked_name(name, "provider", problems);
+        match table.value().and_then(|table| provider::provider(name, table, https, problems)) {
             Some(settings) if named => providers.push(settings),
             _ => whole = false,
         }
@@ -224,22 +220,20 @@ fn providers(
 /// The routes, and what is missing where there are none.
 fn routes(
     field: Field<Named<RouteTable, true>>,
-    providers: &[Arc<str>],
-    providers_known: bool,
+    providers: Option<&[ProviderSettings]>,
     problems: &mut Problems,
 ) -> Option<Vec<route::CheckedRoute>> {
     let tables = opened(field, problems)?.value.0;
     if tables.is_empty() {
         let place = problems.whole.clone();
         problems.missing(kinds::ROUTE_MISSING, &place, "route");
-        if providers_known && providers.is_empty() {
+        if providers.is_some_and(<[_]>::is_empty) {
             problems.missing(kinds::PROVIDER_MISSING, &place, "provider");
         }
     }
-    let known = providers_known.then_some(providers);
     let checked = tables.into_iter().filter_map(|(name, table)| {
         let is_named = checked_name(&name, "route", problems);
-        route::route(&name, table.value()?, known, problems).filter(|_| is_named)
+        route::route(&name, table.value()?, providers, problems).filter(|_| is_named)
     });
     let routes: Vec<_> = checked.collect();
     same::check_same(&routes, problems);

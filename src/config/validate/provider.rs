@@ -22,15 +22,15 @@ use crate::request::host::is_loopback;
 /// `https`: whether browsers reach us by https, as far as that is known.
 pub(super) fn provider(
     name: &Found<String>,
-    table: ProviderTable,
+    table: &ProviderTable,
     https: Option<bool>,
     problems: &mut Problems,
 ) -> Option<ProviderSettings> {
     table.client_id.required(kinds::CLIENT_ID_MISSING, (&name.place, &name.key), "client_id", problems);
-    check_http(&table, problems);
-    let kind = kind(name, &table, problems);
-    let allowed_tenants = issuer::allowed_tenants(name, &table, problems);
-    let client_auth = client::client_auth(name, &table, problems);
+    check_http(table, problems);
+    let kind = kind(name, table, problems);
+    let allowed_tenants = issuer::allowed_tenants(name, table, problems);
+    let client_auth = client::client_auth(name, table, problems);
     let claims = opened(table.claims.clone(), problems).map(|found| claims::mapping(&found.value, problems));
     // UI-06: an address that nobody verified may be anybody's, unless the operator says who may write addresses.
     let unverified = (kinds::UNVERIFIED_EMAIL, "takes addresses that nobody verified");
@@ -52,8 +52,8 @@ pub(super) fn provider(
         resource: each(&table.resource, problems, resource),
         timeout: positive(&table.timeout, TIMEOUT, problems),
         audiences: texts(&table.audiences),
-        id_token_algorithms: algorithms(&table.id_token_algorithms, &table, problems),
-        userinfo_algorithms: algorithms(&table.userinfo_algorithms, &table, problems),
+        id_token_algorithms: algorithms(&table.id_token_algorithms, table, problems),
+        userinfo_algorithms: algorithms(&table.userinfo_algorithms, table, problems),
         jwks_min_interval: table.jwks_min_interval.or(Timespan(JWKS_MIN_INTERVAL)).0,
         default_expires_in: positive(&table.default_expires_in, DEFAULT_EXPIRES_IN, problems),
         userinfo: table.userinfo.or(UserinfoUse::Auto),
@@ -63,11 +63,11 @@ pub(super) fn provider(
         needed_claims: Vec::new(),
         deciding_claims: Vec::new(),
         insecure_http: table.insecure_http.or(false),
-        roots: table.ca.into_value().map(|file| file.certificates).unwrap_or_default(),
+        roots: table.ca.value().map(|file| file.certificates.clone()).unwrap_or_default(),
         kind: kind?,
-        discovery_url: table.discovery_url.into_value().map(|url| url.0),
+        discovery_url: table.discovery_url.value().map(|url| url.0.clone()),
         allowed_tenants: allowed_tenants?,
-        client_id: table.client_id.into_value()?,
+        client_id: table.client_id.value().cloned()?,
         client_auth: client_auth?,
         claims: ClaimMapping { trust_unverified_email, ..claims? },
     })

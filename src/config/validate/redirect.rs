@@ -5,26 +5,22 @@ use super::super::file::ProviderTable;
 use super::{Field, Flaw, Found, Named, Place, Problems, kinds, matching};
 use crate::provider::settings::ProviderSettings;
 
-/// A provider's name, and what its table says of the redirect path.
-pub(super) type Written = (Found<String>, Option<Found<String>>);
-
-/// What each provider's table says of its redirect path.
-pub(super) fn written(providers: &Field<Named<ProviderTable, true>>) -> Vec<Written> {
-    let tables = providers.value().into_iter().flat_map(Named::given);
-    tables.map(|(name, table)| (name.clone(), table.value.redirect_path.given().cloned())).collect()
-}
-
 /// Gives each provider its path: as written, else by how many providers there are.
-pub(super) fn settle(providers: &mut [ProviderSettings], written: &[Written], prefix: &str, problems: &mut Problems) {
+pub(super) fn settle(
+    providers: &mut [ProviderSettings],
+    tables: &Field<Named<ProviderTable, true>>,
+    prefix: &str,
+    problems: &mut Problems,
+) {
     let alone = providers.len() == 1;
     let mut taken: Vec<(String, Place)> = Vec::new();
-    for provider in &mut *providers {
-        let Some((name, path)) = written.iter().find(|(name, _)| name.value == *provider.name) else { continue };
-        let place = path.as_ref().map_or(&name.place, |found| &found.place);
-        let chosen = match path {
-            Some(found) => problems.sound(found, checked(&found.value, prefix)),
-            None if alone => Some(format!("{prefix}/callback")),
-            None => Some(format!("{prefix}/callback/{}", provider.name)),
+    // Both in the order of the file: there are settings for each table, or none at all.
+    let tables: Vec<_> = tables.value().into_iter().flat_map(Named::given).collect();
+    for (provider, (name, table)) in providers.iter_mut().zip(&tables) {
+        let (chosen, place) = match table.value.redirect_path.given() {
+            Some(found) => (problems.sound(found, checked(&found.value, prefix)), &found.place),
+            None if alone => (Some(format!("{prefix}/callback")), &name.place),
+            None => (Some(format!("{prefix}/callback/{}", provider.name)), &name.place),
         };
         let Some(chosen) = chosen else { continue };
         if let Some((_, first)) = taken.iter().find(|(known, _)| *known == chosen) {
@@ -34,7 +30,12 @@ pub(super) fn settle(providers: &mut [ProviderSettings], written: &[Written], pr
         taken.push((chosen.clone(), place.clone()));
         provider.redirect_path = chosen;
     }
-    warn_of_second(written, prefix, problems);
+    if let [(first, one), (second, other)] = tables.as_slice()
+        && one.value.redirect_path.given().is_none()
+        && other.value.redirect_path.given().is_none()
+    {
+        warn_of_second(first, second, prefix, problems);
+    }
 }
 
 /// A canonical path that no request can write in two ways, and nothing else of ours answers.
@@ -56,8 +57,7 @@ fn checked(path: &str, prefix: &str) -> Result<String, Flaw> {
 }
 
 /// Whoever adds a second provider moves the redirect URI of the first without noticing.
-fn warn_of_second(written: &[Written], prefix: &str, problems: &mut Problems) {
-    let [(first, None), (second, None)] = written else { return };
+fn warn_of_second(first: &Found<String>, second: &Found<String>, prefix: &str, problems: &mut Problems) {
     let message = format!(
         "the redirect URIs of `{0}` and `{1}` end in \"{prefix}/callback/{0}\" and \"{prefix}/callback/{1}\", because there are two providers",
         first.value, second.value

@@ -8,10 +8,9 @@ use http::StatusCode;
 use super::super::file::{AllowTable, RouteTable, RuleKeys};
 use super::super::units::Filled;
 use super::cookie::host_of;
-use super::server::ServerKeys;
 use super::{
-    Field, Flaw, Found, Place, Problems, Timespan, allow, distinct, identity, kept_headers, kinds, listed, matching,
-    upstream,
+    Diagnostic, DiagnosticKind, Field, Flaw, Found, Place, Problems, Timespan, allow, distinct, identity, kept_headers,
+    kinds, listed, matching, upstream,
 };
 use crate::gateway::settings::{HostPattern, PublicUrl, RouteSettings, RuleSettings, TargetSettings};
 use crate::nearest::nearest;
@@ -29,33 +28,20 @@ pub(super) struct CheckedRoute {
     pub(super) place: Place,
     /// Where `upstream` stands.
     upstream: Place,
-    /// The rules that ask how old a sign-in is.
-    pub(super) aged: Vec<Aged>,
 }
 
-/// A rule with `max_age`.
-pub(super) struct Aged {
-    /// Of its table.
-    pub(super) key: String,
-    /// Where `max_age` stands.
-    pub(super) place: Place,
-    /// The providers whose sessions count.
-    pub(super) providers: Vec<Arc<str>>,
-}
-
-impl Aged {
-    /// A rule that looks at a session and asks for its age.
-    fn of(key: &str, asked: &RuleAsWritten, rule: &RuleSettings) -> Option<Self> {
-        let place = asked.max_age.as_ref().filter(|_| rule.access.looks_at_session())?.place.clone();
-        Some(Self { key: key.to_owned(), place, providers: rule.providers.clone() })
+impl CheckedRoute {
+    /// Reports something about the route as a whole.
+    fn report<'a>(&self, kind: DiagnosticKind, what: &str, problems: &'a mut Problems) -> &'a mut Diagnostic {
+        problems.add(kind, &self.place, format!("route `{}` {what}", self.settings.name))
     }
 }
 
-/// `providers` are the names of all providers, unless some of them could not be read.
+/// `providers` are all of them, unless some could not be read.
 pub(super) fn route(
     name: &Found<String>,
     table: &RouteTable,
-    providers: Option<&[Arc<str>]>,
+    providers: Option<&[ProviderSettings]>,
     problems: &mut Problems,
 ) -> Option<CheckedRoute> {
     let hosts = matching::hosts(&table.host, problems);
@@ -66,10 +52,8 @@ pub(super) fn route(
     };
     let methods = matching::methods(&table.methods, problems);
     let base = asked(&table.rule(), providers, problems);
-    let rule = settled(&base, providers);
-    check_provider(&rule, &name.place, providers, problems);
-    let mut aged: Vec<Aged> = Aged::of(&name.key, &base, &rule).into_iter().collect();
-    let paths = paths(name, table, path.as_deref(), &base, providers, (&mut aged, problems));
+    let rule = settled(name, &base, providers, problems);
+    let paths = paths(name, table, path.as_deref(), &base, providers, problems);
     let needed = rule.access != Access::Deny || paths.iter().any(|(_, rule)| rule.access != Access::Deny);
     let target = upstream::target(name, table, needed, problems);
     let websocket_origins = matching::origins(&table.websocket_origins, problems);
@@ -90,7 +74,7 @@ pub(super) fn route(
         body_bytes: table.body_bytes.value().map(|size| size.0),
     };
     let upstream = table.upstream.given().map_or(&name.place, |found| &found.place).clone();
-    Some(CheckedRoute { settings, place: name.place.clone(), upstream, aged })
+    Some(CheckedRoute { settings, place: name.place.clone(), upstream })
 }
 
 /// What a table says; what it leaves out is for its base, or the default.
@@ -109,7 +93,7 @@ struct RuleAsWritten {
 }
 
 /// What a table says, checked.
-fn asked(keys: &RuleKeys, providers: Option<&[Arc<str>]>, problems: &mut Problems) -> RuleAsWritten {
+fn asked(keys: &RuleKeys, providers: Option<&[ProviderSettings]>, problems: &mut Problems) -> RuleAsWritten {
     let allow = keys.allow.value().map(|table| allow::allow(&table.0, problems)).unwrap_or_default();
     let access = keys.access.value().copied();
     if let (Some(found), Some(access)) = (keys.allow.given(), access) {
@@ -144,9 +128,9 @@ fn check_access(access: Access, allow: &AllowSettings, found: &Found<Filled<Allo
 }
 
 /// The providers whose sessions count, in the order of the file.
-fn accepted(keys: &RuleKeys, known: Option<&[Arc<str>]>, problems: &mut Problems) -> Option<Vec<Arc<str>>> {
+fn accepted(keys: &RuleKeys, known: Option<&[ProviderSettings]>, problems: &mut Problems) -> Option<Vec<Arc<str>>> {
     distinct(&keys.providers, kinds::EMPTY_PROVIDERS, problems, |name| {
-        let names = || known.unwrap_or_default().iter().map(AsRef::as_ref);
+        let names = || known.unwrap_or_default().iter().map(|known| &*known.name);
         if known.is_none() || names().any(|known| known == name) {
             return Ok(Arc::from(name));
         }
@@ -160,8 +144,13 @@ fn accepted(keys: &RuleKeys, known: Option<&[Arc<str>]>, problems: &mut Problems
     })
 }
 
-/// The rule that results, with every default.
-fn settled(asked: &RuleAsWritten, providers: Option<&[Arc<str>]>) -> RuleSettings {
+/// The rule that results, with every default; `name` is that of its table.
+fn settled(
+    name: &Found<String>,
+    asked: &RuleAsWritten,
+    providers: Option<&[ProviderSettings]>,
+    problems: &mut Problems,
+) -> RuleSettings {
     let access = asked.access.unwrap_or_default();
     let allow = match access {
         // Inherited lists about people mean nothing where no session counts; networks still do.
@@ -170,13 +159,19 @@ fn settled(asked: &RuleAsWritten, providers: Option<&[Arc<str>]>) -> RuleSetting
         }
         _ => asked.allow.clone(),
     };
-    RuleSettings {
+    let every = || providers.unwrap_or_default().iter().map(|it| Arc::clone(&it.name)).collect();
+    let rule = RuleSettings {
         access,
         allow,
         identity: asked.identity.clone().unwrap_or_else(identity::default_identity),
-        providers: asked.providers.clone().unwrap_or_else(|| providers.unwrap_or_default().to_vec()),
+        providers: asked.providers.clone().unwrap_or_else(every),
         max_age: asked.max_age.as_ref().map(|found| found.value.0),
+    };
+    if rule.access.looks_at_session() {
+        check_provider(&name.place, providers, problems);
+        check_age(&name.key, asked, &rule, providers.unwrap_or_default(), problems);
     }
+    rule
 }
 
 /// The rules of `paths`, each laid over the route's own.
@@ -185,8 +180,8 @@ fn paths(
     table: &RouteTable,
     route_path: Option<&str>,
     base: &RuleAsWritten,
-    providers: Option<&[Arc<str>]>,
-    (aged, problems): (&mut Vec<Aged>, &mut Problems),
+    providers: Option<&[ProviderSettings]>,
+    problems: &mut Problems,
 ) -> Vec<(String, RuleSettings)> {
     let mut seen: Vec<(String, Place)> = Vec::new();
     let mut rules = Vec::new();
@@ -209,10 +204,7 @@ fn paths(
             providers: own.providers.or_else(|| base.providers.clone()),
             max_age: own.max_age.or_else(|| base.max_age.clone()),
         };
-        let rule = settled(&merged, providers);
-        aged.extend(Aged::of(&path.key, &merged, &rule));
-        check_provider(&rule, &path.place, providers, problems);
-        rules.push((canonical, rule));
+        rules.push((canonical, settled(path, &merged, providers, problems)));
     }
     rules
 }
@@ -233,10 +225,32 @@ fn check_below(path: &str, route_path: Option<&str>, found: &Found<String>, prob
 }
 
 /// Where a session is looked at, there has to be a provider that can make one.
-fn check_provider(rule: &RuleSettings, place: &Place, providers: Option<&[Arc<str>]>, problems: &mut Problems) {
+fn check_provider(place: &Place, providers: Option<&[ProviderSettings]>, problems: &mut Problems) {
     let is_told = problems.has(&[kinds::PROVIDER_MISSING, kinds::ROUTE_NEEDS_PROVIDER]);
-    if rule.access.looks_at_session() && providers.is_some_and(<[_]>::is_empty) && !is_told {
+    if providers.is_some_and(<[_]>::is_empty) && !is_told {
         problems.missing(kinds::ROUTE_NEEDS_PROVIDER, place, "provider");
+    }
+}
+
+/// Without an ID token nothing proves when somebody signed in.
+fn check_age(
+    key: &str,
+    asked: &RuleAsWritten,
+    rule: &RuleSettings,
+    providers: &[ProviderSettings],
+    problems: &mut Problems,
+) {
+    let is_plain = |name: &&Arc<str>| {
+        providers.iter().any(|it| it.name == **name && matches!(it.kind, ProviderKind::OAuth2 { .. }))
+    };
+    let (plain, others): (Vec<_>, Vec<_>) = rule.providers.iter().partition(is_plain);
+    if let (Some(found), Some(plain)) = (&asked.max_age, plain.first()) {
+        let help = match others.as_slice() {
+            [] => "remove the key".to_owned(),
+            others => format!("write providers = {others:?} there, or remove the key"),
+        };
+        let message = format!("`{key}.max_age` cannot be checked for provider `{plain}`, which is plain OAuth 2.0");
+        problems.add(kinds::MAX_AGE_OF_PLAIN, &found.place, message).help(help);
     }
 }
 
@@ -248,17 +262,12 @@ pub(super) fn check_hosts(
     problems: &mut Problems,
 ) {
     let public_host = host_of(&public_url.authority);
-    if let Some(domain) = domain {
-        for route in routes.iter().filter(|route| route.settings.rules().any(|rule| rule.access.looks_at_session())) {
-            for host in &route.settings.hosts {
-                let (HostPattern::Exact(name) | HostPattern::Suffix(name)) = host;
-                if !domain_reaches(domain, name) {
-                    let message = format!(
-                        "route `{}` asks for a sign-in on \"{name}\", which no cookie for \"{domain}\" reaches",
-                        route.settings.name
-                    );
-                    problems.add(kinds::HOST_OUT_OF_REACH, &route.place, message);
-                }
+    for route in routes.iter().filter(|route| route.settings.rules().any(|rule| rule.access.looks_at_session())) {
+        for host in &route.settings.hosts {
+            let (HostPattern::Exact(name) | HostPattern::Suffix(name)) = host;
+            if let Some(domain) = domain.filter(|domain| !domain_reaches(domain, name)) {
+                let what = format!("asks for a sign-in on \"{name}\", which no cookie for \"{domain}\" reaches");
+                route.report(kinds::HOST_OUT_OF_REACH, &what, problems);
             }
         }
     }
@@ -273,70 +282,38 @@ pub(super) fn check_hosts(
     }
 }
 
-/// Without an ID token nothing proves when somebody signed in.
-pub(super) fn check_ages(routes: &[CheckedRoute], providers: &[ProviderSettings], problems: &mut Problems) {
-    let is_plain = |name: &&Arc<str>| {
-        providers.iter().any(|it| it.name == **name && matches!(it.kind, ProviderKind::OAuth2 { .. }))
-    };
-    for aged in routes.iter().flat_map(|route| &route.aged) {
-        let Some(plain) = aged.providers.iter().find(is_plain) else { continue };
-        let others: Vec<&str> = aged.providers.iter().filter(|name| !is_plain(name)).map(|name| &**name).collect();
-        let help = if others.is_empty() {
-            "remove the key".to_owned()
-        } else {
-            format!("write providers = {others:?} there, or remove the key")
-        };
-        let message =
-            format!("`{}.max_age` cannot be checked for provider `{plain}`, which is plain OAuth 2.0", aged.key);
-        problems.add(kinds::MAX_AGE_OF_PLAIN, &aged.place, message).help(help);
-    }
-}
-
 /// A token that no session keeps cannot be sent on.
 pub(super) fn check_tokens(routes: &[CheckedRoute], keep: TokenKinds, problems: &mut Problems) {
-    for route in routes {
-        let uses = |value: &IdentityValue, authorization: Authorization| {
-            route.settings.rules().any(|rule| {
-                rule.identity.authorization == authorization || rule.identity.headers.iter().any(|(_, it)| it == value)
-            })
+    for (token, kept, value, authorization) in [
+        ("access", keep.access, IdentityValue::AccessToken, Authorization::AccessToken),
+        ("id", keep.id_token, IdentityValue::IdToken, Authorization::IdToken),
+    ] {
+        let sends = |rule: &RuleSettings| {
+            rule.identity.authorization == authorization || rule.identity.headers.iter().any(|(_, it)| *it == value)
         };
-        let wants = [
-            ("access", keep.access, uses(&IdentityValue::AccessToken, Authorization::AccessToken)),
-            ("id", keep.id_token, uses(&IdentityValue::IdToken, Authorization::IdToken)),
-        ];
-        for (token, kept, wanted) in wants {
-            if wanted && !kept {
-                let message = format!(
-                    "route `{}` sends the {token} token on, but `session.keep` leaves it out",
-                    route.settings.name
-                );
-                problems
-                    .add(kinds::TOKEN_NOT_KEPT, &route.place, message)
-                    .help(format!("add \"{token}\" to session.keep"));
-            }
+        for route in routes.iter().filter(|route| !kept && route.settings.rules().any(sends)) {
+            let what = format!("sends the {token} token on, but `session.keep` leaves it out");
+            route.report(kinds::TOKEN_NOT_KEPT, &what, problems).help(format!("add \"{token}\" to session.keep"));
         }
     }
 }
 
 /// Routes below our own prefix, and upstreams that are ourselves.
-pub(super) fn check_reach(routes: &[CheckedRoute], server: &ServerKeys, problems: &mut Problems) {
+pub(super) fn check_reach(routes: &[CheckedRoute], prefix: &str, listen: &[ListenAddress], problems: &mut Problems) {
     for route in routes {
-        let below = route
-            .settings
-            .path
-            .strip_prefix(&server.prefix)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if below {
-            let message =
-                format!("route `{}` lies below `server.prefix`, where only vestibule answers", route.settings.name);
-            problems.add(kinds::ROUTE_UNREACHABLE, &route.place, message);
+        let below = route.settings.path.strip_prefix(prefix);
+        if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            let what = "lies below `server.prefix`, where only vestibule answers";
+            route.report(kinds::ROUTE_UNREACHABLE, what, problems);
         }
         let TargetSettings::Upstream(upstream) = &route.settings.target else { continue };
-        let ourselves = upstream.addresses.iter().any(|address| match &address.transport {
-            UpstreamTransport::Tcp(_, port) => {
-                server.settings.listen.contains(&ListenAddress::Tcp(format!("{}:{port}", host_of(&address.authority))))
-            }
-            UpstreamTransport::Unix(path) => server.settings.listen.contains(&ListenAddress::Unix(path.clone())),
+        let ourselves = upstream.addresses.iter().any(|address| {
+            listen.contains(&match &address.transport {
+                UpstreamTransport::Tcp(_, port) => {
+                    ListenAddress::Tcp(format!("{}:{port}", host_of(&address.authority)))
+                }
+                UpstreamTransport::Unix(path) => ListenAddress::Unix(path.clone()),
+            })
         });
         if ourselves {
             let message = format!("route `{}` forwards to vestibule's own listener", route.settings.name);

@@ -6,49 +6,21 @@ use std::thread::available_parallelism;
 use ipnet::IpNet;
 use url::Url;
 
-use super::super::file::{AdminTable, DrainTable, LimitsTable, PagesTable, ServerTable};
+use super::super::file::{AdminTable, DrainTable, LimitsTable, ServerTable};
 use super::super::units::parse_network;
 use super::{
     Field, Flaw, Found, OneOrMany, Place, Problems, Timespan, each, filled, kinds, matching, opened, positive, tls,
 };
-use crate::gateway::settings::{GatewaySettings, PublicUrl, RouteSettings};
+use crate::gateway::settings::{GatewaySettings, PublicUrl};
 use crate::request::host::is_loopback;
 use crate::server::settings::{Drain, Limits, ListenAddress, ServerSettings};
 
-/// What `[server]` says, for the two parts that it speaks to.
-pub(super) struct ServerKeys {
-    /// For the server itself.
-    pub(super) settings: ServerSettings,
-    /// For the gateway.
-    pub(super) public_url: PublicUrl,
-    /// The same.
-    pub(super) prefix: String,
-    /// Whether peers on unix sockets are proxies.
-    trust_unix: bool,
-}
-
-impl ServerKeys {
-    /// The pipeline's settings.
-    pub(super) fn gateway(&self, routes: Vec<RouteSettings>, pages: PagesTable) -> GatewaySettings {
-        GatewaySettings {
-            public_url: self.public_url.clone(),
-            prefix: self.prefix.clone(),
-            trusted_proxies: self.settings.trusted_proxies.clone(),
-            trust_unix: self.trust_unix,
-            routes,
-            limits: self.settings.limits.clone(),
-            contact: pages.contact.into_value(),
-            title: pages.title.into_value(),
-        }
-    }
-}
-
-/// Checks `[server]` and `[admin]`.
+/// Checks `[server]` and `[admin]`: what the server itself needs of it, and the gateway, whose routes and pages are not known here.
 pub(super) fn server(
     table: &Found<ServerTable>,
     admin: Field<AdminTable>,
     problems: &mut Problems,
-) -> Option<ServerKeys> {
+) -> Option<(ServerSettings, GatewaySettings)> {
     let keys = &table.value;
     let public_url = public_url(&keys.public_url, &table.place, problems);
     let listen = listen(&keys.listen, TRAFFIC_DEFAULT, problems);
@@ -72,18 +44,23 @@ pub(super) fn server(
             .map_or_else(|| table.place.clone(), |it| it.place);
         problems.add(kinds::NO_TRUSTED_PROXIES, &place, UNKNOWN_PROXY);
     }
+    let limits = limits(&opened(keys.limits.clone(), problems)?.value, problems);
     let settings = ServerSettings {
         listen: listen.into_iter().map(|it| it.value).collect(),
         admin_listen: admin_listen.into_iter().map(|it| it.value).collect(),
         workers: workers(&keys.workers, problems),
         unix_mode: keys.unix_mode.value().map(|mode| mode.0),
         tls: tls_settings,
-        limits: limits(&opened(keys.limits.clone(), problems)?.value, problems),
-        trusted_proxies,
+        limits: limits.clone(),
+        trusted_proxies: trusted_proxies.clone(),
         drain: drain(&opened(keys.drain.clone(), problems)?.value),
         notes_capitals: false, // The routes tell: mod.rs.
     };
-    Some(ServerKeys { settings, public_url: public_url?, prefix, trust_unix })
+    let (public_url, routes, contact, title) = (public_url?, Vec::new(), None, None);
+    Some((
+        settings,
+        GatewaySettings { public_url, prefix, trusted_proxies, trust_unix, routes, limits, contact, title },
+    ))
 }
 
 /// The origin that browsers use.

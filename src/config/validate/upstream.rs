@@ -8,13 +8,11 @@ use http::StatusCode;
 use http::uri::Authority;
 use url::Url;
 
-use super::super::file::{RouteTable, TimeoutsTable};
+use super::super::file::RouteTable;
 use super::super::words::HeaderCase;
 use super::{Field, Flaw, Found, Problems, Timespan, each, filled, kinds, opened, positive, tls};
 use crate::gateway::settings::TargetSettings;
-use crate::proxy::settings::{
-    HostHeader, UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTls, UpstreamTransport,
-};
+use crate::proxy::settings::{HostHeader, UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTransport};
 
 /// Where allowed requests go. `needed` is false where no request is ever allowed.
 pub(super) fn target(
@@ -42,30 +40,20 @@ pub(super) fn target(
     let https = addresses.iter().all(|address| address.protocol == UpstreamProtocol::Tls);
     let timeouts = opened(table.timeouts.clone(), problems)?.value;
     let host = table.host_header.given().and_then(|found| problems.sound(found, host_header(&found.value)));
-    let settings = settings(addresses, &timeouts, problems);
-    Some(TargetSettings::Upstream(Box::new(UpstreamSettings {
-        tls: tls::upstream_tls(&table.tls, https, problems),
-        host: host.unwrap_or(HostHeader::Preserve),
-        keeps_capitals: table.header_case.or(HeaderCase::Lower) == HeaderCase::Preserve,
-        ..settings
-    })))
-}
-
-/// Addresses and timeouts.
-fn settings(addresses: Vec<UpstreamAddress>, timeouts: &TimeoutsTable, problems: &mut Problems) -> UpstreamSettings {
+    let tls = tls::upstream_tls(&table.tls, https, problems);
     let mut time = |field: &Field<Timespan>, default: u64| positive(field, Duration::from_secs(default), problems);
-    UpstreamSettings {
+    Some(TargetSettings::Upstream(Box::new(UpstreamSettings {
         addresses,
         connect_timeout: time(&timeouts.connect, CONNECT_SECS),
         first_byte_timeout: time(&timeouts.first_byte, FIRST_BYTE_SECS),
         idle_timeout: time(&timeouts.idle, IDLE_SECS),
         pool_idle: POOL_IDLE,
-        tls: UpstreamTls::default(),
-        host: HostHeader::Preserve,
-        keeps_capitals: false,
+        tls,
+        host: host.unwrap_or(HostHeader::Preserve),
+        keeps_capitals: table.header_case.or(HeaderCase::Lower) == HeaderCase::Preserve,
         eject_after: EJECT_AFTER,
         eject_for: EJECT_FOR,
-    }
+    })))
 }
 
 /// One address.

@@ -1,11 +1,10 @@
 //! A diagnostic: what was found about a configuration, with all that is needed to put it right: place, excerpt, reason and help.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
 
 pub use super::codes::{DiagnosticCode, Severity};
@@ -97,8 +96,20 @@ impl Diagnostic {
             Severity::Warning => Level::WARNING,
         };
         let title = level.primary_title(&self.message).id(self.code.as_str());
-        let mut group =
-            self.place.annotated(Group::with_title(title), AnnotationKind::Primary, &self.label, self.also.as_ref());
+        let mut group = Group::with_title(title);
+        // Two places of the file share one excerpt; of what is no file, only the name is shown.
+        let mut snippet: Option<Snippet<'_, Annotation<'_>>> = None;
+        let also = self.also.iter().map(|(place, label)| (place, AnnotationKind::Context, label));
+        for (place, kind, label) in std::iter::once((&self.place, AnnotationKind::Primary, &self.label)).chain(also) {
+            let Place::File { source, span } = place else {
+                group = group.elements(snippet.take()).element(Origin::path(place.to_string()));
+                continue;
+            };
+            let mark = kind.span(source.visible(span)).label(Some(label.as_str()).filter(|label| !label.is_empty()));
+            let of_file = || Snippet::source(source.text.as_str()).path(source.name.as_str());
+            snippet = Some(snippet.unwrap_or_else(of_file).annotation(mark));
+        }
+        group = group.elements(snippet);
         if let Some(reason) = &self.reason {
             group = group.element(Level::NOTE.message(reason));
         }
@@ -160,36 +171,6 @@ impl Place {
     /// Line and column, from 1, behind what stands there.
     pub fn end(&self) -> Option<(usize, usize)> {
         if let Self::File { source, span } = self { source.position(source.visible(span).end) } else { None }
-    }
-
-    /// Adds the excerpt with its marks to what is rendered, or the name of what is no file.
-    fn annotated<'a>(
-        &'a self,
-        group: Group<'a>,
-        kind: AnnotationKind,
-        label: &'a str,
-        also: Option<&'a (Self, String)>,
-    ) -> Group<'a> {
-        let Self::File { source, span } = self else {
-            let group = group.element(Origin::path(self.to_string()));
-            return also.map_or_else(
-                || group.clone(),
-                |(place, text)| place.annotated(group.clone(), AnnotationKind::Context, text, None),
-            );
-        };
-        let mut mark = kind.span(source.visible(span));
-        if !label.is_empty() {
-            mark = mark.label(label);
-        }
-        let mut snippet = Snippet::source(source.text.as_str()).path(source.name.as_str()).annotation(mark);
-        match also {
-            Some((Self::File { span, .. }, text)) => {
-                snippet = snippet.annotation(AnnotationKind::Context.span(source.visible(span)).label(text.as_str()));
-                group.element(snippet)
-            }
-            Some((place, _)) => group.element(snippet).element(Origin::path(place.to_string())),
-            None => group.element(snippet),
-        }
     }
 
     /// The place for programs.
@@ -274,10 +255,7 @@ pub struct Report {
 impl Report {
     /// Puts diagnostics in the order in which somebody would mend them: from the top of the file to its end.
     pub fn new(mut diagnostics: Vec<Diagnostic>) -> Self {
-        diagnostics.sort_by(|a, b| match a.place.order().cmp(&b.place.order()) {
-            Ordering::Equal => a.code.as_str().cmp(b.code.as_str()),
-            unequal => unequal,
-        });
+        diagnostics.sort_by(|a, b| (a.place.order(), a.code.as_str()).cmp(&(b.place.order(), b.code.as_str())));
         Self { diagnostics }
     }
 

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::Sources;
 use super::clean::cleaned;
 use super::diagnostics::{Diagnostic, Place};
-use super::environment::{overlay_environment, overlay_flags};
+use super::environment::laid_over;
 use super::problems::Problems;
 use super::reading::{self, Reading};
 use super::secrets;
@@ -29,12 +29,7 @@ pub struct WrittenValue {
 /// # Errors
 /// The file is not TOML.
 pub(super) fn written(sources: &Sources) -> Result<Vec<WrittenValue>, Vec<Diagnostic>> {
-    let mut root = match &sources.file {
-        Some((name, text)) => tree::parse(name, text)?.0,
-        None => Node::empty(Place::Nowhere),
-    };
-    overlay_environment(&mut root, &sources.env, &mut Problems::default());
-    overlay_flags(&mut root, &sources.flags);
+    let (root, _) = laid_over(sources, &mut Problems::default())?;
     let mut found = Vec::new();
     collect(&root, String::new(), sources, &mut found);
     Ok(found)

@@ -46,8 +46,7 @@ mod validate;
 mod watch;
 mod words;
 
-pub use diagnostics::Diagnostic;
-pub use diagnostics::Report;
+pub use diagnostics::{Diagnostic, Report};
 pub use effective::WrittenValue;
 pub use fingerprint::{Differences, Fingerprint};
 pub use places::Places;

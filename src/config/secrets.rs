@@ -149,20 +149,17 @@ fn from_source(table: &Table, whole: &Place) -> Option<(Vec<u8>, Place, SecretSo
             })?;
             Some((bytes, place.clone(), source))
         }
-        [] => {
-            with(|reading| {
-                report(kinds::NO_SECRET_PLACE, whole, "is an empty table", reading);
-            });
+        [] => with(|reading| {
+            report(kinds::NO_SECRET_PLACE, whole, "is an empty table", reading);
             None
-        }
+        }),
         [first, second, ..] => {
             let what = format!("is given two ways, as `{}` and as `{}`", first.key, second.key);
             with(|reading| {
-                report(kinds::SECRET_TWO_WAYS, &first.place, &what, reading)
-                    .label("one")
-                    .also(&second.place, "and another");
-            });
-            None
+                let diagnostic = report(kinds::SECRET_TWO_WAYS, &first.place, &what, reading);
+                diagnostic.label("one").also(&second.place, "and another");
+                None
+            })
         }
     }
 }

@@ -91,7 +91,7 @@ fn first_of_two(text: &str, again: &Range<usize>) -> Option<Range<usize>> {
     key_at(earlier.get_ref(), &path).or_else(|| {
         let (whole, _) = DeTable::parse_recoverable(text);
         let mut found = Vec::new();
-        keys_named(whole.get_ref(), path.last()?, &mut found);
+        keys_named(&DeValue::Table(whole.into_inner()), path.last()?, &mut found);
         found.into_iter().filter(|span| span.end <= again.start).max_by_key(|span| span.start)
     })
 }
@@ -130,21 +130,14 @@ fn key_at(table: &DeTable<'_>, path: &[String]) -> Option<Range<usize>> {
     }
 }
 
-/// Where keys of this name stand in a table and below.
-fn keys_named(table: &DeTable<'_>, name: &str, found: &mut Vec<Range<usize>>) {
-    for (key, value) in table {
-        if key.get_ref() == name {
-            found.push(key.span());
-        }
-        values_below(value.get_ref(), name, found);
-    }
-}
-
-/// The same for a value.
-fn values_below(value: &DeValue<'_>, name: &str, found: &mut Vec<Range<usize>>) {
+/// Where keys of this name stand in a value and below.
+fn keys_named(value: &DeValue<'_>, name: &str, found: &mut Vec<Range<usize>>) {
     match value {
-        DeValue::Table(table) => keys_named(table, name, found),
-        DeValue::Array(items) => items.iter().for_each(|item| values_below(item.get_ref(), name, found)),
+        DeValue::Table(table) => table.iter().for_each(|(key, value)| {
+            found.extend((key.get_ref() == name).then(|| key.span()));
+            keys_named(value.get_ref(), name, found);
+        }),
+        DeValue::Array(items) => items.iter().for_each(|item| keys_named(item.get_ref(), name, found)),
         _ => {}
     }
 }

@@ -104,13 +104,13 @@ impl Reading {
 /// The table that has a key of this name: one of the same section where there is one.
 fn elsewhere(name: &str, table: &str) -> Option<String> {
     let section = table.split('.').next().unwrap_or_default();
-    let mut homes: Vec<String> = every_key()
-        .into_iter()
-        .filter_map(|key| key.rsplit_once('.').filter(|(_, last)| *last == name).map(|(home, _)| home.to_owned()))
-        .collect();
+    let homes = every_key().into_iter().filter_map(|key| {
+        let (home, last) = key.rsplit_once('.')?;
+        (last == name).then(|| home.to_owned())
+    });
     // Of the same section before others, and near the root before deep down.
-    homes.sort_by_key(|home| (home.split('.').next() != Some(section), home.matches('.').count()));
-    homes.first().map(|home| named(home, table))
+    let nearest = homes.min_by_key(|home| (home.split('.').next() != Some(section), home.matches('.').count()));
+    nearest.map(|home| named(&home, table))
 }
 
 /// A key or table with the name of the table at hand in place of `NAME`, where it is of the same section.

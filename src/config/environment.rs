@@ -19,7 +19,7 @@ pub(super) fn laid_over(sources: &Sources, problems: &mut Problems) -> Result<(N
 }
 
 /// Lays the variables that are ours over the tree, in the order of their names, so that a table comes before its keys.
-pub(super) fn overlay_environment(root: &mut Node, env: &[(String, String)], problems: &mut Problems) {
+fn overlay_environment(root: &mut Node, env: &[(String, String)], problems: &mut Problems) {
     let mut ours: Vec<&(String, String)> = env.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     ours.sort();
     for (name, value) in ours {
@@ -39,7 +39,7 @@ pub(super) fn overlay_environment(root: &mut Node, env: &[(String, String)], pro
 }
 
 /// Lays flags over the tree; a later one wins.
-pub(super) fn overlay_flags(root: &mut Node, flags: &[(String, String)]) {
+fn overlay_flags(root: &mut Node, flags: &[(String, String)]) {
     for (key, value) in flags {
         let path: Vec<&str> = key.split('.').collect();
         set(root, &path, value, &Place::Flag(format!("--set {key}")));

@@ -66,8 +66,7 @@ impl Input {
             Some(meant) => format!("did you mean \"{meant}\"? The words are {}", listed(words())),
             None => format!("the words are {}", listed(words())),
         };
-        let what = format!("cannot be \"{}\"", text.escape_default());
-        Err(refused(Flaw::new(kinds::UNKNOWN_WORD, what).help(help)))
+        Err(refused(Flaw::of(kinds::UNKNOWN_WORD, "cannot be", &text).help(help)))
     }
 }
 

@@ -64,14 +64,11 @@ pub(super) const SECRET_TWO_WAYS: DiagnosticKind = error(SecretForm, "nobody cou
 pub(super) const SECRET_UNREADABLE: DiagnosticKind = error(SecretUnreadable, "", "");
 pub(super) const NO_CREDENTIAL_NAME: DiagnosticKind = error(SecretForm, "", "write the name that stands before the colon in LoadCredential=");
 pub(super) const LOG_UNWRITABLE: DiagnosticKind = error(FileUnwritable, "", "");
-pub(super) const NO_LOG_SINK: DiagnosticKind = error(UnknownWord, "", "");
-pub(super) const NO_TELEMETRY: DiagnosticKind = error(UnknownWord, "", "");
 
 // `[route.NAME.allow]`.
 pub(super) const STAR_AMONG_NAMES: DiagnosticKind = error(BadValue, "names are compared exactly", "");
 pub(super) const NO_EMAIL_ADDRESS: DiagnosticKind = error(BadValue, "", "");
 pub(super) const NO_DOMAIN: DiagnosticKind = error(BadValue, "a domain is compared exactly; a star stands for the domains below it", "");
-pub(super) const NO_CLAIMS: DiagnosticKind = error(EmptyList, NOBODY_OR_EVERYBODY, "leave the key out to ask nothing, or write access = \"deny\" to let nobody pass");
 pub(super) const NO_CLAIM_VALUES: DiagnosticKind = error(EmptyList, "", "leave the key out to ask nothing, or write access = \"deny\" to let nobody pass");
 
 // `[provider.NAME.claims]`.
@@ -95,7 +92,6 @@ pub(super) const COOKIE_NAME_REFUSED: DiagnosticKind = error(CookieName, "browse
 pub(super) const COOKIE_NAME_WITHOUT_PREFIX: DiagnosticKind = warning(CookieName, "without it, another host of the same site could plant a session cookie here", "");
 
 // `[route.NAME.identity]`.
-pub(super) const NO_IDENTITY_SET: DiagnosticKind = error(UnknownWord, "", "");
 pub(super) const HEADER_TWICE: DiagnosticKind = error(BadHeader, "many applications cannot tell them apart", "remove one of them");
 pub(super) const NO_GROUP_PATTERN: DiagnosticKind = error(BadValue, "an item is the name of a group, or the beginning of names with a star at its end", "write such as \"staff\" or \"wiki-*\"; leave the key out to send all groups");
 pub(super) const SEPARATOR_UNFIT: DiagnosticKind = error(BadHeader, "", "write one to eight visible ASCII characters, such as \",\" or \"|\"");
@@ -153,7 +149,6 @@ pub(super) const UNVERIFIED_EMAIL: DiagnosticKind = warning(Weakened, "where peo
 pub(super) const PARAMETER_RESERVED: DiagnosticKind = error(Conflict, "vestibule makes this parameter itself, and checks the answer against it", "remove it; scopes, prompt, max_age, acr_values and resource have keys of their own");
 pub(super) const FORM_POST_OVER_HTTP: DiagnosticKind = error(Conflict, "the cookie of a sign-in has to be SameSite=None, and browsers keep such cookies over https only", "write server.public_url = \"https://…\", or remove response_mode");
 pub(super) const NO_RESOURCE: DiagnosticKind = error(BadUrl, "", "write \"https://api.example.com/\"");
-pub(super) const NO_ALGORITHM: DiagnosticKind = error(UnknownWord, "", "");
 pub(super) const SECRET_SHORT_FOR_HMAC: DiagnosticKind = error(WeakSecret, "a shorter one can be guessed from any signed token", "use RS256 or ES256, or a longer client secret");
 pub(super) const LONG_LEEWAY: DiagnosticKind = warning(Weakened, "leeway is for clocks that differ by seconds", "set the clocks, and write at most \"5m\"");
 

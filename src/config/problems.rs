@@ -33,6 +33,11 @@ impl Flaw {
         Self(Box::new(Diagnostic::new(kind, &Place::Nowhere, what)))
     }
 
+    /// The same of a text that the message ends with: `of(kind, "cannot be", "x")`.
+    pub(super) fn of(kind: DiagnosticKind, what: &str, text: &str) -> Self {
+        Self::new(kind, format!("{what} \"{}\"", text.escape_default()))
+    }
+
     /// Says what to write instead.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.0.help(help);
@@ -50,6 +55,11 @@ impl Flaw {
         self.0.reason(reason);
         self
     }
+}
+
+/// The first of some flaws that something has.
+pub(super) fn first_flaw<const N: usize>(flaws: [(bool, &'static str); N]) -> Option<&'static str> {
+    flaws.into_iter().find_map(|(has, flaw)| has.then_some(flaw))
 }
 
 /// What was found so far.

@@ -45,7 +45,7 @@ fn syslog<E: serde::de::Error>(text: &str) -> Result<SyslogAddress, E> {
     text.get(SYSLOG.len()..).unwrap_or_default().parse().map_err(|cause: NoSyslogAddress| {
         let help =
             "write \"syslog:/dev/log\", \"syslog:udp://logs.example.com:514\" or \"syslog:tcp://logs.example.com:601\"";
-        refused(Flaw::new(kinds::NO_LOG_SINK, "names no syslog daemon").label(cause.to_string()).help(help))
+        refused(Flaw::new(kinds::UNKNOWN_WORD, "names no syslog daemon").label(cause.to_string()).help(help))
     })
 }
 
@@ -62,7 +62,7 @@ fn no_word<E: serde::de::Error>(name: &str) -> E {
     let help = format!(
         "{meant}Write \"off\", \"stdout\", \"stderr\", \"journald\", \"syslog:ADDRESS\" or the path of a file; for a file of this name, \"./{shown}\""
     );
-    refused(Flaw::new(kinds::NO_LOG_SINK, format!("cannot be \"{shown}\"")).help(help))
+    refused(Flaw::of(kinds::UNKNOWN_WORD, "cannot be", name).help(help))
 }
 
 /// How the address of a syslog server begins.

@@ -14,7 +14,7 @@ use url::Url;
 use super::files::{read_file, warn_of_readers};
 use super::input::{Input, read_entry, read_items};
 use super::kinds;
-use super::problems::Flaw;
+use super::problems::{Flaw, first_flaw};
 use super::reading::{Field, Found, Refused, already_refused, below, refused, with, wrong_type};
 use super::tree::{Node, NodeValue};
 use crate::pem;
@@ -117,40 +117,26 @@ fn one_or_many<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
 }
 
-/// What is made of a value of the file, whatever type that has.
-trait FromNode: Sized {
-    /// The value, or a report of why it cannot be used.
-    fn from_node(node: Node) -> Result<Self, Refused>;
-}
-
-/// Lets serde read such types: what is being read is known without it.
+/// Lets serde read a type that is made of a value of the file, whatever type that has: what is being read is known without serde.
 macro_rules! read_from_node {
-    ($($type:ident $(<$of:ident $(, $flag:ident)?>)?),+) => {$(
+    ($type:ident $(<$of:ident $(, $flag:ident)?>)?, $read:expr) => {
         impl<'de $(, $of: Deserialize<'de> $(, const $flag: bool)?)?> Deserialize<'de> for $type $(<$of $(, $flag)?>)? {
             fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-                Self::from_node(with(|reading| reading.node())).map_err(|_| already_refused())
+                let read: fn(Node) -> Result<Self, Refused> = $read;
+                read(with(|reading| reading.node())).map_err(|_| already_refused())
             }
         }
-    )+};
+    };
 }
 
-read_from_node!(
-    OneOrMany<T, WITH_EMPTY>, List<T, OF_TABLES>, Named<T, OF_TABLES>, Filled<T>, TextOr<T>, Timespan,
-    ByteSize, FileMode, WebUrl, Network, ClaimValue, RawText, CertificatesFile, KeyFile
-);
+read_from_node!(List<T, OF_TABLES>, |node| {
+    let wanted = if OF_TABLES { "a list of tables" } else { "a list" };
+    read_items(node.items(false).ok_or_else(|| wrong_type(&node, wanted))?).map(Self)
+});
 
-impl<'de, T: Deserialize<'de>, const OF_TABLES: bool> FromNode for List<T, OF_TABLES> {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        let wanted = if OF_TABLES { "a list of tables" } else { "a list" };
-        read_items(node.items(false).ok_or_else(|| wrong_type(&node, wanted))?).map(Self)
-    }
-}
-
-impl<'de, T: Deserialize<'de>, const WITH_EMPTY: bool> FromNode for OneOrMany<T, WITH_EMPTY> {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        read_items(node.items(WITH_EMPTY).unwrap_or_else(|| vec![node])).map(Self)
-    }
-}
+read_from_node!(OneOrMany<T, WITH_EMPTY>, |node| {
+    read_items(node.items(WITH_EMPTY).unwrap_or_else(|| vec![node])).map(Self)
+});
 
 impl<T, const OF_TABLES: bool> Default for Named<T, OF_TABLES> {
     fn default() -> Self {
@@ -165,74 +151,54 @@ impl<T, const OF_TABLES: bool> Named<T, OF_TABLES> {
     }
 }
 
-impl<'de, T: Deserialize<'de>, const OF_TABLES: bool> FromNode for Named<T, OF_TABLES> {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        let wanted = if OF_TABLES { "a table of tables" } else { "a table" };
-        let mut named = Vec::new();
-        for entry in Input(node).table(wanted)?.entries {
-            let key = below(Some(&entry.key), &entry.place, &entry.node, || with(|reading| reading.key()));
-            let name = Found { value: entry.key.clone(), place: entry.place.clone(), key };
-            named.push((name, read_entry(entry, Field::deserialize)?));
-        }
-        Ok(Self(named))
+read_from_node!(Named<T, OF_TABLES>, |node| {
+    let wanted = if OF_TABLES { "a table of tables" } else { "a table" };
+    let mut named = Vec::new();
+    for entry in Input(node).table(wanted)?.entries {
+        let key = below(Some(&entry.key), &entry.place, &entry.node, || with(|reading| reading.key()));
+        let name = Found { value: entry.key.clone(), place: entry.place.clone(), key };
+        named.push((name, read_entry(entry, Field::deserialize)?));
     }
-}
+    Ok(Self(named))
+});
 
-impl<'de, T: Deserialize<'de>> FromNode for Filled<T> {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        match node.structured().as_ref().unwrap_or(&node).value {
-            NodeValue::Table(ref table) if table.entries.is_empty() => {
-                Err(refused(Flaw::new(kinds::EMPTY_TABLE, "is empty")))
-            }
-            _ => T::deserialize(Input(node)).map(Self),
-        }
+read_from_node!(Filled<T>, |node| match node.structured().as_ref().unwrap_or(&node).value {
+    NodeValue::Table(ref table) if table.entries.is_empty() => {
+        Err(refused(Flaw::new(kinds::EMPTY_TABLE, "is empty")))
     }
-}
+    _ => T::deserialize(Input(node)).map(Self),
+});
 
-impl<'de, T: Deserialize<'de>> FromNode for TextOr<T> {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        match &node.value {
-            NodeValue::Table(_) => T::deserialize(Input(node)).map(Self::Table),
-            NodeValue::Untyped(_) if node.structured().is_some() => T::deserialize(Input(node)).map(Self::Table),
-            NodeValue::Untyped(_) | NodeValue::String(_) => Input(node).filled_text().map(Self::Text),
-            _ => Err(wrong_type(&node, "a string or a table")),
-        }
-    }
-}
+read_from_node!(TextOr<T>, |node| match &node.value {
+    NodeValue::Table(_) => T::deserialize(Input(node)).map(Self::Table),
+    NodeValue::Untyped(_) if node.structured().is_some() => T::deserialize(Input(node)).map(Self::Table),
+    NodeValue::Untyped(_) | NodeValue::String(_) => Input(node).filled_text().map(Self::Text),
+    _ => Err(wrong_type(&node, "a string or a table")),
+});
 
 /// A text, which may be empty; `wanted` says what it holds.
 fn text<'a>(node: &'a Node, wanted: &str) -> Result<&'a str, Refused> {
     node.text().ok_or_else(|| wrong_type(node, wanted))
 }
 
-impl FromNode for RawText {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        text(&node, "a string").map(|text| Self(text.to_owned()))
-    }
-}
+read_from_node!(RawText, |node| text(&node, "a string").map(|text| Self(text.to_owned())));
 
-impl FromNode for Timespan {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        match humantime::parse_duration(text(&node, "a duration in quotes")?) {
-            Ok(span) if span <= LONGEST => Ok(Self(span)),
-            Ok(_) => Err(refused(Flaw::new(kinds::DURATION_TOO_LONG, "is longer than ten years"))),
-            Err(error) => Err(refused(Flaw::new(kinds::NO_DURATION, "is not a duration").label(error.to_string()))),
-        }
-    }
-}
+read_from_node!(Timespan, |node| match humantime::parse_duration(text(&node, "a duration in quotes")?) {
+    Ok(span) if span <= LONGEST => Ok(Self(span)),
+    Ok(_) => Err(refused(Flaw::new(kinds::DURATION_TOO_LONG, "is longer than ten years"))),
+    Err(error) => Err(refused(Flaw::new(kinds::NO_DURATION, "is not a duration").label(error.to_string()))),
+});
 
 /// Beyond this, sums of times and durations are not sure to stay in range.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
 
-impl FromNode for ByteSize {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        let size = match &node.value {
-            NodeValue::Integer(number) => u64::try_from(*number).ok(),
-            _ => parse_size(text(&node, "a size in bytes")?),
-        };
-        size.map(Self).ok_or_else(|| refused(Flaw::new(kinds::NO_SIZE, "is not a size")))
-    }
-}
+read_from_node!(ByteSize, |node| {
+    let size = match &node.value {
+        NodeValue::Integer(number) => u64::try_from(*number).ok(),
+        _ => parse_size(text(&node, "a size in bytes")?),
+    };
+    size.map(Self).ok_or_else(|| refused(Flaw::new(kinds::NO_SIZE, "is not a size")))
+});
 
 /// `8KiB`, `10 MB`, `512`: whole numbers with decimal or binary units.
 fn parse_size(text: &str) -> Option<u64> {
@@ -252,14 +218,12 @@ fn parse_size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-impl FromNode for FileMode {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        // Without quotes nobody could tell whether 660 is meant as octal.
-        let text = text(&node, "a mode in quotes, such as \"0660\"")?;
-        let flaw = || Flaw::new(kinds::NO_FILE_MODE, format!("cannot be \"{}\"", text.escape_default()));
-        parse_mode(text).map(Self).ok_or_else(|| refused(flaw().label("not the mode of a socket")))
-    }
-}
+read_from_node!(FileMode, |node| {
+    // Without quotes nobody could tell whether 660 is meant as octal.
+    let text = text(&node, "a mode in quotes, such as \"0660\"")?;
+    let flaw = || Flaw::of(kinds::NO_FILE_MODE, "cannot be", text).label("not the mode of a socket");
+    parse_mode(text).map(Self).ok_or_else(|| refused(flaw()))
+});
 
 /// Three digits, with or without the zero before them; the owner has to be able to connect.
 fn parse_mode(text: &str) -> Option<u32> {
@@ -269,75 +233,61 @@ fn parse_mode(text: &str) -> Option<u32> {
     (mode <= 0o777 && mode & 0o600 == 0o600).then_some(mode)
 }
 
-impl FromNode for WebUrl {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        let flaw = match Url::parse(&Input(node).filled_text()?) {
-            Ok(url) => match url_flaw(&url) {
-                None => return Ok(Self(url)),
-                Some(flaw) => flaw.to_owned(),
-            },
-            Err(url::ParseError::RelativeUrlWithoutBase) => "it has no scheme".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        Err(refused(Flaw::new(kinds::NO_URL, format!("is not a URL that can be used: {flaw}"))))
-    }
-}
+read_from_node!(WebUrl, |node| {
+    let flaw = match Url::parse(&Input(node).filled_text()?) {
+        Ok(url) => match url_flaw(&url) {
+            None => return Ok(Self(url)),
+            Some(flaw) => flaw.to_owned(),
+        },
+        Err(url::ParseError::RelativeUrlWithoutBase) => "it has no scheme".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(refused(Flaw::new(kinds::NO_URL, format!("is not a URL that can be used: {flaw}"))))
+});
 
 /// Why a well-formed URL is not one of a server that can be called.
 fn url_flaw(url: &Url) -> Option<&'static str> {
-    if !matches!(url.scheme(), "http" | "https") {
-        return Some("its scheme is neither https nor http");
-    }
-    if url.host().is_none() {
-        return Some("it has no host");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Some("it holds a user name or password");
-    }
-    url.fragment().map(|_| "it has a fragment")
+    first_flaw([
+        (!matches!(url.scheme(), "http" | "https"), "its scheme is neither https nor http"),
+        (url.host().is_none(), "it has no host"),
+        (!url.username().is_empty() || url.password().is_some(), "it holds a user name or password"),
+        (url.fragment().is_some(), "it has a fragment"),
+    ])
 }
 
-impl FromNode for Network {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        let flaw = || refused(Flaw::new(kinds::NO_NETWORK, "holds something that is not a network"));
-        parse_network(&Input(node).filled_text()?).map(Self).ok_or_else(flaw)
-    }
-}
+read_from_node!(Network, |node| {
+    let flaw = || refused(Flaw::new(kinds::NO_NETWORK, "holds something that is not a network"));
+    parse_network(&Input(node).filled_text()?).map(Self).ok_or_else(flaw)
+});
 
 /// A CIDR, or an address as the network of itself. Bits below the mask are cut off.
 pub(super) fn parse_network(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>().map(|network| network.trunc()).ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
-impl FromNode for ClaimValue {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        Ok(Self(match &node.value {
-            NodeValue::Integer(number) => (*number).into(),
-            NodeValue::Boolean(yes) => (*yes).into(),
-            _ => text(&node, "a string, an integer or a boolean")?.into(),
-        }))
-    }
-}
+read_from_node!(ClaimValue, |node| {
+    Ok(Self(match &node.value {
+        NodeValue::Integer(number) => (*number).into(),
+        NodeValue::Boolean(yes) => (*yes).into(),
+        _ => text(&node, "a string, an integer or a boolean")?.into(),
+    }))
+});
 
-impl FromNode for CertificatesFile {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        let (path, pem) = read_file(&Input(node).filled_text()?)?;
-        let nothing = |_| refused(Flaw::new(kinds::NO_CERTIFICATE, "holds no certificate"));
-        Ok(Self { path, certificates: pem::certificates(&pem).map_err(nothing)? })
-    }
-}
+read_from_node!(CertificatesFile, |node| {
+    let (path, pem) = read_file(&Input(node).filled_text()?)?;
+    let nothing = |_| refused(Flaw::new(kinds::NO_CERTIFICATE, "holds no certificate"));
+    Ok(Self { path, certificates: pem::certificates(&pem).map_err(nothing)? })
+});
 
-impl FromNode for KeyFile {
-    fn from_node(node: Node) -> Result<Self, Refused> {
-        let (path, pem) = read_file(&Input(node).filled_text()?)?;
-        let key = private_key(Secret::new(pem).expose()).map_err(refused::<Refused>)?;
-        with(|reading| {
-            warn_of_readers(&path, &reading.place(), reading);
-            reading.note_secret_file();
-        });
-        Ok(Self { path, key })
-    }
-}
+read_from_node!(KeyFile, |node| {
+    let (path, pem) = read_file(&Input(node).filled_text()?)?;
+    let key = private_key(Secret::new(pem).expose()).map_err(refused::<Refused>)?;
+    with(|reading| {
+        warn_of_readers(&path, &reading.place(), reading);
+        reading.note_secret_file();
+    });
+    Ok(Self { path, key })
+});
 
 /// The private key of a PEM.
 pub(super) fn private_key(pem: &[u8]) -> Result<PrivateKey, Flaw> {

@@ -74,7 +74,7 @@ fn claims(
     let mut claims = Vec::new();
     let Some(found) = field.given() else { return claims };
     if found.value.0.is_empty() {
-        problems.on(kinds::NO_CLAIMS, found, "is empty");
+        problems.on(kinds::EMPTY_ALLOW, found, "is empty");
     }
     for (name, values) in found.value.given() {
         let path = claim_path(name, &found.key, problems);
@@ -90,17 +90,15 @@ fn claims(
 
 /// What the keys of `over` say replaces what `base` says: key by key, so that a part of a route never asks less by accident.
 pub(super) fn merged(base: &AllowSettings, over: AllowSettings) -> AllowSettings {
-    let mut claims = over.claims;
-    let added: Vec<_> =
-        base.claims.iter().filter(|(path, _)| !claims.iter().any(|(other, _)| other == path)).cloned().collect();
-    claims.extend(added);
+    let is_new = |(path, _): &&(ClaimPath, _)| !over.claims.iter().any(|(other, _)| other == path);
+    let claims = base.claims.iter().filter(is_new);
     AllowSettings {
         groups: over.groups.or_else(|| base.groups.clone()),
         emails: over.emails.or_else(|| base.emails.clone()),
         domains: over.domains.or_else(|| base.domains.clone()),
         users: over.users.or_else(|| base.users.clone()),
         subjects: over.subjects.or_else(|| base.subjects.clone()),
-        claims,
+        claims: over.claims.iter().chain(claims).cloned().collect(),
         networks: over.networks.or_else(|| base.networks.clone()),
     }
 }

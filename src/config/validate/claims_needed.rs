@@ -18,18 +18,19 @@ pub(super) fn with_needed_claims(
             let of_headers = rule.identity.headers.iter().filter_map(|(_, value)| claim_of(value, &provider.claims));
             let deciding = of_allow(&rule.allow, &provider.claims);
             for path in of_headers.chain(deciding.iter().map(|(_, path)| path.clone())) {
-                if !provider.needed_claims.contains(&path) {
-                    provider.needed_claims.push(path);
-                }
+                add(&mut provider.needed_claims, path);
             }
-            for claim in deciding {
-                if !provider.deciding_claims.contains(&claim) {
-                    provider.deciding_claims.push(claim);
-                }
-            }
+            deciding.into_iter().for_each(|claim| add(&mut provider.deciding_claims, claim));
         }
     }
     providers
+}
+
+/// Adds what is not among them yet.
+fn add<T: PartialEq>(known: &mut Vec<T>, new: T) {
+    if !known.contains(&new) {
+        known.push(new);
+    }
 }
 
 /// Whether a rule looks at sessions of a provider.

@@ -1,7 +1,7 @@
 //! `[session.cookie]`.
 
 use super::super::file::CookieTable;
-use super::{Field, Problems, kinds};
+use super::{Field, Problems, first_flaw, kinds};
 use crate::gateway::settings::PublicUrl;
 use crate::session::settings::{CookieSettings, SameSite, domain_reaches};
 
@@ -13,7 +13,7 @@ pub(super) fn cookie(
 ) -> Option<CookieSettings> {
     let public_url = public_url?;
     let secure = public_url.https;
-    let domain = domain(&keys.domain, host_of(&public_url.authority), problems);
+    let domain = domain(&keys.domain, public_url.host(), problems);
     let name = name(&keys.name, secure, !keys.domain.is_absent(), problems);
     if !secure {
         let (same_site, partitioned) = (kinds::SAME_SITE_NONE_OVER_HTTP, kinds::PARTITIONED_OVER_HTTP);
@@ -29,30 +29,17 @@ pub(super) fn cookie(
     })
 }
 
-/// The host of an authority, without its port.
-pub(super) fn host_of(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => host,
-        _ => authority,
-    }
-}
-
 /// A domain that browsers take for a cookie, and that reaches the public host.
 fn domain(field: &Field<String>, public_host: &str, problems: &mut Problems) -> Option<String> {
     let found = field.given()?;
     let domain = found.value.trim_start_matches('.').to_ascii_lowercase();
-    let address = domain.parse::<std::net::IpAddr>().is_ok() || domain.starts_with('[');
-    let flaw = if address {
-        Some("it is an address, and cookies of addresses have no domain")
-    } else if !domain.contains('.') {
-        Some("it is a single label, and browsers refuse cookies for those")
-    } else if domain.contains([':', '/', '*', ' ']) {
-        Some("it is not a plain domain name")
-    } else if !domain_reaches(&domain, public_host) {
-        Some("it is neither the host of `server.public_url` nor a domain above it")
-    } else {
-        None
-    };
+    let is_address = domain.parse::<std::net::IpAddr>().is_ok() || domain.starts_with('[');
+    let flaw = first_flaw([
+        (is_address, "it is an address, and cookies of addresses have no domain"),
+        (!domain.contains('.'), "it is a single label, and browsers refuse cookies for those"),
+        (domain.contains([':', '/', '*', ' ']), "it is not a plain domain name"),
+        (!domain_reaches(&domain, public_host), "it is neither the host of `server.public_url` nor a domain above it"),
+    ]);
     if let Some(flaw) = flaw {
         problems.on(kinds::COOKIE_DOMAIN_BAD, found, format!("cannot be used: {flaw}"));
         return None;
@@ -107,9 +94,10 @@ mod tests {
 
     #[test]
     fn ports_are_cut_from_authorities() {
-        assert_eq!(host_of("a.example:8443"), "a.example");
-        assert_eq!(host_of("a.example"), "a.example");
-        assert_eq!(host_of("[::1]:80"), "[::1]");
-        assert_eq!(host_of("[::1]"), "[::1]");
+        let host = |text: &str| PublicUrl { https: true, authority: text.to_owned() }.host().to_owned();
+        assert_eq!(host("a.example:8443"), "a.example");
+        assert_eq!(host("a.example"), "a.example");
+        assert_eq!(host("[::1]:80"), "[::1]");
+        assert_eq!(host("[::1]"), "[::1]");
     }
 }

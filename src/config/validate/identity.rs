@@ -32,8 +32,8 @@ fn named(name: &str) -> Result<IdentityHeaderSettings, Flaw> {
     let names = || IdentityHeaderSettings::names();
     IdentityHeaderSettings::named(name).ok_or_else(|| {
         let meant = nearest(name, names()).map(|meant| format!("did you mean \"{meant}\"? ")).unwrap_or_default();
-        let what = format!("names no set of headers: \"{}\"", name.escape_default());
-        Flaw::new(kinds::NO_IDENTITY_SET, what).help(format!("{meant}The sets are {}", listed(names())))
+        let help = format!("{meant}The sets are {}", listed(names()));
+        Flaw::of(kinds::UNKNOWN_WORD, "names no set of headers:", name).help(help)
     })
 }
 
@@ -70,8 +70,7 @@ fn from_table(table: &IdentityTable, problems: &mut Problems) -> IdentityHeaderS
 
 /// A group that the application is to see.
 fn group_pattern(found: &Found<String>) -> Result<GroupPattern, Flaw> {
-    let flaw = || Flaw::new(kinds::NO_GROUP_PATTERN, format!("cannot be \"{}\"", found.value.escape_default()));
-    GroupPattern::parse(&found.value).ok_or_else(flaw)
+    GroupPattern::parse(&found.value).ok_or_else(|| Flaw::of(kinds::NO_GROUP_PATTERN, "cannot be", &found.value))
 }
 
 /// A separator has to fit into a header and to differ from percent-encoded items.
@@ -118,7 +117,7 @@ fn header_value(text: &str) -> Result<IdentityValue, Flaw> {
             None => format!("for a claim write \"claim:{}\"", text.escape_default()),
         };
         let help = format!("{meant} The values are {}, \"claim:NAME\" and \"text:WORDS\"", listed(words()));
-        Flaw::new(kinds::HEADER_VALUE_UNKNOWN, format!("cannot hold \"{}\"", text.escape_default())).help(help)
+        Flaw::of(kinds::HEADER_VALUE_UNKNOWN, "cannot hold", text).help(help)
     })
 }
 

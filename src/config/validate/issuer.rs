@@ -57,8 +57,7 @@ pub(super) fn allowed_tenants(
 /// A tenant's ID: compared with `tid` byte for byte, and put into the issuer.
 fn tenant(found: &Found<String>) -> Result<String, Flaw> {
     let fits = !found.value.is_empty() && found.value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let flaw = || Flaw::new(kinds::NO_TENANT, format!("cannot hold \"{}\"", found.value.escape_default()));
-    fits.then(|| found.value.clone()).ok_or_else(flaw)
+    fits.then(|| found.value.clone()).ok_or_else(|| Flaw::of(kinds::NO_TENANT, "cannot hold", &found.value))
 }
 
 /// Entra's addresses for several tenants, of which none is an issuer.

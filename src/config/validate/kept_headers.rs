@@ -40,7 +40,8 @@ fn kept_header(
     if let Some(reason) = never_kept(names, &name) {
         return Err(Flaw::new(kinds::NEVER_KEPT, format!("cannot keep \"{shown}\"")).reason(reason));
     }
-    if rules.iter().any(|rule| sends(rule, &name)) {
+    let sends = |rule: &RuleSettings| rule.identity.headers.iter().any(|(sent, _)| are_one(sent, &name));
+    if rules.iter().any(|rule| rule.access.looks_at_session() && sends(rule)) {
         let what = format!("keeps \"{shown}\", by which the route itself says who is signed in");
         return Err(Flaw::new(kinds::KEPT_AND_SENT, what));
     }
@@ -55,11 +56,6 @@ fn warn(item: &Found<String>, name: &HeaderName, problems: &mut Problems) {
         |source| format!("it is usually set by {source}; an application that believes it believes every client"),
     );
     problems.on(kinds::KEPT_HEADER, item, what).reason(reason);
-}
-
-/// Whether the application hears by this field who is signed in.
-fn sends(rule: &RuleSettings, name: &HeaderName) -> bool {
-    rule.access.looks_at_session() && rule.identity.headers.iter().any(|(sent, _)| are_one(sent, name))
 }
 
 /// Why no route can keep this field.

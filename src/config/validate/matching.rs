@@ -3,7 +3,7 @@
 use http::Method;
 use url::{Host, Url};
 
-use super::{Field, Flaw, Found, OneOrMany, Problems, distinct, each, kinds, parsed};
+use super::{Field, Flaw, Found, OneOrMany, Problems, distinct, each, first_flaw, kinds, parsed};
 use crate::gateway::settings::HostPattern;
 use crate::request::path::is_read_alike;
 
@@ -14,7 +14,6 @@ pub(super) fn hosts(field: &Field<OneOrMany<String>>, problems: &mut Problems) -
 
 /// The pattern in its canonical form.
 fn host_pattern(text: &str) -> Result<HostPattern, Flaw> {
-    let flaw = |help| Flaw::new(kinds::NO_HOST, format!("cannot match \"{}\"", text.escape_default())).help(help);
     let (is_suffix, name) = text.strip_prefix("*.").map_or((false, text), |rest| (true, rest));
     let name = name.trim_end_matches('.');
     let bracketed = name.starts_with('[') && name.ends_with(']');
@@ -28,7 +27,7 @@ fn host_pattern(text: &str) -> Result<HostPattern, Flaw> {
         Ok(host) => return Ok(HostPattern::Exact(host.to_string())),
         Err(_) => "write a host name such as \"wiki.example.com\" or \"*.example.com\"",
     };
-    Err(flaw(help))
+    Err(Flaw::of(kinds::NO_HOST, "cannot match", text).help(help))
 }
 
 /// A prefix by whole segments, without the last slash except for `/` itself; `key` is what the message names.
@@ -45,7 +44,7 @@ pub(super) fn path(found: &Found<String>, key: &str, problems: &mut Problems) ->
 /// Why no canonical request path could start with this.
 pub(super) fn path_flaw(path: &str) -> Option<&'static str> {
     let mut segments = path.split('/');
-    let flaws = [
+    first_flaw([
         (!path.starts_with('/'), "it does not start with a slash"),
         (path.contains("//"), "it holds an empty segment (`//`)"),
         (segments.any(|segment| matches!(segment, "." | "..")), "it holds dot segments"),
@@ -54,8 +53,7 @@ pub(super) fn path_flaw(path: &str) -> Option<&'static str> {
         (path.contains('*'), "it holds a star, and every path covers what is below it"),
         (path.contains(|c: char| c == '\\' || c.is_control()), "it holds a backslash or a control character"),
         (!is_read_alike(path), "some programs cut such a path, so that requests for it would be refused as ambiguous"),
-    ];
-    flaws.into_iter().find_map(|(has, flaw)| has.then_some(flaw))
+    ])
 }
 
 /// `methods`: upper-case tokens; `None` for any.
@@ -71,7 +69,7 @@ fn method(text: &str) -> Result<Method, Flaw> {
         Ok(method) if text == upper => return Ok(method),
         _ => format!("methods are upper-case words: \"{}\"", upper.escape_default()),
     };
-    Err(Flaw::new(kinds::NO_METHOD, format!("cannot hold \"{}\"", text.escape_default())).help(help))
+    Err(Flaw::of(kinds::NO_METHOD, "cannot hold", text).help(help))
 }
 
 /// Origins, lower-case and without the scheme's own port, as browsers send them.
@@ -79,7 +77,7 @@ pub(super) fn origins(field: &Field<OneOrMany<String>>, problems: &mut Problems)
     each(field, problems, |item| {
         let url = Url::parse(&item.value).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let url = url.filter(|url| url.path() == "/" && url.query().is_none() && url.fragment().is_none());
-        let flaw = || Flaw::new(kinds::NO_ORIGIN, format!("cannot hold \"{}\"", item.value.escape_default()));
+        let flaw = || Flaw::of(kinds::NO_ORIGIN, "cannot hold", &item.value);
         url.map(|url| url.origin().ascii_serialization()).ok_or_else(flaw)
     })
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::diagnostics::{Diagnostic, Place};
-use super::environment::{laid_over, overlay_environment, overlay_flags, underlay_telemetry};
+use super::environment::{laid_over, underlay_telemetry};
 use super::file::{AdminTable, File, ProviderTable, RouteTable};
 use super::kinds::{self, DiagnosticKind};
 use super::places::Places;
-use super::problems::{Flaw, Problems};
+use super::problems::{Flaw, Problems, first_flaw};
 use super::reading::{Field, Found, Reading, listed};
-use super::tree::{self, Node, NodeValue};
+use super::tree::{Node, NodeValue};
 use super::units::{Named, OneOrMany, Timespan};
 use super::{Config, Fingerprint, ReadFile, Sources, input};
 use crate::gateway::settings::{GatewaySettings, TargetSettings};
@@ -57,16 +57,17 @@ pub(super) fn load(sources: &Sources) -> Result<Config, Vec<Diagnostic>> {
 /// The addresses of `admin.listen` alone. What else is wrong is passed over, even syntax: `vestibule health` must not call a
 /// gateway dead because somebody is editing its file.
 pub(super) fn admin_addresses(sources: &Sources) -> Vec<ListenAddress> {
-    let read = sources.file.as_ref().and_then(|(name, text)| tree::parse(name, text).ok());
-    let mut root = read.map_or_else(|| Node::empty(Place::Nowhere), |(root, _)| root);
-    let mut reading = Reading::new(sources, Place::Nowhere);
-    overlay_environment(&mut root, &sources.env, &mut reading.problems);
-    overlay_flags(&mut root, &sources.flags);
+    let over = |sources: &Sources| laid_over(sources, &mut Problems::default());
+    let root = over(sources).or_else(|_| over(&Sources { file: None, ..sources.clone() }));
+    let root = root.map_or_else(|_| Node::empty(Place::Nowhere), |(root, _)| root);
     let admin = match root.value {
         NodeValue::Table(mut table) => table.take("admin"),
         _ => None,
     };
-    let (table, _) = input::read::<AdminTable>(admin.unwrap_or_else(|| Node::empty(Place::Nowhere)), reading);
+    let (table, _) = input::read::<AdminTable>(
+        admin.unwrap_or_else(|| Node::empty(Place::Nowhere)),
+        Reading::new(sources, Place::Nowhere),
+    );
     server::admin_listen(&table, &mut Problems::default()).into_iter().map(|found| found.value).collect()
 }
 

@@ -48,10 +48,10 @@ pub(super) fn provider(
         quirks: table.quirks.value().map(|list| list.0.iter().map(|item| item.value).collect()).unwrap_or_default(),
         prompt: table.prompt.value().cloned(),
         max_age: table.max_age.value().map(|it| it.0),
-        acr_values: texts(&table.acr_values),
+        acr_values: each(&table.acr_values, problems, |item| Ok(item.value.clone())),
         resource: each(&table.resource, problems, resource),
         timeout: positive(&table.timeout, TIMEOUT, problems),
-        audiences: texts(&table.audiences),
+        audiences: each(&table.audiences, problems, |item| Ok(item.value.clone())),
         id_token_algorithms: algorithms(&table.id_token_algorithms, table, problems),
         userinfo_algorithms: algorithms(&table.userinfo_algorithms, table, problems),
         jwks_min_interval: table.jwks_min_interval.or(Timespan(JWKS_MIN_INTERVAL)).0,
@@ -218,9 +218,9 @@ fn resource(found: &Found<String>) -> Result<Url, Flaw> {
 fn algorithms(field: &Field<OneOrMany<String>>, table: &ProviderTable, problems: &mut Problems) -> Vec<String> {
     let secret = table.client_secret.value().map_or(0, |secret| secret.0.expose().len());
     let known = each(field, problems, |item| {
-        let flaw = || Flaw::new(kinds::NO_ALGORITHM, format!("cannot hold \"{}\"", item.value.escape_default()));
-        let is_known = ALGORITHMS.contains(&item.value.as_str());
-        is_known.then(|| item.clone()).ok_or_else(|| flaw().help(format!("the algorithms are {}", listed(ALGORITHMS))))
+        let help = || format!("the algorithms are {}", listed(ALGORITHMS));
+        let flaw = || Flaw::of(kinds::UNKNOWN_WORD, "cannot hold", &item.value).help(help());
+        ALGORITHMS.contains(&item.value.as_str()).then(|| item.clone()).ok_or_else(flaw)
     });
     for item in known.iter().filter(|_| !matches!(table.client_secret, Field::Wrong)) {
         let bits = item.value.strip_prefix("HS").and_then(|bits| bits.parse::<usize>().ok());
@@ -238,11 +238,6 @@ fn leeway(field: &Field<Timespan>, problems: &mut Problems) -> Duration {
         problems.on(kinds::LONG_LEEWAY, found, "takes ID tokens long after they expired");
     }
     field.or(Timespan(LEEWAY)).0
-}
-
-/// The items of a list of texts.
-fn texts(field: &Field<OneOrMany<String>>) -> Vec<String> {
-    field.value().map(|list| list.0.iter().map(|item| item.value.clone()).collect()).unwrap_or_default()
 }
 
 /// The signature algorithms that are implemented.

@@ -7,7 +7,6 @@ use http::StatusCode;
 
 use super::super::file::{AllowTable, RouteTable, RuleKeys};
 use super::super::units::Filled;
-use super::cookie::host_of;
 use super::{
     Diagnostic, DiagnosticKind, Field, Flaw, Found, Place, Problems, Timespan, allow, distinct, identity, kept_headers,
     kinds, listed, matching, upstream,
@@ -261,7 +260,7 @@ pub(super) fn check_hosts(
     domain: Option<&str>,
     problems: &mut Problems,
 ) {
-    let public_host = host_of(&public_url.authority);
+    let public_host = public_url.host();
     for route in routes.iter().filter(|route| route.settings.rules().any(|rule| rule.access.looks_at_session())) {
         for host in &route.settings.hosts {
             let (HostPattern::Exact(name) | HostPattern::Suffix(name)) = host;
@@ -310,7 +309,8 @@ pub(super) fn check_reach(routes: &[CheckedRoute], prefix: &str, listen: &[Liste
         let ourselves = upstream.addresses.iter().any(|address| {
             listen.contains(&match &address.transport {
                 UpstreamTransport::Tcp(_, port) => {
-                    ListenAddress::Tcp(format!("{}:{port}", host_of(&address.authority)))
+                    let (authority, port) = (&address.authority, format!(":{port}"));
+                    ListenAddress::Tcp(format!("{}{port}", authority.strip_suffix(&port).unwrap_or(authority)))
                 }
                 UpstreamTransport::Unix(path) => ListenAddress::Unix(path.clone()),
             })

@@ -99,7 +99,7 @@ fn listen(field: &Field<OneOrMany<String>>, default: &str, problems: &mut Proble
         return vec![Found { value, place: Place::Nowhere, key: String::new() }];
     }
     each(field, problems, |item| {
-        let flaw = || Flaw::new(kinds::NO_LISTEN_ADDRESS, format!("cannot be \"{}\"", item.value.escape_default()));
+        let flaw = || Flaw::of(kinds::NO_LISTEN_ADDRESS, "cannot be", &item.value);
         parse_listen(&item.value).map(|address| item.with(address)).ok_or_else(flaw)
     })
 }
@@ -135,7 +135,7 @@ fn trusted_proxies(field: &Field<OneOrMany<String>>, problems: &mut Problems) ->
     let is_unix = |item: &Found<String>| item.value == "unix";
     let trust_unix = field.value().is_some_and(|list| list.0.iter().any(is_unix));
     let networks = each(field, problems, |item| {
-        let flaw = || Flaw::new(kinds::NO_TRUSTED_PROXY, format!("cannot hold \"{}\"", item.value.escape_default()));
+        let flaw = || Flaw::of(kinds::NO_TRUSTED_PROXY, "cannot hold", &item.value);
         let network = parse_network(&item.value).map(|network| item.with(network));
         if is_unix(item) { Ok(None) } else { network.map(Some).ok_or_else(flaw) }
     });
@@ -160,15 +160,11 @@ fn prefix(field: &Field<String>, problems: &mut Problems) -> String {
 
 /// How many threads forward requests.
 fn workers(field: &Field<u32>, problems: &mut Problems) -> usize {
-    let cores = || available_parallelism().map_or(1, usize::from);
-    match field.given() {
-        Some(found) if (1..=1024).contains(&found.value) => usize::try_from(found.value).unwrap_or(1),
-        Some(found) => {
-            problems.on(kinds::WORKERS_OUT_OF_RANGE, found, format!("cannot be {}", found.value));
-            1
-        }
-        None => cores(),
+    let Some(found) = field.given() else { return available_parallelism().map_or(1, usize::from) };
+    if !(1..=1024).contains(&found.value) {
+        problems.on(kinds::WORKERS_OUT_OF_RANGE, found, format!("cannot be {}", found.value));
     }
+    usize::try_from(found.value).unwrap_or(1)
 }
 
 /// What a client may take.
@@ -181,25 +177,19 @@ fn limits(keys: &LimitsTable, problems: &mut Problems) -> Limits {
         }
         usize::try_from(found.value.0).unwrap_or(defaults.header_bytes)
     });
-    let mut count = |field: &Field<u32>| {
-        let found = field.given()?;
-        if found.value == 0 {
-            problems.on(kinds::ZERO_COUNT, found, "cannot be zero");
-        }
-        Some(found.value)
-    };
-    let connections = count(&keys.connections);
-    let h2_streams = count(&keys.h2_streams).unwrap_or(defaults.h2_streams);
+    for count in [&keys.connections, &keys.h2_streams] {
+        count.noted(&0, kinds::ZERO_COUNT, "cannot be zero", problems);
+    }
     Limits {
         header_bytes,
         header_time: positive(&keys.header_time, defaults.header_time, problems),
         body_bytes: keys.body_bytes.value().map(|size| size.0),
         idle_time: positive(&keys.idle_time, defaults.idle_time, problems),
         body_rate: keys.body_rate.value().map_or(defaults.body_rate, |rate| Some(rate.0).filter(|rate| *rate > 0)),
-        connections: connections.and_then(|count| usize::try_from(count).ok()),
+        connections: keys.connections.value().and_then(|count| usize::try_from(*count).ok()),
         upgrade_life: positive(&keys.upgrade_life, defaults.upgrade_life, problems),
         upgrade_idle: positive(&keys.upgrade_idle, defaults.upgrade_idle, problems),
-        h2_streams,
+        h2_streams: keys.h2_streams.or(defaults.h2_streams),
         handshake_time: positive(&keys.handshake_time, defaults.handshake_time, problems),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::file::SessionTable;
 use super::super::redacted::SecretSource;
 use super::super::words::{KeptToken, Store};
-use super::{Found, Place, Problems, Timespan, cookie, kinds, opened, positive};
+use super::{Found, Place, Problems, Timespan, cookie, first_flaw, kinds, opened, positive};
 use crate::gateway::settings::PublicUrl;
 use crate::seal;
 use crate::secret::Secret;
@@ -74,30 +74,22 @@ type SessionKeys = (Vec<Secret<[u8; 32]>>, Vec<SecretSource>);
 
 /// A session key that cannot be guessed.
 fn checked_key(text: &str, place: &Place, problems: &mut Problems) -> Option<Secret<[u8; 32]>> {
-    let flaw = match seal::parse_key(text) {
-        Ok(key) => match guessable(key.expose()) {
-            None => return Some(key),
-            Some(flaw) => flaw.to_owned(),
-        },
-        Err(error) => error.to_string(),
-    };
-    problems.add(kinds::SESSION_KEY_BAD, place, format!("a session key cannot be used: {flaw}"));
-    None
+    let key = seal::parse_key(text).map_err(|error| error.to_string());
+    let key = key.and_then(|key| guessable(key.expose()).map_or_else(|| Ok(key.clone()), |flaw| Err(flaw.to_owned())));
+    key.map_err(|flaw| {
+        problems.add(kinds::SESSION_KEY_BAD, place, format!("a session key cannot be used: {flaw}"));
+    })
+    .ok()
 }
 
 /// Why 32 bytes are surely not random (AT-CL-14). Each test strikes a random key less than once in 10^12 times.
 fn guessable(key: &[u8; 32]) -> Option<&'static str> {
-    if key.iter().collect::<HashSet<_>>().len() < 16 {
-        return Some("it repeats a few bytes");
-    }
-    if key.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
-        return Some("it spells text, and is not random");
-    }
     let steps = |step: u8| key.iter().zip(key.iter().skip(1)).all(|(a, b)| a.wrapping_add(step) == *b);
-    if steps(1) || steps(255) {
-        return Some("it counts up or down, and is not random");
-    }
-    None
+    first_flaw([
+        (key.iter().collect::<HashSet<_>>().len() < 16, "it repeats a few bytes"),
+        (key.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' '), "it spells text, and is not random"),
+        (steps(1) || steps(255), "it counts up or down, and is not random"),
+    ])
 }
 
 /// `session.lifetime`.

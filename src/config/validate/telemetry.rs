@@ -22,7 +22,7 @@ pub(super) fn telemetry(keys: &TelemetryTable, problems: &mut Problems) -> Expor
     let metrics = receiver(&keys.metrics_endpoint, problems).or_else(|| below("metrics"));
     if let Some(found) = keys.protocol.given().filter(|found| found.value != PROTOCOL) {
         let what = format!("cannot be \"{}\"", found.value.escape_default());
-        problems.on(kinds::NO_TELEMETRY, found, what).help("http/protobuf is spoken, mostly on port 4318; grpc is not");
+        problems.on(kinds::UNKNOWN_WORD, found, what).help("http/protobuf is spoken, mostly on port 4318; grpc is not");
     }
     let is_on = keys.enabled.or(true);
     ExportSettings {
@@ -57,7 +57,7 @@ fn headers(keys: &TelemetryTable, problems: &mut Problems) -> Vec<(HeaderName, H
         };
         pairs.into_iter().map(field).collect()
     });
-    let flaw = || Flaw::new(kinds::NO_TELEMETRY, "is no list of fields").help(PAIRS);
+    let flaw = || Flaw::new(kinds::UNKNOWN_WORD, "is no list of fields").help(PAIRS);
     problems.sound(found, read.ok_or_else(flaw)).unwrap_or_default()
 }
 
@@ -65,7 +65,7 @@ fn headers(keys: &TelemetryTable, problems: &mut Problems) -> Vec<(HeaderName, H
 fn resource(keys: &TelemetryTable, problems: &mut Problems) -> Vec<(String, String)> {
     let mut attributes = match keys.resource_attributes.given() {
         Some(found) => {
-            let flaw = || Flaw::new(kinds::NO_TELEMETRY, "is no list of attributes").help(PAIRS);
+            let flaw = || Flaw::new(kinds::UNKNOWN_WORD, "is no list of attributes").help(PAIRS);
             problems.sound(found, pairs(&found.value).ok_or_else(flaw)).unwrap_or_default()
         }
         None => Vec::new(),
@@ -84,7 +84,7 @@ fn resource(keys: &TelemetryTable, problems: &mut Problems) -> Vec<(String, Stri
 fn sampler(keys: &TelemetryTable, problems: &mut Problems) -> Sampler {
     let Some(found) = keys.sampler.given() else { return Sampler::default() };
     let flaw = || {
-        Flaw::new(kinds::NO_TELEMETRY, "is no sampler that is known, or its argument is no share").help(
+        Flaw::new(kinds::UNKNOWN_WORD, "is no sampler that is known, or its argument is no share").help(
             "write one of always_on, always_off, traceidratio, or these with parentbased_ before them, and for a ratio sampler_arg = \"0.1\"",
         )
     };
@@ -96,7 +96,7 @@ fn sampler(keys: &TelemetryTable, problems: &mut Problems) -> Sampler {
 fn spans(keys: &TelemetryTable, problems: &mut Problems) -> SpanSettings {
     for field in [&keys.span_queue, &keys.span_batch] {
         if let Some(found) = field.given().filter(|found| found.value == 0) {
-            problems.on(kinds::NO_TELEMETRY, found, "cannot be zero").help("write how many spans, such as 512");
+            problems.on(kinds::UNKNOWN_WORD, found, "cannot be zero").help("write how many spans, such as 512");
         }
     }
     let queue = keys.span_queue.or(QUEUE) as usize;

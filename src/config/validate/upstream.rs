@@ -122,7 +122,7 @@ fn check_one_kind(addresses: &[UpstreamAddress], items: &[Found<String>], proble
 /// The status of an answer that needs no application.
 fn static_code(code: &str) -> Result<TargetSettings, Flaw> {
     let number = code.parse::<u16>().ok().filter(|code| (200..=599).contains(code));
-    let flaw = || Flaw::new(kinds::NO_STATIC_CODE, format!("cannot answer with \"{}\"", code.escape_default()));
+    let flaw = || Flaw::of(kinds::NO_STATIC_CODE, "cannot answer with", code);
     number.and_then(|code| StatusCode::from_u16(code).ok()).map(TargetSettings::Static).ok_or_else(flaw)
 }
 
@@ -141,7 +141,7 @@ fn host_header(text: &str) -> Result<HostHeader, Flaw> {
         "preserve" => Ok(HostHeader::Preserve),
         "upstream" => Ok(HostHeader::Upstream),
         host if is_host(host) => Ok(HostHeader::Fixed(host.to_owned())),
-        other => Err(Flaw::new(kinds::NO_HOST_HEADER, format!("cannot be \"{}\"", other.escape_default()))),
+        other => Err(Flaw::of(kinds::NO_HOST_HEADER, "cannot be", other)),
     }
 }
 

@@ -145,6 +145,24 @@ mod tests {
         assert!(known.len() > 140, "{known:?}");
     }
 
+    // The other way round is held by tests/config.rs: what the example shows as a default changes nothing where it is written.
+    #[test]
+    fn every_default_is_the_one_that_the_example_shows() {
+        let example: toml::Table = uncommented().parse().unwrap();
+        let mut compared = 0;
+        for key in super::keys() {
+            let Some(default) = key.default else { continue };
+            let name = key.name.replacen("provider.NAME", "provider.corp", 1).replacen("route.NAME", "route.wiki", 1);
+            let shown = name.split('.').try_fold(&toml::Value::Table(example.clone()), |value, part| value.get(part)).cloned();
+            // Shown both ways, and the table stands.
+            if name != "route.wiki.identity" {
+                assert_eq!(shown.map(|it| serde_json::to_value(it).unwrap()), Some(default), "{name}");
+            }
+            compared += 1;
+        }
+        assert!(compared > 50, "{compared}");
+    }
+
     /// The example with every commented-out key switched on.
     fn uncommented() -> String {
         let text = std::fs::read_to_string("config.example.toml").unwrap();

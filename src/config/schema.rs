@@ -153,7 +153,8 @@ mod tests {
         for key in super::keys() {
             let Some(default) = key.default else { continue };
             let name = key.name.replacen("provider.NAME", "provider.corp", 1).replacen("route.NAME", "route.wiki", 1);
-            let shown = name.split('.').try_fold(&toml::Value::Table(example.clone()), |value, part| value.get(part)).cloned();
+            let shown =
+                name.split('.').try_fold(&toml::Value::Table(example.clone()), |value, part| value.get(part)).cloned();
             // Shown both ways, and the table stands.
             if name != "route.wiki.identity" {
                 assert_eq!(shown.map(|it| serde_json::to_value(it).unwrap()), Some(default), "{name}");

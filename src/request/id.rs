@@ -30,14 +30,12 @@ impl RequestId {
 
     /// A new identifier: unlike every other, but no secret.
     pub fn generate() -> Self {
-        let bytes = SEQUENCE.with(|(key, next)| {
+        let id = SEQUENCE.with(|(key, thread, next)| {
             let count = next.get();
             next.set(count.wrapping_add(1));
-            // The second is another hash of the same count: 96 bits, in which no two threads meet.
-            let [_, _, _, _, a, b, c, d] = key.hash_one(!count).to_be_bytes();
-            let [e, f, g, h, i, j, k, l] = key.hash_one(count).to_be_bytes();
-            [a, b, c, d, e, f, g, h, i, j, k, l]
+            (u128::from(*thread) << 64) | u128::from(key.hash_one(count))
         });
+        let [_, _, _, _, bytes @ ..] = id.to_be_bytes();
         Self(IdText::Own(bytes.map(hex::pair)))
     }
 
@@ -72,9 +70,10 @@ impl fmt::Debug for RequestId {
 }
 
 thread_local! {
-    /// Each thread hashes its own counter under its own random key: no lock, no system call, and no count that outsiders could
-    /// read off.
-    static SEQUENCE: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
+    /// Each thread hashes its own counter under its own random key, behind a random number of its own: no lock, no system call, and
+    /// no count that outsiders could read off.
+    static SEQUENCE: (RandomState, u32, Cell<u64>) =
+        (RandomState::new(), RandomState::new().hash_one(0) as u32, Cell::new(0));
 }
 
 /// Characters of an identifier that is believed.

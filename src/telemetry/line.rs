@@ -27,8 +27,7 @@ impl<'a> JsonLine<'a> {
 
     /// Words of ours.
     pub(super) fn list(&mut self, key: &'static str, words: &[&str]) -> &mut Self {
-        self.key(key);
-        self.out.push(b'[');
+        self.key(key, b"\":[");
         for (index, word) in words.iter().enumerate() {
             if index > 0 {
                 self.out.push(b',');
@@ -41,25 +40,26 @@ impl<'a> JsonLine<'a> {
 
     /// When it was, under another name.
     pub(super) fn time_as(&mut self, key: &'static str, value: UnixTime) -> &mut Self {
-        self.key(key);
-        quoted(self.out, |out| write_time(out, value));
+        self.key(key, b"\":\"");
+        write_time(self.out, value);
+        self.out.push(b'"');
         self
     }
 
     #[inline(always)]
-    fn key(&mut self, key: &str) {
+    fn key(&mut self, key: &str, then: &[u8]) {
         // Keys are words of ours, in which nothing needs an escape. Inlined, which the compiler does not do by itself since there are
-        // several forms of a line, they become a few stores: 1 000 instructions less for a request.
+        // several forms of a line, they become a few stores: 850 instructions less for a request.
         self.out.extend_from_slice(if std::mem::take(&mut self.first) { b"\"" } else { b",\"" });
         self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
+        self.out.extend_from_slice(then);
     }
 }
 
 impl Fields for JsonLine<'_> {
     #[inline(always)]
     fn text(&mut self, key: &'static str, value: &str) -> &mut Self {
-        self.key(key);
+        self.key(key, b"\":");
         json_string(self.out, value);
         self
     }
@@ -67,28 +67,30 @@ impl Fields for JsonLine<'_> {
     #[inline(always)]
     fn token(&mut self, key: &'static str, value: &str) -> &mut Self {
         debug_assert!(!value.contains(needs_escape), "{key}: {value:?} is no token");
-        self.key(key);
-        quoted(self.out, |out| out.extend_from_slice(value.as_bytes()));
+        self.key(key, b"\":\"");
+        self.out.extend_from_slice(value.as_bytes());
+        self.out.push(b'"');
         self
     }
 
     #[inline(always)]
     fn number(&mut self, key: &'static str, value: u64) -> &mut Self {
-        self.key(key);
+        self.key(key, b"\":");
         digits(self.out, value);
         self
     }
 
     #[inline(always)]
     fn address(&mut self, key: &'static str, value: IpAddr) -> &mut Self {
-        self.key(key);
-        quoted(self.out, |out| write_address(out, value));
+        self.key(key, b"\":\"");
+        write_address(self.out, value);
+        self.out.push(b'"');
         self
     }
 
     #[inline(always)]
     fn millis(&mut self, key: &'static str, value: Duration) -> &mut Self {
-        self.key(key);
+        self.key(key, b"\":");
         write_millis(self.out, value);
         self
     }
@@ -96,12 +98,6 @@ impl Fields for JsonLine<'_> {
     fn time(&mut self, value: UnixTime) -> &mut Self {
         self.time_as(TIME, value)
     }
-}
-
-fn quoted(out: &mut Vec<u8>, value: impl FnOnce(&mut Vec<u8>)) {
-    out.push(b'"');
-    value(out);
-    out.push(b'"');
 }
 
 /// The field of the time, in every log.

@@ -72,16 +72,16 @@ impl Lines {
     pub(super) fn push(&self, format: impl FnOnce(&mut Vec<u8>)) -> bool {
         let Some(shard) = self.0.shards.get(own_shard()) else { return false };
         let was_empty = {
-            let mut buffer = lock(shard);
-            if buffer.len() >= ROOM {
-                drop(buffer);
+            let mut waiting = lock(shard);
+            if waiting.text.len() >= ROOM {
+                drop(waiting);
                 self.0.losses.no_room();
                 return false;
             }
-            let was_empty = buffer.is_empty();
-            format(&mut buffer);
-            buffer.push(b'\n');
-            was_empty
+            format(&mut waiting.text);
+            waiting.text.push(b'\n');
+            waiting.lines += 1;
+            waiting.lines == 1
         };
         if was_empty {
             self.0.ask(|asked| asked.write = true);
@@ -112,7 +112,7 @@ impl Lines {
     fn end(&self) {
         self.wait(|asked| (asked.flush, asked.end) = (asked.flush + 1, true));
         if !lock(&self.0.asked).ended {
-            let waiting: u64 = self.0.shards.iter().map(|shard| count(&lock(shard))).sum();
+            let waiting: u64 = self.0.shards.iter().map(|shard| lock(shard).lines).sum();
             self.0.losses.left_at_the_end(waiting + self.0.in_hand.load(Relaxed));
         }
     }
@@ -134,13 +134,21 @@ impl Lines {
 
 #[derive(Debug)]
 struct Buffers {
-    shards: [Mutex<Vec<u8>>; SHARDS],
+    shards: [Mutex<Waiting>; SHARDS],
     /// Lines that the writing thread has taken, and the sink not yet.
     in_hand: AtomicU64,
     asked: Mutex<Asks>,
     changed: Condvar,
     done: Condvar,
     losses: Losses,
+}
+
+/// Lines that wait.
+#[derive(Debug, Default)]
+struct Waiting {
+    text: Vec<u8>,
+    /// How many.
+    lines: u64,
 }
 
 impl Buffers {
@@ -181,15 +189,15 @@ impl Asks {
 }
 
 fn write_out(shared: &Buffers, mut sink: Sink, gather: Duration) {
-    let mut spare = Vec::new();
+    let mut spare = Waiting::default();
     loop {
         let asked = next(shared, gather);
         for shard in &shared.shards {
             std::mem::swap(&mut *lock(shard), &mut spare);
-            shared.in_hand.store(count(&spare), Relaxed);
-            write_all(shared, &mut sink, &spare);
+            shared.in_hand.store(std::mem::take(&mut spare.lines), Relaxed);
+            write_all(shared, &mut sink, &spare.text);
             shared.in_hand.store(0, Relaxed);
-            spare.clear();
+            spare.text.clear();
         }
         shared.losses.report_when_over();
         if asked.reopen

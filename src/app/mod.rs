@@ -103,10 +103,9 @@ impl App {
             gateway: Arc::clone(&gateway),
             status: Arc::clone(&status),
             server: Arc::clone(&server),
-            metrics: Arc::clone(&telemetry.metrics),
             clock: Arc::clone(&shared.clock),
         };
-        let state = shown.admin_state();
+        let state = shown.admin_state(&telemetry.metrics);
         let stopped = serve(bound, &gateway, state, shutdown.clone(), &shared.control);
         telemetry.metrics.config_loaded(true, shared.clock.now());
         status.show(&config, &server, &telemetry.metrics);

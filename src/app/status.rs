@@ -101,26 +101,30 @@ pub(super) struct Shown {
     pub(super) gateway: Arc<ArcSwap<Gateway>>,
     pub(super) status: Arc<Status>,
     pub(super) server: Arc<ServerHandle>,
-    pub(super) metrics: Arc<Metrics>,
     pub(super) clock: SharedClock,
 }
 
 impl Shown {
-    /// For the admin listener: metrics that nobody counts are brought up to date when somebody asks for them.
-    pub(super) fn admin_state(self) -> AdminState {
-        let metrics = Arc::clone(&self.metrics);
+    /// For the admin listener. Metrics that nobody counts are brought up to date when somebody asks for them.
+    pub(super) fn admin_state(self, metrics: &Arc<Metrics>) -> AdminState {
         let shown = Arc::new(self);
-        let sampled = Arc::clone(&shown);
-        AdminState::new(metrics, move || sampled.sample(), move || shown.status.checks(&shown.gateway.load()))
+        // Whoever holds the metrics does not hold the gateway, which holds them.
+        let sampled = Arc::downgrade(&shown);
+        metrics.sampled_by(move |metrics| {
+            if let Some(shown) = sampled.upgrade() {
+                shown.sample(metrics);
+            }
+        });
+        AdminState::new(Arc::clone(metrics), move || shown.status.checks(&shown.gateway.load()))
     }
 
-    fn sample(&self) {
+    fn sample(&self, metrics: &Metrics) {
         let (open, most) = self.server.connections();
-        self.metrics.connections(open, most);
+        metrics.connections(open, most);
         let since = self.status.in_force().key_since;
-        self.metrics.key_age(since.map_or(Duration::ZERO, |since| self.clock.now().since(since)));
+        metrics.key_age(since.map_or(Duration::ZERO, |since| self.clock.now().since(since)));
         let gateway = self.gateway.load();
-        self.metrics.providers_are(gateway.providers().iter().map(|it| (&**it.name(), state(it.condition()))));
+        metrics.providers_are(gateway.providers().iter().map(|it| (&**it.name(), state(it.condition()))));
     }
 }
 

@@ -32,11 +32,7 @@ pub struct AdminState {
     readiness: Readiness,
     metrics: Arc<Metrics>,
     checks: Arc<Checks>,
-    sample: Arc<Sample>,
 }
-
-/// Brings the metrics up to date that nobody counts.
-type Sample = dyn Fn() + Send + Sync;
 
 /// What is only reported: a part, and how it is. A provider that is away does not make the gateway unready: sessions work on.
 type Checks = dyn Fn() -> Vec<(String, Health)> + Send + Sync;
@@ -53,13 +49,9 @@ pub enum Health {
 }
 
 impl AdminState {
-    /// Metrics for `/metrics`, brought up to date by `sample`, and for `/readyz?verbose` how other parts are.
-    pub fn new(
-        metrics: Arc<Metrics>,
-        sample: impl Fn() + Send + Sync + 'static,
-        checks: impl Fn() -> Vec<(String, Health)> + Send + Sync + 'static,
-    ) -> Self {
-        Self { readiness: Readiness::default(), metrics, checks: Arc::new(checks), sample: Arc::new(sample) }
+    /// Metrics for `/metrics`, and for `/readyz?verbose` how other parts are.
+    pub fn new(metrics: Arc<Metrics>, checks: impl Fn() -> Vec<(String, Health)> + Send + Sync + 'static) -> Self {
+        Self { readiness: Readiness::default(), metrics, checks: Arc::new(checks) }
     }
 
     /// What `/readyz` answers from.
@@ -110,7 +102,6 @@ impl AdminState {
 
     /// The metrics as text, in the form that is asked for.
     fn exposition(&self, accept: &str) -> Response<Full<Bytes>> {
-        (self.sample)();
         let (text, kind) = if is_open_metrics_wanted(accept) {
             (self.metrics.render(), OPEN_METRICS)
         } else {
@@ -248,7 +239,6 @@ mod tests {
     fn state() -> AdminState {
         AdminState::new(
             Metrics::new(crate::clock::UnixTime::default()),
-            || {},
             || {
                 let of = |name: &str, health| (format!("provider {name}"), health);
                 let trouble = Health::Degraded("provider_timeout".to_owned());

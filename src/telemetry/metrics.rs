@@ -5,7 +5,8 @@
 //! [`PeerMetrics`]);
 //! everything that happens once per sign-in or less looks its labels up.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -36,6 +37,19 @@ pub struct Metrics {
     sessions: SessionFamilies,
     providers: ProviderFamilies,
     upkeep: UpkeepFamilies,
+    sampler: Sampler,
+}
+
+/// What brings the metrics up to date that nobody counts.
+#[derive(Default)]
+struct Sampler(OnceLock<Box<Sample>>);
+
+type Sample = dyn Fn(&Metrics) + Send + Sync;
+
+impl fmt::Debug for Sampler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sampler").field(&self.0.get().is_some()).finish()
+    }
 }
 
 impl Metrics {
@@ -50,7 +64,8 @@ impl Metrics {
         let sessions = SessionFamilies::register(&mut into);
         let providers = ProviderFamilies::register(&mut into);
         let upkeep = UpkeepFamilies::register(&mut into);
-        let metrics = Self { registry: into.0, requests, sign_in, sessions, providers, upkeep };
+        let metrics =
+            Self { registry: into.0, requests, sign_in, sessions, providers, upkeep, sampler: Sampler::default() };
         for log in ["access", "audit", "process"] {
             _ = metrics.log_lines_lost(log);
         }
@@ -63,6 +78,11 @@ impl Metrics {
         Arc::new(metrics)
     }
 
+    /// Has this called whenever somebody asks for the metrics, to set those that nobody counts.
+    pub fn sampled_by(&self, sample: impl Fn(&Self) + Send + Sync + 'static) {
+        _ = self.sampler.0.set(Box::new(sample));
+    }
+
     /// Everything in the text format 0.0.4.
     pub fn render_plain(&self) -> String {
         as_plain_text(&self.render())
@@ -70,6 +90,9 @@ impl Metrics {
 
     /// Everything in the OpenMetrics text format.
     pub fn render(&self) -> String {
+        if let Some(sample) = self.sampler.0.get() {
+            sample(self);
+        }
         let mut text = String::new();
         if let Err(cause) = encode(&mut text, &self.registry) {
             tracing::error!(code = "metrics_not_rendered", %cause, "metrics could not be written");

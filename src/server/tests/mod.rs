@@ -73,7 +73,7 @@ impl Running {
         let unused = SocketAddr::from(([127, 0, 0, 1], 1));
         let address = bound.handle().traffic_addresses().first().copied().unwrap_or(unused);
         let admin = bound.handle().admin_addresses()[0];
-        let state = AdminState::new(Metrics::new(UnixTime::default()), || {}, Vec::new);
+        let state = AdminState::new(Metrics::new(UnixTime::default()), Vec::new);
         let readiness = state.readiness().clone();
         let shutdown = Shutdown::default();
         let own = app.clone();

@@ -237,14 +237,11 @@ mod tests {
     use super::*;
 
     fn state() -> AdminState {
-        AdminState::new(
-            Metrics::new(crate::clock::UnixTime::default()),
-            || {
-                let of = |name: &str, health| (format!("provider {name}"), health);
-                let trouble = Health::Degraded("provider_timeout".to_owned());
-                vec![of("corp", trouble), of("other", Health::Ok), of("new", Health::Unknown)]
-            },
-        )
+        AdminState::new(Metrics::new(crate::clock::UnixTime::default()), || {
+            let of = |name: &str, health| (format!("provider {name}"), health);
+            let trouble = Health::Degraded("provider_timeout".to_owned());
+            vec![of("corp", trouble), of("other", Health::Ok), of("new", Health::Unknown)]
+        })
     }
 
     fn status(state: &AdminState, path: &str) -> u16 {

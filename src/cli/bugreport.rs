@@ -9,10 +9,11 @@ use rustix::process::{Resource, getrlimit};
 
 use super::health::ask;
 use super::probes::{Finding, probe};
+use super::show::origin;
 use super::sources::ConfigSource;
 use super::{ConfigArguments, Exit, complain, files, say};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, Setting, dotted, settings};
 use crate::provider::Provider;
 
 /// What the report is about, and where it goes.
@@ -112,8 +113,10 @@ fn system() -> String {
 }
 
 fn written(source: &ConfigSource) -> String {
-    match source.written() {
-        Ok(values) => values.iter().map(|it| format!("{} = {}    # {}\n", it.key, it.value, it.origin)).collect(),
+    let line = |it: &Setting| format!("{} = {}    # {}\n", dotted(&it.path), it.value.to_string().trim(), origin(it));
+    match source.gather().and_then(|sources| settings(&sources, None)) {
+        // What holds by default is the same for everybody.
+        Ok(found) => found.iter().filter(|setting| setting.origin.is_some()).map(line).collect(),
         Err(report) => report.render(false),
     }
 }

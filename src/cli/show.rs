@@ -67,7 +67,7 @@ fn warn(config: &Config) {
 }
 
 /// Where a value came from, in a few words.
-fn origin(setting: &Setting) -> String {
+pub(super) fn origin(setting: &Setting) -> String {
     let mut text = match &setting.origin {
         None => "default".to_owned(),
         Some(place @ Place::File { .. }) => match (place.line_and_column(), place.to_string()) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{ConfigArguments, Exit, complain, stderr_color};
 use crate::config::diagnostics::Place;
 use crate::config::kinds::{self, DiagnosticKind};
-use crate::config::{Config, Diagnostic, Report, Sources, Watch, WrittenValue};
+use crate::config::{Config, Diagnostic, Report, Sources, Watch};
 use crate::server::settings::ListenAddress;
 
 /// The file and flags of the command line. Reading it again, for a reload, reads the file and everything it names again.
@@ -103,14 +103,6 @@ impl ConfigSource {
             complain(&report.render(stderr_color()));
             Exit::Config
         })
-    }
-
-    /// Every value that was written and counts, without anything secret.
-    ///
-    /// # Errors
-    /// The file cannot be read, or is not TOML.
-    pub(super) fn written(&self) -> Result<Vec<WrittenValue>, Report> {
-        Config::written(&self.gather()?)
     }
 
     /// Where the admin listener of the gateway that runs with these sources is, as far as they can be read.

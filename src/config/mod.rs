@@ -21,7 +21,6 @@ use crate::telemetry::settings::LogSettings;
 mod clean;
 mod codes;
 pub mod diagnostics;
-mod effective;
 mod environment;
 mod file;
 mod files;
@@ -47,7 +46,6 @@ mod watch;
 mod words;
 
 pub use diagnostics::{Diagnostic, Report};
-pub use effective::WrittenValue;
 pub use fingerprint::{Differences, Fingerprint};
 pub use places::Places;
 pub use redacted::SecretSource;
@@ -130,14 +128,6 @@ impl Config {
     /// A report with at least one error; warnings are in it too.
     pub fn load(sources: &Sources) -> Result<Self, Report> {
         validate::load(sources).map_err(Report::new)
-    }
-
-    /// Every value that was written and counts, without anything secret: what is left out has its default.
-    ///
-    /// # Errors
-    /// The file is not TOML.
-    pub fn written(sources: &Sources) -> Result<Vec<WrittenValue>, Report> {
-        effective::written(sources).map_err(Report::new)
     }
 
     /// Where the admin listener of a gateway with these sources is. Nothing else of them has to be right.

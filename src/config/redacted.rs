@@ -28,9 +28,35 @@ pub(super) struct ShownSecret {
     pub(super) text: String,
 }
 
+/// A text without the user name and password of the URL that it may be.
+pub(super) fn without_userinfo(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://<redacted>@{host}{path}"),
+        None => text.to_owned(),
+    }
+}
+
 /// What may be shown of a secret: two people can compare theirs by it, and nobody can guess one from it that is random.
 pub(super) fn redacted(secret: &str) -> String {
     let digest = Sha256::digest(secret.as_bytes());
     let start = hex::encode(digest.get(..4).unwrap_or_default());
     format!("<redacted len={} sha256:{start}>", secret.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_its_length_and_how_its_hash_begins() {
+        // AT-CL-08
+        assert_eq!(redacted("hunter2"), "<redacted len=7 sha256:f52fbd32>");
+        assert_eq!(without_userinfo("http://ann:hunter2@host:80/x@y"), "http://<redacted>@host:80/x@y");
+        for text in ["http://host/x@y", "ann@example.com", "", "://"] {
+            assert_eq!(without_userinfo(text), text);
+        }
+    }
 }

@@ -57,7 +57,7 @@ impl<'de> Deserialize<'de> for SecretText {
 }
 
 /// The bytes of the secret, where it is said what they are, and where they were read from.
-pub(super) fn bytes(node: &Node) -> Option<(Vec<u8>, Place, SecretSource)> {
+fn bytes(node: &Node) -> Option<(Vec<u8>, Place, SecretSource)> {
     let source = node.structured().filter(is_source);
     match &source.as_ref().unwrap_or(node).value {
         NodeValue::Table(table) => from_source(table, &node.place),

@@ -12,7 +12,7 @@ use super::file::File;
 use super::input;
 use super::problems::Problems;
 use super::reading::{Reading, quoted};
-use super::redacted::{SecretSource, ShownSecret, redacted};
+use super::redacted::{SecretSource, ShownSecret, redacted, without_userinfo};
 use super::schema::{Key, keys};
 use super::tree::{Node, NodeValue, TableEntry};
 use super::{Config, Report, Sources};
@@ -243,7 +243,7 @@ pub fn dotted(path: &[String]) -> String {
 fn typed(node: &Node, schema: &Json) -> Value {
     let list = |items: &[Node]| Value::Array(items.iter().map(|item| typed(item, &Json::Null)).collect::<Array>());
     match &node.value {
-        NodeValue::String(text) => text.as_str().into(),
+        NodeValue::String(text) => without_userinfo(text).into(),
         NodeValue::Integer(number) => (*number).into(),
         NodeValue::Boolean(yes) => (*yes).into(),
         NodeValue::Array(items) => list(items),
@@ -262,7 +262,7 @@ fn typed(node: &Node, schema: &Json) -> Value {
                 _ if takes("array") && (!takes("string") || text.contains(',')) => {
                     list(&node.items(false).unwrap_or_default())
                 }
-                _ => text.as_str().into(),
+                _ => without_userinfo(text).into(),
             }
         }
         NodeValue::Other(kind) => (*kind).into(),

@@ -231,7 +231,7 @@ fn mask_lines(text: &str, bytes: &mut [u8]) {
 }
 
 /// Whether a key holds a secret, or is probably meant for one that does.
-pub(super) fn holds_secret(key: &str) -> bool {
+fn holds_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     match key.as_str() {
         "client_secret" | "client_key" | "keys" => true,

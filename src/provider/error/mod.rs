@@ -157,9 +157,11 @@ impl ProviderError {
 
     /// Whether no token request was sent: its code or refresh token is not spent and may be sent later.
     pub fn is_unsent(&self) -> bool {
-        match self.cause() {
+        match self {
+            Self::Waiting { last, .. } => last.is_unsent(),
             Self::Unreachable { endpoint: Endpoint::Token, cause, .. } => cause.is_unsent(),
             Self::Unreachable { endpoint, .. } | Self::ServerError { endpoint, .. } => *endpoint == Endpoint::Discovery,
+            // Whatever an identity was refused for: the tokens were there by then.
             _ => false,
         }
     }

@@ -1,6 +1,7 @@
 //! The code exchange: the request that leaves, and what of the answer is taken.
 
 use super::*;
+use crate::provider::{Endpoint, TransportError};
 
 #[tokio::test]
 async fn a_sign_in_gives_tokens_and_claims() {
@@ -189,4 +190,20 @@ async fn a_refusal_is_told_in_the_providers_words_without_what_was_sent() {
     double.on("/userinfo", [Answer::status(403, &json!({})).with("www-authenticate", challenge)]);
     let message = with_userinfo.redeem().await.map(|s| s.claims).unwrap_err().to_string();
     assert!(message.contains("insufficient_scope (\"needs profile for [redacted]\")"), "{message}");
+}
+
+// OA-10: only a code that was not sent may be sent later.
+#[test]
+fn a_code_counts_as_unsent_only_where_no_token_request_went_out() {
+    let away = |endpoint| {
+        let cause = TransportError::Refused("refused".to_owned());
+        Arc::new(ProviderError::Unreachable { endpoint, url: "https://login.example.com".into(), cause })
+    };
+    let waiting = |last| ProviderError::Waiting { retry_after: Duration::from_secs(1), last };
+    for endpoint in [Endpoint::Discovery, Endpoint::Token] {
+        assert!(away(endpoint).is_unsent() && waiting(away(endpoint)).is_unsent());
+        // Whose identity is refused has tokens.
+        assert!(!ProviderError::IdentityRefused(away(endpoint)).is_unsent());
+    }
+    assert!(!away(Endpoint::Userinfo).is_unsent() && !away(Endpoint::KeySet).is_unsent());
 }

@@ -109,15 +109,11 @@ impl<T: Clone> Remembered<T> {
         kept.add(mark, Item { what, owner, until, number: 0, bytes: ENTRY + size_of::<T>() + extra });
         let mut over_part = false;
         while kept.bytes_of(owner) > self.most / PARTS
-            && let Some(oldest) = kept.oldest_of(owner)
+            && kept.oldest_of(owner).and_then(|oldest| kept.remove(oldest)).is_some()
         {
-            over_part |= kept.remove(oldest).is_some();
+            over_part = true;
         }
-        while kept.bytes > self.most
-            && let Some(oldest) = kept.oldest()
-        {
-            kept.remove(oldest);
-        }
+        while kept.bytes > self.most && kept.oldest().and_then(|oldest| kept.remove(oldest)).is_some() {}
         let bytes = kept.bytes;
         drop(kept);
         self.report(bytes, over_part);

@@ -73,8 +73,8 @@ impl Provider {
 /// `client_secret_basic`: each part form-urlencoded, then joined and base64
 /// ([RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1), OA-12).
 fn basic(client_id: &str, secret: &Secret<String>) -> Option<HeaderValue> {
-    let part = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = Secret::new(format!("{}:{}", part(client_id), part(secret.expose())));
+    let part = |text: &str| Secret::new(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
+    let pair = Secret::new(format!("{}:{}", part(client_id).expose(), part(secret.expose()).expose()));
     let value = Secret::new(format!("Basic {}", STANDARD.encode(pair.expose())));
     let mut value = HeaderValue::from_str(value.expose()).ok()?;
     value.set_sensitive(true);

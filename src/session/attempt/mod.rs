@@ -90,7 +90,11 @@ pub enum Aim {
 
 impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attempt").field("id", &self.id).field("intent", &self.intent).finish_non_exhaustive()
+        // The address of the page may hold what others should not read.
+        let Intent { provider, round, aim, .. } = &self.intent;
+        let mut shown = f.debug_struct("Attempt");
+        shown.field("id", &self.id).field("provider", provider).field("round", round).field("aim", aim);
+        shown.finish_non_exhaustive()
     }
 }
 

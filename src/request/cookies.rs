@@ -3,6 +3,7 @@
 //! Names are compared byte for byte (AT-CS-14). What is ours only to a lenient reader (blanks around its name) is neither believed
 //! nor passed on. What is not ours reaches the application byte for byte and in order (CK-18).
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,15 +18,9 @@ pub struct OwnCookies {
     base: Arc<str>,
     /// As it was before a reload.
     former: Option<Arc<str>>,
-    sessions: Arc<[SessionName]>,
+    /// The names of the providers, in the order of the configuration: their sessions have one cookie each.
+    providers: Arc<[Arc<str>]>,
     rounds: Arc<str>,
-}
-
-/// The session cookie of a provider.
-#[derive(Clone, Debug)]
-struct SessionName {
-    name: String,
-    provider: Arc<str>,
 }
 
 /// What the Cookie header held.
@@ -44,7 +39,7 @@ pub struct CookieScan {
 }
 
 impl CookieScan {
-    /// The value of the only cookie that may be a session of a provider, if it is whole.
+    /// The value of the only cookie that may be a session of the provider at this place, if it is whole.
     pub fn lone_session(&self, provider: usize) -> Option<&CookieText> {
         let mut pieces = self.sessions.iter().filter(|piece| piece.owner.may_be(provider));
         let first = pieces.next().filter(|piece| piece.chunk.is_none() && !self.crowded)?;
@@ -67,16 +62,16 @@ pub struct SessionPiece {
 /// removed, browsers still hold cookies under the other name, which open as well.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Owner {
-    /// The provider of this index.
+    /// The provider at this place among those that the names are for.
     Provider(usize),
-    /// The provider of this index, which had others beside it when the cookie was set.
+    /// The same, which had others beside it when the cookie was set.
     Formerly(usize),
     /// The one provider that there was when the cookie was set: only opening it shows which.
     Unnamed,
 }
 
 impl Owner {
-    /// Whether the cookie may be a session of the provider of this index.
+    /// Whether the cookie may be a session of the provider at this place.
     pub fn may_be(self, provider: usize) -> bool {
         match self {
             Self::Provider(known) | Self::Formerly(known) => known == provider,
@@ -134,10 +129,7 @@ impl std::fmt::Debug for CookieText {
 impl OwnCookies {
     /// The names for these providers, in the order of the configuration.
     pub fn new(base: &str, providers: &[Arc<str>]) -> Self {
-        let alone = providers.len() == 1;
-        let name = |provider: &Arc<str>| if alone { base.to_owned() } else { format!("{base}-{provider}") };
-        let sessions = providers.iter().map(|p| SessionName { name: name(p), provider: Arc::clone(p) }).collect();
-        Self { base: base.into(), former: None, sessions, rounds: format!("{base}.rounds").into() }
+        Self { base: base.into(), former: None, providers: providers.into(), rounds: format!("{base}.rounds").into() }
     }
 
     /// The same after a reload: login attempts that began under the names of before are found, and no application gets to see what
@@ -148,19 +140,25 @@ impl OwnCookies {
         Self { former: former.filter(|former| *former != self.base), ..self }
     }
 
-    /// The session cookie of a provider; the base name for a provider that there is not.
-    pub fn session_name(&self, provider: usize) -> &str {
-        self.sessions.get(provider).map_or(&self.base, |s| &s.name)
+    /// The session cookie of the provider of this name.
+    pub fn session_name(&self, provider: &str) -> Cow<'_, str> {
+        if self.is_alone() { Cow::Borrowed(&self.base) } else { self.name_among_several(provider).into() }
     }
 
-    /// A cookie as it was named that [`scan`](Self::scan) found: a whole one, or a chunk.
-    pub fn found_name(&self, owner: Owner, chunk: Option<u8>) -> String {
+    /// Chunk `number`, from 1, of the session cookie of the provider of this name.
+    pub fn chunk_name(&self, provider: &str, number: u8) -> String {
+        format!("{}~{number}", self.session_name(provider))
+    }
+
+    /// A cookie as it was named that [`scan`](Self::scan) found and that [may be](Owner::may_be) of the provider of this name: a
+    /// whole one, or a chunk.
+    pub fn found_name(&self, provider: &str, owner: Owner, chunk: Option<u8>) -> String {
         let name = match owner {
-            Owner::Provider(provider) => self.session_name(provider).to_owned(),
-            Owner::Formerly(provider) => format!("{}-{}", self.base, self.provider_name(provider)),
-            Owner::Unnamed => self.base.to_string(),
+            Owner::Provider(_) => self.session_name(provider),
+            Owner::Formerly(_) => self.name_among_several(provider).into(),
+            Owner::Unnamed => Cow::Borrowed(&*self.base),
         };
-        chunk.map_or_else(|| name.clone(), |number| format!("{name}~{number}"))
+        chunk.map_or_else(|| name.to_string(), |number| format!("{name}~{number}"))
     }
 
     /// The name of the cookies that are not of one provider.
@@ -168,19 +166,14 @@ impl OwnCookies {
         &self.base
     }
 
-    /// How many providers there are.
-    pub fn providers(&self) -> usize {
-        self.sessions.len()
+    /// Whether there is one provider only, whose session cookie does not name it.
+    fn is_alone(&self) -> bool {
+        self.providers.len() == 1
     }
 
-    /// The configured name of a provider; empty for one that there is not.
-    pub fn provider_name(&self, provider: usize) -> &str {
-        self.sessions.get(provider).map_or("", |s| &s.provider)
-    }
-
-    /// Chunk `number`, from 1, of the session cookie of a provider.
-    pub fn chunk_name(&self, provider: usize, number: u8) -> String {
-        format!("{}~{number}", self.session_name(provider))
+    /// The session cookie of a provider that is not the only one.
+    fn name_among_several(&self, provider: &str) -> String {
+        format!("{}-{provider}", self.base)
     }
 
     /// The cookie of a login attempt.
@@ -207,18 +200,18 @@ impl OwnCookies {
             rounds: Vec::new(),
             for_upstream: Forward::Unchanged,
         };
-        let mut rest = Rest::default();
+        let is_joined = headers.get_all(COOKIE).iter().nth(1).is_some();
+        let mut rest = Rest { is_other: is_joined, ..Rest::default() };
         for (number, field) in headers.get_all(COOKIE).iter().enumerate() {
-            rest.is_other |= number > 0;
             let bytes = field.as_bytes();
-            rest.room = bytes.len();
             let mut start = 0;
             while start <= bytes.len() {
                 let end = find(bytes, start, b';').unwrap_or(bytes.len());
-                if self.scan_pair(field, start..end, &mut scan) {
-                    rest.is_other = true;
-                } else {
-                    rest.keep(bytes.get(start..bytes.len().min(end + 1)).unwrap_or_default(), number, start > 0);
+                let is_own = self.scan_pair(field, start..end, &mut scan);
+                if is_own && !rest.is_other {
+                    rest.differ_from(bytes, start);
+                } else if !is_own && rest.is_other {
+                    rest.keep(bytes, start..bytes.len().min(end + 1), number);
                 }
                 start = end + 1;
             }
@@ -296,14 +289,16 @@ impl OwnCookies {
             Some((session, number)) => (session, Some(chunk_number(number.get(1..)?)?)),
             None => (suffix, None),
         };
-        let provider = session.strip_prefix(b"-");
-        let known =
-            self.sessions.iter().position(|s| s.name.as_bytes().strip_prefix(self.base.as_bytes()) == Some(session));
-        let owner = match known {
-            Some(index) => Owner::Provider(index),
-            // As they were named before a provider was added or removed.
-            None if session.is_empty() => Owner::Unnamed,
-            None => Owner::Formerly(self.sessions.iter().position(|s| provider == Some(s.provider.as_bytes()))?),
+        let owner = match session {
+            [] if self.is_alone() => Owner::Provider(0),
+            // As it was named before a provider was added or removed.
+            [] => Owner::Unnamed,
+            [b'-', provider @ ..] => {
+                let place = self.providers.iter().position(|known| known.as_bytes() == provider)?;
+                // The same.
+                if self.is_alone() { Owner::Formerly(place) } else { Owner::Provider(place) }
+            }
+            _ => return None,
         };
         Some(Own::Session(owner, number))
     }
@@ -335,9 +330,8 @@ fn chunk_number(digits: &[u8]) -> Option<u8> {
 /// What is left for the application: the cookies of others, each with the separator that stood behind it.
 #[derive(Default)]
 struct Rest {
+    /// Nothing as long as it is the one field that came: then nothing is copied.
     bytes: Vec<u8>,
-    /// Bytes of the field that is scanned: with room for them, memory is asked for once, and not again for the value's copies.
-    room: usize,
     /// The number of the field that the last of them was in.
     field: Option<usize>,
     /// Whether it is anything else than the one field that came.
@@ -345,26 +339,36 @@ struct Rest {
 }
 
 impl Rest {
-    /// Keeps a cookie of a field; `is_behind`: others stand before it there.
-    fn keep(&mut self, cookie: &[u8], field: usize, is_behind: bool) {
-        let leads = self.field != Some(field);
-        // The blank belonged to a separator that went with our cookie.
-        let cookie = if leads && is_behind { cookie.strip_prefix(b" ").unwrap_or(cookie) } else { cookie };
-        if cookie.iter().all(|byte| is_blank(*byte)) {
-            return;
+    /// At `start` of the only field stands the first cookie that is not left.
+    fn differ_from(&mut self, field: &[u8], start: usize) {
+        self.is_other = true;
+        if start > 0 {
+            self.keep(field, 0..start, 0);
         }
-        if leads && !self.bytes.is_empty() {
-            drop_separator(&mut self.bytes);
-            self.bytes.extend_from_slice(b"; ");
-        }
-        self.field = Some(field);
-        if self.bytes.is_empty() {
-            self.bytes.reserve(self.room);
-        }
-        self.bytes.extend_from_slice(cookie);
     }
 
-    /// What becomes of the field.
+    /// Keeps a part of a field: cookies that stand there one behind the other.
+    fn keep(&mut self, bytes: &[u8], part: Range<usize>, field: usize) {
+        let (leads, is_behind, left) = (self.field != Some(field), part.start > 0, bytes.len() - part.start);
+        let cookies = bytes.get(part).unwrap_or_default();
+        // The blank belonged to a separator that went with our cookie.
+        let cookies = if leads && is_behind { cookies.strip_prefix(b" ").unwrap_or(cookies) } else { cookies };
+        if cookies.iter().all(|byte| is_blank(*byte)) {
+            return;
+        }
+        if leads {
+            // One allocation for all that may come of the field; and none for copies of the value, as some of it stays unused.
+            self.bytes.reserve(left + 2);
+            if !self.bytes.is_empty() {
+                drop_separator(&mut self.bytes);
+                self.bytes.extend_from_slice(b"; ");
+            }
+        }
+        self.field = Some(field);
+        self.bytes.extend_from_slice(cookies);
+    }
+
+    /// What the application gets.
     fn into_forward(mut self) -> Forward {
         if !self.is_other {
             return Forward::Unchanged;
@@ -447,16 +451,16 @@ mod tests {
 
     #[test]
     fn names_follow_the_number_of_providers() {
-        assert_eq!((one().session_name(0), one().chunk_name(0, 2).as_str()), (BASE, "__Host-vestibule~2"));
+        assert_eq!((one().session_name("corp"), &*one().chunk_name("corp", 2)), (BASE.into(), "__Host-vestibule~2"));
         assert_eq!(
-            (two().session_name(1), two().chunk_name(1, 1).as_str()),
-            ("__Host-vestibule-corp-b", "__Host-vestibule-corp-b~1")
+            (two().session_name("corp-b"), &*two().chunk_name("corp-b", 1)),
+            ("__Host-vestibule-corp-b".into(), "__Host-vestibule-corp-b~1")
         );
         assert_eq!(one().attempt_name("abcdefgh"), "__Host-vestibule.login.abcdefgh");
         for own in [one(), two()] {
             for name in [
-                own.session_name(0).to_owned(),
-                own.chunk_name(0, 3),
+                own.session_name("corp").into_owned(),
+                own.chunk_name("corp", 3),
                 own.attempt_name("abcd-_12"),
                 own.rounds_name().to_owned(),
             ] {
@@ -545,7 +549,7 @@ mod tests {
         ] {
             let scan = own.scan(&headers(&[&format!("{field}=x")]));
             assert_eq!((scan.sessions[0].owner, scan.sessions[0].chunk), (owner, chunk), "{field}");
-            assert_eq!(own.found_name(owner, chunk), field);
+            assert_eq!(own.found_name("corp", owner, chunk), field);
             assert_eq!(scan.for_upstream, Forward::Nothing);
             assert!(scan.sessions[0].owner.may_be(0));
         }
@@ -589,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn crumbs_are_joined() {
+    fn several_cookie_fields_are_joined() {
         // PX-45
         assert_eq!(forwarded(&["a=1", "b=2", "c=3"]), value("a=1; b=2; c=3"));
         assert_eq!(forwarded(&["a=1;", "__Host-vestibule-corp=x", "b=2"]), value("a=1; b=2"));

@@ -140,7 +140,8 @@ impl<'a> Reader<'a> {
             return Ok(found);
         }
         Err(Exit::bad_input(if scan.sessions.is_empty() {
-            format!("there is no session cookie in it; here it is named {}", self.names.session_name(0))
+            let names: Vec<_> = self.providers.iter().map(|it| self.names.session_name(it.name())).collect();
+            format!("there is no session cookie in it; here it is named {}", names.join(" or "))
         } else {
             "the session is split over several cookies that are not all there, or there are more than the gateway looks at"
                 .to_owned()

@@ -22,7 +22,7 @@ use super::store::Handle;
 use crate::provider::Provider;
 use crate::request::cookies::{CookieScan, OwnCookies, Owner};
 
-/// Reads and writes the session cookies of all providers, counted as in [`OwnCookies`].
+/// Reads and writes the session cookies of all providers.
 #[derive(Clone, Debug)]
 pub struct Jar {
     names: OwnCookies,
@@ -55,11 +55,11 @@ impl Jar {
         scan: &CookieScan,
         unnamed_is_anothers: bool,
     ) -> Result<Vec<HeaderValue>, SessionTooLarge> {
-        let mut found = found(provider.place(), scan);
+        let mut found = found(provider, scan);
         if unnamed_is_anothers {
             found.retain(|(owner, _)| *owner != Owner::Unnamed);
         }
-        self.set_beside(provider.place(), handle.as_str(), &found)
+        self.set_beside(provider, handle.as_str(), &found)
     }
 
     /// The same for an answer to a POST from another site, with which the browser sent no session: every cookie that could
@@ -72,20 +72,19 @@ impl Jar {
         provider: &Provider,
         handle: &Handle,
     ) -> Result<Vec<HeaderValue>, SessionTooLarge> {
-        let provider = provider.place();
         let chunks = std::iter::once(None).chain((1..=CHUNKS_MAX).map(Some));
-        let found: Vec<FoundCookie> = chunks.map(|chunk| (Owner::Provider(provider), chunk)).collect();
+        let found: Vec<FoundCookie> = chunks.map(|chunk| (Owner::Provider(provider.place()), chunk)).collect();
         self.set_beside(provider, handle.as_str(), &found)
     }
 
     /// The lines that set a handle and delete what was found besides.
     fn set_beside(
         &self,
-        provider: usize,
+        provider: &Provider,
         handle: &str,
         found: &[FoundCookie],
     ) -> Result<Vec<HeaderValue>, SessionTooLarge> {
-        let whole = self.lines.set(self.names.session_name(provider), handle, None);
+        let whole = self.lines.set(&self.names.session_name(provider.name()), handle, None);
         let mut lines = if whole.len() <= LINE_MAX { vec![whole] } else { self.chunks(provider, handle)? };
         let chunks = if lines.len() > 1 { lines.len() } else { 0 };
         lines.extend(self.stale(provider, found, chunks));
@@ -95,15 +94,14 @@ impl Jar {
     /// The Set-Cookie lines that delete the session of this provider: the cookie, and whatever else `scan` found of it. A cookie
     /// that names no provider is deleted too: only opening it would say whose it is.
     pub fn clear(&self, provider: &Provider, scan: &CookieScan) -> Vec<HeaderValue> {
-        let provider = provider.place();
-        let mut lines = vec![self.lines.delete(self.names.session_name(provider))];
+        let mut lines = vec![self.lines.delete(&self.names.session_name(provider.name()))];
         lines.extend(self.stale(provider, &found(provider, scan), 0));
         lines
     }
 
     /// One line a chunk, each as full as a browser takes it.
-    fn chunks(&self, provider: usize, handle: &str) -> Result<Vec<HeaderValue>, SessionTooLarge> {
-        let name = self.names.chunk_name(provider, CHUNKS_MAX);
+    fn chunks(&self, provider: &Provider, handle: &str) -> Result<Vec<HeaderValue>, SessionTooLarge> {
+        let name = self.names.chunk_name(provider.name(), CHUNKS_MAX);
         let room = LINE_MAX.saturating_sub(self.lines.set(&name, "", None).len() + PREFIX_LEN).max(1);
         let count = handle.len().div_ceil(room);
         let too_large =
@@ -114,19 +112,20 @@ impl Jar {
         let tag = handle.get(TAG).ok_or(too_large)?;
         let parts = handle.as_bytes().chunks(room).map(|part| str::from_utf8(part).unwrap_or_default());
         let line = |(number, part)| {
-            self.lines.set(&self.names.chunk_name(provider, number), &format!("{tag}{count}{part}"), None)
+            self.lines.set(&self.names.chunk_name(provider.name(), number), &format!("{tag}{count}{part}"), None)
         };
         Ok((1..).zip(parts).map(line).collect())
     }
 
     /// Deletes what was found of this provider, except the cookies just written: `chunks` of them, or a whole one if 0.
-    fn stale(&self, provider: usize, found: &[FoundCookie], chunks: usize) -> Vec<HeaderValue> {
+    fn stale(&self, provider: &Provider, found: &[FoundCookie], chunks: usize) -> Vec<HeaderValue> {
         let is_written = |(owner, chunk): &FoundCookie| {
             let kept = chunk.map_or(chunks == 0, |number| usize::from(number) <= chunks);
-            *owner == Owner::Provider(provider) && kept
+            *owner == Owner::Provider(provider.place()) && kept
         };
         let stale = found.iter().filter(|piece| !is_written(piece));
-        let mut names: Vec<String> = stale.map(|(owner, chunk)| self.names.found_name(*owner, *chunk)).collect();
+        let name = |(owner, chunk): &FoundCookie| self.names.found_name(provider.name(), *owner, *chunk);
+        let mut names: Vec<String> = stale.map(name).collect();
         names.sort_unstable();
         names.dedup();
         names.into_iter().map(|name| self.lines.delete(&name)).collect()
@@ -147,8 +146,8 @@ pub struct SessionTooLarge {
 type FoundCookie = (Owner, Option<u8>);
 
 /// What may be of this provider.
-fn found(provider: usize, scan: &CookieScan) -> Vec<FoundCookie> {
-    let pieces = scan.sessions.iter().filter(|piece| piece.owner.may_be(provider));
+fn found(provider: &Provider, scan: &CookieScan) -> Vec<FoundCookie> {
+    let pieces = scan.sessions.iter().filter(|piece| piece.owner.may_be(provider.place()));
     pieces.map(|piece| (piece.owner, piece.chunk)).collect()
 }
 

@@ -360,7 +360,7 @@ fn a_session_of_one_provider_opens_under_no_other_name() {
     let sealed = jar.seal(jar.at(0), &session("anna", 20), later(), NOW);
     assert!(jar.open(jar.at(0), sealed.as_str(), NOW).is_ok());
     assert_eq!(jar.open(jar.at(1), sealed.as_str(), NOW), Err(LoadError::Seal(OpenError::Tampered)));
-    let other = jar.ring.sealer(Purpose::LoginAttempt, jar.names.session_name(0));
+    let other = jar.ring.sealer(Purpose::LoginAttempt, &jar.names.session_name("corp"));
     let attempt = other.seal(&codec::encode(&session("anna", 20)), later(), NOW);
     assert_eq!(jar.open(jar.at(0), &attempt, NOW), Err(LoadError::Seal(OpenError::Tampered)));
 }

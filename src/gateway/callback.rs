@@ -131,7 +131,8 @@ impl Gateway {
         query: &FormParameters<'_>,
     ) -> Result<Arc<LiveSession>, CallbackFailure> {
         let again = || Some(self.login_url(&attempt.intent.return_to, Some(&attempt.intent.provider)));
-        let over = |code| CallbackFailure::Over(GatewayError::sign_in_at(&attempt.intent.provider, code, again()));
+        let over =
+            |problem| CallbackFailure::Over(GatewayError::sign_in_at(&attempt.intent.provider, problem, again()));
         let name = || Some(Arc::clone(&attempt.intent.provider));
         let of_provider = |error, again| GatewayError::Provider { name: name(), error, again, sign_in: None };
         let failed = |error| CallbackFailure::Over(of_provider(error, again()));
@@ -160,7 +161,7 @@ impl Gateway {
             let said = (error.to_owned(), description.map(str::to_owned));
             return Err(CallbackFailure::Over(GatewayError::SignIn {
                 provider: name(),
-                code: Problem::of_provider_error(error),
+                problem: Problem::of_provider_error(error),
                 again: again(),
                 provider_said: Some(said),
             }));
@@ -314,7 +315,7 @@ impl Gateway {
         said: Option<&str>,
     ) -> Result<Response<Body>, GatewayError> {
         let holds = |id: &str| visit.cookies.attempts.iter().any(|held| held.id.as_str() == id);
-        let code = match error {
+        let problem = match error {
             AttemptError::StateMissing => Problem::StateMissing,
             AttemptError::StateForged => Problem::StateUnknown,
             AttemptError::StateExpired(_) => Problem::StateExpired,
@@ -326,7 +327,8 @@ impl Gateway {
             AttemptError::CookieForged(_) => Problem::StateUnknown,
         };
         // `found` is finer than the reason: what the state and this browser's cookies were.
-        let (request_id, number, reason, found) = (visit.meta.id.as_str(), code.number(), code.reason(), error.code());
+        let (request_id, number, reason, found) =
+            (visit.meta.id.as_str(), problem.number(), problem.reason(), error.code());
         tracing::debug!(request_id, code = number, reason, found, "a callback without its login attempt");
         let outline = error.outline();
         let return_to = self.reachable(visit, outline.and_then(|outline| outline.return_to.clone()));
@@ -344,7 +346,7 @@ impl Gateway {
         {
             return Ok(self.sent_on(visit, &return_to, Some(&outline.id)));
         }
-        self.without_attempt(visit, Some(return_to), outline.map(|outline| outline.id.as_str()), code).await
+        self.without_attempt(visit, Some(return_to), outline.map(|outline| outline.id.as_str()), problem).await
     }
 
     /// Whether an attempt ended with a session that is still alive.
@@ -359,15 +361,15 @@ impl Gateway {
         visit: Visit<'_>,
         return_to: Option<ReturnTo>,
         lost: Option<&str>,
-        code: Problem,
+        problem: Problem,
     ) -> Result<Response<Body>, GatewayError> {
         let return_to = self.reachable(visit, return_to);
         if self.is_signed_in(visit).await {
             // The browser may hold more attempts than are read: this one's cookie goes too (AT-LF-19).
             return Ok(self.sent_on(visit, &return_to, lost));
         }
-        self.record_callback_failed(visit, code);
-        Err(GatewayError::sign_in(code, Some(self.login_url(&return_to, None))))
+        self.record_callback_failed(visit, problem);
+        Err(GatewayError::sign_in(problem, Some(self.login_url(&return_to, None))))
     }
 
     /// A return-to that a request on this host may lead to; the start page in place of any other.

@@ -137,7 +137,7 @@ pub(super) fn posted(visit: Visit<'_>) -> bool {
     visit.meta.method == Method::POST
 }
 
-/// FormParameters that are read.
+/// Parameters that are read of one request.
 const MOST_PARAMETERS: usize = 100;
 /// Bytes of a value.
 const LONGEST_VALUE: usize = 8 * 1024;

@@ -55,7 +55,7 @@ pub(super) enum GatewayError {
         /// The name of the provider that it was with.
         provider: Option<Arc<str>>,
         /// What went wrong.
-        code: Problem,
+        problem: Problem,
         /// Where to begin again.
         again: Option<String>,
         /// `error` and `error_description` of the provider's answer.
@@ -110,13 +110,13 @@ impl GatewayError {
     }
 
     /// A sign-in that can be begun again at `again`.
-    pub(super) fn sign_in(code: Problem, again: Option<String>) -> Self {
-        Self::SignIn { provider: None, code, again, provider_said: None }
+    pub(super) fn sign_in(problem: Problem, again: Option<String>) -> Self {
+        Self::SignIn { provider: None, problem, again, provider_said: None }
     }
 
     /// The same, where it is known with which provider the sign-in was.
-    pub(super) fn sign_in_at(provider: &Arc<str>, code: Problem, again: Option<String>) -> Self {
-        Self::SignIn { provider: Some(Arc::clone(provider)), code, again, provider_said: None }
+    pub(super) fn sign_in_at(provider: &Arc<str>, problem: Problem, again: Option<String>) -> Self {
+        Self::SignIn { provider: Some(Arc::clone(provider)), problem, again, provider_said: None }
     }
 
     /// What the page says.
@@ -131,7 +131,7 @@ impl GatewayError {
             Self::SignInNeeded { lack: Lack::Recent(_), .. } => Problem::SignInTooOld,
             Self::ReturnTooLong { .. } => Problem::ReturnTooLong,
             Self::Denied { denial, .. } => denial.problem(),
-            Self::Client(code) | Self::SignIn { code, .. } => *code,
+            Self::Client(problem) | Self::SignIn { problem, .. } => *problem,
             Self::TooManyRefused { .. } => Problem::TooManyRefused,
             Self::Provider { error, .. } => provider_problem(error),
             Self::NoIdentity { .. } => Problem::IdentityMissing,

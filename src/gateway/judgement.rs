@@ -20,7 +20,7 @@ use crate::gateway::visit::{Credentials, Visit};
 use crate::request::RequestMeta;
 use crate::session::live::LiveSession;
 use crate::session::sessions::{NoSession, Sessions};
-use crate::telemetry::metrics::{ActiveRequest, Decision};
+use crate::telemetry::metrics::{ActiveRequest, DecisionLabel};
 use crate::trace::scope;
 
 /// What came of a request at a rule.
@@ -144,12 +144,12 @@ impl Gateway {
 
 impl Judgement<'_> {
     /// What metrics and logs call the verdict; none where the request itself was refused.
-    pub(super) fn decision(&self) -> Option<Decision> {
+    pub(super) fn decision(&self) -> Option<DecisionLabel> {
         match &self.verdict {
-            Verdict::Allow(_) if self.sender.is_none() => Some(Decision::Bypass),
-            Verdict::Allow(_) => Some(Decision::Allow),
-            Verdict::Challenge(_) => Some(Decision::Login),
-            Verdict::Deny(_) => Some(Decision::Deny),
+            Verdict::Allow(_) if self.sender.is_none() => Some(DecisionLabel::Bypass),
+            Verdict::Allow(_) => Some(DecisionLabel::Allow),
+            Verdict::Challenge(_) => Some(DecisionLabel::Login),
+            Verdict::Deny(_) => Some(DecisionLabel::Deny),
             Verdict::Refuse(_) => None,
         }
     }
@@ -160,8 +160,8 @@ impl Judgement<'_> {
         match &self.verdict {
             Verdict::Allow(_) if self.sender.is_none() => metrics.bypassed(),
             Verdict::Allow(_) => metrics.allowed(),
-            Verdict::Challenge(_) => metrics.decided(Decision::Login, "no_session"),
-            Verdict::Deny(denial) => metrics.decided(Decision::Deny, denial.reason()),
+            Verdict::Challenge(_) => metrics.decided(DecisionLabel::Login, "no_session"),
+            Verdict::Deny(denial) => metrics.decided(DecisionLabel::Deny, denial.reason()),
             Verdict::Refuse(_) => {}
         }
     }

@@ -25,7 +25,7 @@ use crate::session::live::LiveSession;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessEntry;
 use crate::telemetry::audit::{AuditEvent, AuditFields};
-use crate::telemetry::metrics::{ActiveRequest, Decision, Outcome, OwnMetrics};
+use crate::telemetry::metrics::{ActiveRequest, DecisionLabel, Outcome, OwnMetrics};
 use crate::trace::{Handle, TraceId, TraceParent, Tracer};
 
 /// What must be kept of a request for its log line, because its parts move on to the application.
@@ -211,7 +211,7 @@ impl Gateway {
             took,
             upstream_took: log.upstream.map(|time| time.took),
             route: log.entry().map(|entry| &*entry.route.name),
-            decision: log.judgement.as_ref().and_then(Judgement::decision).map(Decision::as_str),
+            decision: log.judgement.as_ref().and_then(Judgement::decision).map(DecisionLabel::as_str),
             reason: log.reason(),
             user: log.sender().map(Principal::user),
             session: log.sender().map(|sender| &*sender.session().name),
@@ -290,10 +290,10 @@ impl Gateway {
     }
 
     /// A callback came without an attempt of this browser.
-    pub(super) fn record_callback_failed(&self, visit: Visit<'_>, code: Problem) {
-        self.telemetry.metrics.callback_failed(code.reason());
-        let fields = AuditFields { reason: Some(code.reason()), ..about(visit.meta) };
-        let event = if code == Problem::AttemptUsed { AuditEvent::StateReplay } else { AuditEvent::LoginFailed };
+    pub(super) fn record_callback_failed(&self, visit: Visit<'_>, problem: Problem) {
+        self.telemetry.metrics.callback_failed(problem.reason());
+        let fields = AuditFields { reason: Some(problem.reason()), ..about(visit.meta) };
+        let event = if problem == Problem::AttemptUsed { AuditEvent::StateReplay } else { AuditEvent::LoginFailed };
         self.telemetry.audit(visit.now, event, &fields);
     }
 

@@ -45,7 +45,7 @@ impl Cure {
                 ProviderError::IdToken(IdTokenError::AuthTimeOld { .. }) => Some(Self::Ask("login")),
                 _ => error.is_outage().then_some(Self::Afresh),
             },
-            GatewayError::SignIn { code, provider_said: Some((error, description)), .. } => match *code {
+            GatewayError::SignIn { problem, provider_said: Some((error, description)), .. } => match *problem {
                 Problem::ProviderBusy if description.as_deref().is_some_and(is_form_expired) => Some(Self::Afresh),
                 Problem::AccessDenied | Problem::ProviderBusy | Problem::ProviderFault => None,
                 Problem::LoginRequired | Problem::InteractionRequired if provider.asks_silently() => {

@@ -11,7 +11,7 @@ use crate::gateway::routes::RouteEntry;
 use crate::policy::settings::Access;
 use crate::proxy::error::UpstreamError;
 use crate::request::RequestMeta;
-use crate::telemetry::metrics::Decision;
+use crate::telemetry::metrics::DecisionLabel;
 use crate::trace::{ChildSpan, Handle, Kind, Value};
 
 /// What is known of a request when it was answered.
@@ -58,7 +58,7 @@ impl Ended<'_> {
         if let Some(judgement) = self.judgement {
             about.push(("http.route", judgement.entry.route.name.to_string().into()));
             about
-                .extend(judgement.decision().map(|decision| ("vestibule.decision", Decision::as_str(decision).into())));
+                .extend(judgement.decision().map(|decision| ("vestibule.decision", DecisionLabel::as_str(decision).into())));
             about.extend(judgement.sender.as_ref().into_iter().flat_map(person));
         }
         let fault = self.reason.filter(|_| answer.status().is_server_error());
@@ -85,7 +85,7 @@ pub(super) fn deciding(span: Option<&Handle>) -> Option<Box<ChildSpan>> {
 /// The judgement is there. One that asked nobody is not worth a span.
 pub(super) fn decided(span: ChildSpan, judgement: &Judgement<'_>) {
     if !matches!(judgement.entry.rule.access, Access::Public | Access::Deny) {
-        let decision = judgement.decision().map(|decision| ("vestibule.decision", Decision::as_str(decision).into()));
+        let decision = judgement.decision().map(|decision| ("vestibule.decision", DecisionLabel::as_str(decision).into()));
         span.end(|| decision.into_iter().collect(), false);
     }
 }

@@ -25,7 +25,7 @@ use crate::telemetry::families::{
 pub use crate::telemetry::outcomes::CallFailure;
 use crate::telemetry::outcomes::Outcomes;
 use crate::telemetry::own::OwnUse;
-pub use crate::telemetry::requests::{ActiveRequest, Decision, OwnMetrics, PeerMetrics, RouteMetrics};
+pub use crate::telemetry::requests::{ActiveRequest, DecisionLabel, OwnMetrics, PeerMetrics, RouteMetrics};
 use crate::telemetry::requests::{Called, RouteCounters, Served, route_labels};
 
 /// Every metric of the program; one in a process, shared.

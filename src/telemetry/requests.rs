@@ -15,7 +15,7 @@ use crate::telemetry::shards::{ShardedCounter, ShardedGauge, ShardedHistogram};
 
 /// What was decided about a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Decision {
+pub enum DecisionLabel {
     /// Forwarded for a known person.
     Allow,
     /// Forwarded for anybody.
@@ -26,7 +26,7 @@ pub enum Decision {
     Login,
 }
 
-impl Decision {
+impl DecisionLabel {
     /// The word for labels and logs.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -53,12 +53,12 @@ impl RouteMetrics {
         self.0.served.observe(method, status, https, took);
     }
 
-    /// [`Decision::Allow`] for a session: the warm path, without a look-up.
+    /// [`DecisionLabel::Allow`] for a session: the warm path, without a look-up.
     pub fn allowed(&self) {
         self.0.allowed.add(1);
     }
 
-    /// [`Decision::Bypass`] of a public route, without a look-up.
+    /// [`DecisionLabel::Bypass`] of a public route, without a look-up.
     pub fn bypassed(&self) {
         self.0.bypassed.add(1);
     }
@@ -74,7 +74,7 @@ impl RouteMetrics {
     }
 
     /// Any other decision; `reason` is a stable code.
-    pub fn decided(&self, decision: Decision, reason: &'static str) {
+    pub fn decided(&self, decision: DecisionLabel, reason: &'static str) {
         self.0.decisions.get_or_create(&route_labels(&self.0.name, decision.as_str(), reason)).add(1);
     }
 }

@@ -3,22 +3,22 @@
 //! It stands in front of applications that know nothing of OAuth, sends people through the authorization code flow, keeps their
 //! tokens in sealed session cookies, renews them, and forwards each request with identity headers.
 //!
-//! # The house
+//! # Layers
 //!
-//! Rooms import downward only; `tests/layers.rs` holds the same table and fails on an edge that points up or sideways.
+//! Modules import downward only; `tests/layers.rs` holds the same table and fails on an import that points up or sideways.
 //!
-//! | | rooms | |
+//! | | modules | |
 //! |---|---|---|
 //! | 9 | `main` | arguments in, exit code out |
 //! | 8 | [`cli`], [`demo`] | the commands; a provider and an application to try them with |
 //! | 7 | [`app`] | the composition root, and reload |
-//! | 6 | [`config`] | file, environment and flags, turned into every room's settings, with all problems at once |
+//! | 6 | [`config`] | file, environment and flags, turned into the settings of every module, with all problems reported at once |
 //! | 5 | [`gateway`] | the pipeline, our own endpoints, errors turned into responses |
 //! | 4 | [`session`] | lifetimes, cookies, refresh |
-//! | 3 | [`provider`], [`policy`], [`proxy`], [`server`] | said to providers; decided; forwarded; listened to |
-//! | 2 | [`seal`], [`remembered`] | what a browser keeps for us, unread and unchanged; what must not be forgotten for security's sake, in bounded memory |
-//! | 1 | [`identity`], [`request`], [`backoff`], [`body`], [`control`], [`pem`], [`telemetry`] | who, what, and what is told of it; certificates and keys in files; when to try again |
-//! | 0 | [`budget`], [`byte_stream`], [`clock`], [`codes`], [`flood`], [`hex`], [`keep_alive`], [`local_executor`], [`nearest`], [`secret`], [`single_flight`], [`stall`], [`trace`], [`trust`] | how many connections, and what carries their bytes; time as an argument; what can go wrong, each with its text; HTTP/2 floods; bytes as digits; peers that are gone; tasks of one worker; which word was meant; values that are never shown; work that is done once for all who ask; bodies that stand still; which trace a request belongs to; whom we believe as a TLS client |
+//! | 3 | [`provider`], [`policy`], [`proxy`], [`server`] | calls to providers; who may pass; forwarding to applications; the listening side |
+//! | 2 | [`seal`], [`remembered`] | values sealed for the browser to keep; what has to be remembered for security, in bounded memory |
+//! | 1 | [`identity`], [`request`], [`backoff`], [`body`], [`control`], [`pem`], [`telemetry`] | claims and identities; the canonical request; when to try again; bodies and their limits; the runtime for everything but forwarding; certificates and keys in files; logs, metrics and audit events |
+//! | 0 | [`budget`], [`byte_stream`], [`clock`], [`codes`], [`flood`], [`hex`], [`keep_alive`], [`local_executor`], [`nearest`], [`secret`], [`single_flight`], [`stall`], [`trace`], [`trust`] | how many connections there may be; the bytes of a connection; time as an argument; every code with its explanation; HTTP/2 floods; bytes as digits; peers that are gone; tasks of one worker; which word was meant; values that are never shown; work that is done once for all who ask; bodies that stall; which trace a request belongs to; the authorities that we trust as a TLS client |
 //!
 //! # One request
 //!

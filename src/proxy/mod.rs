@@ -138,7 +138,7 @@ impl Forwarder {
             return Rc::clone(pools);
         }
         let mut all = self.pools.borrow_mut();
-        // A reload has made new applications: the connections to the old ones are let go.
+        // A reload has made new applications: the connections to the old ones are closed.
         all.retain(|_, pools| pools.upstream.strong_count() > 0);
         let settings = upstream.settings();
         let pool = |address: &UpstreamAddress| {
@@ -157,9 +157,9 @@ impl Forwarder {
     }
 
     /// Closes all idle connections.
-    fn let_go(&self) {
+    fn close_idle(&self) {
         for pools in self.pools.borrow().values() {
-            pools.by_address.iter().for_each(|pool| pool.let_go());
+            pools.by_address.iter().for_each(|pool| pool.close_idle());
         }
     }
 }
@@ -169,7 +169,7 @@ async fn give_room(forwarder: WeakRc<Forwarder>, budget: Arc<Budget>) {
     loop {
         budget.wanted().await;
         let Some(forwarder) = forwarder.upgrade() else { return };
-        forwarder.let_go();
+        forwarder.close_idle();
     }
 }
 

@@ -220,7 +220,7 @@ impl Pool {
     }
 
     /// Closes idle connections.
-    pub(super) fn let_go(&self) {
+    pub(super) fn close_idle(&self) {
         self.idle.borrow_mut().clear();
     }
 

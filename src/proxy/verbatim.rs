@@ -50,7 +50,7 @@ impl Line {
         Poll::Ready(Ok(written))
     }
 
-    /// Another thread does not exist, so nobody waits here.
+    /// Only the worker's thread takes the lock, so that it is never contended.
     fn lock(&self) -> MutexGuard<'_, Option<Outgoing>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

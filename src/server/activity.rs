@@ -243,7 +243,7 @@ pub(super) struct OpenRequest {
 
 impl OpenRequest {
     /// Notes that a piece of the answer was taken (`true`), or that the application has none at the moment (`false`). An
-    /// HTTP/2 client that gives no window is told apart from a slow application by this only: its socket takes all we write.
+    /// HTTP/2 client that gives no window is distinguished from a slow application by this only: its socket takes all we write.
     pub(super) fn note_piece(&mut self, taken: bool) {
         if self.owed != taken {
             self.owed = taken;

@@ -119,7 +119,7 @@ impl Dispatcher {
         let mut permit = pin!(Arc::clone(free).acquire_owned());
         loop {
             // More than the one that is asked for: where all are taken, others wait behind it, and those before them in the
-            // kernel's queue may be strangers who say nothing.
+            // kernel's queue may be connections that never send a request.
             let cap = self.limits.cap();
             self.make_room(None, 1 + (cap / 64).max(MORE.min(cap / 2))).await;
             tokio::select! {

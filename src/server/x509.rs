@@ -1,4 +1,4 @@
-//! The one fact of our own certificates that rustls does not tell: until when they are valid.
+//! The one fact about our own certificates that rustls does not give: until when they are valid.
 
 use x509_parser::parse_x509_certificate;
 

@@ -2,7 +2,7 @@
 
 use crate::harness::idp::{Breakage, Gate};
 use crate::harness::idp::{IdpSettings, paths};
-use crate::harness::{Scene, has_session, param, with_param};
+use crate::harness::{Gateway, RecordingUpstream, Scene, has_session, param, with_param};
 use http::Method;
 use serde_json::json;
 
@@ -240,6 +240,20 @@ async fn no_other_method_ends_a_sign_in() {
     assert_eq!(page.status, 405);
     assert!(scene.token_endpoint_is_untouched() && scene.upstream.seen().is_empty());
     assert_eq!(browser.opens(callback.as_str()).await.status, 200, "the code was not burnt");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_where_there_is_no_provider_is_refused_as_any_other() {
+    // AT-LF-17: not 405, for `Allow` would name the very method that was used (RFC 9110 section 15.5.6)
+    let upstream = RecordingUpstream::start().await;
+    let gateway = Gateway::in_front_of(&upstream).with("[route.app]\naccess = \"public\"").start().await;
+    let (browser, callback) = (gateway.browser(), gateway.own("callback?code=c&state=s"));
+    let page = browser.opens(&callback).await;
+    assert_eq!(page.status, 400);
+    assert!(page.text().contains("VB-1003"), "{}", page.text());
+    let page = browser.does(Ask::navigation(&callback).by(Method::POST)).await;
+    assert_eq!((page.status, page.header("allow")), (405, Some("GET")));
+    assert!(upstream.seen().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

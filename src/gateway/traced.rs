@@ -57,8 +57,9 @@ impl Ended<'_> {
         about.extend(self.user_agent.map(|agent| ("user_agent.original", agent.to_owned().into())));
         if let Some(judgement) = self.judgement {
             about.push(("http.route", judgement.entry.route.name.to_string().into()));
-            about
-                .extend(judgement.decision().map(|decision| ("vestibule.decision", DecisionLabel::as_str(decision).into())));
+            about.extend(
+                judgement.decision().map(|decision| ("vestibule.decision", DecisionLabel::as_str(decision).into())),
+            );
             about.extend(judgement.sender.as_ref().into_iter().flat_map(person));
         }
         let fault = self.reason.filter(|_| answer.status().is_server_error());
@@ -85,7 +86,8 @@ pub(super) fn deciding(span: Option<&Handle>) -> Option<Box<ChildSpan>> {
 /// The judgement is there. One that asked nobody is not worth a span.
 pub(super) fn decided(span: ChildSpan, judgement: &Judgement<'_>) {
     if !matches!(judgement.entry.rule.access, Access::Public | Access::Deny) {
-        let decision = judgement.decision().map(|decision| ("vestibule.decision", DecisionLabel::as_str(decision).into()));
+        let decision =
+            judgement.decision().map(|decision| ("vestibule.decision", DecisionLabel::as_str(decision).into()));
         span.end(|| decision.into_iter().collect(), false);
     }
 }

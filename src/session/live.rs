@@ -19,7 +19,7 @@ use crate::session::settings::SessionSettings;
 use crate::session::store::{Handle, Site};
 use crate::session::{Session, SessionId};
 
-/// A session as requests use it: immutable but for what its [`SessionCell`] says. Requests share it by reference count.
+/// A session as requests use it: immutable but for what its `SessionCell` says. Requests share it by reference count.
 #[derive(Debug)]
 pub struct LiveSession {
     /// Names the sign-in.
@@ -152,7 +152,7 @@ impl LiveSession {
     }
 
     /// Whether the session should be sealed anew, to keep it from falling idle: by one request in each step, however many come at
-    /// once ([`SessionCell::take_touch`]).
+    /// once (`SessionCell::take_touch`).
     pub fn touch_due(&self, now: UnixTime) -> bool {
         now >= self.touch_due || self.is_ahead(now)
     }

@@ -144,7 +144,7 @@ fn told(answers: &Answers, register: &ToRegister, place: &Place<'_>) -> String {
         None => text.push_str(&format!("  post-logout redirect URI  {after}\n")),
         Some(why) => text.push_str(&format!("  post-logout redirect URI  {why}\n")),
     }
-    text.push_str("\nWhere to click (consoles change; the words are those of their documentation):\n");
+    text.push_str("\nWhere to click (consoles change, so the words may differ):\n");
     for (step, number) in answers.provider.steps.iter().zip(1..) {
         let step = step.replace("{redirect_uri}", &redirect_uri).replace("{signed_out}", &after);
         text.push_str(&format!("  {number}. {step}\n"));

@@ -130,7 +130,10 @@ impl Program {
     /// Waits until it has taken so many reloads.
     pub(crate) async fn reloaded(&self, times: usize) {
         let mut listening = self.errors.clone();
-        let taken = |lines: &Vec<String>| lines.iter().filter(|line| line.contains("config.reloaded")).count() >= times;
+        // The audit log names the event as well.
+        let taken = |lines: &Vec<String>| {
+            lines.iter().filter(|line| line.contains("configuration is in force")).count() >= times
+        };
         let seen = timeout(PATIENCE, listening.wait_for(taken)).await;
         assert!(matches!(seen, Ok(Ok(_))), "not reloaded {times} times: {:#?}", tail(&self.errors.borrow()));
     }

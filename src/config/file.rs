@@ -342,6 +342,10 @@ pub(super) struct RouteTable {
     pub(super) methods: Field<OneOrMany<String>>,
     /// `http://host:port`, `https://host`, `h2c://host:port`, `unix:/path`, a list of such, or `static:204`.
     pub(super) upstream: Field<OneOrMany<String>>,
+    /// What is taken off the beginning of paths on their way to the application. Default: nothing.
+    pub(super) strip_prefix: Field<String>,
+    /// Whether `Location`, the paths of cookies and their like are mapped back where requests are mapped.
+    pub(super) rewrite_answers: Field<bool>,
     /// The Host that the application sees: `preserve` (the default), `upstream`, or a fixed one.
     pub(super) host_header: Field<String>,
     /// Origins besides our own whose WebSocket handshakes are taken.

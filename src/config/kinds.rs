@@ -164,6 +164,9 @@ pub(super) const NO_SUCH_PROVIDER: DiagnosticKind = error(UnknownProvider, "", "
 pub(super) const PATH_TWICE: DiagnosticKind = error(SameRoute, "", "write the rules into one entry");
 pub(super) const PATH_OF_ROUTE: DiagnosticKind = error(BadPath, "the route's own keys say what holds there; with two rules, nobody could tell which one does", "write the rule into the route itself");
 pub(super) const PATH_OUTSIDE: DiagnosticKind = error(BadPath, "no request of this route could match it", "");
+pub(super) const NOTHING_STRIPPED: DiagnosticKind = error(BadPath, "", "write such as \"/wiki\", or leave the key out to pass paths on unchanged");
+pub(super) const STRIP_OUTSIDE: DiagnosticKind = error(Conflict, "requests that do not begin with it would arrive, and there would be nothing to take off", "");
+pub(super) const NOTHING_REWRITTEN: DiagnosticKind = warning(Unreachable, "answers are mapped back only where the route has `strip_prefix` or its upstream URL has a path", "remove it, or write strip_prefix");
 pub(super) const ROUTE_NEEDS_PROVIDER: DiagnosticKind = error(MissingKey, "", "add a table [provider.NAME] with issuer, client_id and client_secret, or write access = \"public\"");
 pub(super) const HOST_OUT_OF_REACH: DiagnosticKind = error(CookieDomain, "people would sign in without end", "remove session.cookie.domain for one sign-in per host, or run another vestibule for this host");
 pub(super) const PUBLIC_HOST_UNSERVED: DiagnosticKind = warning(Unreachable, "requests for it get 421", "add a route for it, or name another host in public_url");

@@ -221,7 +221,9 @@ impl Route {
     /// Whether something is put before the paths of requests on their way to the application.
     pub fn is_below_a_base(&self) -> bool {
         match &self.target {
-            RouteTarget::Upstream(upstream) => upstream.settings().addresses.iter().any(|it| !it.base_path.is_empty()),
+            RouteTarget::Upstream(upstream) => {
+                upstream.settings().addresses.iter().any(|it| !it.mapping.base().is_empty())
+            }
             RouteTarget::Static(_) => false,
         }
     }

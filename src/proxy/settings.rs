@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::identity::ClaimPath;
+use crate::request::mapping::PathMapping;
 use crate::secret::PrivateKey;
 
 /// An application behind the gateway: one or several equal addresses, and how to speak to them.
@@ -33,6 +34,8 @@ pub struct UpstreamSettings {
     /// in HTTP/2. To note them
     /// makes every request of the gateway about two fifths dearer.
     pub keeps_capitals: bool,
+    /// Whether what answers say of paths (`Location`, cookies) is mapped back, where requests are mapped.
+    pub rewrites_answers: bool,
     /// Failures in a row that put an address aside, and for how long. Default 3, 10 s.
     pub eject_after: u32,
     /// See [`eject_after`](Self::eject_after).
@@ -49,8 +52,8 @@ pub struct UpstreamAddress {
     /// `host[:port]` as it stands in the URL: for `Host` where it is rewritten, for SNI, and for logs;
     /// see [`place`](Self::place).
     pub authority: Arc<str>,
-    /// Prefix of the upstream URL's path, without the last slash; empty for most. It is put before the request's path.
-    pub base_path: Arc<str>,
+    /// What it gets in place of browsers' paths: the route's `strip_prefix` is taken off, the path of the upstream URL put in front.
+    pub mapping: PathMapping,
 }
 
 impl UpstreamAddress {

@@ -32,7 +32,7 @@ impl SentTarget {
         let plain = raw.is_none()
             && !http2
             && *sent_host == HostHeader::Preserve
-            && address.base_path.is_empty()
+            && address.mapping.base().is_empty()
             && request.uri().authority().is_none();
         if !plain || self.original.is_some() {
             let (path, host) = self.original.get_or_insert_with(|| {
@@ -44,9 +44,9 @@ impl SentTarget {
                 HostHeader::Upstream => HeaderValue::from_str(&address.authority).ok(),
                 HostHeader::Fixed(name) => HeaderValue::from_str(name).ok(),
             };
-            let raw = raw.filter(|_| !http2).map(|raw| raw.below(&address.base_path));
+            let raw = raw.filter(|_| !http2).map(|raw| raw.below(address.mapping.base()));
             let path =
-                raw.as_ref().and_then(RawTarget::stand_in).unwrap_or_else(|| with_base(&address.base_path, path));
+                raw.as_ref().and_then(RawTarget::stand_in).unwrap_or_else(|| with_base(address.mapping.base(), path));
             request.extensions_mut().remove::<Verbatim>();
             if let Some(raw) = raw {
                 request.extensions_mut().insert(Verbatim(raw));

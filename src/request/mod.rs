@@ -22,6 +22,7 @@ pub mod handshake;
 pub mod host;
 mod id;
 pub mod kind;
+pub mod mapping;
 pub mod path;
 mod query;
 pub mod raw_target;

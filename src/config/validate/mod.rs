@@ -25,6 +25,7 @@ mod identity;
 mod issuer;
 mod kept_headers;
 mod log;
+mod mapping;
 mod matching;
 mod provider;
 mod redirect;

@@ -9,7 +9,7 @@ use super::super::file::{AllowTable, RouteTable, RuleKeys};
 use super::super::units::Filled;
 use super::{
     Diagnostic, DiagnosticKind, Field, Flaw, Found, Place, Problems, Timespan, allow, distinct, identity, kept_headers,
-    kinds, listed, matching, upstream,
+    kinds, listed, mapping, matching, upstream,
 };
 use crate::gateway::settings::{HostPattern, PublicUrl, RouteSettings, RuleSettings, TargetSettings};
 use crate::nearest::nearest;
@@ -54,7 +54,8 @@ pub(super) fn route(
     let rule = settled(name, &base, providers, problems);
     let paths = paths(name, table, path.as_deref(), &base, providers, problems);
     let needed = rule.access != Access::Deny || paths.iter().any(|(_, rule)| rule.access != Access::Deny);
-    let target = upstream::target(name, table, needed, problems);
+    let prefix = mapping::strip_prefix(table, path.as_deref(), problems);
+    let target = upstream::target(name, table, &prefix, needed, problems);
     let websocket_origins = matching::origins(&table.websocket_origins, problems);
     let rules: Vec<_> = std::iter::once(&rule).chain(paths.iter().map(|(_, rule)| rule)).collect();
     let kept_headers = kept_headers::kept_headers(&table.insecure_keep_headers, &rules, problems);

@@ -10,14 +10,16 @@ use url::Url;
 
 use super::super::file::RouteTable;
 use super::super::words::HeaderCase;
-use super::{Field, Flaw, Found, Problems, Timespan, each, filled, kinds, opened, positive, tls};
+use super::{Field, Flaw, Found, Problems, Timespan, each, filled, kinds, mapping, opened, positive, tls};
 use crate::gateway::settings::TargetSettings;
 use crate::proxy::settings::{HostHeader, UpstreamAddress, UpstreamProtocol, UpstreamSettings, UpstreamTransport};
+use crate::request::mapping::PathMapping;
 
-/// Where allowed requests go. `needed` is false where no request is ever allowed.
+/// Where allowed requests go, without `prefix`, the route's `strip_prefix`. `needed` is false where no request is ever allowed.
 pub(super) fn target(
     name: &Found<String>,
     table: &RouteTable,
+    prefix: &str,
     needed: bool,
     problems: &mut Problems,
 ) -> Option<TargetSettings> {
@@ -32,11 +34,12 @@ pub(super) fn target(
         check_static(table, problems);
         return problems.sound(only, static_code(code));
     }
-    let addresses = each(&table.upstream, problems, |item| address(&item.value));
+    let addresses = each(&table.upstream, problems, |item| address(&item.value, prefix));
     if addresses.len() < items.len() {
         return None;
     }
     check_one_kind(&addresses, items, problems);
+    mapping::check_rewrite(table, &addresses, problems);
     let https = addresses.iter().all(|address| address.protocol == UpstreamProtocol::Tls);
     let timeouts = opened(table.timeouts.clone(), problems)?.value;
     let host = table.host_header.given().and_then(|found| problems.sound(found, host_header(&found.value)));
@@ -51,13 +54,14 @@ pub(super) fn target(
         tls,
         host: host.unwrap_or(HostHeader::Preserve),
         keeps_capitals: table.header_case.or(HeaderCase::Lower) == HeaderCase::Preserve,
+        rewrites_answers: table.rewrite_answers.or(true),
         eject_after: EJECT_AFTER,
         eject_for: EJECT_FOR,
     })))
 }
 
 /// One address.
-fn address(text: &str) -> Result<UpstreamAddress, Flaw> {
+fn address(text: &str, prefix: &str) -> Result<UpstreamAddress, Flaw> {
     // The value is not repeated: a URL may hold a password. The excerpt shows it masked.
     let bad = |flaw, help: &str| Flaw::new(kinds::UPSTREAM_BAD, format!("cannot be used: {flaw}")).help(help);
     if let Some(path) = text.strip_prefix("unix:") {
@@ -68,7 +72,7 @@ fn address(text: &str) -> Result<UpstreamAddress, Flaw> {
             transport: UpstreamTransport::Unix(PathBuf::from(path)),
             protocol: UpstreamProtocol::Http1,
             authority: Arc::from("localhost"),
-            base_path: Arc::from(""),
+            mapping: PathMapping::new(prefix, ""),
         });
     }
     if text.starts_with("static:") {
@@ -81,6 +85,13 @@ fn address(text: &str) -> Result<UpstreamAddress, Flaw> {
         "h2c" => (UpstreamProtocol::H2c, 80),
         _ => return Err(bad("its scheme is none of http, https, h2c", WRITE)),
     };
+    let (authority, path) = rest.split_at(rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len()));
+    if authority.is_empty() {
+        return Err(bad("it has no host", WRITE));
+    }
+    if authority.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(bad("its host holds a blank or a control character", WRITE));
+    }
     // `h2c` is read as http, so that its host gets the same treatment.
     let as_http = format!("{}://{rest}", if scheme == "https" { "https" } else { "http" });
     let url = Url::parse(&as_http).map_err(|_| bad("it is not a URL", WRITE))?;
@@ -93,12 +104,13 @@ fn address(text: &str) -> Result<UpstreamAddress, Flaw> {
         let help = "an upstream is a scheme, a host, a port and at most a path";
         return Err(bad("it holds a query or fragment", help));
     }
+    let base = mapping::base_path(path).map_err(|flaw| bad(flaw, WRITE_BASE))?;
     let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     Ok(UpstreamAddress {
         transport: UpstreamTransport::Tcp(Arc::from(host.trim_matches(['[', ']'])), url.port().unwrap_or(default_port)),
         protocol,
         authority: Arc::from(authority),
-        base_path: Arc::from(url.path().trim_end_matches('/')),
+        mapping: PathMapping::new(prefix, &base),
     })
 }
 
@@ -126,9 +138,18 @@ fn static_code(code: &str) -> Result<TargetSettings, Flaw> {
     number.and_then(|code| StatusCode::from_u16(code).ok()).map(TargetSettings::Static).ok_or_else(flaw)
 }
 
-/// A static answer has no connection that these keys could speak of.
+/// A static answer has no connection and no application that these keys could speak of.
 fn check_static(table: &RouteTable, problems: &mut Problems) {
-    for found in [table.tls.mark(), table.timeouts.mark(), table.host_header.mark()].into_iter().flatten() {
+    for found in [
+        table.tls.mark(),
+        table.timeouts.mark(),
+        table.host_header.mark(),
+        table.strip_prefix.mark(),
+        table.rewrite_answers.mark(),
+    ]
+    .into_iter()
+    .flatten()
+    {
         let key = found.key.rsplit('.').next().unwrap_or_default();
         problems.add(kinds::STATIC_WITH_CONNECTION, &found.place, format!("`{key}` is set for a static answer"));
     }
@@ -147,6 +168,8 @@ fn host_header(text: &str) -> Result<HostHeader, Flaw> {
 
 /// The help where a scheme is missing or unknown.
 const WRITE: &str = "write \"http://host:port\", \"https://host\", \"h2c://host:port\" or \"unix:/path\"";
+/// The help where the path cannot be put before others.
+const WRITE_BASE: &str = "write a path of plain segments, such as \"http://app:3000/base\"";
 /// `timeouts.connect`.
 const CONNECT_SECS: u64 = 5;
 /// `timeouts.first_byte`.
@@ -166,22 +189,23 @@ mod tests {
 
     #[test]
     fn addresses_are_taken_apart() {
-        let it = address("http://127.0.0.1:3000").unwrap();
+        let it = address("http://127.0.0.1:3000", "").unwrap();
         assert_eq!(
-            (it.transport, &*it.authority, &*it.base_path),
+            (it.transport, &*it.authority, it.mapping.base()),
             (UpstreamTransport::Tcp("127.0.0.1".into(), 3000), "127.0.0.1:3000", "")
         );
-        let it = address("https://App.Internal/base/").unwrap();
+        let it = address("https://App.Internal/base/", "/wiki").unwrap();
         assert_eq!(
-            (it.transport, &*it.authority, &*it.base_path),
+            (it.transport, &*it.authority, it.mapping.base()),
             (UpstreamTransport::Tcp("app.internal".into(), 443), "app.internal", "/base")
         );
-        let it = address("h2c://[::1]:50051").unwrap();
+        let it = address("h2c://[::1]:50051/x", "").unwrap();
         assert_eq!(
             (it.transport, it.protocol, &*it.authority),
             (UpstreamTransport::Tcp("::1".into(), 50051), UpstreamProtocol::H2c, "[::1]:50051")
         );
-        assert_eq!(address("unix:/run/a.sock").unwrap().transport, UpstreamTransport::Unix("/run/a.sock".into()));
+        assert_eq!(it.mapping, PathMapping::new("", "/x"));
+        assert_eq!(address("unix:/run/a.sock", "").unwrap().transport, UpstreamTransport::Unix("/run/a.sock".into()));
     }
 
     #[test]
@@ -195,8 +219,18 @@ mod tests {
             "unix:a.sock",
             "http://a:99999",
             "static:204",
+            "http:///a",
+            "http://\\a",
+            "http://a\\b",
+            "http://a\tb",
+            " http://a",
+            "http://a ",
+            "http://a/base/../x",
+            "https://a/base/%2e%2e/x",
+            "h2c://a//b",
+            "http://a/b c",
         ] {
-            assert!(address(bad).is_err(), "{bad}");
+            assert!(address(bad, "").is_err(), "{bad}");
         }
     }
 }

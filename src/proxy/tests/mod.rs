@@ -21,6 +21,7 @@ use crate::budget::Budget;
 use crate::proxy::headers::{HeaderRules, RequestContext};
 use crate::proxy::settings::{HostHeader, UpstreamProtocol, UpstreamSettings, UpstreamTls, UpstreamTransport};
 use crate::request::handshake;
+use crate::request::mapping::PathMapping;
 
 mod answers;
 mod faults;
@@ -35,7 +36,7 @@ pub(in crate::proxy) fn tcp(port: u16) -> UpstreamAddress {
         transport: UpstreamTransport::Tcp(Arc::from("127.0.0.1"), port),
         protocol: UpstreamProtocol::Http1,
         authority: format!("127.0.0.1:{port}").into(),
-        base_path: Arc::from(""),
+        mapping: PathMapping::default(),
     }
 }
 
@@ -50,6 +51,7 @@ pub(in crate::proxy) fn settings(addresses: Vec<UpstreamAddress>) -> UpstreamSet
         tls: UpstreamTls::default(),
         host: HostHeader::Preserve,
         keeps_capitals: false,
+        rewrites_answers: true,
         eject_after: 3,
         eject_for: Duration::from_secs(10),
     }

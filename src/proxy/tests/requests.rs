@@ -42,7 +42,7 @@ fn a_base_path_is_put_before_the_path_and_host_is_as_set() {
         let request = "GET /x?y HTTP/1.1\r\nHost: app.example\r\nX-Forwarded-Host: evil\r\nConnection: close\r\n\r\n";
         let rewritten = |host: HostHeader| {
             move |port| {
-                let address = UpstreamAddress { base_path: Arc::from("/base"), ..tcp(port) };
+                let address = UpstreamAddress { mapping: PathMapping::new("", "/base"), ..tcp(port) };
                 UpstreamSettings { host, ..settings(vec![address]) }
             }
         };

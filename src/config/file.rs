@@ -316,8 +316,8 @@ pub(super) struct ProviderTable {
 pub(super) struct ClaimsTable {
     /// Default: `sub`.
     pub(super) subject: Field<String>,
-    /// Default: the subject.
-    pub(super) user: Field<String>,
+    /// Default: the subject. A table makes the name of a part of the claim; whoever has another claim is nobody.
+    pub(super) user: Field<TextOr<Box<UserNameTable>>>,
     /// Default: `email`.
     pub(super) email: Field<String>,
     /// Default: `name`.
@@ -330,6 +330,16 @@ pub(super) struct ClaimsTable {
     pub(super) groups_shape: Field<GroupShapeName>,
     /// The member of each object that is its name. Default: objects are no groups.
     pub(super) groups_member: Field<String>,
+}
+
+/// `[provider.NAME.claims.user]`: a user name that is a part of a claim.
+pub(super) struct UserNameTable {
+    /// The claim's name, or a JSON pointer.
+    pub(super) from: Field<String>,
+    /// The end of an address, `@` and the domain: the name is what stands before it. Other and unverified addresses are nobody's.
+    pub(super) before: Field<String>,
+    /// A regular expression for the whole claim, with one group: the name. Whoever has a claim that does not match is nobody.
+    pub(super) matches: Field<String>,
 }
 
 /// `[route.NAME]`.

@@ -73,6 +73,10 @@ pub(super) const NO_CLAIM_VALUES: DiagnosticKind = error(EmptyList, "", "leave t
 
 // `[provider.NAME.claims]`.
 pub(super) const NO_CLAIM: DiagnosticKind = error(BadClaim, "", "write a plain name such as \"groups\", or a JSON pointer such as \"/realm_access/roles\"");
+pub(super) const USER_CLAIM_MISSING: DiagnosticKind = error(MissingKey, "", "name the claim of which the user name is made: user = { from = \"email\", before = \"@example.com\" }");
+pub(super) const USER_RULES_CLASH: DiagnosticKind = error(Conflict, "each says by itself which part of the claim is the name", "keep the one that is meant");
+pub(super) const NO_ADDRESS_END: DiagnosticKind = error(BadValue, "other addresses could end like a part of a domain: `ann@evilcorp.example` ends with `corp.example`", "write the end of the addresses with its `@`, such as \"@example.com\"; for other claims write matches = \"^(.+)-staff$\"");
+pub(super) const NO_NAME_PATTERN: DiagnosticKind = error(BadValue, "", "write a regular expression with `^` at its beginning, `$` at its end and one group in round brackets: \"^(.+)@example\\\\.com$\"");
 pub(super) const GROUP_SHAPES_CLASH: DiagnosticKind = error(Conflict, "the groups claim is one text, an object of names, or a list of objects, but not several of these", "keep the one that fits what the provider sends");
 pub(super) const NO_GROUPS_SEPARATOR: DiagnosticKind = error(BadValue, "", "write what stands between two names, such as \";\" or \" \"");
 

@@ -9,6 +9,7 @@ use crate::gateway::error::GatewayError;
 use crate::gateway::pages::clean::in_words;
 use crate::gateway::pages::page::{Action, Page, PageContext, person_of};
 use crate::gateway::verdict::{Denial, Lack, RequestFault};
+use crate::identity::IdentityError;
 use crate::provider::Words;
 use crate::request::RequestMeta;
 use crate::request::kind::Wants;
@@ -78,12 +79,19 @@ impl Gateway {
                     page.details.push(sentence(&reason.to_string()));
                 }
                 page.person = sender.as_ref().map(|sender| person_of(sender.identity())).unwrap_or_default();
-                sender.map(|sender| self.switch_form(Some(sender.session()), self.address_of(meta)))
+                let rd = self.address_of(meta);
+                sender.map(|sender| self.switch_form(Some(sender.session()), sender.session().provider.name(), rd))
             }
             // To start again would lead back here: the provider knows this account.
-            GatewayError::Provider { .. } if problem == Problem::TenantNotAllowed => {
+            GatewayError::Provider { name: Some(provider), .. } if problem == Problem::TenantNotAllowed => {
                 let root = ReturnTo::root(meta.host.clone()).to_url(self.settings.public_url.https);
-                Some(self.switch_form(None, root))
+                Some(self.switch_form(None, &provider, root))
+            }
+            GatewayError::NoIdentity { provider, error, page: rd } if error.is_about_the_user_name() => {
+                if error == IdentityError::UserUnverified {
+                    page.details.push("The sign-in page says that your e-mail address is not verified.".to_owned());
+                }
+                Some(self.switch_form(None, &provider, rd))
             }
             GatewayError::SignIn { again, provider_said, .. } => {
                 if let Some((error, description)) = provider_said {

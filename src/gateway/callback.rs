@@ -182,6 +182,7 @@ impl Gateway {
             Some((Redeemed::Nobody(error), _)) => Err(CallbackFailure::Over(GatewayError::NoIdentity {
                 provider: Arc::clone(&attempt.intent.provider),
                 error,
+                page: attempt.intent.return_to.to_url(self.settings.public_url.https),
             })),
             None => Err(CallbackFailure::Over(GatewayError::Internal("redemption_lost"))),
         }

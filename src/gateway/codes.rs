@@ -72,6 +72,7 @@ codes! {
     SignInTooOld "VB-1027" "sign_in_too_old" UNAUTHORIZED;
     FormTooLate "VB-1028" "form_too_late" UNAUTHORIZED;
     TooManyRefused "VB-1029" "too_many_refused" TOO_MANY_REQUESTS;
+    UserNameRefused "VB-1040" "user_name_refused" FORBIDDEN;
 
     ProviderUnreachable "VB-2001" "provider_unreachable" SERVICE_UNAVAILABLE;
     ProviderSlow "VB-2002" "provider_slow" SERVICE_UNAVAILABLE;

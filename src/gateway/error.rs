@@ -85,6 +85,8 @@ pub(super) enum GatewayError {
         provider: Arc<str>,
         /// Why.
         error: IdentityError,
+        /// The page that was asked for, for somebody who signs in with another account.
+        page: String,
     },
     /// The session does not fit into cookies.
     SessionTooLarge(SessionTooLarge),
@@ -134,6 +136,7 @@ impl GatewayError {
             Self::Client(problem) | Self::SignIn { problem, .. } => *problem,
             Self::TooManyRefused { .. } => Problem::TooManyRefused,
             Self::Provider { error, .. } => provider_problem(error),
+            Self::NoIdentity { error, .. } if error.is_about_the_user_name() => Problem::UserNameRefused,
             Self::NoIdentity { .. } => Problem::IdentityMissing,
             Self::SessionTooLarge(_) => Problem::SessionTooLarge,
             Self::Header(_) => Problem::BadHeader,

@@ -79,10 +79,11 @@ impl Gateway {
         Action { label: "Sign out", href: self.own_path("logout"), form: Some(fields) }
     }
 
-    /// The form that signs out, and in as somebody else who then comes to `rd`.
-    pub(super) fn switch_form(&self, live: Option<&LiveSession>, rd: String) -> Action {
+    /// The form that signs out, and in as somebody else at this provider who then comes to `rd`.
+    pub(super) fn switch_form(&self, live: Option<&LiveSession>, provider: &str, rd: String) -> Action {
         let Action { href, form, .. } = self.logout_form(live);
-        let fields = form.into_iter().flatten().chain([("switch", "1".to_owned()), ("rd", rd)]).collect();
+        let own = [("switch", "1".to_owned()), ("provider", provider.to_owned()), ("rd", rd)];
+        let fields = form.into_iter().flatten().chain(own).collect();
         Action { label: "Switch account", href, form: Some(fields) }
     }
 
@@ -152,7 +153,8 @@ impl Gateway {
         live: Option<&Arc<LiveSession>>,
     ) -> Result<Response<Body>, GatewayError> {
         let return_to = self.return_to_or_start(visit.meta, form.get("rd"));
-        match live.map(|live| &live.provider).or_else(|| self.only_provider()) {
+        let named = || form.get("provider").and_then(|name| self.provider_named(name));
+        match live.map(|live| &live.provider).or_else(named).or_else(|| self.only_provider()) {
             Some(provider) => self.switch_at(visit, Beginning::at(provider, return_to), live, false).await,
             None => Ok(redirect(StatusCode::SEE_OTHER, &self.login_url(&return_to, None))),
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::{ClaimMapping, ClaimPath, Claims};
+use super::{ClaimMapping, ClaimPath, Claims, email_verified};
 
 /// The claims of one provider's people that something reads: the parts of an identity, rules, headers, and the checks of a
 /// refreshed token against those of the sign-in.
@@ -16,7 +16,9 @@ impl ReadClaims {
     pub fn new(mapping: &ClaimMapping, others: &[ClaimPath]) -> Self {
         let ClaimMapping { subject, user, email, name, groups, group_shape: _, trust_unverified_email: _ } = mapping;
         let mut paths: Vec<ClaimPath> = PROTOCOL.iter().map(|name| ClaimPath::named(name)).collect();
-        for path in [subject, user, email, name, groups].into_iter().chain(&mapping.email_verified()).chain(others) {
+        let verdicts = [email_verified(email), email_verified(&user.from)];
+        let own = [subject, &user.from, email, name, groups].into_iter().chain(verdicts.iter().flatten());
+        for path in own.chain(others) {
             if !paths.contains(path) {
                 paths.push(path.clone());
             }

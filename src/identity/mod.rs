@@ -6,15 +6,19 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+pub use self::error::IdentityError;
 use self::groups::GroupShape;
 pub use self::path::{ClaimPath, ClaimPathError, Claims};
 use self::text::{clean_text, has_control, is_address, says_unverified, text_of};
+use self::user_name::UserName;
 
+mod error;
 pub mod groups;
 pub mod kept;
 mod path;
 pub mod sought;
 mod text;
+pub mod user_name;
 
 /// A person that a provider vouches for. The key of a person is the pair of [`issuer`](Self::issuer) and
 /// [`subject`](Self::subject)
@@ -28,7 +32,7 @@ pub struct Identity {
     pub issuer: Arc<str>,
     /// The `sub` claim, or what the provider's `claims.subject` names. Empty only where the provider gives no identity at all.
     pub subject: String,
-    /// The configured user claim; absent when the provider did not send it.
+    /// The configured user claim, or the name that is made of it; absent when the provider did not send it.
     pub user: Option<String>,
     /// `preferred_username`.
     pub preferred_username: Option<String>,
@@ -44,36 +48,11 @@ pub struct Identity {
     pub claims: Claims,
 }
 
-/// Claims that do not say who somebody is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum IdentityError {
-    /// No subject, an empty one, or one that is neither text nor a number.
-    #[error("the provider sent no subject")]
-    SubjectMissing,
-    /// [OpenID Connect Core 1.0 section 2](https://openid.net/specs/openid-connect-core-1_0.html#IDToken) allows 255 characters.
-    #[error("the provider sent a subject of more than 255 characters")]
-    SubjectTooLong,
-    /// It could break a log line or a header.
-    #[error("the provider sent a subject with control characters")]
-    SubjectInvalid,
-}
-
-impl IdentityError {
-    /// A stable reason for logs and pages.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::SubjectMissing => "subject_missing",
-            Self::SubjectTooLong => "subject_too_long",
-            Self::SubjectInvalid => "subject_invalid",
-        }
-    }
-}
-
 impl Identity {
     /// Reads an identity out of claims.
     ///
     /// # Errors
-    /// When the claims name no usable subject.
+    /// When the claims name no usable subject, or not the user name that a rule makes of them.
     pub fn from_claims(
         provider: Arc<str>,
         issuer: Arc<str>,
@@ -89,12 +68,13 @@ impl Identity {
         }
         let text = |path: &ClaimPath| clean_text(path.find(&claims));
         let address = text(&mapping.email).filter(|address| is_address(address));
-        let (email, unverified_email) = if mapping.email_counts(&claims) { (address, None) } else { (None, address) };
+        let (email, unverified_email) =
+            if mapping.address_counts(&mapping.email, &claims) { (address, None) } else { (None, address) };
         Ok(Self {
             provider,
             issuer,
             subject,
-            user: text(&mapping.user),
+            user: mapping.user.of(&claims, mapping.address_counts(&mapping.user.from, &claims))?,
             preferred_username: clean_text(claims.get("preferred_username")),
             email,
             unverified_email,
@@ -142,7 +122,7 @@ pub struct ClaimMapping {
     /// Default `sub`.
     pub subject: ClaimPath,
     /// Default `sub`.
-    pub user: ClaimPath,
+    pub user: UserName,
     /// Default `email`.
     pub email: ClaimPath,
     /// Default `name`.
@@ -162,16 +142,16 @@ impl ClaimMapping {
         text_of(self.subject.find(claims))
     }
 
-    /// The claims by which the address is said to be verified or not.
-    fn email_verified(&self) -> [ClaimPath; 2] {
-        [ClaimPath::named(EMAIL_VERIFIED), self.email.beside(EMAIL_VERIFIED)]
-    }
-
-    /// Whether the address may name the person (UI-06).
-    fn email_counts(&self, claims: &Claims) -> bool {
+    /// Whether the address in a claim may name the person (UI-06).
+    fn address_counts(&self, address: &ClaimPath, claims: &Claims) -> bool {
         self.trust_unverified_email
-            || !self.email_verified().iter().filter_map(|path| path.find(claims)).any(says_unverified)
+            || !email_verified(address).iter().filter_map(|path| path.find(claims)).any(says_unverified)
     }
+}
+
+/// The claims by which the address in a claim is said to be verified or not.
+fn email_verified(address: &ClaimPath) -> [ClaimPath; 2] {
+    [ClaimPath::named(EMAIL_VERIFIED), address.beside(EMAIL_VERIFIED)]
 }
 
 impl Default for ClaimMapping {
@@ -179,7 +159,7 @@ impl Default for ClaimMapping {
         let path = ClaimPath::named;
         Self {
             subject: path("sub"),
-            user: path("sub"),
+            user: path("sub").into(),
             email: path("email"),
             name: path("name"),
             groups: path("groups"),

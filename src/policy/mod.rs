@@ -411,7 +411,8 @@ mod tests {
     #[test]
     fn users_are_users_and_subjects_are_subjects() {
         // AT-TP-18: who may choose a user name must not choose a subject, and the other way round.
-        let mapping = ClaimMapping { user: ClaimPath::parse("preferred_username").unwrap(), ..ClaimMapping::default() };
+        let mapping =
+            ClaimMapping { user: ClaimPath::parse("preferred_username").unwrap().into(), ..ClaimMapping::default() };
         let mallory = |sub: &str, name: Option<&str>| {
             let claims = serde_json::from_value(json!({"sub": sub, "preferred_username": name})).unwrap();
             Identity::from_claims("corp".into(), "https://idp.example".into(), claims, &mapping).unwrap()

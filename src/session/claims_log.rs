@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::identity::{Claims, Identity, IdentityError, sought};
+use crate::identity::{ClaimPath, Claims, Identity, IdentityError, sought};
 use crate::provider::settings::ProviderSettings;
 use crate::session::Session;
 
@@ -75,7 +75,7 @@ impl ClaimsLog {
     /// Claims that something reads and that did not come.
     fn log_missing(&self, settings: &ProviderSettings, claims: &Claims) {
         let mapping = &settings.claims;
-        let own = [&mapping.subject, &mapping.user, &mapping.email, &mapping.name, &mapping.groups];
+        let own = [&mapping.subject, &mapping.user.from, &mapping.email, &mapping.name, &mapping.groups];
         let own = own.into_iter().chain(&settings.needed_claims).map(|path| (None, path));
         let wanted = settings.deciding_claims.iter().map(|(rule, path)| (Some(*rule), path)).chain(own);
         for (rule, path) in wanted.filter(|(_, path)| path.find(claims).is_none_or(Value::is_null)) {
@@ -104,7 +104,7 @@ impl ClaimsLog {
         let has_email = identity.email.is_some() || identity.unverified_email.is_some();
         for (path, is_read, should_be) in [
             (&mapping.email, has_email, "one e-mail address"),
-            (&mapping.user, identity.user.is_some(), "a text or a whole number"),
+            (&mapping.user.from, identity.user.is_some(), "a text or a whole number"),
         ] {
             let came = match path.find(claims) {
                 None | Some(Value::Null) => false,
@@ -129,15 +129,22 @@ impl ClaimsLog {
 
 /// The claims of a sign-in name nobody.
 pub(super) fn log_nobody(settings: &ProviderSettings, claims: &Claims, error: IdentityError) {
-    let subject = &settings.claims.subject;
+    let (key, claim) = sought_in_vain(settings, error);
+    let is_there = claim.find(claims).is_some_and(|value| !value.is_null());
     tracing::warn!(
         code = error.code(),
         provider = %settings.name,
-        claim = %subject,
+        %claim,
         came = %sought::names(claims),
-        "{error}: claims.subject seeks it in \"{subject}\"{}",
-        hint(sought::meant(subject, claims))
+        "{error}: claims.{key} seeks it in \"{claim}\"{}",
+        hint(sought::meant(claim, claims).filter(|_| !is_there))
     );
+}
+
+/// The key of the claims table by which nobody was found, and the claim that it names.
+pub(super) fn sought_in_vain(settings: &ProviderSettings, error: IdentityError) -> (&'static str, &ClaimPath) {
+    let mapping = &settings.claims;
+    if error.is_about_the_user_name() { ("user", &mapping.user.from) } else { ("subject", &mapping.subject) }
 }
 
 /// What is left out decides about access as much as what is not: each sign-in says it, for it is about this person.

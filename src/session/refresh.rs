@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use crate::clock::UnixTime;
 use crate::provider::{ProviderError, RefreshRequest, Refreshed, RenewedIdentity};
 use crate::session::Session;
+use crate::session::claims_log::sought_in_vain;
 use crate::session::live::LiveSession;
 use crate::session::renewal::{Failures, Renewal};
 use crate::session::sessions::Sessions;
@@ -205,7 +206,9 @@ impl Sessions {
         let (session, identity) = match self.prepared(session, &live.provider) {
             Ok(prepared) => prepared,
             Err(error) => {
-                tracing::warn!(code = "identity_lost", claim = %settings.claims.subject, %error, "a refreshed session names nobody");
+                let (_, claim) = sought_in_vain(settings, error);
+                let (provider, session) = (&*settings.name, live.id.short());
+                tracing::warn!(code = "identity_lost", reason = error.code(), provider, session, %claim, %error, "a refreshed session names nobody, and is ended");
                 self.store.end(&live.id, live.owner()).await;
                 return Renewal::Ended("identity_lost");
             }

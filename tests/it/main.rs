@@ -75,5 +75,6 @@ mod third_party_login;
 mod tls_listener;
 mod token_endpoint;
 mod traces;
+mod user_name;
 mod userinfo;
 mod websocket;

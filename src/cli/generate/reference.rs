@@ -13,7 +13,7 @@ pub(super) fn reference() -> String {
     commands(&command, "", &mut text);
     text.push_str("\n## Keys\n\n`NAME` is a name of your own. A key without a default is off, or its default depends on others.\n");
     text.push_str("\n| key | default | what it is for |\n|---|---|---|\n");
-    for key in keys().iter().filter(|key| !key.is_table) {
+    for key in keys().iter().filter(|key| !key.is_table || may_be_text(key)) {
         text.push_str(&row(key));
     }
     text
@@ -43,6 +43,12 @@ fn written(argument: &Arg) -> String {
         (Some(long), None) => format!("--{long}"),
         (None, value) => value.unwrap_or_default(),
     }
+}
+
+/// Whether a key whose value may be a table may be a text as well.
+fn may_be_text(key: &Key) -> bool {
+    let forms = key.schema.get("anyOf").and_then(serde_json::Value::as_array);
+    forms.is_some_and(|forms| forms.iter().any(|form| form.get("type").is_some_and(|kind| kind == "string")))
 }
 
 /// The row of a key.

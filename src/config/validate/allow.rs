@@ -3,7 +3,7 @@
 use super::super::file::AllowTable;
 use super::super::units::ClaimValue;
 use super::claims::claim_path;
-use super::{Field, Flaw, Found, Named, OneOrMany, Problems, kinds, parsed};
+use super::{Field, Flaw, Found, Named, OneOrMany, Problems, is_domain, kinds, parsed};
 use crate::identity::ClaimPath;
 use crate::policy::settings::AllowSettings;
 
@@ -59,11 +59,6 @@ fn domain(found: &Found<String>) -> Result<String, Flaw> {
     let bare = Some(text.trim_matches(['@', '*', '.'])).filter(|bare| is_domain(bare)).unwrap_or("example.com");
     let what = format!("holds \"{}\", which is no domain", text.escape_default());
     Err(Flaw::new(kinds::NO_DOMAIN, what).help(format!("write \"{bare}\", or \"*.{bare}\" for those below")))
-}
-
-/// Whether a text is a domain without stars.
-fn is_domain(text: &str) -> bool {
-    !text.contains(['@', '*', '/', ' ']) && text.split('.').all(|label| !label.is_empty())
 }
 
 /// Claims and the values that they may have.

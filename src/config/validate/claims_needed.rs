@@ -14,6 +14,10 @@ pub(super) fn with_needed_claims(
 ) -> Vec<ProviderSettings> {
     let rules = || routes.iter().flat_map(RouteSettings::rules);
     for provider in &mut providers {
+        // Whoever has no user name then is nobody, whatever the routes look at.
+        if provider.claims.user.is_required() {
+            add(&mut provider.needed_claims, provider.claims.user.from.clone());
+        }
         for rule in rules().filter(|rule| looks_at(rule, &provider.name)) {
             let of_headers = rule.identity.headers.iter().filter_map(|(_, value)| claim_of(value, &provider.claims));
             let deciding = of_allow(&rule.allow, &provider.claims);
@@ -41,7 +45,7 @@ fn looks_at(rule: &RuleSettings, provider: &str) -> bool {
 /// The claim that a header is made of.
 fn claim_of(value: &IdentityValue, mapping: &ClaimMapping) -> Option<ClaimPath> {
     match value {
-        IdentityValue::User => Some(mapping.user.clone()),
+        IdentityValue::User => Some(mapping.user.from.clone()),
         IdentityValue::Subject => Some(mapping.subject.clone()),
         IdentityValue::Email => Some(mapping.email.clone()),
         IdentityValue::Name => Some(mapping.name.clone()),
@@ -60,7 +64,7 @@ fn of_allow(allow: &AllowSettings, mapping: &ClaimMapping) -> Vec<(&'static str,
         ("allow.groups", allow.groups.is_some(), &mapping.groups),
         ("allow.emails", allow.emails.is_some(), &mapping.email),
         ("allow.domains", allow.domains.is_some(), &mapping.email),
-        ("allow.users", allow.users.is_some(), &mapping.user),
+        ("allow.users", allow.users.is_some(), &mapping.user.from),
         ("allow.subjects", allow.subjects.is_some(), &mapping.subject),
     ];
     let of_identity = asked.into_iter().filter(|(_, is_asked, _)| *is_asked).map(|(key, _, path)| (key, path.clone()));

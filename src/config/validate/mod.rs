@@ -139,6 +139,20 @@ pub(super) fn given_twice(text: &str) -> Flaw {
     Flaw::new(kinds::GIVEN_TWICE, format!("names \"{}\" twice", text.escape_default()))
 }
 
+/// Whether a text is the domain of e-mail addresses, without stars: labels between dots, none of them empty. Domains beyond ASCII are
+/// compared as they are written, so that both spellings of them are taken.
+pub(super) fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=MAX_LABEL).contains(&label.len()) && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
+    };
+    text.len() <= MAX_DOMAIN && text.split('.').all(is_label)
+}
+
+/// Bytes of a domain ([RFC 1035 section 2.3.4](https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4)).
+const MAX_DOMAIN: usize = 253;
+/// Bytes of one of its labels.
+const MAX_LABEL: usize = 63;
+
 /// Whether a table's name may stand in cookies, logs and metrics.
 pub(super) fn checked_name(name: &Found<String>, what: &str, problems: &mut Problems) -> bool {
     let text = &name.value;

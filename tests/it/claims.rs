@@ -203,6 +203,41 @@ async fn a_refresh_that_names_somebody_else_ends_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_star_lets_in_the_subdomains_of_a_domain_and_nobody_else() {
+    // AT-TP-18, UI-06
+    let below = "[route.app]\nallow.domains = ['*.Example.com']";
+    let both =
+        "[route.app]\nallow.domains = ['example.com', '*.example.com', '*.xn--bcher-kva.example', 'bücher.example']";
+    for (toml, address, status) in [
+        (below, "ada@dev.example.com", 200),
+        (below, "ada@a.b.EXAMPLE.com", 200),
+        (below, "ada@example.com", 403),
+        (below, "ada@evilexample.com", 403),
+        (below, "ada@dev.example.com.evil.org", 403),
+        (below, "ada@dev.example.com.", 403),
+        (below, "ada@.example.com", 403),
+        (below, "ada@dev..example.com", 403),
+        (below, "ada@*.example.com@evil.org", 403),
+        (below, "dev.example.com", 403),
+        (both, "ada@example.com", 200),
+        (both, "ada@dev.example.com", 200),
+        (both, "ada@shop.xn--bcher-kva.example", 200),
+        (both, "ada@bücher.example", 200),
+        (both, "ada@xn--bcher-kva.example", 403),
+        (both, "ada@shop.bücher.example", 403),
+    ] {
+        let scene = Scene::with(toml).await;
+        scene.idp.configure(|settings| drop(settings.people[0].claims.insert("email".into(), address.into())));
+        let page = scene.gateway.browser().signs_in(&scene.gateway.url("/"), "Ada").await;
+        assert_eq!((page.status, scene.upstream.seen().len()), (status, usize::from(status == 200)), "{address}");
+        let reason = "email_domain_not_allowed";
+        assert_eq!(page.names(reason), status == 403, "{address}: {}", page.text());
+        scene.idp.configure(|settings| drop(settings.people[0].claims.insert("email_verified".into(), json!(false))));
+        assert_eq!(scene.gateway.browser().signs_in(&scene.gateway.url("/"), "Ada").await.status, 403, "{address}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_unverified_address_has_a_reason_of_its_own() {
     // UI-06
     let folder = TempDir::new().unwrap();

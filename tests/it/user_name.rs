@@ -13,7 +13,7 @@ const MATCHES: &str = r"[provider.idp.claims]
 user = { from = 'email', matches = '^(.+)@example\.com$' }";
 
 /// Ada's claims become these.
-fn ada_has(idp: &TestIdp, claims: Value) {
+fn ada_has(idp: &TestIdp, claims: &Value) {
     idp.configure(|settings| settings.people[0].claims.extend(claims.as_object().unwrap().clone()));
 }
 
@@ -48,7 +48,7 @@ async fn the_part_of_an_address_before_the_domain_is_the_user_name() {
     // Another claim than the address: where it is, who has it.
     let toml = "[provider.idp.claims]\nuser = { from = '/account/upn', matches = '^CORP\\\\([a-z]+)$' }";
     let scene = Scene::with(toml).await;
-    ada_has(&scene.idp, json!({"account": {"upn": "CORP\\lovelace"}, "email_verified": false}));
+    ada_has(&scene.idp, &json!({"account": {"upn": "CORP\\lovelace"}, "email_verified": false}));
     scene.signs_in().await;
     assert_eq!(user(&scene).as_deref(), Some("lovelace"));
 }
@@ -77,7 +77,7 @@ async fn another_or_an_unverified_address_is_nobody_whatever_the_rule() {
         ];
         let count = cases.len();
         for (claims, reason) in cases {
-            ada_has(&scene.idp, claims);
+            ada_has(&scene.idp, &claims);
             let browser = scene.gateway.browser();
             let page = browser.signs_in(&scene.gateway.url("/page"), "Ada").await;
             is_nobody(&scene, &browser, &page, reason);
@@ -99,7 +99,7 @@ async fn another_or_an_unverified_address_is_nobody_whatever_the_rule() {
 async fn a_directory_whose_addresses_are_trusted_names_people_by_them() {
     // UI-06
     let scene = Scene::with(&format!("[provider.idp]\ninsecure_unverified_email = true\n{BEFORE}")).await;
-    ada_has(&scene.idp, json!({"email": "Ada@EXAMPLE.com", "email_verified": false}));
+    ada_has(&scene.idp, &json!({"email": "Ada@EXAMPLE.com", "email_verified": false}));
     scene.signs_in().await;
     assert_eq!(user(&scene).as_deref(), Some("Ada"), "the case of the domain does not matter, that of the name stays");
 }
@@ -123,7 +123,7 @@ async fn the_claim_is_asked_for_where_the_id_token_lacks_it() {
 async fn nobody_passes_as_nobody_where_no_sign_in_is_needed() {
     let toml = format!("{BEFORE}\n[route.app.paths.\"/open\"]\naccess = 'optional'");
     let scene = Scene::with(&toml).await;
-    ada_has(&scene.idp, json!({"email": "ada@evil.example"}));
+    ada_has(&scene.idp, &json!({"email": "ada@evil.example"}));
     let browser = scene.gateway.browser();
     let page = browser.signs_in(&scene.gateway.url("/closed"), "Ada").await;
     is_nobody(&scene, &browser, &page, "user_name_mismatch");
@@ -143,7 +143,7 @@ async fn somebody_without_a_user_name_signs_in_with_another_account() {
             if several { gateway.and_at("other", &other) } else { gateway }
         })
         .await;
-        ada_has(&scene.idp, json!({"email": "ada@evil.example"}));
+        ada_has(&scene.idp, &json!({"email": "ada@evil.example"}));
         let login = scene.gateway.own(&format!("login?provider=idp&rd={}", scene.gateway.url("/page?x=1")));
         let browser = scene.gateway.browser();
         let page = browser.signs_in(&login, "Ada").await;
@@ -169,7 +169,7 @@ async fn the_name_follows_the_claim_at_a_refresh_or_the_person_becomes_nobody() 
             let scene = Scene::signed_in_with(rule).await;
             scene.asks("/").await;
             assert_eq!(user(&scene).as_deref(), Some("ada"));
-            ada_has(&scene.idp, claims.clone());
+            ada_has(&scene.idp, &claims);
             scene.forget_seen();
             scene.later(58);
             let page = scene.asks("/").await;

@@ -56,7 +56,8 @@ fn domain(found: &Found<String>) -> Result<String, Flaw> {
     if is_domain(text.strip_prefix("*.").unwrap_or(text)) {
         return Ok(text.clone());
     }
-    let bare = Some(text.trim_matches(['@', '*', '.'])).filter(|bare| is_domain(bare)).unwrap_or("example.com");
+    let bare = Some(text.trim_matches(['@', '*', '.'])).filter(|bare| bare.contains('.') && is_domain(bare));
+    let bare = bare.unwrap_or("example.com");
     let what = format!("holds \"{}\", which is no domain", text.escape_default());
     Err(Flaw::new(kinds::NO_DOMAIN, what).help(format!("write \"{bare}\", or \"*.{bare}\" for those below")))
 }

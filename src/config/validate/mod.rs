@@ -143,7 +143,10 @@ pub(super) fn given_twice(text: &str) -> Flaw {
 /// compared as they are written, so that both spellings of them are taken.
 pub(super) fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
-        (1..=MAX_LABEL).contains(&label.len()) && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
+        (1..=MAX_LABEL).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
     };
     text.len() <= MAX_DOMAIN && text.split('.').all(is_label)
 }

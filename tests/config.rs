@@ -509,6 +509,35 @@ fn below(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+fn check_says_what_the_access_log_leaves_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |toml: &str| {
+        let file = private_file(&folder.path().join("vestibule.toml"), &format!("{SMALLEST}{toml}"));
+        let output = vestibule(&["check", "--offline", "-c", file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (toml, told) in [
+        ("access_log = false", "route wiki: requests have no lines in the access log, whatever the answer"),
+        (
+            "paths = { '/healthz' = { access_log = false }, '/x' = {} }",
+            "route wiki: requests below /healthz have no lines in the access log, whatever the answer",
+        ),
+        (
+            "access_log = false\npaths = { '/admin' = { access_log = true } }",
+            "route wiki: requests have no lines, except those below /admin, in the access log, whatever the answer",
+        ),
+    ] {
+        let said =
+            said(&format!("{toml}\n[log]\naccess = 'stderr'\naccess_exclude_agents = ['kube-probe/*', 'ELB *']"));
+        assert!(said.contains(told), "{said}");
+        let agents = "access log: clients that call themselves kube-probe/* or ELB * have no lines in it, except for answers from 400 on and requests with a session";
+        assert!(said.contains(agents), "{said}");
+    }
+    assert!(!said("[log]\naccess = 'stderr'").contains("access log"));
+}
+
+#[test]
 fn commands_end_with_the_exit_codes_that_they_promise() {
     let invalid = "tests/config/invalid/empty.toml";
     for (arguments, exit) in [

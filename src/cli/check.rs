@@ -7,6 +7,7 @@ use super::probes::{Finding, probe};
 use super::refusal::finding;
 use super::register::ToRegister;
 use super::sources::ConfigSource;
+use super::unlogged::unlogged;
 use super::{CheckArguments, CheckFormat, Exit, complain, say, stderr_color};
 use crate::app::rehearse;
 use crate::clock::SystemClock;
@@ -33,6 +34,7 @@ pub(super) fn check(arguments: &CheckArguments) -> Exit {
         Err(error) => return Exit::internal(format!("the parts cannot be made: {error}")),
     }
     let mut findings = vec![summary(&config, &source.name())];
+    findings.extend(unlogged(&config));
     if !arguments.offline {
         match probe(&config) {
             Ok(found) => findings.extend(found),

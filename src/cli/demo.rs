@@ -26,6 +26,7 @@ pub(super) fn demo(port: u16) -> Exit {
         level: "warn,vestibule=info".to_owned(),
         access: LogSink::Off,
         access_format: AccessFormat::Human,
+        access_exclude_agents: Vec::new(),
         audit: LogSink::Off,
         audit_format: AuditFormat::Json,
     };

@@ -32,6 +32,7 @@ mod register;
 mod run;
 mod show;
 mod sources;
+mod unlogged;
 
 pub use self::exit::Exit;
 

@@ -144,6 +144,8 @@ pub(super) struct LogTable {
     pub(super) access: Field<SinkKey>,
     /// The form of these lines. Default: `json`; a line for people where `format` is `human`.
     pub(super) access_format: Field<AccessFormat>,
+    /// Clients that have no line: patterns of the whole `User-Agent`, with `*`. Answers from 400 on, and requests with a session, have theirs.
+    pub(super) access_exclude_agents: Field<OneOrMany<String>>,
     /// Where sign-ins, denials and sign-outs are recorded: as `access`. Default: `stderr`.
     pub(super) audit: Field<SinkKey>,
     /// The form of these lines. Default: `json`.
@@ -384,6 +386,8 @@ pub(super) struct RouteTable {
     pub(super) providers: Field<OneOrMany<String>>,
     /// How old the sign-in may be. Default: any age.
     pub(super) max_age: Field<Timespan>,
+    /// Whether its requests have lines in the access log. Default: `true`.
+    pub(super) access_log: Field<bool>,
 }
 
 /// An entry of `[route.NAME.paths]`: what it asks otherwise than its route.
@@ -398,6 +402,8 @@ pub(super) struct RuleKeys {
     pub(super) providers: Field<OneOrMany<String>>,
     /// How old the sign-in may be.
     pub(super) max_age: Field<Timespan>,
+    /// Whether its requests have lines in the access log.
+    pub(super) access_log: Field<bool>,
 }
 
 /// `[route.NAME.allow]`: a list is any-of, several keys are all-of.
@@ -466,6 +472,7 @@ impl RouteTable {
             identity: self.identity.clone(),
             providers: self.providers.clone(),
             max_age: self.max_age.clone(),
+            access_log: self.access_log.clone(),
         }
     }
 }

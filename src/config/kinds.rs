@@ -122,6 +122,9 @@ pub(super) const KEPT_HEADER: DiagnosticKind = warning(Weakened, "", "remove it,
 
 // `[log]`, and what requests are matched by.
 pub(super) const NO_LOG_LEVEL: DiagnosticKind = error(UnknownWord, "", "write one of off, error, warn, info, debug, trace, or directives as in \"info,vestibule::provider=debug\"");
+pub(super) const NO_AGENT_PATTERN: DiagnosticKind = error(BadValue, "no client could ever look like that", "write the whole User-Agent, with * for any run of characters: \"kube-probe/*\"");
+pub(super) const EVERY_AGENT: DiagnosticKind = warning(Weakened, "of what people do who are not signed in, nothing is written that is answered below 400", "name the clients that are left out, such as \"kube-probe/*\"");
+pub(super) const ACCESS_LOG_OFF: DiagnosticKind = warning(Unreachable, "no request is written at all", "write access = \"stderr\" or a file into [log], or remove the key");
 pub(super) const NO_HOST: DiagnosticKind = error(BadHost, "", "");
 pub(super) const NO_PATH: DiagnosticKind = error(BadPath, "", "write a path such as \"/admin\"; it covers /admin and what is below it");
 pub(super) const NO_METHOD: DiagnosticKind = error(BadValue, "", "");

@@ -210,6 +210,7 @@ fn routes(
                 policy: Policy::new(rule.allow.clone()),
                 providers: rule.providers.iter().filter_map(named).collect(),
                 max_age: rule.max_age,
+                access_log: rule.access_log,
                 header_set: sets.add(&rule.identity),
                 authorization: rule.identity.authorization,
             });

@@ -105,7 +105,7 @@ impl Gateway {
         if let Some(renewed) = log.judgement.as_mut().and_then(|judgement| judgement.renewed.take()) {
             Box::pin(self.hand_over(&renewed, &scan, &mut answer)).await;
         }
-        self.record(&outline, &meta, &log, &answer);
+        self.record(&outline, &meta, &scan, &log, &answer);
         answer
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{REFERER, USER_AGENT};
-use http::{HeaderName, HeaderValue, Method, Request, Response, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 
 use crate::body::Body;
@@ -20,6 +20,7 @@ use crate::gateway::routes::{Route, RouteEntry};
 use crate::gateway::traced::Ended;
 use crate::gateway::verdict::Verdict;
 use crate::gateway::visit::Visit;
+use crate::request::cookies::CookieScan;
 use crate::request::{Downstream, RequestMeta};
 use crate::session::live::LiveSession;
 use crate::telemetry::Telemetry;
@@ -74,6 +75,11 @@ impl Outline {
         self.started.elapsed()
     }
 
+    /// `User-Agent`, where it is kept and can be read.
+    fn user_agent(&self) -> Option<&str> {
+        self.user_agent.as_ref().and_then(|agent| agent.to_str().ok())
+    }
+
     /// A line of the access log that says nothing yet of what was asked for and decided.
     fn line<'a>(
         &'a self,
@@ -101,7 +107,7 @@ impl Outline {
             reason: None,
             user: None,
             session: None,
-            user_agent: self.user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
+            user_agent: self.user_agent(),
             referer: self.referer.as_ref().and_then(|referer| referer.to_str().ok()?.split(['?', '#']).next()),
         }
     }
@@ -155,7 +161,14 @@ impl<'a> RequestLog<'a> {
 
 impl Gateway {
     /// Records a request once the head of its answer is ready.
-    pub(super) fn record(&self, outline: &Outline, meta: &RequestMeta, log: &RequestLog<'_>, answer: &Response<Body>) {
+    pub(super) fn record(
+        &self,
+        outline: &Outline,
+        meta: &RequestMeta,
+        cookies: &CookieScan,
+        log: &RequestLog<'_>,
+        answer: &Response<Body>,
+    ) {
         // Passing the application's answer on takes microseconds: the time at which it came is used again.
         let answered = log.upstream.map_or_else(Instant::now, |time| time.answered);
         let took = answered.saturating_duration_since(outline.started);
@@ -180,14 +193,32 @@ impl Gateway {
                 Verdict::Allow(None) | Verdict::Challenge(_) | Verdict::Refuse(_) => {}
             }
         }
-        if self.telemetry.logs_access() {
+        if self.telemetry.logs_access() && !self.is_left_out(outline, cookies, log, answer) {
             self.write_access(outline, meta, log, answer, took);
         }
         if let Some(span) = log.span {
             let (judgement, reason) = (log.judgement.as_ref(), log.reason());
-            let user_agent = outline.user_agent.as_ref().and_then(|agent| agent.to_str().ok());
+            let user_agent = outline.user_agent();
             Ended { meta, judgement, reason, user_agent }.end(span, answer);
         }
+    }
+
+    /// Whether a request has no line in the access log. A client cannot hide by its name what goes wrong, nor what somebody does
+    /// who is signed in; a session cookie counts whether or not it could be used.
+    fn is_left_out(
+        &self,
+        outline: &Outline,
+        cookies: &CookieScan,
+        log: &RequestLog<'_>,
+        answer: &Response<Body>,
+    ) -> bool {
+        if log.entry().is_some_and(|entry| !entry.rule.access_log) {
+            return true;
+        }
+        answer.status() < StatusCode::BAD_REQUEST
+            && cookies.sessions.is_empty()
+            && log.sender().is_none()
+            && outline.user_agent().is_some_and(|agent| self.telemetry.excludes_agent(agent))
     }
 
     /// Writes the line of the access log.

@@ -82,6 +82,8 @@ pub struct Rule {
     pub providers: Vec<Arc<Provider>>,
     /// How old the sign-in may be.
     pub max_age: Option<std::time::Duration>,
+    /// Whether its requests have lines in the access log.
+    pub access_log: bool,
 }
 
 /// A rule at its place.

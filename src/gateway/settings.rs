@@ -123,6 +123,8 @@ pub struct RuleSettings {
     pub providers: Vec<Arc<str>>,
     /// How old the sign-in may be.
     pub max_age: Option<Duration>,
+    /// Whether its requests have lines in the access log.
+    pub access_log: bool,
 }
 
 /// One host of a route.

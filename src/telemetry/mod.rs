@@ -1,6 +1,7 @@
 //! What the program reports about itself: metrics, the access log, audit events, and the process log.
 
 pub mod access;
+pub mod agents;
 pub mod audit;
 mod audit_schema;
 pub mod causes;
@@ -115,6 +116,11 @@ impl Telemetry {
     /// Whether there is any point in making an entry for the access log.
     pub fn logs_access(&self) -> bool {
         self.access.is_some()
+    }
+
+    /// Whether such a client's requests have no line, as long as nothing comes of them that somebody has to see.
+    pub fn excludes_agent(&self, agent: &str) -> bool {
+        self.settings.access_exclude_agents.iter().any(|pattern| pattern.matches(agent))
     }
 
     /// Whether the entry may have a `Referer`: only the forms of others show it.

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::telemetry::agents::AgentPattern;
+
 /// The table `[log]`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LogSettings {
@@ -17,6 +19,8 @@ pub struct LogSettings {
     pub access: LogSink,
     /// The form of such a line.
     pub access_format: AccessFormat,
+    /// Clients whose requests have no line where they are without a session and answered below 400.
+    pub access_exclude_agents: Vec<AgentPattern>,
     /// Where audit events go. Default: standard error.
     pub audit: LogSink,
     /// The form of such a line.
@@ -27,7 +31,8 @@ pub struct LogSettings {
 impl LogSettings {
     pub(super) fn of(access: LogSink, audit: LogSink) -> Self {
         let (access_format, audit_format) = (AccessFormat::Json, AuditFormat::Json);
-        Self { format: LogFormat::Auto, level: "info".to_owned(), access, access_format, audit, audit_format }
+        let (format, level, access_exclude_agents) = (LogFormat::Auto, "info".to_owned(), Vec::new());
+        Self { format, level, access, access_format, access_exclude_agents, audit, audit_format }
     }
 }
 

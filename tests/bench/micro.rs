@@ -158,6 +158,7 @@ fn apps(count: usize) -> Routes {
             authorization: Authorization::default(),
             providers: Vec::new(),
             max_age: None,
+            access_log: true,
         };
         routes.add(&[], None, false, &Arc::new(route), &Arc::new(rule));
     }

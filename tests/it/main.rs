@@ -8,6 +8,7 @@
 
 mod harness;
 
+mod access_log;
 mod as_sent;
 mod bugreport;
 mod callback;

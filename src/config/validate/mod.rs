@@ -177,7 +177,7 @@ fn assemble(file: File, (places, files): (Places, Vec<ReadFile>), problems: &mut
     let session = opened(file.session, problems);
     let keys = session.as_ref().and_then(|table| session::keys(table, problems));
     let session = session.and_then(|table| session::session(&table, public_url, problems));
-    let log = opened(file.log, problems).map(|table| log::log(&table.value, problems));
+    let log = opened(file.log, problems).map(|table| log::log(&table.value, &file.route, problems));
     let telemetry = opened(file.telemetry, problems).map(|table| telemetry::telemetry(&table.value, problems));
     let mut providers = providers(&file.provider, public_url.map(|url| url.https), problems);
     if let (Some((_, gateway)), Some(providers)) = (&server, &mut providers) {

@@ -90,6 +90,8 @@ struct RuleAsWritten {
     providers: Option<Vec<Arc<str>>>,
     /// How old the sign-in may be.
     max_age: Option<Found<Timespan>>,
+    /// Whether its requests have lines in the access log.
+    access_log: Option<bool>,
 }
 
 /// What a table says, checked.
@@ -106,6 +108,7 @@ fn asked(keys: &RuleKeys, providers: Option<&[ProviderSettings]>, problems: &mut
         identity: identity::identity(&keys.identity, problems),
         providers: accepted(keys, providers, problems),
         max_age: keys.max_age.given().cloned(),
+        access_log: keys.access_log.value().copied(),
     }
 }
 
@@ -166,6 +169,7 @@ fn settled(
         identity: asked.identity.clone().unwrap_or_else(identity::default_identity),
         providers: asked.providers.clone().unwrap_or_else(every),
         max_age: asked.max_age.as_ref().map(|found| found.value.0),
+        access_log: asked.access_log.unwrap_or(true),
     };
     if rule.access.looks_at_session() {
         check_provider(&name.place, providers, problems);
@@ -203,6 +207,7 @@ fn paths(
             identity: own.identity.or_else(|| base.identity.clone()),
             providers: own.providers.or_else(|| base.providers.clone()),
             max_age: own.max_age.or_else(|| base.max_age.clone()),
+            access_log: own.access_log.or(base.access_log),
         };
         rules.push((canonical, settled(path, &merged, providers, problems)));
     }

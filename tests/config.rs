@@ -187,6 +187,17 @@ fn what_weakens_security_is_warned_about() {
 }
 
 #[test]
+fn an_interval_that_no_session_lives_to_see_is_warned_about() {
+    for (every, codes) in [("12h", vec![DiagnosticCode::Unreachable]), ("11h", vec![])] {
+        let mut sources = sources("a.toml", SMALLEST.to_owned());
+        sources.flags.push(("server.trusted_proxies".into(), "10.0.0.1".into()));
+        sources.flags.push(("provider.corp.userinfo_every".into(), every.into()));
+        let config = Config::load(&sources).unwrap_or_else(|report| panic!("{report}"));
+        assert_eq!(told(&config), codes, "{every}");
+    }
+}
+
+#[test]
 fn a_proxy_in_front_that_is_not_named_is_warned_about() {
     let codes = |server: &str| {
         let text = SMALLEST.replace("public_url = \"https://wiki.example.com\"", server);

@@ -276,7 +276,7 @@ pub(super) struct ProviderTable {
     pub(super) id_token_algorithms: Field<OneOrMany<String>>,
     /// When the userinfo endpoint is asked. Default: `auto`.
     pub(super) userinfo: Field<UserinfoUse>,
-    /// How old what userinfo or introspection said may become.
+    /// How old what userinfo or introspection said may become before it is asked again.
     pub(super) userinfo_every: Field<Timespan>,
     /// Signature algorithms of signed UserInfo answers; unsigned ones are then refused.
     pub(super) userinfo_algorithms: Field<OneOrMany<String>>,

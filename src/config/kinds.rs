@@ -150,6 +150,9 @@ pub(super) const ISSUER_MISSING: DiagnosticKind = error(MissingKey, "", "write i
 pub(super) const ENDPOINT_MISSING: DiagnosticKind = error(MissingKey, "", "a provider without issuer is plain OAuth 2.0 and needs both endpoints; with issuer they are discovered");
 pub(super) const NEEDS_ISSUER: DiagnosticKind = error(Conflict, "without an issuer there is no ID token that it could be checked against", "write issuer = \"https://…\", or remove the key");
 pub(super) const USERINFO_ENDPOINT_MISSING: DiagnosticKind = error(MissingKey, "", "userinfo = \"always\" needs to know where to ask");
+pub(super) const NOTHING_ASKED: DiagnosticKind = error(Conflict, "nobody would be asked again, however old what is known of a person becomes", "write userinfo_endpoint or introspection_endpoint, or remove the key");
+pub(super) const NOTHING_TO_ASK_WITH: DiagnosticKind = error(Conflict, "who somebody is can only be asked with their access token", "add \"access\" to session.keep, or remove the key");
+pub(super) const ASKED_TOO_LATE: DiagnosticKind = warning(Unreachable, "every session ends before anybody could be asked again", "make it shorter, or remove the key");
 pub(super) const CLEAR_TEXT: DiagnosticKind = error(InsecureHttp, "whoever is on the way could read tokens and sign in as anybody", "write \"https://…\"; in a closed laboratory, set insecure_http = true for this provider");
 pub(super) const CLEAR_TEXT_ALLOWED: DiagnosticKind = warning(Weakened, "whoever is on the way can read tokens and sign in as anybody", "use https, and remove the key");
 pub(super) const UNVERIFIED_EMAIL: DiagnosticKind = warning(Weakened, "where people can change their address at the provider, they can take anybody's", "keep it for a directory in which only administrators write addresses; else remove the key");

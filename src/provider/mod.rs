@@ -11,6 +11,7 @@
 pub mod settings;
 
 mod algorithm;
+mod ask_again;
 mod authorize;
 mod call_metrics;
 mod client_auth;
@@ -41,6 +42,7 @@ mod words;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+pub use self::ask_again::{AskedAgain, KnownIdentity};
 pub use self::authorize::{AccountSwitch, AuthorizationRequest, CheckedIssuer, RESERVED_PARAMETERS};
 pub use self::clocks::ClockDifference;
 pub use self::demand::Demand;

@@ -76,11 +76,7 @@ pub struct AskedClaims {
 impl RefreshRequest<'_> {
     /// The claims of the ID token: of the sign-in, or of the last refresh that had one.
     fn signed(&self) -> Claims {
-        let mut claims = self.claims.clone();
-        for name in self.asked.iter().flat_map(|asked| &asked.names) {
-            claims.remove(name);
-        }
-        claims
+        without_asked(self.claims, self.asked)
     }
 
     /// The claims of userinfo or introspection.
@@ -257,6 +253,15 @@ impl Provider {
     pub(super) fn asked(&self, names: Vec<String>) -> AskedClaims {
         AskedClaims { names, due: self.settings.userinfo_every.map(|every| self.clock.now().plus(every)) }
     }
+}
+
+/// The claims of an ID token, among which userinfo's were merged.
+pub(super) fn without_asked(claims: &Claims, asked: Option<&AskedClaims>) -> Claims {
+    let mut claims = claims.clone();
+    for name in asked.iter().flat_map(|asked| &asked.names) {
+        claims.remove(name);
+    }
+    claims
 }
 
 /// Asks, and once more after a refusal: a new access token may not be known everywhere at once (UI-05).

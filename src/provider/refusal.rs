@@ -2,11 +2,11 @@
 //!
 //! An OAuth error in the body decides, whatever the status and the content type: a server that answers 500 with
 //! `invalid_request` has refused the grant, one that answers 400 with `temporarily_unavailable` has not. Without an OAuth error
-//! the status decides: 5xx and 429 are an outage.
+//! the status decides: 5xx, 429 and a 403 that tells when to come again are an outage.
 //!
 //! [RFC 6749 section 5.2]: https://www.rfc-editor.org/rfc/rfc6749#section-5.2
 
-use http::StatusCode;
+use http::{StatusCode, header};
 use serde_json::Value;
 use url::form_urlencoded;
 
@@ -22,7 +22,7 @@ pub(super) fn outage(endpoint: Endpoint, reply: &Reply, now: UnixTime) -> Option
     // Error pages of frameworks have a member of that name too: "Internal Server Error".
     let code = code.filter(|code| !status.is_server_error() || is_registered_form(code));
     let is_away = match &code {
-        _ if status == StatusCode::TOO_MANY_REQUESTS => true,
+        _ if status == StatusCode::TOO_MANY_REQUESTS || is_rate_limit(reply) => true,
         Some(code) => says_away(code, status),
         None => status.is_server_error(),
     };
@@ -34,6 +34,12 @@ pub(super) fn outage(endpoint: Endpoint, reply: &Reply, now: UnixTime) -> Option
         is_bare: code.is_none(),
         retry_after: reply.retry_after(now),
     })
+}
+
+/// GitHub and others answer 403 where too much was asked of them: that says nothing of the token.
+fn is_rate_limit(reply: &Reply) -> bool {
+    let is_used_up = reply.headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0");
+    reply.status == StatusCode::FORBIDDEN && (is_used_up || reply.headers.contains_key(header::RETRY_AFTER))
 }
 
 /// What an answer other than 200 means that is not an [`outage`], at an endpoint with client authentication.

@@ -69,8 +69,8 @@ pub struct ProviderSettings {
     pub default_expires_in: Duration,
     /// When userinfo is asked.
     pub userinfo: UserinfoUse,
-    /// How old what userinfo or introspection said may become: it is asked again by a refresh then, and not before. `None`: at
-    /// each refresh.
+    /// How old what userinfo or introspection said may become: it is asked again then, by a refresh, or with the access token where
+    /// there is no refresh token. `None`: at each refresh.
     pub userinfo_every: Option<Duration>,
     /// How signing out reaches the provider.
     pub logout: LogoutStyle,

@@ -84,7 +84,7 @@ impl LiveSession {
             ends: session.ends(settings),
             absolute_end: session.absolute_end(settings),
             starts: session.active.minus(settings.clock_leeway),
-            refresh_due: refresh_due(&session, settings),
+            refresh_due: refresh_due(&session, settings, site.provider.settings().userinfo_every),
             touch_due: session.active.plus(touch_step(settings)),
             id: session.id,
             generation: session.generation,
@@ -146,9 +146,19 @@ impl LiveSession {
         now < self.starts
     }
 
-    /// Whether the access token should be renewed now: also where its age is not known.
+    /// Whether the session should be renewed now: also where its age is not known.
     pub fn refresh_due(&self, now: UnixTime) -> bool {
         now >= self.refresh_due || (self.is_ahead(now) && self.refresh_due != NEVER)
+    }
+
+    /// Whether the provider has to say again who it is (`userinfo_every`), where no refresh token renews the session.
+    pub(super) fn has_to_ask(&self, now: UnixTime) -> bool {
+        !self.is_renewable && self.refresh_due(now)
+    }
+
+    /// How often it has to.
+    pub(super) fn asked_every(&self) -> Option<Duration> {
+        self.provider.settings().userinfo_every.filter(|_| !self.is_renewable)
     }
 
     /// Whether the session should be sealed anew, to keep it from falling idle: by one request in each step, however many come at
@@ -181,14 +191,22 @@ impl LiveSession {
     }
 }
 
-/// When a refresh is due; never without a refresh token.
-fn refresh_due(session: &Session, settings: &SessionSettings) -> UnixTime {
-    let (Some(expires), true) = (session.access_expires, session.tokens.refresh.is_some()) else {
-        return NEVER;
-    };
+/// When a renewal is due.
+fn refresh_due(session: &Session, settings: &SessionSettings, userinfo_every: Option<Duration>) -> UnixTime {
+    if session.tokens.refresh.is_none() {
+        return userinfo_every.and_then(|every| question_due(session, every)).unwrap_or(NEVER);
+    }
+    let Some(expires) = session.access_expires else { return NEVER };
     let due = expires.minus(refresh_before(expires.since(session.access_issued), settings.refresh_before));
     // What was asked for may be due earlier (`userinfo_every`): a refresh asks again.
     session.asked.as_ref().and_then(|asked| asked.due).map_or(due, |asked| due.min(asked))
+}
+
+/// When who somebody is has to be asked again; `None` where it never was asked. A moment that lies further ahead than the interval
+/// was written under a longer one, and a session of when there was none was asked about at its sign-in.
+fn question_due(session: &Session, every: Duration) -> Option<UnixTime> {
+    let due = session.asked.as_ref()?.due.unwrap_or_else(|| session.access_issued.plus(every));
+    Some(if due.since(session.active) > every { session.active } else { due })
 }
 
 /// How long ahead of its expiry a token is renewed: as configured, else a tenth of its life, from 5 s to 5 minutes. At most half

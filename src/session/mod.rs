@@ -8,7 +8,7 @@
 //!                         │  ▲
 //!                   touch │  │ once in a tenth of the idle timeout: the same generation, sealed anew
 //!                         ├──┤
-//!                 renewal │  │ the access token is nearly over: the next generation (see refresh.rs)
+//!                 renewal │  │ the access token is nearly over, or it is time to ask who it is: the next generation (see refresh.rs)
 //!                         └──┘
 //! ```
 //!
@@ -31,6 +31,7 @@ use crate::secret::Secret;
 
 use self::settings::{SessionSettings, TokenKinds};
 
+mod ask_again;
 pub mod attempt;
 mod carried;
 mod cell;

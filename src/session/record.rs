@@ -14,13 +14,13 @@ use crate::telemetry::audit::{AuditEvent, AuditFields};
 use crate::telemetry::metrics::Outcome;
 
 impl Sessions {
-    /// The tokens were renewed.
+    /// The tokens were renewed, or the identity alone.
     pub(super) fn record_refreshed(&self, live: &LiveSession, took: Duration) {
         self.telemetry.metrics.refreshed(live.provider.name(), Outcome::Success, "ok", took);
         self.audit(AuditEvent::SessionRefreshed, &live.id, &live.identity, None);
     }
 
-    /// The tokens could not be renewed.
+    /// The same could not be had.
     pub(super) fn record_refresh_failed(&self, live: &LiveSession, reason: &'static str, took: Duration) {
         self.telemetry.metrics.refreshed(live.provider.name(), Outcome::Failure, reason, took);
         self.audit(AuditEvent::SessionRefreshFailed, &live.id, &live.identity, Some(reason));

@@ -18,6 +18,8 @@
 //!    ([RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)).
 //! 5. An outage or a refusal ends nothing while the access token lives; the next try waits longer each time
 //!    ([`Backoff`](crate::backoff::Backoff)). After the token's end an outage is one for the person too, and a refusal is the same as not being signed in.
+//!
+//! Where there is no refresh token, a renewal asks who it is with the access token (`ask_again`).
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -37,7 +39,8 @@ use crate::trace;
 
 impl Sessions {
     /// Renews a session that is due, or waits for whoever is renewing it. While the access token lives this waits a short time
-    /// only, so that a slow provider does not hold up an application that could be served: there is no outcome yet then.
+    /// only, so that a slow provider does not hold up an application that could be served: there is no outcome yet then. Who it is
+    /// has to be known before, so that question is waited for, unless the provider failed the last time.
     pub(super) async fn renew(self: &Arc<Self>, live: &Arc<LiveSession>, now: UnixTime) -> Option<Renewal> {
         let renewed = async {
             loop {
@@ -53,7 +56,7 @@ impl Sessions {
                 }
             }
         };
-        if live.access_expired(now) {
+        if live.access_expired(now) || (live.has_to_ask(now) && failures(live).is_none()) {
             return Some(renewed.await);
         }
         tokio::time::timeout(LONGEST_HOLD_UP, renewed).await.ok()
@@ -70,7 +73,7 @@ impl Sessions {
         let newer = self.successor(live, now).await;
         let turn = match (joined, &newer) {
             (Joined::First(turn), _) => turn,
-            (Joined::Other(_), Some(newer)) if !newer.access_expired(now) => {
+            (Joined::Other(_), Some(newer)) if !newer.access_expired(now) && !newer.has_to_ask(now) => {
                 return Err(Renewal::Renewed(newer.handle.clone()));
             }
             // The newer one may have new tokens, but an identity that nothing vouches for any more.
@@ -92,8 +95,9 @@ impl Sessions {
             let mut failures = failures(&live);
             match &outcome {
                 Renewal::Outage(error) | Renewal::Refused(error) => {
-                    let backoff = &mut failures.get_or_insert_default().backoff;
-                    backoff.failed(sessions.clock.monotonic(), outcome.clone(), error.retry_after());
+                    let every = live.asked_every();
+                    let backoff = &mut failures.get_or_insert_with(|| Box::new(Failures::of(every))).backoff;
+                    backoff.failed(sessions.clock.monotonic(), outcome.clone(), error.retry_after().max(every));
                 }
                 Renewal::Renewed(_) | Renewal::Ended(_) => *failures = None,
             }
@@ -124,9 +128,7 @@ impl Sessions {
         if live.is_spent.load(Ordering::Relaxed) {
             return Err(Renewal::Ended("refresh_token_spent"));
         }
-        let Some(session) = self.whole(live).await.filter(|session| session.tokens.refresh.is_some()) else {
-            return Err(Renewal::Ended("no_refresh_token"));
-        };
+        let Some(session) = self.whole(live).await else { return Err(Renewal::Ended("no_refresh_token")) };
         if session.tokens.refresh.as_ref().is_some_and(|token| self.registry.is_spent(token)) {
             live.is_spent.store(true, Ordering::Relaxed);
             return Err(Renewal::Ended("refresh_token_spent"));
@@ -136,7 +138,7 @@ impl Sessions {
 
     /// Asks the provider, and takes over what it gives.
     async fn ask_for_renewal(self: &Arc<Self>, live: &Arc<LiveSession>, session: &Session) -> Renewal {
-        let Some(refresh_token) = &session.tokens.refresh else { return Renewal::Ended("no_refresh_token") };
+        let Some(refresh_token) = &session.tokens.refresh else { return self.ask_again(live, session).await };
         let provider = &live.provider;
         let request = RefreshRequest {
             refresh_token,
@@ -197,9 +199,20 @@ impl Sessions {
         if rotated && let Some(spent) = &old.tokens.refresh {
             self.registry.spend(spent, live.owner(), self.settings.lifetime);
         }
+        self.put_in_place(live, old, old.renewed(refreshed, now, self.settings.keep), now).await
+    }
+
+    /// Stores what became of a session as its next generation.
+    pub(super) async fn put_in_place(
+        &self,
+        live: &LiveSession,
+        old: &Session,
+        mut session: Session,
+        now: UnixTime,
+    ) -> Renewal {
         let succession = &live.cell.succession;
         let newest = succession.generation().max(old.generation);
-        let session = old.renewed(refreshed, newest + 1, now, self.settings.keep);
+        session.generation = newest + 1;
         let session = session.brought_to(now, self.settings.clock_leeway);
         let settings = live.provider.settings();
         self.claims_log.renewed(settings, &old.claims, &session.claims);
@@ -228,10 +241,9 @@ impl Sessions {
 impl Session {
     /// This session with a new token set: what the provider did not send again stays
     /// ([RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749#section-6), RF-02, RF-11).
-    fn renewed(&self, refreshed: Refreshed, generation: u32, now: UnixTime, keep: TokenKinds) -> Self {
+    fn renewed(&self, refreshed: Refreshed, now: UnixTime, keep: TokenKinds) -> Self {
         let tokens = refreshed.tokens;
         let mut session = self.clone();
-        session.generation = generation;
         session.access_issued = now;
         session.access_expires = match (&refreshed.identity, self.access_expires) {
             // UI-05: nothing new vouches for the person.
@@ -250,17 +262,24 @@ impl Session {
         if let Some(scope) = tokens.scope {
             session.scope = Some(scope);
         }
-        if let Ok(RenewedIdentity { claims, asked, auth_time }) = refreshed.identity {
-            (session.asked, session.auth_time) = (asked, auth_time);
-            // What is not said again is not so any more: many providers leave a claim out that became empty, groups above all.
-            // Only the name of the sign-in at the provider cannot change.
-            let sid = session.claims.remove("sid");
-            session.claims = claims;
-            if let Some(sid) = sid {
-                session.claims.entry("sid").or_insert(sid);
-            }
+        match refreshed.identity {
+            Ok(identity) => session.of_person(identity),
+            Err(_) => session,
         }
-        session
+    }
+
+    /// This session of the same person as they are now.
+    pub(super) fn of_person(mut self, identity: RenewedIdentity) -> Self {
+        let RenewedIdentity { claims, asked, auth_time } = identity;
+        (self.asked, self.auth_time) = (asked, auth_time);
+        // What is not said again is not so any more: many providers leave a claim out that became empty, groups above all.
+        // Only the name of the sign-in at the provider cannot change.
+        let sid = self.claims.remove("sid");
+        self.claims = claims;
+        if let Some(sid) = sid {
+            self.claims.entry("sid").or_insert(sid);
+        }
+        self
     }
 }
 

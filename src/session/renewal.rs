@@ -31,6 +31,15 @@ pub(super) struct Failures {
 }
 
 impl Failures {
+    /// None yet, of a session about which the provider is asked this often ([`LiveSession::asked_every`]): no wait is longer but
+    /// one that the provider asks for.
+    ///
+    /// [`LiveSession::asked_every`]: super::live::LiveSession::asked_every
+    pub(super) fn of(every: Option<Duration>) -> Self {
+        let longest = every.map_or(LONGEST_WAIT, |every| every.min(LONGEST_WAIT));
+        Self { backoff: Backoff::new(longest, LONGEST_WAIT), bare: 0, first_bare: Moment::default() }
+    }
+
     /// Counts one more, and says how it ends the renewal.
     pub(super) fn add(&mut self, error: Arc<ProviderError>, provider: &Provider) -> Renewal {
         if error.is_bare_server_error() {
@@ -61,7 +70,7 @@ impl Failures {
 
 impl Default for Failures {
     fn default() -> Self {
-        Self { backoff: Backoff::new(LONGEST_WAIT, LONGEST_WAIT), bare: 0, first_bare: Moment::default() }
+        Self::of(None)
     }
 }
 

@@ -24,15 +24,14 @@ impl Sessions {
         {
             self.registry.arrived(&live.id);
         }
-        match self.successor(&live, now).await {
+        let live = match self.successor(&live, now).await {
             // As long as it lives, even where it would be renewed at each request: all of these requests came at once.
-            Some(newer) if !newer.access_expired(now) => return Ok(newer),
-            Some(newer) => return self.renewed(newer, now).await,
-            None => {}
-        }
-        if live.refresh_due(now) {
-            return self.renewed(live, now).await;
-        }
+            Some(newer) if !newer.access_expired(now) && !newer.has_to_ask(now) => return Ok(newer),
+            Some(newer) => self.renewed(newer, now).await?,
+            None if live.refresh_due(now) => self.renewed(live, now).await?,
+            None => live,
+        };
+        // Also where it could not be renewed: an outage of the provider does not let it fall idle.
         if live.touch_due(now) && live.cell.take_touch(self.clock.monotonic(), touch_step(&self.settings)) {
             return Ok(self.touched(&live, now).await.unwrap_or(live));
         }
@@ -54,14 +53,15 @@ impl Sessions {
         Some(newest.unwrap_or_else(|| Arc::clone(live))).filter(|newest| !newest.is_over(now))
     }
 
-    /// Whether a refresh made another cookie of this session the newest, and it still may be handed out.
+    /// Whether a refresh made another cookie of this session the newest, and it still may be handed out. Where nothing but the
+    /// identity is renewed it always may: the access token is the same, and each old cookie would ask a question of its own.
     pub(super) async fn successor(&self, live: &LiveSession, now: UnixTime) -> Option<Arc<LiveSession>> {
         let (cookies, grace) = (&live.cell.succession, self.settings.grace);
         if cookies.generation() <= live.generation {
             return None;
         }
         let moment = self.clock.monotonic();
-        if !cookies.may_follow(live.generation, moment, grace) {
+        if live.is_renewable && !cookies.may_follow(live.generation, moment, grace) {
             return None;
         }
         let latest = cookies.latest()?;
@@ -90,7 +90,7 @@ impl Sessions {
                 // Signed out while it waited.
                 if newer.is_over(now) { Err(NoSession::Over("session_ended")) } else { Ok(newer) }
             }
-            Some(Renewal::Ended(_)) if !live.is_ended() && !live.access_expired(now) => Ok(live),
+            Some(Renewal::Ended(_)) if live.is_renewable && !live.is_ended() && !live.access_expired(now) => Ok(live),
             Some(Renewal::Ended(code)) => Err(NoSession::Over(code)),
             // The tokens may be renewed all the same, and only the identity not.
             Some(Renewal::Refused(_) | Renewal::Outage(_)) if !live.access_expired(now) => {

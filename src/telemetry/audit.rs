@@ -34,9 +34,9 @@ pub enum AuditEvent {
     LogoutUser,
     /// Another key seals sessions.
     KeyRotated,
-    /// Tokens were renewed.
+    /// Tokens were renewed, or the provider said again who it is (`userinfo_every`).
     SessionRefreshed,
-    /// Tokens could not be renewed.
+    /// The same could not be had; the session goes on or ends, by the reason.
     SessionRefreshFailed,
     /// A session came to its end.
     SessionExpired,

@@ -10,6 +10,7 @@ mod harness;
 
 mod access_log;
 mod as_sent;
+mod asked_again;
 mod bugreport;
 mod callback;
 mod claims;

@@ -17,6 +17,7 @@ use crate::provider::settings::ProviderSettings;
 use crate::server::settings::ListenAddress;
 
 mod allow;
+mod asking;
 mod claims;
 mod claims_needed;
 mod client;
@@ -182,6 +183,9 @@ fn assemble(file: File, (places, files): (Places, Vec<ReadFile>), problems: &mut
     let mut providers = providers(&file.provider, public_url.map(|url| url.https), problems);
     if let (Some((_, gateway)), Some(providers)) = (&server, &mut providers) {
         redirect::settle(providers, &file.provider, &gateway.prefix, problems);
+    }
+    if let (Some(session), Some(providers)) = (&session, &providers) {
+        asking::check(&file.provider, providers, session, problems);
     }
     let routes = routes(file.route, providers.as_deref(), problems);
     if let (Some((server, gateway)), Some(session), Some(routes)) = (&server, &session, &routes) {

@@ -94,7 +94,7 @@ pub enum ProviderError {
     /// A refreshed identity has another subject than the session's (RF-08, AT-TP-17).
     #[error("the provider now names another subject than at sign-in")]
     SubjectChanged,
-    /// Userinfo was asked again and refused twice (UI-05).
+    /// Userinfo was asked again and refused (UI-05).
     #[error("who this is was asked again and refused: {0}")]
     IdentityRefused(Arc<Self>),
     /// The provider takes none of the algorithms that the client's key can sign with (CA-04).

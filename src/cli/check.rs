@@ -96,6 +96,8 @@ fn write_out(format: CheckFormat, report: &Report, findings: &[Finding], registe
                 "probes": findings,
                 "redirect_uris": register.map_or(&[][..], |register| &register.redirect_uris),
                 "post_logout_redirect_uris": register.map_or(&[][..], |register| &register.post_logout_redirect_uris),
+                "backchannel_logout_uri": register.and_then(|register| register.backchannel_logout_uri.as_ref()),
+                "frontchannel_logout_uri": register.and_then(|register| register.frontchannel_logout_uri.as_ref()),
             });
             say(&format!("{answer:#}\n"));
         }
@@ -112,6 +114,9 @@ fn write_out(format: CheckFormat, report: &Report, findings: &[Finding], registe
                 }
                 for uri in &register.post_logout_redirect_uris {
                     say(&format!("{:<5}and for signing out there, the post-logout redirect URI: {uri}\n", ""));
+                }
+                if let Some(uri) = &register.backchannel_logout_uri {
+                    say(&format!("{:<5}and for signing out here from there, the back-channel logout URI: {uri}\n", ""));
                 }
             }
             if exit == Exit::Config && report.errors() == 0 {

@@ -15,7 +15,7 @@ use super::units::{
 };
 use super::words::{ClientAuthMethod, GroupShapeName, HeaderCase, KeptToken, Store};
 use crate::policy::settings::Access;
-use crate::provider::settings::{LogoutStyle, Quirk, ResponseMode, UserinfoUse};
+use crate::provider::settings::{LogoutStyle, LogoutTokenType, Quirk, ResponseMode, UserinfoUse};
 use crate::proxy::settings::Authorization;
 use crate::server::settings::ClientCertificates;
 use crate::session::settings::SameSite;
@@ -282,6 +282,8 @@ pub(super) struct ProviderTable {
     pub(super) userinfo_algorithms: Field<OneOrMany<String>>,
     /// How signing out reaches the provider. Default: `auto`.
     pub(super) logout: Field<LogoutStyle>,
+    /// What the `typ` of logout tokens has to be. Default: `any`.
+    pub(super) logout_token_typ: Field<LogoutTokenType>,
     /// Life of an access token that came without `expires_in`.
     pub(super) default_expires_in: Field<Timespan>,
     /// Tolerated difference between the provider's clock and ours.

@@ -34,6 +34,8 @@ impl Gateway {
             ("callback", _) => self.callback(visit, body, log).await,
             ("logout", "") => self.logout(visit, body).await,
             ("signed-out", "") => self.signed_out(visit).await,
+            ("backchannel-logout", "") => self.backchannel_logout(visit, body).await,
+            ("frontchannel-logout", "") => self.frontchannel_logout(visit).await,
             ("session", "") => self.session_page(visit).await,
             _ => Err(GatewayError::Refused(RequestFault::NotFound)),
         }

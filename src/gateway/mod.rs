@@ -52,6 +52,7 @@ mod own_answers;
 mod pages;
 mod place;
 mod principal;
+mod provider_logout;
 mod redemptions;
 pub mod redirects;
 mod request_log;

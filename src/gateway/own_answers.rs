@@ -29,4 +29,5 @@ impl OwnAnswers {
 }
 
 /// The endpoints that have counters of their own.
-const ENDPOINTS: [&str; 5] = ["login", "callback", "logout", "signed-out", "session"];
+const ENDPOINTS: [&str; 7] =
+    ["login", "callback", "logout", "signed-out", "session", "backchannel-logout", "frontchannel-logout"];

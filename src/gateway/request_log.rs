@@ -20,13 +20,14 @@ use crate::gateway::routes::{Route, RouteEntry};
 use crate::gateway::traced::Ended;
 use crate::gateway::verdict::Verdict;
 use crate::gateway::visit::Visit;
+use crate::provider::Provider;
 use crate::request::cookies::CookieScan;
 use crate::request::{Downstream, RequestMeta};
 use crate::session::live::LiveSession;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessEntry;
 use crate::telemetry::audit::{AuditEvent, AuditFields};
-use crate::telemetry::metrics::{ActiveRequest, DecisionLabel, Outcome, OwnMetrics};
+use crate::telemetry::metrics::{ActiveRequest, DecisionLabel, Outcome, OwnMetrics, SessionEnd};
 use crate::trace::{Handle, TraceId, TraceParent, Tracer};
 
 /// What must be kept of a request for its log line, because its parts move on to the application.
@@ -337,7 +338,20 @@ impl Gateway {
 
     /// Somebody signed out.
     pub(super) fn record_logout(&self, visit: Visit<'_>, live: &LiveSession) {
+        self.telemetry.metrics.sessions_ended(SessionEnd::Logout, 1);
         self.record_person(visit, AuditEvent::LogoutUser, live);
+    }
+
+    /// The provider ended sessions.
+    pub(super) fn record_provider_logout(
+        &self,
+        visit: Visit<'_>,
+        event: AuditEvent,
+        provider: &Provider,
+        [issuer, sid, subject]: [Option<&str>; 3],
+    ) {
+        let fields = AuditFields { provider: Some(provider.name()), issuer, sid, subject, ..about(visit.meta) };
+        self.telemetry.audit(visit.now, event, &fields);
     }
 
     /// Writes an audit event about somebody who is signed in.

@@ -29,6 +29,7 @@ mod json;
 mod jwks;
 mod jwt;
 mod logout;
+mod logout_token;
 mod metadata;
 mod probe;
 mod refresh;
@@ -48,10 +49,11 @@ pub use self::clocks::ClockDifference;
 pub use self::demand::Demand;
 pub use self::error::{
     AnswerFault, DiscoveryFault, Endpoint, EndpointFault, FailureClass, IdTokenError, InactiveReason, JwtError,
-    ProviderError, ProviderSetupError, TransportError, UserinfoTokenError,
+    LogoutRefusal, LogoutTokenError, ProviderError, ProviderSetupError, TransportError, UserinfoTokenError,
 };
 pub use self::exchange::{CodeExchange, SignIn};
 pub use self::issuer::PLACEHOLDER as TENANT_PLACEHOLDER;
+pub use self::logout_token::{LogoutAddress, LogoutToken, remembered_for as logout_token_remembered_for};
 pub use self::probe::{Grade, ProbeFinding, ProbeRequest};
 pub use self::refresh::{AskedClaims, RefreshRequest, Refreshed, RenewedIdentity};
 pub use self::token::{Moment, TokenSet};

@@ -74,6 +74,8 @@ pub struct ProviderSettings {
     pub userinfo_every: Option<Duration>,
     /// How signing out reaches the provider.
     pub logout: LogoutStyle,
+    /// What the `typ` of its logout tokens has to be.
+    pub logout_token_typ: LogoutTokenType,
     /// Tolerated difference between the clocks; default 60 s.
     pub clock_leeway: Duration,
     /// Where the parts of an identity come from.
@@ -169,6 +171,20 @@ pub enum Quirk {
     MissingTokenType,
     /// Token answers are JSON by another media type.
     TokenContentType,
+    /// Logout tokens have no `exp`, as drafts of
+    /// [Back-Channel Logout](https://openid.net/specs/openid-connect-backchannel-1_0.html#LogoutToken) allowed.
+    LogoutTokenWithoutExp,
+}
+
+/// What the `typ` of a logout token has to be.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum LogoutTokenType {
+    /// None, `JWT`, or `logout+jwt`.
+    Any,
+    /// `logout+jwt`.
+    Required,
 }
 
 /// Where a plain OAuth 2.0 provider identifies people.

@@ -4,12 +4,13 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use crate::clock::MonotonicTime;
+use crate::session::ended::NamesAtProvider;
 use crate::session::renewal::Failures;
 use crate::session::succession::Succession;
 
@@ -21,6 +22,8 @@ pub struct SessionCell {
     /// Generations below this one are over.
     ended: AtomicU64,
     ending: Notify,
+    /// By what its provider names it, once it was opened.
+    names: OnceLock<NamesAtProvider>,
     /// One more than the [`MonotonicTime`] of the last touch; zero before the first.
     touched: AtomicU64,
     /// Its cookies.
@@ -37,10 +40,21 @@ impl SessionCell {
         Self { ended: AtomicU64::new(generation), ..Self::default() }
     }
 
-    /// Ends all generations below this one.
-    pub(super) fn end_below(&self, generation: u64) {
-        self.ended.fetch_max(generation, Ordering::AcqRel);
+    /// Ends all generations below this one. Whether that ends any that lived.
+    pub(super) fn end_below(&self, generation: u64) -> bool {
+        let before = self.ended.fetch_max(generation, Ordering::AcqRel);
         self.ending.notify_waiters();
+        before < generation
+    }
+
+    /// Says by what its provider names it; the first time counts.
+    pub(super) fn set_names(&self, names: NamesAtProvider) {
+        _ = self.names.set(names);
+    }
+
+    /// By what its provider names it.
+    pub(super) fn names(&self) -> Option<&NamesAtProvider> {
+        self.names.get()
     }
 
     /// Whether the session was ended, as far as cookies of this generation go.

@@ -9,7 +9,9 @@ use crate::provider::Provider;
 use crate::request::cookies::{CookieScan, Owner};
 use crate::seal::OpenError;
 use crate::session::carried::Carried;
+use crate::session::cell::SessionCell;
 use crate::session::cookie_store::CookieStore;
+use crate::session::ended::NamesAtProvider;
 use crate::session::live::LiveSession;
 use crate::session::sessions::{NoSession, Sessions};
 use crate::session::settings::TokenKinds;
@@ -53,7 +55,7 @@ impl Sessions {
     /// A session that has to be looked for, chosen, or loaded.
     async fn find_cold(&self, scan: &CookieScan, site: Site<'_>, now: UnixTime) -> Result<Arc<LiveSession>, NoSession> {
         let is_ended = |session: &Session| {
-            self.registry.cell(&session.id).is_ended(session.generation)
+            self.cell_of(session, &session.claims, site).is_ended(session.generation)
                 || self.store.judged_at(session.active, now).is_err()
         };
         let Some(handle) = self.carried(scan, site, now).choose(is_ended).await else {
@@ -146,10 +148,16 @@ impl Sessions {
         let Tokens { access, id_token, .. } = &session.tokens;
         let [access, id_token] = [access, id_token].map(|token| token.as_ref().map(|token| token.expose().as_str()));
         let headers = self.identity_headers.render(&identity, access, id_token);
-        let cell = self.registry.cell(&session.id);
+        let cell = self.cell_of(&session, &identity.claims, site);
         let live = Arc::new(LiveSession::new(session, identity, headers, handle, site, cell, &self.settings));
         self.live.insert(live.handle.end(), Arc::clone(&live));
         live
+    }
+
+    /// What is known of a session that was opened.
+    fn cell_of(&self, session: &Session, claims: &Claims, site: Site<'_>) -> Arc<SessionCell> {
+        let names = NamesAtProvider::of(site.provider, &session.issuer, claims, session.created);
+        self.registry.cell_named(&session.id, names)
     }
 
     /// What a request carries of sessions for a site.

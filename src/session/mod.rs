@@ -38,6 +38,7 @@ mod cell;
 mod claims_log;
 mod codec;
 pub mod cookie_store;
+pub mod ended;
 mod find;
 pub mod jar;
 pub mod live;

@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, UnixTime};
 use crate::remembered::{Mark, Party, Remembered};
 use crate::secret::Secret;
 use crate::session::SessionId;
 use crate::session::cell::SessionCell;
+use crate::session::ended::{EndedByProviders, NamesAtProvider, ProviderEnd};
 use crate::session::renewal::Renewal;
 use crate::single_flight::SingleFlight;
 use crate::telemetry::metrics::Metrics;
@@ -23,6 +24,9 @@ pub struct Registry {
     cells: Mutex<Cells>,
     /// By session: generations below this one are over.
     ended: Remembered<u64>,
+    ended_by_providers: EndedByProviders,
+    /// Logout tokens that were taken.
+    logout_tokens: Remembered<()>,
     spent: Remembered<()>,
     expired: Remembered<()>,
     unseen: Remembered<Arc<SessionCell>>,
@@ -36,6 +40,8 @@ impl Registry {
         Arc::new(Self {
             cells: Mutex::default(),
             ended: Remembered::new("sessions_ended", ENDED_BYTES, clock, metrics),
+            ended_by_providers: EndedByProviders::new(clock, metrics),
+            logout_tokens: Remembered::new("logout_tokens", LOGOUT_TOKENS_BYTES, clock, metrics),
             spent: Remembered::new("refresh_tokens_spent", SPENT_BYTES, clock, metrics),
             expired: Remembered::new("sessions_expired", EXPIRED_BYTES, clock, metrics),
             unseen: Remembered::new("sessions_unseen", UNSEEN_BYTES, clock, metrics),
@@ -54,6 +60,33 @@ impl Registry {
         let cell = Arc::new(SessionCell::ended_below(ended));
         cells.by_id.insert(*id, Arc::downgrade(&cell));
         cell
+    }
+
+    /// The same of a session that was opened, with what its provider calls it: one that the provider ended is over.
+    pub(super) fn cell_named(&self, id: &SessionId, names: NamesAtProvider) -> Arc<SessionCell> {
+        let cell = self.cell(id);
+        // First the names and then the look, so that an end in between is not missed.
+        cell.set_names(names);
+        if self.ended_by_providers.have(&names) {
+            cell.end_below(u64::MAX);
+        }
+        cell
+    }
+
+    /// Ends the sessions that a provider means and that were begun before `at`, and says how many of them were in use.
+    pub fn end_named(&self, end: &ProviderEnd, at: UnixTime, lifetime: Duration) -> usize {
+        self.ended_by_providers.add(end, at, lifetime);
+        let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_use = cells.by_id.values().filter_map(Weak::upgrade);
+        let meant = in_use.filter(|cell| cell.names().is_some_and(|names| names.are_meant_by(end, at)));
+        meant.filter(|cell| cell.end_below(u64::MAX)).count()
+    }
+
+    /// Whether a logout token comes for the first time; it is remembered on the account of `owner`.
+    pub fn takes_logout_token(&self, token: Mark, owner: Party, life: Duration) -> bool {
+        let mut is_new = false;
+        self.logout_tokens.update(token, owner, life, 0, |before| is_new = before.is_none());
+        is_new
     }
 
     /// Ends a session: from now on none of its cookies opens anything, however often they are sent again (LO-07, AT-CS-05).
@@ -134,6 +167,8 @@ impl Default for Cells {
 
 /// For sessions that ended: each is an entry, or a little more, of [`Remembered`].
 const ENDED_BYTES: usize = 64 * 1024 * 1024;
+/// For logout tokens, each for some minutes.
+const LOGOUT_TOKENS_BYTES: usize = 4 * 1024 * 1024;
 /// For refresh tokens that were exchanged.
 const SPENT_BYTES: usize = 64 * 1024 * 1024;
 /// For sessions whose end was logged.

@@ -10,12 +10,14 @@ use moka::sync::Cache;
 use crate::clock::SharedClock;
 use crate::control::Control;
 use crate::identity::IdentityError;
-use crate::provider::{Provider, ProviderError, SignIn};
+use crate::provider::{LogoutToken, Provider, ProviderError, SignIn, logout_token_remembered_for};
 use crate::proxy::identity_headers::IdentityHeaderSets;
+use crate::remembered::{Mark, Party};
 use crate::request::cookies::{CookieScan, OwnCookies};
 use crate::seal::KeyRing;
 use crate::session::claims_log::{ClaimsLog, log_nobody};
 use crate::session::cookie_store::{CookieStore, SessionSealer};
+use crate::session::ended::ProviderEnd;
 use crate::session::jar::{Jar, SessionTooLarge};
 use crate::session::live::LiveSession;
 use crate::session::registry::Registry;
@@ -193,6 +195,22 @@ impl Sessions {
     pub async fn end(&self, live: &LiveSession) {
         self.store.end(&live.id, live.owner()).await;
         self.live.invalidate(&live.handle.end());
+    }
+
+    /// Ends the sessions that a provider means and that live now, and says how many of them are in use here. Their tokens are
+    /// forgotten (BC-12): no cookie opens them any more.
+    pub fn end_named(&self, end: &ProviderEnd) -> usize {
+        self.registry.end_named(end, self.clock.now(), self.settings.lifetime)
+    }
+
+    /// Whether a logout token that verified was not taken before (BC-07).
+    pub fn takes_logout_token(&self, provider: &Provider, token: &LogoutToken) -> bool {
+        let leeway = provider.settings().clock_leeway;
+        let named =
+            [&*token.issuer, &provider.settings().client_id, &token.jti].map(|part| format!("{}:{part}", part.len()));
+        let owner =
+            Party::subject(&token.issuer, token.subject.as_deref().or(token.sid.as_deref()).unwrap_or_default());
+        self.registry.takes_logout_token(Mark::of(&named.concat()), owner, logout_token_remembered_for(leeway))
     }
 
     /// Revokes the tokens of a session that has ended (RF-13, TK-05). Nothing is left to run in the background, where it could

@@ -30,6 +30,10 @@ pub enum AuditEvent {
     LoginSucceeded,
     /// A sign-in failed.
     LoginFailed,
+    /// The provider ended sessions by a logout token.
+    LogoutBackchannel,
+    /// The provider ended a session by a page in a browser.
+    LogoutFrontchannel,
     /// A person signed out.
     LogoutUser,
     /// Another key seals sessions.
@@ -46,7 +50,7 @@ pub enum AuditEvent {
 
 impl AuditEvent {
     /// Every one.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::AccessDenied,
         Self::AccessGranted,
         Self::ConfigReloaded,
@@ -56,6 +60,8 @@ impl AuditEvent {
         Self::LoginFailed,
         Self::LoginStarted,
         Self::LoginSucceeded,
+        Self::LogoutBackchannel,
+        Self::LogoutFrontchannel,
         Self::LogoutUser,
         Self::SessionExpired,
         Self::SessionRefreshed,
@@ -78,7 +84,9 @@ impl AuditEvent {
         match self {
             Self::LoginStarted | Self::LoginSucceeded => (&["authentication"], &["start"]),
             Self::LoginFailed | Self::StateReplay => (&["authentication"], &["start", "denied"]),
-            Self::LogoutUser | Self::SessionExpired => (&["authentication", "session"], &["end"]),
+            Self::LogoutBackchannel | Self::LogoutFrontchannel | Self::LogoutUser | Self::SessionExpired => {
+                (&["authentication", "session"], &["end"])
+            }
             Self::SessionRefreshed | Self::SessionRefreshFailed => (&["session"], &["info"]),
             Self::AccessDenied => (&["web", "iam"], &["access", "denied"]),
             Self::AccessGranted => (&["web", "iam"], &["access", "allowed"]),
@@ -99,6 +107,8 @@ impl AuditEvent {
             Self::LoginStarted => ("login.started", Success),
             Self::LoginSucceeded => ("login.succeeded", Success),
             Self::LoginFailed => ("login.failed", Failure),
+            Self::LogoutBackchannel => ("logout.idp_backchannel", Success),
+            Self::LogoutFrontchannel => ("logout.idp_frontchannel", Success),
             Self::LogoutUser => ("logout.user", Success),
             Self::KeyRotated => ("key.rotated", Success),
             Self::SessionRefreshed => ("session.refreshed", Success),

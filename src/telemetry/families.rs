@@ -70,6 +70,9 @@ pub(super) struct SessionFamilies {
     pub(super) refresh_seconds: Family<Labels<1>, ShardedHistogram>,
     pub(super) unopened: Family<Labels<1>, Counter>,
     pub(super) lost_answers: Family<Labels<1>, Counter>,
+    /// Those that this process knew, by how they ended.
+    pub(super) ended: Family<Labels<1>, Counter>,
+    pub(super) logout_tokens: Family<Labels<3>, Counter>,
     pub(super) cookie_bytes: Histogram,
 }
 
@@ -87,6 +90,11 @@ impl SessionFamilies {
                 "vestibule_refresh_answers_lost",
                 "Renewed sessions whose cookie never arrived: the client came back with the old one after the grace",
             ),
+            ended: into.add(
+                "vestibule_sessions_ended",
+                "Sessions in use here that ended before their time, by what ended them",
+            ),
+            logout_tokens: into.add("vestibule_backchannel_logout", "Logout tokens of providers"),
             cookie_bytes: into.put(
                 "vestibule_session_cookie_bytes",
                 "Size of session cookies when set, all pieces; browsers take 4096 a cookie",

@@ -22,8 +22,8 @@ use crate::telemetry::exposition::as_plain_text;
 use crate::telemetry::families::{
     Labels, ProviderFamilies, Registering, RequestFamilies, Seconds, SessionFamilies, SignInFamilies, UpkeepFamilies,
 };
-pub use crate::telemetry::outcomes::CallFailure;
 use crate::telemetry::outcomes::Outcomes;
+pub use crate::telemetry::outcomes::{CallFailure, SessionEnd};
 use crate::telemetry::own::OwnUse;
 pub use crate::telemetry::requests::{ActiveRequest, DecisionLabel, OwnMetrics, PeerMetrics, RouteMetrics};
 use crate::telemetry::requests::{Called, RouteCounters, Served, route_labels};
@@ -34,7 +34,7 @@ pub struct Metrics {
     registry: Registry,
     requests: RequestFamilies,
     sign_in: SignInFamilies,
-    sessions: SessionFamilies,
+    pub(super) sessions: SessionFamilies,
     providers: ProviderFamilies,
     upkeep: UpkeepFamilies,
     sampler: Sampler,
@@ -71,6 +71,9 @@ impl Metrics {
         }
         for signal in ["traces", "metrics"] {
             _ = metrics.telemetry_lost(signal);
+        }
+        for end in SessionEnd::ALL {
+            metrics.sessions_ended(end, 0);
         }
         for frame in KINDS {
             _ = metrics.upkeep.floods.get_or_create(&one("frame", frame));
@@ -358,11 +361,11 @@ impl MemoryUse {
     }
 }
 
-fn one(name: &'static str, value: &str) -> Labels<1> {
+pub(super) fn one(name: &'static str, value: &str) -> Labels<1> {
     [(name, value.to_owned())]
 }
 
-fn outcome_labels(provider: &str, outcome: Outcome, reason: &str) -> Labels<3> {
+pub(super) fn outcome_labels(provider: &str, outcome: Outcome, reason: &str) -> Labels<3> {
     [("provider", provider.to_owned()), ("outcome", outcome.as_str().to_owned()), ("reason", reason.to_owned())]
 }
 

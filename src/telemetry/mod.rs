@@ -22,6 +22,7 @@ pub mod process;
 mod record;
 mod remote;
 mod requests;
+mod session_ends;
 pub mod settings;
 mod shards;
 mod sink;

@@ -135,6 +135,31 @@ const STATUSES: [u16; 37] = [
 /// Outcomes with a label of their own.
 const ENDS: usize = STATUSES.len() + CallFailure::ALL.len();
 
+/// What ends a session before its time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SessionEnd {
+    /// The person.
+    Logout,
+    /// A logout token of the provider.
+    Backchannel,
+    /// A page of the provider.
+    Frontchannel,
+}
+
+impl SessionEnd {
+    /// Each of them.
+    pub(super) const ALL: [Self; 3] = [Self::Logout, Self::Backchannel, Self::Frontchannel];
+
+    /// The label.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Logout => "logout",
+            Self::Backchannel => "backchannel",
+            Self::Frontchannel => "frontchannel",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -53,6 +53,7 @@ mod paths;
 mod plain_oauth2;
 mod program;
 mod provider_log;
+mod provider_logout;
 mod provider_start;
 mod readings;
 mod refresh;

@@ -15,7 +15,7 @@ use super::{
 use crate::identity::ClaimMapping;
 use crate::provider::RESERVED_PARAMETERS;
 use crate::provider::settings::{
-    Endpoints, LogoutStyle, OAuth2Identity, ProviderKind, ProviderSettings, ResponseMode, UserinfoUse,
+    Endpoints, LogoutStyle, LogoutTokenType, OAuth2Identity, ProviderKind, ProviderSettings, ResponseMode, UserinfoUse,
 };
 use crate::request::host::is_loopback;
 
@@ -59,6 +59,7 @@ pub(super) fn provider(
         userinfo: table.userinfo.or(UserinfoUse::Auto),
         userinfo_every: table.userinfo_every.value().map(|it| positive(&table.userinfo_every, it.0, problems)),
         logout: table.logout.or(LogoutStyle::Auto),
+        logout_token_typ: table.logout_token_typ.or(LogoutTokenType::Any),
         clock_leeway: leeway(&table.clock_leeway, problems),
         needed_claims: Vec::new(),
         deciding_claims: Vec::new(),

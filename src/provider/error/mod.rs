@@ -15,7 +15,7 @@ pub(super) use self::classification::{Area, Classification, Impact};
 pub use self::faults::{
     AnswerFault, DiscoveryFault, EndpointFault, InactiveReason, ProviderSetupError, TransportError,
 };
-pub use self::token::{IdTokenError, JwtError, UserinfoTokenError};
+pub use self::token::{IdTokenError, JwtError, LogoutRefusal, LogoutTokenError, UserinfoTokenError};
 
 use crate::backoff::Backoff;
 use crate::clock::MonotonicTime;

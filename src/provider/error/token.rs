@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::ProviderError;
 use super::faults::faults;
 
 faults! {
@@ -64,6 +65,55 @@ faults! {
         AzpChanged { came: String, before: String } => "id_token_azp_changed",
             "azp is \"{came}\", but was \"{before}\" at the sign-in";
         AtHash => "id_token_at_hash", "at_hash does not fit the access token";
+    }
+}
+
+faults! {
+    /// Why a logout token is refused. The token, its subject and its session are never repeated.
+    pub enum LogoutTokenError {
+        Malformed(String) => "logout_token_malformed", "it is no signed JWT that can be read: {0}";
+        Type(String) => "logout_token_typ", "its typ is {0}, not logout+jwt";
+        Algorithm { came: String, allowed: String } => "logout_token_alg",
+            "its signature algorithm is {came}, which is not among the allowed ones ({allowed}): see id_token_algorithms";
+        KeyUnknown(String) => "logout_token_key_unknown", "{0}";
+        Signature => "logout_token_signature", "its signature is wrong";
+        Issuer => "logout_token_iss", "its iss is missing, or that of no provider here";
+        Audience => "logout_token_aud", "its aud is missing, names another client, or one that is not in `audiences`";
+        Time(&'static str) => "logout_token_time", "{0} is not a non-negative number";
+        ExpiryMissing => "logout_token_exp_missing",
+            "exp is missing: where the provider sends none, write quirks = [\"logout-token-without-exp\"]";
+        Expired { ago: u64 } => "logout_token_expired", "it expired {ago} s ago: compare the clocks";
+        IssuedMissing => "logout_token_iat_missing", "iat is missing";
+        IssuedInFuture { ahead: u64 } => "logout_token_iat_future", "iat is {ahead} s in the future: compare the clocks";
+        IssuedLongAgo { ago: u64 } => "logout_token_iat_old", "iat is {ago} s ago, which is more than 5 minutes";
+        Event => "logout_token_events", "events does not say that it is a logout token";
+        Nonce => "logout_token_nonce", "it has a nonce, as only ID tokens have";
+        IdMissing => "logout_token_jti_missing", "jti is missing";
+        Text(&'static str) => "logout_token_text", "{0} is not a string of 1 to 512 bytes";
+        Nobody => "logout_token_nobody", "it has neither sid nor sub";
+        Replayed => "logout_token_replayed", "it came before";
+        TooSlow => "logout_token_slow", "the provider's key set did not come in time";
+    }
+}
+
+/// Why a logout token ends nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LogoutRefusal {
+    /// The token is not taken.
+    #[error("the logout token: {0}")]
+    Token(#[from] LogoutTokenError),
+    /// What it is verified with could not be read.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+}
+
+impl LogoutRefusal {
+    /// A stable reason for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Token(error) => error.code(),
+            Self::Provider(error) => error.code(),
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use super::double::Double;
 use crate::clock::{Clock as _, ManualClock, UnixTime};
 use crate::identity::ClaimMapping;
 use crate::provider::settings::{
-    ClientAuth, Endpoints, LogoutStyle, OAuth2Identity, ProviderKind, ProviderSettings, ResponseMode, UserinfoUse,
+    ClientAuth, Endpoints, LogoutStyle, LogoutTokenType, OAuth2Identity, ProviderKind, ProviderSettings, ResponseMode,
+    UserinfoUse,
 };
 use crate::provider::{CodeExchange, Provider, ProviderError, RefreshRequest, Refreshed, SignIn};
 use crate::secret::Secret;
@@ -129,6 +130,7 @@ pub(crate) fn settings(kind: ProviderKind) -> ProviderSettings {
         userinfo: UserinfoUse::Never,
         userinfo_every: None,
         logout: LogoutStyle::Auto,
+        logout_token_typ: LogoutTokenType::Any,
         clock_leeway: Duration::from_secs(60),
         claims: ClaimMapping::default(),
         needed_claims: Vec::new(),

@@ -59,6 +59,15 @@ struct State {
     keys: Vec<Arc<SigningKey>>,
     assertions: Assertions,
     signs_userinfo: bool,
+    /// How many logout tokens were made.
+    logout_tokens: u32,
+}
+
+impl State {
+    fn logout_tokens(&mut self) -> u32 {
+        self.logout_tokens += 1;
+        self.logout_tokens
+    }
 }
 
 impl TestIdp {
@@ -121,6 +130,7 @@ impl Misbehaving {
             keys: vec![Arc::clone(&key)],
             assertions: Assertions::default(),
             signs_userinfo: false,
+            logout_tokens: 0,
         };
         let honest = Idp::new(issuer, settings, key, clock.clone());
         Arc::new(Self { honest, clock, state: Mutex::new(state), arrived: Notify::new() })
@@ -170,6 +180,28 @@ impl Misbehaving {
     /// The key set as it would be served now.
     pub(crate) fn key_set(&self) -> Value {
         json!({ "keys": self.state().keys.iter().map(|key| key.jwk()).collect::<Vec<_>>() })
+    }
+
+    /// A logout token for our client, with these members in place of the honest ones (null: gone), and what is wrong on purpose.
+    pub(crate) fn logout_token(&self, members: &Value, wrong: impl FnOnce(&mut TokenFaults)) -> String {
+        let now = self.clock_seconds();
+        let mut claims = json!({
+            "iss": self.issuer(), "aud": CLIENT_ID, "iat": now, "exp": now + 120,
+            "jti": format!("{:x}", self.state().logout_tokens()),
+            "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+        });
+        let claims = claims.as_object_mut().unwrap();
+        claims.extend(members.as_object().unwrap().clone());
+        claims.retain(|_, value| !value.is_null());
+        let mut faults = TokenFaults::default();
+        faults.header.set("typ", "logout+jwt");
+        wrong(&mut faults);
+        self.signed(claims.clone(), &faults)
+    }
+
+    /// The provider's time, in seconds since 1970.
+    pub(crate) fn clock_seconds(&self) -> u64 {
+        self.clock.now().secs()
     }
 
     /// Every request so far, in order of arrival.

@@ -179,6 +179,15 @@ fn what_weakens_security_is_warned_about() {
             "public_url = \"https://wiki.example.com\"\nprefix = \"/sub\"\n[route.sub]\npath = \"/sub/x\"\nupstream = \"http://127.0.0.1:1\"",
             DiagnosticCode::Unreachable,
         ),
+        (
+            "public_url = \"https://wiki.example.com\"\n[route.x]\npath = \"/x\"\nupstream = \"static:200\"\nresponse_headers.set.Cache-Control = \"max-age=60\"",
+            DiagnosticCode::Weakened,
+        ),
+        (
+            "public_url = \"https://wiki.example.com\"\n[route.x]\npath = \"/x\"\nupstream = \"static:200\"\nresponse_headers.add.CDN-Cache-Control = \"public\"",
+            DiagnosticCode::Weakened,
+        ),
+        ("public_url = \"http://127.0.0.1\"\nhsts = \"365d\"", DiagnosticCode::Unreachable),
     ] {
         let text = SMALLEST.replace("public_url = \"https://wiki.example.com\"", change);
         let config = Config::load(&sources("a.toml", text)).unwrap();

@@ -6,12 +6,13 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::answers::{HstsTable, ResponseHeadersTable};
 use super::reading::Field;
 use super::secrets::SecretText;
 use super::sinks::SinkKey;
 use super::units::{
     ByteSize, CertificatesFile, ClaimValue, FileMode, Filled, KeyFile, List, Named, Network, OneOrMany, RawText,
-    TextOr, Timespan, WebUrl,
+    SpanOr, TextOr, Timespan, WebUrl,
 };
 use super::words::{ClientAuthMethod, GroupShapeName, HeaderCase, KeptToken, Store};
 use crate::policy::settings::Access;
@@ -66,6 +67,8 @@ pub(super) struct ServerTable {
     pub(super) workers: Field<u32>,
     /// The mode of unix sockets: who may connect. Default: what the umask leaves.
     pub(super) unix_mode: Field<FileMode>,
+    /// `Strict-Transport-Security` of every answer: how long browsers use https only. Default: none.
+    pub(super) hsts: Field<SpanOr<HstsTable>>,
     /// TLS on every TCP listener. Without it vestibule speaks plain text, for a proxy in front that ends TLS.
     pub(super) tls: Field<ServerTlsTable>,
     /// What a client may take.
@@ -370,6 +373,8 @@ pub(super) struct RouteTable {
     pub(super) case_sensitive: Field<bool>,
     /// `preserve` keeps the capitals of header names. Default: `lower`.
     pub(super) header_case: Field<HeaderCase>,
+    /// What is changed in the header of the application's answers.
+    pub(super) response_headers: Field<ResponseHeadersTable>,
     /// Bytes of a request body. Default: `server.limits.body_bytes`.
     pub(super) body_bytes: Field<ByteSize>,
     /// How long the application is waited for.

@@ -107,6 +107,16 @@ pub(super) const HEADER_CLAIM_BAD: DiagnosticKind = error(BadClaim, "", "write \
 pub(super) const HEADER_TEXT_BAD: DiagnosticKind = error(BadHeader, "", "use visible ASCII characters and spaces");
 pub(super) const HEADER_VALUE_UNKNOWN: DiagnosticKind = error(BadHeader, "", "");
 
+// `[route.NAME.response_headers]`.
+pub(super) const FIXED_HEADER: DiagnosticKind = error(BadHeader, "", "remove it");
+pub(super) const HEADER_VALUE_UNFIT: DiagnosticKind = error(BadHeader, "", "use visible ASCII characters, with spaces only between them");
+pub(super) const EMPTY_VALUES: DiagnosticKind = error(EmptyList, "it could mean an empty field or none", "write the values, or name the field in `remove`");
+pub(super) const EMPTY_REMOVE: DiagnosticKind = error(EmptyList, "", "leave the key out to remove none");
+pub(super) const CHANGED_TWICE: DiagnosticKind = error(Conflict, "the outcome would depend on the order", "keep one of them; several values of a field are a list: set = { Vary = [\"Accept\", \"Origin\"] }");
+pub(super) const OWN_COOKIE_SET: DiagnosticKind = error(Conflict, "it is a name of vestibule's own: people would lose their session, or get somebody else's", "choose another name for the cookie");
+pub(super) const COOKIES_CLEARED: DiagnosticKind = error(Conflict, "people would lose their session with each answer, and sign in without end", "write \"cache\" or \"storage\" alone");
+pub(super) const SHARED_CACHE: DiagnosticKind = warning(Weakened, "a cache in front gives it to people who are not signed in; only answers that renew a session are still kept from it", "write \"private, max-age=…\", or a route with access = \"public\" for what everybody may see");
+
 // The issuer and its tenants.
 pub(super) const ISSUER_BAD: DiagnosticKind = error(BadUrl, "", "");
 pub(super) const TENANTS_MISSING: DiagnosticKind = error(MissingKey, "everybody with an account in any tenant could sign in", "write the tenants' IDs: [\"9d9a7c1e-2f6b-4a51-b0f4-6c6f3c1f5a2d\"]");
@@ -202,6 +212,13 @@ pub(super) const NO_PREFIX: DiagnosticKind = error(BadPath, "", "write a path of
 pub(super) const WORKERS_OUT_OF_RANGE: DiagnosticKind = error(BadValue, "", "write 1 to 1024, or leave the key out for one a core");
 pub(super) const HEADER_BYTES_OUT_OF_RANGE: DiagnosticKind = error(BadValue, "", "write a size from \"8KiB\" to \"1MiB\"");
 pub(super) const ZERO_COUNT: DiagnosticKind = error(BadValue, "", "write a number from 1 on");
+
+// `[server] hsts`.
+pub(super) const HSTS_WITHOUT_AGE: DiagnosticKind = error(MissingKey, "", "write hsts = \"365d\" or hsts = { max_age = \"365d\" }");
+pub(super) const HSTS_PART_OF_SECOND: DiagnosticKind = error(BadValue, "browsers count whole seconds; less than one would have them forget", "write a duration such as \"365d\"");
+pub(super) const HSTS_PRELOAD: DiagnosticKind = error(Conflict, "the list that browsers are shipped with takes no other domains (hstspreload.org)", "write hsts = { max_age = \"365d\", include_subdomains = true, preload = true }, or remove `preload`");
+pub(super) const HSTS_OVER_HTTP: DiagnosticKind = warning(Unreachable, "browsers ignore the field over http, so that it is never sent", "write public_url = \"https://…\", or remove the key");
+pub(super) const HSTS_CHANGED: DiagnosticKind = error(Conflict, "browsers obey one such field only", "remove it here; where hosts differ in it, remove `server.hsts`");
 
 // `[session]`.
 pub(super) const IDLE_LONGER_THAN_LIFE: DiagnosticKind = warning(Unreachable, "every session ends before it could be idle for so long", "make it shorter, or make the lifetime longer");

@@ -18,6 +18,7 @@ use crate::session::settings::SessionSettings;
 use crate::telemetry::otlp::settings::ExportSettings;
 use crate::telemetry::settings::LogSettings;
 
+mod answers;
 mod clean;
 mod codes;
 pub mod diagnostics;

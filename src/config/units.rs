@@ -56,6 +56,16 @@ pub(super) enum TextOr<T> {
     Table(T),
 }
 
+/// A duration, or a table that says more.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged, inline)]
+pub(super) enum SpanOr<T> {
+    /// The duration.
+    Span(Timespan),
+    /// The table.
+    Table(T),
+}
+
 /// A duration: `"1h 30m"`.
 #[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq)]
 #[schemars(inline, extend("examples" = ["500ms", "30s", "15m", "1h 30m"]))]
@@ -174,6 +184,12 @@ read_from_node!(TextOr<T>, |node| match &node.value {
     NodeValue::Untyped(_) if node.structured().is_some() => T::deserialize(Input(node)).map(Self::Table),
     NodeValue::Untyped(_) | NodeValue::String(_) => Input(node).filled_text().map(Self::Text),
     _ => Err(wrong_type(&node, "a string or a table")),
+});
+
+read_from_node!(SpanOr<T>, |node| match &node.value {
+    NodeValue::Table(_) => T::deserialize(Input(node)).map(Self::Table),
+    NodeValue::Untyped(_) if node.structured().is_some() => T::deserialize(Input(node)).map(Self::Table),
+    _ => Timespan::deserialize(Input(node)).map(Self::Span),
 });
 
 /// A text, which may be empty; `wanted` says what it holds.

@@ -241,6 +241,7 @@ fn route(
         target,
         websocket_origins: settings.websocket_origins.clone(),
         kept_headers: settings.kept_headers.clone(),
+        response_headers: settings.response_headers.clone(),
         body_limits: BodyLimits { bytes: settings.body_bytes.or(body_limits.bytes), ..body_limits },
         metrics: metrics.route(&settings.name),
         upstream_metrics: metrics.upstream(&settings.name),

@@ -21,6 +21,7 @@ use crate::gateway::verdict::RequestFault;
 use crate::policy::settings::Access;
 use crate::proxy::Forwarder;
 use crate::proxy::error::UpstreamError;
+use crate::proxy::headers::caching::forbid_caching;
 use crate::proxy::headers::{RequestContext, inject, set_authorization_aside, set_cookie, set_way_here};
 use crate::proxy::upgrade::UpgradeTicket;
 use crate::request::RequestMeta;
@@ -151,8 +152,7 @@ impl Gateway {
                 for cookie in cookies {
                     headers.append(SET_COOKIE, cookie);
                 }
-                // A cache that kept this answer would hand the session to the next person (CK-20).
-                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                forbid_caching(headers);
             }
             // The request was served all the same; the browser goes on with its old session for as long as that lives.
             Err(error) => tracing::error!(
@@ -180,6 +180,7 @@ fn set_own_headers(headers: &mut HeaderMap, passage: Passage<'_>) {
 /// Adds what every answer of a route gets.
 fn back(entry: &RouteEntry, mut answer: Response<Body>) -> Response<Body> {
     let headers = answer.headers_mut();
+    entry.route.response_headers.apply(headers);
     if entry.rule.access != Access::Public && !headers.contains_key(CACHE_CONTROL) {
         // A shared cache must not keep an answer that depends on a session (CH-02).
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));

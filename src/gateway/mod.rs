@@ -14,8 +14,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, Version};
+use http::header::{CONNECTION, STRICT_TRANSPORT_SECURITY};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 
 use crate::body::Body;
 use crate::provider::{Provider, ProviderError};
@@ -106,6 +106,7 @@ impl Gateway {
         if let Some(renewed) = log.judgement.as_mut().and_then(|judgement| judgement.renewed.take()) {
             Box::pin(self.hand_over(&renewed, &scan, &mut answer)).await;
         }
+        self.set_hsts(answer.headers_mut());
         self.record(&outline, &meta, &scan, &log, &answer);
         answer
     }
@@ -169,6 +170,7 @@ impl Gateway {
         // The host is unknown or not trusted: it is not repeated on the page (AT-PM-17).
         let context = PageContext { request_id: id.as_str(), host: "", now: self.clock.now(), wants, login_url: None };
         let mut answer = self.pages.render(page, &context);
+        self.set_hsts(answer.headers_mut());
         if request.version() < Version::HTTP_2 {
             // The framing may be ambiguous: close the connection (RFC 9112 section 9.6).
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -177,6 +179,15 @@ impl Gateway {
         self.own_metrics.of(None).served(request.method(), answer.status(), https, outline.took());
         self.record_unread(outline, request, id.as_str(), client, reason, &answer);
         answer
+    }
+
+    /// Sets `Strict-Transport-Security` where it is configured, in place of the application's (TL-06). Whether the request came by
+    /// https is not asked: only the proxy in front may know, and browsers ignore the field on http
+    /// ([RFC 6797 section 8.1](https://www.rfc-editor.org/rfc/rfc6797#section-8.1)).
+    fn set_hsts(&self, headers: &mut HeaderMap) {
+        if let Some(hsts) = &self.settings.hsts {
+            headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
     }
 
     /// The stages of a request that could be read.

@@ -17,6 +17,7 @@ use crate::policy::Policy;
 use crate::policy::settings::Access;
 use crate::provider::Provider;
 use crate::proxy::balance::Upstream;
+use crate::proxy::headers::response_headers::ResponseHeaders;
 use crate::proxy::identity_headers::HeaderSet;
 use crate::proxy::settings::Authorization;
 use crate::request::host::is_below;
@@ -46,6 +47,8 @@ pub struct Route {
     pub websocket_origins: Vec<String>,
     /// Fields that the application takes from its clients, though only gateways should send them.
     pub kept_headers: Vec<HeaderName>,
+    /// What is changed on the application's answers.
+    pub response_headers: ResponseHeaders,
     /// The limits of a request body.
     pub body_limits: BodyLimits,
     /// Its counters.

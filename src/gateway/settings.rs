@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
 use crate::policy::settings::{Access, AllowSettings};
+use crate::proxy::headers::response_headers::ResponseHeaders;
 use crate::proxy::settings::{IdentityHeaderSettings, UpstreamSettings};
 use crate::request::host::scheme;
 use crate::server::settings::Limits;
@@ -16,6 +17,8 @@ use crate::server::settings::Limits;
 pub struct GatewaySettings {
     /// The origin that browsers use.
     pub public_url: PublicUrl,
+    /// The `Strict-Transport-Security` of every answer; only where the public URL is https.
+    pub hsts: Option<HeaderValue>,
     /// Our own endpoints' prefix, `/_vestibule` by default; starts with a slash, does not end with one.
     pub prefix: String,
     /// Peers whose forwarding headers are believed.
@@ -88,6 +91,8 @@ pub struct RouteSettings {
     pub websocket_origins: Vec<String>,
     /// `insecure_keep_headers`: fields that the application takes from its clients, though only gateways should send them.
     pub kept_headers: Vec<HeaderName>,
+    /// `response_headers`: what is changed on the application's answers.
+    pub response_headers: ResponseHeaders,
     /// Whether `/ADMIN` may be judged otherwise than `/admin`. Default false: such a request is refused.
     pub case_sensitive: bool,
     /// Bytes of a request body; `None`: the server's.

@@ -21,6 +21,7 @@ use vestibule::gateway::routes::{Route, RouteTarget, Routes, Rule};
 use vestibule::identity::{ClaimMapping, Identity};
 use vestibule::policy::Policy;
 use vestibule::policy::settings::{Access, AllowSettings};
+use vestibule::proxy::headers::response_headers::ResponseHeaders;
 use vestibule::proxy::headers::{HeaderRules, RequestContext, inject};
 use vestibule::proxy::identity_headers::IdentityHeaderSets;
 use vestibule::proxy::settings::{Authorization, IdentityHeaderSettings};
@@ -145,6 +146,7 @@ fn apps(count: usize) -> Routes {
             target: RouteTarget::Static(StatusCode::NO_CONTENT),
             websocket_origins: Vec::new(),
             kept_headers: Vec::new(),
+            response_headers: ResponseHeaders::default(),
             body_limits: Limits::default().body(),
             metrics: metrics.route("all"),
             upstream_metrics: metrics.upstream("all"),

@@ -9,6 +9,7 @@
 mod harness;
 
 mod access_log;
+mod answer_headers;
 mod as_sent;
 mod asked_again;
 mod bugreport;

@@ -1,5 +1,6 @@
 //! From the fields as written to the settings as proven: one function for each table. Problems are collected, and nothing stops at the first.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::diagnostics::{Diagnostic, Place};
@@ -14,6 +15,7 @@ use super::units::{Named, OneOrMany, Timespan};
 use super::{Config, Fingerprint, ReadFile, Sources, input};
 use crate::gateway::settings::{GatewaySettings, TargetSettings};
 use crate::provider::settings::ProviderSettings;
+use crate::request::cookies::OwnCookies;
 use crate::server::settings::ListenAddress;
 
 mod allow;
@@ -22,6 +24,7 @@ mod claims;
 mod claims_needed;
 mod client;
 mod cookie;
+mod hsts;
 mod identity;
 mod issuer;
 mod kept_headers;
@@ -30,6 +33,7 @@ mod mapping;
 mod matching;
 mod provider;
 mod redirect;
+mod response_headers;
 mod route;
 mod same;
 mod server;
@@ -173,6 +177,7 @@ pub(super) fn checked_name(name: &Found<String>, what: &str, problems: &mut Prob
 fn assemble(file: File, (places, files): (Places, Vec<ReadFile>), problems: &mut Problems) -> Option<Config> {
     let pages = opened(file.pages, problems).map(|found| found.value);
     let admin = file.admin;
+    let hsts = file.server.value().and_then(|table| table.hsts.mark()).map(|found| found.place);
     let server = opened(file.server, problems).and_then(|table| server::server(&table, admin, problems));
     let public_url = server.as_ref().map(|(_, gateway)| &gateway.public_url);
     let session = opened(file.session, problems);
@@ -192,6 +197,11 @@ fn assemble(file: File, (places, files): (Places, Vec<ReadFile>), problems: &mut
         route::check_hosts(routes, &gateway.public_url, session.cookie.domain.as_deref(), problems);
         route::check_tokens(routes, session.keep, problems);
         route::check_reach(routes, &gateway.prefix, &server.listen, problems);
+    }
+    if let (Some(session), Some(providers), Some(routes)) = (&session, &providers, &routes) {
+        let names: Vec<_> = providers.iter().map(|provider| Arc::clone(&provider.name)).collect();
+        let own = OwnCookies::new(&session.cookie.name, &names);
+        routes.iter().for_each(|route| route.changes.check(&route.settings, &own, hsts.as_ref(), problems));
     }
     let ((mut server, gateway), mut session, pages) = (server?, session?, pages?);
     let routes: Vec<_> = routes?.into_iter().map(|route| route.settings).collect();

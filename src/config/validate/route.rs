@@ -7,9 +7,10 @@ use http::StatusCode;
 
 use super::super::file::{AllowTable, RouteTable, RuleKeys};
 use super::super::units::Filled;
+use super::response_headers::CheckedChanges;
 use super::{
     Diagnostic, DiagnosticKind, Field, Flaw, Found, Place, Problems, Timespan, allow, distinct, identity, kept_headers,
-    kinds, listed, mapping, matching, upstream,
+    kinds, listed, mapping, matching, response_headers, upstream,
 };
 use crate::gateway::settings::{HostPattern, PublicUrl, RouteSettings, RuleSettings, TargetSettings};
 use crate::nearest::nearest;
@@ -27,6 +28,8 @@ pub(super) struct CheckedRoute {
     pub(super) place: Place,
     /// Where `upstream` stands.
     upstream: Place,
+    /// What is changed on its answers.
+    pub(super) changes: CheckedChanges,
 }
 
 impl CheckedRoute {
@@ -59,6 +62,7 @@ pub(super) fn route(
     let websocket_origins = matching::origins(&table.websocket_origins, problems);
     let rules: Vec<_> = std::iter::once(&rule).chain(paths.iter().map(|(_, rule)| rule)).collect();
     let kept_headers = kept_headers::kept_headers(&table.insecure_keep_headers, &rules, problems);
+    let changes = response_headers::response_headers(&table.response_headers, problems);
     let settings = RouteSettings {
         name: Arc::from(name.value.as_str()),
         hosts,
@@ -70,11 +74,12 @@ pub(super) fn route(
         paths,
         websocket_origins,
         kept_headers,
+        response_headers: changes.settings(),
         case_sensitive: table.case_sensitive.or(false),
         body_bytes: table.body_bytes.value().map(|size| size.0),
     };
     let upstream = table.upstream.given().map_or(&name.place, |found| &found.place).clone();
-    Some(CheckedRoute { settings, place: name.place.clone(), upstream })
+    Some(CheckedRoute { settings, place: name.place.clone(), upstream, changes })
 }
 
 /// What a table says; what it leaves out is for its base, or the default.

@@ -9,7 +9,8 @@ use url::Url;
 use super::super::file::{AdminTable, DrainTable, LimitsTable, ServerTable};
 use super::super::units::parse_network;
 use super::{
-    Field, Flaw, Found, OneOrMany, Place, Problems, Timespan, each, filled, kinds, matching, opened, positive, tls,
+    Field, Flaw, Found, OneOrMany, Place, Problems, Timespan, each, filled, hsts, kinds, matching, opened, positive,
+    tls,
 };
 use crate::gateway::settings::{GatewaySettings, PublicUrl};
 use crate::request::host::is_loopback;
@@ -34,6 +35,7 @@ pub(super) fn server(
     if let (Some(false), Field::Given(found)) = (https, &keys.tls) {
         problems.on(kinds::TLS_WITH_HTTP_URL, found, "serves https, but `server.public_url` is http");
     }
+    let hsts = hsts::hsts(&keys.hsts, https, problems);
     let trusts_nobody = trusted_proxies.is_empty() && !trust_unix && !matches!(keys.trusted_proxies, Field::Wrong);
     if trusts_nobody && keys.tls.is_absent() && https == Some(true) {
         // TLS ends at a proxy in front then, and only that proxy knows the addresses of clients.
@@ -59,7 +61,7 @@ pub(super) fn server(
     let (public_url, routes, contact, title) = (public_url?, Vec::new(), None, None);
     Some((
         settings,
-        GatewaySettings { public_url, prefix, trusted_proxies, trust_unix, routes, limits, contact, title },
+        GatewaySettings { public_url, hsts, prefix, trusted_proxies, trust_unix, routes, limits, contact, title },
     ))
 }
 

@@ -15,8 +15,10 @@ use crate::request::RequestMeta;
 use crate::request::cookies::Forward;
 use crate::request::fields::has_token;
 
+pub mod caching;
 mod hop_by_hop;
 mod names;
+pub mod response_headers;
 pub mod spellings;
 mod trace;
 pub(in crate::proxy) mod trailers;
@@ -280,9 +282,9 @@ fn drop_cookies(headers: &mut HeaderMap, is_ours: impl Fn(&str) -> bool) {
     }
 }
 
-/// The name as a browser reads it (RFC 6265bis section 5.6: up to the first `=` before the first `;`, trimmed). Bytes that
-/// are not UTF-8 are in no name of ours.
-fn cookie_name(value: &HeaderValue) -> Option<&str> {
+/// The name of a `Set-Cookie` as a browser reads it (RFC 6265bis section 5.6: up to the first `=` before the first `;`, trimmed).
+/// Bytes that are not UTF-8 are in no name of ours.
+pub fn cookie_name(value: &HeaderValue) -> Option<&str> {
     let pair = value.as_bytes().split(|byte| *byte == b';').next()?;
     let name = pair.split(|byte| *byte == b'=').next()?;
     std::str::from_utf8(name).ok().map(str::trim)

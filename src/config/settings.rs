@@ -183,11 +183,24 @@ impl Defaults<'_> {
                 text(&["upstream"]).is_none_or(|it| !it.starts_with("static:"))
             }
             ["route", _, "tls", ..] => find(self.root, path.get(..3).unwrap_or_default()).is_some(),
+            // Nothing to map back.
+            ["route", _, "rewrite_answers"] => {
+                let upstream = path.iter().take(2).cloned().chain(["upstream".to_owned()]).collect::<Vec<_>>();
+                let items =
+                    find(self.root, &upstream).map(|node| node.items(false).unwrap_or_else(|| vec![node.clone()]));
+                text(&["strip_prefix"]).is_some()
+                    || items.unwrap_or_default().iter().filter_map(Node::text).any(has_path)
+            }
             // Without an issuer there is no ID token.
             ["provider", _, "audiences"] => text(&["issuer"]).is_some(),
             _ => true,
         }
     }
+}
+
+/// Whether the URL of an upstream has a path.
+fn has_path(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(_, rest)| rest.trim_end_matches('/').contains('/'))
 }
 
 /// Defaults that follow from other keys, or from the machine.

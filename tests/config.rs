@@ -444,6 +444,62 @@ fn a_part_of_a_route_never_asks_less_by_accident() {
 }
 
 #[test]
+fn a_part_of_a_route_that_asks_for_more_does_not_take_over_networks_that_need_no_sign_in() {
+    let parts = [
+        ("identity = \"none\"", true),
+        ("access = \"login\"", false),
+        ("access = \"api\"", false),
+        ("allow.groups = [\"admins\"]", false),
+        ("allow.networks = [\"10.2.3.0/24\"]", false),
+        ("providers = [\"corp\"]", false),
+        ("max_age = \"15m\"", false),
+        ("allow.groups = [\"admins\"], no_login_from = [\"10.2.0.0/16\"]", true),
+    ];
+    for (part, holds) in parts {
+        let text = format!("{SMALLEST}no_login_from = [\"10.2.0.0/16\"]\npaths = {{ \"/admin/\" = {{ {part} }} }}\n")
+            .replace("[server]", "[server]\ntrusted_proxies = [\"10.0.0.7\"]");
+        let config = Config::load(&sources("a.toml", text)).unwrap_or_else(|report| panic!("{part}: {report}"));
+        let route = &config.gateway.routes[0];
+        assert_eq!(route.rule.no_login_from.len(), 1);
+        assert_eq!(!route.paths[0].1.no_login_from.is_empty(), holds, "{part}");
+        let written = 1 + usize::from(part.contains("no_login_from"));
+        assert_eq!(told(&config), vec![DiagnosticCode::Weakened; written], "{part}");
+    }
+}
+
+#[test]
+fn networks_that_need_no_sign_in_need_to_know_who_comes() {
+    let (https, http) = ("public_url = \"https://wiki.example.com\"", "public_url = \"http://localhost:4180\"");
+    let made = rcgen::generate_simple_self_signed(["wiki.example.com".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let cert = private_file(&folder.path().join("cert.pem"), &made.cert.pem());
+    let key = private_file(&folder.path().join("key.pem"), &made.signing_key.serialize_pem());
+    let tls = format!("tls = {{ cert = '{}', key = '{}' }}", cert.display(), key.display());
+    let (unix, both) = ("listen = \"unix:/run/a.sock\"", "listen = [\"0.0.0.0:443\", \"unix:/run/a.sock\"]");
+    for (server, taken) in [
+        (format!("{http}\n"), true),
+        (https.to_owned(), false),
+        (format!("{https}\ntrusted_proxies = []"), false),
+        (format!("{https}\ntrusted_proxies = [\"192.0.2.7\"]"), true),
+        (format!("{https}\n{unix}"), false),
+        (format!("{https}\n{unix}\ntrusted_proxies = [\"unix\"]"), true),
+        (format!("{http}\n{unix}"), false),
+        (format!("{https}\n{tls}"), true),
+        (format!("{https}\n{tls}\n{both}"), false),
+        (format!("{https}\n{tls}\n{both}\ntrusted_proxies = [\"unix\"]"), true),
+    ] {
+        let text = format!("{SMALLEST}no_login_from = [\"10.2.0.0/16\"]\n").replace(https, &server);
+        match Config::load(&sources("a.toml", text)) {
+            Ok(_) => assert!(taken, "{server}"),
+            Err(report) => {
+                let codes: Vec<_> = report.diagnostics.iter().map(|it| it.code).collect();
+                assert!(!taken && codes.contains(&DiagnosticCode::NoTrustedProxies), "{server}: {report}");
+            }
+        }
+    }
+}
+
+#[test]
 fn cookie_names_follow_from_scheme_and_domain() {
     // CK-01, CK-02
     let name = |text: String| Config::load(&sources("a.toml", text)).unwrap().session.cookie.name;
@@ -472,6 +528,7 @@ fn every_key_of_the_example_shows_its_default_or_says_what_it_is() {
         DiagnosticCode::MissingKey,
         DiagnosticCode::Conflict,
         DiagnosticCode::NoTrustedProxies,
+        DiagnosticCode::Weakened,
     ];
     let example = with_secrets_at_hand(&fs::read_to_string("config.example.toml").unwrap());
     let load = |text: &str| Config::load(&sources("config.example.toml", text.to_owned()));

@@ -395,6 +395,8 @@ pub(super) struct RouteTable {
     pub(super) max_age: Field<Timespan>,
     /// Whether its requests have lines in the access log. Default: `true`.
     pub(super) access_log: Field<bool>,
+    /// Networks whose people pass without signing in. Default: none.
+    pub(super) no_login_from: Field<OneOrMany<Network>>,
 }
 
 /// An entry of `[route.NAME.paths]`: what it asks otherwise than its route.
@@ -411,6 +413,8 @@ pub(super) struct RuleKeys {
     pub(super) max_age: Field<Timespan>,
     /// Whether its requests have lines in the access log.
     pub(super) access_log: Field<bool>,
+    /// Networks whose people pass without signing in. Those of the route count only where nothing else is asked here.
+    pub(super) no_login_from: Field<OneOrMany<Network>>,
 }
 
 /// `[route.NAME.allow]`: a list is any-of, several keys are all-of.
@@ -480,6 +484,7 @@ impl RouteTable {
             providers: self.providers.clone(),
             max_age: self.max_age.clone(),
             access_log: self.access_log.clone(),
+            no_login_from: self.no_login_from.clone(),
         }
     }
 }

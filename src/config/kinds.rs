@@ -196,6 +196,14 @@ pub(super) const ROUTE_UNREACHABLE: DiagnosticKind = warning(Unreachable, "", "c
 pub(super) const UPSTREAM_IS_OURSELVES: DiagnosticKind = error(BadUpstream, "each request would come back in a circle", "name the address where the application listens");
 pub(super) const ROUTES_SAME: DiagnosticKind = error(SameRoute, "neither is more specific, so that nobody could tell whose rules protect a request", "give one of them another host, path or methods, or use [route.NAME.paths]");
 
+// `no_login_from`.
+pub(super) const NO_LOGIN: DiagnosticKind = warning(Weakened, "everybody there passes, and so does whatever runs there: guests, printers, machines that were broken into; nobody learns who it was", "keep it for what everybody there may see; a part of the route with rules of its own (access, allow, providers, max_age) does not take it over");
+pub(super) const EMPTY_NO_LOGIN: DiagnosticKind = error(EmptyList, NOBODY_OR_EVERYBODY, "leave the key out to ask everybody for a sign-in; a part of a route does so with access = \"login\"");
+pub(super) const NO_LOGIN_FOR_ALL: DiagnosticKind = error(Conflict, "everybody would pass without a sign-in", "name the networks of your own, such as \"10.2.0.0/16\"; for a page that is open to everybody write access = \"public\" or \"optional\"");
+pub(super) const NO_LOGIN_AGAINST_ACCESS: DiagnosticKind = error(Conflict, "", "write access = \"login\" or \"api\", or remove the networks");
+pub(super) const NO_LOGIN_FOR_PROXY: DiagnosticKind = error(Conflict, "whoever comes through the proxy could have its address, and would pass without a sign-in", "name the networks of people in one list and those of proxies in the other, without an address in both");
+pub(super) const NO_LOGIN_BEHIND_UNKNOWN_PROXY: DiagnosticKind = error(NoTrustedProxies, "everybody comes with the address of that proxy, and would pass without a sign-in where it lies in these networks", "write the networks of that proxy, such as trusted_proxies = [\"10.0.0.7\"] or [\"unix\"]; to serve https here instead, write [server.tls]");
+
 // `[server]` and `[admin]`.
 pub(super) const LISTEN_EMPTY: DiagnosticKind = error(EmptyList, "", "write listen = \"127.0.0.1:4180\"");
 pub(super) const TLS_WITH_HTTP_URL: DiagnosticKind = error(Conflict, "redirects would lead to http, and cookies would not be Secure", "write public_url = \"https://…\"");

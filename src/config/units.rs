@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use rustls_pki_types::CertificateDer;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
@@ -276,10 +276,23 @@ read_from_node!(Network, |node| {
     parse_network(&Input(node).filled_text()?).map(Self).ok_or_else(flaw)
 });
 
-/// A CIDR, or an address as the network of itself. Bits below the mask are cut off.
+/// A CIDR, or an address as the network of itself. Bits below the mask are cut off. IPv4-mapped IPv6 is read as IPv4, which is
+/// how addresses are compared.
 pub(super) fn parse_network(text: &str) -> Option<IpNet> {
-    text.parse::<IpNet>().map(|network| network.trunc()).ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
+    Some(unmapped(network).trunc())
 }
+
+/// An IPv4-mapped network as that of IPv4 ([RFC 4291 section 2.5.5.2](https://www.rfc-editor.org/rfc/rfc4291#section-2.5.5.2)).
+fn unmapped(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let length = mapped.prefix_len().checked_sub(MAPPED_BITS);
+    let address = mapped.addr().to_ipv4_mapped();
+    length.zip(address).and_then(|(length, address)| Ipv4Net::new(address, length).ok()).map_or(network, IpNet::V4)
+}
+
+/// The bits before the IPv4 address in an IPv4-mapped one.
+const MAPPED_BITS: u8 = 96;
 
 read_from_node!(ClaimValue, |node| {
     Ok(Self(match &node.value {
@@ -331,6 +344,21 @@ mod tests {
         assert_eq!(parse_network("10.1.2.3/8").map(|it| it.to_string()).as_deref(), Some("10.0.0.0/8"));
         assert_eq!(parse_network("fd00::1").map(|it| it.to_string()).as_deref(), Some("fd00::1/128"));
         assert_eq!(parse_network("10.1.2"), None);
+    }
+
+    #[test]
+    fn ipv4_mapped_networks_are_those_of_ipv4() {
+        for (written, read) in [
+            ("::ffff:10.1.2.3/104", "10.0.0.0/8"),
+            ("::ffff:10.1.2.3", "10.1.2.3/32"),
+            ("::ffff:0a01:0203/120", "10.1.2.0/24"),
+            ("::ffff:0.0.0.0/96", "0.0.0.0/0"),
+            // Larger than all of IPv4, and no IPv4 any more.
+            ("::ffff:0:0/95", "::fffe:0:0/95"),
+            ("::10.1.2.3/104", "::a00:0/104"),
+        ] {
+            assert_eq!(parse_network(written).map(|it| it.to_string()).as_deref(), Some(read), "{written}");
+        }
     }
 
     #[test]

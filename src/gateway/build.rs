@@ -48,6 +48,8 @@ pub struct Gateway {
     pub(super) providers: Vec<Arc<Provider>>,
     pub(super) header_rules: HeaderRules,
     pub(super) warned_of_large_cookies: AtomicBool,
+    /// In the networks of `no_login_from`, and elsewhere.
+    pub(super) warned_of_proxies: (AtomicBool, AtomicBool),
     pub(super) pages: Pages,
     pub(super) clock: SharedClock,
     pub(super) control: Control,
@@ -143,6 +145,7 @@ impl Gateway {
             own_cookies,
             routes,
             warned_of_large_cookies: AtomicBool::new(false),
+            warned_of_proxies: (AtomicBool::new(false), AtomicBool::new(false)),
             providers,
             clock,
             control,
@@ -211,6 +214,7 @@ fn routes(
                 providers: rule.providers.iter().filter_map(named).collect(),
                 max_age: rule.max_age,
                 access_log: rule.access_log,
+                no_login_from: rule.no_login_from.clone().into(),
                 header_set: sets.add(&rule.identity),
                 authorization: rule.identity.authorization,
             });

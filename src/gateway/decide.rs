@@ -35,7 +35,7 @@ pub(super) fn decide(
 }
 
 /// Where nobody has to be known, only the networks of `allow` count.
-fn unless_elsewhere(rule: &Rule, meta: &RequestMeta, principal: Option<&Principal>) -> Verdict {
+pub(super) fn unless_elsewhere(rule: &Rule, meta: &RequestMeta, principal: Option<&Principal>) -> Verdict {
     match rule.policy.networks_only(meta.client) {
         Decision::Allow => Verdict::Allow(principal.cloned()),
         Decision::Deny(reason) => Verdict::Deny(Denial::Policy(reason)),

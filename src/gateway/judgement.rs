@@ -4,7 +4,7 @@
 //! 1. The place: by the canonical path, refused where another reader could see another path (`place.rs`).
 //! 2. What is refused whoever sends it: foreign or malformed WebSocket handshakes, `Destination` fields that lead elsewhere.
 //! 3. The session, only where the rule looks at one, renewed where that is due. Asking a provider is the only wait.
-//! 4. The decision (`decide.rs`).
+//! 4. The decision (`decide.rs`); where it is that somebody has to sign in, the networks that need not (`no_login.rs`).
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use http::header::ORIGIN;
 
 use crate::gateway::Gateway;
 use crate::gateway::decide::decide;
+use crate::gateway::no_login;
 use crate::gateway::place::Placement;
 use crate::gateway::principal::Principal;
 use crate::gateway::routes::{Route, RouteEntry, Rule};
@@ -36,6 +37,8 @@ pub struct Judgement<'a> {
     pub renewed: Option<Arc<LiveSession>>,
     /// Why the session that was shown cannot be used: a stable reason for the log.
     pub session_over: Option<&'static str>,
+    /// It passes because of the network that it comes from (`no_login_from`).
+    pub needs_no_login: bool,
     /// Counts as an active request of its route until the answer begins.
     _active: ActiveRequest<'a>,
 }
@@ -66,11 +69,16 @@ impl Gateway {
         };
         let active = entry.route.metrics.enter();
         let visit = Visit::of(meta, credentials);
-        let (mut sender, mut renewed, mut session_over) = (None, None, None);
+        let (mut sender, mut renewed, mut session_over, mut needs_no_login) = (None, None, None, false);
         let verdict = match self.check_request(entry, visit) {
             Ok(()) => {
                 let found = self.sender(&entry.rule, visit, &mut renewed).await;
-                let verdict = decide(&entry.rule, meta, &found, visit.now);
+                let mut verdict = decide(&entry.rule, meta, &found, visit.now);
+                if !matches!(verdict, Verdict::Allow(_))
+                    && let Some(other) = self.without_login(&entry.rule, visit, &verdict)
+                {
+                    (verdict, needs_no_login) = (other, true);
+                }
                 match found {
                     Ok(found) => sender = found,
                     Err(NoSession::Over(reason)) => session_over = Some(reason),
@@ -80,7 +88,7 @@ impl Gateway {
             }
             Err(fault) => Verdict::Refuse(fault),
         };
-        Ok(Judgement { entry, verdict, sender, renewed, session_over, _active: active })
+        Ok(Judgement { entry, verdict, sender, renewed, session_over, needs_no_login, _active: active })
     }
 
     /// The checks that do not depend on who sends the request.
@@ -146,7 +154,7 @@ impl Judgement<'_> {
     /// What metrics and logs call the verdict; none where the request itself was refused.
     pub(super) fn decision(&self) -> Option<DecisionLabel> {
         match &self.verdict {
-            Verdict::Allow(_) if self.sender.is_none() => Some(DecisionLabel::Bypass),
+            Verdict::Allow(_) if self.sender.is_none() || self.needs_no_login => Some(DecisionLabel::Bypass),
             Verdict::Allow(_) => Some(DecisionLabel::Allow),
             Verdict::Challenge(_) => Some(DecisionLabel::Login),
             Verdict::Deny(_) => Some(DecisionLabel::Deny),
@@ -158,6 +166,7 @@ impl Judgement<'_> {
     pub(super) fn count(&self) {
         let metrics = &self.entry.route.metrics;
         match &self.verdict {
+            Verdict::Allow(_) if self.needs_no_login => metrics.decided(DecisionLabel::Bypass, no_login::REASON),
             Verdict::Allow(_) if self.sender.is_none() => metrics.bypassed(),
             Verdict::Allow(_) => metrics.allowed(),
             Verdict::Challenge(_) => metrics.decided(DecisionLabel::Login, "no_session"),

@@ -48,6 +48,7 @@ mod forward;
 mod judgement;
 mod login;
 mod logout;
+mod no_login;
 mod own_answers;
 mod pages;
 mod place;

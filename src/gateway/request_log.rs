@@ -15,6 +15,7 @@ use crate::gateway::codes::Problem;
 use crate::gateway::error::GatewayError;
 use crate::gateway::forward::UpstreamTime;
 use crate::gateway::judgement::Judgement;
+use crate::gateway::no_login;
 use crate::gateway::principal::Principal;
 use crate::gateway::routes::{Route, RouteEntry};
 use crate::gateway::traced::Ended;
@@ -154,9 +155,12 @@ impl<'a> RequestLog<'a> {
         self.judgement.as_ref()?.sender.as_ref()
     }
 
-    /// Why the answer is ours; or else, why the session that came could not be used.
+    /// Why the answer is ours; or else, why nobody had to sign in, or why the session that came could not be used.
     fn reason(&self) -> Option<&'static str> {
-        self.failure.or_else(|| self.judgement.as_ref()?.session_over)
+        self.failure.or_else(|| {
+            let judgement = self.judgement.as_ref()?;
+            if judgement.needs_no_login { Some(no_login::REASON) } else { judgement.session_over }
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderName, Method};
+use ipnet::IpNet;
 
 use crate::body::BodyLimits;
 use crate::gateway::settings::HostPattern;
@@ -87,6 +88,8 @@ pub struct Rule {
     pub max_age: Option<std::time::Duration>,
     /// Whether its requests have lines in the access log.
     pub access_log: bool,
+    /// Networks whose people pass without signing in.
+    pub no_login_from: Box<[IpNet]>,
 }
 
 /// A rule at its place.

@@ -130,6 +130,9 @@ pub struct RuleSettings {
     pub max_age: Option<Duration>,
     /// Whether its requests have lines in the access log.
     pub access_log: bool,
+    /// Networks whose people pass without signing in. Empty but for `login` and `api`, never all of a family, and none holds the
+    /// address of a trusted proxy.
+    pub no_login_from: Vec<IpNet>,
 }
 
 /// One host of a route.

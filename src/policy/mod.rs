@@ -289,7 +289,7 @@ fn by_length(a: &str, b: &str) -> Ordering {
 }
 
 /// Whether an address lies in one of the networks.
-fn contains(networks: &[IpNet], client: IpAddr) -> bool {
+pub fn contains(networks: &[IpNet], client: IpAddr) -> bool {
     let client = client.to_canonical();
     networks.iter().any(|network| network.contains(&client))
 }

@@ -98,6 +98,17 @@ pub(super) fn read(headers: &HeaderMap, trust: &Trust) -> Result<Said, Forwarded
     Ok(Said { hops: hops.into_iter().rev().collect(), https, host, port })
 }
 
+/// Whether anything stands before the hop that the walk ended at, in the field that hops are read from.
+pub(super) fn goes_on(headers: &HeaderMap, trust: &Trust) -> bool {
+    if headers.contains_key(&X_FORWARDED_FOR) {
+        let entries = || list(headers, &X_FORWARDED_FOR).rev();
+        let walked = walk(entries().map(parse_hop), trust).len();
+        return entries().skip(walked).any(|entry| !entry.is_empty());
+    }
+    let elements = elements(headers).unwrap_or_default();
+    walk(elements.iter().rev().map(|element| element.hop), trust).len() < elements.len()
+}
+
 /// What the application gets: `X-Forwarded-*` and `Forwarded`, which agree (FW-05).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ForwardedOut {

@@ -45,6 +45,39 @@ fn the_walk_ends_at_the_first_stranger_from_the_right() {
 }
 
 #[test]
+fn what_stands_before_the_client_is_noticed_in_either_field() {
+    // FW-06
+    let on = |fields: &[(&HeaderName, &str)]| goes_on(&map(fields), &trust());
+    for (text, more) in [
+        ("203.0.113.7", false),
+        ("203.0.113.7, 10.0.0.2", false),
+        ("10.0.0.1, 10.0.0.2", false),
+        (" , ,203.0.113.7", false),
+        ("", false),
+        ("127.0.0.1, 203.0.113.7, 10.0.0.2", true),
+        ("unknown, 203.0.113.7", true),
+        ("x, , 203.0.113.7", true),
+        ("203.0.113.7, unknown", true),
+    ] {
+        assert_eq!(on(&[(&X_FORWARDED_FOR, text)]), more, "{text}");
+    }
+    assert!(on(&[(&X_FORWARDED_FOR, "127.0.0.1"), (&X_FORWARDED_FOR, "203.0.113.7")]));
+    for (text, more) in [
+        ("for=203.0.113.7", false),
+        ("for=203.0.113.7, for=10.0.0.2", false),
+        ("for=127.0.0.1, for=203.0.113.7, for=10.0.0.2", true),
+        ("for=unknown, for=203.0.113.7", true),
+    ] {
+        assert_eq!(on(&[(&FORWARDED, text)]), more, "{text}");
+    }
+    // Where there are both, hops are read from the first.
+    assert!(!on(&[(&X_FORWARDED_FOR, "203.0.113.7"), (&FORWARDED, "for=203.0.113.7;proto=https")]));
+    // More hops than anybody walks.
+    assert!(on(&[(&X_FORWARDED_FOR, &vec!["10.0.0.1"; MOST_HOPS + 1].join(","))]));
+    assert!(!on(&[]));
+}
+
+#[test]
 fn garbage_ends_the_walk_and_is_never_believed() {
     // AT-HS-14
     let lists = |text: &str| hops(&[(&X_FORWARDED_FOR, text)]);

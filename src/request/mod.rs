@@ -296,6 +296,16 @@ impl RequestReader {
         }
     }
 
+    /// Whether this is the address of a trusted proxy.
+    pub fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+        self.trust.covers(address)
+    }
+
+    /// Whether the fields of a trusted peer name anybody before the client: the client is a proxy itself then, or says to be one.
+    pub fn names_hops_before_client(&self, headers: &HeaderMap) -> bool {
+        forwarded::goes_on(headers, &self.trust)
+    }
+
     /// Whether a peer that is not trusted is a client itself. Where no peer is trusted, and browsers speak https but the server
     /// does not, all come through something that ends their TLS.
     fn is_reached_directly(&self, downstream: &Downstream) -> bool {

@@ -161,6 +161,7 @@ fn apps(count: usize) -> Routes {
             providers: Vec::new(),
             max_age: None,
             access_log: true,
+            no_login_from: Box::default(),
         };
         routes.add(&[], None, false, &Arc::new(route), &Arc::new(rule));
     }

@@ -44,6 +44,7 @@ mod malformed;
 mod memory;
 mod moved;
 mod navigation;
+mod no_login;
 mod one_name;
 mod open_redirects;
 mod operation;

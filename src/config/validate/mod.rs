@@ -31,6 +31,7 @@ mod kept_headers;
 mod log;
 mod mapping;
 mod matching;
+mod no_login;
 mod provider;
 mod redirect;
 mod response_headers;
@@ -197,6 +198,7 @@ fn assemble(file: File, (places, files): (Places, Vec<ReadFile>), problems: &mut
         route::check_hosts(routes, &gateway.public_url, session.cookie.domain.as_deref(), problems);
         route::check_tokens(routes, session.keep, problems);
         route::check_reach(routes, &gateway.prefix, &server.listen, problems);
+        no_login::check_way(routes.iter().flat_map(|route| &route.no_login_from), server, gateway, problems);
     }
     if let (Some(session), Some(providers), Some(routes)) = (&session, &providers, &routes) {
         let names: Vec<_> = providers.iter().map(|provider| Arc::clone(&provider.name)).collect();

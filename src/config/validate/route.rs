@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use ipnet::IpNet;
 
 use super::super::file::{AllowTable, RouteTable, RuleKeys};
 use super::super::units::Filled;
 use super::response_headers::CheckedChanges;
 use super::{
     Diagnostic, DiagnosticKind, Field, Flaw, Found, Place, Problems, Timespan, allow, distinct, identity, kept_headers,
-    kinds, listed, mapping, matching, response_headers, upstream,
+    kinds, listed, mapping, matching, no_login, response_headers, upstream,
 };
 use crate::gateway::settings::{HostPattern, PublicUrl, RouteSettings, RuleSettings, TargetSettings};
 use crate::nearest::nearest;
@@ -26,6 +27,8 @@ pub(super) struct CheckedRoute {
     pub(super) settings: RouteSettings,
     /// Where its table begins.
     pub(super) place: Place,
+    /// `no_login_from` of the route and of its parts, where it is written.
+    pub(super) no_login_from: Vec<Vec<Found<IpNet>>>,
     /// Where `upstream` stands.
     upstream: Place,
     /// What is changed on its answers.
@@ -55,6 +58,7 @@ pub(super) fn route(
     let methods = matching::methods(&table.methods, problems);
     let base = asked(&table.rule(), providers, problems);
     let rule = settled(name, &base, providers, problems);
+    no_login::check_access(rule.access, &table.rule(), problems);
     let paths = paths(name, table, path.as_deref(), &base, providers, problems);
     let needed = rule.access != Access::Deny || paths.iter().any(|(_, rule)| rule.access != Access::Deny);
     let prefix = mapping::strip_prefix(table, path.as_deref(), problems);
@@ -79,7 +83,8 @@ pub(super) fn route(
         body_bytes: table.body_bytes.value().map(|size| size.0),
     };
     let upstream = table.upstream.given().map_or(&name.place, |found| &found.place).clone();
-    Some(CheckedRoute { settings, place: name.place.clone(), upstream, changes })
+    let no_login_from = no_login::written(table);
+    Some(CheckedRoute { settings, place: name.place.clone(), no_login_from, upstream, changes })
 }
 
 /// What a table says; what it leaves out is for its base, or the default.
@@ -97,6 +102,8 @@ struct RuleAsWritten {
     max_age: Option<Found<Timespan>>,
     /// Whether its requests have lines in the access log.
     access_log: Option<bool>,
+    /// The networks whose people need not sign in.
+    no_login_from: Option<Vec<Found<IpNet>>>,
 }
 
 /// What a table says, checked.
@@ -114,6 +121,7 @@ fn asked(keys: &RuleKeys, providers: Option<&[ProviderSettings]>, problems: &mut
         providers: accepted(keys, providers, problems),
         max_age: keys.max_age.given().cloned(),
         access_log: keys.access_log.value().copied(),
+        no_login_from: no_login::networks(&keys.no_login_from, problems),
     }
 }
 
@@ -175,6 +183,7 @@ fn settled(
         providers: asked.providers.clone().unwrap_or_else(every),
         max_age: asked.max_age.as_ref().map(|found| found.value.0),
         access_log: asked.access_log.unwrap_or(true),
+        no_login_from: asked.no_login_from.iter().flatten().map(|network| network.value).collect(),
     };
     if rule.access.looks_at_session() {
         check_provider(&name.place, providers, problems);
@@ -213,8 +222,13 @@ fn paths(
             providers: own.providers.or_else(|| base.providers.clone()),
             max_age: own.max_age.or_else(|| base.max_age.clone()),
             access_log: own.access_log.or(base.access_log),
+            no_login_from: own
+                .no_login_from
+                .or_else(|| base.no_login_from.clone().filter(|_| no_login::is_inherited(keys))),
         };
-        rules.push((canonical, settled(path, &merged, providers, problems)));
+        let rule = settled(path, &merged, providers, problems);
+        no_login::check_access(rule.access, keys, problems);
+        rules.push((canonical, rule));
     }
     rules
 }

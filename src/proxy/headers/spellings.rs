@@ -94,6 +94,15 @@ pub fn are_one(a: &HeaderName, b: &HeaderName) -> bool {
     a.as_str().bytes().map(fold).eq(b.as_str().bytes().map(fold))
 }
 
+/// Whether this is a field that proxies add to what they pass on, and that clients have no reason to send: whatever a route sends by
+/// that name itself.
+pub fn is_of_proxies(name: &str) -> bool {
+    let addresses = || FAMILIES.iter().filter(|family| family.class == Class::Address);
+    name == "via"
+        || addresses().flat_map(Family::names).any(|known| compare(known, name).is_eq())
+        || addresses().flat_map(Family::prefixes).chain(OF_PROXIES).any(|start| begins_with(name, start))
+}
+
 /// The class of a name of HTTP itself. Looked up first: nearly every answer has such names, and finding them here is cheaper than among all.
 fn of_http(name: &str) -> Option<Class> {
     PROTOCOL.iter().find(|(known, _)| *known == name).map(|(_, class)| *class)
@@ -171,6 +180,10 @@ const PROTOCOL: [(&str, Class); 16] = [
     ("via", Class::Via),
 ];
 
+/// How further fields begin that proxies add, folded. `CDN-Loop` is that of
+/// [RFC 8586](https://www.rfc-editor.org/rfc/rfc8586).
+const OF_PROXIES: [&str; 5] = ["forwarded", "x-forwarded", "x-real-", "x-envoy-", "cdn-loop"];
+
 /// Letters in lower case, digits, and a dash for everything else. A table, because every name of every request is folded.
 #[expect(clippy::indexing_slicing, reason = "computed while compiling")]
 const FOLDS: [u8; 256] = {
@@ -219,6 +232,54 @@ mod tests {
         }
         for name in ["x_team", "x-team", "x-client-ip", "x_client_ip"] {
             assert_eq!(names.class(name), Class::Identity, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_proxies_add_is_told_from_what_clients_send() {
+        // FW-06
+        for name in [
+            "via",
+            "forwarded",
+            "x-forwarded-for",
+            "x_forwarded_for",
+            "x-forwarded",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-real-ip",
+            "x.real.ip",
+            "x-client-ip",
+            "true-client-ip",
+            "cf-connecting-ip",
+            "cf_connecting_ipv6",
+            "x-envoy-external-address",
+            "cdn-loop",
+            "x-original-forwarded-for",
+            "forwarded-for",
+        ] {
+            assert!(is_of_proxies(name), "{name}");
+        }
+        for name in [
+            "host",
+            "user-agent",
+            "accept",
+            "cookie",
+            "authorization",
+            "x-requested-with",
+            "x-request-id",
+            "traceparent",
+            "origin",
+            "referer",
+            "sec-fetch-mode",
+            "sec-websocket-key",
+            "upgrade-insecure-requests",
+            "content-type",
+            "x-csrf-token",
+            "dnt",
+            "x-api-key",
+            "te",
+        ] {
+            assert!(!is_of_proxies(name), "{name}");
         }
     }
 

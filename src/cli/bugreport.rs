@@ -8,7 +8,7 @@ use clap::Args;
 use rustix::process::{Resource, getrlimit};
 
 use super::health::ask;
-use super::probes::{Finding, probe};
+use super::probes::{Finding, each_once, outgoing, probe};
 use super::show::origin;
 use super::sources::ConfigSource;
 use super::{ConfigArguments, Exit, complain, files, say};
@@ -123,7 +123,8 @@ fn written(source: &ConfigSource) -> String {
 
 fn probed(config: &Config) -> std::io::Result<String> {
     let line = |it: &Finding| format!("{:<5}{}: {}\n", it.grade(), it.subject, it.found.message);
-    Ok(probe(config)?.iter().map(line).collect())
+    let found = outgoing(config).chain(probe(config)?).collect();
+    Ok(each_once(found).iter().map(line).collect())
 }
 
 fn providers(config: &Config) -> std::io::Result<String> {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::annotations::{github, sarif};
-use super::probes::{Finding, probe};
+use super::probes::{Finding, each_once, outgoing, probe};
 use super::refusal::finding;
 use super::register::ToRegister;
 use super::sources::ConfigSource;
@@ -35,9 +35,10 @@ pub(super) fn check(arguments: &CheckArguments) -> Exit {
     }
     let mut findings = vec![summary(&config, &source.name())];
     findings.extend(unlogged(&config));
+    findings.extend(outgoing(&config));
     if !arguments.offline {
         match probe(&config) {
-            Ok(found) => findings.extend(found),
+            Ok(found) => findings = each_once(findings.into_iter().chain(found).collect()),
             Err(error) => return Exit::internal(format!("probes cannot be started: {error}")),
         }
     }

@@ -436,6 +436,7 @@ const FORMS: [&str; 3] = ["", "_total", "_info"];
 /// Words of specifications, of providers, of other programs and of examples, which only they can make wrong.
 #[rustfmt::skip]
 const PROTOCOL: &[&str] = &[
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "\"none\"",
     "\"api\"", "127.0.0.1", "LimitNOFILE=", "Link", "Set-Cookie", "ulimit -n", "CONNECT", "Date", "Destination", "Host", "Max-Forwards", "Retry-After", "Secure", "TRACE", "Via",
     "access_token", "active: true", "at_hash", "aud", "azp", "chronyc tracking", "claims_locales", "client_secret_basic",
     "client_secret_post", "display", "error=access_denied", "error=server_error", "error=temporarily_unavailable", "exp", "h2c",

@@ -58,13 +58,21 @@ pub(super) fn probe(config: &Config) -> std::io::Result<Vec<Finding>> {
     let found = runtime.block_on(join_all(providers.chain(routes)));
     // A probe that hangs in the resolver must not keep the command from ending.
     runtime.shutdown_background();
-    Ok(each_once(found.into_iter().flatten().collect()))
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// A finding that comes again in the same words is kept once: an endpoint that is away is found so by each URI.
-fn each_once(found: Vec<Finding>) -> Vec<Finding> {
+pub(super) fn each_once(found: Vec<Finding>) -> Vec<Finding> {
     let mut seen = HashSet::new();
     found.into_iter().filter(|finding| seen.insert(finding.clone())).collect()
+}
+
+/// Which proxy each provider is asked through. Asks nobody.
+pub(super) fn outgoing(config: &Config) -> impl Iterator<Item = Finding> {
+    config.providers.iter().flat_map(|provider| {
+        let subject = format!("provider {}", provider.name);
+        provider.outgoing_findings().into_iter().map(move |found| Finding { subject: subject.clone(), found })
+    })
 }
 
 /// What the configuration expects of this provider.

@@ -8,6 +8,8 @@ use super::sources::ConfigSource;
 use super::{ConfigArguments, Exit, complain, say, stderr_color};
 use crate::config::diagnostics::Place;
 use crate::config::{Config, SecretSource, Setting, settings};
+use crate::provider::outgoing_proxy::ProxyChoice;
+use crate::provider::settings::ProviderSettings;
 
 /// What is shown, and how.
 #[derive(Args, Clone, Debug)]
@@ -50,6 +52,9 @@ pub(super) fn show(arguments: &ShowArguments) -> Exit {
             return Exit::Config;
         }
     };
+    if arguments.effective {
+        found.extend(config.providers.iter().filter_map(proxy_of_variables));
+    }
     found.retain(|setting| arguments.effective || setting.origin.is_some());
     warn(&config);
     say(&match arguments.format {
@@ -58,6 +63,25 @@ pub(super) fn show(arguments: &ShowArguments) -> Exit {
     });
     Exit::Ok
 }
+
+/// What a variable that is meant for every program of the machine says of a provider's `outgoing_proxy`, for its first endpoint.
+fn proxy_of_variables(provider: &ProviderSettings) -> Option<Setting> {
+    let (value, variable) = match provider.outgoing.choice(&provider.first_endpoint()?) {
+        ProxyChoice::Through(proxy) => (proxy.url(), proxy.named_by()),
+        ProxyChoice::Excepted(variable) => ("none".to_owned(), variable),
+        ProxyChoice::NotNamed | ProxyChoice::SwitchedOff(_) => return None,
+    };
+    let is_variable = PROXY_VARIABLES.contains(&variable.to_ascii_uppercase().as_str());
+    is_variable.then(|| Setting {
+        path: ["provider", &provider.name, "outgoing_proxy"].map(str::to_owned).to_vec(),
+        value: value.into(),
+        origin: Some(Place::Variable(variable.to_owned())),
+        secrets: Vec::new(),
+    })
+}
+
+/// The variables that hold where the key is left out, in either case.
+const PROXY_VARIABLES: [&str; 3] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
 
 /// Warnings do not keep a configuration from being shown.
 fn warn(config: &Config) {

@@ -47,6 +47,7 @@ pub enum DiagnosticCode {
     UncleanSecret,
     ReadableSecret,
     NoTrustedProxies,
+    OutgoingProxy,
 }
 
 impl DiagnosticCode {
@@ -84,9 +85,10 @@ mod tests {
         assert_eq!(DiagnosticCode::Syntax.as_str(), "VB-0001");
         assert_eq!(DiagnosticCode::Conflict.as_str(), "VB-0018");
         assert_eq!(DiagnosticCode::NoTrustedProxies.as_str(), "VB-0040");
+        assert_eq!(DiagnosticCode::OutgoingProxy.as_str(), "VB-0041");
         assert_eq!(
             codes::all().filter(|(number, _)| *number < "VB-1000").count(),
-            DiagnosticCode::NoTrustedProxies as usize + 1
+            DiagnosticCode::OutgoingProxy as usize + 1
         );
     }
 }

@@ -297,6 +297,9 @@ pub(super) struct ProviderTable {
     pub(super) jwks_min_interval: Field<Timespan>,
     /// Roots of trust for this provider, PEM, besides the system's.
     pub(super) ca: Field<CertificatesFile>,
+    /// The proxy through which the provider is asked: its URL, `"none"`, or a table. Default: what `HTTPS_PROXY`, `HTTP_PROXY` and
+    /// `NO_PROXY` say.
+    pub(super) outgoing_proxy: Field<TextOr<Box<OutgoingProxyTable>>>,
     /// Takes `http://` endpoints away from loopback.
     pub(super) insecure_http: Field<bool>,
     /// Takes e-mail addresses that the provider calls unverified.
@@ -317,6 +320,16 @@ pub(super) struct ProviderTable {
     pub(super) end_session_endpoint: Field<WebUrl>,
     /// The provider's key set.
     pub(super) jwks_uri: Field<WebUrl>,
+}
+
+/// `[provider.NAME.outgoing_proxy]`.
+pub(super) struct OutgoingProxyTable {
+    /// `http://host:port`, or `https://host:port` for a proxy that is spoken to by TLS.
+    pub(super) url: Field<String>,
+    /// The user name, for the proxy alone. Default: none.
+    pub(super) user: Field<String>,
+    /// Its password.
+    pub(super) password: Field<SecretText>,
 }
 
 /// `[provider.NAME.claims]`: each is a claim's name, or a JSON pointer such as `/realm_access/roles`.

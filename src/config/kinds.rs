@@ -172,6 +172,14 @@ pub(super) const NO_RESOURCE: DiagnosticKind = error(BadUrl, "", "write \"https:
 pub(super) const SECRET_SHORT_FOR_HMAC: DiagnosticKind = error(WeakSecret, "a shorter one can be guessed from any signed token", "use RS256 or ES256, or a longer client secret");
 pub(super) const LONG_LEEWAY: DiagnosticKind = warning(Weakened, "leeway is for clocks that differ by seconds", "set the clocks, and write at most \"5m\"");
 
+// `outgoing_proxy`.
+pub(super) const NO_OUTGOING_PROXY: DiagnosticKind = error(OutgoingProxy, "", "write outgoing_proxy = \"http://proxy.corp:3128\", or \"none\" to ask the provider directly");
+pub(super) const PROXY_VARIABLE_BAD: DiagnosticKind = error(OutgoingProxy, "nobody is asked directly where a proxy is named", "write a value such as http://proxy.corp:3128, unset the variable, or set outgoing_proxy for each provider, which replaces the variables");
+pub(super) const PROXY_OF_CLIENT: DiagnosticKind = error(OutgoingProxy, "in a CGI script, a client writes this variable by a header field", "name the proxy with outgoing_proxy, or unset one of the variables");
+pub(super) const PROXY_URL_MISSING: DiagnosticKind = error(MissingKey, "", "write url = \"http://proxy.corp:3128\"");
+pub(super) const PROXY_USER_MISSING: DiagnosticKind = error(MissingKey, "", "write the user name that the password belongs to");
+pub(super) const PROXY_CREDENTIALS_TWICE: DiagnosticKind = error(Conflict, "nobody could tell which of them counts", "take the credentials out of the URL");
+
 // Redirect paths.
 pub(super) const REDIRECT_PATH_TWICE: DiagnosticKind = error(RedirectPath, "an answer of one could be taken for an answer of the other", "give one of them another `redirect_path`");
 pub(super) const REDIRECT_PATH_BAD: DiagnosticKind = error(RedirectPath, "", "write the path of the redirect URI that is registered at the provider: \"/oauth2/callback\"");

@@ -14,7 +14,7 @@ use super::problems::Problems;
 use super::reading::{Reading, quoted};
 use super::redacted::{SecretSource, ShownSecret, redacted, without_userinfo};
 use super::schema::{Key, keys};
-use super::tree::{Node, NodeValue, TableEntry};
+use super::tree::{NAMES_A_PROXY, Node, NodeValue, TableEntry};
 use super::{Config, Report, Sources};
 
 /// One value of a configuration.
@@ -86,12 +86,21 @@ impl Walk {
             [] if key.is_table && is_table => return self.table(node, path),
             // One that cannot be used may be nearly right.
             [] if key.schema.to_string().contains("patternProperties") => hidden(typed(node, &Json::Null)),
-            [] => typed(node, &key.schema),
+            [] => without_credentials(typed(node, &key.schema), path),
             [only] if !is_list => only.text.as_str().into(),
             several => Value::Array(several.iter().map(|secret| secret.text.as_str()).collect()),
         };
         let secrets = if key.schema.to_string().contains("patternProperties") { sources(node) } else { Vec::new() };
         self.found.push(Setting { path: path.clone(), value, origin: Some(node.place.clone()), secrets });
+    }
+}
+
+/// What is before the `@` of a proxy that was written without a scheme, and so is no URL, may be a user name and a password.
+fn without_credentials(value: Value, path: &[String]) -> Value {
+    let names_proxy = path.last().is_some_and(|key| NAMES_A_PROXY.contains(&key.as_str()));
+    match value.as_str().filter(|text| names_proxy && !text.contains("://")).and_then(|text| text.rsplit_once('@')) {
+        Some((_, host)) => format!("<redacted>@{host}").into(),
+        None => value,
     }
 }
 

@@ -166,6 +166,9 @@ fn from_toml(value: &DeValue<'_>, at: &dyn Fn(Range<usize>) -> Place, place: Pla
 /// Masks literal secrets, so that no excerpt can show one: values of keys that hold secrets, or that look as if they were meant to.
 fn mask_table(table: &DeTable<'_>, is_secret: bool, bytes: &mut Vec<u8>) {
     for (key, value) in table {
+        if NAMES_A_PROXY.contains(&key.get_ref().as_ref()) {
+            mask_password(value, bytes);
+        }
         // Where a secret is kept is no secret, and helps to mend it.
         let is_place = SECRET_SOURCES.contains(&key.get_ref().as_ref());
         mask_value(value, (is_secret && !is_place) || holds_secret(key.get_ref()), bytes);
@@ -180,6 +183,16 @@ fn mask_value(value: &Spanned<DeValue<'_>>, is_secret: bool, bytes: &mut Vec<u8>
         _ if is_secret => mask_span(bytes, value.span()),
         DeValue::String(_) => mask_userinfo(value.span(), bytes),
         _ => {}
+    }
+}
+
+/// `user:password@proxy:3128` keeps its host, although it is no URL.
+fn mask_password(value: &Spanned<DeValue<'_>>, bytes: &mut [u8]) {
+    if let DeValue::String(text) = value.get_ref()
+        && let Some(end) = bytes.get(value.span()).unwrap_or_default().iter().rposition(|byte| *byte == b'@')
+        && !text.contains("://")
+    {
+        mask_span(bytes, value.span().start..value.span().start + end);
     }
 }
 
@@ -224,6 +237,7 @@ fn mask_lines(text: &str, bytes: &mut [u8]) {
             if long && !word.contains("//") {
                 mask_span(bytes, offset..offset + word.len());
             }
+            mask_userinfo(offset..offset + word.len(), bytes);
             offset += word.len();
         }
         start += line.len();
@@ -245,6 +259,9 @@ fn holds_secret(key: &str) -> bool {
 
 /// How a secret is written when it stands elsewhere.
 pub(super) const SECRET_SOURCES: [&str; 3] = ["file", "env", "credential"];
+
+/// Keys whose value may begin with a user name and a password.
+pub(super) const NAMES_A_PROXY: [&str; 2] = ["outgoing_proxy", "url"];
 
 /// From this length on, a word may be a secret.
 const LONG_WORD: usize = 36;
@@ -270,6 +287,9 @@ mod tests {
             "[session]\nkeys = [\n  \"hunter2\",\n]\n",
             "[provider.a]\npassword = '''\nhunter2\n'''\n",
             "[route.a]\nupstream = [\"http://ann:hunter2@host:80/x\"]\n",
+            "[provider.a]\noutgoing_proxy = \"ann:hunter2@proxy:3128\"\n",
+            "[provider.a]\noutgoing_proxy = { url = 'ann:hunter2@proxy:3128' }\n",
+            "[provider.a]\noutgoing_proxy = \"http://ann:hunter2@proxy:3128\"\n",
         ] {
             assert!(!shown(text).contains("hunter2"), "{text}");
             assert_eq!(shown(text).len(), text.len());
@@ -282,6 +302,7 @@ mod tests {
         for text in [
             "[provider.a]\nclient_secret = \"hunter2\" oops\n",
             "[provider.a]\nclient_secret = hunter2\n",
+            "[provider.a]\noutgoing_proxy = \"http://ann:hunter2@proxy:3128\" oops\n",
             "[provider.a]\nx = 1 \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAhunter2=\"\n",
         ] {
             assert!(!shown(text).contains("hunter2"), "{}", shown(text));

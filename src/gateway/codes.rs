@@ -88,6 +88,10 @@ codes! {
     KeysChanged "VB-2012" "keys_changed" SERVICE_UNAVAILABLE;
     PushedRequests "VB-2013" "pushed_requests_required" BAD_GATEWAY;
     SignedRequests "VB-2014" "signed_requests_required" BAD_GATEWAY;
+    ProxyUnreachable "VB-2020" "proxy_unreachable" SERVICE_UNAVAILABLE;
+    ProxyAuthentication "VB-2021" "proxy_authentication" SERVICE_UNAVAILABLE;
+    ProxyRefused "VB-2022" "proxy_refused" SERVICE_UNAVAILABLE;
+    ProxyCertificate "VB-2023" "proxy_certificate" SERVICE_UNAVAILABLE;
 
     UpstreamConnect "VB-3001" "upstream_connect" BAD_GATEWAY;
     UpstreamTimeout "VB-3002" "upstream_timeout" GATEWAY_TIMEOUT;

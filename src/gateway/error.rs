@@ -11,7 +11,7 @@ use crate::gateway::codes::Problem;
 use crate::gateway::principal::Principal;
 use crate::gateway::verdict::{Denial, Lack, RequestFault};
 use crate::identity::IdentityError;
-use crate::provider::{Demand, Endpoint, IdTokenError, ProviderError};
+use crate::provider::{Demand, Endpoint, IdTokenError, ProviderError, TransportError};
 use crate::proxy::error::{UpstreamError, UpstreamFault};
 use crate::proxy::headers::HeaderRefusal;
 use crate::request::BadRequest;
@@ -231,6 +231,16 @@ fn provider_problem(error: &ProviderError) -> Problem {
     match error {
         ProviderError::Waiting { last, .. } | ProviderError::IdentityRefused(last) => provider_problem(last),
         error if error.key_unknown_yet().is_some() => Problem::KeysChanged,
+        ProviderError::Unreachable { cause: TransportError::ProxyAuthentication(_), .. } => {
+            Problem::ProxyAuthentication
+        }
+        ProviderError::Unreachable { cause: TransportError::ProxyRefused(_), .. } => Problem::ProxyRefused,
+        ProviderError::Unreachable { cause: TransportError::ProxyCertificate(_), .. } => Problem::ProxyCertificate,
+        ProviderError::Unreachable {
+            cause:
+                TransportError::ProxyUnreachable(_) | TransportError::ProxyTimeout(_) | TransportError::ProxyAnswer(_),
+            ..
+        } => Problem::ProxyUnreachable,
         error if error.is_timeout() => Problem::ProviderSlow,
         error if error.is_outage() => Problem::ProviderUnreachable,
         ProviderError::InvalidGrant(_) | ProviderError::ErrorResponse { .. } => Problem::TokenExchangeRefused,

@@ -8,6 +8,7 @@
 //!    them in different ways.
 //! 3. Text that the provider chose is cut down before it reaches a log ([`Words`]), and pages show only codes that we know.
 
+pub mod outgoing_proxy;
 pub mod settings;
 
 mod algorithm;
@@ -17,6 +18,7 @@ mod call_metrics;
 mod client_auth;
 mod client_key;
 mod clocks;
+mod connector;
 mod demand;
 mod error;
 mod exchange;
@@ -31,12 +33,14 @@ mod jwt;
 mod logout;
 mod logout_token;
 mod metadata;
+mod no_proxy;
 mod probe;
 mod refresh;
 mod refusal;
 mod reply;
 mod token;
 mod transport;
+mod tunnel;
 mod userinfo;
 mod words;
 

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::identity::ClaimMapping;
+use crate::provider::outgoing_proxy::OutgoingProxies;
 use crate::secret::{PrivateKey, Secret};
 
 /// One identity provider, as configured.
@@ -54,6 +55,8 @@ pub struct ProviderSettings {
     pub resource: Vec<Url>,
     /// Extra roots of trust for this provider's TLS.
     pub roots: Vec<CertificateDer<'static>>,
+    /// The proxies that calls to the provider go through.
+    pub outgoing: OutgoingProxies,
     /// Time for one call to the provider.
     pub timeout: Duration,
     /// Audiences besides `client_id` that an ID token may name (ID-04).
@@ -132,6 +135,18 @@ impl Endpoints {
     /// Whether everything is written that OpenID Connect cannot do without, so that no document has to be read.
     pub fn need_no_discovery(&self) -> bool {
         self.authorization_endpoint.is_some() && self.token_endpoint.is_some() && self.jwks_uri.is_some()
+    }
+
+    /// Those that are asked by us and are known, with their names.
+    pub(super) fn asked(&self) -> impl Iterator<Item = (&'static str, &Url)> {
+        let all = [
+            ("token_endpoint", &self.token_endpoint),
+            ("userinfo_endpoint", &self.userinfo_endpoint),
+            ("introspection_endpoint", &self.introspection_endpoint),
+            ("revocation_endpoint", &self.revocation_endpoint),
+            ("jwks_uri", &self.jwks_uri),
+        ];
+        all.into_iter().filter_map(|(name, url)| Some((name, url.as_ref()?)))
     }
 
     /// The same with each endpoint as `change` makes it, of its name and what it was.

@@ -4,7 +4,6 @@
 //! must not be sent twice (OA-10, [RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)).
 
 use std::borrow::Cow;
-use std::error::Error as StdError;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,36 +11,36 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
-use tower::ServiceExt as _;
-use tower::util::MapErr;
 use url::Url;
 
 use crate::clock::SharedClock;
 use crate::provider::call_metrics::CallMetrics;
+use crate::provider::connector::{Connector, Unresolved, is_of_unknown_authority};
 use crate::provider::error::{AnswerFault, Endpoint, EndpointFault, ProviderError, ProviderSetupError, TransportError};
 use crate::provider::incidents::IncidentLog;
+use crate::provider::outgoing_proxy::{OutgoingProxies, ProxyChoice};
 use crate::provider::refusal;
 use crate::provider::reply::{Reply, place};
 use crate::provider::settings::ProviderSettings;
+use crate::provider::tunnel::{self, USER_AGENT};
 use crate::request::host::{is_loopback, known_address};
 use crate::secret::Secret;
-use crate::telemetry::causes::with_causes;
+use crate::telemetry::causes::{cause, with_causes};
 use crate::trace::{self, Kind};
 use crate::trust::{self, TrustError};
 
 /// The HTTP client of one provider.
 #[derive(Debug)]
 pub(super) struct Transport {
-    client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+    client: Client<HttpsConnector<Connector>, Full<Bytes>>,
+    outgoing: OutgoingProxies,
     timeout: Duration,
     clock: SharedClock,
     /// The outage that the last call met, if it met one.
@@ -53,17 +52,12 @@ pub(super) struct Transport {
 impl Transport {
     /// A client that trusts the machine's roots and the provider's own. Starts no I/O.
     pub(super) fn new(settings: &ProviderSettings, clock: SharedClock) -> Result<Self, ProviderSetupError> {
-        let unresolved: fn(io::Error) -> Unresolved = Unresolved;
-        let mut http = HttpConnector::new_with_resolver(GaiResolver::new().map_err(unresolved));
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(settings.timeout));
+        let tls = tls_config(settings.roots.clone())?;
+        let outgoing = settings.outgoing.clone();
+        let connector = Connector::new(outgoing.clone(), Arc::new(tls.clone()), settings.timeout);
         // HTTP/1.1 only: calls are few, and a half-dead shared connection would cost a sign-in its whole timeout.
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config(settings.roots.clone())?)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http);
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -74,7 +68,7 @@ impl Transport {
             .build(connector);
         let incidents = IncidentLog::of(&settings.name, Arc::clone(&clock), settings.clock_leeway);
         let (metrics, away) = (CallMetrics::default(), Mutex::default());
-        Ok(Self { client, timeout: settings.timeout, clock, away, metrics, incidents })
+        Ok(Self { client, outgoing, timeout: settings.timeout, clock, away, metrics, incidents })
     }
 
     /// GET, with the access token as bearer ([RFC 6750 section 2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)) where
@@ -194,9 +188,21 @@ impl Transport {
     }
 
     /// The request and its whole answer.
-    async fn exchange(&self, url: &Url, request: Request<Full<Bytes>>) -> Result<Reply, TransportError> {
-        let response = self.client.request(request).await.map_err(|e| failure_of(&e, self.incidents.provider()))?;
+    async fn exchange(&self, url: &Url, mut request: Request<Full<Bytes>>) -> Result<Reply, TransportError> {
+        let choice = self.outgoing.choice(url);
+        // In absolute form, the proxy reads the request itself; what goes through a tunnel, it never sees.
+        let reader = match choice {
+            ProxyChoice::Through(proxy) if url.scheme() == "http" => Some(proxy),
+            _ => None,
+        };
+        let authorization = reader.and_then(|proxy| proxy.authorization());
+        request.headers_mut().extend(authorization.map(|value| (header::PROXY_AUTHORIZATION, value)));
+        let failure = |error| failure_of(&error, self.incidents.provider(), choice);
+        let response = self.client.request(request).await.map_err(failure)?;
         let (parts, body) = response.into_parts();
+        if let Some(proxy) = reader.filter(|_| parts.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
+            return Err(tunnel::unauthenticated(proxy, &parts.headers));
+        }
         let body =
             Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| match e.downcast::<LengthLimitError>() {
                 Ok(_) => TransportError::TooLarge,
@@ -209,14 +215,6 @@ impl Transport {
 
 /// The fields of a form.
 pub(super) type Form<'a> = Vec<(&'static str, Cow<'a, str>)>;
-
-/// The system's resolver, with errors of a type of their own.
-type Resolver = MapErr<GaiResolver, fn(io::Error) -> Unresolved>;
-
-/// The name of a provider cannot be resolved.
-#[derive(Debug, thiserror::Error)]
-#[error("the name cannot be resolved: {0}")]
-struct Unresolved(io::Error);
 
 /// Records how a call ended when it is dropped, so also when the call is cancelled.
 struct RecordOnDrop<'a> {
@@ -231,9 +229,13 @@ impl Drop for RecordOnDrop<'_> {
 }
 
 /// Why no answer came, from the error of the HTTP client.
-fn failure_of(error: &hyper_util::client::legacy::Error, provider: &str) -> TransportError {
+fn failure_of(error: &hyper_util::client::legacy::Error, provider: &str, choice: ProxyChoice<'_>) -> TransportError {
+    if let Some(of_proxy) = cause::<TransportError>(error) {
+        return of_proxy.clone();
+    }
     let mut text = with_causes(error);
-    if has_cause(error, is_of_unknown_authority) {
+    let is_unknown = is_of_unknown_authority(error);
+    if is_unknown {
         text.push_str(&format!(
             ": no authority that is known here issued its certificate; name one with `provider.{provider}.ca`"
         ));
@@ -241,39 +243,17 @@ fn failure_of(error: &hyper_util::client::legacy::Error, provider: &str) -> Tran
     if !error.is_connect() {
         return TransportError::Broken(text);
     }
-    let is_io = |kind| has_cause::<io::Error>(error, |cause| cause.kind() == kind);
-    if has_cause::<rustls::Error>(error, |_| true) {
-        TransportError::Tls(text)
-    } else if has_cause::<Unresolved>(error, |_| true) {
-        TransportError::NameResolution(text)
-    } else if is_io(io::ErrorKind::ConnectionRefused) {
-        TransportError::Refused(text)
-    } else if is_io(io::ErrorKind::TimedOut) {
-        TransportError::ConnectTimeout(text)
-    } else {
-        TransportError::Connect(text)
+    let is_io = |kind| cause::<io::Error>(error).is_some_and(|cause| cause.kind() == kind);
+    match choice {
+        ProxyChoice::Through(proxy) if is_unknown => TransportError::ProxyCertificate(format!(
+            "{proxy}: {text}. A proxy that opens TLS shows certificates of the company's own authority"
+        )),
+        _ if cause::<rustls::Error>(error).is_some() => TransportError::Tls(text),
+        _ if cause::<Unresolved>(error).is_some() => TransportError::NameResolution(text),
+        _ if is_io(io::ErrorKind::ConnectionRefused) => TransportError::Refused(text),
+        _ if is_io(io::ErrorKind::TimedOut) => TransportError::ConnectTimeout(text),
+        _ => TransportError::Connect(text),
     }
-}
-
-/// Whether an error of this kind is among the causes.
-fn has_cause<E: StdError + 'static>(error: &(dyn StdError + 'static), is_meant: impl Fn(&E) -> bool) -> bool {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        // `io::Error` skips what it wraps when it is asked for its source.
-        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let wrapped = wrapped.map(|wrapped| wrapped as &(dyn StdError + 'static));
-        if cause.downcast_ref().or_else(|| wrapped?.downcast_ref()).is_some_and(&is_meant) {
-            return true;
-        }
-        next = wrapped.or_else(|| cause.source());
-    }
-    false
-}
-
-/// Whether a certificate was refused for who issued it, a self-signed one among them.
-fn is_of_unknown_authority(error: &rustls::Error) -> bool {
-    use rustls::CertificateError::{BadSignature, Other, UnknownIssuer};
-    matches!(error, rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature | Other(_)))
 }
 
 /// Whether an endpoint may be called, or a browser be sent there: https, or http on loopback; no credentials, no fragment.
@@ -328,5 +308,3 @@ pub fn tls_config(extra: Vec<CertificateDer<'static>>) -> Result<ClientConfig, P
 const MAX_ANSWER: usize = 1024 * 1024;
 /// How long a connection is kept.
 const IDLE: Duration = Duration::from_secs(3);
-/// Some providers refuse requests without one.
-const USER_AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));

@@ -20,6 +20,14 @@ pub enum CallFailure {
     ConnectionRefused,
     /// The name has no address.
     NameResolution,
+    /// The proxy on the way out wants other credentials, or any.
+    ProxyAuthentication,
+    /// Behind the proxy on the way out, a certificate of an authority that is not known.
+    ProxyCertificate,
+    /// The proxy on the way out makes no connection to the peer.
+    ProxyRefused,
+    /// The proxy on the way out cannot be reached, or gives no answer.
+    ProxyUnreachable,
     /// The request could not be sent: its sender broke off, or it is not one for this peer.
     Request,
     /// It took too long.
@@ -29,12 +37,16 @@ pub enum CallFailure {
 }
 
 impl CallFailure {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 12] = [
         Self::BadResponse,
         Self::Connect,
         Self::ConnectionClosed,
         Self::ConnectionRefused,
         Self::NameResolution,
+        Self::ProxyAuthentication,
+        Self::ProxyCertificate,
+        Self::ProxyRefused,
+        Self::ProxyUnreachable,
         Self::Request,
         Self::Timeout,
         Self::Tls,
@@ -44,6 +56,9 @@ impl CallFailure {
     pub(super) fn is_up(self) -> Option<bool> {
         match self {
             Self::Connect | Self::ConnectionRefused | Self::NameResolution | Self::Tls => Some(false),
+            Self::ProxyAuthentication | Self::ProxyCertificate | Self::ProxyRefused | Self::ProxyUnreachable => {
+                Some(false)
+            }
             Self::BadResponse => Some(true),
             Self::ConnectionClosed | Self::Request | Self::Timeout => None,
         }
@@ -57,6 +72,10 @@ impl CallFailure {
             Self::ConnectionClosed => "connection_closed",
             Self::ConnectionRefused => "connection_refused",
             Self::NameResolution => "name_resolution",
+            Self::ProxyAuthentication => "proxy_authentication",
+            Self::ProxyCertificate => "proxy_certificate",
+            Self::ProxyRefused => "proxy_refused",
+            Self::ProxyUnreachable => "proxy_unreachable",
             Self::Request => "request",
             Self::Timeout => "timeout",
             Self::Tls => "tls",

@@ -49,6 +49,7 @@ mod one_name;
 mod open_redirects;
 mod operation;
 mod optional;
+mod outgoing_proxy;
 mod outwitted;
 mod pages;
 mod paths;

@@ -14,6 +14,7 @@ use super::tree::{Node, NodeValue};
 use super::units::{Named, OneOrMany, Timespan};
 use super::{Config, Fingerprint, ReadFile, Sources, input};
 use crate::gateway::settings::{GatewaySettings, TargetSettings};
+use crate::provider::outgoing_proxy::OutgoingProxies;
 use crate::provider::settings::ProviderSettings;
 use crate::request::cookies::OwnCookies;
 use crate::server::settings::ListenAddress;
@@ -32,6 +33,7 @@ mod log;
 mod mapping;
 mod matching;
 mod no_login;
+mod outgoing;
 mod provider;
 mod redirect;
 mod response_headers;
@@ -54,7 +56,7 @@ pub(super) fn load(sources: &Sources) -> Result<Config, Vec<Diagnostic>> {
     underlay_telemetry(&mut root, &sources.env);
     let (file, Reading { mut problems, places, files, contents, .. }) = input::read::<File>(root, reading);
     contents.iter().for_each(|(key, digest)| fingerprint.read(key, *digest));
-    let config = assemble(file, (places, files), &mut problems);
+    let config = assemble(file, sources, (places, files), &mut problems);
     match config {
         Some(config) if problems.are_only_warnings() => Ok(Config { warnings: problems.list, fingerprint, ..config }),
         _ => Err(problems.list),
@@ -175,7 +177,12 @@ pub(super) fn checked_name(name: &Found<String>, what: &str, problems: &mut Prob
 }
 
 /// Checks table after table, then what holds between them.
-fn assemble(file: File, (places, files): (Places, Vec<ReadFile>), problems: &mut Problems) -> Option<Config> {
+fn assemble(
+    file: File,
+    sources: &Sources,
+    (places, files): (Places, Vec<ReadFile>),
+    problems: &mut Problems,
+) -> Option<Config> {
     let pages = opened(file.pages, problems).map(|found| found.value);
     let admin = file.admin;
     let hsts = file.server.value().and_then(|table| table.hsts.mark()).map(|found| found.place);
@@ -186,7 +193,7 @@ fn assemble(file: File, (places, files): (Places, Vec<ReadFile>), problems: &mut
     let session = session.and_then(|table| session::session(&table, public_url, problems));
     let log = opened(file.log, problems).map(|table| log::log(&table.value, &file.route, problems));
     let telemetry = opened(file.telemetry, problems).map(|table| telemetry::telemetry(&table.value, problems));
-    let mut providers = providers(&file.provider, public_url.map(|url| url.https), problems);
+    let mut providers = providers(&file.provider, sources, public_url.map(|url| url.https), problems);
     if let (Some((_, gateway)), Some(providers)) = (&server, &mut providers) {
         redirect::settle(providers, &file.provider, &gateway.prefix, problems);
     }
@@ -237,14 +244,19 @@ fn assemble(file: File, (places, files): (Places, Vec<ReadFile>), problems: &mut
 /// `None` when it cannot be known which providers there are.
 fn providers(
     field: &Field<Named<ProviderTable, true>>,
+    sources: &Sources,
     https: Option<bool>,
     problems: &mut Problems,
 ) -> Option<Vec<ProviderSettings>> {
     let mut whole = !matches!(field, Field::Wrong);
+    let mut tables = field.value().into_iter().flat_map(Named::given);
+    let needs_variables = tables.any(|(_, table)| table.value.outgoing_proxy.is_absent());
+    let variables =
+        if needs_variables { outgoing::of_environment(sources, problems) } else { OutgoingProxies::default() };
     let mut providers = Vec::new();
     for (name, table) in field.value().into_iter().flat_map(|named| &named.0) {
         let named = checked_name(name, "provider", problems);
-        match table.value().and_then(|table| provider::provider(name, table, https, problems)) {
+        match table.value().and_then(|table| provider::provider(name, table, (https, &variables), problems)) {
             Some(settings) if named => providers.push(settings),
             _ => whole = false,
         }

@@ -10,20 +10,21 @@ use super::super::file::ProviderTable;
 use super::super::units::WebUrl;
 use super::{
     Field, Flaw, Found, Named, OneOrMany, Problems, Timespan, claims, client, each, issuer, kinds, listed, opened,
-    positive,
+    outgoing, positive,
 };
 use crate::identity::ClaimMapping;
 use crate::provider::RESERVED_PARAMETERS;
+use crate::provider::outgoing_proxy::OutgoingProxies;
 use crate::provider::settings::{
     Endpoints, LogoutStyle, LogoutTokenType, OAuth2Identity, ProviderKind, ProviderSettings, ResponseMode, UserinfoUse,
 };
 use crate::request::host::is_loopback;
 
-/// `https`: whether browsers reach us by https, as far as that is known.
+/// `https`: whether browsers reach us by https, as far as that is known; `variables`: the proxies that the environment names.
 pub(super) fn provider(
     name: &Found<String>,
     table: &ProviderTable,
-    https: Option<bool>,
+    (https, variables): (Option<bool>, &OutgoingProxies),
     problems: &mut Problems,
 ) -> Option<ProviderSettings> {
     table.client_id.required(kinds::CLIENT_ID_MISSING, (&name.place, &name.key), "client_id", problems);
@@ -35,6 +36,7 @@ pub(super) fn provider(
     // UI-06: an address that nobody verified may be anybody's, unless the operator says who may write addresses.
     let unverified = (kinds::UNVERIFIED_EMAIL, "takes addresses that nobody verified");
     let trust_unverified_email = table.insecure_unverified_email.noted(&true, unverified.0, unverified.1, problems);
+    let outgoing = outgoing::proxies(table, variables, problems);
     let oidc = !table.issuer.is_absent();
     Some(ProviderSettings {
         name: Arc::from(name.value.as_str()),
@@ -64,6 +66,7 @@ pub(super) fn provider(
         needed_claims: Vec::new(),
         deciding_claims: Vec::new(),
         insecure_http: table.insecure_http.or(false),
+        outgoing,
         roots: table.ca.value().map(|file| file.certificates.clone()).unwrap_or_default(),
         kind: kind?,
         discovery_url: table.discovery_url.value().map(|url| url.0.clone()),

@@ -38,6 +38,12 @@ faults! {
         Refused(String) => "provider_connect_failed", "no connection: {0}";
         NameResolution(String) => "provider_name_resolution", "no connection: {0}";
         Tls(String) => "provider_tls_failed", "TLS failed: {0}";
+        ProxyUnreachable(String) => "proxy_unreachable", "no connection to the proxy {0}";
+        ProxyTimeout(String) => "proxy_timeout", "no answer to CONNECT within the timeout from the proxy {0}";
+        ProxyAnswer(String) => "proxy_answer", "no answer to CONNECT that can be used from the proxy {0}";
+        ProxyAuthentication(String) => "proxy_authentication", "the proxy {0}";
+        ProxyRefused(String) => "proxy_refused", "the proxy {0}";
+        ProxyCertificate(String) => "proxy_certificate", "TLS failed through the proxy {0}";
         Timeout => "provider_timeout", "no complete answer within the timeout";
         Broken(String) => "provider_connection_broken", "the connection broke: {0}";
         TooLarge => "provider_answer_too_large", "the answer is larger than 1 MiB";
@@ -63,6 +69,10 @@ impl TransportError {
             Self::Refused(_) => CallFailure::ConnectionRefused,
             Self::NameResolution(_) => CallFailure::NameResolution,
             Self::Tls(_) => CallFailure::Tls,
+            Self::ProxyUnreachable(_) | Self::ProxyTimeout(_) | Self::ProxyAnswer(_) => CallFailure::ProxyUnreachable,
+            Self::ProxyAuthentication(_) => CallFailure::ProxyAuthentication,
+            Self::ProxyRefused(_) => CallFailure::ProxyRefused,
+            Self::ProxyCertificate(_) => CallFailure::ProxyCertificate,
             Self::ConnectTimeout(_) | Self::Timeout => CallFailure::Timeout,
             Self::Broken(_) => CallFailure::ConnectionClosed,
             Self::TooLarge => CallFailure::BadResponse,

@@ -9,6 +9,7 @@
 mod authorization;
 mod compare;
 mod endpoints;
+mod outgoing;
 mod visit;
 
 use std::time::Duration;
@@ -63,6 +64,7 @@ impl Provider {
             MetadataSource::Discovered(discovery) => match discovery.fetch(&self.transport).await {
                 Ok((metadata, reply)) => {
                     found.good("discovery", format!("discovery document of {} read", metadata.issuer.text()));
+                    self.settings.discovered_findings(&metadata, &mut found);
                     self.probe_clock(&reply, &mut found);
                     let are_judged = self.probe_endpoints(&metadata, request, &mut found).await;
                     self.compare(&metadata, request, are_judged, &mut found);

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::double::Double;
 use crate::clock::{Clock as _, ManualClock, UnixTime};
 use crate::identity::ClaimMapping;
+use crate::provider::outgoing_proxy::OutgoingProxies;
 use crate::provider::settings::{
     ClientAuth, Endpoints, LogoutStyle, LogoutTokenType, OAuth2Identity, ProviderKind, ProviderSettings, ResponseMode,
     UserinfoUse,
@@ -121,6 +122,7 @@ pub(crate) fn settings(kind: ProviderKind) -> ProviderSettings {
         acr_values: Vec::new(),
         resource: Vec::new(),
         roots: Vec::new(),
+        outgoing: OutgoingProxies::default(),
         timeout: Duration::from_secs(5),
         audiences: Vec::new(),
         id_token_algorithms: Vec::new(),

@@ -15,6 +15,7 @@ pub(crate) mod cookie_jar;
 pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod idp;
+pub(crate) mod outgoing;
 pub(crate) mod process_log;
 pub(crate) mod program;
 pub(crate) mod raw;

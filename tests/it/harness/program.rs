@@ -44,6 +44,10 @@ impl Program {
     pub(crate) fn command() -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
         command.env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
+        // Providers of tests are on loopback, and asked directly unless a test says otherwise.
+        for name in ["http_proxy", "https_proxy", "no_proxy"] {
+            command.env_remove(name).env_remove(name.to_uppercase());
+        }
         command
     }
 

@@ -1,6 +1,7 @@
 //! An OpenID provider as tests start it: an [honest one](honest) with one client and a clock that they move, a record of every
 //! request, and switches for all that a provider can do wrong.
 
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -40,6 +41,8 @@ pub(crate) struct TestIdp {
     pub(crate) clock: Arc<ManualClock>,
     /// Whether it is a plain OAuth 2.0 server.
     pub(crate) plain: bool,
+    /// Where it listens, in plain text.
+    pub(crate) address: SocketAddr,
     _until_dropped: DropGuard,
 }
 
@@ -96,23 +99,39 @@ impl TestIdp {
         Self::started(settings, SigningAlgorithm::Es256, clock).await
     }
 
+    /// A provider that is `https://NAME` to everybody: whoever leads that name to it ends TLS before it.
+    pub(crate) async fn at_https(name: &str, settings: IdpSettings) -> Self {
+        let issuer = Some(format!("https://{name}"));
+        Self::started_at(issuer, settings, SigningAlgorithm::Es256, super::clock()).await
+    }
+
     /// The same, whose userinfo is a signed JWT.
     pub(crate) fn signing_userinfo(self) -> Self {
         self.state().signs_userinfo = true;
         self
     }
 
-    async fn started(mut settings: IdpSettings, algorithm: SigningAlgorithm, clock: Arc<ManualClock>) -> Self {
+    async fn started(settings: IdpSettings, algorithm: SigningAlgorithm, clock: Arc<ManualClock>) -> Self {
+        Self::started_at(None, settings, algorithm, clock).await
+    }
+
+    async fn started_at(
+        issuer: Option<String>,
+        mut settings: IdpSettings,
+        algorithm: SigningAlgorithm,
+        clock: Arc<ManualClock>,
+    ) -> Self {
         if settings.clients.is_empty() {
             settings.clients.push(Client::with_secret(CLIENT_ID, CLIENT_SECRET));
         }
         let plain = settings.mode == Mode::PlainOAuth2;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
+        let issuer = issuer.unwrap_or_else(|| format!("http://{address}"));
         let provider = Misbehaving::new(issuer, settings, algorithm, clock.clone());
         let shutdown = CancellationToken::new();
         tokio::spawn(serve::serve(listener, Arc::clone(&provider), shutdown.clone()));
-        Self { provider, clock, plain, _until_dropped: shutdown.drop_guard() }
+        Self { provider, clock, plain, address, _until_dropped: shutdown.drop_guard() }
     }
 
     /// The provider itself, to be held elsewhere.

@@ -23,6 +23,7 @@ use crate::proxy::identity_headers::IdentityHeaderSets;
 use crate::proxy::tls::UpstreamSetupError;
 use crate::request::RequestReader;
 use crate::request::cookies::OwnCookies;
+use crate::request::mapping::PathMapping;
 use crate::seal::{self, KeyRing, KeyRingError, Purpose, Sealer};
 use crate::session::attempt::Attempts;
 use crate::session::registry::Registry;
@@ -225,6 +226,19 @@ fn routes(
     Ok(routes)
 }
 
+/// The ways in which a route's addresses map paths; none where all stay as they are.
+fn mappings(target: &TargetSettings) -> Vec<PathMapping> {
+    let mut mappings: Vec<PathMapping> = Vec::new();
+    if let TargetSettings::Upstream(upstream) = target {
+        for address in &upstream.addresses {
+            if !mappings.contains(&address.mapping) {
+                mappings.push(address.mapping.clone());
+            }
+        }
+    }
+    if mappings.iter().all(PathMapping::is_identity) { Vec::new() } else { mappings }
+}
+
 /// A route without its rules.
 fn route(
     number: usize,
@@ -240,6 +254,7 @@ fn route(
         ),
     };
     Ok(Route {
+        mappings: mappings(&settings.target),
         number,
         name: Arc::clone(&settings.name),
         target,

@@ -285,6 +285,7 @@ fn upstream_problem(error: &UpstreamError) -> Problem {
         UpstreamFault::Tls => Problem::UpstreamTls,
         UpstreamFault::Closed => Problem::UpstreamBroke,
         UpstreamFault::BadResponse(_) => Problem::UpstreamBadResponse,
+        UpstreamFault::Unmapped => Problem::BadPath,
         UpstreamFault::UpgradeImpossible => Problem::UpgradeRefused,
         UpstreamFault::RequestBody => Problem::BadRequest,
         UpstreamFault::RequestBodyTimeout(_) => Problem::BodyTooSlow,

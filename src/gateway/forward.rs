@@ -26,6 +26,7 @@ use crate::proxy::headers::{RequestContext, inject, set_authorization_aside, set
 use crate::proxy::upgrade::UpgradeTicket;
 use crate::request::RequestMeta;
 use crate::request::cookies::CookieScan;
+use crate::request::forwarded_prefix::{self, X_FORWARDED_PREFIX};
 use crate::request::handshake::HandshakeFault;
 use crate::request::kind::RequestKind;
 use crate::request::raw_target::RawTarget;
@@ -74,11 +75,15 @@ impl Gateway {
             methods_matter: entry.methods_matter,
             kept: &entry.route.kept_headers,
         };
+        let forwarded_prefix = forwarded_prefix(request.headers(), passage);
         let spoofed = self.header_rules.request(request, context).map_err(GatewayError::Header)?;
         if let Some(name) = spoofed.filter(|_| !meta.peer_trusted) {
             self.record_spoof(meta, &entry.route, &name);
         }
         set_own_headers(request.headers_mut(), passage);
+        if let Some(prefix) = forwarded_prefix {
+            request.headers_mut().insert(&X_FORWARDED_PREFIX, prefix);
+        }
         let span = passage.span.map(|span| traced::calling(span, request.headers_mut()));
         if !upstream.settings().keeps_capitals {
             forget_capitals(request.extensions_mut());
@@ -175,6 +180,12 @@ fn set_own_headers(headers: &mut HeaderMap, passage: Passage<'_>) {
     if let Some(principal) = principal {
         inject(headers, principal.headers(&entry.rule));
     }
+}
+
+/// What the application is told was taken off its paths, where anything is; read before the field of a trusted proxy is taken out.
+fn forwarded_prefix(headers: &HeaderMap, passage: Passage<'_>) -> Option<HeaderValue> {
+    let own = passage.entry.route.stripped_prefix();
+    if own.is_empty() { None } else { forwarded_prefix::told(headers, passage.meta.peer_trusted, own) }
 }
 
 /// Adds what every answer of a route gets.

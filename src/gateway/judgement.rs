@@ -2,9 +2,12 @@
 //! so that a proxied request, a forward-auth check and an explanation can all stand on it; there is no second implementation.
 //!
 //! 1. The place: by the canonical path, refused where another reader could see another path (`place.rs`).
-//! 2. What is refused whoever sends it: foreign or malformed WebSocket handshakes, `Destination` fields that lead elsewhere.
+//!    What the application gets in place of the target is read in the same ways (`mapped.rs`).
+//! 2. What is refused whoever sends it: foreign or malformed WebSocket handshakes, `Destination` fields that lead elsewhere
+//!    (`moved.rs`).
 //! 3. The session, only where the rule looks at one, renewed where that is due. Asking a provider is the only wait.
-//! 4. The decision (`decide.rs`); where it is that somebody has to sign in, the networks that need not (`no_login.rs`).
+//! 4. The decision (`decide.rs`); where it is that somebody has to sign in, the networks that need not (`no_login.rs`). The same about
+//!    the `Destination`.
 
 use std::sync::Arc;
 
@@ -13,6 +16,7 @@ use http::header::ORIGIN;
 use crate::gateway::Gateway;
 use crate::gateway::decide::decide;
 use crate::gateway::no_login;
+use crate::gateway::moved::MovedTo;
 use crate::gateway::place::Placement;
 use crate::gateway::principal::Principal;
 use crate::gateway::routes::{Route, RouteEntry, Rule};
@@ -67,17 +71,23 @@ impl Gateway {
             Ok(Placement::Own(endpoint)) => return Err(NoRule::Own(endpoint)),
             Err(fault) => return Err(NoRule::Refused(fault)),
         };
+        self.check_mapped(entry, meta).map_err(NoRule::Refused)?;
         let active = entry.route.metrics.enter();
         let visit = Visit::of(meta, credentials);
         let (mut sender, mut renewed, mut session_over, mut needs_no_login) = (None, None, None, false);
         let verdict = match self.check_request(entry, visit) {
-            Ok(()) => {
+            Ok(moved) => {
                 let found = self.sender(&entry.rule, visit, &mut renewed).await;
                 let mut verdict = decide(&entry.rule, meta, &found, visit.now);
                 if !matches!(verdict, Verdict::Allow(_))
                     && let Some(other) = self.without_login(&entry.rule, visit, &verdict)
                 {
                     (verdict, needs_no_login) = (other, true);
+                }
+                if let Some(to) = moved {
+                    // Boxed to keep the future of every request small: this branch is rare.
+                    verdict = Box::pin(self.judge_destination(&to, verdict, &found, visit, &mut renewed)).await;
+                    needs_no_login &= matches!(verdict, Verdict::Allow(_));
                 }
                 match found {
                     Ok(found) => sender = found,
@@ -91,15 +101,19 @@ impl Gateway {
         Ok(Judgement { entry, verdict, sender, renewed, session_over, needs_no_login, _active: active })
     }
 
-    /// The checks that do not depend on who sends the request.
-    fn check_request(&self, entry: &RouteEntry, visit: Visit<'_>) -> Result<(), RequestFault> {
+    /// The checks that do not depend on who sends the request; where it moves something to.
+    fn check_request<'a>(
+        &'a self,
+        entry: &RouteEntry,
+        visit: Visit<'_>,
+    ) -> Result<Option<Box<MovedTo<'a>>>, RequestFault> {
         // The origin is checked first, also of a malformed handshake.
         if let Some(handshake) = visit.meta.handshake {
             self.check_websocket_origin(&entry.route, visit)?;
             // One that is not well-formed gets an answer here: the application never hears of it (RFC 6455 section 4.2.1).
             handshake.map_err(RequestFault::Handshake)?;
         }
-        self.check_destination(entry, visit)
+        self.moved_to(entry, visit)
     }
 
     /// A WebSocket carries cookies across sites and no CORS rule stops it: only our own origin and those that the route names may
@@ -116,7 +130,7 @@ impl Gateway {
 
     /// The principal of the session of the first of the rule's providers that has one, brought up to date; nobody where the rule
     /// looks at no session.
-    async fn sender(
+    pub(super) async fn sender(
         &self,
         rule: &Rule,
         visit: Visit<'_>,

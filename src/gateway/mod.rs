@@ -48,6 +48,8 @@ mod forward;
 mod judgement;
 mod login;
 mod logout;
+mod mapped;
+mod moved;
 mod no_login;
 mod own_answers;
 mod pages;

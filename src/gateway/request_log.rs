@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{REFERER, USER_AGENT};
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 
@@ -104,6 +105,7 @@ impl Outline {
             bytes_out: answer.body().size_hint().exact(),
             took: Duration::ZERO,
             upstream_took: None,
+            upstream_path: None,
             route: None,
             decision: None,
             reason: None,
@@ -239,6 +241,7 @@ impl Gateway {
         // What took no route may have been meant for one of them.
         let is_ours = log.entry().is_none();
         let path = if is_ours { meta.path.raw() } else { meta.path.path_and_query().as_str() };
+        let upstream_path = log.upstream.and_then(|_| log.entry()?.route.path_sent(meta));
         self.telemetry.access(&AccessEntry {
             time: log.now.unwrap_or_else(|| self.clock.now()),
             request_id: meta.id.as_str(),
@@ -246,6 +249,7 @@ impl Gateway {
             path,
             took,
             upstream_took: log.upstream.map(|time| time.took),
+            upstream_path: upstream_path.as_ref().map(PathAndQuery::as_str),
             route: log.entry().map(|entry| &*entry.route.name),
             decision: log.judgement.as_ref().and_then(Judgement::decision).map(DecisionLabel::as_str),
             reason: log.reason(),

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::uri::PathAndQuery;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
@@ -21,7 +22,9 @@ use crate::proxy::balance::Upstream;
 use crate::proxy::headers::response_headers::ResponseHeaders;
 use crate::proxy::identity_headers::HeaderSet;
 use crate::proxy::settings::Authorization;
+use crate::request::RequestMeta;
 use crate::request::host::is_below;
+use crate::request::mapping::PathMapping;
 use crate::request::path::{folded, has_case};
 use crate::telemetry::metrics::{PeerMetrics, RouteMetrics};
 
@@ -44,6 +47,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// Where allowed requests go.
     pub target: RouteTarget,
+    /// How the paths of requests are mapped, each way of its addresses once; empty where they stay as they are.
+    pub mappings: Vec<PathMapping>,
     /// Origins whose WebSocket handshakes are taken besides our own.
     pub websocket_origins: Vec<String>,
     /// Fields that the application takes from its clients, though only gateways should send them.
@@ -226,13 +231,24 @@ impl Routes {
 }
 
 impl Route {
-    /// Whether something is put before the paths of requests on their way to the application.
-    pub fn is_below_a_base(&self) -> bool {
-        match &self.target {
-            RouteTarget::Upstream(upstream) => {
-                upstream.settings().addresses.iter().any(|it| !it.mapping.base().is_empty())
+    /// What is taken off the beginning of its paths, as it stands in a URL; empty for most.
+    pub fn stripped_prefix(&self) -> &str {
+        self.mappings.first().map_or("", PathMapping::prefix)
+    }
+
+    /// What the application gets in place of a request's target, where that is another; unknown where its addresses get several.
+    pub fn path_sent(&self, meta: &RequestMeta) -> Option<PathAndQuery> {
+        let [only] = self.mappings.as_slice() else { return None };
+        only.target_to_application(meta.path.path_and_query())
+    }
+
+    /// Whether two routes lead to one application, by the same paths.
+    pub fn shares_application(&self, other: &Self) -> bool {
+        match (&self.target, &other.target) {
+            (RouteTarget::Upstream(one), RouteTarget::Upstream(two)) => {
+                one.settings().addresses == two.settings().addresses
             }
-            RouteTarget::Static(_) => false,
+            _ => self.number == other.number,
         }
     }
 }

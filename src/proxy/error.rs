@@ -48,6 +48,8 @@ pub enum UpstreamFault {
     BadResponse(&'static str),
     /// An upgrade was asked of an application that is spoken to by HTTP/2 only.
     UpgradeImpossible,
+    /// The path, or the `Destination`, has no counterpart at this address. The gateway judges neither then.
+    Unmapped,
     /// The client's connection failed while it sent the request's body.
     RequestBody,
     /// The client sent nothing, or too little, of its request's body for too long.
@@ -73,6 +75,7 @@ impl fmt::Display for UpstreamError {
             Fault::Closed => write!(f, "{place} closed the connection before it answered"),
             Fault::BadResponse(fault) => write!(f, "{place} sent a faulty response: {fault}"),
             Fault::UpgradeImpossible => write!(f, "{place} speaks HTTP/2 only, which has no upgrades"),
+            Fault::Unmapped => write!(f, "the path does not begin with what is taken off for {place}"),
             Fault::RequestBody => f.write_str("the client broke off the request's body"),
             Fault::RequestBodyTimeout(after) => {
                 write!(f, "the client sent nothing, or less than `body_rate`, of the request's body for {after:?}")
@@ -169,6 +172,7 @@ impl UpstreamError {
             Fault::Closed => ("upstream_closed", bad, CallFailure::ConnectionClosed, true),
             Fault::BadResponse(_) => ("upstream_bad_response", bad, CallFailure::BadResponse, true),
             Fault::UpgradeImpossible => ("upstream_upgrade_impossible", bad, CallFailure::Request, false),
+            Fault::Unmapped => ("path_not_mapped", StatusCode::BAD_REQUEST, CallFailure::Request, false),
             Fault::RequestBody => ("request_body_broken", StatusCode::BAD_REQUEST, CallFailure::Request, false),
             Fault::RequestBodyTimeout(_) => {
                 ("request_body_timeout", StatusCode::REQUEST_TIMEOUT, CallFailure::Request, false)

@@ -204,7 +204,7 @@ impl Exchange<'_> {
         target: &mut SentTarget,
     ) -> Result<Response<Incoming>, ExchangeFailure> {
         if let Some(lease) = self.pool.take(self.ticket) {
-            self.aim(request, target, &lease);
+            self.aim(request, target, &lease)?;
             match self.send(lease, request).await {
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if unsent.body().is_untouched() => *request = unsent,
@@ -218,7 +218,7 @@ impl Exchange<'_> {
             Ok(lease) => lease,
             Err(error) => return Err(ExchangeFailure::Unreachable(error)),
         };
-        self.aim(request, target, &lease);
+        self.aim(request, target, &lease)?;
         match self.send(lease, request).await {
             Ok(outcome) => outcome.map_err(ExchangeFailure::Final),
             Err(error) => Err(ExchangeFailure::Final(self.exchange_error(error))),
@@ -226,8 +226,14 @@ impl Exchange<'_> {
     }
 
     /// Points the request at the address, as the connection speaks.
-    fn aim(&self, request: &mut Request<RequestBody>, target: &mut SentTarget, lease: &Lease) {
-        target.aim(request, self.address, &self.upstream.settings().host, lease.is_http2());
+    fn aim(
+        &self,
+        request: &mut Request<RequestBody>,
+        target: &mut SentTarget,
+        lease: &Lease,
+    ) -> Result<(), ExchangeFailure> {
+        let host = &self.upstream.settings().host;
+        target.aim(request, self.address, host, lease.is_http2()).map_err(ExchangeFailure::Final)
     }
 
     /// Sends the request and waits for the head of the answer.

@@ -3,9 +3,10 @@
 //! Both are compared by whole segments, each decoded once: `/wiki` covers `/wiki`, `/wiki/x` and `/%77iki/x`, and neither `/wikis`
 //! nor `/wiki%2Fx`. What stands behind them stays byte for byte.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::readings::to_text;
@@ -57,17 +58,33 @@ impl PathMapping {
         !self.prefix.is_empty() && self.prefix.taken_off(path).is_some()
     }
 
-    /// A browser's path without the prefix: what every address of the application gets below its base. Byte for byte, except that
-    /// nothing left is `/`.
-    pub fn stripped<'a>(&self, path: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    /// The same of any bytes.
+    pub fn bytes_to_application(&self, path: &[u8]) -> Option<Vec<u8>> {
         let rest = path.get(self.prefix.length_in(path)?..)?;
-        Some(if matches!(rest.first(), None | Some(b'?')) { [b"/", rest].concat().into() } else { rest.into() })
+        let slash: &[u8] = if self.base.is_empty() && !rest.starts_with(b"/") { b"/" } else { b"" };
+        Some([self.base.sent.as_bytes(), slash, rest].concat())
+    }
+
+    /// The same of a target: path and query.
+    pub fn target_to_application(&self, target: &PathAndQuery) -> Option<PathAndQuery> {
+        let mapped = self.bytes_to_application(target.as_str().as_bytes())?;
+        PathAndQuery::from_maybe_shared(Bytes::from(mapped)).ok()
+    }
+
+    /// The target without the prefix and without the base: what a proxy passes on that takes the base off again.
+    pub fn target_behind_base(&self, target: &PathAndQuery) -> Option<PathAndQuery> {
+        Self { prefix: self.prefix.clone(), base: Beginning::default() }.target_to_application(target)
+    }
+
+    /// The browser's decoded path of what some program reads behind the prefix.
+    pub fn behind_prefix(&self, reading: &str) -> String {
+        put_before(&self.prefix.text, reading)
     }
 
     /// What rules say about: the browser's decoded path of one that some program reads as the application's. `None` outside the base.
     pub fn judged_path(&self, reading: &str) -> Option<String> {
         let rest = reading.strip_prefix(&*self.base.text).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
-        Some(put_before(&self.prefix.text, rest))
+        Some(self.behind_prefix(rest))
     }
 }
 
@@ -175,8 +192,11 @@ mod tests {
         let mapping = PathMapping::new("/wiki", "");
         assert_eq!(mapping.to_application("/wiki").unwrap(), "/");
         assert_eq!(mapping.to_application("/wiki?q=1").unwrap(), "/?q=1");
-        assert_eq!(*mapping.stripped(b"/wiki").unwrap(), *b"/");
-        assert_eq!(*mapping.stripped(b"/wiki?\xff").unwrap(), *b"/?\xff");
+        assert_eq!(mapping.bytes_to_application(b"/wiki?\xff").unwrap(), b"/?\xff");
+        assert_eq!(
+            PathMapping::new("/wiki", "/base").target_behind_base(&PathAndQuery::from_static("/wiki?q")).unwrap(),
+            "/?q"
+        );
         assert_eq!(PathMapping::new("", "/base").to_browser("/base").unwrap(), "/");
     }
 

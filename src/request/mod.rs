@@ -16,8 +16,10 @@ use self::kind::RequestKind;
 use self::path::{CanonicalPath, PathError};
 
 pub mod cookies;
+pub mod destination;
 pub mod fields;
 mod forwarded;
+pub mod forwarded_prefix;
 pub mod handshake;
 pub mod host;
 mod id;

@@ -9,6 +9,8 @@ use http::Uri;
 use http::uri::PathAndQuery;
 use percent_encoding::percent_encode_byte;
 
+use super::mapping::PathMapping;
+
 /// A target in origin form as it was sent, up to a fragment.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RawTarget(Bytes);
@@ -43,10 +45,13 @@ impl RawTarget {
         &self.0
     }
 
-    /// The same below a base path.
-    #[must_use]
-    pub fn below(&self, base: &str) -> Self {
-        if base.is_empty() { self.clone() } else { Self([base.as_bytes(), &*self.0].concat().into()) }
+    /// What an application gets in its place.
+    pub fn mapped(&self, mapping: &PathMapping) -> Option<Self> {
+        if mapping.is_identity() {
+            Some(self.clone())
+        } else {
+            mapping.bytes_to_application(&self.0).map(|to| Self(to.into()))
+        }
     }
 
     /// What stands for it where it cannot stand itself, sign by sign.
@@ -150,7 +155,8 @@ mod tests {
             assert_eq!(head.len(), line.len());
             assert!(head.starts_with(format!("GET {stand_in}").as_bytes()) && head.ends_with(b"Host: \"<a>\"\r\n\r\n"));
             assert!(raw.was_read_as(&stand_in.parse().unwrap()) && !raw.was_read_as(&"/other".parse().unwrap()));
-            assert_eq!(raw.below("/base").stand_in().unwrap(), *format!("/base{stand_in}"));
+            let based = raw.mapped(&PathMapping::new("", "/base")).unwrap();
+            assert_eq!(based.stand_in().unwrap(), *format!("/base{stand_in}"));
         }
     }
 

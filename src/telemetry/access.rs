@@ -45,6 +45,8 @@ pub struct AccessEntry<'a> {
     pub took: Duration,
     /// Of which waiting for the application's head.
     pub upstream_took: Option<Duration>,
+    /// What the application got in place of the path, where that is another.
+    pub upstream_path: Option<&'a str>,
     /// The route's name.
     pub route: Option<&'a str>,
     /// What was decided: `allow`, `login`, ...
@@ -111,6 +113,7 @@ impl AccessEntry<'_> {
         if let Some(span) = self.upstream_took {
             line.millis("vestibule.upstream_ms", span);
         }
+        line.maybe("vestibule.upstream_path", self.upstream_path);
         line.end();
     }
 
@@ -221,6 +224,7 @@ impl Record for AccessEntry<'_> {
         if let Some(span) = self.upstream_took {
             line.millis("upstream_ms", span);
         }
+        line.maybe("upstream_path", self.upstream_path);
         line.maybe("route", self.route);
         if let Some(decision) = self.decision {
             line.token("decision", decision);
@@ -258,6 +262,7 @@ pub(crate) mod tests {
             bytes_out: Some(512),
             took: Duration::from_micros(12_345),
             upstream_took: Some(Duration::from_millis(12)),
+            upstream_path: None,
             route: Some("wiki"),
             decision: Some("allow"),
             reason: None,
@@ -273,7 +278,7 @@ pub(crate) mod tests {
         let parent = HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
         let trace = TraceParent::of(&HeaderMap::from_iter([(HeaderName::from_static("traceparent"), parent)]));
         let trace = trace.map(|parent| parent.trace);
-        let whole = AccessEntry { reason: Some("x"), referer: Some("x"), trace, ..entry() };
+        let whole = AccessEntry { upstream_path: Some("x"), reason: Some("x"), referer: Some("x"), trace, ..entry() };
         assert!(!format!("{whole:?}").contains("None"), "give every field a value here: {whole:?}");
         let line: serde_json::Value = serde_json::from_str(&json(&whole)).unwrap();
         line.as_object().unwrap().keys().cloned().collect()

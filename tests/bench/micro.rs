@@ -141,6 +141,7 @@ fn apps(count: usize) -> Routes {
     let mut routes = Routes::default();
     for id in 0..count {
         let route = Route {
+            mappings: Vec::new(),
             number: 0,
             name: format!("route-{id}").into(),
             target: RouteTarget::Static(StatusCode::NO_CONTENT),

@@ -41,6 +41,8 @@ mod log_readers;
 mod logout;
 mod logs;
 mod malformed;
+mod mapped_paths;
+mod mapped_readings;
 mod memory;
 mod moved;
 mod navigation;

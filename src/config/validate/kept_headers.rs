@@ -64,7 +64,7 @@ fn never_kept(names: &Spellings, name: &HeaderName) -> Option<&'static str> {
         return Some("by this field vestibule says that groups were left out");
     }
     match names.class(name.as_str()) {
-        Class::EndToEnd | Class::Identity | Class::Address | Class::Trace => None,
+        Class::EndToEnd | Class::Identity | Class::Address | Class::Trace | Class::Destination => None,
         Class::Way => {
             let own = WRITTEN.iter().any(|written| are_one(&HeaderName::from_static(written), name));
             own.then_some("vestibule writes this field itself")

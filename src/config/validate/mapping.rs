@@ -36,11 +36,9 @@ fn check_covers(prefix: &str, route_path: &str, found: &Found<String>, path: &Fi
 
 /// Where answers are to stay as they are although nothing is mapped, the key says nothing.
 pub(super) fn check_rewrite(table: &RouteTable, addresses: &[UpstreamAddress], problems: &mut Problems) {
-    if let Some(found) = table.rewrite_answers.given()
-        && !addresses.is_empty()
-        && addresses.iter().all(|address| address.mapping.is_identity())
-    {
-        problems.on(kinds::NOTHING_REWRITTEN, found, "is set where paths are not mapped");
+    // `true` is the default, which `show` writes down everywhere.
+    if addresses.iter().all(|address| address.mapping.is_identity()) {
+        table.rewrite_answers.noted(&false, kinds::NOTHING_REWRITTEN, "is set where paths are not mapped", problems);
     }
 }
 

@@ -32,6 +32,7 @@ pub(super) fn target(
         && let Some(code) = only.value.strip_prefix("static:")
     {
         check_static(table, problems);
+        mapping::check_rewrite(table, &[], problems);
         return problems.sound(only, static_code(code));
     }
     let addresses = each(&table.upstream, problems, |item| address(&item.value, prefix));
@@ -140,15 +141,9 @@ fn static_code(code: &str) -> Result<TargetSettings, Flaw> {
 
 /// A static answer has no connection and no application that these keys could speak of.
 fn check_static(table: &RouteTable, problems: &mut Problems) {
-    for found in [
-        table.tls.mark(),
-        table.timeouts.mark(),
-        table.host_header.mark(),
-        table.strip_prefix.mark(),
-        table.rewrite_answers.mark(),
-    ]
-    .into_iter()
-    .flatten()
+    for found in [table.tls.mark(), table.timeouts.mark(), table.host_header.mark(), table.strip_prefix.mark()]
+        .into_iter()
+        .flatten()
     {
         let key = found.key.rsplit('.').next().unwrap_or_default();
         problems.add(kinds::STATIC_WITH_CONNECTION, &found.place, format!("`{key}` is set for a static answer"));

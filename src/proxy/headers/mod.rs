@@ -13,6 +13,7 @@ use crate::proxy::settings::Authorization;
 use crate::proxy::upgrade;
 use crate::request::RequestMeta;
 use crate::request::cookies::Forward;
+use crate::request::destination::Destination;
 use crate::request::fields::has_token;
 
 pub mod caching;
@@ -110,11 +111,14 @@ impl HeaderRules {
     ) -> Result<Option<HeaderName>, HeaderRefusal> {
         let version = request.version();
         let is_probe = matches!(*request.method(), Method::OPTIONS | Method::TRACE);
+        // Judged by the gateway; an application that takes another method for one of these does not get it (AT-HS-16).
+        let moves = Destination::counts_for(request.method());
         let headers = request.headers_mut();
         let mut found = FieldsFound::default();
         for name in headers.keys() {
             match self.names.class(name.as_str()) {
                 Class::EndToEnd => {}
+                Class::Destination if moves => {}
                 Class::Connection => found.connection = true,
                 Class::Hop => found.hop = true,
                 Class::Te => found.te = true,
@@ -313,7 +317,7 @@ impl FieldsFound {
         let passes = match class {
             Class::Address => context.peer_trusted || is_kept,
             Class::Method => !context.methods_matter,
-            Class::Identity | Class::Way => is_kept,
+            Class::Identity | Class::Way | Class::Destination => is_kept,
             _ => false,
         };
         if passes {

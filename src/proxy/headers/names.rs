@@ -17,6 +17,8 @@ pub enum Class {
     Way,
     /// It names the client's address, the scheme or the port: only a trusted proxy may.
     Address,
+    /// `Destination`, which means something to `COPY` and `MOVE` only: there it is judged.
+    Destination,
     /// It overrides the method.
     Method,
     /// It is not a field of HTTP, but some applications take it for one that frames the message (`Content_Length`).
@@ -72,7 +74,7 @@ const fn of(class: Class, source: &'static str, fields: &'static str) -> Family 
 }
 
 /// All of them.
-pub(super) const FAMILIES: [Family; 66] = [
+pub(super) const FAMILIES: [Family; 67] = [
     // Gateways that sign people in.
     identity("vestibule", "vestibule-* x-vestibule-*"),
     identity(
@@ -220,6 +222,7 @@ pub(super) const FAMILIES: [Family; 66] = [
         "x-forwarded-prefix x-script-name script-name x-path-info path-info x-ingress-path x-proxycontextpath",
     ),
     of(Class::Way, "nginx and Apache, for Rack::Sendfile (CVE-2025-61780)", "x-sendfile-type x-accel-mapping"),
+    of(Class::Destination, "WebDAV clients, with COPY and MOVE (RFC 4918 section 10.3)", "destination"),
     of(
         Class::Method,
         "frameworks that take the method from it",

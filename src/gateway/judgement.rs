@@ -15,8 +15,8 @@ use http::header::ORIGIN;
 
 use crate::gateway::Gateway;
 use crate::gateway::decide::decide;
-use crate::gateway::no_login;
 use crate::gateway::moved::MovedTo;
+use crate::gateway::no_login;
 use crate::gateway::place::Placement;
 use crate::gateway::principal::Principal;
 use crate::gateway::routes::{Route, RouteEntry, Rule};

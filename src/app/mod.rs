@@ -141,7 +141,8 @@ impl App {
         let built = catch_unwind(AssertUnwindSafe(build)).unwrap_or(Err(AppError::Panicked));
         let (gateway, telemetry, server) = built.inspect_err(|error| self.reload_refused(&error.to_string()))?;
         gateway.warn_of_moved_redirects(&before);
-        self.gateway.store(gateway);
+        self.gateway.store(Arc::clone(&gateway));
+        gateway.takes_over();
         self.shared.log_with(telemetry);
         // The new configuration is in force by now, whatever becomes of the rest.
         if catch_unwind(AssertUnwindSafe(|| self.take_along(config, server))).is_err() {

@@ -8,6 +8,7 @@ use crate::clock::{MonotonicTime, SharedClock};
 use crate::control::Control;
 use crate::gateway::codes::Problem;
 use crate::gateway::exchange_budget::ExchangeBudgets;
+use crate::gateway::in_force::InForce;
 use crate::gateway::own_answers::OwnAnswers;
 use crate::gateway::pages::Pages;
 use crate::gateway::redemptions::Redemptions;
@@ -56,6 +57,7 @@ pub struct Gateway {
     pub(super) control: Control,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) own_metrics: OwnAnswers,
+    pub(super) in_force: InForce<Self>,
 }
 
 /// What a gateway is made of.
@@ -113,7 +115,8 @@ impl Gateway {
         let mut sets = IdentityHeaderSets::default();
         let routes = routes(&settings, &providers, &telemetry.metrics, &mut sets)?;
         let keys = Arc::new(keys);
-        Ok(Arc::new(Self {
+        let is_first = before.is_none();
+        let gateway = Arc::new(Self {
             reader: RequestReader::new(
                 settings.trusted_proxies.clone(),
                 settings.trust_unix,
@@ -124,6 +127,7 @@ impl Gateway {
             forms: keys.sealer(Purpose::Form, "logout"),
             attempts: Attempts::new(&session, own_cookies.clone(), Arc::clone(&keys)),
             rounds: Rounds::new(&session.cookie, own_cookies.clone(), Arc::clone(&keys)),
+            in_force: before.as_ref().map(|before| before.in_force.clone()).unwrap_or_default(),
             redirects: redirects(&settings, &session, &providers, before.as_deref(), clock.monotonic()),
             redemptions: before
                 .map_or_else(|| Redemptions::new(&clock, &telemetry.metrics), |before| Arc::clone(&before.redemptions)),
@@ -151,7 +155,11 @@ impl Gateway {
             clock,
             control,
             telemetry,
-        }))
+        });
+        if is_first {
+            gateway.takes_over();
+        }
+        Ok(gateway)
     }
 }
 

@@ -108,7 +108,8 @@ impl Gateway {
         if let Some(principal) = principal
             && event_stream::is_event_stream(&answer)
         {
-            event_stream::end_with(&mut answer, self.end_of(principal), over_http2);
+            let refused = self.until_refused(&HeaderMap::new(), passage);
+            event_stream::end_with(&mut answer, either(self.end_of(principal), refused), over_http2);
         }
         Ok(back(entry, answer))
     }
@@ -127,9 +128,10 @@ impl Gateway {
             return Err(GatewayError::Refused(RequestFault::Handshake(HandshakeFault::Body)));
         }
         let longest = self.settings.limits.upgrade_life;
+        let refused = self.until_refused(request.headers(), passage);
         let (life, close): (_, Pin<Box<dyn Future<Output = ()> + Send>>) = match passage.principal {
-            Some(principal) => (longest.min(self.time_left(principal)), Box::pin(principal.ended())),
-            None => (longest, Box::pin(std::future::pending())),
+            Some(principal) => (longest.min(self.time_left(principal)), Box::pin(either(principal.ended(), refused))),
+            None => (longest, Box::pin(refused)),
         };
         let (on_upgrade, idle) = (hyper::upgrade::on(request), self.settings.limits.upgrade_idle);
         Ok(Some(Box::new(UpgradeTicket { on_upgrade, life, idle, close })))
@@ -168,6 +170,14 @@ impl Gateway {
                 "a renewed session does not fit into cookies: keep fewer tokens ([session] keep), or ask the provider for fewer claims"
             ),
         }
+    }
+}
+
+/// Is done when one of the two is.
+async fn either(a: impl Future<Output = ()> + Send, b: impl Future<Output = ()> + Send) {
+    tokio::select! {
+        () = a => {}
+        () = b => {}
     }
 }
 

@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use http::header::ORIGIN;
 
 use crate::gateway::Gateway;
@@ -109,7 +110,7 @@ impl Gateway {
     ) -> Result<Option<Box<MovedTo<'a>>>, RequestFault> {
         // The origin is checked first, also of a malformed handshake.
         if let Some(handshake) = visit.meta.handshake {
-            self.check_websocket_origin(&entry.route, visit)?;
+            self.check_websocket_origin(&entry.route, visit.meta, visit.headers)?;
             // One that is not well-formed gets an answer here: the application never hears of it (RFC 6455 section 4.2.1).
             handshake.map_err(RequestFault::Handshake)?;
         }
@@ -118,13 +119,18 @@ impl Gateway {
 
     /// A WebSocket carries cookies across sites and no CORS rule stops it: only our own origin and those that the route names may
     /// begin one ([RFC 6455 section 10.2](https://www.rfc-editor.org/rfc/rfc6455#section-10.2), WS-02, AT-WS-01).
-    fn check_websocket_origin(&self, route: &Route, visit: Visit<'_>) -> Result<(), RequestFault> {
-        if self.origin_is_ours(visit.headers, visit.meta.host.authority()).unwrap_or(true) {
+    pub(super) fn check_websocket_origin(
+        &self,
+        route: &Route,
+        meta: &RequestMeta,
+        headers: &HeaderMap,
+    ) -> Result<(), RequestFault> {
+        if self.origin_is_ours(headers, meta.host.authority()).unwrap_or(true) {
             return Ok(());
         }
-        let origin = visit.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
+        let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
         let named = route.websocket_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin));
-        let is_only_one = visit.headers.get_all(ORIGIN).iter().count() == 1;
+        let is_only_one = headers.get_all(ORIGIN).iter().count() == 1;
         if named && is_only_one { Ok(()) } else { Err(RequestFault::WebSocketOrigin) }
     }
 

@@ -34,6 +34,7 @@ mod answer_head;
 pub mod balance;
 mod connect;
 pub mod error;
+mod frame_ends;
 pub mod headers;
 pub mod identity_headers;
 mod pool;

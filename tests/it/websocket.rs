@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::harness::{Gateway, Raw, Scene, Stage};
 
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
-const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+pub(crate) const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
+pub(crate) const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 /// A masked text frame that says "hi".
-const HI: [u8; 8] = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
+pub(crate) const HI: [u8; 8] = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
 
 /// A gateway before an application that switches to an echo.
 async fn scene(toml: &str) -> (Scene, String) {
@@ -18,7 +18,7 @@ async fn scene(toml: &str) -> (Scene, String) {
 }
 
 /// A tunnel that is open.
-async fn opened(scene: &Scene, session: &str) -> Raw {
+pub(crate) async fn opened(scene: &Scene, session: &str) -> Raw {
     let mut raw = scene.raw().await;
     raw.send(scene.request("GET", "/socket", &format!("{HANDSHAKE}{session}"))).await;
     assert_eq!(raw.answer("GET").await.status, 101);
@@ -318,7 +318,7 @@ async fn a_tunnel_ends_when_the_person_signs_out() {
     assert_eq!(raw.exactly(HI.len()).await.unwrap(), HI);
     let confirm = browser.opens(&scene.gateway.own("logout")).await;
     browser.submits(&confirm, "logout", &[]).await;
-    assert!(raw.is_closed().await);
+    assert_eq!(raw.until_closed().await, [0x88, 2, 0x03, 0xf0], "a close frame with the status 1008");
     let again = scene.sends("GET", "/", &format!("{HANDSHAKE}Cookie: vestibule={session}\r\n")).await;
     assert_eq!(again.status, 401);
 }

@@ -14,6 +14,7 @@ use vestibule::clock::SystemClock;
 use vestibule::codes;
 use vestibule::config::diagnostics::DiagnosticCode;
 use vestibule::config::{Config, Diagnostic, Report, Sources};
+use vestibule::policy::names::NameList;
 
 #[test]
 fn valid_files_load_without_a_word() {
@@ -439,8 +440,8 @@ fn a_part_of_a_route_never_asks_less_by_accident() {
     let config = Config::load(&sources("a.toml", text)).unwrap();
     let (path, rule) = &config.gateway.routes[0].paths[0];
     assert_eq!(path, "/admin");
-    assert_eq!(rule.allow.groups.as_deref(), Some(["admins".to_owned()].as_slice()));
-    assert_eq!(rule.allow.domains.as_deref(), Some(["example.com".to_owned()].as_slice()));
+    assert_eq!(rule.allow.groups, Some(NameList::Written(vec!["admins".to_owned()])));
+    assert_eq!(rule.allow.domains, Some(NameList::Written(vec!["example.com".to_owned()])));
 }
 
 #[test]
@@ -696,6 +697,7 @@ fn the_schema_takes_what_is_taken_and_refuses_misspelt_keys_and_wrong_types() {
         ("route.a.access = 'log-in'", "route.a.access"),
         ("route.a.identity = { sett = 'x' }", "route.a.identity"),
         ("route.a.paths.'/b'.allow.group = ['x']", "route.a.paths./b.allow.group"),
+        ("route.a.allow.groups = { env = 'X' }", "route.a.allow.groups"),
         ("provider = 'corp'", "provider"),
     ] {
         assert_eq!(flaws(wrong), [at], "{wrong}");
@@ -739,6 +741,7 @@ fn check_schema(root: &Value, schema: &Value, value: &Value, at: &str, flaws: &m
             "maximum" => value.as_i64().is_none_or(|number| number <= rule.as_i64().unwrap()),
             "minProperties" => value.as_object().is_none_or(|it| it.len() as u64 >= rule.as_u64().unwrap()),
             "maxProperties" => value.as_object().is_none_or(|it| it.len() as u64 <= rule.as_u64().unwrap()),
+            "propertyNames" => value.as_object().into_iter().flatten().all(|(key, _)| rule["const"] == *key),
             "items" => {
                 value.as_array().into_iter().flatten().for_each(|item| check_schema(root, rule, item, at, flaws));
                 true
@@ -861,6 +864,7 @@ fn sources(name: &str, text: String) -> Sources {
         env: env.map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec(),
         flags: Vec::new(),
         base_dir: PathBuf::from("tests/config/invalid"),
+        ..Sources::default()
     }
 }
 

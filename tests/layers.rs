@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
         "clock",
         "codes",
         "flood",
+        "followed",
         "hex",
         "keep_alive",
         "local_executor",

@@ -16,6 +16,7 @@ use crate::body::Body;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::control::Control;
+use crate::followed::FollowedChange;
 use crate::gateway::Gateway;
 use crate::gateway::build::{BuildError, GatewayParts};
 use crate::proxy::Forwarder;
@@ -161,6 +162,26 @@ impl App {
         Ok(())
     }
 
+    /// Followed files have changed, and what could be taken of them is in use by now: recorded, and what was opened before is judged
+    /// again. What could not be taken changes nothing.
+    pub fn take_followed(&self, changes: &[FollowedChange]) {
+        for FollowedChange { key, path, outcome } in changes {
+            let (file, event) = (path.display(), "config.followed");
+            match outcome {
+                Ok(holds) => tracing::info!(event, key, %file, holds, "a followed file has changed: it is in force"),
+                Err(why) => tracing::error!(
+                    code = "followed_file_refused", key, %file, reason = why,
+                    "a followed file cannot be taken: what it held before stays in force"
+                ),
+            }
+            let event = if outcome.is_ok() { AuditEvent::ConfigReloaded } else { AuditEvent::ConfigRejected };
+            self.shared.audit_config(event, Some(key));
+        }
+        if changes.iter().any(|change| change.outcome.is_ok()) {
+            self.gateway.load().policy_has_changed();
+        }
+    }
+
     /// The rest of a reload: the listening side and the logs.
     fn take_along(&self, config: &Config, server: PreparedServer) {
         if config.telemetry != self.export.0 {
@@ -280,9 +301,12 @@ impl AcrossReloads {
     }
 
     fn record_reload(&self, event: AuditEvent, detail: Option<&str>) {
-        let (now, telemetry) = (self.clock.now(), self.telemetry.load());
-        telemetry.metrics.config_loaded(event == AuditEvent::ConfigReloaded, now);
-        telemetry.audit(now, event, &AuditFields { detail, ..AuditFields::default() });
+        self.telemetry.load().metrics.config_loaded(event == AuditEvent::ConfigReloaded, self.clock.now());
+        self.audit_config(event, detail);
+    }
+
+    fn audit_config(&self, event: AuditEvent, detail: Option<&str>) {
+        self.telemetry.load().audit(self.clock.now(), event, &AuditFields { detail, ..AuditFields::default() });
     }
 
     fn gateway(

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use crate::clock::{SharedClock, UnixTime};
 use crate::config::{Config, Differences, Fingerprint, ReadFile};
+use crate::followed::Follow;
 use crate::gateway::Gateway;
 use crate::provider::{Condition, Provider};
 use crate::secret::Secret;
@@ -29,6 +30,8 @@ struct InForce {
     key_since: Option<UnixTime>,
     /// Why the newest configuration is not in force.
     refused: Option<String>,
+    /// The files that change without a reload.
+    followed: Vec<Arc<dyn Follow>>,
 }
 
 impl Status {
@@ -58,8 +61,7 @@ impl Status {
 
     /// A newer one is not taken.
     pub(super) fn refuses(&self, why: &str) {
-        let line = why.split_whitespace().collect::<Vec<_>>().join(" ");
-        self.in_force().refused = Some(line.chars().take(LONGEST_REASON).collect());
+        self.in_force().refused = Some(one_line(why));
     }
 
     /// In one line: `3 routes, provider corp up, key age 12d, reload refused: VB-0002`.
@@ -73,6 +75,9 @@ impl Status {
         if let Some(since) = in_force.key_since {
             let hours = now.since(since).as_secs() / 3600;
             _ = if hours < 48 { write!(line, ", key age {hours}h") } else { write!(line, ", key age {}d", hours / 24) };
+        }
+        for file in in_force.followed.iter().filter(|file| file.trouble().is_some()) {
+            _ = write!(line, ", {} refused", file.key());
         }
         if let Some(why) = &in_force.refused {
             _ = write!(line, ", reload refused: {why}");
@@ -88,7 +93,16 @@ impl Status {
             None => Health::Ok,
         };
         let providers = gateway.providers().iter().map(|it| (format!("provider {}", it.name()), health(it)));
-        std::iter::once(("configuration".to_owned(), configuration)).chain(providers).collect()
+        let followed = self.followed().into_iter().map(|file| {
+            let health = file.trouble().map_or(Health::Ok, |why| Health::Degraded(one_line(&why)));
+            (format!("file {}", file.key()), health)
+        });
+        std::iter::once(("configuration".to_owned(), configuration)).chain(providers).chain(followed).collect()
+    }
+
+    /// The files that change without a reload.
+    fn followed(&self) -> Vec<Arc<dyn Follow>> {
+        self.in_force().followed.clone()
     }
 
     fn in_force(&self) -> MutexGuard<'_, InForce> {
@@ -123,6 +137,8 @@ impl Shown {
         metrics.connections(open, most);
         let since = self.status.in_force().key_since;
         metrics.key_age(since.map_or(Duration::ZERO, |since| self.clock.now().since(since)));
+        let followed = self.status.followed();
+        metrics.followed_files_are(followed.iter().map(|file| (file.key(), file.trouble().is_none())));
         let gateway = self.gateway.load();
         metrics.providers_are(gateway.providers().iter().map(|it| (&**it.name(), state(it.condition()))));
     }
@@ -134,8 +150,14 @@ impl InForce {
         let routes = config.gateway.routes.iter().map(|route| Arc::clone(&route.name)).collect();
         let key_since = key.map(|(_, since)| since);
         let (fingerprint, sealing_key) = (config.fingerprint.clone(), config.keys.first().cloned());
-        Self { fingerprint, routes, sealing_key, key_since, refused: None }
+        Self { fingerprint, routes, sealing_key, key_since, refused: None, followed: config.followed() }
     }
+}
+
+/// A reason as it fits into a line that `systemctl status` shows whole.
+fn one_line(why: &str) -> String {
+    let line = why.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(LONGEST_REASON).collect()
 }
 
 /// The files with secrets, and when each was changed last.
@@ -164,5 +186,5 @@ fn state(condition: Condition) -> &'static str {
     }
 }
 
-/// A line that `systemctl status` shows whole.
+/// Characters of a reason.
 const LONGEST_REASON: usize = 200;

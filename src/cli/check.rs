@@ -12,6 +12,7 @@ use super::{CheckArguments, CheckFormat, Exit, complain, say, stderr_color};
 use crate::app::rehearse;
 use crate::clock::SystemClock;
 use crate::config::{Config, Diagnostic, Report};
+use crate::followed::Follow;
 use crate::provider::Grade;
 
 /// Loads the configuration, probes what it names unless `--offline` is given, and prints the findings.
@@ -36,6 +37,7 @@ pub(super) fn check(arguments: &CheckArguments) -> Exit {
     let mut findings = vec![summary(&config, &source.name())];
     findings.extend(unlogged(&config));
     findings.extend(outgoing(&config));
+    findings.extend(config.followed().iter().map(|file| followed(&**file)));
     if !arguments.offline {
         match probe(&config) {
             Ok(found) => findings = each_once(findings.into_iter().chain(found).collect()),
@@ -76,6 +78,12 @@ fn summary(config: &Config, name: &str) -> Finding {
     let (providers, routes) = (config.providers.len(), config.gateway.routes.len());
     let message = format!("{providers} provider{}, {routes} route{}", plural(providers), plural(routes));
     Finding::new(format!("configuration {name}"), Grade::Good, "configuration", message)
+}
+
+/// A file that somebody else keeps: how much it holds, so that the wrong one shows.
+fn followed(file: &dyn Follow) -> Finding {
+    let message = format!("{} holds {}; followed while the gateway runs", file.path().display(), file.summary());
+    Finding::new(file.key().to_owned(), Grade::Good, "followed_file", message)
 }
 
 /// The ending of a noun after its number.

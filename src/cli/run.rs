@@ -20,6 +20,7 @@ use crate::cli::sources::ConfigSource;
 use crate::clock::SystemClock;
 use crate::config::diagnostics::Severity;
 use crate::config::{Config, Diagnostic, Report, Watch};
+use crate::followed::FollowedChange;
 use crate::server::systemd;
 use crate::telemetry::process::{ProcessLog, init_process_log};
 
@@ -112,7 +113,7 @@ impl Signals {
         loop {
             tokio::select! {
                 _ = self.hang_up.recv() => current.guarded(Running::reload),
-                Some(found) = current.files.changed.recv() => current.guarded(|current| current.read_again(found)),
+                Some(change) = current.files.changed.recv() => current.guarded(|current| current.take_change(change)),
                 _ = self.terminate.recv() => app.stop(),
                 _ = self.interrupt.recv() => app.stop(),
                 _ = looks.tick() => current.say_how_it_is(),
@@ -155,10 +156,15 @@ impl Running<'_> {
         }));
     }
 
-    /// The same with what was read because a file has changed.
-    fn read_again(&self, found: Result<Config, Report>) {
-        tracing::info!(code = "files_changed", "a file of the configuration has changed: it is read again");
-        self.take(found);
+    /// Takes what was found at a look at the files.
+    fn take_change(&self, change: FileChange) {
+        match change {
+            FileChange::Followed(changes) => self.app.take_followed(&changes),
+            FileChange::Configuration(found) => {
+                tracing::info!(code = "files_changed", "a file of the configuration has changed: it is read again");
+                self.take(*found);
+            }
+        }
     }
 
     /// Start or reload is over.
@@ -204,10 +210,18 @@ impl Running<'_> {
     }
 }
 
+/// What was found at a look at the files.
+enum FileChange {
+    /// Followed files have changed, and what can be taken of them is in use.
+    Followed(Vec<FollowedChange>),
+    /// The configuration as it is now, because another file has changed.
+    Configuration(Box<Result<Config, Report>>),
+}
+
 /// The task that watches files: never on the thread that handles signals, because a disk may be slow.
 struct WatchedFiles {
     watch: Arc<Mutex<Watch>>,
-    changed: mpsc::Receiver<Result<Config, Report>>,
+    changed: mpsc::Receiver<FileChange>,
     _looking: JoinSet<()>,
 }
 
@@ -228,7 +242,7 @@ impl WatchedFiles {
 
 /// Sends what is read whenever a file has changed: the configuration of before with what its files hold now, or with `--watch` all of
 /// it, because the file and those that it names may have changed together.
-async fn look_again(watch: Arc<Mutex<Watch>>, source: ConfigSource, found: mpsc::Sender<Result<Config, Report>>) {
+async fn look_again(watch: Arc<Mutex<Watch>>, source: ConfigSource, found: mpsc::Sender<FileChange>) {
     let mut tick = tokio::time::interval(BETWEEN_LOOKS);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -236,21 +250,24 @@ async fn look_again(watch: Arc<Mutex<Watch>>, source: ConfigSource, found: mpsc:
         let (watch, source) = (Arc::clone(&watch), source.clone());
         let look = move || {
             let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
-            if !watch.look() {
-                return None;
-            }
-            if !source.is_watched {
-                return Some(watch.read_again());
-            }
-            Some(source.read_watched().map(|(config, newer)| {
-                *watch = newer;
-                config
-            }))
+            let followed = Some(watch.look_at_followed()).filter(|changes| !changes.is_empty());
+            let read = watch.look().then(|| {
+                if !source.is_watched {
+                    return watch.read_again();
+                }
+                let read = source.read_watched();
+                read.map(|(config, newer)| {
+                    *watch = newer;
+                    config
+                })
+            });
+            (followed.map(FileChange::Followed), read.map(|read| FileChange::Configuration(Box::new(read))))
         };
-        if let Ok(Some(result)) = tokio::task::spawn_blocking(look).await
-            && found.send(result).await.is_err()
-        {
-            return;
+        let Ok((followed, read)) = tokio::task::spawn_blocking(look).await else { continue };
+        for change in followed.into_iter().chain(read) {
+            if found.send(change).await.is_err() {
+                return;
+            }
         }
     }
 }

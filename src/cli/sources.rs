@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{ConfigArguments, Exit, complain, stderr_color};
 use crate::config::diagnostics::Place;
 use crate::config::kinds::{self, DiagnosticKind};
-use crate::config::{Config, Diagnostic, Report, Sources, Watch};
+use crate::config::{Config, Diagnostic, FollowedFiles, Report, Sources, Watch};
 use crate::server::settings::ListenAddress;
 
 /// The file and flags of the command line. Reading it again, for a reload, reads the file and everything it names again.
@@ -17,12 +17,19 @@ pub(super) struct ConfigSource {
     flags: Vec<(String, String)>,
     /// The file itself is watched, too.
     pub(super) is_watched: bool,
+    /// The files that are followed since an earlier reading.
+    followed: FollowedFiles,
 }
 
 impl From<ConfigArguments> for ConfigSource {
     fn from(arguments: ConfigArguments) -> Self {
         let found = || DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.is_file());
-        Self { path: arguments.config.or_else(found), flags: arguments.set, is_watched: false }
+        Self {
+            path: arguments.config.or_else(found),
+            flags: arguments.set,
+            is_watched: false,
+            followed: FollowedFiles::default(),
+        }
     }
 }
 
@@ -117,7 +124,7 @@ impl ConfigSource {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
             .collect();
         let base_dir = self.path.as_deref().and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
-        Sources { file, env, flags: self.flags.clone(), base_dir }
+        Sources { file, env, flags: self.flags.clone(), base_dir, followed: self.followed.clone() }
     }
 }
 

@@ -48,6 +48,7 @@ pub enum DiagnosticCode {
     ReadableSecret,
     NoTrustedProxies,
     OutgoingProxy,
+    BadFollowedFile,
 }
 
 impl DiagnosticCode {
@@ -86,9 +87,10 @@ mod tests {
         assert_eq!(DiagnosticCode::Conflict.as_str(), "VB-0018");
         assert_eq!(DiagnosticCode::NoTrustedProxies.as_str(), "VB-0040");
         assert_eq!(DiagnosticCode::OutgoingProxy.as_str(), "VB-0041");
+        assert_eq!(DiagnosticCode::BadFollowedFile.as_str(), "VB-0056");
         assert_eq!(
             codes::all().filter(|(number, _)| *number < "VB-1000").count(),
-            DiagnosticCode::OutgoingProxy as usize + 1
+            DiagnosticCode::BadFollowedFile as usize + 1
         );
     }
 }

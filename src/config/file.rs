@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::answers::{HstsTable, ResponseHeadersTable};
+use super::lists::NamesOrFile;
 use super::reading::Field;
 use super::secrets::SecretText;
 use super::sinks::SinkKey;
@@ -430,18 +431,18 @@ pub(super) struct RuleKeys {
     pub(super) no_login_from: Field<OneOrMany<Network>>,
 }
 
-/// `[route.NAME.allow]`: a list is any-of, several keys are all-of.
+/// `[route.NAME.allow]`: a list is any-of, several keys are all-of. A list of names may stand in a file, `{ file = "people.txt" }`.
 pub(super) struct AllowTable {
     /// Groups.
-    pub(super) groups: Field<OneOrMany<String>>,
+    pub(super) groups: Field<NamesOrFile>,
     /// E-mail addresses.
-    pub(super) emails: Field<OneOrMany<String>>,
+    pub(super) emails: Field<NamesOrFile>,
     /// Domains of e-mail addresses, meant exactly; `*.example.com` for those below.
-    pub(super) domains: Field<OneOrMany<String>>,
+    pub(super) domains: Field<NamesOrFile>,
     /// Compared with `claims.user` alone.
-    pub(super) users: Field<OneOrMany<String>>,
+    pub(super) users: Field<NamesOrFile>,
     /// Compared with `claims.subject` alone.
-    pub(super) subjects: Field<OneOrMany<String>>,
+    pub(super) subjects: Field<NamesOrFile>,
     /// Values of claims.
     pub(super) claims: Field<Named<OneOrMany<ClaimValue>>>,
     /// Networks of clients.

@@ -26,10 +26,12 @@ mod environment;
 mod file;
 mod files;
 mod fingerprint;
+mod followed;
 #[rustfmt::skip]
 pub(crate) mod kinds;
 mod foreign;
 mod input;
+mod lists;
 mod places;
 mod problems;
 mod reading;
@@ -48,6 +50,7 @@ mod words;
 
 pub use diagnostics::{Diagnostic, Report};
 pub use fingerprint::{Differences, Fingerprint};
+pub use followed::FollowedFiles;
 pub use places::Places;
 pub use redacted::SecretSource;
 pub use schema::{Key, every_key, keys, schema};
@@ -105,6 +108,8 @@ pub struct Sources {
     pub flags: Vec<(String, String)>,
     /// Where relative paths start: the folder of the file.
     pub base_dir: PathBuf,
+    /// The files that are followed already: what they hold stays in use, whatever they hold now.
+    pub followed: FollowedFiles,
 }
 
 impl Sources {

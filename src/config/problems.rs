@@ -38,6 +38,15 @@ impl Flaw {
         Self::new(kind, format!("{what} \"{}\"", text.escape_default()))
     }
 
+    /// What is wrong and what to write instead, where there is no place to show.
+    pub(super) fn in_words(&self) -> String {
+        let Diagnostic { message, help, .. } = &*self.0;
+        match help.as_deref().filter(|help| !help.is_empty()) {
+            Some(help) => format!("{message} ({help})"),
+            None => message.clone(),
+        }
+    }
+
     /// Says what to write instead.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.0.help(help);

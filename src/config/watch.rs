@@ -1,14 +1,16 @@
 //! The files of a configuration: looked at from time to time, and read again when they changed.
 //!
-//! Those that it names are always watched: secrets, certificates, lists. The configuration's own file only where that is asked for: one
-//! that is half edited may be a valid policy.
+//! Those that it names are always watched: secrets and certificates are read again with all of the configuration, lists and key sets by
+//! themselves. The configuration's own file only where that is asked for: one that is half edited may be a valid policy.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::{Config, Report, Sources};
+use crate::followed::{Follow, FollowedChange};
 
 /// The files of one configuration, and what they looked like.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub struct Watch {
     read: Vec<State>,
     /// At the last look.
     seen: Vec<State>,
+    /// Those that change without a reload.
+    followed: Vec<Arc<dyn Follow>>,
 }
 
 /// What a file looks like from outside; links are followed, so that a swapped directory link (Kubernetes) shows, too.
@@ -29,7 +33,7 @@ impl Watch {
     pub fn of(sources: Sources, config: &Config, own: Option<PathBuf>) -> Self {
         let files: Vec<_> = config.files.iter().map(|file| file.path.clone()).chain(own).collect();
         let now = states(&files);
-        Self { sources, files, read: now.clone(), seen: now }
+        Self { sources, files, read: now.clone(), seen: now, followed: config.followed() }
     }
 
     /// Looks again: whether something changed, once for each change. A file counts only when it looks the same at two looks in a row,
@@ -43,6 +47,11 @@ impl Watch {
             self.read = now;
         }
         is_news
+    }
+
+    /// Looks at the followed files, and takes over what has changed of them.
+    pub fn look_at_followed(&self) -> Vec<FollowedChange> {
+        self.followed.iter().filter_map(|file| file.look()).collect()
     }
 
     /// The configuration as it was written before, with what the files that it names hold now.

@@ -60,7 +60,8 @@ fn is_fresh(rule: &Rule, principal: &Principal, now: UnixTime) -> bool {
     rule.max_age.is_none_or(|max_age| principal.is_signed_in_within(max_age, now))
 }
 
-/// Whether a person meets a rule. What depends on nothing but the person is kept with the session: a warm request looks it up.
+/// Whether a person meets a rule. What depends on nothing but the person is kept with the session: a warm request looks it up. Where
+/// a list may change meanwhile, the policy is asked each time.
 fn meets(rule: &Rule, meta: &RequestMeta, principal: &Principal) -> Decision {
     if rule.policy.is_open() {
         return Decision::Allow;
@@ -71,6 +72,8 @@ fn meets(rule: &Rule, meta: &RequestMeta, principal: &Principal) -> Decision {
         return rule.policy.networks_only(meta.client);
     }
     let decision = rule.policy.decide(principal.identity(), meta.client);
-    session.decisions.set(rule.id, decision == Decision::Allow);
+    if !rule.policy.is_followed() {
+        session.decisions.set(rule.id, decision == Decision::Allow);
+    }
     decision
 }

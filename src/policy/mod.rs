@@ -3,22 +3,25 @@
 //! `allow` is compiled once into a list of checks. The decision and the reasons of a refusal come from the same checks, so that they
 //! cannot disagree.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde_json::Value;
 
+use self::names::{Listed, Matching};
 use self::settings::AllowSettings;
 use crate::identity::{ClaimPath, Identity, domain_of};
 
+pub mod names;
 pub mod settings;
 
 /// `allow`, compiled.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     checks: Vec<Check>,
+    /// A list stands in a file, and changes while the policy does not.
+    is_followed: bool,
 }
 
 /// The outcome.
@@ -81,24 +84,39 @@ impl Policy {
         // lists of people, addresses and claims' values stay private.
         let checks = [
             networks.map(|it| Check::new(Criterion::Network, NEEDS_NETWORK, Test::Networks(it))),
-            users.map(|it| Check::new(Criterion::User, NEEDS_PERSON, Test::User(Names::new(it)))),
-            subjects.map(|it| Check::new(Criterion::Subject, NEEDS_PERSON, Test::Subject(Names::new(it)))),
-            emails.map(|it| Check::new(Criterion::Email, NEEDS_EMAIL, Test::Email(Names::lower_case(it)))),
+            users.map(|it| Check::new(Criterion::User, NEEDS_PERSON, Test::User(Listed::new(it, Matching::Exact)))),
+            subjects.map(|it| {
+                Check::new(Criterion::Subject, NEEDS_PERSON, Test::Subject(Listed::new(it, Matching::Exact)))
+            }),
+            emails.map(|it| Check::new(Criterion::Email, NEEDS_EMAIL, Test::Email(Listed::new(it, Matching::Folded)))),
             domains.map(|it| {
-                let domains = Domains::new(it);
-                let need = format!("needs an e-mail address in {}", listed(domains.in_order(), "", "one of "));
+                let domains = Listed::new(it, Matching::Domain);
+                let need = domains.in_order().map_or_else(
+                    || NEEDS_DOMAIN.to_owned(),
+                    |all| format!("needs an e-mail address in {}", listed(all, "", "one of ")),
+                );
                 Check::new(Criterion::Domain, need, Test::Domain(domains))
             }),
             groups.map(|it| {
-                let groups = Names::new(it);
-                let need = format!("needs {}", listed(groups.in_order(), "the group ", "one of the groups "));
+                let groups = Listed::new(it, Matching::Exact);
+                let need = groups.in_order().map_or_else(
+                    || NEEDS_GROUP.to_owned(),
+                    |all| format!("needs {}", listed(all, "the group ", "one of the groups ")),
+                );
                 Check::new(Criterion::Group, need, Test::Group(groups))
             }),
         ];
         let claims = claims.into_iter().map(|(path, values)| {
             Check::new(Criterion::Claim, format!("needs another value of {path}"), Test::Claim(path, values))
         });
-        Self { checks: checks.into_iter().flatten().chain(claims).collect() }
+        let checks: Vec<_> = checks.into_iter().flatten().chain(claims).collect();
+        Self { is_followed: checks.iter().any(|check| check.test.is_followed()), checks }
+    }
+
+    /// Whether what it decides about a person may change while the person and the configuration do not: a list stands in a file
+    /// that somebody else keeps.
+    pub fn is_followed(&self) -> bool {
+        self.is_followed
     }
 
     /// Whether anything is asked besides having signed in.
@@ -182,110 +200,40 @@ impl Check {
 #[derive(Clone, Debug)]
 enum Test {
     Networks(Vec<IpNet>),
-    User(Names),
-    Subject(Names),
-    Email(Names),
-    Domain(Domains),
-    Group(Names),
+    User(Listed),
+    Subject(Listed),
+    Email(Listed),
+    Domain(Listed),
+    Group(Listed),
     Claim(ClaimPath, Vec<Value>),
 }
 
 impl Test {
+    /// Whether it compares with a list in a file.
+    fn is_followed(&self) -> bool {
+        match self {
+            Self::User(it) | Self::Subject(it) | Self::Email(it) | Self::Domain(it) | Self::Group(it) => {
+                it.is_followed()
+            }
+            Self::Networks(_) | Self::Claim(..) => false,
+        }
+    }
+
     /// Whether this person, at this address, meets it.
     fn is_met(&self, identity: &Identity, client: IpAddr) -> bool {
         match self {
             Self::Networks(networks) => contains(networks, client),
             Self::User(users) => identity.user.as_deref().is_some_and(|user| users.contains(user)),
             Self::Subject(subjects) => !identity.subject.is_empty() && subjects.contains(&identity.subject),
-            Self::Email(emails) => identity.email.as_deref().is_some_and(|email| emails.contains_folded(email)),
+            Self::Email(emails) => identity.email.as_deref().is_some_and(|email| emails.contains(email)),
             Self::Domain(domains) => identity.email_domain().is_some_and(|domain| domains.contains(domain)),
-            Self::Group(groups) => identity.groups.iter().any(|group| groups.contains(group)),
+            Self::Group(groups) => groups.contains_any(&identity.groups),
             Self::Claim(path, values) => path.find(&identity.claims).is_some_and(|value| {
                 let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
                 values.contains(value) || items.iter().any(|item| values.contains(item))
             }),
         }
     }
-}
-
-/// A list of `allow`, by length and then by text: most of a person's hundreds of groups differ from those that are asked
-/// for in their length already, where a hash would have to read them all.
-#[derive(Clone, Debug)]
-struct Names(Box<[String]>);
-
-impl Names {
-    /// Sorts them.
-    fn new(mut names: Vec<String>) -> Self {
-        names.sort_unstable_by(|a, b| by_length(a, b));
-        names.dedup();
-        Self(names.into())
-    }
-
-    /// The same in lower case.
-    fn lower_case(names: Vec<String>) -> Self {
-        Self::new(names.into_iter().map(|name| name.to_ascii_lowercase()).collect())
-    }
-
-    /// Whether this very text is among them.
-    fn contains(&self, name: &str) -> bool {
-        self.0.binary_search_by(|known| by_length(known, name)).is_ok()
-    }
-
-    /// The same of names in lower case, whatever the case of the text.
-    fn contains_folded(&self, name: &str) -> bool {
-        self.contains(name) || self.contains(&name.to_ascii_lowercase())
-    }
-
-    /// In the order of the alphabet.
-    fn in_order(&self) -> Vec<String> {
-        let mut names = self.0.to_vec();
-        names.sort_unstable();
-        names
-    }
-}
-
-/// Domains of e-mail addresses, in lower case.
-#[derive(Clone, Debug)]
-struct Domains {
-    exact: Names,
-    /// `example.com` for `*.example.com`: only what is below it.
-    above: Box<[String]>,
-}
-
-impl Domains {
-    /// Parts them.
-    fn new(domains: Vec<String>) -> Self {
-        let (below, exact): (Vec<String>, Vec<String>) =
-            domains.into_iter().partition(|domain| domain.starts_with("*."));
-        let above = below.iter().filter_map(|domain| domain.strip_prefix("*.")).map(str::to_ascii_lowercase);
-        Self { exact: Names::lower_case(exact), above: above.collect() }
-    }
-
-    /// Whether this domain is one of them, or below one.
-    fn contains(&self, domain: &str) -> bool {
-        if self.exact.contains_folded(domain) {
-            return true;
-        }
-        let domain = domain.to_ascii_lowercase();
-        // Whole labels, and at least one: neither `notexample.com` nor `.example.com` is below `example.com`.
-        let is_below = |above: &String| {
-            let labels = domain.strip_suffix(above.as_str()).and_then(|rest| rest.strip_suffix('.'));
-            labels.is_some_and(|labels| labels.split('.').all(|label| !label.is_empty()))
-        };
-        self.above.iter().any(is_below)
-    }
-
-    /// As they are written, the exact ones first.
-    fn in_order(&self) -> Vec<String> {
-        let mut names = self.exact.in_order();
-        names.extend(self.above.iter().map(|above| format!("*.{above}")));
-        names
-    }
-}
-
-/// The order of [`Names`].
-fn by_length(a: &str, b: &str) -> Ordering {
-    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
 /// Whether an address lies in one of the networks.
@@ -312,6 +260,10 @@ const NEEDS_PERSON: &str = "needs to be one of the people who are allowed in";
 const NEEDS_EMAIL: &str = "needs an e-mail address that is allowed in";
 /// The same where the provider does not vouch for it.
 const NEEDS_VERIFIED: &str = "needs a verified e-mail address: the sign-in page says that yours is not verified";
+/// The same of a domain or a group where somebody else keeps the list: a refusal is no way to read it.
+const NEEDS_DOMAIN: &str = "needs an e-mail address in a domain that is allowed in";
+/// See [`NEEDS_DOMAIN`].
+const NEEDS_GROUP: &str = "needs a group that is allowed in";
 /// Names of a list that a refusal shows.
 const MOST_SHOWN: usize = 10;
 
@@ -319,6 +271,7 @@ const MOST_SHOWN: usize = 10;
 mod tests {
     use serde_json::json;
 
+    use super::names::NameList;
     use super::*;
     use crate::identity::{ClaimMapping, Claims};
 
@@ -345,8 +298,8 @@ mod tests {
         }
     }
 
-    fn some(names: &[&str]) -> Option<Vec<String>> {
-        Some(names.iter().map(|n| (*n).to_owned()).collect())
+    fn some(names: &[&str]) -> Option<NameList> {
+        Some(NameList::Written(names.iter().map(|n| (*n).to_owned()).collect()))
     }
 
     fn claim(path: &str, values: &[Value]) -> AllowSettings {

@@ -6,20 +6,22 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::identity::ClaimPath;
+use crate::policy::names::NameList;
 
-/// Who may pass: a list is any-of, several keys are all-of, an absent key (`None`, or empty `claims`) asks nothing. Lists are never empty.
+/// Who may pass: a list is any-of, several keys are all-of, an absent key (`None`, or empty `claims`) asks nothing. Lists are never
+/// empty, but for those in files that were emptied since the start: they let nobody pass.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AllowSettings {
     /// One of these groups.
-    pub groups: Option<Vec<String>>,
+    pub groups: Option<NameList>,
     /// One of these e-mail addresses; ASCII case does not matter.
-    pub emails: Option<Vec<String>>,
+    pub emails: Option<NameList>,
     /// An e-mail address in one of these domains, exactly, or below one that is written `*.example.com`; ASCII case does not matter.
-    pub domains: Option<Vec<String>>,
+    pub domains: Option<NameList>,
     /// One of these users: the user claim, and nothing else.
-    pub users: Option<Vec<String>>,
+    pub users: Option<NameList>,
     /// One of these subjects: the subject, and nothing else.
-    pub subjects: Option<Vec<String>>,
+    pub subjects: Option<NameList>,
     /// Each claim equals, or as a list holds, one of the values.
     pub claims: Vec<(ClaimPath, Vec<Value>)>,
     /// The client's address is in one of these networks.

@@ -149,6 +149,8 @@ pub(super) struct UpkeepFamilies {
     pub(super) key_age: Seconds,
     /// By the key that names the file.
     pub(super) secret_changed: Family<Labels<1>, Seconds>,
+    /// By the key that names the file.
+    pub(super) followed_current: Family<Labels<1>, Gauge>,
     /// From clients.
     pub(super) connections: Gauge,
     /// How many there may be.
@@ -186,6 +188,10 @@ impl UpkeepFamilies {
             ),
             secret_changed: into
                 .add("vestibule_secret_file_mtime_seconds", "When the files of secrets in use were changed last"),
+            followed_current: into.add(
+                "vestibule_followed_file_current",
+                "Whether what a list or key set in a file holds now is in use; 0: what it held before is",
+            ),
             connections: into.add("vestibule_connections", "Open connections of clients"),
             connections_limit: into.add("vestibule_connections_limit", "How many connections of clients there may be"),
         }

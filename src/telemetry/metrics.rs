@@ -280,6 +280,14 @@ impl Metrics {
         }
     }
 
+    /// Whether what each followed file holds now is in use, by the keys that name them.
+    pub fn followed_files_are<'a>(&self, all: impl Iterator<Item = (&'a str, bool)>) {
+        self.upkeep.followed_current.clear();
+        for (name, is_current) in all {
+            self.upkeep.followed_current.get_or_create(&one("name", name)).set(i64::from(is_current));
+        }
+    }
+
     /// The age of the key that seals sessions.
     pub fn key_age(&self, age: Duration) {
         self.upkeep.key_age.set(age.as_secs_f64());

@@ -20,6 +20,7 @@ use indoors::{Indoors, NOW, configuration, cookie, sealer, session, site};
 use vestibule::gateway::routes::{Route, RouteTarget, Routes, Rule};
 use vestibule::identity::{ClaimMapping, Identity};
 use vestibule::policy::Policy;
+use vestibule::policy::names::NameList;
 use vestibule::policy::settings::{Access, AllowSettings};
 use vestibule::proxy::headers::response_headers::ResponseHeaders;
 use vestibule::proxy::headers::{HeaderRules, RequestContext, inject};
@@ -174,7 +175,7 @@ fn policy(groups: usize) -> Box<dyn FnMut()> {
     let claims = session(groups).claims;
     let identity = Identity::from_claims("corp".into(), "issuer".into(), claims, &ClaimMapping::default()).unwrap();
     let wanted = (0..10).map(|n| format!("group-{}", groups - 1 + n)).collect();
-    let policy = Policy::new(AllowSettings { groups: Some(wanted), ..AllowSettings::default() });
+    let policy = Policy::new(AllowSettings { groups: Some(NameList::Written(wanted)), ..AllowSettings::default() });
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
     Box::new(move || {
         black_box(policy.decide(black_box(&identity), client));

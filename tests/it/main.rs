@@ -37,6 +37,7 @@ mod key_rotation;
 mod key_set;
 mod lifetimes;
 mod limits;
+mod lists;
 mod log_readers;
 mod logout;
 mod logs;

@@ -81,11 +81,15 @@ async fn every_metric_is_there_from_the_start_and_changes_are_seen() {
     let folder = TempDir::new().unwrap();
     let secret = folder.path().join("key");
     fs::write(&secret, key(1)).unwrap();
+    let people = folder.path().join("people");
+    fs::write(&people, "ada").unwrap();
     let (cert, private, secret) = (pair.cert.display(), pair.key.display(), secret.display());
+    let list = format!("[route.app.allow]\nusers = {{ file = '{}' }}", people.display());
     let gateway = Gateway::in_front_of(&upstream)
         .signing_in_at(&idp)
         .at_https("wiki.example.com")
         .with(&format!("[server.tls]\ncert = '{cert}'\nkey = '{private}'\n[session]\nkeys = [{{ file = '{secret}' }}]"))
+        .with(&list)
         .start()
         .await;
     settled(&gateway, "/readyz", |text| text == "ok\n").await;
@@ -107,6 +111,7 @@ async fn every_metric_is_there_from_the_start_and_changes_are_seen() {
         "vestibule_provider_state{provider=\"idp\",state=\"unknown\"} 1",
         "vestibule_provider_state{provider=\"idp\",state=\"down\"} 0",
         "vestibule_connections 0",
+        "vestibule_followed_file_current{name=\"route.app.allow.users\"} 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }

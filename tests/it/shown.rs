@@ -23,7 +23,7 @@ fn what_is_shown_with_the_defaults_means_the_same_but_for_secrets() {
         let load = |text: &str, env: &[(String, String)], flags: &[(String, String)]| {
             let file = Some((path.display().to_string(), text.to_owned()));
             let base_dir = path.parent().unwrap().to_owned();
-            let sources = Sources { file, env: env.to_vec(), flags: flags.to_vec(), base_dir };
+            let sources = Sources { file, env: env.to_vec(), flags: flags.to_vec(), base_dir, ..Sources::default() };
             let config =
                 Config::load(&sources).unwrap_or_else(|report| panic!("{}:\n{text}\n{report}", path.display()));
             let Config { server, gateway, session, keys, providers, log, .. } = config;

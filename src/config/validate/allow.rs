@@ -1,24 +1,63 @@
 //! `allow` of a route: who may pass.
 
 use super::super::file::AllowTable;
+use super::super::lists::{NamesOrFile, entries};
 use super::super::units::ClaimValue;
 use super::claims::claim_path;
-use super::{Field, Flaw, Found, Named, OneOrMany, Problems, is_domain, kinds, parsed};
+use super::{Field, Flaw, Found, Named, OneOrMany, Place, Problems, is_domain, kinds, parsed};
+use crate::followed::ReadContent;
 use crate::identity::ClaimPath;
+use crate::policy::names::{Matching, NameList, NameSet};
 use crate::policy::settings::AllowSettings;
 
 /// Who may pass: every list is checked, and none may be empty.
 pub(super) fn allow(keys: &AllowTable, problems: &mut Problems) -> AllowSettings {
-    let mut list =
-        |field, parse: fn(&Found<String>) -> Result<String, Flaw>| parsed(field, kinds::EMPTY_ALLOW, problems, parse);
     AllowSettings {
-        groups: list(&keys.groups, name),
-        emails: list(&keys.emails, email),
-        domains: list(&keys.domains, domain),
-        users: list(&keys.users, name),
-        subjects: list(&keys.subjects, name),
+        groups: list(&keys.groups, Matching::Exact, name, problems),
+        emails: list(&keys.emails, Matching::Folded, email, problems),
+        domains: list(&keys.domains, Matching::Domain, domain, problems),
+        users: list(&keys.users, Matching::Exact, name, problems),
+        subjects: list(&keys.subjects, Matching::Exact, name, problems),
         claims: claims(&keys.claims, problems),
         networks: parsed(&keys.networks, kinds::EMPTY_ALLOW, problems, |item| Ok(item.value.0)),
+    }
+}
+
+/// Makes an entry of a list of what was written.
+type ParseEntry = fn(&Found<String>) -> Result<String, Flaw>;
+
+/// A list that is written, or kept in a file: its entries are checked in the same way.
+fn list(
+    field: &Field<NamesOrFile>,
+    matching: Matching,
+    parse: ParseEntry,
+    problems: &mut Problems,
+) -> Option<NameList> {
+    let found = field.given()?;
+    match &found.value {
+        NamesOrFile::Names(names) => {
+            let names = Field::Given(found.with(names.clone()));
+            parsed(&names, kinds::EMPTY_ALLOW, problems, parse).map(NameList::Written)
+        }
+        NamesOrFile::File(file) => {
+            let key = found.key.clone();
+            let read: ReadContent<NameSet> = Box::new(move |bytes| {
+                let entry =
+                    |line: &str| parse(&Found { value: line.to_owned(), place: Place::Nowhere, key: key.clone() });
+                Ok(NameSet::new(matching, entries(bytes, entry)?))
+            });
+            let opened = file.names(&found.key, matching, read);
+            let opened = problems.sound(found, opened)?;
+            // Emptied later it lets nobody pass; at the start it may as well be the wrong file.
+            if opened.is_new && opened.file.current().is_empty() {
+                problems.on(
+                    kinds::EMPTY_LIST_FILE,
+                    found,
+                    format!("names {}, which holds no entry", file.path.display()),
+                );
+            }
+            Some(NameList::Followed(opened.file))
+        }
     }
 }
 

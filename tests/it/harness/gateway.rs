@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use toml::{Table, Value};
 use vestibule::app::App;
 use vestibule::clock::ManualClock;
-use vestibule::config::{Config, Sources};
+use vestibule::config::{Config, FollowedFiles, Sources, Watch};
+use vestibule::followed::FollowedChange;
 
 use super::idp::{CLIENT_ID, CLIENT_SECRET};
 use super::{Browser, Raw, RecordingUpstream, TestIdp};
@@ -24,6 +25,9 @@ pub(crate) struct Gateway {
     /// The clock that it shares with the provider.
     pub(crate) clock: Arc<ManualClock>,
     settings: Table,
+    /// The files that its configuration names.
+    watch: Watch,
+    followed: FollowedFiles,
     origin: String,
     other_origins: Vec<String>,
 }
@@ -107,14 +111,32 @@ impl Gateway {
     /// Reloads with its own configuration and this laid over it; earlier changes stay.
     pub(crate) fn reload_with(&mut self, toml: &str) {
         lay_over(&mut self.settings, parsed(toml));
-        self.app.reload(&loaded(&self.settings)).unwrap_or_else(|error| panic!("the reload is refused: {error}"));
+        self.reloads();
+    }
+
+    /// Reloads with its own configuration as it is.
+    pub(crate) fn reloads(&mut self) {
+        let (config, watch) = loaded(&self.settings, &self.followed);
+        self.app.reload(&config).unwrap_or_else(|error| panic!("the reload is refused: {error}"));
+        self.watch = watch;
+    }
+
+    /// Looks at the files that somebody else keeps until it knows them, as the program does every other second, and gives what has
+    /// changed.
+    pub(crate) fn looks_at_followed(&self) -> Vec<FollowedChange> {
+        let first = self.watch.look_at_followed();
+        let changes = [first, self.watch.look_at_followed()].concat();
+        self.app.take_followed(&changes);
+        changes
     }
 
     /// The same, which may be refused, and why; then its configuration is the old one here, too.
     pub(crate) fn tries_reload(&mut self, toml: &str) -> Result<(), String> {
         let mut settings = self.settings.clone();
         lay_over(&mut settings, parsed(toml));
-        self.app.reload(&loaded(&settings)).map_err(|error| error.to_string())?;
+        let (config, watch) = loaded(&settings, &self.followed);
+        self.app.reload(&config).map_err(|error| error.to_string())?;
+        self.watch = watch;
         self.settings = settings;
         Ok(())
     }
@@ -132,7 +154,7 @@ impl Gateway {
     /// Reloads without a key or table of its configuration, by its dotted path.
     pub(crate) fn reload_without(&mut self, path: &str) {
         take_away(&mut self.settings, path);
-        self.app.reload(&loaded(&self.settings)).unwrap_or_else(|error| panic!("the reload is refused: {error}"));
+        self.reloads();
     }
 
     /// Asks for the stop, and does not wait for it.
@@ -214,17 +236,20 @@ impl GatewayBuilder {
         // A port that was free a moment ago may be taken by now: then another one is tried.
         for _ in 0..PORT_ATTEMPTS {
             let (settings, origin, scheme) = self.named();
-            let Ok(app) = App::start(loaded(&settings), clock.clone()).await else { continue };
+            let followed = FollowedFiles::default();
+            let (config, watch) = loaded(&settings, &followed);
+            let Ok(app) = App::start(config, clock.clone()).await else { continue };
             let other_origins: Vec<String> = self.other_hosts.iter().map(|host| format!("{scheme}://{host}")).collect();
             for origin in other_origins.iter().chain([&origin]) {
                 self.register(origin);
             }
             let (address, admin) = (app.traffic_addresses()[0], app.admin_addresses()[0]);
-            return Gateway { app, address, admin, clock, settings, origin, other_origins };
+            return Gateway { app, address, admin, clock, settings, watch, followed, origin, other_origins };
         }
         // Once more, to say why.
         let (settings, ..) = self.named();
-        let refused = App::start(loaded(&settings), clock).await.map(|_| ());
+        let (config, _) = loaded(&settings, &FollowedFiles::default());
+        let refused = App::start(config, clock).await.map(|_| ());
         panic!("the gateway does not start: {refused:?}\n{settings}");
     }
 
@@ -272,10 +297,12 @@ fn take_away(settings: &mut Table, path: &str) {
     assert!(table.remove(last).is_some(), "no {path} to take away");
 }
 
-fn loaded(settings: &Table) -> Config {
-    let text = settings.to_string();
-    let sources = Sources { file: Some(("test.toml".to_owned(), text)), ..Sources::default() };
-    Config::load(&sources).unwrap_or_else(|report| panic!("{}", report.render(false)))
+fn loaded(settings: &Table, followed: &FollowedFiles) -> (Config, Watch) {
+    let file = Some(("test.toml".to_owned(), settings.to_string()));
+    let sources = Sources { file, followed: followed.clone(), ..Sources::default() };
+    let config = Config::load(&sources).unwrap_or_else(|report| panic!("{}", report.render(false)));
+    let watch = Watch::of(sources, &config, None);
+    (config, watch)
 }
 
 fn parsed(toml: &str) -> Table {

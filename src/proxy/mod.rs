@@ -31,6 +31,7 @@ use crate::proxy::request_body::{RequestBody, Upload};
 use crate::proxy::settings::UpstreamAddress;
 
 mod answer_head;
+mod answer_paths;
 pub mod balance;
 mod connect;
 pub mod error;
@@ -48,6 +49,7 @@ pub mod tls;
 pub mod upgrade;
 mod verbatim;
 
+use answer_paths::AskedPath;
 use balance::Upstream;
 use target::SentTarget;
 use upgrade::UpgradeTicket;
@@ -93,6 +95,7 @@ impl Forwarder {
         alone: bool,
     ) -> Result<Response<Body>, UpstreamError> {
         let pools = self.pools(upstream);
+        let asked = AskedPath::of(request, upstream.settings());
         let (mut request, upload) = RequestBody::watch(std::mem::take(request));
         let mut target = SentTarget::default();
         let mut unreachable = None;
@@ -112,7 +115,11 @@ impl Forwarder {
             match exchange.run(&mut request, &mut target).await {
                 Ok(response) => {
                     upstream.succeeded(index);
-                    return Ok(exchange.finish(response, upgrade));
+                    let mut response = exchange.finish(response, upgrade);
+                    if let Some(asked) = asked {
+                        asked.map_back(address, upstream.settings(), response.headers_mut());
+                    }
+                    return Ok(response);
                 }
                 Err(ExchangeFailure::Unreachable(error)) => {
                     if !error.is_upstream_fault() {

@@ -34,8 +34,10 @@ pub struct UpstreamSettings {
     /// in HTTP/2. To note them
     /// makes every request of the gateway about two fifths dearer.
     pub keeps_capitals: bool,
-    /// Whether what answers say of paths (`Location`, cookies) is mapped back, where requests are mapped.
+    /// Whether what answers say of paths (`Location`, cookies) is mapped back; never where no address maps requests.
     pub rewrites_answers: bool,
+    /// Where the gateway's own endpoints are, which answers may name by the browser's path.
+    pub own_prefix: Arc<str>,
     /// Failures in a row that put an address aside, and for how long. Default 3, 10 s.
     pub eject_after: u32,
     /// See [`eject_after`](Self::eject_after).

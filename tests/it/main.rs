@@ -42,6 +42,7 @@ mod log_readers;
 mod logout;
 mod logs;
 mod malformed;
+mod mapped_answers;
 mod mapped_paths;
 mod mapped_readings;
 mod memory;

@@ -213,7 +213,12 @@ fn assemble(
         routes.iter().for_each(|route| route.changes.check(&route.settings, &own, hsts.as_ref(), problems));
     }
     let ((mut server, gateway), mut session, pages) = (server?, session?, pages?);
-    let routes: Vec<_> = routes?.into_iter().map(|route| route.settings).collect();
+    let mut routes: Vec<_> = routes?.into_iter().map(|route| route.settings).collect();
+    for route in &mut routes {
+        if let TargetSettings::Upstream(upstream) = &mut route.target {
+            upstream.own_prefix = Arc::from(gateway.prefix.as_str());
+        }
+    }
     let providers = claims_needed::with_needed_claims(providers?, &routes);
     session.clock_leeway = providers.iter().map(|provider| provider.clock_leeway).max().unwrap_or_default();
     server.notes_capitals = routes

@@ -46,6 +46,7 @@ pub(super) fn target(
     let host = table.host_header.given().and_then(|found| problems.sound(found, host_header(&found.value)));
     let tls = tls::upstream_tls(&table.tls, https, problems);
     let mut time = |field: &Field<Timespan>, default: u64| positive(field, Duration::from_secs(default), problems);
+    let is_mapped = addresses.iter().any(|address| !address.mapping.is_identity());
     Some(TargetSettings::Upstream(Box::new(UpstreamSettings {
         addresses,
         connect_timeout: time(&timeouts.connect, CONNECT_SECS),
@@ -55,7 +56,8 @@ pub(super) fn target(
         tls,
         host: host.unwrap_or(HostHeader::Preserve),
         keeps_capitals: table.header_case.or(HeaderCase::Lower) == HeaderCase::Preserve,
-        rewrites_answers: table.rewrite_answers.or(true),
+        rewrites_answers: table.rewrite_answers.or(true) && is_mapped,
+        own_prefix: Arc::default(), // Of `[server]`: mod.rs.
         eject_after: EJECT_AFTER,
         eject_for: EJECT_FOR,
     })))

@@ -52,6 +52,7 @@ pub(in crate::proxy) fn settings(addresses: Vec<UpstreamAddress>) -> UpstreamSet
         host: HostHeader::Preserve,
         keeps_capitals: false,
         rewrites_answers: true,
+        own_prefix: Arc::from("/_vestibule"),
         eject_after: 3,
         eject_for: Duration::from_secs(10),
     }

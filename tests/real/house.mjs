@@ -15,6 +15,12 @@ const root = path.resolve(here, '../..');
 // `run` says where cargo put it; without that, for trying one file by hand, it is looked for where cargo puts it by default.
 const binary = process.env.VESTIBULE ?? path.join(process.env.CARGO_TARGET_DIR ?? path.join(root, 'target'), 'release/vestibule');
 
+// Providers are on loopback, and asked directly unless a test says otherwise.
+for (const name of ['http_proxy', 'https_proxy', 'no_proxy']) {
+  delete process.env[name];
+  delete process.env[name.toUpperCase()];
+}
+
 const given = new Set();
 
 /**

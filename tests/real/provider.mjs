@@ -4,6 +4,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import path from 'node:path';
 
 import Provider from 'oidc-provider';
@@ -23,14 +24,15 @@ export const CLIENTS = {
 
 /**
  * Starts the provider for a gateway at `origin`.
+ * `tls` makes it `https://NAME` of a certificate's name: `{ name, cert, key }`.
  * `seen` holds each request to an endpoint of interest; `events` the provider's own words about grants.
  */
-export async function provider(t, origin, { accessLife = 300, port = 0 } = {}) {
+export async function provider(t, origin, { accessLife = 300, port = 0, tls } = {}) {
   const dir = folder(t);
-  const server = http.createServer();
+  const server = tls ? https.createServer({ cert: tls.cert, key: tls.key }) : http.createServer();
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
-  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const issuer = tls ? `https://${tls.name}:${server.address().port}` : `http://127.0.0.1:${server.address().port}`;
 
   const signing = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const client = generateKeyPairSync('ec', { namedCurve: 'P-256' });

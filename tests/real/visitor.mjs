@@ -14,10 +14,16 @@ const NAVIGATION = {
 
 export class Visitor {
   #cookies = new Map();
+  #names;
+
+  /** `names`: hosts that stand on 127.0.0.1 although no resolver knows them. */
+  constructor(names = []) {
+    this.#names = names;
+  }
 
   /** Another visitor with a copy of the jar: what somebody has who kept an old one. */
   copy() {
-    const other = new Visitor();
+    const other = new Visitor(this.#names);
     for (const [key, cookie] of this.#cookies) other.#cookies.set(key, { ...cookie });
     return other;
   }
@@ -70,8 +76,10 @@ export class Visitor {
     const target = new URL(url);
     const cookie = this.cookieHeader(target);
     const fields = { ...headers, ...(cookie && { cookie }), ...(body !== undefined && { 'content-length': Buffer.byteLength(body) }) };
+    const known = this.#names.includes(target.hostname) && { hostname: '127.0.0.1', servername: target.hostname };
+    if (known) fields.host = target.host;
     return new Promise((done, failed) => {
-      const request = (target.protocol === 'https:' ? https : http).request(target, { method, headers: fields, agent: false, rejectUnauthorized: false }, (response) => {
+      const request = (target.protocol === 'https:' ? https : http).request(target, { method, headers: fields, agent: false, rejectUnauthorized: false, ...known }, (response) => {
         const parts = [];
         response.on('data', (part) => parts.push(part));
         response.on('error', failed);

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::answers::{HstsTable, ResponseHeadersTable};
-use super::lists::NamesOrFile;
+use super::lists::{InFile, NamesOrFile};
 use super::reading::Field;
 use super::secrets::SecretText;
 use super::sinks::SinkKey;
@@ -294,6 +294,8 @@ pub(super) struct ProviderTable {
     pub(super) clock_leeway: Field<Timespan>,
     /// Time for one call to the provider.
     pub(super) timeout: Field<Timespan>,
+    /// The key set in a file, JWK Set or PEM, for a provider that cannot be asked for it: nothing is fetched then.
+    pub(super) jwks: Field<InFile>,
     /// The shortest time between two fetches of the key set.
     pub(super) jwks_min_interval: Field<Timespan>,
     /// Roots of trust for this provider, PEM, besides the system's.

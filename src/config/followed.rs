@@ -12,11 +12,13 @@ use super::kinds::{self, DiagnosticKind};
 use super::problems::Flaw;
 use crate::followed::{Content, Follow, FollowError, Followed, ReadContent};
 use crate::policy::names::{Matching, NameList, NameSet};
+use crate::provider::KeyFile;
 
 /// The files that are followed for a configuration, as long as something uses what they hold.
 #[derive(Clone, Debug, Default)]
 pub struct FollowedFiles {
     names: Known<(PathBuf, Matching), NameSet>,
+    keys: Known<PathBuf, KeyFile>,
 }
 
 /// Files of one kind of content, by what tells how they are read.
@@ -53,6 +55,15 @@ impl NamedFile {
     }
 }
 
+impl NamedFile {
+    /// Follows it as the key set of a provider.
+    pub(super) fn keys(&self, key: &str) -> Result<Arc<Followed<KeyFile>>, Flaw> {
+        let open = || Followed::open(key.to_owned(), self.path.clone(), LARGEST_KEY_SET, Box::new(KeyFile::read));
+        let opened = opened(&self.known.keys, self.path.clone(), open);
+        opened.map(|it| it.file).map_err(|error| flaw(&error, &self.path, kinds::KEY_FILE_UNUSABLE))
+    }
+}
+
 impl Config {
     /// The followed files of this configuration, each once.
     pub fn followed(&self) -> Vec<Arc<dyn Follow>> {
@@ -64,6 +75,9 @@ impl Config {
                     add(&mut files, Arc::clone(file) as Arc<dyn Follow>);
                 }
             }
+        }
+        for file in self.providers.iter().filter_map(|provider| provider.jwks.as_ref()) {
+            add(&mut files, Arc::clone(file) as Arc<dyn Follow>);
         }
         files
     }
@@ -105,3 +119,5 @@ fn flaw(error: &FollowError, path: &Path, unusable: DiagnosticKind) -> Flaw {
 
 /// Bytes of a list: a hundred thousand addresses take about three million.
 const LARGEST_LIST: u64 = 32 << 20;
+/// Bytes of a key set, as of one that is fetched.
+const LARGEST_KEY_SET: u64 = 1 << 20;

@@ -145,6 +145,9 @@ pub(super) const ZERO_DURATION: DiagnosticKind = error(BadValue, "", "write a du
 pub(super) const EMPTY_ALLOW: DiagnosticKind = error(EmptyList, NOBODY_OR_EVERYBODY, "leave the key out to ask nothing, or write access = \"deny\" to let nobody pass");
 pub(super) const EMPTY_LIST_FILE: DiagnosticKind = error(EmptyList, "nobody could pass; emptied while the gateway runs, the file does just that", "write one entry a line, or access = \"deny\" to let nobody pass");
 pub(super) const LIST_UNUSABLE: DiagnosticKind = error(BadFollowedFile, "", "write one entry a line; lines that begin with # are comments");
+pub(super) const KEY_FILE_UNUSABLE: DiagnosticKind = error(BadFollowedFile, "without the provider's keys nobody could sign in", "put the provider's key set there as it publishes it at its jwks_uri, or PEM blocks with public keys or certificates");
+pub(super) const KEYS_TWO_WAYS: DiagnosticKind = error(Conflict, "of two key sets, one would be believed and the other not", "remove one of the two");
+pub(super) const INTERVAL_WITHOUT_FETCH: DiagnosticKind = warning(Unreachable, "with `jwks` no key set is fetched", "remove the key");
 pub(super) const NO_FILE_TABLE: DiagnosticKind = error(WrongType, "", "write { file = \"…\" }, and nothing else in it");
 pub(super) const EMPTY_GROUPS_ONLY: DiagnosticKind = error(EmptyList, NOBODY_OR_EVERYBODY, "leave the key out to send all groups");
 pub(super) const EMPTY_TENANTS: DiagnosticKind = error(EmptyList, NOBODY_OR_EVERYBODY, "write the tenants' IDs: [\"9d9a7c1e-2f6b-4a51-b0f4-6c6f3c1f5a2d\"]");

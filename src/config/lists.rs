@@ -9,7 +9,7 @@ use super::followed::NamedFile;
 use super::input::Input;
 use super::kinds;
 use super::problems::Flaw;
-use super::reading::{Refused, already_refused, below, refused, with};
+use super::reading::{Refused, already_refused, below, refused, with, wrong_type};
 use super::tree::{NodeValue, Table};
 use super::units::OneOrMany;
 
@@ -20,6 +20,42 @@ pub(super) enum NamesOrFile {
     Names(OneOrMany<String>),
     /// A file that is followed.
     File(NamedFile),
+}
+
+/// What stands in a file alone.
+#[derive(Clone, Debug)]
+pub(super) struct InFile(pub(super) NamedFile);
+
+impl JsonSchema for InFile {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "InFile".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let schema = in_a_file();
+        json_schema!({
+            "type": schema["type"],
+            "minProperties": schema["minProperties"],
+            "propertyNames": schema["propertyNames"],
+            "additionalProperties": schema["additionalProperties"]
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for InFile {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        let node = with(|reading| reading.node());
+        let structured = node.structured();
+        let file = match &structured.as_ref().unwrap_or(&node).value {
+            NodeValue::Table(table) => named_file(table),
+            _ => Err(wrong_type(&node, "a table such as { file = \"…\" }")),
+        };
+        file.map(Self).map_err(|_| already_refused())
+    }
 }
 
 /// Without `properties`: where the names are is part of the value, and no key of its own.
@@ -42,7 +78,7 @@ impl JsonSchema for NamesOrFile {
 }
 
 /// `{ file = "…" }` in a schema.
-pub(super) fn in_a_file() -> serde_json::Value {
+fn in_a_file() -> serde_json::Value {
     serde_json::json!({
         "type": "object",
         "minProperties": 1,

@@ -76,7 +76,7 @@ impl MetadataSource {
                 if let Some(url) = &elsewhere {
                     let refused = |fault| ProviderSetupError::Endpoint("discovery_url", fault);
                     check_endpoint(url, settings.insecure_http).map_err(refused)?;
-                } else if overrides.need_no_discovery() {
+                } else if overrides.need_no_discovery(settings.jwks.is_some()) {
                     // What is not configured does not exist.
                     let metadata = Metadata::of(overrides).map_err(ProviderSetupError::EndpointMissing)?;
                     return Ok(Self::Fixed(Arc::new(Metadata { issuer, issuer_is_known: true, ..metadata })));
@@ -86,6 +86,7 @@ impl MetadataSource {
                     source: elsewhere.clone().unwrap_or(issuer_url),
                     elsewhere,
                     overrides: overrides.clone(),
+                    has_key_file: settings.jwks.is_some(),
                     insecure_http: settings.insecure_http,
                     clock,
                     current: ArcSwapOption::empty(),
@@ -153,6 +154,8 @@ pub(super) struct Discovery {
     /// The configured address, against which the endpoints in the document are checked.
     source: Url,
     overrides: Endpoints,
+    /// The key set is in a file: that of the document is passed over.
+    has_key_file: bool,
     insecure_http: bool,
     clock: SharedClock,
     current: ArcSwapOption<Read>,
@@ -246,7 +249,7 @@ impl Discovery {
             return Err(DiscoveryFault::IssuerMismatch { configured: self.issuer.text().to_string(), named });
         }
         let endpoints = self.overrides.try_map(|member, written| self.endpoint(document, member, written))?;
-        if endpoints.jwks_uri.is_none() {
+        if endpoints.jwks_uri.is_none() && !self.has_key_file {
             return Err(DiscoveryFault::Missing("jwks_uri"));
         }
         Ok(Metadata {
@@ -272,6 +275,9 @@ impl Discovery {
         member: &'static str,
         written: Option<&Url>,
     ) -> Result<Option<Url>, DiscoveryFault> {
+        if self.has_key_file && member == "jwks_uri" {
+            return Ok(None);
+        }
         // Some list what they do not have as an empty text.
         let said = document.get(member).filter(|value| !value.is_null() && **value != "");
         if let Some(url) = written {

@@ -28,8 +28,10 @@ mod inspect;
 mod introspect;
 mod issuer;
 mod json;
+mod jwk;
 mod jwks;
 mod jwt;
+mod key_file;
 mod logout;
 mod logout_token;
 mod metadata;
@@ -57,6 +59,7 @@ pub use self::error::{
 };
 pub use self::exchange::{CodeExchange, SignIn};
 pub use self::issuer::PLACEHOLDER as TENANT_PLACEHOLDER;
+pub use self::key_file::KeyFile;
 pub use self::logout_token::{LogoutAddress, LogoutToken, remembered_for as logout_token_remembered_for};
 pub use self::probe::{Grade, ProbeFinding, ProbeRequest};
 pub use self::refresh::{AskedClaims, RefreshRequest, Refreshed, RenewedIdentity};
@@ -181,6 +184,7 @@ impl Provider {
     pub async fn prefetch(&self) -> Result<(), ProviderError> {
         let metadata = self.metadata.get(&self.transport).await?;
         match &metadata.endpoints.jwks_uri {
+            // Where the keys are in a file, there is no `jwks_uri`.
             Some(url) if !self.metadata.is_discovered() => self.keys.current(&self.transport, url).await.map(drop),
             _ => Ok(()),
         }

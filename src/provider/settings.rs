@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
+use crate::followed::Followed;
 use crate::identity::ClaimMapping;
+use crate::provider::key_file::KeyFile;
 use crate::provider::outgoing_proxy::OutgoingProxies;
 use crate::secret::{PrivateKey, Secret};
 
@@ -66,6 +68,8 @@ pub struct ProviderSettings {
     /// Signature algorithms taken for signed UserInfo answers (`userinfo_signed_response_alg` of the client); where there are
     /// some, an unsigned answer is refused. Empty: unsigned, or signed with what discovery lists.
     pub userinfo_algorithms: Vec<String>,
+    /// The key set in a file: nothing is fetched then.
+    pub jwks: Option<Arc<Followed<KeyFile>>>,
     /// The shortest time between two fetches of the key set.
     pub jwks_min_interval: Duration,
     /// Life of an access token that came without `expires_in`.
@@ -132,9 +136,11 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    /// Whether everything is written that OpenID Connect cannot do without, so that no document has to be read.
-    pub fn need_no_discovery(&self) -> bool {
-        self.authorization_endpoint.is_some() && self.token_endpoint.is_some() && self.jwks_uri.is_some()
+    /// Whether everything is written that OpenID Connect cannot do without, so that no document has to be read. `has_keys`: the key
+    /// set is in a file.
+    pub fn need_no_discovery(&self, has_keys: bool) -> bool {
+        let has_keys = has_keys || self.jwks_uri.is_some();
+        self.authorization_endpoint.is_some() && self.token_endpoint.is_some() && has_keys
     }
 
     /// Those that are asked by us and are known, with their names.

@@ -33,6 +33,7 @@ mod inspect;
 mod judged_host;
 mod judgement;
 mod junk_callbacks;
+mod key_file;
 mod key_rotation;
 mod key_set;
 mod lifetimes;

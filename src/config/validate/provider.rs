@@ -12,7 +12,9 @@ use super::{
     Field, Flaw, Found, Named, OneOrMany, Problems, Timespan, claims, client, each, issuer, kinds, listed, opened,
     outgoing, positive,
 };
+use crate::followed::Followed;
 use crate::identity::ClaimMapping;
+use crate::provider::KeyFile;
 use crate::provider::RESERVED_PARAMETERS;
 use crate::provider::outgoing_proxy::OutgoingProxies;
 use crate::provider::settings::{
@@ -56,6 +58,7 @@ pub(super) fn provider(
         audiences: each(&table.audiences, problems, |item| Ok(item.value.clone())),
         id_token_algorithms: algorithms(&table.id_token_algorithms, table, problems),
         userinfo_algorithms: algorithms(&table.userinfo_algorithms, table, problems),
+        jwks: key_file(table, problems),
         jwks_min_interval: table.jwks_min_interval.or(Timespan(JWKS_MIN_INTERVAL)).0,
         default_expires_in: positive(&table.default_expires_in, DEFAULT_EXPIRES_IN, problems),
         userinfo: table.userinfo.or(UserinfoUse::Auto),
@@ -119,6 +122,7 @@ fn check_plain(name: &Found<String>, table: &ProviderTable, problems: &mut Probl
     let given = [
         table.discovery_url.mark(),
         table.allowed_tenants.mark(),
+        table.jwks.mark(),
         table.jwks_uri.mark(),
         table.id_token_algorithms.mark(),
         table.userinfo_algorithms.mark(),
@@ -133,6 +137,19 @@ fn check_plain(name: &Found<String>, table: &ProviderTable, problems: &mut Probl
         let (kind, table_of) = (kinds::USERINFO_ENDPOINT_MISSING, (place, name.key.as_str()));
         table.userinfo_endpoint.required(kind, table_of, "userinfo_endpoint", problems);
     }
+}
+
+/// The key set in a file, which leaves nothing to be fetched.
+fn key_file(table: &ProviderTable, problems: &mut Problems) -> Option<Arc<Followed<KeyFile>>> {
+    let found = table.jwks.given()?;
+    if let Some(uri) = table.jwks_uri.given() {
+        let diagnostic = problems.on(kinds::KEYS_TWO_WAYS, found, "is set, and `jwks_uri` as well");
+        diagnostic.label("one").also(&uri.place, "and another");
+    }
+    if let Some(interval) = table.jwks_min_interval.given() {
+        problems.on(kinds::INTERVAL_WITHOUT_FETCH, interval, "has no effect beside `jwks`");
+    }
+    problems.sound(found, found.value.0.keys(&found.key))
 }
 
 /// The endpoints that are written.

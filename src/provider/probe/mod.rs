@@ -17,6 +17,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use url::Url;
 
+use crate::followed::Follow as _;
 use crate::provider::Provider;
 use crate::provider::metadata::{Metadata, MetadataSource};
 use crate::provider::reply::Reply;
@@ -94,7 +95,9 @@ impl Provider {
     /// Reads the key set.
     async fn probe_keys(&self, metadata: &Metadata) -> Findings {
         let mut found = Findings::default();
-        if let Some(url) = &metadata.endpoints.jwks_uri {
+        if let Some(file) = &self.settings.jwks {
+            found.good("key_set", format!("{} has {}: no key set is fetched", file.path().display(), file.summary()));
+        } else if let Some(url) = &metadata.endpoints.jwks_uri {
             match self.keys.current(&self.transport, url).await {
                 Ok(set) => found.good("key_set", format!("key set has {} usable signature key(s)", set.keys.len())),
                 Err(error) => found.failed(error.code(), format!("{url}: {error}")),

@@ -12,7 +12,7 @@ impl ProviderSettings {
     pub fn first_endpoint(&self) -> Option<Url> {
         match (&self.discovery_url, &self.kind) {
             (Some(url), _) => Some(url.clone()),
-            (None, ProviderKind::Oidc { issuer, overrides }) if !overrides.need_no_discovery() => {
+            (None, ProviderKind::Oidc { issuer, overrides }) if !overrides.need_no_discovery(self.jwks.is_some()) => {
                 Url::parse(issuer).ok()
             }
             (None, ProviderKind::Oidc { overrides: endpoints, .. } | ProviderKind::OAuth2 { endpoints, .. }) => {

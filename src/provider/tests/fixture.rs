@@ -127,6 +127,7 @@ pub(crate) fn settings(kind: ProviderKind) -> ProviderSettings {
         audiences: Vec::new(),
         id_token_algorithms: Vec::new(),
         userinfo_algorithms: Vec::new(),
+        jwks: None,
         jwks_min_interval: Duration::from_secs(60),
         default_expires_in: Duration::from_secs(600),
         userinfo: UserinfoUse::Never,

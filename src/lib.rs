@@ -18,7 +18,7 @@
 //! | 3 | [`provider`], [`policy`], [`proxy`], [`server`] | calls to providers; who may pass; forwarding to applications; the listening side |
 //! | 2 | [`seal`], [`remembered`] | values sealed for the browser to keep; what has to be remembered for security, in bounded memory |
 //! | 1 | [`identity`], [`request`], [`backoff`], [`body`], [`control`], [`pem`], [`telemetry`] | claims and identities; the canonical request; when to try again; bodies and their limits; the runtime for everything but forwarding; certificates and keys in files; logs, metrics and audit events |
-//! | 0 | [`budget`], [`byte_stream`], [`clock`], [`codes`], [`flood`], [`followed`], [`hex`], [`keep_alive`], [`local_executor`], [`nearest`], [`secret`], [`single_flight`], [`stall`], [`trace`], [`trust`] | how many connections there may be; the bytes of a connection; time as an argument; every code with its explanation; HTTP/2 floods; files that somebody else keeps; bytes as digits; peers that are gone; tasks of one worker; which word was meant; values that are never shown; work that is done once for all who ask; bodies that stall; which trace a request belongs to; the authorities that we trust as a TLS client |
+//! | 0 | [`budget`], [`byte_stream`], [`clock`], [`codes`], [`flood`], [`followed`], [`hex`], [`keep_alive`], [`local_executor`], [`nearest`], [`secret`], [`single_flight`], [`stall`], [`tls_version`], [`trace`], [`trust`] | how many connections there may be; the bytes of a connection; time as an argument; every code with its explanation; HTTP/2 floods; files that somebody else keeps; bytes as digits; peers that are gone; tasks of one worker; which word was meant; values that are never shown; work that is done once for all who ask; bodies that stall; which versions of TLS are spoken; which trace a request belongs to; the authorities that we trust as a TLS client |
 //!
 //! # One request
 //!
@@ -68,5 +68,6 @@ pub mod session;
 pub mod single_flight;
 pub mod stall;
 pub mod telemetry;
+pub mod tls_version;
 pub mod trace;
 pub mod trust;

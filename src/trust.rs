@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, SupportedProtocolVersion};
 
 /// A TLS client cannot be made.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -16,14 +16,17 @@ pub enum TrustError {
     Authorities(String),
 }
 
-/// A client that believes the system's authorities and these.
+/// A client that believes the system's authorities and these, and speaks these versions of TLS.
 ///
 /// # Errors
 /// [`TrustError`].
-pub fn client_config(extra: Vec<CertificateDer<'static>>) -> Result<ClientConfig, TrustError> {
+pub fn client_config(
+    extra: Vec<CertificateDer<'static>>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ClientConfig, TrustError> {
     let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&crypto))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|error| TrustError::Tls(error.to_string()))?;
     let without_extra = extra.is_empty();
     match rustls_platform_verifier::Verifier::new_with_extra_roots(extra, crypto) {

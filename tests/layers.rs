@@ -24,6 +24,7 @@ const LAYERS: &[&[&str]] = &[
         "secret",
         "single_flight",
         "stall",
+        "tls_version",
         "trace",
         "trust",
     ],

@@ -22,6 +22,7 @@ use crate::proxy::settings::Authorization;
 use crate::server::settings::ClientCertificates;
 use crate::session::settings::SameSite;
 use crate::telemetry::settings::{AccessFormat, AuditFormat, LogFormat};
+use crate::tls_version::MinTlsVersion;
 
 /// What every table has: no key has to be there, and none is taken that is not known.
 macro_rules! tables {
@@ -86,6 +87,8 @@ pub(super) struct ServerTlsTable {
     pub(super) key: Field<KeyFile>,
     /// More certificates, chosen by the name that the client asks for.
     pub(super) certificate: Field<List<CertificateTable, true>>,
+    /// The oldest version of TLS that clients may speak: `1.2` or `1.3`. Default: `1.2`.
+    pub(super) min_version: Field<MinTlsVersion>,
     /// Roots of client certificates, PEM. Default: none.
     pub(super) client_ca: Field<CertificatesFile>,
     /// Whether clients have to show a certificate. Default: `required` where `client_ca` is given.
@@ -303,6 +306,8 @@ pub(super) struct ProviderTable {
     /// The proxy through which the provider is asked: its URL, `"none"`, or a table. Default: what `HTTPS_PROXY`, `HTTP_PROXY` and
     /// `NO_PROXY` say.
     pub(super) outgoing_proxy: Field<TextOr<Box<OutgoingProxyTable>>>,
+    /// The oldest version of TLS that the provider may speak: `1.2` or `1.3`. Default: `1.2`.
+    pub(super) tls_min_version: Field<MinTlsVersion>,
     /// Takes `http://` endpoints away from loopback.
     pub(super) insecure_http: Field<bool>,
     /// Takes e-mail addresses that the provider calls unverified.
@@ -477,6 +482,8 @@ pub(super) struct TimeoutsTable {
 
 /// `[route.NAME.tls]`.
 pub(super) struct UpstreamTlsTable {
+    /// The oldest version of TLS that the upstream may speak: `1.2` or `1.3`. Default: `1.2`.
+    pub(super) min_version: Field<MinTlsVersion>,
     /// Roots of trust, PEM. Default: the system's.
     pub(super) ca: Field<CertificatesFile>,
     /// Client certificate, PEM. Default: none.

@@ -14,6 +14,7 @@ use crate::identity::ClaimMapping;
 use crate::provider::key_file::KeyFile;
 use crate::provider::outgoing_proxy::OutgoingProxies;
 use crate::secret::{PrivateKey, Secret};
+use crate::tls_version::MinTlsVersion;
 
 /// One identity provider, as configured.
 #[derive(Clone, Debug)]
@@ -59,6 +60,8 @@ pub struct ProviderSettings {
     pub roots: Vec<CertificateDer<'static>>,
     /// The proxies that calls to the provider go through.
     pub outgoing: OutgoingProxies,
+    /// The oldest version of TLS towards the provider.
+    pub tls_min_version: MinTlsVersion,
     /// Time for one call to the provider.
     pub timeout: Duration,
     /// Audiences besides `client_id` that an ID token may name (ID-04).

@@ -33,6 +33,7 @@ use crate::provider::tunnel::{self, USER_AGENT};
 use crate::request::host::{is_loopback, known_address};
 use crate::secret::Secret;
 use crate::telemetry::causes::{cause, with_causes};
+use crate::tls_version::{MinTlsVersion, is_version_mismatch};
 use crate::trace::{self, Kind};
 use crate::trust::{self, TrustError};
 
@@ -42,6 +43,7 @@ pub(super) struct Transport {
     client: Client<HttpsConnector<Connector>, Full<Bytes>>,
     outgoing: OutgoingProxies,
     timeout: Duration,
+    tls_min_version: MinTlsVersion,
     clock: SharedClock,
     /// The outage that the last call met, if it met one.
     away: Mutex<Option<ProviderError>>,
@@ -52,7 +54,7 @@ pub(super) struct Transport {
 impl Transport {
     /// A client that trusts the machine's roots and the provider's own. Starts no I/O.
     pub(super) fn new(settings: &ProviderSettings, clock: SharedClock) -> Result<Self, ProviderSetupError> {
-        let tls = tls_config(settings.roots.clone())?;
+        let tls = tls_config(settings.roots.clone(), settings.tls_min_version)?;
         let outgoing = settings.outgoing.clone();
         let connector = Connector::new(outgoing.clone(), Arc::new(tls.clone()), settings.timeout);
         // HTTP/1.1 only: calls are few, and a half-dead shared connection would cost a sign-in its whole timeout.
@@ -68,7 +70,8 @@ impl Transport {
             .build(connector);
         let incidents = IncidentLog::of(&settings.name, Arc::clone(&clock), settings.clock_leeway);
         let (metrics, away) = (CallMetrics::default(), Mutex::default());
-        Ok(Self { client, outgoing, timeout: settings.timeout, clock, away, metrics, incidents })
+        let (timeout, tls_min_version) = (settings.timeout, settings.tls_min_version);
+        Ok(Self { client, outgoing, timeout, tls_min_version, clock, away, metrics, incidents })
     }
 
     /// GET, with the access token as bearer ([RFC 6750 section 2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)) where
@@ -197,7 +200,7 @@ impl Transport {
         };
         let authorization = reader.and_then(|proxy| proxy.authorization());
         request.headers_mut().extend(authorization.map(|value| (header::PROXY_AUTHORIZATION, value)));
-        let failure = |error| failure_of(&error, self.incidents.provider(), choice);
+        let failure = |error| failure_of(&error, self.incidents.provider(), choice, self.tls_min_version);
         let response = self.client.request(request).await.map_err(failure)?;
         let (parts, body) = response.into_parts();
         if let Some(proxy) = reader.filter(|_| parts.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
@@ -229,7 +232,12 @@ impl Drop for RecordOnDrop<'_> {
 }
 
 /// Why no answer came, from the error of the HTTP client.
-fn failure_of(error: &hyper_util::client::legacy::Error, provider: &str, choice: ProxyChoice<'_>) -> TransportError {
+fn failure_of(
+    error: &hyper_util::client::legacy::Error,
+    provider: &str,
+    choice: ProxyChoice<'_>,
+    tls_min_version: MinTlsVersion,
+) -> TransportError {
     if let Some(of_proxy) = cause::<TransportError>(error) {
         return of_proxy.clone();
     }
@@ -239,6 +247,10 @@ fn failure_of(error: &hyper_util::client::legacy::Error, provider: &str, choice:
         text.push_str(&format!(
             ": no authority that is known here issued its certificate; name one with `provider.{provider}.ca`"
         ));
+    }
+    if cause(error).is_some_and(is_version_mismatch) {
+        let key = format!("`provider.{provider}.tls_min_version`");
+        text.push_str(&format!(": {}", tls_min_version.refusal(&key)));
     }
     if !error.is_connect() {
         return TransportError::Broken(text);
@@ -293,12 +305,15 @@ fn is_inside(url: &Url) -> bool {
     })
 }
 
-/// TLS towards a provider: the machine's roots, and these. No client certificate is sent.
+/// TLS towards a provider, of this version or a later one: the machine's roots, and these. No client certificate is sent.
 ///
 /// # Errors
 /// The roots cannot be used.
-pub fn tls_config(extra: Vec<CertificateDer<'static>>) -> Result<ClientConfig, ProviderSetupError> {
-    trust::client_config(extra).map_err(|error| match error {
+pub fn tls_config(
+    extra: Vec<CertificateDer<'static>>,
+    min_version: MinTlsVersion,
+) -> Result<ClientConfig, ProviderSetupError> {
+    trust::client_config(extra, min_version.versions()).map_err(|error| match error {
         TrustError::Tls(cause) => ProviderSetupError::Tls(cause),
         TrustError::Authorities(cause) => ProviderSetupError::Ca(cause),
     })

@@ -11,6 +11,8 @@ use crate::keep_alive::keep_alive;
 use crate::proxy::balance::Upstream;
 use crate::proxy::error::{UpstreamError, UpstreamFault};
 use crate::proxy::settings::{UpstreamAddress, UpstreamProtocol, UpstreamTransport};
+use crate::telemetry::causes::cause;
+use crate::tls_version::{MinTlsVersion, is_version_mismatch};
 
 /// A connection to an application, and what is spoken on it.
 pub(super) struct Connected {
@@ -41,7 +43,9 @@ async fn connect_untimed(
         UpstreamProtocol::H2c if http1_only => Err(UpstreamError::at(address, UpstreamFault::UpgradeImpossible)),
         UpstreamProtocol::H2c => Ok(Connected { stream, http2: true }),
         UpstreamProtocol::Tls => {
-            let failed = |source: io::Error| UpstreamError::because(address, UpstreamFault::Tls, source);
+            let min_version = upstream.settings().tls.min_version;
+            let failed =
+                |source| UpstreamError::because(address, UpstreamFault::Tls, version_explained(source, min_version));
             let tls = upstream.tls().ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
             let name = tls.name_for(&address.authority).map_err(|error| failed(io::Error::other(error)))?;
             let stream = tls.connector(http1_only).connect(name, stream).await.map_err(failed)?;
@@ -49,6 +53,25 @@ async fn connect_untimed(
             Ok(Connected { stream: Box::new(stream), http2 })
         }
     }
+}
+
+/// A failed handshake, with what is wrong where it is about the version of TLS.
+fn version_explained(source: io::Error, min_version: MinTlsVersion) -> io::Error {
+    match cause(&source) {
+        Some(error) if is_version_mismatch(error) => {
+            let refusal = min_version.refusal("the route's `tls.min_version`");
+            io::Error::new(source.kind(), OtherTlsVersion { refusal, source })
+        }
+        _ => source,
+    }
+}
+
+/// The application speaks none of the versions of TLS that are taken.
+#[derive(Debug, thiserror::Error)]
+#[error("{refusal}")]
+struct OtherTlsVersion {
+    refusal: String,
+    source: io::Error,
 }
 
 /// A connection without TLS.

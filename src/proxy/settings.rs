@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::identity::ClaimPath;
 use crate::request::mapping::PathMapping;
 use crate::secret::PrivateKey;
+use crate::tls_version::MinTlsVersion;
 
 /// An application behind the gateway: one or several equal addresses, and how to speak to them.
 #[derive(Clone, Debug)]
@@ -91,6 +92,8 @@ pub enum UpstreamProtocol {
 /// TLS towards an application.
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamTls {
+    /// The oldest version that the application may speak.
+    pub min_version: MinTlsVersion,
     /// Roots of trust; instead of the system's.
     pub roots: Option<Vec<CertificateDer<'static>>>,
     /// Client certificate chain and key.

@@ -75,7 +75,7 @@ impl std::fmt::Debug for TlsClient {
 fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, UpstreamSetupError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(settings.min_version.versions())
         .map_err(|error| because("upstream_tls_unusable", "TLS towards the application cannot be set up", error))?;
     let builder = if settings.insecure_skip_verify {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))

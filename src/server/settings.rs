@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::body::BodyLimits;
+use crate::tls_version::MinTlsVersion;
 
 /// The listening side.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -66,6 +67,8 @@ impl fmt::Display for ListenAddress {
 /// The server's own certificates.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TlsSettings {
+    /// The oldest version of TLS that clients may speak.
+    pub min_version: MinTlsVersion,
     /// Certificates with their keys; chosen by SNI, the first where no name fits.
     pub certificates: Vec<CertificateFiles>,
     /// Roots of client certificates, PEM file.

@@ -62,7 +62,7 @@ impl Certificates {
         }
         let clients = client_verifier(settings, &provider)?;
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(settings.min_version.versions())
             .map_err(|cause| TlsError::new("tls_unsupported", format!("TLS cannot be set up: {cause}")))?
             .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::new(ByName(keys)));
@@ -191,6 +191,7 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
+    use crate::tls_version::MinTlsVersion;
 
     struct Folder(TempDir);
 
@@ -210,7 +211,12 @@ mod tests {
     }
 
     fn settings(certificates: Vec<CertificateFiles>) -> TlsSettings {
-        TlsSettings { certificates, client_ca: None, client_auth: ClientCertificates::No }
+        TlsSettings {
+            min_version: MinTlsVersion::default(),
+            certificates,
+            client_ca: None,
+            client_auth: ClientCertificates::No,
+        }
     }
 
     /// The certificate that a client with this SNI is shown.

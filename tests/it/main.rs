@@ -84,6 +84,7 @@ mod ten_tabs;
 mod tenants;
 mod third_party_login;
 mod tls_listener;
+mod tls_versions;
 mod token_endpoint;
 mod traces;
 mod user_name;

@@ -1,25 +1,30 @@
 // TLS that ends at the gateway, with HTTP/2 by ALPN, and Chromium at the certified provider.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import http2 from 'node:http2';
 import path from 'node:path';
 import test from 'node:test';
 
 import { application } from './application.mjs';
 import { browser, person, picture } from './browser.mjs';
-import { folder, gateway, place } from './house.mjs';
+import { accepts, check, folder, gateway, place, until } from './house.mjs';
 import { provider } from './provider.mjs';
 import { Visitor } from './visitor.mjs';
 
-async function house(t) {
+/** A certificate for localhost that is its own authority, and its key. */
+function certificate(cert, key) {
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', cert], { stdio: 'ignore' });
+}
+
+async function house(t, tls = '') {
   const at = await place('https');
   const app = await application(t);
   const idp = await provider(t, at.origin);
   const dir = folder(t);
   const [cert, key] = [path.join(dir, 'cert.pem'), path.join(dir, 'key.pem')];
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', cert], { stdio: 'ignore' });
-  const server = `[server.tls]\ncert = "${cert}"\nkey = "${key}"\n`;
+  certificate(cert, key);
+  const server = `[server.tls]\ncert = "${cert}"\nkey = "${key}"\n${tls}`;
   await gateway(t, at, `${idp.table('basic')}${app.routes}`, { server });
   return { at, app, idp, url: (name) => at.origin + name };
 }
@@ -64,6 +69,38 @@ test('HTTP/2 is spoken by those who ask for it', async (t) => {
   assert.equal(answer.protocol, 'h2');
   assert.equal(answer.status, 200);
   assert.match(answer.text, /^user=ada$/m);
+});
+
+test('OpenSSL with an older version of TLS than min_version gets no session', async (t) => {
+  const { at } = await house(t, 'min_version = "1.3"\n');
+  const handshake = (version) => spawnSync('openssl', ['s_client', '-connect', `localhost:${at.port}`, version], { input: '', encoding: 'utf8' });
+
+  const [older, newer] = [handshake('-tls1_2'), handshake('-tls1_3')];
+
+  assert.notEqual(older.status, 0);
+  assert.match(older.stderr, /protocol version/);
+  assert.match(older.stdout, /no peer certificate available/);
+  assert.equal(newer.status, 0, newer.stderr);
+  assert.match(newer.stdout, /New, TLSv1\.3, /);
+});
+
+test('a server of OpenSSL that speaks TLS 1.2 only is taken or refused as tls.min_version says, and check says why', async (t) => {
+  const dir = folder(t);
+  const [cert, key] = [path.join(dir, 'cert.pem'), path.join(dir, 'key.pem')];
+  certificate(cert, key);
+  const { port } = await place('https');
+  const server = spawn('openssl', ['s_server', '-accept', `${port}`, '-tls1_2', '-www', '-cert', cert, '-key', key], { stdio: 'ignore' });
+  t.after(() => server.kill());
+  await until('openssl to listen', () => accepts(port));
+  const idp = await provider(t, 'http://localhost:1');
+
+  for (const [version, grade, said] of [['1.2', 'ok', /can be reached/], ['1.3', 'fail', /does not speak TLS 1\.3, which the route's `tls\.min_version` demands/]]) {
+    const route = `[route.app]\nupstream = "https://localhost:${port}"\naccess = "public"\n[route.app.tls]\nca = "${cert}"\nmin_version = "${version}"\n`;
+    const { probes } = await check(t, await place('http'), `${idp.table('basic')}${route}`);
+    const found = probes.find((probe) => probe.subject === 'route app');
+    assert.equal(found.verdict, grade, found.message);
+    assert.match(found.message, said);
+  }
 });
 
 test('Chromium signs in at the certified provider, talks over a WebSocket, and signs out', async (t) => {

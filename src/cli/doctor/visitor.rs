@@ -24,6 +24,7 @@ use url::Url;
 
 use crate::provider::tls_config;
 use crate::telemetry::causes::with_causes;
+use crate::tls_version::MinTlsVersion;
 
 /// A client of one server, or of whatever a URL names.
 pub(super) struct Visitor(Client<HttpsConnector<HttpConnector<Resolver>>, Empty<Bytes>>);
@@ -74,7 +75,7 @@ pub(super) fn tls(ca: Option<&Path>) -> Result<ClientConfig, String> {
             .map_err(|error| format!("{} is no PEM file of certificates: {error}", path.display()))?,
         None => Vec::new(),
     };
-    tls_config(roots).map_err(|error| error.to_string())
+    tls_config(roots, MinTlsVersion::default()).map_err(|error| error.to_string())
 }
 
 impl Visitor {

@@ -21,6 +21,7 @@ use crate::provider::settings::{
     Endpoints, LogoutStyle, LogoutTokenType, OAuth2Identity, ProviderKind, ProviderSettings, ResponseMode, UserinfoUse,
 };
 use crate::request::host::is_loopback;
+use crate::tls_version::MinTlsVersion;
 
 /// `https`: whether browsers reach us by https, as far as that is known; `variables`: the proxies that the environment names.
 pub(super) fn provider(
@@ -54,6 +55,7 @@ pub(super) fn provider(
         max_age: table.max_age.value().map(|it| it.0),
         acr_values: each(&table.acr_values, problems, |item| Ok(item.value.clone())),
         resource: each(&table.resource, problems, resource),
+        tls_min_version: table.tls_min_version.or(MinTlsVersion::default()),
         timeout: positive(&table.timeout, TIMEOUT, problems),
         audiences: each(&table.audiences, problems, |item| Ok(item.value.clone())),
         id_token_algorithms: algorithms(&table.id_token_algorithms, table, problems),

@@ -8,6 +8,7 @@ use super::super::units::{CertificatesFile, KeyFile};
 use super::{Field, Found, Place, Problems, kinds};
 use crate::proxy::settings::UpstreamTls;
 use crate::server::settings::{CertificateFiles, ClientCertificates, TlsSettings};
+use crate::tls_version::MinTlsVersion;
 
 /// The certificates that the server shows, and whether clients show theirs.
 pub(super) fn server_tls(field: &Field<ServerTlsTable>, problems: &mut Problems) -> Option<TlsSettings> {
@@ -26,7 +27,12 @@ pub(super) fn server_tls(field: &Field<ServerTlsTable>, problems: &mut Problems)
         problems.missing(kinds::TLS_CERTIFICATE_MISSING, &found.place, "server.tls.cert");
     }
     let client_auth = client_auth(keys, problems);
-    Some(TlsSettings { certificates, client_ca: keys.client_ca.value().map(|file| file.path.clone()), client_auth })
+    Some(TlsSettings {
+        min_version: keys.min_version.or(MinTlsVersion::default()),
+        certificates,
+        client_ca: keys.client_ca.value().map(|file| file.path.clone()),
+        client_auth,
+    })
 }
 
 /// A certificate and its key, proven to belong together.
@@ -81,6 +87,7 @@ pub(super) fn upstream_tls(field: &Field<UpstreamTlsTable>, https: bool, problem
     let client =
         keys.cert.value().cloned().zip(keys.key.value().cloned()).map(|(cert, key)| (cert.certificates, key.key));
     UpstreamTls {
+        min_version: keys.min_version.or(MinTlsVersion::default()),
         roots: keys.ca.value().map(|file| file.certificates.clone()),
         client,
         server_name: keys.server_name.value().cloned(),

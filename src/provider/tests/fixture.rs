@@ -15,6 +15,7 @@ use crate::provider::settings::{
 };
 use crate::provider::{CodeExchange, Provider, ProviderError, RefreshRequest, Refreshed, SignIn};
 use crate::secret::Secret;
+use crate::tls_version::MinTlsVersion;
 
 /// A provider under test and its clock.
 pub(super) struct Fixture {
@@ -132,6 +133,7 @@ pub(crate) fn settings(kind: ProviderKind) -> ProviderSettings {
         default_expires_in: Duration::from_secs(600),
         userinfo: UserinfoUse::Never,
         userinfo_every: None,
+        tls_min_version: MinTlsVersion::default(),
         logout: LogoutStyle::Auto,
         logout_token_typ: LogoutTokenType::Any,
         clock_leeway: Duration::from_secs(60),

@@ -10,6 +10,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::*;
 use crate::server::settings::{CertificateFiles, ClientCertificates, TlsSettings};
+use crate::tls_version::MinTlsVersion;
 
 #[tokio::test]
 async fn http1_connections_are_kept_and_http2_is_spoken_to_who_begins_with_it() {
@@ -139,7 +140,12 @@ impl Tls {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![protocol.to_vec()];
-        let settings = TlsSettings { certificates: vec![files], client_ca: None, client_auth: ClientCertificates::No };
+        let settings = TlsSettings {
+            min_version: MinTlsVersion::default(),
+            certificates: vec![files],
+            client_ca: None,
+            client_auth: ClientCertificates::No,
+        };
         Self { _folder: folder, settings, connector: TlsConnector::from(Arc::new(config)) }
     }
 

@@ -50,7 +50,7 @@ impl Client {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_connect_timeout(Some(settings.timeout));
-        let tls = trust::client_config(Vec::new())?;
+        let tls = trust::client_config(Vec::new(), rustls::DEFAULT_VERSIONS)?;
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
         let http = legacy::Client::builder(TokioExecutor::new())

@@ -60,10 +60,21 @@ impl Authority {
 
     /// The TLS of an application with this name; it may ask for a client certificate of the same authority.
     pub(crate) fn acceptor(&self, name: &str, alpn: &[&str], asks_for_client: bool) -> TlsAcceptor {
+        self.acceptor_of(name, alpn, asks_for_client, rustls::ALL_VERSIONS)
+    }
+
+    /// The same of an application that speaks these versions of TLS and no others.
+    pub(crate) fn acceptor_of(
+        &self,
+        name: &str,
+        alpn: &[&str],
+        asks_for_client: bool,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> TlsAcceptor {
         let key = key();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let builder = ServerConfig::builder_with_provider(crypto()).with_safe_default_protocol_versions().unwrap();
+        let builder = ServerConfig::builder_with_provider(crypto()).with_protocol_versions(versions).unwrap();
         let builder = if asks_for_client {
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()), crypto());
             builder.with_client_cert_verifier(verifier.build().unwrap())

@@ -13,7 +13,7 @@ use super::secrets::SecretText;
 use super::sinks::SinkKey;
 use super::units::{
     ByteSize, CertificatesFile, ClaimValue, FileMode, Filled, KeyFile, List, Named, Network, OneOrMany, RawText,
-    SpanOr, TextOr, Timespan, WebUrl,
+    SpanOr, TextOr, Timespan, WebUrl, WordOr,
 };
 use super::words::{ClientAuthMethod, GroupShapeName, HeaderCase, KeptToken, Store};
 use crate::policy::settings::Access;
@@ -466,8 +466,22 @@ pub(super) struct IdentityTable {
     pub(super) groups_only: Field<OneOrMany<String>>,
     /// What joins lists. Default: that of the set.
     pub(super) separator: Field<RawText>,
-    /// What becomes of the client's own Authorization header. Default: `keep`.
-    pub(super) authorization: Field<Authorization>,
+    /// What becomes of the client's own Authorization header: a word, or what takes its place. Default: `keep`.
+    pub(super) authorization: Field<WordOr<Authorization, Box<AuthorizationTable>>>,
+}
+
+/// `[route.NAME.identity.authorization]`.
+pub(super) struct AuthorizationTable {
+    /// Basic credentials ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617)), for applications that know nothing else.
+    pub(super) basic: Field<BasicTable>,
+}
+
+/// `[route.NAME.identity.authorization.basic]`.
+pub(super) struct BasicTable {
+    /// The user name of everybody, or whose it is: `user`, `subject`, `email`, `name`, `preferred_username`, `claim:NAME`.
+    pub(super) user: Field<String>,
+    /// The password, the same for everybody.
+    pub(super) password: Field<SecretText>,
 }
 
 /// `[route.NAME.timeouts]`.

@@ -101,7 +101,12 @@ pub(super) const NO_GROUP_PATTERN: DiagnosticKind = error(BadValue, "an item is 
 pub(super) const SEPARATOR_UNFIT: DiagnosticKind = error(BadHeader, "", "write one to eight visible ASCII characters, such as \",\" or \"|\"");
 pub(super) const SEPARATOR_AMBIGUOUS: DiagnosticKind = error(BadHeader, "where an item holds the separator it is percent-encoded, as in \"%2C\", and could not be told apart", "write \",\", \"|\", \";\" or another sign");
 pub(super) const NO_HEADER_NAME: DiagnosticKind = error(BadHeader, "", "use letters, digits and dashes, such as \"X-User\"");
-pub(super) const HEADER_IS_AUTHORIZATION: DiagnosticKind = error(BadHeader, "", "write authorization = \"access_token\", \"id_token\", \"remove\" or \"keep\" in the identity table");
+pub(super) const HEADER_IS_AUTHORIZATION: DiagnosticKind = error(BadHeader, "", "write authorization = \"access_token\", \"id_token\", \"remove\", \"keep\" or { basic = … } in the identity table");
+pub(super) const BASIC_MISSING: DiagnosticKind = error(MissingKey, "", BASIC_FORM);
+pub(super) const BASIC_USER_MISSING: DiagnosticKind = error(MissingKey, "", BASIC_FORM);
+pub(super) const BASIC_PASSWORD_MISSING: DiagnosticKind = error(MissingKey, "", BASIC_FORM);
+pub(super) const BASIC_USER_BAD: DiagnosticKind = error(BadHeader, "a user name ends at the first colon, and control characters are refused (RFC 7617 section 2)", "write a name without colons, control characters, and spaces at its ends");
+pub(super) const BASIC_USER_NO_NAME: DiagnosticKind = error(BadHeader, "it is nobody's name", "");
 pub(super) const HEADER_STEERS: DiagnosticKind = error(BadHeader, "this header steers the connection, or is vestibule's own", "choose another name, such as \"X-User\"");
 pub(super) const HEADER_CLAIM_BAD: DiagnosticKind = error(BadClaim, "", "write \"claim:department\" or \"claim:/realm_access/roles\"");
 pub(super) const HEADER_TEXT_BAD: DiagnosticKind = error(BadHeader, "", "use visible ASCII characters and spaces");
@@ -276,6 +281,8 @@ pub(crate) const CANNOT_BUILD: DiagnosticKind = error(CannotBuild, "", "write wh
 pub(crate) const TLS_FILES_UNUSABLE: DiagnosticKind = error(BadPem, "", "name PEM files that this user may read: cert with its chain, and key with the key of that certificate");
 pub(crate) const LOG_CANNOT_BE_OPENED: DiagnosticKind = error(FileUnwritable, "", "name a file that this user may write, or \"stderr\"");
 
+/// The help where Basic credentials are not complete.
+const BASIC_FORM: &str = "write authorization = { basic = { user = \"claim:preferred_username\", password = { file = \"…\" } } }";
 /// The reason of unknown keys.
 const UNKNOWN: &str = "unknown keys are refused, so that a misspelt rule cannot silently leave something open";
 /// The help for secrets with something around them.

@@ -66,6 +66,16 @@ pub(super) enum SpanOr<T> {
     Table(T),
 }
 
+/// One of some words, or a table that says more.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged, inline)]
+pub(super) enum WordOr<W, T> {
+    /// The word.
+    Word(W),
+    /// The table.
+    Table(T),
+}
+
 /// A duration: `"1h 30m"`.
 #[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq)]
 #[schemars(inline, extend("examples" = ["500ms", "30s", "15m", "1h 30m"]))]
@@ -191,6 +201,18 @@ read_from_node!(SpanOr<T>, |node| match &node.value {
     NodeValue::Untyped(_) if node.structured().is_some() => T::deserialize(Input(node)).map(Self::Table),
     _ => Timespan::deserialize(Input(node)).map(Self::Span),
 });
+
+impl<'de, W: Deserialize<'de>, T: Deserialize<'de>> Deserialize<'de> for WordOr<W, T> {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        let node = with(|reading| reading.node());
+        let read = match node.structured().as_ref().unwrap_or(&node).value {
+            NodeValue::Table(_) => T::deserialize(Input(node)).map(Self::Table),
+            NodeValue::Untyped(_) | NodeValue::String(_) => W::deserialize(Input(node)).map(Self::Word),
+            _ => Err(wrong_type(&node, "a string or a table")),
+        };
+        read.map_err(|_| already_refused())
+    }
+}
 
 /// A text, which may be empty; `wanted` says what it holds.
 fn text<'a>(node: &'a Node, wanted: &str) -> Result<&'a str, Refused> {

@@ -75,8 +75,10 @@ impl Gateway {
             GatewayError::ReturnTooLong { start_page } => Some(Action::link("Sign in to the start page", start_page)),
             GatewayError::Denied { denial, sender } => {
                 // Where the code's own words do not say all.
-                if let Denial::Policy(reason) = &denial {
-                    page.details.push(sentence(&reason.to_string()));
+                match &denial {
+                    Denial::Policy(reason) => page.details.push(sentence(&reason.to_string())),
+                    Denial::UserName(fault) => page.details.push(sentence(&fault.to_string())),
+                    Denial::Closed => {}
                 }
                 page.person = sender.as_ref().map(|sender| person_of(sender.identity())).unwrap_or_default();
                 let rd = self.address_of(meta);

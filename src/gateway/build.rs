@@ -225,7 +225,7 @@ fn routes(
                 access_log: rule.access_log,
                 no_login_from: rule.no_login_from.clone().into(),
                 header_set: sets.add(&rule.identity),
-                authorization: rule.identity.authorization,
+                authorization: rule.identity.authorization.clone(),
             });
             rules += 1;
             routes.add(&of.hosts, of.methods.as_deref(), of.case_sensitive, &route, &rule);

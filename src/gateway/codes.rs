@@ -116,6 +116,7 @@ codes! {
     WebSocketOrigin "VB-4023" "websocket_origin" FORBIDDEN;
     CrossSiteLogout "VB-4024" "cross_site_logout" FORBIDDEN;
     UpgradeRefused "VB-4025" "upgrade_refused" BAD_REQUEST;
+    UserNameUnsendable "VB-4035" "user_name_unsendable" FORBIDDEN;
 
     SessionTooLarge "VB-5001" "session_too_large" INTERNAL_SERVER_ERROR;
     Internal "VB-5004" "internal" INTERNAL_SERVER_ERROR;

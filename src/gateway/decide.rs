@@ -16,6 +16,18 @@ pub(super) fn decide(
     sender: &Result<Option<Principal>, NoSession>,
     now: UnixTime,
 ) -> Verdict {
+    match by_access(rule, meta, sender, now) {
+        // A name that the application would read as another: neither that one passes nor nobody in its place.
+        Verdict::Allow(Some(principal)) => match principal.user_name_fault(rule) {
+            None => Verdict::Allow(Some(principal)),
+            Some(fault) => Verdict::Deny(Denial::UserName(fault)),
+        },
+        verdict => verdict,
+    }
+}
+
+/// What the rule says, whatever the application can be told.
+fn by_access(rule: &Rule, meta: &RequestMeta, sender: &Result<Option<Principal>, NoSession>, now: UnixTime) -> Verdict {
     match rule.access {
         Access::Deny => Verdict::Deny(Denial::Closed),
         Access::Public => unless_elsewhere(rule, meta, None),

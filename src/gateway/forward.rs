@@ -186,7 +186,7 @@ fn set_own_headers(headers: &mut HeaderMap, passage: Passage<'_>) {
     let Passage { entry, meta, cookies, principal, .. } = passage;
     set_way_here(headers, meta);
     set_cookie(headers, &cookies.for_upstream);
-    set_authorization_aside(headers, entry.rule.authorization);
+    set_authorization_aside(headers, &entry.rule.authorization);
     if let Some(principal) = principal {
         inject(headers, principal.headers(&entry.rule));
     }

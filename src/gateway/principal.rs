@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue};
 use crate::clock::UnixTime;
 use crate::gateway::routes::Rule;
 use crate::identity::Identity;
+use crate::proxy::basic::UserNameFault;
 use crate::session::live::LiveSession;
 
 /// Who sends a request. Cheap to clone.
@@ -36,6 +37,11 @@ impl Principal {
     /// The identity headers that an application behind this rule gets, ready to be sent.
     pub fn headers(&self, rule: &Rule) -> &[(HeaderName, HeaderValue)] {
         self.session.headers.set(rule.header_set)
+    }
+
+    /// Why an application behind this rule must not be told who that is.
+    pub(super) fn user_name_fault(&self, rule: &Rule) -> Option<UserNameFault> {
+        self.session.headers.user_name_fault(rule.header_set)
     }
 
     /// When the credentials end whatever happens.

@@ -85,7 +85,7 @@ pub struct Rule {
     pub policy: Policy,
     /// Which identity headers the application gets.
     pub header_set: HeaderSet,
-    /// Whether the application gets the client's own `Authorization`, or a token of the session in its place.
+    /// Whether the application gets the client's own `Authorization`, or something of the session in its place.
     pub authorization: Authorization,
     /// Providers whose sessions count, in the order of the chooser.
     pub providers: Vec<Arc<Provider>>,

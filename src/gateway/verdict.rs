@@ -10,6 +10,7 @@ use crate::gateway::codes::Problem;
 use crate::gateway::principal::Principal;
 use crate::policy::{Criterion, DenyReason};
 use crate::provider::ProviderError;
+use crate::proxy::basic::UserNameFault;
 use crate::request::handshake::HandshakeFault;
 
 /// What becomes of a request.
@@ -52,6 +53,8 @@ pub enum Denial {
     Closed,
     /// The person, or the address, does not meet the rule.
     Policy(DenyReason),
+    /// The person's name cannot be sent in the credentials that the application gets.
+    UserName(UserNameFault),
 }
 
 impl Denial {
@@ -61,6 +64,7 @@ impl Denial {
             Self::Closed => Problem::RouteClosed,
             Self::Policy(reason) if reason.criterion() == Some(Criterion::Network) => Problem::NetworkNotAllowed,
             Self::Policy(_) => Problem::NotAllowed,
+            Self::UserName(_) => Problem::UserNameUnsendable,
         }
     }
 
@@ -69,6 +73,7 @@ impl Denial {
         match self {
             Self::Closed => Problem::RouteClosed.reason(),
             Self::Policy(reason) => reason.code(),
+            Self::UserName(fault) => fault.code(),
         }
     }
 }

@@ -9,6 +9,8 @@ use percent_encoding::percent_encode_byte;
 use serde_json::Value;
 
 use crate::identity::Identity;
+use crate::proxy::basic::UserNameFault;
+use crate::proxy::field_text::{LONGEST, is_plain};
 use crate::proxy::settings::{Authorization, IdentityHeaderSettings, IdentityValue};
 
 /// Says how many groups were left out; the same name in every set of identity headers.
@@ -38,12 +40,12 @@ impl IdentityHeaderSets {
 
     /// Whether any set forwards an access token.
     pub fn forward_access_token(&self) -> bool {
-        self.forward(Authorization::AccessToken, &IdentityValue::AccessToken)
+        self.forward(&Authorization::AccessToken, &IdentityValue::AccessToken)
     }
 
     /// Whether any set forwards an ID token.
     pub fn forward_id_token(&self) -> bool {
-        self.forward(Authorization::IdToken, &IdentityValue::IdToken)
+        self.forward(&Authorization::IdToken, &IdentityValue::IdToken)
     }
 
     /// A person's headers in all of these sets, with the tokens that some forward.
@@ -53,9 +55,9 @@ impl IdentityHeaderSets {
     }
 
     /// Whether any set forwards a token, either way.
-    fn forward(&self, authorization: Authorization, value: &IdentityValue) -> bool {
+    fn forward(&self, authorization: &Authorization, value: &IdentityValue) -> bool {
         let names_it = |set: &IdentityHeaderSettings| set.headers.iter().any(|(_, known)| known == value);
-        self.0.iter().any(|set| set.authorization == authorization || names_it(set))
+        self.0.iter().any(|set| set.authorization == *authorization || names_it(set))
     }
 }
 
@@ -63,18 +65,28 @@ impl IdentityHeaderSets {
 #[derive(Debug, Default)]
 pub struct IdentityHeaders(Box<[RenderedSet]>);
 
-/// The headers of one set.
-type RenderedSet = Box<[(HeaderName, HeaderValue)]>;
+/// What is made of one set.
+#[derive(Debug, Default)]
+struct RenderedSet {
+    headers: Box<[(HeaderName, HeaderValue)]>,
+    /// Why the person has no name for its Basic credentials.
+    fault: Option<UserNameFault>,
+}
 
 impl IdentityHeaders {
     /// Those of one set.
     pub fn set(&self, set: HeaderSet) -> &[(HeaderName, HeaderValue)] {
-        self.0.get(set.0).map_or(&[], |headers| headers)
+        self.0.get(set.0).map_or(&[], |set| &set.headers)
+    }
+
+    /// Why the person must not be told of to applications that get one set: their name cannot be sent.
+    pub fn user_name_fault(&self, set: HeaderSet) -> Option<UserNameFault> {
+        self.0.get(set.0).and_then(|set| set.fault)
     }
 
     /// Those of each set.
     pub fn sets(&self) -> impl Iterator<Item = &[(HeaderName, HeaderValue)]> {
-        self.0.iter().map(|set| &**set)
+        self.0.iter().map(|set| &*set.headers)
     }
 
     /// How many groups there are, where they do not fit into a header of some set.
@@ -103,14 +115,35 @@ impl Person<'_> {
             Some((name.clone(), field(name, &text)?))
         });
         let overflow = groups.as_ref().err().map(|count| (OVERFLOW.clone(), HeaderValue::from(*count)));
-        let bearer = match settings.authorization {
-            Authorization::Keep | Authorization::Remove => None,
-            Authorization::AccessToken => self.access,
-            Authorization::IdToken => self.id_token,
+        let (authorization, fault) = match self.authorization(&settings.authorization) {
+            Ok(value) => (value.map(|value| (AUTHORIZATION, value)), None),
+            Err(fault) => (None, Some(fault)),
         };
-        let bearer =
-            bearer.and_then(|token| Some((AUTHORIZATION, secret(field(&AUTHORIZATION, &format!("Bearer {token}"))?))));
-        rendered.chain(overflow).chain(bearer).collect()
+        RenderedSet { headers: rendered.chain(overflow).chain(authorization).collect(), fault }
+    }
+
+    /// What stands in the place of the client's own credentials; none where there is nothing to say.
+    fn authorization(&self, authorization: &Authorization) -> Result<Option<HeaderValue>, UserNameFault> {
+        let bearer = |token: &str| field(&AUTHORIZATION, &format!("Bearer {token}")).map(secret);
+        match authorization {
+            Authorization::Keep | Authorization::Remove => Ok(None),
+            Authorization::AccessToken => Ok(self.access.and_then(bearer)),
+            Authorization::IdToken => Ok(self.id_token.and_then(bearer)),
+            Authorization::Basic(credentials) => {
+                self.user_name(&credentials.user)?.map(|user| credentials.value(&user)).transpose()
+            }
+        }
+    }
+
+    /// A name for Basic credentials. A list is not joined to one: that could be the name of somebody else.
+    fn user_name(&self, source: &IdentityValue) -> Result<Option<String>, UserNameFault> {
+        let IdentityValue::Claim(path) = source else { return Ok(self.value_of(source, "")) };
+        match path.find(&self.identity.claims) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                scalar(value).map(|name| Some(name).filter(|name| !name.is_empty())).ok_or(UserNameFault::NoText)
+            }
+        }
     }
 
     /// The text of a header; none where there is nothing to say.
@@ -244,17 +277,6 @@ fn secret(mut value: HeaderValue) -> HeaderValue {
     value
 }
 
-/// No control characters, and no white space at the ends: HTTP strips it, and ` admin` would arrive as `admin`. Other text
-/// goes as UTF-8.
-fn is_plain(text: &str) -> bool {
-    let trimmed = text.trim_matches(char::is_whitespace).len() == text.len();
-    trimmed && !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
-}
-
-/// The longest identity header: more breaks the header limits of common application servers, so a longer one is left out as
-/// a whole. Half a list would be another list.
-const LONGEST: usize = 8 * 1024;
-
 /// Its name, what joins lists, and its headers.
 type NamedSet = (&'static str, &'static str, &'static [(&'static str, IdentityValue)]);
 
@@ -344,7 +366,8 @@ mod tests {
     use super::*;
     use crate::identity::ClaimPath;
     use crate::proxy::headers::spellings::{Class, Spellings};
-    use crate::proxy::settings::GroupPattern;
+    use crate::proxy::settings::{BasicCredentials, GroupPattern};
+    use crate::secret::Secret;
 
     fn ada() -> Identity {
         Identity {
@@ -365,7 +388,7 @@ mod tests {
     }
 
     fn rendered(settings: &IdentityHeaderSettings, identity: &Identity) -> Vec<String> {
-        let fields = Person { identity, access: Some("at"), id_token: Some("it") }.render(settings);
+        let fields = Person { identity, access: Some("at"), id_token: Some("it") }.render(settings).headers;
         fields.iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))).collect()
     }
 
@@ -525,8 +548,42 @@ mod tests {
         assert!(rendered(&with(Authorization::Keep), &ada()).is_empty());
         let ada = ada();
         let person = Person { identity: &ada, access: None, id_token: Some("it") };
-        let [(_, value)] = &person.render(&with(Authorization::IdToken))[..] else { panic!() };
+        let [(_, value)] = &person.render(&with(Authorization::IdToken)).headers[..] else { panic!() };
         assert!(value.is_sensitive());
+    }
+
+    #[test]
+    fn a_person_without_a_name_has_no_credentials_and_one_with_a_wrong_name_is_told_of_nowhere() {
+        // UI-07, AT-HS-11
+        let basic = |user| {
+            let credentials = BasicCredentials { user, password: Secret::from("pw") };
+            IdentityHeaderSettings {
+                authorization: Authorization::Basic(credentials.into()),
+                ..one(IdentityValue::Subject)
+            }
+        };
+        let claim = |name: &str| basic(IdentityValue::Claim(ClaimPath::parse(name).unwrap()));
+        assert_eq!(
+            rendered(&basic(IdentityValue::User), &ada()),
+            ["x-one: 248289761001", "authorization: Basic YWRhOnB3"]
+        );
+        assert_eq!(rendered(&claim("n"), &ada()), ["x-one: 248289761001", "authorization: Basic Nzpwdw=="]);
+        let nobody = Identity { user: None, email: Some(String::new()), ..ada() };
+        for settings in [basic(IdentityValue::User), basic(IdentityValue::Email), claim("none"), claim("missing")] {
+            assert_eq!(rendered(&settings, &nobody), ["x-one: 248289761001"]);
+        }
+        let colon = Identity { user: Some("al:ice".to_owned()), ..ada() };
+        for (settings, fault) in [
+            (basic(IdentityValue::User), UserNameFault::Colon),
+            (claim("list"), UserNameFault::NoText),
+            (claim("object"), UserNameFault::NoText),
+        ] {
+            let mut sets = IdentityHeaderSets::default();
+            let (plain, set) = (sets.add(&one(IdentityValue::Subject)), sets.add(&settings));
+            let headers = sets.render(&colon, None, None);
+            assert_eq!((headers.user_name_fault(set), headers.user_name_fault(plain)), (Some(fault), None));
+            assert!(headers.set(set).iter().all(|(name, _)| *name != AUTHORIZATION));
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::identity::ClaimPath;
 use crate::request::mapping::PathMapping;
-use crate::secret::PrivateKey;
+use crate::secret::{PrivateKey, Secret};
 use crate::tls_version::MinTlsVersion;
 
 /// An application behind the gateway: one or several equal addresses, and how to speak to them.
@@ -116,7 +116,7 @@ pub enum HostHeader {
 }
 
 /// The identity headers of a route: `identity`.
-#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct IdentityHeaderSettings {
     /// Header and where its value comes from, in order.
     pub headers: Vec<(HeaderName, IdentityValue)>,
@@ -179,7 +179,7 @@ pub enum IdentityValue {
 }
 
 /// What becomes of the client's own `Authorization` header.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
 pub enum Authorization {
@@ -192,6 +192,18 @@ pub enum Authorization {
     AccessToken,
     /// It is replaced by `Bearer` and the session's ID token.
     IdToken,
+    /// It is replaced by Basic credentials.
+    #[serde(skip)]
+    Basic(Arc<BasicCredentials>),
+}
+
+/// Basic credentials that an application gets ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617)).
+#[derive(Debug, Eq, PartialEq)]
+pub struct BasicCredentials {
+    /// Whose name the user name is; a literal holds no colon and no control character.
+    pub user: IdentityValue,
+    /// The password, the same for everybody.
+    pub password: Secret<String>,
 }
 
 #[cfg(test)]

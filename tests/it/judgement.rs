@@ -279,6 +279,7 @@ fn in_words(judgement: &Judgement<'_>) -> (String, Option<String>) {
         Verdict::Challenge(Challenge::Outage(_)) => "challenge: outage".to_owned(),
         Verdict::Deny(vestibule::gateway::Denial::Closed) => "deny route_closed".to_owned(),
         Verdict::Deny(vestibule::gateway::Denial::Policy(reason)) => format!("deny {}", reason.code()),
+        Verdict::Deny(vestibule::gateway::Denial::UserName(fault)) => format!("deny {}", fault.code()),
         Verdict::Refuse(RequestFault::Handshake(fault)) => format!("refuse Handshake({fault:?})"),
         Verdict::Refuse(fault) => format!("refuse {fault:?}"),
     };

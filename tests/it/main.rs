@@ -12,6 +12,7 @@ mod access_log;
 mod answer_headers;
 mod as_sent;
 mod asked_again;
+mod basic_credentials;
 mod bugreport;
 mod callback;
 mod claims;

@@ -5,7 +5,7 @@ use crate::gateway::settings::{RouteSettings, RuleSettings};
 use crate::identity::{ClaimMapping, ClaimPath};
 use crate::policy::settings::AllowSettings;
 use crate::provider::settings::ProviderSettings;
-use crate::proxy::settings::IdentityValue;
+use crate::proxy::settings::{Authorization, IdentityValue};
 
 /// Adds to each provider the claims that the rules of routes look at.
 pub(super) fn with_needed_claims(
@@ -19,7 +19,12 @@ pub(super) fn with_needed_claims(
             add(&mut provider.needed_claims, provider.claims.user.from.clone());
         }
         for rule in rules().filter(|rule| looks_at(rule, &provider.name)) {
-            let of_headers = rule.identity.headers.iter().filter_map(|(_, value)| claim_of(value, &provider.claims));
+            let user = match &rule.identity.authorization {
+                Authorization::Basic(credentials) => Some(&credentials.user),
+                _ => None,
+            };
+            let told = rule.identity.headers.iter().map(|(_, value)| value).chain(user);
+            let of_headers = told.filter_map(|value| claim_of(value, &provider.claims));
             let deciding = of_allow(&rule.allow, &provider.claims);
             for path in of_headers.chain(deciding.iter().map(|(_, path)| path.clone())) {
                 add(&mut provider.needed_claims, path);

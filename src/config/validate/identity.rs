@@ -1,14 +1,15 @@
 //! `identity` of a route: which headers tell the application who is there.
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 
 use super::super::file::IdentityTable;
 use super::super::units::{RawText, TextOr};
+use super::authorization::authorization;
+use super::identity_value::header_value;
 use super::{Field, Flaw, Found, Named, Problems, kinds, listed, parsed};
-use crate::identity::ClaimPath;
 use crate::nearest::nearest;
 use crate::proxy::headers::spellings::are_one;
-use crate::proxy::settings::{GroupPattern, IdentityHeaderSettings, IdentityValue};
+use crate::proxy::settings::{GroupPattern, IdentityHeaderSettings};
 
 /// `None` where the route says nothing.
 pub(super) fn identity(
@@ -64,7 +65,9 @@ fn from_table(table: &IdentityTable, problems: &mut Problems) -> IdentityHeaderS
         check_separator(found, problems);
         settings.separator.clone_from(&found.value.0);
     }
-    settings.authorization = table.authorization.or(settings.authorization);
+    if let Some(authorization) = table.authorization.given().and_then(|found| authorization(found, problems)) {
+        settings.authorization = authorization;
+    }
     settings
 }
 
@@ -99,40 +102,6 @@ fn header_name(text: &str) -> Result<HeaderName, Flaw> {
     Ok(name)
 }
 
-/// What a header holds.
-fn header_value(text: &str) -> Result<IdentityValue, Flaw> {
-    if let Some(claim) = text.strip_prefix("claim:") {
-        let flaw = |error| Flaw::new(kinds::HEADER_CLAIM_BAD, format!("does not name a claim: {error}"));
-        return ClaimPath::parse(claim).map(IdentityValue::Claim).map_err(flaw);
-    }
-    if let Some(literal) = text.strip_prefix("text:") {
-        let flaw = |_| Flaw::new(kinds::HEADER_TEXT_BAD, "holds a text that cannot stand in a header");
-        return HeaderValue::from_str(literal).map(|_| IdentityValue::Literal(literal.to_owned())).map_err(flaw);
-    }
-    let words = || VALUES.iter().map(|(word, _)| *word);
-    let value = VALUES.iter().find(|(word, _)| *word == text).map(|(_, value)| value.clone());
-    value.ok_or_else(|| {
-        let meant = match nearest(text, words()) {
-            Some(meant) => format!("did you mean \"{meant}\"?"),
-            None => format!("for a claim write \"claim:{}\"", text.escape_default()),
-        };
-        let help = format!("{meant} The values are {}, \"claim:NAME\" and \"text:WORDS\"", listed(words()));
-        Flaw::of(kinds::HEADER_VALUE_UNKNOWN, "cannot hold", text).help(help)
-    })
-}
-
-/// The words for what a header can hold.
-const VALUES: [(&str, IdentityValue); 9] = [
-    ("user", IdentityValue::User),
-    ("subject", IdentityValue::Subject),
-    ("email", IdentityValue::Email),
-    ("name", IdentityValue::Name),
-    ("preferred_username", IdentityValue::PreferredUsername),
-    ("groups", IdentityValue::Groups),
-    ("access_token", IdentityValue::AccessToken),
-    ("id_token", IdentityValue::IdToken),
-    ("provider", IdentityValue::Provider),
-];
 /// Headers that no identity may stand in.
 const STEERING: &str = "host connection content-length content-type content-encoding transfer-encoding upgrade te trailer keep-alive \
     expect cookie set-cookie via forwarded x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port \

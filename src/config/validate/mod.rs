@@ -21,12 +21,14 @@ use crate::server::settings::ListenAddress;
 
 mod allow;
 mod asking;
+mod authorization;
 mod claims;
 mod claims_needed;
 mod client;
 mod cookie;
 mod hsts;
 mod identity;
+mod identity_value;
 mod issuer;
 mod kept_headers;
 mod log;

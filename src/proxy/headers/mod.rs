@@ -265,10 +265,10 @@ pub fn set_cookie(headers: &mut HeaderMap, forward: &Forward) {
     }
 }
 
-/// Takes out the client's own `Authorization` where the route does not keep it, also when there is no token to put in its
+/// Takes out the client's own `Authorization` where the route does not keep it, also when there is nothing to put in its
 /// place: another person's credentials never stand in for the session's.
-pub fn set_authorization_aside(headers: &mut HeaderMap, authorization: Authorization) {
-    if authorization != Authorization::Keep {
+pub fn set_authorization_aside(headers: &mut HeaderMap, authorization: &Authorization) {
+    if !matches!(authorization, Authorization::Keep) {
         headers.remove(AUTHORIZATION);
     }
 }

@@ -323,7 +323,7 @@ fn the_client_s_own_authorization_never_stands_in_for_a_token() {
     {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic eA=="));
-        set_authorization_aside(&mut headers, authorization);
+        set_authorization_aside(&mut headers, &authorization);
         assert_eq!(headers.contains_key(AUTHORIZATION), stays);
     }
 }

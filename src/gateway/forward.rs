@@ -42,6 +42,8 @@ pub(super) struct Passage<'a> {
     pub(super) cookies: &'a CookieScan,
     /// Whose identity the application gets.
     pub(super) principal: Option<&'a Principal>,
+    /// It passes because of the network that it comes from.
+    pub(super) needs_no_login: bool,
     /// The request's span, where traces are recorded.
     pub(super) span: Option<&'a Handle>,
 }

@@ -229,7 +229,8 @@ impl Gateway {
         match &judgement.verdict {
             Verdict::Allow(principal) => {
                 let (entry, principal, span) = (judgement.entry, principal.as_ref(), log.span);
-                let passage = Passage { entry, meta, cookies, principal, span };
+                let passage =
+                    Passage { entry, meta, cookies, principal, needs_no_login: judgement.needs_no_login, span };
                 self.forward(forwarder, request, passage, &mut log.upstream).await
             }
             Verdict::Challenge(challenge) => {

@@ -14,6 +14,7 @@ use crate::gateway::verdict::{Denial, Verdict};
 use crate::gateway::visit::Visit;
 use crate::policy::contains;
 use crate::proxy::headers::spellings::is_of_proxies;
+use crate::request::RequestMeta;
 
 /// The stable reason of a request that passes because of its network.
 pub(super) const REASON: &str = "no_login_from";
@@ -23,9 +24,16 @@ impl Gateway {
     /// `access = "optional"`, it goes on without an identity, and of `allow` only the networks count. `None` where it does not
     /// come from there.
     pub(super) fn without_login(&self, rule: &Rule, visit: Visit<'_>, refused: &Verdict) -> Option<Verdict> {
-        let asks_who = matches!(refused, Verdict::Challenge(_) | Verdict::Deny(Denial::Policy(_)));
-        let counts = asks_who && !rule.no_login_from.is_empty() && self.is_from(rule, visit);
+        let counts = asks_who(refused) && !rule.no_login_from.is_empty() && self.is_from(rule, visit);
         counts.then(|| unless_elsewhere(rule, visit.meta, None))
+    }
+
+    /// Whether a request that passed because of its network would do so again, by the networks and proxies of now.
+    pub(super) fn still_needs_no_login(&self, rule: &Rule, meta: &RequestMeta, refused: &Verdict) -> bool {
+        asks_who(refused)
+            && contains(&rule.no_login_from, meta.client)
+            && !self.reader.is_trusted_proxy(meta.client)
+            && matches!(unless_elsewhere(rule, meta, None), Verdict::Allow(_))
     }
 
     /// Whether a request comes from one of the rule's networks, as far as anybody can tell.
@@ -65,4 +73,9 @@ impl Gateway {
             );
         }
     }
+}
+
+/// Whether a verdict is about who sends the request: nothing else is changed by where it comes from.
+fn asks_who(refused: &Verdict) -> bool {
+    matches!(refused, Verdict::Challenge(_) | Verdict::Deny(Denial::Policy(_)))
 }

@@ -44,6 +44,7 @@ impl Gateway {
             meta: passage.meta.clone(),
             origins: origins.collect(),
             principal: passage.principal.cloned(),
+            needs_no_login: passage.needs_no_login,
             since: self.clock.now(),
         };
         standing.until_refused(self.in_force.listen())
@@ -67,7 +68,7 @@ impl Gateway {
         standing.principal.clone_from(&sender);
         match decide(&entry.rule, &standing.meta, &Ok(sender), now) {
             Verdict::Allow(principal) => principal.is_some() == had_identity,
-            Verdict::Challenge(_) | Verdict::Deny(_) | Verdict::Refuse(_) => false,
+            refused => standing.needs_no_login && self.still_needs_no_login(&entry.rule, &standing.meta, &refused),
         }
     }
 
@@ -93,6 +94,8 @@ struct Standing {
     origins: HeaderMap,
     /// Whose identity the application got.
     principal: Option<Principal>,
+    /// It was let through because of the network that it comes from.
+    needs_no_login: bool,
     /// When it came.
     since: UnixTime,
 }

@@ -273,6 +273,26 @@ async fn other_sites_open_no_websocket_from_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_from_there_stays_open_until_a_reload_takes_the_network_away() {
+    let mut scene = Scene::with(FROM_HERE).await;
+    scene.upstream.answers("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    let mut raw = scene.raw().await;
+    raw.send(scene.request("GET", "/", HANDSHAKE)).await;
+    assert_eq!(raw.answer("GET").await.status, 101);
+    let hi = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
+    for networks in ["['127.0.0.0/8', '10.2.0.0/16']", "['127.0.0.1']"] {
+        raw.send(hi).await;
+        assert_eq!(raw.exactly(hi.len()).await.unwrap(), hi);
+        scene.gateway.reload_with(&format!("[route.app]\nno_login_from = {networks}"));
+    }
+    raw.send(hi).await;
+    assert_eq!(raw.exactly(hi.len()).await.unwrap(), hi);
+    scene.gateway.reload_with("[route.app]\nno_login_from = ['10.2.0.0/16']");
+    // Closed: perhaps with a frame that says so, and no echo any more.
+    while raw.exactly(1).await.is_some() {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reload_takes_the_networks_away_again() {
     let mut scene = Scene::with(FROM_HERE).await;
     assert!(passes(&scene, "/", "").await);

@@ -265,6 +265,8 @@ pub(super) struct ProviderTable {
     pub(super) pkce: Field<bool>,
     /// Further parameters of the authorization request.
     pub(super) authorization_params: Field<Named<String>>,
+    /// Parameters that a link to `login` may hand on to the authorization request. Default: `login_hint`.
+    pub(super) login_params: Field<OneOrMany<String>>,
     /// How the answer comes back. Default: `query`.
     pub(super) response_mode: Field<ResponseMode>,
     /// What is forgiven the provider.

@@ -178,6 +178,12 @@ pub(super) const CLEAR_TEXT: DiagnosticKind = error(InsecureHttp, "whoever is on
 pub(super) const CLEAR_TEXT_ALLOWED: DiagnosticKind = warning(Weakened, "whoever is on the way can read tokens and sign in as anybody", "use https, and remove the key");
 pub(super) const UNVERIFIED_EMAIL: DiagnosticKind = warning(Weakened, "where people can change their address at the provider, they can take anybody's", "keep it for a directory in which only administrators write addresses; else remove the key");
 pub(super) const PARAMETER_RESERVED: DiagnosticKind = error(Conflict, "vestibule makes this parameter itself, and checks the answer against it", "remove it; scopes, prompt, max_age, acr_values and resource have keys of their own");
+pub(super) const LOGIN_PARAM_OWNED: DiagnosticKind = error(Conflict, "vestibule makes this parameter itself; with one of a link, anybody could change what a sign-in is for", "remove it; login_params is for hints such as \"login_hint\" and \"ui_locales\"");
+pub(super) const LOGIN_PARAM_REPLACES: DiagnosticKind = error(Conflict, "it could replace or take back what the other parameters ask for", "remove it; login_params is for hints such as \"login_hint\" and \"ui_locales\"");
+pub(super) const LOGIN_PARAM_OF_LINK: DiagnosticKind = error(Conflict, "in a link to `login` it is said to vestibule, and is not the provider's", "remove it");
+pub(super) const LOGIN_PARAM_SPELLING: DiagnosticKind = error(BadValue, "names of parameters are compared exactly, but some providers do not mind capitals", "");
+pub(super) const NO_LOGIN_PARAM: DiagnosticKind = error(BadValue, "", "write names of parameters, such as [\"login_hint\", \"ui_locales\"]: letters, digits, `-`, `_`, `.` and `:`");
+pub(super) const LOGIN_PARAM_NEEDS_ISSUER: DiagnosticKind = error(Conflict, "without an issuer there is no ID token that shows whether the provider did as it was asked", "write issuer = \"https://…\", or remove it");
 pub(super) const FORM_POST_OVER_HTTP: DiagnosticKind = error(Conflict, "the cookie of a sign-in has to be SameSite=None, and browsers keep such cookies over https only", "write server.public_url = \"https://…\", or remove response_mode");
 pub(super) const NO_RESOURCE: DiagnosticKind = error(BadUrl, "", "write \"https://api.example.com/\"");
 pub(super) const SECRET_SHORT_FOR_HMAC: DiagnosticKind = error(WeakSecret, "a shorter one can be guessed from any signed token", "use RS256 or ES256, or a longer client secret");

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use crate::body::Body;
 use crate::gateway::Gateway;
 use crate::gateway::visit::Visit;
-use crate::provider::Provider;
+use crate::provider::{Hints, Provider};
 use crate::request::RequestMeta;
 use crate::request::return_to::ReturnTo;
 use crate::session::settings::domain_reaches;
@@ -27,6 +27,13 @@ impl Gateway {
             None => &mut query,
         };
         format!("{}?{}", self.own_path("login"), query.finish())
+    }
+
+    /// The same at a provider, with what a link hands on to it.
+    pub(super) fn login_url_with(&self, return_to: &ReturnTo, provider: &str, hints: &Hints) -> String {
+        let url = self.login_url(return_to, Some(provider));
+        let query = url.find('?').map_or(0, |at| at + 1);
+        url::form_urlencoded::Serializer::for_suffix(url, query).extend_pairs(hints.pairs()).finish()
     }
 
     /// The same for the start page of the host that was asked.

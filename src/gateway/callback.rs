@@ -244,6 +244,7 @@ impl Gateway {
         issuer: &CheckedIssuer,
         permit: Option<ExchangePermit>,
     ) -> Redeemed {
+        let acr_values = attempt.intent.hints.acr_values();
         let exchange = CodeExchange {
             code,
             issuer,
@@ -251,6 +252,7 @@ impl Gateway {
             verifier: &attempt.verifier,
             nonce: &attempt.nonce,
             max_age: attempt.intent.max_age,
+            acr_values: &acr_values,
         };
         let redeemed = site.provider.redeem(&exchange).await;
         if let (Err(error), Some(permit)) = (&redeemed, &permit) {

@@ -15,7 +15,7 @@ use crate::gateway::error::GatewayError;
 use crate::gateway::pages::page::{Choice, Page};
 use crate::gateway::visit::Visit;
 use crate::provider::settings::ResponseMode;
-use crate::provider::{AuthorizationRequest, Provider, ProviderError};
+use crate::provider::{AuthorizationRequest, Hints, Provider, ProviderError};
 use crate::remembered::Party;
 use crate::request::RequestMeta;
 use crate::request::kind::is_prefetch;
@@ -39,9 +39,8 @@ pub(super) struct Beginning {
     pub round: Round,
     /// What it is for.
     pub aim: Aim,
-    /// Who is probably signing in, as a third party says
-    /// ([OpenID Connect Core section 3.1.2.1](https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest)).
-    pub login_hint: Option<String>,
+    /// What the link that began it hands on.
+    pub hints: Hints,
     /// Whether another site's POST began it: the browser did not send our `Lax` cookies then.
     pub by_foreign_post: bool,
 }
@@ -57,17 +56,18 @@ impl Beginning {
             bare: false,
             round: Round::First,
             aim: Aim::SignIn,
-            login_hint: None,
+            hints: Hints::default(),
             by_foreign_post: false,
         }
     }
 }
 
 impl Gateway {
-    /// `login`: starts a sign-in, or asks at which provider. `rd`: where to go afterwards; `provider`: where to sign in; `iss`,
-    /// `login_hint` and `target_link_uri`: a sign-in that a third party began, by GET or by POST
+    /// `login`: starts a sign-in, or asks at which provider. `rd`: where to go afterwards; `provider`: where to sign in; `iss` and
+    /// `target_link_uri`: a sign-in that a third party began, by GET or by POST
     /// ([OpenID Connect Core section 4](https://openid.net/specs/openid-connect-core-1_0.html#ThirdPartyInitiatedLogin),
-    /// UI-13). Everything else is ignored, so that nobody can slip parameters into the authorization request (AT-LF-22).
+    /// UI-13); and what the provider's `login_params` lets through, `login_hint` by default. Everything else is ignored, so that
+    /// nobody can slip parameters into the authorization request (AT-LF-22).
     ///
     /// Another site may post here without any proof that the person wants it: all that it can do is send them to their own
     /// provider, and from there to a page of ours.
@@ -81,7 +81,7 @@ impl Gateway {
         }
         let query =
             if by_post { FormParameters::read(visit.headers, body).await? } else { FormParameters::of(visit.meta) };
-        if ONCE.iter().any(|name| query.is_repeated(name)) || query.is_too_long("iss") {
+        if self.says_twice(&query) || query.is_too_long("iss") {
             let again = self.login_url_of_start_page(visit.meta);
             return Err(GatewayError::sign_in(Problem::BadRequest, Some(again)));
         }
@@ -97,24 +97,19 @@ impl Gateway {
             return Err(GatewayError::sign_in_needed(self.login_url(&return_to, None)));
         }
         self.check_portable(visit, &return_to)?;
-        let named = (query.get("provider"), query.get("iss"));
-        let provider = match self.only_provider() {
-            Some(only) if named == (None, None) => only,
-            None if named == (None, None) => return Ok(self.chooser(visit.meta, &return_to, query.get("of"))),
-            _ => {
-                let is_named = |it: &&Arc<Provider>| {
-                    named.0.is_none_or(|name| &**it.name() == name) && named.1.is_none_or(|iss| it.is_named_by(iss))
-                };
-                let again = || Some(self.login_url(&return_to, None));
-                let unknown = || GatewayError::sign_in(Problem::ProviderUnknown, again());
-                self.providers.iter().find(is_named).ok_or_else(unknown)?
-            }
+        // The start page is no page that somebody named: the link may be about the sign-in alone.
+        let rule = target.and_then(|_| self.rule_of(&return_to));
+        let choices = rule.map_or(self.providers.as_slice(), |rule| &rule.providers);
+        let unknown = || GatewayError::sign_in(Problem::ProviderUnknown, Some(self.login_url(&return_to, None)));
+        let Some(provider) = chosen(&query, choices).ok_or_else(unknown)? else {
+            return Ok(self.chooser(visit.meta, &return_to, choices, &query));
         };
-        // Whose hint it is has to be said: a link to `login` is no request of a third party.
-        let login_hint = query.get("login_hint").filter(|hint| query.get("iss").is_some() && is_hint(hint));
-        let login_hint = login_hint.map(str::to_owned);
-        let aim = if login_hint.is_some() { Aim::Hinted } else { Aim::SignIn };
-        let beginning = Beginning { aim, login_hint, by_foreign_post: by_post, ..Beginning::at(provider, return_to) };
+        let hints = provider.hints(|name| query.get(name));
+        // The stricter of the two; the provider's own is stricter than both where it is.
+        let max_age = rule.and_then(|rule| rule.max_age).into_iter().chain(hints.max_age()).min();
+        let aim = if hints.is_empty() { Aim::SignIn } else { Aim::Hinted };
+        let beginning = Beginning::at(provider, return_to);
+        let beginning = Beginning { max_age, aim, hints, by_foreign_post: by_post, ..beginning };
         self.begin(visit, beginning, if by_post { StatusCode::SEE_OTHER } else { StatusCode::FOUND }).await
     }
 
@@ -137,7 +132,7 @@ impl Gateway {
             response.headers_mut().append(SET_COOKIE, self.rounds.clear());
             return Ok(response);
         }
-        let Beginning { return_to, max_age, prompt, bare, round, aim, login_hint, by_foreign_post, .. } = beginning;
+        let Beginning { return_to, max_age, prompt, bare, round, aim, hints, by_foreign_post, .. } = beginning;
         let intent = Intent {
             provider: Arc::clone(provider.name()),
             return_to,
@@ -145,18 +140,19 @@ impl Gateway {
             round,
             aim,
             max_age,
+            hints: hints.clone(),
             // A POST to `login` finds none of the attempts that went before it, unless they are as this one.
             across_sites: by_foreign_post || provider.settings().response_mode == ResponseMode::FormPost,
         };
         let started = self.attempts.start(intent, visit.now).map_err(|_| self.return_too_long(visit.meta))?;
-        let extra = extra_parameters(&provider, prompt, login_hint.as_deref());
+        let extra = extra_parameters(prompt, &hints);
         let at_hand = provider.authorization_url_at_hand(&authorization_request(&started, &extra, bare));
         let url = match at_hand {
             Some(url) => url,
             None => {
                 let (asked, attempt) = (Arc::clone(&provider), started.clone());
                 let url = self.control.run(async move {
-                    let extra = extra_parameters(&asked, prompt, login_hint.as_deref());
+                    let extra = extra_parameters(prompt, &hints);
                     asked.authorization_url(&authorization_request(&attempt, &extra, bare)).await
                 });
                 url.await.unwrap_or(Err(ProviderError::Lost))
@@ -207,10 +203,22 @@ impl Gateway {
         GatewayError::ReturnTooLong { start_page: self.login_url_of_start_page(meta) }
     }
 
-    /// The page on which a provider is chosen; `of`: among these.
-    fn chooser(&self, meta: &RequestMeta, return_to: &ReturnTo, of: Option<&str>) -> Response<Body> {
-        let mut choices: Vec<&Arc<Provider>> = self.providers.iter().collect();
-        if let Some(of) = of {
+    /// Whether a link says something twice that may be said once, what some provider takes as a hint too.
+    fn says_twice(&self, query: &FormParameters<'_>) -> bool {
+        let hints = self.providers.iter().flat_map(|provider| &provider.settings().login_params);
+        ONCE.iter().copied().chain(hints.map(String::as_str)).any(|name| query.is_repeated(name))
+    }
+
+    /// The page on which a provider is chosen among some. What the link hands on to each stays with the choice.
+    fn chooser(
+        &self,
+        meta: &RequestMeta,
+        return_to: &ReturnTo,
+        among: &[Arc<Provider>],
+        query: &FormParameters<'_>,
+    ) -> Response<Body> {
+        let mut choices: Vec<&Arc<Provider>> = among.iter().collect();
+        if let Some(of) = query.get("of") {
             // In the order of the route's `providers`.
             let wanted: Vec<&str> = of.split(',').collect();
             let place = |provider: &Arc<Provider>| wanted.iter().position(|name| *name == &**provider.name());
@@ -219,21 +227,28 @@ impl Gateway {
         }
         let choice = |provider: &Arc<Provider>| Choice {
             title: provider.title().to_owned(),
-            href: format!("{}&provider={}", self.login_url(return_to, None), provider.name()),
+            href: self.login_url_with(return_to, provider.name(), &provider.hints(|name| query.get(name))),
         };
         self.render(meta, &Page::chooser(choices.into_iter().map(choice).collect()), None)
     }
 }
 
-/// What is asked of the provider besides its configured parameters. A configured hint wins over a third party's.
-fn extra_parameters<'a>(
-    provider: &Provider,
-    prompt: Option<&'a str>,
-    login_hint: Option<&'a str>,
-) -> Vec<(&'static str, &'a str)> {
-    let configured = provider.settings().authorization_params.contains_key("login_hint");
-    let hint = login_hint.filter(|_| !configured).map(|hint| ("login_hint", hint));
-    prompt.map(|prompt| ("prompt", prompt)).into_iter().chain(hint).collect()
+/// The provider that a link names, or the only choice; `Some(None)` where the person has to choose, `None` where what the link names
+/// is no choice.
+fn chosen<'a>(query: &FormParameters<'_>, choices: &'a [Arc<Provider>]) -> Option<Option<&'a Arc<Provider>>> {
+    let (name, iss) = (query.get("provider"), query.get("iss"));
+    if (name, iss) == (None, None) {
+        return Some(if let [only] = choices { Some(only) } else { None });
+    }
+    let is_named = |provider: &&Arc<Provider>| {
+        name.is_none_or(|name| &**provider.name() == name) && iss.is_none_or(|iss| provider.is_named_by(iss))
+    };
+    choices.iter().find(is_named).map(Some)
+}
+
+/// What is asked of the provider besides its configured parameters. Our own `prompt` comes last, and so wins over a link's.
+fn extra_parameters<'a>(prompt: Option<&'a str>, hints: &'a Hints) -> Vec<(&'a str, &'a str)> {
+    hints.pairs().chain(prompt.map(|prompt| ("prompt", prompt))).collect()
 }
 
 /// What is asked of the provider for an attempt.
@@ -253,14 +268,7 @@ fn authorization_request<'a>(
     }
 }
 
-/// Whether a login hint may go on: an address, a name or a number of somebody, whatever providers take.
-fn is_hint(hint: &str) -> bool {
-    !hint.is_empty() && hint.len() <= LONGEST_HINT && !hint.chars().any(char::is_control)
-}
-
 /// Sign-ins in a row without a session that came back.
 const MOST_ROUNDS: u8 = 3;
 /// What may be said once. A link that says it twice means two things.
 const ONCE: [&str; 6] = ["rd", "provider", "of", "iss", "login_hint", "target_link_uri"];
-/// Bytes of a login hint.
-const LONGEST_HINT: usize = 1024;

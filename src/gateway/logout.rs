@@ -16,7 +16,7 @@ use crate::gateway::error::GatewayError;
 use crate::gateway::login::Beginning;
 use crate::gateway::pages::page::{Action, Page, person_of};
 use crate::gateway::visit::Visit;
-use crate::provider::{AccountSwitch, Provider, ProviderError};
+use crate::provider::{AccountSwitch, Hints, Provider, ProviderError};
 use crate::request::kind::{RequestKind, is_prefetch};
 use crate::seal::{self, OpenError, Opened};
 use crate::secret::constant_time_eq;
@@ -203,6 +203,7 @@ impl Gateway {
             round: beginning.round,
             aim: Aim::SignOutFirst,
             max_age: beginning.max_age,
+            hints: Hints::default(),
             across_sites: false,
         };
         let started = self.attempts.start(intent, visit.now).ok()?;

@@ -3,10 +3,11 @@
 use http::Method;
 
 use crate::gateway::Gateway;
-use crate::gateway::routes::{NoRoute, RouteEntry};
+use crate::gateway::routes::{NoRoute, RouteEntry, Rule};
 use crate::gateway::verdict::RequestFault;
 use crate::request::RequestMeta;
-use crate::request::path::folded;
+use crate::request::path::{CanonicalPath, folded};
+use crate::request::return_to::ReturnTo;
 
 /// Where a request belongs.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +55,19 @@ impl Gateway {
             NoRoute::Path => RequestFault::NotFound,
             NoRoute::Method => RequestFault::MethodNotAllowed { allow: self.routes.methods(host, path) },
         })
+    }
+
+    /// The rule of a page that somebody wants to come back to, where one looks at sessions. Nothing is decided by it: what is
+    /// asked of the page itself is judged when it comes.
+    pub(super) fn rule_of(&self, page: &ReturnTo) -> Option<&Rule> {
+        let target = page.target().split('#').next()?.parse().ok()?;
+        let path = CanonicalPath::new(&target).ok()?;
+        let own = path.as_str().strip_prefix(self.settings.prefix.as_str());
+        if own.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            return None;
+        }
+        let entry = self.routes.find(page.host().name(), path.as_str(), &Method::GET).ok()?;
+        Some(&*entry.rule).filter(|rule| rule.access.looks_at_session() && !rule.providers.is_empty())
     }
 
     /// Whether a path that some program reads in a request has this place.

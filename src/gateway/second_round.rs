@@ -92,6 +92,7 @@ impl Gateway {
         }
         let same = Beginning {
             max_age: attempt.intent.max_age,
+            hints: attempt.intent.hints.clone(),
             aim: attempt.intent.aim,
             round: Round::Second,
             ..Beginning::at(provider, attempt.intent.return_to.clone())
@@ -102,7 +103,7 @@ impl Gateway {
             }
             Cure::Afresh => same,
             Cure::Ask(prompt) => Beginning { prompt: Some(prompt), ..same },
-            Cure::Bare => Beginning { bare: true, ..same },
+            Cure::Bare => Beginning { bare: true, hints: attempt.intent.hints.to_be_checked(), ..same },
             Cure::SwitchOtherwise => Beginning { aim: Aim::SignIn, ..same },
         };
         let begun = match cure {

@@ -207,7 +207,7 @@ impl Provider {
     }
 
     /// `prompt` as the operator wrote it, in either place.
-    fn configured_prompt(&self) -> Option<&str> {
+    pub(super) fn configured_prompt(&self) -> Option<&str> {
         let written = self.settings.authorization_params.get("prompt");
         self.settings.prompt.as_ref().or(written).map(String::as_str)
     }

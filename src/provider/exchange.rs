@@ -9,7 +9,7 @@ use crate::identity::Claims;
 use crate::provider::Provider;
 use crate::provider::authorize::CheckedIssuer;
 use crate::provider::error::{Area, Endpoint, IdTokenError, ProviderError};
-use crate::provider::id_token::Expected;
+use crate::provider::id_token::{Expected, check_acr};
 use crate::provider::metadata::Metadata;
 use crate::provider::refresh::{AskedClaims, merge};
 use crate::provider::settings::{OAuth2Identity, ProviderKind};
@@ -32,6 +32,8 @@ pub struct CodeExchange<'a> {
     pub nonce: &'a str,
     /// The `max_age` that the authorization request asked for besides the provider's own.
     pub max_age: Option<Duration>,
+    /// The authentication contexts that it asked for in place of the provider's own: the ID token has to name one of them.
+    pub acr_values: &'a [&'a str],
 }
 
 /// Somebody has signed in.
@@ -103,6 +105,7 @@ impl Provider {
         let signed = self.signed_claims(metadata, id_token.expose()).await?;
         let (expected, max_age) = (self.expected(metadata, tokens), self.max_age(exchange.max_age));
         let auth_time = expected.check_sign_in(&signed, exchange.nonce, max_age)?;
+        check_acr(&signed.claims, exchange.acr_values)?;
         // UI-02: only after the ID token was accepted.
         let mut claims = signed.claims;
         let userinfo = self.userinfo_at_sign_in(metadata, tokens, &claims).await?;

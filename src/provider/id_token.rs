@@ -130,7 +130,7 @@ impl Expected<'_> {
         if !constant_time_eq(nonce.as_bytes(), sent.as_bytes()) {
             return Err(IdTokenError::Nonce);
         }
-        self.check_acr(claims)?;
+        check_acr(claims, self.acr_values)?;
         // ID-16
         let auth_time = self.past_auth_time(claims)?;
         if let Some(max_age) = max_age {
@@ -178,7 +178,7 @@ impl Expected<'_> {
         }
         // ID-15: a token that does not repeat it leaves it as it was.
         if claims.get("acr").is_some_and(|acr| !acr.is_null()) {
-            self.check_acr(claims)?;
+            check_acr(claims, self.acr_values)?;
         }
         // RF-09
         let new = self.past_auth_time(claims)?;
@@ -220,15 +220,6 @@ impl Expected<'_> {
         Ok(())
     }
 
-    /// Whether `acr` is one of those that are asked for, if any are (ID-15).
-    fn check_acr(&self, claims: &Claims) -> Result<(), IdTokenError> {
-        let acr = claims.get("acr").and_then(Value::as_str);
-        if self.acr_values.is_empty() || acr.is_some_and(|acr| self.acr_values.iter().any(|wanted| wanted == acr)) {
-            return Ok(());
-        }
-        Err(IdTokenError::Acr { came: came(claims, "acr"), wanted: self.acr_values.join(", ") })
-    }
-
     /// ID-03, ID-04, ID-05.
     fn check_audience(&self, claims: &Claims) -> Result<(), IdTokenError> {
         let client_id = || self.client_id.to_owned();
@@ -268,6 +259,16 @@ impl Expected<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether `acr` is one of those that are asked for, if any are (ID-15).
+pub(super) fn check_acr<S: AsRef<str>>(claims: &Claims, asked: &[S]) -> Result<(), IdTokenError> {
+    let acr = claims.get("acr").and_then(Value::as_str);
+    if asked.is_empty() || acr.is_some_and(|acr| asked.iter().any(|wanted| wanted.as_ref() == acr)) {
+        return Ok(());
+    }
+    let wanted: Vec<&str> = asked.iter().map(AsRef::as_ref).collect();
+    Err(IdTokenError::Acr { came: came(claims, "acr"), wanted: wanted.join(", ") })
 }
 
 /// A claim for messages.

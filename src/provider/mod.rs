@@ -22,6 +22,7 @@ mod connector;
 mod demand;
 mod error;
 mod exchange;
+mod hints;
 mod id_token;
 mod incidents;
 mod inspect;
@@ -58,6 +59,7 @@ pub use self::error::{
     LogoutRefusal, LogoutTokenError, ProviderError, ProviderSetupError, TransportError, UserinfoTokenError,
 };
 pub use self::exchange::{CodeExchange, SignIn};
+pub use self::hints::Hints;
 pub use self::issuer::PLACEHOLDER as TENANT_PLACEHOLDER;
 pub use self::key_file::KeyFile;
 pub use self::logout_token::{LogoutAddress, LogoutToken, remembered_for as logout_token_remembered_for};

@@ -42,6 +42,8 @@ pub struct ProviderSettings {
     pub pkce: bool,
     /// Extra parameters of the authorization request, by name (also `prompt`, `acr_values`, `ui_locales`, `login_hint`, …).
     pub authorization_params: BTreeMap<String, String>,
+    /// Parameters that a link to `login` may hand on: see [`Hints`](super::Hints). None that the flow sets.
+    pub login_params: Vec<String>,
     /// How the answer to an authorization request comes back.
     pub response_mode: ResponseMode,
     /// Departures from the specifications that are accepted.

@@ -41,6 +41,7 @@ mod lifetimes;
 mod limits;
 mod lists;
 mod log_readers;
+mod login_params;
 mod logout;
 mod logs;
 mod malformed;

@@ -136,15 +136,15 @@ async fn the_issuer_picks_the_provider() {
         // A name that contradicts the issuer is no choice.
         let fields = [("iss", two.issuer()), ("provider", "one")];
         assert_eq!(sent_by_portal(&gateway.browser(), &login, &method, &fields).await.status, 400);
-        // Without an issuer the person chooses, and the hint is nobody's.
+        // Without an issuer the person chooses, and the hint goes with each choice.
         let page = sent_by_portal(&gateway.browser(), &login, &method, &[("login_hint", "ann")]).await;
         assert_eq!(page.status, 200);
-        assert!(page.text().contains("provider=one") && !page.text().contains("ann"), "{}", page.text());
+        assert!(page.text().contains("provider=one&amp;login_hint=ann"), "{}", page.text());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hint_is_handed_on_only_for_a_third_party_and_a_configured_one_wins() {
+async fn a_hint_is_handed_on_whoever_wrote_the_link_in_place_of_a_configured_one() {
     // UI-11, AT-LF-22
     let scene = Scene::start().await;
     let hint = async |scene: &Scene, fields: &[(&str, &str)]| {
@@ -153,13 +153,16 @@ async fn a_hint_is_handed_on_only_for_a_third_party_and_a_configured_one_wins() 
     };
     let iss = scene.idp.issuer();
     assert_eq!(hint(&scene, &[("iss", iss), ("login_hint", "Änn & Co")]).await, "Änn & Co");
-    assert_eq!(hint(&scene, &[("login_hint", "ann")]).await, "");
-    assert_eq!(hint(&scene, &[("provider", "idp"), ("login_hint", "ann")]).await, "");
+    assert_eq!(hint(&scene, &[("login_hint", "ann")]).await, "ann");
+    assert_eq!(hint(&scene, &[("provider", "idp"), ("login_hint", "ann")]).await, "ann");
     for odd in ["a\r\nb", "a\0", "", &"x".repeat(2000)] {
         assert_eq!(hint(&scene, &[("iss", iss), ("login_hint", odd)]).await, "", "{odd:?}");
     }
     let scene = Scene::with("[provider.idp]\nauthorization_params = { login_hint = 'kiosk' }").await;
-    assert_eq!(hint(&scene, &[("iss", scene.idp.issuer()), ("login_hint", "ann")]).await, "kiosk");
+    assert_eq!(hint(&scene, &[("iss", scene.idp.issuer()), ("login_hint", "ann")]).await, "ann");
+    assert_eq!(hint(&scene, &[("iss", scene.idp.issuer())]).await, "kiosk");
+    let scene = Scene::with("[provider.idp]\nlogin_params = []").await;
+    assert_eq!(hint(&scene, &[("iss", scene.idp.issuer()), ("login_hint", "ann")]).await, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,7 @@ mod identity_value;
 mod issuer;
 mod kept_headers;
 mod log;
+mod login_params;
 mod mapping;
 mod matching;
 mod no_login;

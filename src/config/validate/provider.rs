@@ -9,8 +9,8 @@ use url::Url;
 use super::super::file::ProviderTable;
 use super::super::units::WebUrl;
 use super::{
-    Field, Flaw, Found, Named, OneOrMany, Problems, Timespan, claims, client, each, issuer, kinds, listed, opened,
-    outgoing, positive,
+    Field, Flaw, Found, Named, OneOrMany, Problems, Timespan, claims, client, each, issuer, kinds, listed,
+    login_params, opened, outgoing, positive,
 };
 use crate::followed::Followed;
 use crate::identity::ClaimMapping;
@@ -49,6 +49,7 @@ pub(super) fn provider(
         redirect_path: String::new(),
         pkce: table.pkce.or(true),
         authorization_params: parameters(&table.authorization_params, problems),
+        login_params: login_params::login_params(table, problems),
         response_mode: response_mode(&table.response_mode, https, problems),
         quirks: table.quirks.value().map(|list| list.0.iter().map(|item| item.value).collect()).unwrap_or_default(),
         prompt: table.prompt.value().cloned(),

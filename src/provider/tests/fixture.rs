@@ -78,6 +78,7 @@ impl Fixture {
             verifier: &verifier,
             nonce: NONCE,
             max_age: None,
+            acr_values: &[],
         };
         self.provider.redeem(&exchange).await
     }
@@ -116,6 +117,7 @@ pub(crate) fn settings(kind: ProviderKind) -> ProviderSettings {
         scopes: vec!["openid".to_owned(), "email".to_owned()],
         pkce: true,
         authorization_params: std::collections::BTreeMap::new(),
+        login_params: Vec::new(),
         response_mode: ResponseMode::Query,
         quirks: Vec::new(),
         prompt: None,

@@ -6,6 +6,7 @@ mod discovery;
 mod double;
 mod exchange;
 pub(crate) mod fixture;
+mod hints;
 mod id_token;
 mod introspect;
 mod keys;

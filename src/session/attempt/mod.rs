@@ -22,6 +22,7 @@ use super::codec::PackedText;
 use super::set_cookie::{LINE_MAX, SetCookie};
 use super::settings::SessionSettings;
 use crate::clock::UnixTime;
+use crate::provider::Hints;
 use crate::request::cookies::{AttemptPiece, CookieScan, OwnCookies};
 use crate::request::return_to::ReturnTo;
 use crate::seal::{self, KeyRing, NONCE_LEN, OpenError, Purpose, Sealer};
@@ -62,6 +63,8 @@ pub struct Intent {
     pub aim: Aim,
     /// How old the sign-in at the provider may be, where a route asked for it: to be said again when the code is redeemed.
     pub max_age: Option<Duration>,
+    /// What the link that began it handed on, for the second round and for the check of what was asked.
+    pub hints: Hints,
     /// Whether its cookie has to come along with a POST from another site. Not remembered: it says how the cookie is set.
     pub across_sites: bool,
 }
@@ -146,9 +149,14 @@ impl Attempts {
         let sealed = self.state_sealer(&id).seal_drawn(&content, now.plus(self.life), now, drawn.take());
         let seeds = Seeds { nonce: drawn.take(), verifier: drawn.take() };
         let state = format!("{id}{sealed}");
-        let attempt = Attempt::new(id, state, seeds, intent, now);
-        let fits = in_state || self.line(&attempt, now).len() <= LINE_MAX;
-        if fits { Ok(attempt) } else { Err(ReturnToTooLong) }
+        let mut attempt = Attempt::new(id, state, seeds, intent, now);
+        let fits = |attempt: &Attempt| self.line(attempt, now).len() <= LINE_MAX;
+        if !attempt.intent.hints.is_empty() && !fits(&attempt) {
+            // A second round does without the others.
+            attempt.intent.hints = attempt.intent.hints.to_be_checked();
+        }
+        let is_short = in_state && attempt.intent.hints.is_empty();
+        if is_short || fits(&attempt) { Ok(attempt) } else { Err(ReturnToTooLong) }
     }
 
     /// Whether an attempt for this page can be kept, whatever else it is for.
@@ -156,7 +164,8 @@ impl Attempts {
         let (return_to, redirect_uri) = (return_to.clone(), redirect_uri.to_owned());
         let (provider, round, aim) = ("".into(), Round::First, Aim::SignIn);
         let max_age = Some(Duration::MAX);
-        self.start(Intent { provider, return_to, redirect_uri, round, aim, max_age, across_sites: true }, now).is_ok()
+        let (hints, across_sites) = (Hints::default(), true);
+        self.start(Intent { provider, return_to, redirect_uri, round, aim, max_age, hints, across_sites }, now).is_ok()
     }
 
     /// For how long an attempt can end.
@@ -188,8 +197,9 @@ impl Attempts {
             redirect_uri: intent.redirect_uri.clone(),
             return_to: (!in_state(&intent.return_to)).then(|| PackedReturnTo::new(&intent.return_to)),
             max_age: intent.max_age.map(|age| age.as_secs()),
+            hints: intent.hints.clone(),
         };
-        let content = postcard::to_stdvec(&content).unwrap_or_default();
+        let content = content.to_bytes();
         let sealed = self.cookie_sealer(&attempt.id).seal(&content, attempt.started.plus(self.life), now);
         let name = self.names.attempt_name(&attempt.id);
         self.lines.set_for_sign_in(&name, &sealed, self.life, intent.across_sites)
@@ -226,6 +236,7 @@ impl Attempts {
             round: outline.round,
             aim: outline.aim,
             max_age: content.max_age.map(Duration::from_secs),
+            hints: content.hints,
             across_sites: false,
         };
         Ok(Attempt::new(outline.id, state.into(), content.seeds, intent, UnixTime::from_millis(content.started)))
@@ -259,7 +270,7 @@ impl Attempts {
     /// What a cookie of an attempt holds.
     fn opened(&self, cookie: &AttemptPiece, now: UnixTime) -> Result<CookieContent, OpenError> {
         self.cookie_sealer(cookie.id.as_str()).open_dated(cookie.value.as_str(), now, |opened| {
-            let content: CookieContent = postcard::from_bytes(&opened.plaintext).map_err(|_| OpenError::Malformed)?;
+            let content = CookieContent::from_bytes(&opened.plaintext).ok_or(OpenError::Malformed)?;
             let sealed_at = UnixTime::from_millis(content.started);
             Ok((content, sealed_at))
         })
@@ -401,6 +412,27 @@ struct CookieContent {
     return_to: Option<PackedReturnTo>,
     /// Seconds.
     max_age: Option<u64>,
+    /// Behind the rest, where there are any: a cookie of a version before this one has none.
+    #[serde(skip)]
+    hints: Hints,
+}
+
+impl CookieContent {
+    /// What is sealed.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = postcard::to_stdvec(self).unwrap_or_default();
+        if !self.hints.is_empty() {
+            bytes.extend(postcard::to_stdvec(&self.hints).unwrap_or_default());
+        }
+        bytes
+    }
+
+    /// The content again.
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (content, rest): (Self, _) = postcard::take_from_bytes(bytes).ok()?;
+        let hints = if rest.is_empty() { Hints::default() } else { postcard::from_bytes(rest).ok()? };
+        Some(Self { hints, ..content })
+    }
 }
 
 /// The random bytes of which the nonce (128 bits) and the verifier (256 bits,

@@ -79,7 +79,7 @@ fn ages_are_digits_and_contexts_are_among_the_configured_ones() {
     }
     let by_key = |s: &mut ProviderSettings| s.acr_values = vec!["gold".to_owned(), "silver".to_owned()];
     let by_parameter = |s: &mut ProviderSettings| {
-        drop(s.authorization_params.insert("acr_values".to_owned(), "gold silver".to_owned()))
+        drop(s.authorization_params.insert("acr_values".to_owned(), "gold silver".to_owned()));
     };
     for (value, kept) in [
         ("gold", Some("gold")),

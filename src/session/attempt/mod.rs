@@ -16,9 +16,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use zeroize::Zeroize as _;
 
-use super::codec::PackedText;
+use self::content::{CookieContent, PackedReturnTo, Seeds};
 use super::set_cookie::{LINE_MAX, SetCookie};
 use super::settings::SessionSettings;
 use crate::clock::UnixTime;
@@ -27,6 +26,8 @@ use crate::request::cookies::{AttemptPiece, CookieScan, OwnCookies};
 use crate::request::return_to::ReturnTo;
 use crate::seal::{self, KeyRing, NONCE_LEN, OpenError, Purpose, Sealer};
 use crate::secret::{Secret, constant_time_eq};
+
+mod content;
 
 /// One sign-in under way, made by [`Attempts::start`] and found again by [`Attempts::find`].
 #[derive(Clone)]
@@ -397,75 +398,6 @@ impl Attempt {
         let nonce = URL_SAFE_NO_PAD.encode(seeds.nonce);
         let verifier = Secret::new(URL_SAFE_NO_PAD.encode(seeds.verifier));
         Self { id, state: Secret::new(state), nonce, verifier, started, intent, seeds }
-    }
-}
-
-/// What the cookie carries.
-#[derive(Deserialize, Serialize)]
-struct CookieContent {
-    state: [u8; 16],
-    seeds: Seeds,
-    /// Milliseconds since the epoch.
-    started: u64,
-    redirect_uri: String,
-    /// Where the state has no room for it.
-    return_to: Option<PackedReturnTo>,
-    /// Seconds.
-    max_age: Option<u64>,
-    /// Behind the rest, where there are any: a cookie of a version before this one has none.
-    #[serde(skip)]
-    hints: Hints,
-}
-
-impl CookieContent {
-    /// What is sealed.
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = postcard::to_stdvec(self).unwrap_or_default();
-        if !self.hints.is_empty() {
-            bytes.extend(postcard::to_stdvec(&self.hints).unwrap_or_default());
-        }
-        bytes
-    }
-
-    /// The content again.
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (content, rest): (Self, _) = postcard::take_from_bytes(bytes).ok()?;
-        let hints = if rest.is_empty() { Hints::default() } else { postcard::from_bytes(rest).ok()? };
-        Some(Self { hints, ..content })
-    }
-}
-
-/// The random bytes of which the nonce (128 bits) and the verifier (256 bits,
-/// [RFC 7636 section 7.1](https://www.rfc-editor.org/rfc/rfc7636#section-7.1)) are the text.
-#[derive(Clone, Deserialize, Serialize)]
-struct Seeds {
-    nonce: [u8; 16],
-    verifier: [u8; 32],
-}
-
-impl Drop for Seeds {
-    fn drop(&mut self) {
-        self.nonce.zeroize();
-        self.verifier.zeroize();
-    }
-}
-
-/// A long return-to: compressed, 3 000 characters of any text fit into a cookie.
-#[derive(Deserialize, Serialize)]
-struct PackedReturnTo {
-    authority: String,
-    target: PackedText,
-}
-
-impl PackedReturnTo {
-    /// Packs it.
-    fn new(return_to: &ReturnTo) -> Self {
-        Self { authority: return_to.host().authority().to_owned(), target: PackedText::new(return_to.target()) }
-    }
-
-    /// The return-to again.
-    fn unpack(&self) -> Option<ReturnTo> {
-        ReturnTo::from_parts(&self.authority, &self.target.text().ok()?).ok()
     }
 }
 

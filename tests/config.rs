@@ -782,6 +782,24 @@ fn check_answers_programs_in_json() {
     assert_eq!(answer["diagnostics"][0]["place"]["line"], 2);
 }
 
+#[test]
+fn check_shows_what_applications_get_in_place_of_a_path() {
+    let output = vestibule(&["check", "--offline", "-c", "tests/config/valid/path_mapping.toml"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let told: Vec<&str> = text.lines().filter(|line| line.contains(" arrives as ")).collect();
+    assert_eq!(
+        told,
+        [
+            "ok   route exact: /exact/x arrives as /x at 127.0.0.1:3000",
+            "ok   route deeper: /deep/er/x arrives as /one/er/x at 127.0.0.1:3001",
+            "ok   route deeper: /deep/er/x arrives as /two/er/x at 127.0.0.1:3001",
+            "ok   route deeper: /deep/er/x arrives as /er/x at 127.0.0.1:3002",
+            "ok   route based: /based/x arrives as /base/based/x at app.internal; answers are left as they are",
+            "ok   route socket: /socket/x arrives as /x at unix:/run/app.sock",
+        ]
+    );
+}
+
 /// A file that its owner alone may read.
 fn private_file(path: &Path, text: &str) -> PathBuf {
     fs::write(path, text).unwrap();

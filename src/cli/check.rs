@@ -13,7 +13,9 @@ use crate::app::rehearse;
 use crate::clock::SystemClock;
 use crate::config::{Config, Diagnostic, Report};
 use crate::followed::Follow;
+use crate::gateway::settings::{RouteSettings, TargetSettings};
 use crate::provider::Grade;
+use crate::proxy::settings::UpstreamAddress;
 
 /// Loads the configuration, probes what it names unless `--offline` is given, and prints the findings.
 pub(super) fn check(arguments: &CheckArguments) -> Exit {
@@ -35,6 +37,7 @@ pub(super) fn check(arguments: &CheckArguments) -> Exit {
         Err(error) => return Exit::internal(format!("the parts cannot be made: {error}")),
     }
     let mut findings = vec![summary(&config, &source.name())];
+    findings.extend(config.gateway.routes.iter().flat_map(mapped));
     findings.extend(unlogged(&config));
     findings.extend(outgoing(&config));
     findings.extend(config.followed().iter().map(|file| followed(&**file)));
@@ -84,6 +87,19 @@ fn summary(config: &Config, name: &str) -> Finding {
 fn followed(file: &dyn Follow) -> Finding {
     let message = format!("{} holds {}; followed while the gateway runs", file.path().display(), file.summary());
     Finding::new(file.key().to_owned(), Grade::Good, "followed_file", message)
+}
+
+/// What applications get in place of the paths of a route, where that is something else: each address that gets another path.
+fn mapped(route: &RouteSettings) -> Vec<Finding> {
+    let TargetSettings::Upstream(upstream) = &route.target else { return Vec::new() };
+    let answers = if upstream.rewrites_answers { "" } else { "; answers are left as they are" };
+    let told = |address: &UpstreamAddress| {
+        let below = format!("{}/x", route.path.trim_end_matches('/'));
+        let arrives = address.mapping.to_application(&below)?;
+        let message = format!("{below} arrives as {arrives} at {}{answers}", address.place());
+        Some(Finding::new(format!("route {}", route.name), Grade::Good, "path_mapping", message))
+    };
+    upstream.addresses.iter().filter(|address| !address.mapping.is_identity()).filter_map(told).collect()
 }
 
 /// The ending of a noun after its number.

@@ -21,6 +21,21 @@ const HOUSES = {
     starts: ['/public', '/admin/assets', '/admin/assets/x', '/public/a'],
     goals: ['admin', '', 'x', 'admin/assets/../x'],
   },
+  // Another path towards the application: what its programs read is mapped back, and judged by the browser's path.
+  stripped: {
+    rules: { '': 'login', '/wiki': 'public', '/wiki/admin': 'login', '/wiki/admin/assets': 'public' },
+    prefix: '/wiki',
+    base: '',
+    starts: ['/wiki', '/wiki', '/wiki/x', '/wiki/admin/assets', '/wiki/a/b', '/x/../wiki'],
+    goals: ['admin', 'admin/x', 'Admin', '../admin', 'wiki/admin'],
+  },
+  based: {
+    rules: { '': 'login', '/wiki': 'public', '/wiki/admin': 'login' },
+    prefix: '/wiki',
+    base: '/base',
+    starts: ['/wiki', '/wiki', '/wiki/x', '/wiki/a/b'],
+    goals: ['admin', 'base/admin', '../admin', '../basement', '../../x', 'Admin'],
+  },
 };
 
 const TARGETS = 1000;
@@ -31,6 +46,12 @@ function access(rules, read) {
   const path = read.toLowerCase();
   const prefixes = Object.keys(rules).filter((prefix) => path === prefix || path.startsWith(`${prefix}/`));
   return rules[prefixes.sort((a, b) => b.length - a.length)[0]];
+}
+
+/** The browser's path of one that an application read; nothing where it lies outside the base. */
+function browserPath({ prefix = '', base = '' }, read) {
+  const inside = read === base || read.startsWith(`${base}/`);
+  return inside ? `${prefix}${read.slice(base.length)}` : null;
 }
 
 /** A small generator of pseudo-random numbers (mulberry32), so that a failure comes again. */
@@ -107,15 +128,22 @@ async function ask(port, host, targets) {
   return answers;
 }
 
-/** The paths of an answer that its program read and that are not public. */
-const protectedIn = (rules, text) => text.split('\n').filter((read) => read.startsWith('/') && access(rules, read) !== 'public');
+/** The paths of an answer that its program read and that are not public, or not the route's at all. */
+function protectedIn(house, text) {
+  const reads = text.split('\n').filter((read) => read.startsWith('/'));
+  return reads.filter((read) => {
+    const path = browserPath(house, read);
+    return path === null || access(house.rules, path) !== 'public';
+  });
+}
 
 function configuration(ports) {
   const routes = [];
-  for (const [house, { rules }] of Object.entries(HOUSES)) {
+  for (const [house, { rules, prefix: root = '', base = '' }] of Object.entries(HOUSES)) {
     for (const [name, port] of Object.entries(ports)) {
-      const paths = Object.entries(rules).filter(([prefix]) => prefix).map(([prefix, rule]) => `"${prefix}" = { access = "${rule}" }`);
-      routes.push(`[route.${house}-${name}]\nhost = "${name}.${house}.example"\nupstream = "http://127.0.0.1:${port}"\naccess = "${rules['']}"\n[route.${house}-${name}.paths]\n${paths.join('\n')}\n`);
+      const paths = Object.entries(rules).filter(([prefix]) => prefix.startsWith(root) && prefix !== root).map(([prefix, rule]) => `"${prefix}" = { access = "${rule}" }`);
+      const mapping = root ? `path = "${root}"\nstrip_prefix = "${root}"\n` : '';
+      routes.push(`[route.${house}-${name}]\nhost = "${name}.${house}.example"\nupstream = "http://127.0.0.1:${port}${base}"\naccess = "${rules[root]}"\n${mapping}[route.${house}-${name}.paths]\n${paths.join('\n')}\n`);
     }
   }
   return routes.join('\n');
@@ -131,17 +159,20 @@ test('real programs, and targets that they read in different ways', async (t) =>
     const generate = generator(SEED);
     const shown = [];
     const told = {};
-    for (const [house, { rules, ...rest }] of Object.entries(HOUSES)) {
-      const targets = [...new Set(Array.from({ length: TARGETS }, () => generate(rest)))];
+    for (const [house, rooms] of Object.entries(HOUSES)) {
+      const { prefix = '', base = '' } = rooms;
+      const targets = [...new Set(Array.from({ length: TARGETS }, () => generate(rooms)))];
+      // What a gateway would send on that looks at nothing but the prefix.
+      const naive = targets.filter((target) => target.startsWith(`${prefix}/`)).map((target) => `${base}${target.slice(prefix.length)}`);
       for (const [name, port] of Object.entries(ports)) {
         const host = `${name}.${house}.example`;
         const forwarded = (await ask(at.port, host, targets)).filter(({ text }) => text.startsWith('/'));
         for (const { target, text } of forwarded) {
-          const read = protectedIn(rules, text);
+          const read = protectedIn(rooms, text);
           if (read.length > 0) shown.push(`${host}: ${target} is read as ${read.join(' and ')}`);
         }
-        const direct = await ask(port, host, targets.slice(0, 300));
-        told[host] = [direct.filter(({ text }) => protectedIn(rules, text).length > 0).length, forwarded.length];
+        const direct = await ask(port, host, naive.slice(0, 300));
+        told[host] = [direct.filter(({ text }) => protectedIn(rooms, text).length > 0).length, forwarded.length];
       }
     }
     t.diagnostic(`seed ${SEED}; of 300, read as protected without the gateway; of ${TARGETS}, let through by it: ${Object.entries(told).map(([host, [direct, through]]) => `${host} ${direct}, ${through}`).join('; ')}`);
@@ -154,10 +185,11 @@ test('real programs, and targets that they read in different ways', async (t) =>
 
   await t.test('what honest clients send arrives as it was sent', async () => {
     const generate = harmless(SEED);
-    for (const [house, start] of [['open', ''], ['open', '/x'], ['islands', '/public'], ['islands', '/admin/assets']]) {
+    for (const [house, start] of [['open', ''], ['open', '/x'], ['islands', '/public'], ['islands', '/admin/assets'], ['stripped', '/wiki'], ['based', '/wiki/x']]) {
+      const { prefix = '', base = '' } = HOUSES[house];
       const targets = Array.from({ length: 500 }, () => generate(start));
       const answers = await ask(at.port, `node.${house}.example`, targets);
-      const lost = answers.filter(({ target, text }) => text.split('\n')[0] !== target.split('?')[0]);
+      const lost = answers.filter(({ target, text }) => text.split('\n')[0] !== `${base}${target.split('?')[0].slice(prefix.length)}`);
       assert.deepEqual(lost.map(({ target, status }) => `${status} ${target}`), []);
     }
   });

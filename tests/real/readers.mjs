@@ -51,7 +51,7 @@ const apacheProgram = () => (fs.existsSync('/usr/sbin/apache2') ? '/usr/sbin/apa
 /** What it has decoded, merged and resolved; the same without merging; and passed on to Node, as it is or put together anew. */
 function nginx(dir, node, [plain, slashes, uri, prefix]) {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${dir}/${kind};`).join('\n  ');
-  const says = ['/admin/assets', '/admin', '/public', ''].map((place) => `location ~ ^${place}(/|$) { return 200 "${place || '/'}\n$uri"; }`).join('\n    ');
+  const says = ['/admin/assets', '/admin', '/public', '/base/admin', '/base', ''].map((place) => `location ~ ^${place}(/|$) { return 200 "${place || '/'}\n$uri"; }`).join('\n    ');
   const server = (port, rest) => `server { listen 127.0.0.1:${port}; keepalive_requests 1000000; ${rest} }`;
   return `
 ${process.getuid() === 0 ? 'user root;' : ''}

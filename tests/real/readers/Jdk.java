@@ -13,7 +13,7 @@ import java.util.concurrent.Executors;
 public class Jdk {
     public static void main(String[] arguments) throws Exception {
         HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", Integer.parseInt(arguments[0])), 0);
-        for (String context : new String[] {"/", "/admin", "/admin/assets", "/public"}) {
+        for (String context : new String[] {"/", "/admin", "/admin/assets", "/public", "/base/admin", "/base"}) {
             server.createContext(context, exchange -> {
                 URI uri = exchange.getRequestURI();
                 Set<String> read = new LinkedHashSet<>();

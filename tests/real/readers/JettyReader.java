@@ -14,7 +14,7 @@ import org.eclipse.jetty.servlet.ServletContextHandler;
 import org.eclipse.jetty.servlet.ServletHolder;
 
 public class JettyReader {
-    static final Map<String, String> MAPPINGS = Map.of("/admin", "/admin/*", "/admin/assets", "/admin/assets/*", "/public", "/public/*", "/other", "/");
+    static final Map<String, String> MAPPINGS = Map.of("/admin", "/admin/*", "/admin/assets", "/admin/assets/*", "/public", "/public/*", "/base/admin", "/base/admin/*", "/base", "/base/*", "/other", "/");
 
     static class Page extends HttpServlet {
         final String place;

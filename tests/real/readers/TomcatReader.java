@@ -10,7 +10,7 @@ import org.apache.catalina.connector.Connector;
 import org.apache.catalina.startup.Tomcat;
 
 public class TomcatReader {
-    static final Map<String, String> MAPPINGS = Map.of("/admin", "/admin/*", "/admin/assets", "/admin/assets/*", "/public", "/public/*", "/other", "/");
+    static final Map<String, String> MAPPINGS = Map.of("/admin", "/admin/*", "/admin/assets", "/admin/assets/*", "/public", "/public/*", "/base/admin", "/base/admin/*", "/base", "/base/*", "/other", "/");
 
     static class Page extends HttpServlet {
         final String place;

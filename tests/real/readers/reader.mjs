@@ -21,6 +21,9 @@ const READINGS = [
   // A router that a framework mounts below a prefix: it does not see the prefix.
   (target) => (target.startsWith('/mounted/') ? whatwg(target.slice('/mounted'.length)) : null),
   (target) => whatwg(target.slice(1)),
+  // The same below the base path of an upstream URL; what it reads is told as what it is to the others.
+  (target) => (target.startsWith('/base/') ? `/base${whatwg(target.slice('/base'.length))}` : null),
+  (target) => (target.startsWith('/base/') ? `/base${path.posix.normalize(decodeURIComponent(target.slice('/base'.length).split('?')[0]))}` : null),
 ];
 
 http.createServer((request, response) => {

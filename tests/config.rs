@@ -800,6 +800,39 @@ fn check_shows_what_applications_get_in_place_of_a_path() {
     );
 }
 
+#[test]
+fn check_shows_whose_basic_credentials_applications_get() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = private_file(&folder.path().join("key"), "9b1ZpHnK2mXr0qTt7wYc4uEj8sLd5vAg3fNo6iRkQxM=");
+    let basic = |user: &str| {
+        format!(
+            "identity = {{ authorization = {{ basic = {{ user = \"{user}\", password = {{ file = \"key\" }} }} }} }}"
+        )
+    };
+    let (svc, claim, email) = (basic("svc"), basic("claim:/org/login"), basic("email"));
+    let text = format!(
+        "[server]\npublic_url = \"http://localhost:4180\"\n[session]\nkeys = [{{ file = \"key\" }}]\n\
+         [provider.corp]\nissuer = \"https://login.example.com\"\nclient_id = \"wiki\"\nclient_auth = \"none\"\n\
+         [route.wiki]\nupstream = \"http://127.0.0.1:3000\"\n{svc}\n[route.wiki.paths]\n\
+         \"/a\" = {{ {claim} }}\n\"/b\" = {{ access = \"optional\" }}\n\"/c\" = {{ access = \"public\", {email} }}\n"
+    );
+    let file = secret.with_file_name("vestibule.toml");
+    fs::write(&file, text).unwrap();
+    let output = vestibule(&["check", "--offline", "-c", file.to_str().unwrap()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let told: Vec<&str> = text.lines().filter(|line| line.contains("Basic credentials")).collect();
+    assert_eq!(
+        told,
+        [
+            "ok   route wiki: the application gets the Basic credentials of the user \"svc\" with everybody who is signed in",
+            "ok   route wiki: the application gets each person's claim /org/login as the user of Basic credentials, with one password \
+             for all; nobody passes whose name cannot be sent",
+        ],
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
 /// A file that its owner alone may read.
 fn private_file(path: &Path, text: &str) -> PathBuf {
     fs::write(path, text).unwrap();

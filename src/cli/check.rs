@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::annotations::{github, sarif};
+use super::credentials::credentials;
 use super::probes::{Finding, each_once, outgoing, probe};
 use super::refusal::finding;
 use super::register::ToRegister;
@@ -38,6 +39,7 @@ pub(super) fn check(arguments: &CheckArguments) -> Exit {
     }
     let mut findings = vec![summary(&config, &source.name())];
     findings.extend(config.gateway.routes.iter().flat_map(mapped));
+    findings.extend(config.gateway.routes.iter().flat_map(credentials));
     findings.extend(unlogged(&config));
     findings.extend(outgoing(&config));
     findings.extend(config.followed().iter().map(|file| followed(&**file)));

@@ -12,6 +12,7 @@ mod ages;
 mod annotations;
 mod bugreport;
 mod check;
+mod credentials;
 mod demo;
 mod doctor;
 #[cfg(test)]

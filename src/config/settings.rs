@@ -192,6 +192,8 @@ impl Defaults<'_> {
                 text(&["upstream"]).is_none_or(|it| !it.starts_with("static:"))
             }
             ["route", _, "tls", ..] => find(self.root, path.get(..3).unwrap_or_default()).is_some(),
+            // A table that was not there would ask for a certificate.
+            ["server", "tls", ..] => find(self.root, path.get(..2).unwrap_or_default()).is_some(),
             // Nothing to map back.
             ["route", _, "rewrite_answers"] => {
                 let upstream = path.iter().take(2).cloned().chain(["upstream".to_owned()]).collect::<Vec<_>>();

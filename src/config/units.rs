@@ -301,7 +301,9 @@ read_from_node!(Network, |node| {
 /// A CIDR, or an address as the network of itself. Bits below the mask are cut off. IPv4-mapped IPv6 is read as IPv4, which is
 /// how addresses are compared.
 pub(super) fn parse_network(text: &str) -> Option<IpNet> {
-    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
+    // Not every parser of networks minds zeros before a number, with which other programs read it as octal: 010.0.0.0 is 8.0.0.0 there.
+    let address: IpAddr = text.split('/').next()?.parse().ok()?;
+    let network = if text.contains('/') { text.parse().ok()? } else { IpNet::from(address) };
     Some(unmapped(network).trunc())
 }
 
@@ -365,7 +367,11 @@ mod tests {
         assert_eq!(parse_network("10.1.2.3").map(|it| it.to_string()).as_deref(), Some("10.1.2.3/32"));
         assert_eq!(parse_network("10.1.2.3/8").map(|it| it.to_string()).as_deref(), Some("10.0.0.0/8"));
         assert_eq!(parse_network("fd00::1").map(|it| it.to_string()).as_deref(), Some("fd00::1/128"));
-        assert_eq!(parse_network("10.1.2"), None);
+        for bad in
+            ["10.1.2", "010.1.2.0/24", "10.1.2.3/33", "10.1.2.3/", "10.1.2.3/+8", "10.1.2.3/ 8", "fd00::/129", "/8"]
+        {
+            assert_eq!(parse_network(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -140,6 +140,7 @@ impl Metrics {
         for completed in [&self.sign_in.completed, &self.sessions.refreshes] {
             _ = completed.get_or_create(&outcome_labels(name, Outcome::Success, "ok"));
         }
+        _ = self.sessions.logout_tokens.get_or_create(&outcome_labels(name, Outcome::Success, "backchannel"));
         _ = self.sessions.refresh_seconds.get_or_create(&provider);
         _ = self.sessions.lost_answers.get_or_create(&provider);
         for moment in [&self.providers.discovered, &self.providers.keys_fetched, &self.providers.clock_offset] {

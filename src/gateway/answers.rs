@@ -8,7 +8,7 @@ use crate::gateway::codes::Problem;
 use crate::gateway::error::GatewayError;
 use crate::gateway::pages::clean::in_words;
 use crate::gateway::pages::page::{Action, Page, PageContext, person_of};
-use crate::gateway::verdict::{Denial, Lack, RequestFault};
+use crate::gateway::verdict::{Lack, RequestFault};
 use crate::identity::IdentityError;
 use crate::provider::Words;
 use crate::request::RequestMeta;
@@ -75,11 +75,7 @@ impl Gateway {
             GatewayError::ReturnTooLong { start_page } => Some(Action::link("Sign in to the start page", start_page)),
             GatewayError::Denied { denial, sender } => {
                 // Where the code's own words do not say all.
-                match &denial {
-                    Denial::Policy(reason) => page.details.push(sentence(&reason.to_string())),
-                    Denial::UserName(fault) => page.details.push(sentence(&fault.to_string())),
-                    Denial::Closed => {}
-                }
+                page.details.extend(denial.details().map(|details| sentence(&details)));
                 page.person = sender.as_ref().map(|sender| person_of(sender.identity())).unwrap_or_default();
                 let rd = self.address_of(meta);
                 sender.map(|sender| self.switch_form(Some(sender.session()), sender.session().provider.name(), rd))

@@ -76,6 +76,15 @@ impl Denial {
             Self::UserName(fault) => fault.code(),
         }
     }
+
+    /// What the person may know beyond the words of the page.
+    pub(super) fn details(&self) -> Option<String> {
+        match self {
+            Self::Closed => None,
+            Self::Policy(reason) => Some(reason.to_string()),
+            Self::UserName(fault) => Some(fault.to_string()),
+        }
+    }
 }
 
 /// What is wrong with a request itself.

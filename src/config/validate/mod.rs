@@ -17,7 +17,8 @@ use crate::gateway::settings::{GatewaySettings, TargetSettings};
 use crate::provider::outgoing_proxy::OutgoingProxies;
 use crate::provider::settings::ProviderSettings;
 use crate::request::cookies::OwnCookies;
-use crate::server::settings::ListenAddress;
+use crate::server::settings::{ListenAddress, ServerSettings};
+use crate::session::settings::SessionSettings;
 
 mod allow;
 mod asking;
@@ -179,6 +180,19 @@ pub(super) fn checked_name(name: &Found<String>, what: &str, problems: &mut Prob
     fits
 }
 
+/// What holds between routes and the other tables.
+fn check_together(
+    routes: &[route::CheckedRoute],
+    (server, gateway): (&ServerSettings, &GatewaySettings),
+    session: &SessionSettings,
+    problems: &mut Problems,
+) {
+    route::check_hosts(routes, &gateway.public_url, session.cookie.domain.as_deref(), problems);
+    route::check_tokens(routes, session.keep, problems);
+    route::check_reach(routes, &gateway.prefix, &server.listen, problems);
+    no_login::check_way(routes.iter().flat_map(|route| &route.no_login_from), server, gateway, problems);
+}
+
 /// Checks table after table, then what holds between them.
 fn assemble(
     file: File,
@@ -205,10 +219,7 @@ fn assemble(
     }
     let routes = routes(file.route, providers.as_deref(), problems);
     if let (Some((server, gateway)), Some(session), Some(routes)) = (&server, &session, &routes) {
-        route::check_hosts(routes, &gateway.public_url, session.cookie.domain.as_deref(), problems);
-        route::check_tokens(routes, session.keep, problems);
-        route::check_reach(routes, &gateway.prefix, &server.listen, problems);
-        no_login::check_way(routes.iter().flat_map(|route| &route.no_login_from), server, gateway, problems);
+        check_together(routes, (server, gateway), session, problems);
     }
     if let (Some(session), Some(providers), Some(routes)) = (&session, &providers, &routes) {
         let names: Vec<_> = providers.iter().map(|provider| Arc::clone(&provider.name)).collect();

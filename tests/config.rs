@@ -113,6 +113,7 @@ fn every_word_and_key_that_a_message_offers_is_taken() {
     let mut wrong = Vec::new();
     for key in [
         "log.format",
+        "pages.sign_in",
         "provider.corp.client_auth",
         "provider.corp.claims.groups_shape",
         "provider.corp.id_token_algorithms",

@@ -3,12 +3,12 @@
 use serde_json::json;
 
 use super::annotations::{github, sarif};
+use super::consequences::consequences;
 use super::credentials::credentials;
 use super::probes::{Finding, each_once, outgoing, probe};
 use super::refusal::finding;
 use super::register::ToRegister;
 use super::sources::ConfigSource;
-use super::unlogged::unlogged;
 use super::{CheckArguments, CheckFormat, Exit, complain, say, stderr_color};
 use crate::app::rehearse;
 use crate::clock::SystemClock;
@@ -40,7 +40,7 @@ pub(super) fn check(arguments: &CheckArguments) -> Exit {
     let mut findings = vec![summary(&config, &source.name())];
     findings.extend(config.gateway.routes.iter().flat_map(mapped));
     findings.extend(config.gateway.routes.iter().flat_map(credentials));
-    findings.extend(unlogged(&config));
+    findings.extend(consequences(&config));
     findings.extend(outgoing(&config));
     findings.extend(config.followed().iter().map(|file| followed(&**file)));
     if !arguments.offline {

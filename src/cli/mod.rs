@@ -12,6 +12,7 @@ mod ages;
 mod annotations;
 mod bugreport;
 mod check;
+mod consequences;
 mod credentials;
 mod demo;
 mod doctor;
@@ -33,7 +34,6 @@ mod register;
 mod run;
 mod show;
 mod sources;
-mod unlogged;
 
 pub use self::exit::Exit;
 

@@ -16,6 +16,7 @@ use super::units::{
     SpanOr, TextOr, Timespan, WebUrl, WordOr,
 };
 use super::words::{ClientAuthMethod, GroupShapeName, HeaderCase, KeptToken, Store};
+use crate::gateway::settings::SignInStart;
 use crate::policy::settings::Access;
 use crate::provider::settings::{LogoutStyle, LogoutTokenType, Quirk, ResponseMode, UserinfoUse};
 use crate::proxy::settings::Authorization;
@@ -199,6 +200,10 @@ pub(super) struct PagesTable {
     pub(super) title: Field<String>,
     /// Whom to ask, shown on error pages: text, or a `mailto:` or `https:` link. Default: nobody.
     pub(super) contact: Field<String>,
+    /// A message where people sign in, where they have signed out and where they may not pass: up to 1000 characters. Default: none.
+    pub(super) notice: Field<String>,
+    /// What a page gets that needs a sign-in: a `redirect` to the provider, or a `page` with a button that leads there. Default: `redirect`.
+    pub(super) sign_in: Field<SignInStart>,
 }
 
 /// `[session]`.

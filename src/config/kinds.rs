@@ -136,6 +136,8 @@ pub(super) const KEPT_AND_SENT: DiagnosticKind = error(Conflict, "where a claim 
 pub(super) const KEPT_HEADER: DiagnosticKind = warning(Weakened, "", "remove it, unless the application needs it from its clients");
 
 // `[log]`, and what requests are matched by.
+pub(super) const NOTICE_BAD: DiagnosticKind = error(BadValue, "", "write plain text; a text of several lines stands between three quotation marks: \"\"\"…\"\"\"");
+pub(super) const NOTICE_TOO_LONG: DiagnosticKind = error(BadValue, "it stands on pages that have to stay small enough for every proxy", "shorten it, and name the place where the whole text is");
 pub(super) const NO_LOG_LEVEL: DiagnosticKind = error(UnknownWord, "", "write one of off, error, warn, info, debug, trace, or directives as in \"info,vestibule::provider=debug\"");
 pub(super) const NO_AGENT_PATTERN: DiagnosticKind = error(BadValue, "no client could ever look like that", "write the whole User-Agent, with * for any run of characters: \"kube-probe/*\"");
 pub(super) const EVERY_AGENT: DiagnosticKind = warning(Weakened, "of what people do who are not signed in, nothing is written that is answered below 400", "name the clients that are left out, such as \"kube-probe/*\"");

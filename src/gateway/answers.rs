@@ -1,5 +1,7 @@
 //! Our own answers: the one place where an error becomes a page, a problem document or a line of text.
 
+use std::time::Duration;
+
 use http::Response;
 
 use crate::body::Body;
@@ -67,7 +69,7 @@ impl Gateway {
                 if let Lack::Recent(most) = lack
                     && !form
                 {
-                    page.details.push(format!("It takes one of the last {}.", in_words(most.as_secs())));
+                    page.details.push(age_limit(most));
                 }
                 let is_again = form || matches!(lack, Lack::Recent(_));
                 Some(Action::link(if is_again { "Sign in again" } else { "Sign in" }, login_url))
@@ -117,6 +119,11 @@ impl Gateway {
         };
         Page { action: next.or(page.action), ..page }
     }
+}
+
+/// How old a sign-in may be, as it stands on a page.
+pub(super) fn age_limit(most: Duration) -> String {
+    format!("It takes one of the last {}.", in_words(most.as_secs()))
 }
 
 /// A reason as it stands on a page.

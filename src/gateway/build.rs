@@ -134,7 +134,7 @@ impl Gateway {
             // A reload may have fixed what made the provider refuse.
             exchange_budgets: ExchangeBudgets::new(Arc::clone(&clock)),
             own_metrics: OwnAnswers::new(&telemetry.metrics, &settings.prefix, settings.public_url.https),
-            pages: Pages::new(settings.title.clone(), settings.contact.clone()),
+            pages: Pages::new(&settings.pages),
             sessions: Sessions::new(SessionParts {
                 settings: session,
                 cookies: own_cookies.clone(),

@@ -7,10 +7,14 @@ use http::{Response, StatusCode};
 use crate::body::Body;
 use crate::gateway::Gateway;
 use crate::gateway::addresses::redirect;
+use crate::gateway::answers::age_limit;
 use crate::gateway::error::GatewayError;
 use crate::gateway::judgement::Judgement;
 use crate::gateway::login::Beginning;
+use crate::gateway::pages::page::{Choice, Page, person_of};
+use crate::gateway::principal::Principal;
 use crate::gateway::routes::Rule;
+use crate::gateway::settings::SignInStart;
 use crate::gateway::verdict::{Challenge, Lack};
 use crate::gateway::visit::Visit;
 use crate::policy::settings::Access;
@@ -24,6 +28,8 @@ pub(super) enum Invitation {
     Begin(Beginning),
     /// To another page of ours first: the choice of a provider, or the same page at the public URL.
     At(String),
+    /// By a page in the place of the one that was asked for. It begins nothing: its links do.
+    Here(Box<Page>),
 }
 
 impl Gateway {
@@ -38,6 +44,7 @@ impl Gateway {
         match self.invitation(visit, judgement, challenge)? {
             Invitation::Begin(beginning) => self.begin(visit, beginning, StatusCode::FOUND).await,
             Invitation::At(url) => Ok(redirect(StatusCode::FOUND, &url)),
+            Invitation::Here(page) => Ok(self.render(visit.meta, &page, None)),
         }
     }
 
@@ -75,16 +82,21 @@ impl Gateway {
         if !self.signs_in_at(meta) {
             return Ok(Invitation::At(self.public_address_of(meta)));
         }
-        // The person chose before, and the page of choices would lose `max_age`.
+        // The person chose before.
         let chosen = judgement.sender.as_ref().filter(|_| matches!(lack, Lack::Recent(_)));
         let chosen = chosen.map(|sender| &sender.session().provider);
-        let provider = match (rule.providers.as_slice(), chosen) {
-            ([only], _) => only,
-            (_, Some(chosen)) => chosen,
-            _ => {
-                self.check_portable(visit, &return_to)?;
-                return Ok(Invitation::At(login_url(&return_to)));
-            }
+        let providers = match (rule.providers.as_slice(), chosen) {
+            (_, Some(chosen)) => std::slice::from_ref(chosen),
+            (all, None) => all,
+        };
+        if self.settings.pages.sign_in == SignInStart::Page {
+            self.check_portable(visit, &return_to)?;
+            let choices = self.choices(providers, &return_to, |_| None);
+            return Ok(Invitation::Here(Box::new(page_before_sign_in(lack, choices, judgement.sender.as_ref()))));
+        }
+        let [provider] = providers else {
+            self.check_portable(visit, &return_to)?;
+            return Ok(Invitation::At(login_url(&return_to)));
         };
         // Also for the first sign-in: without `max_age` the provider may answer with a sign-in of any age.
         Ok(Invitation::Begin(Beginning { max_age: rule.max_age, ..Beginning::at(provider, return_to) }))
@@ -97,5 +109,17 @@ impl Gateway {
         }
         let names: Vec<&str> = rule.providers.iter().map(|provider| &**provider.name()).collect();
         Some(names.join(","))
+    }
+}
+
+/// The page in the place of the one that was asked for.
+fn page_before_sign_in(lack: Lack, choices: Vec<Choice>, sender: Option<&Principal>) -> Page {
+    let page = Page::before_sign_in(lack.problem(), choices);
+    match lack {
+        Lack::Session | Lack::Ended => page,
+        Lack::Recent(most) => {
+            let person = sender.map(|sender| person_of(sender.identity())).unwrap_or_default();
+            Page { details: vec![age_limit(most)], person, ..page }
+        }
     }
 }

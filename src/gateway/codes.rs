@@ -140,6 +140,18 @@ impl Problem {
         self.wording().1.replacen(AT, &at, 1)
     }
 
+    /// Whether it keeps somebody out, whoever they are or because of who they are.
+    pub fn denies(self) -> bool {
+        matches!(
+            self,
+            Self::NotAllowed
+                | Self::NetworkNotAllowed
+                | Self::RouteClosed
+                | Self::TenantNotAllowed
+                | Self::UserNameRefused
+        )
+    }
+
     /// Whether the provider's title stands in the sentences of the page.
     pub fn is_about_a_provider(self) -> bool {
         self.wording().1.contains(AT)

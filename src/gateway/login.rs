@@ -225,11 +225,21 @@ impl Gateway {
             choices.retain(|provider| place(provider).is_some());
             choices.sort_by_key(|provider| place(provider));
         }
+        self.render(meta, &Page::chooser(self.choices(choices, return_to, |name| query.get(name))), None)
+    }
+
+    /// Links that each begin a sign-in at one of these providers, handing on what is `given`.
+    pub(super) fn choices<'a, 'q>(
+        &self,
+        providers: impl IntoIterator<Item = &'a Arc<Provider>>,
+        return_to: &ReturnTo,
+        given: impl Fn(&str) -> Option<&'q str>,
+    ) -> Vec<Choice> {
         let choice = |provider: &Arc<Provider>| Choice {
             title: provider.title().to_owned(),
-            href: self.login_url_with(return_to, provider.name(), &provider.hints(|name| query.get(name))),
+            href: self.login_url_with(return_to, provider.name(), &provider.hints(&given)),
         };
-        self.render(meta, &Page::chooser(choices.into_iter().map(choice).collect()), None)
+        providers.into_iter().map(choice).collect()
     }
 }
 

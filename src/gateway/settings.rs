@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::policy::settings::{Access, AllowSettings};
 use crate::proxy::headers::response_headers::ResponseHeaders;
@@ -29,10 +31,33 @@ pub struct GatewaySettings {
     pub routes: Vec<RouteSettings>,
     /// What a client may take; a route may say otherwise of `body_bytes`.
     pub limits: Limits,
-    /// Contact shown on pages: text or `mailto:`/`https:` link.
-    pub contact: Option<String>,
-    /// Title shown on pages; default the host.
+    /// What our own pages show.
+    pub pages: PagesSettings,
+}
+
+/// Our own pages.
+#[derive(Clone, Debug, Default)]
+pub struct PagesSettings {
+    /// What stands at the top of each instead of the host.
     pub title: Option<String>,
+    /// Who to ask: any text, an e-mail address, or a `mailto:`, `https:` or `http:` link.
+    pub contact: Option<String>,
+    /// The operator's own message, by paragraphs; lines within one are parted by line feeds. At most 1000 characters.
+    pub notice: Vec<String>,
+    /// What a navigation gets that needs a sign-in.
+    pub sign_in: SignInStart,
+}
+
+/// What a navigation gets that needs a sign-in.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum SignInStart {
+    /// It is sent to the provider at once.
+    #[default]
+    Redirect,
+    /// A page of ours with a button that leads there.
+    Page,
 }
 
 /// An origin: scheme, host and port, nothing else.

@@ -46,6 +46,17 @@ pub enum Lack {
     Recent(Duration),
 }
 
+impl Lack {
+    /// What the page says.
+    pub(super) fn problem(self) -> Problem {
+        match self {
+            Self::Session => Problem::SignInNeeded,
+            Self::Ended => Problem::SessionEnded,
+            Self::Recent(_) => Problem::SignInTooOld,
+        }
+    }
+}
+
 /// Why a principal may not pass.
 #[derive(Clone, Debug)]
 pub enum Denial {

@@ -21,6 +21,7 @@ mod clock_steps;
 mod cookies;
 mod discovery;
 mod doctor;
+mod door;
 mod failures;
 mod form_post;
 mod forwarded;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use http::StatusCode;
 use http::header::SET_COOKIE;
 use url::Url;
 
@@ -18,6 +19,9 @@ impl Examination<'_> {
         if let Some(leads) = page.location().filter(is_authorization) {
             self.findings.good("page", "asks for a sign-in");
             return Some((url, leads));
+        }
+        if page.status == StatusCode::UNAUTHORIZED {
+            self.findings.good("page", "asks for a sign-in before it leads to one");
         }
         if page.status.is_success() {
             let message = format!(

@@ -38,6 +38,7 @@ mod mapping;
 mod matching;
 mod no_login;
 mod outgoing;
+mod pages;
 mod provider;
 mod redirect;
 mod response_headers;
@@ -200,7 +201,7 @@ fn assemble(
     (places, files): (Places, Vec<ReadFile>),
     problems: &mut Problems,
 ) -> Option<Config> {
-    let pages = opened(file.pages, problems).map(|found| found.value);
+    let pages = opened(file.pages, problems).map(|found| pages::pages(found.value, problems));
     let admin = file.admin;
     let hsts = file.server.value().and_then(|table| table.hsts.mark()).map(|found| found.place);
     let server = opened(file.server, problems).and_then(|table| server::server(&table, admin, problems));
@@ -241,12 +242,7 @@ fn assemble(
     let (keys, key_sources) = keys?;
     Some(Config {
         server,
-        gateway: GatewaySettings {
-            routes,
-            contact: pages.contact.into_value(),
-            title: pages.title.into_value(),
-            ..gateway
-        },
+        gateway: GatewaySettings { routes, pages, ..gateway },
         session,
         keys,
         key_sources,

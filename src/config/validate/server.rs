@@ -12,7 +12,7 @@ use super::{
     Field, Flaw, Found, OneOrMany, Place, Problems, Timespan, each, filled, hsts, kinds, matching, opened, positive,
     tls,
 };
-use crate::gateway::settings::{GatewaySettings, PublicUrl};
+use crate::gateway::settings::{GatewaySettings, PagesSettings, PublicUrl};
 use crate::request::host::is_loopback;
 use crate::server::settings::{Drain, Limits, ListenAddress, ServerSettings};
 
@@ -58,11 +58,8 @@ pub(super) fn server(
         drain: drain(&opened(keys.drain.clone(), problems)?.value),
         notes_capitals: false, // The routes tell: mod.rs.
     };
-    let (public_url, routes, contact, title) = (public_url?, Vec::new(), None, None);
-    Some((
-        settings,
-        GatewaySettings { public_url, hsts, prefix, trusted_proxies, trust_unix, routes, limits, contact, title },
-    ))
+    let (public_url, routes, pages) = (public_url?, Vec::new(), PagesSettings::default());
+    Some((settings, GatewaySettings { public_url, hsts, prefix, trusted_proxies, trust_unix, routes, limits, pages }))
 }
 
 /// The origin that browsers use.

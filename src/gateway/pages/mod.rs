@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::body::Body;
 use crate::gateway::codes::Problem;
+use crate::gateway::settings::PagesSettings;
 use crate::request::kind::Wants;
 
 use self::clean::{clipped, in_words, safe_href, utc};
@@ -33,13 +34,14 @@ pub(super) struct Pages {
     templates: Environment<'static>,
     title: Option<String>,
     contact: Option<Contact>,
+    /// The paragraphs of the operator's own message.
+    notice: Vec<String>,
     style_source: String,
 }
 
 impl Pages {
-    /// Compiles the templates. `title` stands at the top of each page instead of the host; `contact` is who to ask: any text, an
-    /// e-mail address, or a `mailto:`, `https:` or `http:` link.
-    pub(super) fn new(title: Option<String>, contact: Option<String>) -> Self {
+    /// Compiles the templates.
+    pub(super) fn new(settings: &PagesSettings) -> Self {
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
         for (name, source) in TEMPLATES {
@@ -49,7 +51,8 @@ impl Pages {
             }
         }
         let style_source = format!("'sha256-{}'", STANDARD.encode(Sha256::digest(STYLE)));
-        Self { templates, title, contact: contact.map(|text| Contact::parse(&text)), style_source }
+        let contact = settings.contact.as_deref().map(Contact::parse);
+        Self { templates, title: settings.title.clone(), contact, notice: settings.notice.clone(), style_source }
     }
 
     /// Renders `page` for the client of `context`.
@@ -59,11 +62,11 @@ impl Pages {
                 Ok(html) => (HTML, html),
                 Err(error) => {
                     tracing::error!(request_id = context.request_id, %error, "a page could not be rendered");
-                    (TEXT, text(page, context))
+                    (TEXT, text(page, context, &self.notice))
                 }
             },
             Wants::ProblemJson => json_body(page, context),
-            Wants::Text => (TEXT, text(page, context)),
+            Wants::Text => (TEXT, text(page, context, &self.notice)),
         };
         let mut response = Response::new(Body::full(body));
         *response.status_mut() = page.status;
@@ -117,6 +120,7 @@ impl Pages {
             template => page.template,
             title => page.title,
             message => page.message(),
+            notice => page.has_notice().then_some(&self.notice),
             details => page.shown_details(),
             said => page.shown_said(),
             code => page.problem.map(Problem::number),
@@ -169,12 +173,14 @@ impl Contact {
 }
 
 /// The templates, by name.
-const TEMPLATES: [(&str, &str); 9] = [
+const TEMPLATES: [(&str, &str); 11] = [
     ("layout.html", include_str!("layout.html")),
     ("action.html", include_str!("action.html")),
     ("person.html", include_str!("person.html")),
     ("chooser.html", include_str!("chooser.html")),
     ("notice.html", include_str!("notice.html")),
+    ("problem.html", include_str!("problem.html")),
+    ("sign_in.html", include_str!("sign_in.html")),
     ("signed_in.html", include_str!("signed_in.html")),
     ("signed_out.html", include_str!("signed_out.html")),
     ("logout_confirm.html", include_str!("logout_confirm.html")),

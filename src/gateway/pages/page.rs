@@ -17,6 +17,8 @@ pub(in crate::gateway) struct Page {
     pub(in crate::gateway) template: &'static str,
     /// What went wrong or has to wait, where the page is about that.
     pub(in crate::gateway) problem: Option<Problem>,
+    /// Whose words it has, where it is not about the problem itself.
+    pub(in crate::gateway) words: Option<Problem>,
     /// What tells a client that the answer is ours and not the application's: the number of the problem, or a word.
     pub(in crate::gateway) word: &'static str,
     /// The heading.
@@ -64,7 +66,7 @@ impl Page {
             status: problem.status(),
             reason: problem.reason(),
             action: Some(action),
-            ..Self::new("notice.html", problem.number(), problem.title(), "")
+            ..Self::new("problem.html", problem.number(), problem.title(), "")
         }
     }
 
@@ -80,9 +82,19 @@ impl Page {
         Self { reason, said, ..Self::problem(Problem::of_provider_error(error)) }
     }
 
+    /// What stands before a sign-in where nobody is sent to a provider unasked: a button for the provider, or the choice among
+    /// several. `why` is the problem that a script would be told of.
+    pub(in crate::gateway) fn before_sign_in(why: Problem, choices: Vec<Choice>) -> Self {
+        let page = match choices.len() {
+            1 => Self { words: Some(why), choices, ..Self::new("sign_in.html", SIGN_IN, why.title(), "") },
+            _ => Self::chooser(choices),
+        };
+        Self { status: StatusCode::UNAUTHORIZED, ..page }
+    }
+
     /// Which provider to sign in with.
     pub(in crate::gateway) fn chooser(choices: Vec<Choice>) -> Self {
-        let page = Self::new("chooser.html", "sign-in", "Sign in", "Choose how you want to sign in.");
+        let page = Self::new("chooser.html", SIGN_IN, "Sign in", "Choose how you want to sign in.");
         Self { choices, ..page }
     }
 
@@ -96,7 +108,7 @@ impl Page {
     /// Signed out, maybe `everywhere`: at the provider too, of this title. Does not sign in again by itself.
     pub(in crate::gateway) fn signed_out(sign_in_href: String, everywhere: bool, provider: Option<String>) -> Self {
         let action = Some(Action::link("Sign in again", sign_in_href));
-        let page = Self::new("signed_out.html", "signed-out", "You are signed out", "Your session has ended.");
+        let page = Self::new("signed_out.html", SIGNED_OUT, "You are signed out", "Your session has ended.");
         Self { action, everywhere, provider, ..page }
     }
 
@@ -117,11 +129,20 @@ impl Page {
         Self { person: person_of(identity), rows, document: Some(document), action: Some(sign_out), ..page }
     }
 
+    /// Whether the operator's own message stands on it: at the door, on the way out, and where somebody may not pass.
+    pub(in crate::gateway) fn has_notice(&self) -> bool {
+        match self.problem {
+            Some(problem) => problem.denies(),
+            None => matches!(self.word, SIGN_IN | SIGNED_OUT),
+        }
+    }
+
     /// A page with nothing but its words.
     fn new(template: &'static str, word: &'static str, title: &'static str, text: &'static str) -> Self {
         Self {
             template,
             problem: None,
+            words: None,
             word,
             title,
             text,
@@ -190,6 +211,10 @@ pub(in crate::gateway) struct PageContext<'a> {
     pub(in crate::gateway) login_url: Option<&'a str>,
 }
 
+/// What tells a client that a page is about where to sign in.
+const SIGN_IN: &str = "sign-in";
+/// What tells a client that a session has ended.
+const SIGNED_OUT: &str = "signed-out";
 /// Characters of an `error` that are shown.
 const ERROR_CAP: usize = 64;
 /// Characters of an `error_description` that are shown.

@@ -13,7 +13,8 @@ impl Page {
     /// The sentences of the page.
     pub(super) fn message(&self) -> String {
         let provider = self.provider.as_deref().map(|title| clipped(title, LABEL_BUDGET));
-        self.problem.map_or_else(|| self.text.to_owned(), |problem| problem.message(provider.as_deref()))
+        let problem = self.problem.or(self.words);
+        problem.map_or_else(|| self.text.to_owned(), |problem| problem.message(provider.as_deref()))
     }
 
     /// The lines about this very case as they may be shown.
@@ -61,8 +62,8 @@ pub(super) fn json_body(page: &Page, context: &PageContext<'_>) -> (&'static str
     (if page.problem.is_some() { PROBLEM } else { JSON }, problem.to_string())
 }
 
-/// The body for a terminal.
-pub(super) fn text(page: &Page, context: &PageContext<'_>) -> String {
+/// The body for a terminal; `notice`: the operator's own message.
+pub(super) fn text(page: &Page, context: &PageContext<'_>, notice: &[String]) -> String {
     let code = page.problem.map(|problem| format!(" ({problem} {})", page.reason)).unwrap_or_default();
     let mut out = format!("{}{code}\n{}\n", page.title, page.message());
     for line in page.shown_details() {
@@ -70,6 +71,9 @@ pub(super) fn text(page: &Page, context: &PageContext<'_>) -> String {
     }
     if page.rows.is_empty() && !page.person.is_empty() {
         let _ = writeln!(out, "Signed in as: {}", page.person.join(", "));
+    }
+    for paragraph in notice.iter().filter(|_| page.has_notice()) {
+        let _ = writeln!(out, "\n{paragraph}");
     }
     for (label, value) in page.shown_rows() {
         let _ = writeln!(out, "{label}: {value}");

@@ -1,13 +1,26 @@
-//! What `vestibule check` says of requests that have no line in the access log.
+//! What `vestibule check` says of keys that do something which nobody would see in the file: what has no line in the access log, and
+//! what people meet before they sign in.
 
 use super::probes::Finding;
 use crate::config::Config;
-use crate::gateway::settings::RouteSettings;
+use crate::gateway::settings::{RouteSettings, SignInStart};
 use crate::provider::Grade;
 use crate::telemetry::settings::LogSink;
 
+/// What follows from such keys.
+pub(super) fn consequences(config: &Config) -> Vec<Finding> {
+    unlogged(config).into_iter().chain(at_the_door(config)).collect()
+}
+
+/// What people meet before they sign in, where it is not the provider's page.
+fn at_the_door(config: &Config) -> Option<Finding> {
+    let message = "people get a page with a button, and status 401, before they are sent to a provider";
+    let finding = || Finding::new("pages".to_owned(), Grade::Good, "sign_in_page", message.to_owned());
+    (config.gateway.pages.sign_in == SignInStart::Page).then(finding)
+}
+
 /// What is left out of the access log; nothing where none is written.
-pub(super) fn unlogged(config: &Config) -> Vec<Finding> {
+fn unlogged(config: &Config) -> Vec<Finding> {
     if config.log.access == LogSink::Off {
         return Vec::new();
     }

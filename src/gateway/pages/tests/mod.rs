@@ -10,6 +10,8 @@ use super::*;
 use crate::clock::UnixTime;
 use crate::identity::Identity;
 
+mod notice;
+
 const NOW: UnixTime = UnixTime::from_secs(1_795_370_400);
 const NASTY: &str = "<script>alert('x')</script>\" onload=\"x\" {{ 7 * 7 }} +ADw-script+AD4-";
 
@@ -53,12 +55,16 @@ fn session(
     Page { person, ..Page::session(&nobody, rows, document, sign_out) }
 }
 
-fn every_page() -> Vec<(String, Page)> {
-    let choice = |name: &str, title: &str| Choice {
+fn providers() -> Vec<Choice> {
+    let named = [("corp", "Example Corp"), ("partners", "Partners"), ("gh", "GitHub")];
+    let choice = |(name, title): (&str, &str)| Choice {
         title: title.into(),
         href: format!("/_vestibule/login?provider={name}&rd=%2Fspace"),
     };
-    let providers = vec![choice("corp", "Example Corp"), choice("partners", "Partners"), choice("gh", "GitHub")];
+    named.map(choice).to_vec()
+}
+
+fn every_page() -> Vec<(String, Page)> {
     let rows = [
         ("Groups", "staff, editors"),
         ("Signed in with", "Example Corp"),
@@ -68,7 +74,7 @@ fn every_page() -> Vec<(String, Page)> {
         ("Cookie", "1 412 bytes"),
     ];
     let mut pages = vec![
-        ("chooser".to_owned(), Page::chooser(providers)),
+        ("chooser".to_owned(), Page::chooser(providers())),
         ("signed-in".to_owned(), Page::signed_in("https://wiki.example.com/space".into())),
         (
             "denied".to_owned(),
@@ -102,6 +108,7 @@ fn every_page() -> Vec<(String, Page)> {
             Page { retry_after: Some(Duration::from_secs(30)), ..Page::problem(Problem::ProviderUnreachable) },
         ),
     ];
+    pages.extend(notice::before_sign_in());
     pages.extend(Problem::ALL.iter().map(|code| (code.number().to_owned(), Page::problem(*code))));
     pages
 }
@@ -115,8 +122,14 @@ fn header(response: &Response<Body>, name: &str) -> String {
     response.headers().get(name).map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
 }
 
+fn configured(title: Option<&str>, contact: Option<&str>, notice: &[&str]) -> Pages {
+    let [title, contact] = [title, contact].map(|text| text.map(str::to_owned));
+    let notice = notice.iter().map(|text| (*text).to_owned()).collect();
+    Pages::new(&PagesSettings { title, contact, notice, ..PagesSettings::default() })
+}
+
 fn contact() -> Pages {
-    Pages::new(Some("Team Wiki".into()), Some("help@example.com".into()))
+    configured(Some("Team Wiki"), Some("help@example.com"), &[])
 }
 
 // pages.md section 8.2
@@ -129,7 +142,7 @@ async fn every_page_is_one_small_accessible_document() {
         assert!(html.len() < 16 * 1024, "{name} has {} bytes", html.len());
         assert_eq!(html.matches("<h1>").count(), 1, "{name}");
         let primary = html.matches("class=\"button\"").count();
-        assert_eq!(primary, usize::from(name != "chooser"), "{name}");
+        assert_eq!(primary, usize::from(!name.starts_with("chooser")), "{name}");
         assert!(!html.contains("<script") && !html.contains("style=\""), "{name}");
         assert!(!html.contains("user-scalable") && html.contains("width=device-width"), "{name}");
         let is_problem = page.problem.is_some();
@@ -187,7 +200,7 @@ fn a_form_may_lead_where_it_has_to_and_no_further() {
 // AT-LF-14, OA-08
 #[tokio::test]
 async fn no_text_from_elsewhere_becomes_markup() {
-    let pages = Pages::new(Some(NASTY.into()), Some(NASTY.into()));
+    let pages = configured(Some(NASTY), Some(NASTY), &[NASTY, "a\n<b>"]);
     let person = person([Some(NASTY); 3]);
     let nasty_form = Action { label: NASTY, href: NASTY.into(), form: Some(vec![(NASTY, NASTY.into())]) };
     let all = [
@@ -204,6 +217,8 @@ async fn no_text_from_elsewhere_becomes_markup() {
             nasty_form.clone(),
         ),
         Page::chooser(vec![Choice { title: NASTY.into(), href: format!("/{NASTY}") }]),
+        Page::before_sign_in(Problem::SignInNeeded, vec![Choice { title: NASTY.into(), href: "javascript:x".into() }]),
+        signed_out(false),
         session(person, vec![(NASTY, NASTY.into())], serde_json::Value::Null, nasty_form),
     ];
     let nasty_context = PageContext { request_id: NASTY, host: NASTY, ..context(Wants::Html) };
@@ -220,7 +235,7 @@ async fn no_text_from_elsewhere_becomes_markup() {
 #[tokio::test]
 async fn texts_without_end_do_not_make_a_page_without_end() {
     let long = "\"<&'/ ".repeat(20_000);
-    let pages = Pages::new(None, Some(long.clone()));
+    let pages = configured(None, Some(&long), &[&"'".repeat(500), &"/".repeat(500)]);
     let person = person([Some(&long), Some(&format!("x{long}")), Some(&format!("y{long}"))]);
     let all = [
         Page { details: vec![long.clone(); 50], ..Page::provider_error(&long, Some(&long)) },
@@ -313,11 +328,18 @@ async fn gallery() {
     fs::create_dir_all(folder).unwrap();
     let pages = contact();
     for (name, page) in every_page() {
-        let policy = header(&pages.render(&page, &context(Wants::Html)), "content-security-policy");
-        fs::write(format!("{folder}/{name}.html"), body(&pages, &page, &context(Wants::Html)).await).unwrap();
-        fs::write(format!("{folder}/{name}.csp"), policy).unwrap();
+        written(folder, &name, &pages, &page).await;
     }
+    notice::gallery(folder).await;
 }
+
+/// Writes a page for a browser.
+async fn written(folder: &str, name: &str, pages: &Pages, page: &Page) {
+    let policy = header(&pages.render(page, &context(Wants::Html)), "content-security-policy");
+    fs::write(format!("{folder}/{name}.html"), body(pages, page, &context(Wants::Html)).await).unwrap();
+    fs::write(format!("{folder}/{name}.csp"), policy).unwrap();
+}
+
 /// Every page, those of every code with every finer reason that logs may have for it, and with everything that may stand on one.
 fn crowded_pages() -> Vec<(String, Page)> {
     let mut pages = every_page();

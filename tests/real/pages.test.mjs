@@ -55,6 +55,18 @@ test('the keyboard reaches the one thing to do, visibly, and all can be read fro
   await picture(page, 'page-denied-rtl');
 });
 
+test('a notice keeps its line breaks, and the keyboard goes from it to the button', async (t) => {
+  const origin = await serve(t);
+  const { context, complaints } = await person(await browser(t));
+  const page = await context.newPage();
+  await page.goto(`${origin}/sign-in-notice`);
+  const lines = await page.locator('.notice p').evaluateAll((paragraphs) => paragraphs.map((it) => it.innerText.split('\n')));
+  assert.deepEqual(lines, [['For members of Example Corp <internal>.', 'Use is logged & kept for 90 days.'], ['Ask the service desk first.']]);
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Sign in with Example Corp');
+  assert.deepEqual(complaints, []);
+});
+
 async function serve(t) {
   const server = http.createServer((request, response) => {
     const file = path.join(GALLERY, path.basename(request.url));

@@ -59,13 +59,14 @@ impl CheckedChanges {
 
     /// What contradicts the rest of the configuration: the sessions' cookies, and the `hsts` that stands at `hsts`.
     pub(super) fn check(&self, route: &RouteSettings, own: &OwnCookies, hsts: Option<&Place>, problems: &mut Problems) {
+        let is_ours = |name: &str| own.is_ours(name) || own.is_ours(without_prefix(name));
         let sessions = route.rules().any(|rule| rule.access.looks_at_session());
         for (name, change) in &self.changes {
             if let (Some(hsts), true) = (hsts, name.value == STRICT_TRANSPORT_SECURITY) {
                 let what = "changes \"Strict-Transport-Security\", which `server.hsts` sets on every answer";
                 problems.on(kinds::HSTS_CHANGED, name, what).also(hsts, "set here");
             }
-            let ours = change.values().iter().find(|value| cookie_name(value).is_some_and(|it| own.is_ours(it)));
+            let ours = change.values().iter().find(|value| cookie_name(value).is_some_and(is_ours));
             if let Some(name) = ours.filter(|_| name.value == SET_COOKIE).and_then(cookie_name).map(|it| name.with(it))
             {
                 let what = format!("sets the cookie \"{}\"", name.value.escape_default());
@@ -77,6 +78,12 @@ impl CheckedChanges {
             }
         }
     }
+}
+
+/// The name of a cookie without what browsers hold against it: where `public_url` is http, ours has no such prefix. It is to be no
+/// error only once `public_url` is https.
+fn without_prefix(name: &str) -> &str {
+    ["__Host-", "__Secure-"].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
 }
 
 /// A field that a route may change.

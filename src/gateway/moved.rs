@@ -13,6 +13,7 @@ use crate::gateway::verdict::{RequestFault, Verdict};
 use crate::gateway::visit::Visit;
 use crate::request::RequestMeta;
 use crate::request::destination::Destination;
+use crate::request::host::Host;
 use crate::request::mapping::PathMapping;
 use crate::session::live::LiveSession;
 use crate::session::sessions::NoSession;
@@ -51,8 +52,9 @@ impl Gateway {
     ) -> Option<Box<MovedTo<'a>>> {
         let meta = RequestMeta { path: destination.path()?, ..visit.meta.clone() };
         let there = self.entry_at(&meta)?;
-        if let Some(host) = destination.host(meta.https) {
-            let named = self.entry_at(&RequestMeta { host: host?, ..meta.clone() })?;
+        if let Some(host) = destination.host() {
+            let host = host.filter(|host| self.is_known_as(host, &meta.host))?;
+            let named = self.entry_at(&RequestMeta { host, ..meta.clone() })?;
             if named.rule.id != there.rule.id {
                 return None;
             }
@@ -64,6 +66,18 @@ impl Gateway {
         // It is mapped as the target is.
         let has_place = |mapping: &PathMapping| destination.mapped(mapping, None).is_some();
         entry.route.mappings.iter().all(has_place).then(|| Box::new(MovedTo { entry: there, meta }))
+    }
+
+    /// Whether people may know the gateway by this host, which a `Destination` names: it is the one that they asked, the public
+    /// URL's, or one that a route names. A route for any host takes every name in, also those of other servers: an application
+    /// whose `Host` the gateway sets would take such a `Destination` for its own.
+    fn is_known_as(&self, named: &Host, asked: &Host) -> bool {
+        let public = &self.settings.public_url;
+        let public = Host::parse(&public.authority, public.https);
+        let also = public.as_ref().unwrap_or(asked);
+        let knows_name = [asked.name(), also.name()].contains(&named.name()) || self.routes.names(named.name());
+        // A proxy in front may leave the port out of what it passes on.
+        knows_name && [asked.port(), also.port()].contains(&named.port())
     }
 
     /// The rule of a request, where it takes one.

@@ -59,8 +59,10 @@ impl Destination {
     }
 
     /// The host that it names, where it names one. Not valid: `Some(None)`.
-    pub fn host(&self, https: bool) -> Option<Option<Host>> {
-        self.origin.as_ref().map(|(_, authority)| Host::parse(authority.as_str(), https))
+    pub fn host(&self) -> Option<Option<Host>> {
+        let parse =
+            |(scheme, authority): &(Scheme, Authority)| Host::parse(authority.as_str(), *scheme == Scheme::HTTPS);
+        self.origin.as_ref().map(parse)
     }
 
     /// What is judged; `None` where it is no path that may be sent at all.
@@ -106,7 +108,7 @@ mod tests {
         assert!(of(&[]).unwrap().is_none());
         for (field, host) in [("/a?b", false), ("http://x/a", true), ("HTTPS://x:8443/a/../b", true), ("//x/a", false)]
         {
-            assert_eq!(of(&[field]).unwrap().unwrap().host(true).is_some(), host, "{field}");
+            assert_eq!(of(&[field]).unwrap().unwrap().host().is_some(), host, "{field}");
         }
         for field in ["", "a", "a b", "/a#b", "ftp://x/a", "x:80", "*", "mailto:a@x", "/a?\"b\"", "http:/a", "?a"] {
             assert_eq!(of(&[field]).unwrap_err(), DestinationError::Malformed, "{field}");

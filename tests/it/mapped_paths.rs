@@ -284,6 +284,11 @@ async fn a_destination_is_mapped_and_judged_like_the_target() {
             (&ada, "/other/b".to_owned(), 400, None),
             (&ada, "http://other.example/wiki/b".to_owned(), 400, None),
             (&ada, "ftp://other.example/wiki/b".to_owned(), 400, None),
+            // The routes are for any host. This is none of ours.
+            (&ada, "http://evil.example/wiki/b".to_owned(), 400, None),
+            (&ada, format!("http://{}.evil.example/wiki/b", scene.gateway.authority()), 400, None),
+            (&ada, "http://127.0.0.1:9/wiki/b".to_owned(), 400, None),
+            (&ada, "https://127.0.0.1/wiki/b".to_owned(), 400, None),
             (&ada, "/_vestibule/logout".to_owned(), 400, None),
             (&ada, "wiki/b".to_owned(), 400, None),
             (&ada, "/wiki/b\r\nDestination: /wiki/c".to_owned(), 400, None),

@@ -36,13 +36,7 @@ impl JsonSchema for InFile {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let schema = in_a_file();
-        json_schema!({
-            "type": schema["type"],
-            "minProperties": schema["minProperties"],
-            "propertyNames": schema["propertyNames"],
-            "additionalProperties": schema["additionalProperties"]
-        })
+        in_a_file()
     }
 }
 
@@ -78,8 +72,8 @@ impl JsonSchema for NamesOrFile {
 }
 
 /// `{ file = "…" }` in a schema.
-fn in_a_file() -> serde_json::Value {
-    serde_json::json!({
+fn in_a_file() -> Schema {
+    json_schema!({
         "type": "object",
         "minProperties": 1,
         "propertyNames": { "const": "file" },

@@ -74,7 +74,7 @@ impl Gateway {
         let (asked, sent) = (Arc::clone(provider), token.to_owned());
         let checked = self.control.run(async move {
             let checked = asked.check_logout_token(&sent);
-            tokio::time::timeout(CHECK, checked).await.unwrap_or(Err(LogoutTokenError::TooSlow.into()))
+            tokio::time::timeout(CHECK, checked).await.unwrap_or_else(|_| Err(LogoutTokenError::TooSlow.into()))
         });
         let checked = checked.await.unwrap_or(Err(LogoutRefusal::Provider(ProviderError::Lost)));
         let token = checked.map_err(|refusal| (Some(provider), refusal))?;

@@ -465,17 +465,15 @@ async fn what_is_moved_stays_under_the_rules_that_were_asked() {
     );
     let gateway = Gateway::in_front_of(&upstream).with(&rules).start().await;
     let own = gateway.origin();
-    let here = [
-        "/files/b".to_owned(),
-        "/administrators".to_owned(),
-        format!("{own}/files/b?x"),
-        "https://alias.example/files/b".to_owned(),
-    ];
-    let closed = ["/admin/b".to_owned(), format!("{own}/admin/b"), "http://alias.example/admin".to_owned()];
+    let here = ["/files/b".to_owned(), "/administrators".to_owned(), format!("{own}/files/b?x")];
+    let closed = ["/admin/b".to_owned(), format!("{own}/admin/b")];
     let elsewhere = [
         "/files/../admin/b".to_owned(),
         "/%61dmin/b".to_owned(),
         "//x/admin/b".to_owned(),
+        // A route for any host takes every name in, but none of these was asked for, is the public URL's, or is named.
+        "https://alias.example/files/b".to_owned(),
+        "http://alias.example/admin".to_owned(),
         "http://other.example/files/b".to_owned(),
         "http://other.example/admin".to_owned(),
         "/_vestibule/logout".to_owned(),

@@ -225,7 +225,10 @@ async fn the_frame_that_is_on_its_way_comes_to_its_end_before_the_close() {
     assert_eq!(scene.gateway.looks_at_followed().len(), 1);
     application.send([b'l', b'f', 0x81, 2, b'n', b'o']).await;
     let end = client.until_closed().await;
-    assert_eq!(end, [&b"lf"[..], &POLICY_VIOLATION].concat());
+    // The next frame may have passed before the tunnel heard of it; none is ever cut.
+    let ends =
+        [&[b'l', b'f'][..], &[b'l', b'f', 0x81, 2, b'n', b'o']].map(|frames| [frames, &POLICY_VIOLATION].concat());
+    assert!(ends.contains(&end), "{end:?}");
     assert!(application.until_closed().await.is_empty());
 }
 

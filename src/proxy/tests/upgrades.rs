@@ -129,7 +129,9 @@ fn a_tunnel_ends_when_it_is_silent_when_its_life_is_over_and_when_it_is_told_to(
         // WS-06, WS-07
         for (life, idle, close) in [(HOUR, SHORT, &never), (SHORT, HOUR, &never), (HOUR, HOUR, &at_once)] {
             let front = Front::with_tunnels(settings(vec![tcp(echo().await)]), life, idle, Rc::clone(close)).await;
-            assert_eq!(rest(&mut switched(&front, "").await).await, "");
+            let end = rest(&mut switched(&front, "").await).await;
+            // Whoever is told to end before both sides have switched has nobody to send a close frame to.
+            assert!(end.is_empty() || (end.starts_with('\u{fffd}') && Rc::ptr_eq(close, &at_once)), "{end:?}");
         }
     });
 }

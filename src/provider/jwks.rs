@@ -55,6 +55,11 @@ impl KeyCache {
         Self { current: ArcSwapOption::empty(), fetching: SingleFlight::default(), history, min_interval, clock }
     }
 
+    /// Why the key set that was fetched last is none that signs anybody in; an outage is the transport's to tell.
+    pub(super) fn trouble(&self) -> Option<ProviderError> {
+        self.history().failures.last().filter(|error| !error.is_outage()).cloned()
+    }
+
     /// Whether a key of the set at `url` signed the token; fetches the set where the rules above say so.
     pub(super) async fn verify(&self, transport: &Transport, url: &Url, jws: &Jws<'_>) -> Result<(), ProviderError> {
         let (set, is_new) = self.current_or_new(transport, url).await?;

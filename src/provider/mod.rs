@@ -170,9 +170,9 @@ impl Provider {
         &self.settings
     }
 
-    /// Whether its last call was answered.
+    /// Whether its last call was answered, and its key set is one that can be used.
     pub fn condition(&self) -> Condition {
-        match self.metadata.trouble().or_else(|| self.transport.away()) {
+        match self.metadata.trouble().or_else(|| self.keys.trouble()).or_else(|| self.transport.away()) {
             Some(error) => Condition::Trouble(error.code()),
             None if self.metadata.is_known() && self.transport.incidents.has_answered() => Condition::Works,
             None => Condition::Unknown,

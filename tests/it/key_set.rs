@@ -126,6 +126,8 @@ async fn a_poisoned_key_set_signs_nobody_in() {
                 faults.key_set.members.set("keys", keys.clone());
             })
             .await;
+        let verbose = scene.gateway.admin_text("/readyz?verbose").await;
+        assert!(verbose.contains(&format!("[!]provider idp degraded: {reason}\n")), "{reason}: {verbose}");
         scene.gateway.clock.advance(Duration::from_secs(31));
     }
     // Strangers beside the good key do no harm: unknown kinds, broken ones, a twin of its name, thousands of them behind it.
@@ -138,6 +140,7 @@ async fn a_poisoned_key_set_signs_nobody_in() {
         })
         .await;
     assert_eq!(page.status, 200, "{}", page.text());
+    assert!(scene.gateway.admin_text("/readyz?verbose").await.contains("[+]provider idp ok\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
